@@ -1,0 +1,192 @@
+"""The arguments of each subcommand, and the volume and tree that they ask for."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..tree import Tree
+    from ..volume import Volume
+
+_SIZE = re.compile(r"(\d+)([KMGT]?)(i?B)?", re.IGNORECASE)
+_POWERS = "KMGT"
+
+ANY_FORMAT = ("profile", "sector_size", "size", "free", "mtime", "pad")
+OWN_OPTIONS = {
+    "tar": ("dialect", "align", "owner", "mode"),
+    "fat": ("label", "fat_type", "cluster_size"),
+}
+"""The volumes' options by the name that arguments and attributes share."""
+
+_FLAGS = {"dialect": "--tar-dialect"}
+
+
+def size(text: str) -> int:
+    """A number of bytes, with K, M, G or T for powers of 1024."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ArgumentTypeError(f"{text!r} is not a size, such as 4096, 64K, 16M or 2G")
+    power = _POWERS.index(match[2].upper()) + 1 if match[2] else 0
+    return int(match[1]) << 10 * power
+
+
+def add_pack(parser: ArgumentParser) -> None:
+    """The arguments of ``pack``."""
+    parser.add_argument("source", metavar="SOURCE", help="a directory, or an fs URL (zip://…)")
+    parser.add_argument("image", metavar="IMAGE", help="file or device; '-' is standard output")
+    _add_volume(parser)
+    _add_json(parser)
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes that write")
+    parser.add_argument("--manifest", type=Path, metavar="FILE", help="write offsets and digests")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--fsync", action="store_true", help="flush the image to the disk")
+    parser.add_argument(
+        "--allow-device", action="store_true", help="IMAGE may be a block device; all on it is lost"
+    )
+
+
+def add_plan(parser: ArgumentParser) -> None:
+    """The arguments of ``plan``."""
+    parser.add_argument("source", metavar="SOURCE", help="a directory, or an fs URL (zip://…)")
+    _add_volume(parser)
+    _add_json(parser)
+
+
+def add_ls(parser: ArgumentParser) -> None:
+    """The arguments of ``ls``."""
+    _add_image(parser)
+    parser.add_argument("path", metavar="PATH", nargs="?", default="", help="only what is there")
+    parser.add_argument("-l", "--long", action="store_true", help="mode, size and time as well")
+    _add_json(parser)
+
+
+def add_cat(parser: ArgumentParser) -> None:
+    """The arguments of ``cat``."""
+    _add_image(parser)
+    parser.add_argument("path", metavar="PATH", help="a file in the image")
+
+
+def add_extract(parser: ArgumentParser) -> None:
+    """The arguments of ``extract``."""
+    _add_image(parser)
+    parser.add_argument("directory", metavar="DIR", type=Path, help="a new or an empty directory")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+
+
+def add_info(parser: ArgumentParser) -> None:
+    """The arguments of ``info``."""
+    _add_image(parser)
+    _add_json(parser)
+
+
+def add_verify(parser: ArgumentParser) -> None:
+    """The arguments of ``verify``."""
+    _add_image(parser)
+    parser.add_argument(
+        "source", metavar="SOURCE", nargs="?", help="also compare every byte, name and time"
+    )
+    _add_volume(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but problems")
+
+
+def _add_image(parser: ArgumentParser) -> None:
+    parser.add_argument("image", metavar="IMAGE", help="an image, or a device that holds one")
+
+
+def _add_json(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON (docs/json.md)")
+
+
+def _add_volume(parser: ArgumentParser) -> None:
+    """What makes a tree of a source, and a volume of options; None where not given."""
+    parser.add_argument("--format", choices=("tar", "fat"), help="'.tar' in IMAGE means tar")
+    parser.add_argument("--profile", metavar="P", help="who reads it: any, mirage, linux, uefi")
+    parser.add_argument("--sector-size", type=size, metavar="N", help="the device's: 512 or 4096")
+    parser.add_argument("--size", type=size, metavar="N", help="the image's size (K, M, G)")
+    parser.add_argument("--free", type=size, metavar="N", help="room to leave (K, M, G)")
+    parser.add_argument("--pad", type=size, metavar="N", help="make it a multiple of this (4096)")
+    parser.add_argument("--mtime", choices=("fixed", "keep", "clamp"), help="times to show")
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out, as in a .gitignore; may be repeated",
+    )
+    parser.add_argument(
+        "--symlinks",
+        choices=("error", "follow", "keep", "skip"),
+        default="keep",
+        help="what becomes of symbolic links (keep)",
+    )
+    fat = parser.add_argument_group("FAT")
+    fat.add_argument("--label", metavar="L", help="up to 11 characters")
+    fat.add_argument("--fat-type", choices=("auto", "12", "16", "32"), help="chosen by content")
+    fat.add_argument("--cluster-size", type=size, metavar="N", help="512 to 64K; chosen by content")
+    tar = parser.add_argument_group("tar")
+    tar.add_argument(
+        "--tar-dialect",
+        dest="dialect",
+        choices=("pax", "ustar", "gnu"),
+        help="how long names and large numbers are written (pax)",
+    )
+    tar.add_argument(
+        "--align", metavar="N", help="payloads of N bytes or more begin on a multiple of N (auto)"
+    )
+    tar.add_argument("--owner", metavar="0:0|keep", help="owner of all entries (0:0)")
+    tar.add_argument("--mode", choices=("normal", "keep"), help="permission bits (normal)")
+
+
+def volume(arguments: Namespace, fallback: str | None = None) -> Volume:
+    """The volume that the arguments ask for. Raises `UsageError`.
+
+    Without ``--format`` it is by the image's suffix, or `fallback`.
+    """
+    from ..volume import volume_class
+
+    name = arguments.format or fallback or _format_of(getattr(arguments, "image", ""))
+    given: dict[str, Any] = {}
+    for option in (*ANY_FORMAT, *sum(OWN_OPTIONS.values(), ())):
+        value = getattr(arguments, option)
+        if value is None:
+            continue
+        if option not in ANY_FORMAT + OWN_OPTIONS[name]:
+            flag = _FLAGS.get(option, f"--{option.replace('_', '-')}")
+            raise UsageError(f"{flag} is not for the format {name}")
+        given[option] = _alignment(value) if option == "align" else value
+    return volume_class(name)(**given)
+
+
+def _alignment(text: str) -> str | int:
+    if text == "auto":
+        return text
+    try:
+        return size(text)
+    except ArgumentTypeError as error:
+        raise UsageError(f"--align: {error}") from None
+
+
+def _format_of(image: str) -> str:
+    if image.endswith(".tar"):
+        return "tar"
+    raise UsageError("which format? Give --format tar or --format fat")
+
+
+def tree(arguments: Namespace, *outputs: Path) -> Tree:
+    """The tree of the source, without the `outputs` in it that this very run writes."""
+    from ..tree import Tree
+
+    found = Tree.scan(arguments.source, exclude=arguments.exclude, symlinks=arguments.symlinks)
+    for output in outputs:
+        try:
+            inside = output.resolve().relative_to(Path(arguments.source).resolve())
+        except ValueError:
+            continue
+        if str(inside) in found:
+            found.remove(str(inside))
+    return found

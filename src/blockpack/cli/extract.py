@@ -1,0 +1,18 @@
+"""``blockpack extract``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from ..extract import extract
+from ..image import open_image
+from .output import complain
+
+
+def run(arguments: Namespace) -> int:
+    """Copy everything in the image to a new or empty directory."""
+    with open_image(arguments.image) as image:
+        count = extract(image, arguments.directory)
+    if not arguments.quiet:
+        complain(f"{arguments.directory}: {count:,} entries")
+    return 0

@@ -1,0 +1,73 @@
+"""``blockpack ls``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..entry import NANOSECONDS
+from ..errors import ImageError, printable
+from ..image import Image, ImageEntry, open_image
+from .output import emit, emit_json
+
+_LETTERS = {"file": "-", "directory": "d", "symlink": "l", "hardlink": "h", "other": "?"}
+_BITS = "rwxrwxrwx"
+
+
+def run(arguments: Namespace) -> int:
+    """List what the image holds, in its own order."""
+    with open_image(arguments.image) as image:
+        entries = list(_chosen(image, arguments.path.strip("/")))
+    if arguments.json:
+        emit_json({"entries": [_json(entry) for entry in entries]})
+        return 0
+    for entry in entries:
+        emit(_long(entry) if arguments.long else _name(entry))
+    return 0
+
+
+def _chosen(image: Image, path: str) -> Iterator[ImageEntry]:
+    found = not path
+    for entry in image.walk():
+        if not path or entry.path == path or entry.path.startswith(f"{path}/"):
+            found = True
+            yield entry
+    if not found:
+        raise ImageError(f"{printable(path)}: not in the image")
+
+
+def _name(entry: ImageEntry) -> str:
+    return printable(entry.path) + ("/" if entry.kind == "directory" else "")
+
+
+def _long(entry: ImageEntry) -> str:
+    mode = "".join(
+        letter if entry.mode >> (8 - place) & 1 else "-" for place, letter in enumerate(_BITS)
+    )
+    link = f" -> {printable(entry.target)}" if entry.target else ""
+    kind = _LETTERS[entry.kind]
+    return f"{kind}{mode} {entry.size:>13} {_time(entry.mtime_ns)} {_name(entry)}{link}"
+
+
+def _time(mtime_ns: int) -> str:
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=mtime_ns // NANOSECONDS)
+    except OverflowError:
+        return f"@{mtime_ns // NANOSECONDS}"
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _json(entry: ImageEntry) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "path": entry.path,
+        "kind": entry.kind,
+        "size": entry.size,
+        "mode": f"{entry.mode:04o}",
+        "mtime": entry.mtime_ns / NANOSECONDS,
+        "offset": entry.offset,
+    }
+    if entry.target:
+        values["target"] = entry.target
+    return values

@@ -1,0 +1,76 @@
+"""What the command prints: messages, JSON, and the progress bar of a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..writer import Progress
+
+
+def complain(message: str) -> None:
+    """A message for the person at the terminal, on standard error."""
+    for line in message.splitlines():
+        encoding = sys.stderr.encoding or "utf-8"
+        text = line.encode(encoding, "backslashreplace").decode(encoding)
+        print(f"blockpack: {text}", file=sys.stderr)
+
+
+def emit(text: str) -> None:
+    """A line of data, on standard output."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def emit_json(value: Any) -> None:
+    """A JSON document on standard output; names that are not UTF-8 have surrogate escapes."""
+    emit(json.dumps(value, indent=2))
+
+
+def amount(count: float) -> str:
+    """A number of bytes for people: ``12.3 MiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if count < 1024 or unit == "TiB":
+            break
+        count /= 1024
+    return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+
+
+@contextmanager
+def progress_bar(what: str, *, quiet: bool) -> Iterator[Callable[[Progress], object] | None]:
+    """A callback that draws a bar on standard error; None unless that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.progress import Progress as Bar
+
+    # Without a thread of its own, so that the writer may fork.
+    bar = Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        auto_refresh=False,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(what, total=None)
+
+        def show(progress: Progress) -> None:
+            bar.update(task, total=progress.total, completed=progress.done, refresh=True)
+
+        yield show

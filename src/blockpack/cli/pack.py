@@ -1,0 +1,80 @@
+"""``blockpack pack``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict
+
+from ..errors import UsageError
+from ..layout import Layout
+from ..writer import Report, write
+from . import arguments as options
+from .output import amount, complain, emit_json, progress_bar
+
+
+def run(arguments: Namespace) -> int:
+    """Pack the source into the image."""
+    to_output = arguments.image == "-"
+    if to_output and arguments.json:
+        raise UsageError("the image and JSON cannot both go to standard output")
+    if to_output and sys.stdout.isatty():
+        raise UsageError("an image does not belong on a terminal; redirect the output")
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise UsageError("--jobs is 1 or more")
+    volume = options.volume(arguments)
+    outputs = [] if to_output else [Path(arguments.image)]
+    if arguments.manifest is not None:
+        outputs.append(arguments.manifest)
+    layout = volume.plan(options.tree(arguments, *outputs))
+    if not arguments.quiet:
+        for warning in layout.warnings:
+            complain(f"warning: {warning}")
+    with progress_bar("packing", quiet=arguments.quiet) as progress:
+        report = write(
+            layout,
+            sys.stdout.buffer if to_output else arguments.image,
+            progress=progress,
+            jobs=arguments.jobs,
+            fsync=arguments.fsync,
+            allow_device=arguments.allow_device,
+        )
+    if arguments.manifest is not None:
+        _write_manifest(layout, arguments.manifest)
+    if arguments.json:
+        emit_json(_json(layout, report))
+    elif not arguments.quiet:
+        complain(_summary(layout, report))
+    return 0
+
+
+def _json(layout: Layout, report: Report) -> dict[str, Any]:
+    return {
+        "format": layout.format,
+        **asdict(report),
+        "geometry": dict(layout.geometry),
+        "warnings": list(layout.warnings),
+    }
+
+
+def _summary(layout: Layout, report: Report) -> str:
+    kind = f"FAT{layout.geometry['fat_type']}" if layout.format == "fat" else layout.format
+    parts = [f"{report.target}: {kind}, {amount(report.size)} in {report.seconds:.2f} s"]
+    if report.cloned:
+        parts.append(f"{amount(report.cloned)} cloned")
+    return ", ".join(parts)
+
+
+def _write_manifest(layout: Layout, path: Path) -> None:
+    """Write the manifest as images are written: whole, or not at all."""
+    from ..extent import Data
+    from ..layout import Run
+    from ..manifest import manifest
+
+    text = json.dumps(manifest(layout), indent=2).encode("ascii") + b"\n"
+    document = Layout(format="json", runs=(Run.of(Data(0, text)),), sector_size=1)
+    write(document, path)

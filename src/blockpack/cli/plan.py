@@ -1,0 +1,69 @@
+"""``blockpack plan``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections import Counter
+from typing import Any
+
+from ..entry import decode
+from ..extent import Extent, FileRange, Stream
+from ..layout import Layout
+from ..manifest import placed
+from . import arguments as options
+from .output import amount, complain, emit, emit_json
+
+
+def run(arguments: Namespace) -> int:
+    """Show what ``pack`` would write."""
+    layout = options.volume(arguments).plan(options.tree(arguments))
+    if arguments.json:
+        emit_json(_json(layout))
+        return 0
+    for warning in layout.warnings:
+        complain(f"warning: {warning}")
+    emit(f"format       {layout.format}")
+    emit(f"size         {layout.size} ({amount(layout.size)})")
+    emit(f"sector size  {layout.sector_size}")
+    for name, value in layout.geometry.items():
+        emit(f"{name:<28} {value}")
+    counts: Counter[str] = Counter()
+    lengths: Counter[str] = Counter()
+    for extent in layout.extents:
+        kind = _kind(extent)
+        counts[kind] += 1
+        lengths[kind] += extent.length
+    for kind, count in counts.items():
+        emit(f"{kind:<12} {count:>10,} extents  {lengths[kind]:>18,} bytes")
+    return 0
+
+
+def _json(layout: Layout) -> dict[str, Any]:
+    return {
+        "format": layout.format,
+        "size": layout.size,
+        "sector_size": layout.sector_size,
+        "geometry": dict(layout.geometry),
+        "warnings": list(layout.warnings),
+        "entries": [placed(placement) for placement in layout.placements()],
+        "extents": [_extent(extent) for extent in layout.extents],
+    }
+
+
+def _kind(extent: Extent) -> str:
+    return {"Data": "data", "FileRange": "file", "Zeros": "zeros", "Stream": "stream"}[
+        type(extent).__name__
+    ]
+
+
+def _extent(extent: Extent) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "offset": extent.offset,
+        "length": extent.length,
+        "kind": _kind(extent),
+    }
+    if isinstance(extent, FileRange):
+        values["path"] = decode(extent.path)
+    elif isinstance(extent, Stream):
+        values["path"] = extent.name
+    return values

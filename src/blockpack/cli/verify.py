@@ -1,0 +1,41 @@
+"""``blockpack verify``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from ..errors import ImageError
+from ..image import open_image
+from . import arguments as options
+from .output import complain, emit
+
+DIFFERENT = 1
+"""The exit code for an image that is sound, and not what its source would give."""
+
+
+def run(arguments: Namespace) -> int:
+    """Check the image's structure, and with a source every byte, name and time."""
+    with open_image(arguments.image) as image:
+        problems = image.verify()
+        for problem in problems:
+            emit(problem)
+        if problems:
+            return ImageError.exit_code
+        if arguments.source is None:
+            if not arguments.quiet:
+                complain(f"{arguments.image}: sound")
+            return 0
+        from ..compare import compare
+
+        # Sizes and types are the image's own affair; what it shows is to be compared.
+        arguments.size = arguments.free = arguments.fat_type = arguments.cluster_size = None
+        layout = options.volume(arguments, image.format).plan(options.tree(arguments))
+        different = False
+        for difference in compare(image, layout):
+            emit(str(difference))
+            different = True
+    if different:
+        return DIFFERENT
+    if not arguments.quiet:
+        complain(f"{arguments.image}: sound, and the same as {arguments.source}")
+    return 0

@@ -1,0 +1,119 @@
+"""Every exception that blockpack raises on purpose; each knows its exit code.
+
+The tree of exceptions follows the flow. What a caller can do about an error depends on
+where it arose: in what was asked (`UsageError`), in the entries to pack (`EntryError`), in
+their sources (`SourceError`), in the target (`TargetError`) or in an image that is being
+read (`ImageError`).
+
+Problems that can be known together are raised together: `Problems` is an `ExceptionGroup`,
+so both ``except blockpack.BlockpackError`` and ``except* blockpack.EntryError`` catch it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Self
+
+
+class BlockpackError(Exception):
+    """Base of all errors that blockpack raises on purpose."""
+
+    exit_code: int = 1
+    """What the command exits with when this error ends it."""
+
+
+class UsageError(BlockpackError, ValueError):
+    """An option or an argument is wrong, whatever the tree."""
+
+    exit_code = 2
+
+
+class EntryError(BlockpackError):
+    """One entry (or the tree as a whole) cannot be held by the format or the profile.
+
+    `path` is the entry's path in the tree, `rule` what it breaks, `remedy` what to do.
+    """
+
+    exit_code = 3
+
+    def __init__(self, path: str, rule: str, remedy: str) -> None:
+        super().__init__(path, rule, remedy)
+        self.path = path
+        self.rule = rule
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        where = f"{printable(self.path)}: " if self.path else ""
+        return f"{where}{self.rule}; {self.remedy}"
+
+
+class SourceError(BlockpackError):
+    """A source is missing, unreadable, or changed since it was planned."""
+
+    exit_code = 4
+
+    def __init__(self, path: str, rule: str, remedy: str = "") -> None:
+        super().__init__(path, rule, remedy)
+        self.path = path
+        self.rule = rule
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{printable(self.path)}: {self.rule}{remedy}"
+
+
+class TargetError(BlockpackError):
+    """The target is full, too small, busy, or cannot be written."""
+
+    exit_code = 5
+
+
+class ImageError(BlockpackError):
+    """What should be an image is not one, or is damaged."""
+
+    exit_code = 6
+
+
+class Problems(BlockpackError, ExceptionGroup[BlockpackError]):
+    """Several errors that were found together, before anything was written."""
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        """The first member's exit code."""
+        first = self.exceptions[0]
+        return first.exit_code if isinstance(first, BlockpackError) else BlockpackError.exit_code
+
+    def derive(self, excs: Sequence[BlockpackError]) -> Self:  # type: ignore[override]
+        """Keep the type when ``except*`` splits the group."""
+        return type(self)(self.message, excs)
+
+    def __str__(self) -> str:
+        return "\n".join([self.message, *(f"  {error}" for error in self.exceptions)])
+
+
+def raise_problems(message: str, errors: Iterable[BlockpackError]) -> None:
+    """Raise `Problems` if there are any `errors`; `message` gets their number in front."""
+    found = list(errors)
+    if found:
+        noun = "problem" if len(found) == 1 else "problems"
+        raise Problems(f"{len(found):,} {noun}: {message}", found)
+
+
+def printable(path: str) -> str:
+    """`path` with everything escaped that a terminal or a log could trip over.
+
+    Bytes that are not UTF-8 (surrogate escapes) and control characters become ``\\xNN``.
+    """
+    if path.isprintable():
+        return path
+    return "".join(_escaped(character) for character in path)
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    point = ord(character)
+    if 0xDC80 <= point <= 0xDCFF:  # a byte that surrogateescape carried through
+        point -= 0xDC00
+    return f"\\x{point:02x}" if point <= 0xFF else f"\\u{point:04x}"

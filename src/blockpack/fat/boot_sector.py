@@ -1,0 +1,168 @@
+"""The boot sector and FAT32's FSInfo sector (FAT specification, sections 3 and 5).
+
+`COMMON`, `TAIL_16` and `TAIL_32` are the structures, once: the writer packs by them, the reader
+unpacks by them, and docs/format/fat.md shows them. All numbers are little-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+from attrs import fields, frozen
+
+COMMON = (
+    # name, struct format; names are the specification's BPB_ and BS_ fields
+    ("jump", "3s"),
+    ("oem_name", "8s"),
+    ("bytes_per_sector", "H"),
+    ("sectors_per_cluster", "B"),
+    ("reserved_sectors", "H"),
+    ("number_of_fats", "B"),
+    ("root_entries", "H"),
+    ("total_sectors_16", "H"),
+    ("media", "B"),
+    ("sectors_per_fat_16", "H"),
+    ("sectors_per_track", "H"),
+    ("heads", "H"),
+    ("hidden_sectors", "I"),
+    ("total_sectors_32", "I"),
+)
+"""Bytes 0 to 35, for all types."""
+
+TAIL_16 = (
+    ("drive", "B"),
+    ("reserved", "B"),
+    ("boot_signature", "B"),
+    ("serial", "I"),
+    ("label", "11s"),
+    ("type_name", "8s"),
+)
+"""Bytes 36 to 61 of FAT12 and FAT16."""
+
+TAIL_32 = (
+    ("sectors_per_fat_32", "I"),
+    ("flags", "H"),
+    ("version", "H"),
+    ("root_cluster", "I"),
+    ("fsinfo_sector", "H"),
+    ("backup_sector", "H"),
+    ("reserved_32", "12s"),
+    *TAIL_16,
+)
+"""Bytes 36 to 89 of FAT32."""
+
+FSINFO = (
+    ("lead_signature", "I"),
+    ("unused", "480s"),
+    ("signature", "I"),
+    ("free_clusters", "I"),
+    ("next_free", "I"),
+    ("unused_2", "12s"),
+    ("trail_signature", "I"),
+)
+"""The FSInfo sector, bytes 0 to 511."""
+
+SIGNATURE = b"\x55\xaa"
+"""Bytes 510 and 511, whatever the sector size."""
+
+MEDIA_FIXED = 0xF8
+BOOT_SIGNATURE = 0x29
+FSINFO_SECTOR = 1
+BACKUP_SECTOR = 6
+LEAD, STRUCT, TRAIL = 0x41615252, 0x61417272, 0xAA550000
+UNKNOWN = 0xFFFFFFFF
+NO_NAME = b"NO NAME    "
+
+_NOT_BOOTABLE = b"\xcd\x18\xeb\xfe"  # int 18h (no boot device), then stay
+
+
+def _struct(table: Iterable[tuple[str, str]]) -> struct.Struct:
+    return struct.Struct("<" + "".join(code for _, code in table))
+
+
+_BOOT_16 = _struct(COMMON + TAIL_16)
+_BOOT_32 = _struct(COMMON + TAIL_32)
+_FSINFO = _struct(FSINFO)
+
+
+@frozen(kw_only=True)
+class BootSector:
+    """The fields that differ from volume to volume; sizes in the units of their names."""
+
+    bits: int
+    """12, 16 or 32."""
+    bytes_per_sector: int
+    sectors_per_cluster: int
+    reserved_sectors: int
+    root_entries: int
+    total_sectors: int
+    sectors_per_fat: int
+    serial: int
+    label: bytes = NO_NAME
+    number_of_fats: int = 2
+    root_cluster: int = 0
+    fsinfo_sector: int = 0
+    backup_sector: int = 0
+    media: int = MEDIA_FIXED
+
+    def pack(self) -> bytes:
+        """The sector, with an end that says that nothing boots from here."""
+        wide = self.bits == 32
+        small = self.total_sectors < 1 << 16 and not wide
+        values = {
+            "jump": b"\xeb\x58\x90" if wide else b"\xeb\x3c\x90",
+            "oem_name": b"MSWIN4.1",  # the specification's advice: some drivers look for it
+            "total_sectors_16": self.total_sectors if small else 0,
+            "total_sectors_32": 0 if small else self.total_sectors,
+            "sectors_per_fat_16": 0 if wide else self.sectors_per_fat,
+            "sectors_per_fat_32": self.sectors_per_fat,
+            "sectors_per_track": 63,
+            "heads": 255,
+            "hidden_sectors": 0,
+            "drive": 0x80,
+            "reserved": 0,
+            "boot_signature": BOOT_SIGNATURE,
+            "type_name": b"FAT%d   " % self.bits,
+            "flags": 0,
+            "version": 0,
+            "reserved_32": b"",
+        }
+        values |= {name: getattr(self, name) for name in _OWN}
+        table, layout = (COMMON + TAIL_32, _BOOT_32) if wide else (COMMON + TAIL_16, _BOOT_16)
+        head = layout.pack(*(values[name] for name, _ in table)) + _NOT_BOOTABLE
+        return (head.ljust(510, b"\0") + SIGNATURE).ljust(self.bytes_per_sector, b"\0")
+
+    @classmethod
+    def unpack(cls, sector: bytes) -> BootSector:
+        """The fields of a boot sector of at least 512 bytes; what they mean is not checked.
+
+        `bits` is 32 or 16, by the form of the sector: the cluster count tells 12 from 16.
+        """
+        values = dict(zip(_names(COMMON), _struct(COMMON).unpack_from(sector), strict=True))
+        wide = values["sectors_per_fat_16"] == 0
+        tail = TAIL_32 if wide else TAIL_16
+        values |= zip(_names(tail), _struct(tail).unpack_from(sector, 36), strict=True)
+        values["bits"] = 32 if wide else 16
+        values["total_sectors"] = values["total_sectors_16"] or values["total_sectors_32"]
+        values["sectors_per_fat"] = values["sectors_per_fat_32" if wide else "sectors_per_fat_16"]
+        return cls(**{name: values[name] for name in _OWN if name in values})
+
+
+_OWN = tuple(field.name for field in fields(BootSector))
+
+
+def _names(table: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(name for name, _ in table)
+
+
+def pack_fsinfo(free_clusters: int, next_free: int, sector_size: int) -> bytes:
+    """FAT32's FSInfo sector: how many clusters are free, and where to look for the next."""
+    sector = _FSINFO.pack(LEAD, b"", STRUCT, free_clusters, next_free, b"", TRAIL)
+    return sector.ljust(sector_size, b"\0")
+
+
+def unpack_fsinfo(sector: bytes) -> tuple[int, int] | None:
+    """(free clusters, next free cluster) of an FSInfo sector; None if it is not one."""
+    lead, _, signature, free, following, _, trail = _FSINFO.unpack_from(sector)
+    return (free, following) if (lead, signature, trail) == (LEAD, STRUCT, TRAIL) else None

@@ -1,0 +1,115 @@
+"""Directory entries (FAT specification, sections 6 and 7).
+
+A directory is 32-byte entries: for each name its long-name entries, last part first, then the
+short entry with all the rest. `ENTRY` and `LONG` are the structures, once.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+
+from ..profile import FatLimits
+from .names import LONG_UNITS
+
+SIZE = 32
+"""Bytes in an entry."""
+
+ENTRY = (
+    ("name", "11s"),
+    ("attributes", "B"),
+    ("case", "B"),
+    ("created_tenths", "B"),
+    ("created_time", "H"),
+    ("created_date", "H"),
+    ("accessed_date", "H"),
+    ("cluster_high", "H"),
+    ("modified_time", "H"),
+    ("modified_date", "H"),
+    ("cluster_low", "H"),
+    ("size", "I"),
+)
+"""A short entry."""
+
+LONG = (
+    ("order", "B"),
+    ("units_1", "10s"),
+    ("attributes", "B"),
+    ("type", "B"),
+    ("checksum", "B"),
+    ("units_2", "12s"),
+    ("cluster", "H"),
+    ("units_3", "4s"),
+)
+"""A long-name entry."""
+
+READ_ONLY, HIDDEN, SYSTEM, VOLUME_ID, DIRECTORY, ARCHIVE = 1, 2, 4, 8, 16, 32
+LONG_NAME = READ_ONLY | HIDDEN | SYSTEM | VOLUME_ID
+LAST_LONG = 0x40
+FREE, END = 0xE5, 0x00
+"""The first byte of an entry that is free, and of one after which all are."""
+
+ENTRY_STRUCT = struct.Struct("<" + "".join(code for _, code in ENTRY))
+LONG_STRUCT = struct.Struct("<" + "".join(code for _, code in LONG))
+
+DOT, DOTDOT = b".          ", b"..         "
+
+FIRST_TIME = 315_532_800
+"""1980-01-01 00:00:00 in seconds since 1970: FAT's first time."""
+LAST_TIME = 4_354_819_199
+"""2107-12-31 23:59:59, its last (it shows the even second before)."""
+
+
+def fat_time(seconds: int) -> tuple[int, int]:
+    """(date, time) in FAT's form, of UTC; FAT counts in steps of two seconds."""
+    moment = time.gmtime(seconds)
+    date = (moment.tm_year - 1980) << 9 | moment.tm_mon << 5 | moment.tm_mday
+    return date, moment.tm_hour << 11 | moment.tm_min << 5 | moment.tm_sec // 2
+
+
+def pack_entry(
+    name: bytes, attributes: int, stamp: tuple[int, int], cluster: int = 0, size: int = 0
+) -> bytes:
+    """A short entry. `name` has 11 bytes, `stamp` is `fat_time`'s, `size` is in bytes."""
+    date, clock = stamp
+    return ENTRY_STRUCT.pack(
+        name,
+        attributes,
+        0,
+        0,
+        clock,
+        date,
+        date,
+        cluster >> 16,
+        clock,
+        date,
+        cluster & 0xFFFF,
+        size,
+    )
+
+
+def checksum(name: bytes) -> int:
+    """The checksum of a short name's 11 bytes, which ties long-name entries to it."""
+    total = 0
+    for byte in name:
+        total = ((total & 1) << 7) + (total >> 1) + byte & 0xFF
+    return total
+
+
+def pack_long(name: str, short: bytes, limits: FatLimits) -> bytes:
+    """The long-name entries of `name`, whose short name is `short`."""
+    text = name.encode("utf-16-le")
+    # A NUL ends the name and 0xFFFF fills the entry, where the name does not fill it exactly.
+    if len(text) % (2 * LONG_UNITS) or limits.terminated_long_names:
+        text += b"\0\0"
+        text += b"\xff" * (-len(text) % (2 * LONG_UNITS))
+    check = checksum(short)
+    count = len(text) // (2 * LONG_UNITS)
+    packed = []
+    for order in range(count, 0, -1):
+        part = text[26 * order - 26 : 26 * order]
+        mark = order | LAST_LONG if order == count else order
+        packed.append(
+            LONG_STRUCT.pack(mark, part[:10], LONG_NAME, 0, check, part[10:22], 0, part[22:])
+        )
+    return b"".join(packed)

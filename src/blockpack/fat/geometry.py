@@ -1,0 +1,236 @@
+"""Geometry: which FAT, how large its clusters, and where everything lies.
+
+    reserved sectors | FAT | FAT | root directory (not FAT32) | data area: clusters from 2 on
+
+The number of clusters alone decides which FAT it is (FAT specification, section 3.5), and
+readers disagree by a few at the borders, so counts keep clear of them. The reserved area grows
+until the data area begins on 4096 bytes, and clusters have 4096 bytes unless there is a reason:
+then every file's first byte lies where a file system can share its blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from attrs import frozen
+
+from ..errors import EntryError, UsageError
+from ..layout import round_up
+from .dir_entry import SIZE as ENTRY_SIZE
+from .table import FIRST_CLUSTER, table_bytes
+
+ALIGNMENT = 4096
+"""The data area begins on a multiple of this many bytes."""
+
+MARGIN = 16
+"""How far cluster counts stay from the borders between types."""
+
+FEWEST = {12: 1, 16: 4085 + MARGIN, 32: 65525 + MARGIN}
+MOST = {12: 4084 - MARGIN, 16: 65524 - MARGIN, 32: 0x0FFFFFF6 - FIRST_CLUSTER - MARGIN}
+"""The least and the greatest number of data clusters of each type."""
+
+CLUSTER_SIZES = tuple(512 << step for step in range(8))
+"""512 bytes to 64 KiB."""
+PREFERRED = 4096
+LARGEST_PREFERRED = 32 << 10
+"""Clusters above 32 KiB are beyond the specification; most readers take them nonetheless."""
+
+# FAT32's cluster size by the volume's: the specification's table for its larger disks.
+_FAT32_CLUSTERS = ((8 << 30, 4096), (16 << 30, 8192), (32 << 30, 16384))
+
+MAX_SECTORS = 0xFFFFFFFF
+
+
+@frozen(kw_only=True)
+class Geometry:
+    """Where everything lies; offsets and sizes in bytes unless named otherwise."""
+
+    bits: int
+    sector_size: int
+    cluster_size: int
+    clusters: int
+    root_entries: int
+    reserved_sectors: int
+    sectors_per_fat: int
+
+    @property
+    def fat_offset(self) -> int:
+        """Where the first FAT begins."""
+        return self.reserved_sectors * self.sector_size
+
+    @property
+    def fat_size(self) -> int:
+        """The size of one FAT."""
+        return self.sectors_per_fat * self.sector_size
+
+    @property
+    def root_offset(self) -> int:
+        """Where the root directory begins, on FAT12 and FAT16."""
+        return self.fat_offset + 2 * self.fat_size
+
+    @property
+    def data_offset(self) -> int:
+        """Where cluster 2 begins."""
+        return self.root_offset + self.root_entries * ENTRY_SIZE
+
+    @property
+    def size(self) -> int:
+        """The size of the file system."""
+        return self.data_offset + self.clusters * self.cluster_size
+
+    def offset_of(self, cluster: int) -> int:
+        """Where `cluster` begins."""
+        return self.data_offset + (cluster - FIRST_CLUSTER) * self.cluster_size
+
+
+@frozen(kw_only=True)
+class Wish:
+    """What a volume asks for, and the limits that it has to keep. Sizes are in bytes."""
+
+    types: tuple[int, ...]
+    sector_size: int
+    cluster_size: int | None
+    size: int | None
+    root_entries: int
+    """32-byte entries that the root directory needs, on FAT12 and FAT16."""
+    needed: Callable[[int, int], int]
+    """The clusters needed, by the type's bits and the cluster size."""
+
+
+MAX_ROOT_ENTRIES = 65_408
+"""The most that fit the boot sector's 16-bit count in whole sectors of 4096 bytes."""
+
+DEFAULT_ROOT_ENTRIES = 512
+"""What the specification advises; some readers expect nothing else."""
+
+
+def choose(wish: Wish) -> Geometry:
+    """The first geometry that holds what is needed, by the order of preference.
+
+    Raises `EntryError` if there is none.
+    """
+    reasons = []
+    for bits, cluster_size in _candidates(wish):
+        needed = wish.needed(bits, cluster_size)
+        found = _fit(wish, bits, cluster_size, needed)
+        if isinstance(found, Geometry):
+            return found
+        reasons.append(found)
+    raise EntryError("", reasons[-1], _remedy(wish))
+
+
+def _remedy(wish: Wish) -> str:
+    if wish.size is not None:
+        return "give another size, or let type and cluster size be chosen"
+    if wish.cluster_size is not None or len(wish.types) == 1:
+        return "pack less, or choose another type, cluster size or profile"
+    return "pack less"
+
+
+def _candidates(wish: Wish) -> Iterator[tuple[int, int]]:
+    """Types and cluster sizes, best first."""
+    sizes = [size for size in CLUSTER_SIZES if size >= wish.sector_size]
+    if wish.cluster_size is not None:
+        if wish.cluster_size not in sizes:
+            known = ", ".join(map(str, sizes))
+            raise UsageError(f"cluster size is one of {known}; not {wish.cluster_size}")
+        yield from ((bits, wish.cluster_size) for bits in wish.types)
+        return
+    # Small types only with the preferred clusters, as long as there is a larger type.
+    for bits in wish.types[:-1]:
+        yield bits, PREFERRED
+    last = wish.types[-1]
+    usual = _usual_cluster_size(wish, last)
+    yield last, usual
+    # A given type may need smaller clusters to have enough of them, or larger to reach far.
+    yield from ((last, size) for size in reversed(sizes) if size < usual)
+    yield from ((last, size) for size in sizes if size > usual)
+
+
+def _usual_cluster_size(wish: Wish, bits: int) -> int:
+    if bits != 32:
+        return PREFERRED
+    size = wish.size if wish.size is not None else wish.needed(32, PREFERRED) * PREFERRED
+    for most, cluster_size in _FAT32_CLUSTERS:
+        if size <= most:
+            return cluster_size
+    return LARGEST_PREFERRED
+
+
+def _fit(wish: Wish, bits: int, cluster_size: int, needed: int) -> Geometry | str:
+    """The geometry for `needed` clusters, or what speaks against it."""
+    root_entries = 0
+    if bits != 32:
+        if wish.root_entries > MAX_ROOT_ENTRIES:
+            return (
+                f"the root directory takes {wish.root_entries:,} entries, FAT{bits} has at most "
+                f"{MAX_ROOT_ENTRIES:,}"
+            )
+        in_sector = wish.sector_size // ENTRY_SIZE
+        root_entries = round_up(max(wish.root_entries, DEFAULT_ROOT_ENTRIES), in_sector)
+
+    def lay_out(clusters: int) -> Geometry:
+        return _lay_out(bits, wish.sector_size, cluster_size, clusters, root_entries)
+
+    if needed > MOST[bits]:
+        return (
+            f"the tree takes {needed:,} clusters of {cluster_size:,} bytes, FAT{bits} has at "
+            f"most {MOST[bits]:,}"
+        )
+    if wish.size is None:
+        whole = round_up(max(needed, FEWEST[bits]), max(1, ALIGNMENT // cluster_size))
+        clusters = min(whole, MOST[bits])
+        # Small volumes of a given type: smaller clusters before unused ones, down to the
+        # smallest, which has to do.
+        smallest = cluster_size == (wish.cluster_size or wish.sector_size)
+        if len(wish.types) == 1 and needed < FEWEST[bits] and not smallest:
+            return f"the tree takes {needed:,} clusters, FAT{bits} has at least {FEWEST[bits]:,}"
+        found = lay_out(clusters)
+    else:
+        fitting = _clusters_within(wish.size, cluster_size, lay_out)
+        clusters = min(fitting, MOST[bits])
+        if clusters < FEWEST[bits]:
+            return (
+                f"a FAT{bits} of {wish.size:,} bytes has {clusters:,} clusters of "
+                f"{cluster_size:,} bytes, and at least {FEWEST[bits]:,} are needed"
+            )
+        if needed > clusters:
+            missing = (needed - clusters) * cluster_size
+            return f"the tree takes {missing:,} bytes more than a size of {wish.size:,} leaves"
+        # A volume much larger than its type can address would waste the rest of its device.
+        if fitting > clusters + 3 * MARGIN and len(wish.types) > 1 and bits != wish.types[-1]:
+            return f"FAT{bits} cannot use {wish.size:,} bytes"
+        found = lay_out(clusters)
+    if found.size // wish.sector_size > MAX_SECTORS:
+        return f"the volume has {found.size:,} bytes, more than FAT's 32-bit count of sectors"
+    return found
+
+
+def _clusters_within(size: int, cluster_size: int, lay_out: Callable[[int], Geometry]) -> int:
+    """The most clusters with which the file system takes at most `size` bytes."""
+    clusters = size // cluster_size
+    while clusters > 0:
+        over = lay_out(clusters).size - size
+        if over <= 0:
+            return clusters
+        clusters -= max(1, over // (cluster_size + 8))  # a cluster, and its entries in two FATs
+    return 0
+
+
+def _lay_out(
+    bits: int, sector_size: int, cluster_size: int, clusters: int, root_entries: int
+) -> Geometry:
+    """The geometry for that many clusters, the reserved area padded to align the data."""
+    sectors_per_fat = -(-table_bytes(bits, clusters) // sector_size)
+    least = 32 if bits == 32 else 1
+    before = (least + 2 * sectors_per_fat) * sector_size + root_entries * ENTRY_SIZE
+    padding = round_up(before, ALIGNMENT) - before
+    return Geometry(
+        bits=bits,
+        sector_size=sector_size,
+        cluster_size=cluster_size,
+        clusters=clusters,
+        root_entries=root_entries,
+        reserved_sectors=least + padding // sector_size,
+        sectors_per_fat=sectors_per_fat,
+    )

@@ -1,0 +1,157 @@
+"""Names: what FAT can hold, and the short names that it wants beside long ones.
+
+Each name has a short form of 8 + 3 characters, unique in its directory. A name that is a short
+name already needs no other; all others are held by long-name entries, in UTF-16 (FAT
+specification, section 7, and "Basis-Name Generation").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..entry import Entry, name_of
+from ..errors import EntryError
+from ..profile import FatLimits
+
+MAX_UNITS = 255
+"""The longest long name in UTF-16 units."""
+
+LONG_UNITS = 13
+"""UTF-16 units in a long-name entry."""
+
+_SHORT = r"[A-Z0-9$%'\-_@~`!(){}^#&]"
+_SHORT_NAME = re.compile(rf"{_SHORT}{{1,8}}(\.{_SHORT}{{1,3}})?")
+_ILLEGAL = re.compile(r'[\x00-\x1f"*/:<>?\\|]')
+_NOT_SHORT = re.compile(rf"(?!{_SHORT}).")
+# What the reader behind `exact_short_names` takes for an 8.3 name; it splits at dots and
+# passes over empty parts.
+_LOOKS_SHORT = re.compile(
+    r"\.*[A-Z0-9 !#$%&'()\-@^_`{}~]{1,8}(\.+[A-Z0-9 !#$%&'()\-@^_`{}~]{1,3})?\.*"
+)
+_DEVICES = re.compile(r"(CON|PRN|AUX|NUL|COM[1-9]|LPT[1-9])(\..*)?", re.IGNORECASE)
+
+
+def units(text: str) -> int:
+    """The length of `text` in UTF-16 units."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def is_short(name: str) -> bool:
+    """Whether `name` is its own short name, so that no long-name entry is needed."""
+    return _SHORT_NAME.fullmatch(name) is not None
+
+
+def is_device(name: str) -> bool:
+    """Whether Windows takes `name` for one of its devices and cannot open such a file."""
+    return _DEVICES.fullmatch(name) is not None
+
+
+def long_entries(name: str, limits: FatLimits) -> int:
+    """How many long-name entries `name` takes; none if it is a short name."""
+    if is_short(name):
+        return 0
+    length = units(name) + (1 if limits.terminated_long_names else 0)
+    return -(-length // LONG_UNITS)
+
+
+def fold(name: str) -> str:
+    """`name` for comparing: FAT knows no case. Only characters with one upper-case form fold."""
+    if name.isascii():
+        return name.upper()
+    return "".join(upper if len(upper := c.upper()) == 1 else c for c in name)
+
+
+def refusals(entry: Entry, limits: FatLimits) -> Iterator[EntryError]:
+    """What FAT, or this profile's reader of it, has against an entry's name and path."""
+    path = entry.path
+    name = name_of(path)
+    if name.isascii() and is_short(name) and len(path) <= limits.path_units:
+        return
+    try:
+        name.encode("utf-16-le")
+    except UnicodeEncodeError:
+        rule = "its name is not UTF-8, and FAT holds Unicode only"
+        yield EntryError(path, rule, "rename it")
+        return
+    if found := _ILLEGAL.search(name):
+        yield EntryError(path, f"FAT has no {found[0]!r} in names", "rename it")
+    if name[-1] in " ." or name[0] == " ":
+        rule = "FAT ignores spaces around a name, and dots at its end"
+        yield EntryError(path, rule, "rename it")
+    if units(name) > MAX_UNITS:
+        rule = f"its name has {units(name)} UTF-16 units, and FAT holds {MAX_UNITS}"
+        yield EntryError(path, rule, "shorten it")
+    if units(path) > limits.path_units:
+        rule = f"its path has {units(path)} UTF-16 units, and readers take {limits.path_units}"
+        yield EntryError(path, rule, "shorten it, or pack fewer levels")
+    if limits.names == "ascii" and not name.isascii():
+        rule = "the profile's reader finds ASCII names only"
+        yield EntryError(path, rule, "rename it")
+    if limits.names == "bmp" and any(ord(character) > 0xFFFF for character in name):
+        rule = "the profile's reader knows no characters beyond U+FFFF"
+        yield EntryError(path, rule, "rename it")
+    if limits.exact_short_names and not is_short(name) and _LOOKS_SHORT.fullmatch(name):
+        rule = "the profile's reader looks for it by a short name that FAT cannot hold"
+        yield EntryError(path, rule, "use a lower-case letter, or no space and one dot")
+
+
+class ShortNames:
+    """Gives out the short names of one directory, each once.
+
+    `taken` are the names that are short names as they are; they keep them.
+    """
+
+    def __init__(self, taken: Iterator[str]) -> None:
+        self._taken = {_packed(*_split(name)) for name in taken}
+        # The next number to try for a stem of a given length; so a thousand alike names cost
+        # a thousand steps and not a million.
+        self._next: dict[tuple[str, str], int] = {}
+
+    def assign(self, name: str) -> bytes:
+        """The 11 bytes of the short name for `name`, padded with spaces.
+
+        Raises `ValueError` if all numbers are used up.
+        """
+        if is_short(name):
+            return _packed(*_split(name))
+        base, extension, lossy = _basis(name)
+        if not lossy:
+            packed = _packed(base, extension)
+            if packed not in self._taken:
+                self._taken.add(packed)
+                return packed
+        for digits in range(1, 7):
+            stem = base[: 7 - digits]
+            key = f"{stem}~{digits}", extension
+            number = self._next.get(key, 10 ** (digits - 1))
+            while number < 10**digits:
+                packed = _packed(f"{stem}~{number}", extension)
+                number += 1
+                if packed not in self._taken:
+                    self._next[key] = number
+                    self._taken.add(packed)
+                    return packed
+            self._next[key] = number
+        raise ValueError("no short name is left")
+
+
+def _split(name: str) -> tuple[str, str]:
+    base, _, extension = name.partition(".")
+    return base, extension
+
+
+def _packed(base: str, extension: str) -> bytes:
+    return base.ljust(8).encode("ascii") + extension.ljust(3).encode("ascii")
+
+
+def _basis(name: str) -> tuple[str, str, bool]:
+    """Base and extension of the short name before a number, and whether it needs one."""
+    upper = name.upper()
+    if name.isascii() and is_short(upper):
+        return *_split(upper), False
+    # Spaces and leading dots are dropped, what the OEM character set lacks becomes '_'.
+    stripped = upper.replace(" ", "").lstrip(".")
+    base, _, extension = stripped.rpartition(".") if "." in stripped else (stripped, "", "")
+    base = _NOT_SHORT.sub("_", base.replace(".", "")) or "_"
+    return base[:8], _NOT_SHORT.sub("_", extension)[:3], True

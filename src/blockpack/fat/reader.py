@@ -1,0 +1,397 @@
+"""Reading FAT file systems, none of it trusted.
+
+Chains are followed as far as a file's size or a directory's limit says and no further, so a loop
+ends. A directory is read once; a second way to it is damage.
+"""
+
+from __future__ import annotations
+
+import calendar
+from array import array
+from collections.abc import Iterator, Mapping
+
+from attrs import frozen
+
+from ..entry import NANOSECONDS
+from ..errors import ImageError, printable
+from ..image import Image, ImageEntry, Report
+from ..layout import Fact
+from . import boot_sector, dir_entry, table
+from .boot_sector import BootSector
+from .geometry import CLUSTER_SIZES
+from .table import FIRST_CLUSTER
+from .volume import MAX_ENTRIES
+
+_CLUSTER_SIZES = (*CLUSTER_SIZES, 128 << 10, 256 << 10)
+"""What some systems write beyond the specification, too."""
+
+_CHUNK = 1 << 16
+"""Table entries that are read at once."""
+
+_MAX_DEPTH = 1024
+"""Levels of directories; FAT's paths end long before."""
+
+
+@frozen
+class _Slot:
+    """A short entry of a directory with the name that it goes by."""
+
+    name: str
+    attributes: int
+    cluster: int
+    size: int
+    mtime_ns: int
+    short: bytes
+
+
+class FatImage(Image):
+    """A FAT12, FAT16 or FAT32 file system."""
+
+    format = "fat"
+
+    @classmethod
+    def recognises(cls, head: bytes) -> bool:
+        """By the boot sector's signature, and a jump as its first instruction."""
+        return (
+            len(head) >= 512 and head[510:512] == boot_sector.SIGNATURE and head[0] in b"\xe9\xeb"
+        )
+
+    def __init__(self, file: object, size: int, *, close: bool) -> None:
+        super().__init__(file, size, close=close)  # type: ignore[arg-type]
+        self.boot = BootSector.unpack(self.read_at(0, 512))
+        self._check_boot()
+        boot = self.boot
+        self._sector = boot.bytes_per_sector
+        self.cluster_size = boot.sectors_per_cluster * self._sector
+        self._fat_offset = boot.reserved_sectors * self._sector
+        self._fat_size = boot.sectors_per_fat * self._sector
+        self._root_offset = self._fat_offset + boot.number_of_fats * self._fat_size
+        self._data_offset = self._root_offset + boot.root_entries * dir_entry.SIZE
+        self.clusters = (boot.total_sectors * self._sector - self._data_offset) // self.cluster_size
+        if boot.bits == 32:
+            self.bits = 32
+        else:
+            self.bits = 12 if self.clusters < 4085 else 16
+        if self.clusters < 1:
+            raise ImageError("the boot sector leaves no room for data; it is damaged")
+        if table.table_bytes(self.bits, self.clusters) > self._fat_size:
+            raise ImageError("the FAT is too small for the clusters; the boot sector is damaged")
+        self._chunks: dict[int, array[int]] = {}
+
+    def _check_boot(self) -> None:
+        boot = self.boot
+        sector = boot.bytes_per_sector
+        sound = (
+            sector in (512, 1024, 2048, 4096)
+            and boot.sectors_per_cluster * sector in _CLUSTER_SIZES
+            and boot.reserved_sectors
+            and boot.number_of_fats
+            and boot.sectors_per_fat
+            and boot.total_sectors
+        )
+        if not sound:
+            raise ImageError("its boot sector is not that of a FAT file system")
+        if boot.total_sectors * sector > self.size:
+            raise ImageError(
+                f"the file system has {boot.total_sectors * sector:,} bytes, the image "
+                f"{self.size:,}; it is cut short or damaged"
+            )
+
+    def info(self) -> Mapping[str, Fact]:
+        """Geometry, label and serial."""
+        boot = self.boot
+        return {
+            "fat_type": self.bits,
+            "sector_size": self._sector,
+            "cluster_size": self.cluster_size,
+            "clusters": self.clusters,
+            "free_clusters": sum(
+                not self._next(cluster)
+                for cluster in range(FIRST_CLUSTER, self.clusters + FIRST_CLUSTER)
+            ),
+            "reserved_sectors": boot.reserved_sectors,
+            "sectors_per_fat": boot.sectors_per_fat,
+            "root_entries": boot.root_entries,
+            "data_offset": self._data_offset,
+            "serial": f"{boot.serial >> 16:04X}-{boot.serial & 0xFFFF:04X}",
+            "label": "" if boot.label == boot_sector.NO_NAME else _oem(boot.label),
+        }
+
+    def _next(self, cluster: int) -> int:
+        """The table's entry for `cluster`."""
+        number, index = divmod(cluster, _CHUNK)
+        if number not in self._chunks:
+            start = number * _CHUNK * self.bits // 8
+            length = min(_CHUNK * self.bits // 8, self._fat_size - start)
+            if len(self._chunks) >= 64:
+                self._chunks.clear()
+            data = self.read_at(self._fat_offset + start, length)
+            self._chunks[number] = table.unpack(self.bits, data, len(data) * 8 // self.bits)
+        return self._chunks[number][index]
+
+    def _chain(self, cluster: int, most: int, what: str) -> Iterator[int]:
+        """The clusters of a chain, `most` of them at the most. Raises `ImageError`."""
+        end = table.END_OF_CHAIN[self.bits] - 7
+        for _ in range(most):
+            if not FIRST_CLUSTER <= cluster < self.clusters + FIRST_CLUSTER:
+                raise ImageError(
+                    f"{printable(what)}: its chain leads to cluster {cluster}; damaged"
+                )
+            yield cluster
+            cluster = self._next(cluster)
+            if cluster >= end:
+                return
+        raise ImageError(f"{printable(what)}: its chain is too long, or a loop; damaged")
+
+    def _extents(self, cluster: int, count: int, what: str) -> tuple[tuple[int, int], ...]:
+        """The pieces of the image that a chain of exactly `count` clusters covers."""
+        pieces: list[tuple[int, int]] = []
+        found = 0
+        for number in self._chain(cluster, count, what):
+            offset = self._data_offset + (number - FIRST_CLUSTER) * self.cluster_size
+            if pieces and sum(pieces[-1]) == offset:
+                pieces[-1] = pieces[-1][0], pieces[-1][1] + self.cluster_size
+            else:
+                pieces.append((offset, self.cluster_size))
+            found += 1
+        if found < count:
+            raise ImageError(f"{printable(what)}: its chain is shorter than its size; damaged")
+        return tuple(pieces)
+
+    def _read_entries(self, report: Report) -> Iterator[ImageEntry]:
+        root = self.boot.root_cluster if self.bits == 32 else 0
+        visited = {root}
+        pending = [("", root, iter(self._directory("", root, report)))]
+        while pending:
+            above, _, slots = pending[-1]
+            slot = next(slots, None)
+            if slot is None:
+                pending.pop()
+                continue
+            path = f"{above}/{slot.name}" if above else slot.name
+            if not slot.attributes & dir_entry.DIRECTORY:
+                extents: tuple[tuple[int, int], ...] = ()
+                try:
+                    if slot.size:
+                        count = -(-slot.size // self.cluster_size)
+                        extents = self._extents(slot.cluster, count, path)
+                    elif slot.cluster:
+                        report(f"{printable(path)}: is empty and has a cluster")
+                except ImageError as error:
+                    report(str(error))
+                yield ImageEntry(
+                    path=path,
+                    kind="file",
+                    size=slot.size,
+                    mode=0o444 if slot.attributes & dir_entry.READ_ONLY else 0o644,
+                    mtime_ns=slot.mtime_ns,
+                    extents=extents,
+                )
+                continue
+            yield ImageEntry(path=path, kind="directory", mode=0o755, mtime_ns=slot.mtime_ns)
+            if slot.cluster in visited or len(pending) >= _MAX_DEPTH:
+                report(f"{printable(path)}: leads back to a directory that was read; damaged")
+                continue
+            visited.add(slot.cluster)
+            listing = iter(self._directory(path, slot.cluster, report))
+            pending.append((path, slot.cluster, listing))
+
+    def _directory(self, path: str, cluster: int, report: Report) -> list[_Slot]:
+        """What the directory `path` holds, as its entries say."""
+        where = path or "the root directory"
+        try:
+            if cluster:
+                most = max(1, MAX_ENTRIES * dir_entry.SIZE // self.cluster_size)
+                offsets = [
+                    self._data_offset + (number - FIRST_CLUSTER) * self.cluster_size
+                    for number in self._chain(cluster, most, where)
+                ]
+                data = b"".join(self.read_at(at, self.cluster_size) for at in offsets)
+            elif path:
+                raise ImageError(f"{printable(path)}: a directory without a cluster; damaged")
+            else:
+                size = self.boot.root_entries * dir_entry.SIZE
+                data = self.read_at(self._root_offset, size)
+        except ImageError as error:
+            report(str(error))
+            return []
+        slots: list[_Slot] = []
+        names: set[str] = set()
+        for slot in _slots(data, where, report):
+            if slot.name in names:
+                report(f"{printable(where)}: holds {printable(slot.name)} twice")
+                continue
+            names.add(slot.name)
+            slots.append(slot)
+        return slots
+
+    def _verify_rest(self, report: Report) -> None:
+        """Tables, FSInfo and backup agree; no cluster is shared or lost."""
+        self._verify_tables(report)
+        owner = bytearray(self.clusters + FIRST_CLUSTER)
+        root = self.boot.root_cluster if self.bits == 32 else 0
+        self._mark(root, "the root directory", owner, report)
+        for path, cluster in self._all_chains():
+            self._mark(cluster, path, owner, report)
+        free = lost = 0
+        bad = table.BAD[self.bits]
+        for cluster in range(FIRST_CLUSTER, self.clusters + FIRST_CLUSTER):
+            following = self._next(cluster)
+            if not following:
+                free += 1
+            elif not owner[cluster] and following != bad:
+                lost += 1
+        if lost:
+            report(f"{lost:,} clusters are taken, and belong to nothing")
+        if self.bits == 32:
+            self._verify_fsinfo(free, report)
+
+    def _all_chains(self) -> Iterator[tuple[str, int]]:
+        """Path and first cluster of everything that has one; damage was reported before."""
+        pending = [("", self.boot.root_cluster if self.bits == 32 else 0)]
+        visited = set(pending)
+        while pending:
+            above, first = pending.pop()
+            for slot in self._directory(above, first, _ignore):
+                path = f"{above}/{slot.name}" if above else slot.name
+                if slot.cluster:
+                    yield path, slot.cluster
+                if slot.attributes & dir_entry.DIRECTORY and slot.cluster:
+                    known = ("", slot.cluster)
+                    if known not in visited:
+                        visited.add(known)
+                        pending.append((path, slot.cluster))
+
+    def _mark(self, cluster: int, path: str, owner: bytearray, report: Report) -> None:
+        if not cluster:
+            return
+        try:
+            for number in self._chain(cluster, self.clusters, path):
+                if owner[number]:
+                    report(f"{printable(path)}: shares cluster {number} with another")
+                    return
+                owner[number] = 1
+        except ImageError as error:
+            report(str(error))
+
+    def _verify_tables(self, report: Report) -> None:
+        for at in range(0, self._fat_size, 1 << 20):
+            length = min(1 << 20, self._fat_size - at)
+            first = self.read_at(self._fat_offset + at, length)
+            for copy in range(1, self.boot.number_of_fats):
+                if self.read_at(self._fat_offset + copy * self._fat_size + at, length) != first:
+                    report(f"FAT {copy + 1} differs from the first")
+                    return
+        if self._next(0) & 0xFF != self.boot.media:
+            report("the FAT does not begin with the media byte")
+
+    def _verify_fsinfo(self, free: int, report: Report) -> None:
+        boot = self.boot
+        if boot.backup_sector not in (0, 0xFFFF):
+            backup = self.read_at(boot.backup_sector * self._sector, 512)
+            if backup != self.read_at(0, 512):
+                report("the backup boot sector differs from the boot sector")
+        if boot.fsinfo_sector in (0, 0xFFFF):
+            return
+        found = boot_sector.unpack_fsinfo(self.read_at(boot.fsinfo_sector * self._sector, 512))
+        if found is None:
+            report("the FSInfo sector is not one")
+        elif found[0] not in (free, boot_sector.UNKNOWN):
+            report(f"FSInfo says {found[0]:,} clusters are free, and {free:,} are")
+
+
+def _ignore(_: str) -> None:
+    pass
+
+
+def _slots(data: bytes, where: str, report: Report) -> Iterator[_Slot]:
+    """The entries of a directory, long names joined to their short ones."""
+    parts: list[bytes] = []
+    expected = check = 0
+    for at in range(0, len(data) - dir_entry.SIZE + 1, dir_entry.SIZE):
+        first, attributes = data[at], data[at + 11]
+        if first == dir_entry.END:
+            break
+        if first == dir_entry.FREE:
+            parts = []
+            continue
+        if attributes & 0x3F == dir_entry.LONG_NAME:
+            order, part_1, _, _, checksum, part_2, _, part_3 = dir_entry.LONG_STRUCT.unpack_from(
+                data, at
+            )
+            if order & dir_entry.LAST_LONG:
+                parts, expected, check = [], order & 0x3F, checksum
+            if order & 0x3F != expected or checksum != check or not expected:
+                report(f"{printable(where)}: has long-name entries out of order")
+                parts, expected = [], 0
+                continue
+            parts.append(part_1 + part_2 + part_3)
+            expected -= 1
+            continue
+        long = b"".join(reversed(parts)) if parts and not expected else b""
+        parts = []
+        slot = _slot(data, at, long, check, where, report)
+        if slot is not None:
+            yield slot
+
+
+def _slot(
+    data: bytes, at: int, long: bytes, check: int, where: str, report: Report
+) -> _Slot | None:
+    """One short entry; None for the label, ``.`` and ``..``."""
+    values = dict(
+        zip(
+            (name for name, _ in dir_entry.ENTRY),
+            dir_entry.ENTRY_STRUCT.unpack_from(data, at),
+            strict=True,
+        )
+    )
+    short: bytes = values["name"]
+    attributes: int = values["attributes"]
+    if attributes & dir_entry.VOLUME_ID or short in (dir_entry.DOT, dir_entry.DOTDOT):
+        return None
+    name = _short_name(short, values["case"])
+    if long and dir_entry.checksum(short) == check:
+        name = _long_name(long)
+    elif long:
+        report(f"{printable(where)}: a long name does not belong to {printable(name)}")
+    if not name or "/" in name or "\0" in name or name in (".", ".."):
+        report(f"{printable(where)}: has an entry with the name {name!r}")
+        return None
+    return _Slot(
+        name,
+        attributes,
+        values["cluster_high"] << 16 | values["cluster_low"],
+        values["size"],
+        _seconds(values["modified_date"], values["modified_time"]) * NANOSECONDS,
+        short,
+    )
+
+
+def _long_name(units: bytes) -> str:
+    """A long name: UTF-16 up to a NUL; a lone surrogate becomes U+FFFD."""
+    text = units.decode("utf-16-le", "replace")
+    return text.partition("\0")[0]
+
+
+def _short_name(short: bytes, case: int) -> str:
+    """A short name as text; the bits of `case` say which half is in lower case (NT)."""
+    if short[0] == 0x05:
+        short = b"\xe5" + short[1:]
+    base, extension = _oem(short[:8]), _oem(short[8:])
+    base = base.lower() if case & 0x08 else base
+    extension = extension.lower() if case & 0x10 else extension
+    return f"{base}.{extension}" if extension else base
+
+
+def _oem(field: bytes) -> str:
+    return field.decode("cp437").rstrip(" ")
+
+
+def _seconds(date: int, clock: int) -> int:
+    """FAT's date and time in seconds since 1970; what is no date counts as 1980."""
+    month, day = date >> 5 & 15, date & 31
+    if not (1 <= month <= 12 and 1 <= day <= 31):
+        return dir_entry.FIRST_TIME
+    parts = (1980 + (date >> 9), month, day, clock >> 11, clock >> 5 & 63, (clock & 31) * 2)
+    return calendar.timegm(parts)

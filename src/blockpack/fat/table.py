@@ -1,0 +1,101 @@
+"""The file allocation table (FAT specification, section 4).
+
+An entry says which cluster follows in a file, or that it is the last. Files here lie end to end
+without gaps, so the table needs no table: cluster *n* is followed by *n* + 1 but for the last
+of each chain, and any stretch of it can be made by itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from .boot_sector import MEDIA_FIXED
+
+FIRST_CLUSTER = 2
+"""The number of the data area's first cluster; 0 and 1 are reserved."""
+
+END_OF_CHAIN = {12: 0xFFF, 16: 0xFFFF, 32: 0x0FFFFFFF}
+"""What marks the last cluster of a chain. Any value from 7 below on does, for a reader."""
+
+BAD = {12: 0xFF7, 16: 0xFFF7, 32: 0x0FFFFFF7}
+"""What marks a cluster that cannot be used."""
+
+_CODES = {16: "H", 32: "I"}
+
+
+def table_bytes(bits: int, clusters: int) -> int:
+    """The bytes that a table for `clusters` data clusters takes."""
+    return ((clusters + FIRST_CLUSTER) * bits + 7) // 8
+
+
+@frozen
+class Chains:
+    """Chains that lie end to end from cluster 2 on.
+
+    `firsts` has each chain's first cluster, ascending, and at its end the first free cluster.
+    """
+
+    bits: int
+    firsts: Sequence[int]
+
+    @property
+    def end(self) -> int:
+        """The first cluster that is free."""
+        return self.firsts[-1]
+
+    def entries(self, start: int, stop: int) -> array[int]:
+        """The table's entries `start` up to, not including, `stop`."""
+        used = max(min(stop, self.end), start)
+        found = array("I", range(start + 1, used + 1))
+        end_of_chain = END_OF_CHAIN[self.bits]
+        # The last cluster of a chain is the one before the next chain's first.
+        index = bisect_left(self.firsts, start + 1)
+        while index < len(self.firsts) and self.firsts[index] <= used:
+            found[self.firsts[index] - 1 - start] = end_of_chain
+            index += 1
+        found.frombytes(bytes(4 * (stop - used)))
+        for reserved in range(start, min(stop, FIRST_CLUSTER)):
+            # Entry 0 repeats the media byte; entry 1 says "clean, no errors".
+            mark = end_of_chain & ~0xFF | MEDIA_FIXED if reserved == 0 else end_of_chain
+            found[reserved - start] = mark
+        return found
+
+    def pack(self, start: int, stop: int) -> bytes:
+        """The table's entries `start` up to, not including, `stop` as bytes.
+
+        FAT12 packs pairs, so there both are even.
+        """
+        entries = self.entries(start, stop)
+        if self.bits == 12:
+            return pack_12(entries)
+        packed = array(_CODES[self.bits], entries) if self.bits == 16 else entries
+        if sys.byteorder == "big":
+            packed.byteswap()
+        return packed.tobytes()
+
+
+def pack_12(entries: Sequence[int]) -> bytes:
+    """FAT12's entries: two in three bytes."""
+    packed = bytearray()
+    for low, high in zip(entries[::2], entries[1::2], strict=True):
+        packed += (low | high << 12).to_bytes(3, "little")
+    return bytes(packed)
+
+
+def unpack(bits: int, table: bytes, count: int) -> array[int]:
+    """The first `count` entries of a table's bytes, without FAT32's reserved top bits."""
+    if bits == 12:
+        entries = array("I")
+        for at in range(0, (count + 1) // 2 * 3, 3):
+            pair = int.from_bytes(table[at : at + 3], "little")
+            entries.extend((pair & 0xFFF, pair >> 12))
+        return entries[:count]
+    found = array(_CODES[bits], table[: count * bits // 8])
+    if sys.byteorder == "big":
+        found.byteswap()
+    return array("I", found) if bits == 16 else array("I", (entry & 0x0FFFFFFF for entry in found))

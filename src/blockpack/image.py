@@ -1,0 +1,219 @@
+"""Reading images: the one interface, whatever the format.
+
+`open_image` tells the format by its signature and gives an `Image`. A reader trusts nothing: an
+image may be damaged, or made to harm. Whatever it says is checked against the image's real
+size, chains and directories are followed once, and what does not add up is an `ImageError`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import BinaryIO, ClassVar, Literal, Self, cast
+
+from attrs import frozen
+
+from .errors import ImageError, printable
+from .layout import Fact
+from .reading import reading_errors
+
+Kind = Literal["file", "directory", "symlink", "hardlink", "other"]
+
+Report = Callable[[str], None]
+"""Hears of one thing that is wrong; to raise ends the reading, to return goes on."""
+
+
+@frozen(kw_only=True)
+class ImageEntry:
+    """One entry of an image.
+
+    `size` is in bytes, `mtime_ns` in nanoseconds since 1970, `mode` the permission bits. `target`
+    is what a link leads to. `extents` are the pieces of the image, as (offset, length) in
+    bytes, that hold the file's bytes in order.
+    """
+
+    path: str
+    kind: Kind
+    size: int = 0
+    mode: int = 0o644
+    mtime_ns: int = 0
+    target: str = ""
+    extents: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def offset(self) -> int | None:
+        """Where the file's first byte lies in the image; None if it has none."""
+        return self.extents[0][0] if self.extents else None
+
+
+class Image(ABC):
+    """An image that is open for reading; a context manager that closes it."""
+
+    format: ClassVar[str]
+
+    def __init__(self, file: BinaryIO, size: int, *, close: bool) -> None:
+        self._file = file
+        self.size = size
+        """The length of the image in bytes."""
+        self._close = close
+        self._entries: dict[str, ImageEntry] | None = None
+
+    @classmethod
+    @abstractmethod
+    def recognises(cls, head: bytes) -> bool:
+        """Whether an image that begins with `head` (up to 4096 bytes) is of this format."""
+
+    @abstractmethod
+    def _read_entries(self, report: Report) -> Iterator[ImageEntry]:
+        """All entries as they stand in the image; `report` hears of what is wrong."""
+
+    @abstractmethod
+    def info(self) -> Mapping[str, Fact]:
+        """The format's own facts by name, as the image states them. Raises `ImageError`."""
+
+    def verify(self) -> list[str]:
+        """Everything about the structure that is wrong; empty for a sound image."""
+        problems: list[str] = []
+        try:
+            for _ in self._read_entries(problems.append):
+                pass
+            self._verify_rest(problems.append)
+        except ImageError as error:  # what nothing can be read beyond
+            problems.append(str(error))
+        return problems
+
+    @abstractmethod
+    def _verify_rest(self, report: Report) -> None:
+        """Check what reading the entries does not touch."""
+
+    def walk(self) -> Iterator[ImageEntry]:
+        """All entries, a directory before what it holds. Raises `ImageError`."""
+        yield from self._by_path().values()
+
+    def get(self, path: str) -> ImageEntry:
+        """The entry at `path`. Raises `ImageError` if there is none, or the image is damaged."""
+        try:
+            return self._by_path()[path.strip("/")]
+        except KeyError:
+            raise ImageError(f"{printable(path)}: not in the image") from None
+
+    def open(self, path: str) -> BinaryIO:
+        """The file `path` as a seekable binary file; a hard link opens what it leads to.
+
+        Raises `ImageError` if there is no such file, or the image is damaged.
+        """
+        entry = self.get(path)
+        if entry.kind == "hardlink":
+            entry = self.get(entry.target)
+        if entry.kind != "file":
+            raise ImageError(f"{printable(path)}: is a {entry.kind}, not a file")
+        return cast(BinaryIO, io.BufferedReader(_Pieces(self, entry), 128 << 10))
+
+    def close(self) -> None:
+        """Close the image's file, if it was opened here."""
+        if self._close:
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _by_path(self) -> dict[str, ImageEntry]:
+        if self._entries is None:
+            self._entries = {entry.path: entry for entry in self._read_entries(_raise)}
+        return self._entries
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """`length` bytes at `offset` of the image. Raises `ImageError` if they are not there."""
+        if offset + length > self.size:
+            raise ImageError(
+                f"the image ends at byte {self.size:,}, and bytes {offset:,} to "
+                f"{offset + length:,} are needed; it is cut short or damaged"
+            )
+        with reading_errors("the image"):
+            self._file.seek(offset)
+            data = self._file.read(length)
+        if len(data) != length:
+            raise ImageError(f"the image ends early, at byte {offset + len(data):,}")
+        return data
+
+
+def _raise(problem: str) -> None:
+    raise ImageError(problem)
+
+
+class _Pieces(io.RawIOBase):
+    """A file in an image: pieces of it, one after the other."""
+
+    def __init__(self, image: Image, entry: ImageEntry) -> None:
+        super().__init__()
+        self._image = image
+        self._entry = entry
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._entry.size}
+        self._position = max(0, base[whence] + offset)
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        view = memoryview(buffer).cast("B")
+        start = 0
+        for offset, length in self._entry.extents:
+            skip = self._position - start
+            if skip < length:
+                count = min(len(view), length - skip, self._entry.size - self._position)
+                view[:count] = self._image.read_at(offset + skip, count)
+                self._position += count
+                return count
+            start += length
+        return 0
+
+
+def image_classes() -> tuple[type[Image], ...]:
+    """The readers, in the order in which they are asked."""
+    from .fat.reader import FatImage
+    from .tar.reader import TarImage
+
+    return TarImage, FatImage
+
+
+def open_image(source: str | os.PathLike[str] | BinaryIO) -> Image:
+    """The image at `source`: a path (a device's too) or a seekable binary file.
+
+    Raises `SourceError` if it cannot be read, and `ImageError` if it is no image.
+    """
+    if isinstance(source, str | os.PathLike):
+        name = str(source)
+        with reading_errors(name):
+            file: BinaryIO = open(source, "rb")  # noqa: SIM115 - the image closes it
+        try:
+            return _recognise(file, name, close=True)
+        except BaseException:
+            file.close()
+            raise
+    return _recognise(source, str(getattr(source, "name", "the image")), close=False)
+
+
+def _recognise(file: BinaryIO, name: str, *, close: bool) -> Image:
+    with reading_errors(name):
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        head = file.read(4096)
+    for image_class in image_classes():
+        if image_class.recognises(head):
+            return image_class(file, size, close=close)
+    raise ImageError(f"{name}: neither a tar archive nor a FAT file system")

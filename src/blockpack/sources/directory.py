@@ -1,0 +1,226 @@
+"""A directory of this machine as a source.
+
+Names are read as bytes, so that neither locale nor platform has a say in them. One `lstat` a
+name is all that a scan costs; contents are left alone.
+
+All that is wrong with a source (an unreadable directory, a socket, a broken link that should
+be followed) is collected and raised together at the end of the scan.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from attrs import define, field, frozen
+
+from ..entry import Directory, Entry, File, Symlink, decode, encode
+from ..errors import BlockpackError, EntryError, SourceError
+from ..extent import Extent, FileRange
+
+Symlinks = Literal["error", "follow", "keep", "skip"]
+"""What to do with symbolic links: refuse, pack what they point to, keep, or leave out."""
+
+Excluded = Callable[[str, bool], bool]
+"""Whether to leave out a path (relative to the source); the flag tells directories."""
+
+
+@frozen(weakref_slot=False)
+class Under:
+    """The content of files scanned under a directory: an entry's path leads to its bytes.
+
+    `prefix` (ending in a slash) is put in place of the first `drop` characters of the path.
+    """
+
+    forkable: ClassVar[bool] = True
+
+    prefix: bytes
+    drop: int = 0
+
+    def extent(self, entry: File, offset: int) -> Extent:
+        """The whole file; its size and time are compared when it is read."""
+        path = self.prefix + encode(entry.path[self.drop :])
+        return FileRange(offset, entry.size, path, entry.size, entry.mtime_ns)
+
+
+@frozen(weakref_slot=False)
+class OnDisk:
+    """The content of one file, at a path of its own."""
+
+    forkable: ClassVar[bool] = True
+
+    path: bytes
+
+    def extent(self, entry: File, offset: int) -> Extent:
+        """The whole file; its size and time are compared when it is read."""
+        return FileRange(offset, entry.size, self.path, entry.size, entry.mtime_ns)
+
+
+def file_at(path: Path, at: str) -> File:
+    """The file at `path` as the entry `at`; a symbolic link to a file is followed.
+
+    Raises `SourceError` if there is no such file or it cannot be read.
+    """
+    location = os.fsencode(path)
+    try:
+        status = os.stat(location)
+    except OSError as error:
+        raise SourceError(str(path), _reason(error)) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise SourceError(str(path), "is no regular file", "give the path of a file")
+    if not os.access(location, os.R_OK):
+        raise SourceError(str(path), "cannot be read: permission denied", _READABLE)
+    return File(
+        at,
+        status.st_size,
+        OnDisk(os.path.abspath(location)),
+        stat.S_IMODE(status.st_mode),
+        status.st_mtime_ns,
+        status.st_uid,
+        status.st_gid,
+    )
+
+
+_READABLE = "make it readable or exclude it"
+
+
+@define
+class Scan:
+    """One walk through the directory `root`, whose entries get their paths under `at`.
+
+    Iterate over `entries()`; afterwards `problems` has what was wrong.
+    """
+
+    root: bytes
+    at: str = ""
+    symlinks: Symlinks = "keep"
+    excluded: Excluded | None = None
+    problems: list[BlockpackError] = field(factory=list)
+    _content: Under = field(init=False)
+    _modes: dict[int, int] = field(init=False, factory=dict)
+    _is_root: bool = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        at = f"{self.at}/" if self.at else ""
+        self._content = Under(os.path.join(os.path.abspath(self.root), b""), len(at))
+        self._is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+
+    def entries(self) -> Iterator[list[Entry]]:
+        """The entries of one directory after another, each list sorted by name.
+
+        The first list has the entries right under the root. Raises `SourceError` if the root
+        is missing or not a directory; what is wrong below goes to `problems`.
+        """
+        try:
+            status = os.stat(self.root)
+        except OSError as error:
+            raise SourceError(decode(self.root), _reason(error)) from None
+        if not stat.S_ISDIR(status.st_mode):
+            raise SourceError(decode(self.root), "is not a directory", "give a directory")
+        top = os.path.join(self.root, b"")
+        prefix = f"{self.at}/" if self.at else ""
+        # A stack of directories yet to read; `above` holds the identities of a directory's
+        # ancestors, which only following links needs: it is how a loop is told.
+        pending = [(top, prefix, frozenset([(status.st_dev, status.st_ino)]))]
+        while pending:
+            location, prefix, above = pending.pop()
+            found: list[Entry] = []
+            try:
+                with os.scandir(location) as listing:
+                    for item in listing:
+                        entry = self._entry(item, prefix, above)
+                        if entry is not None:
+                            found.append(entry)
+            except OSError as error:
+                self._unreadable(location, error)
+                continue
+            found.sort(key=_path)
+            for entry in found:
+                if type(entry) is Directory:
+                    below = location + encode(entry.path[len(prefix) :]) + b"/"
+                    ancestors = above
+                    if self.symlinks == "follow":
+                        identity = os.stat(below)
+                        ancestors = above | {(identity.st_dev, identity.st_ino)}
+                    pending.append((below, f"{entry.path}/", ancestors))
+            yield found
+
+    def _entry(
+        self, item: os.DirEntry[bytes], prefix: str, above: frozenset[tuple[int, int]]
+    ) -> Entry | None:
+        """The entry for one name of a directory; None if it is left out or is a problem."""
+        path = prefix + item.name.decode("utf-8", "surrogateescape")
+        status = item.stat(follow_symlinks=False)
+        mode = status.st_mode
+        if self.excluded is not None and self.excluded(
+            path[self._content.drop :], stat.S_ISDIR(mode)
+        ):
+            return None
+        if stat.S_ISLNK(mode) and self.symlinks != "keep":
+            if self.symlinks == "skip":
+                return None
+            if self.symlinks == "error":
+                rule = "is a symbolic link, and links were to be errors"
+                self.problems.append(EntryError(path, rule, "follow, keep or skip links"))
+                return None
+            try:
+                status = item.stat(follow_symlinks=True)
+            except OSError as error:
+                rule = f"is a link that leads nowhere ({_reason(error)})"
+                self.problems.append(SourceError(path, rule, "mend or exclude it"))
+                return None
+            mode = status.st_mode
+            if stat.S_ISDIR(mode) and (status.st_dev, status.st_ino) in above:
+                rule = "is a link to a directory that it is in"
+                self.problems.append(EntryError(path, rule, "exclude it or skip links"))
+                return None
+        permissions = self._modes.setdefault(mode & 0o7777, mode & 0o7777)  # one int for all
+        if stat.S_ISREG(mode):
+            # Root may read everything, and a file that everybody may read needs no question.
+            if not (self._is_root or permissions & 0o444 == 0o444 or os.access(item.path, os.R_OK)):
+                self.problems.append(
+                    SourceError(path, "cannot be read: permission denied", _READABLE)
+                )
+                return None
+            return File(
+                path,
+                status.st_size,
+                self._content,
+                permissions,
+                status.st_mtime_ns,
+                status.st_uid,
+                status.st_gid,
+                (status.st_dev, status.st_ino) if status.st_nlink > 1 else None,
+            )
+        if stat.S_ISDIR(mode):
+            return Directory(path, permissions, status.st_mtime_ns, status.st_uid, status.st_gid)
+        if stat.S_ISLNK(mode):
+            target = decode(os.readlink(item.path))
+            return Symlink(path, target, 0o777, status.st_mtime_ns, status.st_uid, status.st_gid)
+        rule = f"is a {_KINDS.get(stat.S_IFMT(mode), 'special file')}, which no image holds"
+        self.problems.append(EntryError(path, rule, "exclude it"))
+        return None
+
+    def _unreadable(self, location: bytes, error: OSError) -> None:
+        path = decode(location.rstrip(b"/"))
+        rule = f"cannot be read: {_reason(error)}"
+        self.problems.append(SourceError(path, rule, _READABLE))
+
+
+_KINDS = {
+    stat.S_IFIFO: "named pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "block device",
+    stat.S_IFCHR: "character device",
+}
+
+
+def _path(entry: Entry) -> str:
+    return entry.path
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

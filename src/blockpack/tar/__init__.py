@@ -1,0 +1,9 @@
+"""The tar format: POSIX ustar with pax extended headers, or GNU's dialect.
+
+`header` and `pax` are the format's structures, `members` encodes entries, `volume` plans and
+`reader` reads.
+"""
+
+from .volume import TarVolume
+
+__all__ = ["TarVolume"]

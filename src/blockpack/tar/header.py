@@ -1,0 +1,197 @@
+"""The tar header: one block of 512 bytes before each member (POSIX ustar, IEEE Std 1003.1).
+
+Numbers are octal text. `FIELDS` is the structure, once: the writer packs by it, the reader
+unpacks by it, and docs/format/tar.md shows it.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+from zlib import adler32
+
+from attrs import frozen
+
+BLOCK = 512
+"""Bytes in a block; headers and contents take whole blocks."""
+
+END = bytes(2 * BLOCK)
+"""What ends an archive: two blocks of zeros."""
+
+FIELDS = (
+    # name, bytes
+    ("name", 100),
+    ("mode", 8),
+    ("uid", 8),
+    ("gid", 8),
+    ("size", 12),
+    ("mtime", 12),
+    ("checksum", 8),
+    ("typeflag", 1),
+    ("linkname", 100),
+    ("magic", 8),  # magic and version
+    ("uname", 32),
+    ("gname", 32),
+    ("devmajor", 8),
+    ("devminor", 8),
+    ("prefix", 155),
+    ("unused", 12),
+)
+
+USTAR = b"ustar\x0000"
+GNU = b"ustar  \0"
+
+FILE, HARDLINK, SYMLINK, DIRECTORY = b"0", b"1", b"2", b"5"
+EXTENDED, GLOBAL = b"x", b"g"
+GNU_LONG_NAME, GNU_LONG_LINK = b"L", b"K"
+
+NAME_SIZE = 100
+PREFIX_SIZE = 155
+MAX_ID = 0o7777777
+"""The greatest uid or gid that seven octal digits hold."""
+MAX_SIZE = 0o77777777777
+"""The greatest size (one below 8 GiB) or time that eleven octal digits hold."""
+
+_STRUCT = struct.Struct("".join(f"{size}s" for _, size in FIELDS))
+_CHECKSUM = slice(148, 156)
+_BLANK = b" " * 8
+_DEVICE = b"0000000\0"
+
+
+class Header(NamedTuple):
+    """A header's fields as raw bytes, named as in `FIELDS`."""
+
+    name: bytes
+    mode: bytes
+    uid: bytes
+    gid: bytes
+    size: bytes
+    mtime: bytes
+    checksum: bytes
+    typeflag: bytes
+    linkname: bytes
+    magic: bytes
+    uname: bytes
+    gname: bytes
+    devmajor: bytes
+    devminor: bytes
+    prefix: bytes
+    unused: bytes
+
+    @classmethod
+    def unpack(cls, block: bytes) -> Header:
+        """The fields of a block of 512 bytes."""
+        return cls._make(_STRUCT.unpack(block))
+
+
+def pack(
+    name: bytes,
+    *,
+    typeflag: bytes,
+    size: int = 0,
+    mode: int = 0o644,
+    uid: int = 0,
+    gid: int = 0,
+    mtime: int = 0,
+    linkname: bytes = b"",
+    prefix: bytes = b"",
+    magic: bytes = USTAR,
+) -> bytes:
+    """A header block. Numbers that their fields cannot hold are for the caller to see to:
+    negative or too large, they are written in base 256, GNU's way.
+    """
+    block = _STRUCT.pack(
+        name,
+        b"%07o\0" % mode,
+        b"%07o\0" % uid if 0 <= uid <= MAX_ID else base_256(uid, 8),
+        b"%07o\0" % gid if 0 <= gid <= MAX_ID else base_256(gid, 8),
+        b"%011o\0" % size if size <= MAX_SIZE else base_256(size, 12),
+        b"%011o\0" % mtime if 0 <= mtime <= MAX_SIZE else base_256(mtime, 12),
+        _BLANK,
+        typeflag,
+        linkname,
+        magic,
+        b"",
+        b"",
+        _DEVICE,
+        _DEVICE,
+        prefix,
+        b"",
+    )
+    return b"%b%06o\0 %b" % (block[:148], checksum(block), block[156:])
+
+
+@frozen(init=False)
+class FileHeaders:
+    """Headers of files that differ in name and size alone, made several times as fast.
+
+    `name` must fit its field, and so must `size` (bytes). Mode, ids and time are as in `pack`.
+    """
+
+    _ids: bytes
+    _mtime: bytes
+    _rest: bytes
+    _sum: int
+
+    def __init__(self, mode: int, uid: int, gid: int, mtime: int) -> None:
+        block = pack(b"", typeflag=FILE, mode=mode, uid=uid, gid=gid, mtime=mtime)
+        digits = b"%011o" % 0
+        self.__attrs_init__(
+            block[100:124],
+            block[135:148],
+            block[156:],
+            checksum(block) - sum(digits),
+        )
+
+    def pack(self, name: bytes, size: int) -> bytes:
+        """The header of the file `name` of `size` bytes."""
+        digits = b"%011o" % size
+        # As in `checksum`: at most 100 and 11 bytes add up to less than 65521.
+        total = self._sum + (adler32(name) & 0xFFFF) + (adler32(digits) & 0xFFFF) - 2
+        return b"%b%b%b%b%b%06o\0 %b" % (
+            name,
+            _FILLING[len(name)],
+            self._ids,
+            digits,
+            self._mtime,
+            total,
+            self._rest,
+        )
+
+
+_FILLING = tuple(bytes(NAME_SIZE - length) for length in range(NAME_SIZE + 1))
+
+
+def checksum(block: bytes) -> int:
+    """The sum of a block's bytes, its checksum field taken as spaces."""
+    if block[_CHECKSUM] != _BLANK:
+        block = block[:148] + _BLANK + block[156:]
+    # The low half of Adler-32 is one more than the sum of the bytes modulo 65521; the bytes
+    # of half a block add up to 65280 at most. That is ten times as fast as sum().
+    return (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
+
+
+def base_256(number: int, size: int) -> bytes:
+    """`number` in `size` bytes of GNU's base 256: big-endian, two's complement, top bit set."""
+    field = bytearray(number.to_bytes(size, "big", signed=True))
+    field[0] |= 0x80
+    return bytes(field)
+
+
+def padded(size: int) -> int:
+    """`size` rounded up to whole blocks, in bytes."""
+    return (size + BLOCK - 1) & -BLOCK
+
+
+def split_name(name: bytes) -> tuple[bytes, bytes] | None:
+    """`name` as (prefix, name) of a ustar header, or None if it does not fit.
+
+    The two are joined by the slash at which they are split.
+    """
+    if len(name) <= NAME_SIZE:
+        return b"", name
+    # The last slash that leaves a prefix short enough; not the one that ends a directory.
+    slash = name.rfind(b"/", 1, min(PREFIX_SIZE + 1, len(name) - 1))
+    if slash < 0 or len(name) - slash - 1 > NAME_SIZE:
+        return None
+    return name[:slash], name[slash + 1 :]

@@ -1,0 +1,230 @@
+"""The tree: what to pack.
+
+A `Tree` is a set of entries with paths. It is filled by scanning a source, by adding entries,
+or both, and read in one fixed order: depth first, the entries of a directory sorted by name,
+a directory right before what it holds. Volumes rely on that order, and on three rules that
+every tree keeps: each path is sound (`entry.check_path`), it is there once, and what holds an
+entry is a directory.
+
+A tree of a million files must fit into memory, so it holds one dictionary a directory, keyed
+by the very path that the entry has anyway.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Self
+
+from attrs import define, field
+
+from .entry import (
+    EPOCH,
+    NANOSECONDS,
+    Content,
+    Directory,
+    Entry,
+    File,
+    Literal,
+    Symlink,
+    check_path,
+    parent_of,
+)
+from .errors import EntryError, UsageError, raise_problems
+from .sources.directory import Scan, Symlinks, file_at
+from .sources.exclude import excluding
+
+
+@define(eq=False)
+class Tree:
+    """Files, directories and links to pack, without the contents of files on disk."""
+
+    forkable: bool = field(default=True, init=False)
+    """Whether every file's bytes may be read in forked processes side by side."""
+
+    _children: dict[str, dict[str, Entry]] = field(init=False, factory=lambda: {"": {}})
+
+    @classmethod
+    def scan(
+        cls,
+        source: str | os.PathLike[str],
+        *,
+        exclude: Iterable[str] = (),
+        symlinks: Symlinks = "keep",
+    ) -> Self:
+        """The tree of the directory `source`, or of a PyFilesystem URL (``zip://site.zip``).
+
+        `exclude` has patterns as in a ``.gitignore``. `symlinks` says whether links are kept,
+        followed, skipped or errors. A URL needs the extra ``blockpack[fs]``.
+
+        Raises `SourceError` if the source is missing, and `Problems` with everything below it
+        that cannot be read or packed.
+        """
+        tree = cls()
+        if isinstance(source, str) and "://" in source:
+            from .sources.pyfs import open_url
+
+            tree.add_fs(open_url(source), exclude=exclude)
+        else:
+            tree._scan(os.fsencode(source), "", exclude, symlinks)
+        return tree
+
+    def add(
+        self,
+        path: str,
+        content: bytes | os.PathLike[str] | Content,
+        *,
+        size: int | None = None,
+        mode: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        """Add the file `path`, and the directories above it that are not there yet.
+
+        `content` is the bytes, or the `Path` of a file to stream from (a directory's is
+        scanned into `path`), or a `Content` with its `size` in bytes. `mode` (permission bits)
+        and `mtime_ns` (nanoseconds since 1970) default to the file's own; for bytes to 0644
+        and 1980-01-01.
+
+        Raises `EntryError` for a path that is unsound or taken, `SourceError` for a file that
+        cannot be read.
+        """
+        if isinstance(content, os.PathLike):
+            location = Path(content)
+            if location.is_dir():
+                self._require_sound(path)
+                self.mkdir(path)
+                self._scan(os.fsencode(location), path, (), "keep")
+                return
+            found = file_at(location, path)
+            content, size = found.content, found.size
+            mode = found.mode if mode is None else mode
+            mtime_ns = found.mtime_ns if mtime_ns is None else mtime_ns
+        elif isinstance(content, bytes | bytearray | memoryview):
+            content = Literal(bytes(content))
+            size = len(content.data)
+        elif isinstance(content, str) or size is None:
+            raise UsageError(f"{path}: content is bytes, a Path, or a Content with its size")
+        self._insert(
+            File(
+                path,
+                size,
+                content,
+                0o644 if mode is None else mode,
+                EPOCH * NANOSECONDS if mtime_ns is None else mtime_ns,
+            )
+        )
+
+    def add_fs(self, filesystem: object, *, exclude: Iterable[str] = ()) -> None:
+        """Add everything in `filesystem`, an open PyFilesystem (`fs.base.FS`) object."""
+        from .sources.pyfs import entries
+
+        for entry in entries(filesystem, excluding(exclude)):
+            self._insert(entry)
+
+    def mkdir(self, path: str, *, mode: int = 0o755, mtime_ns: int = EPOCH * NANOSECONDS) -> None:
+        """Add the directory `path` and those above it; one that is there stays as it is.
+
+        Raises `EntryError` if the path is unsound, or a file has it.
+        """
+        if not isinstance(self.get(path), Directory):
+            self._insert(Directory(path, mode, mtime_ns))
+
+    def symlink(self, path: str, target: str, *, mtime_ns: int = EPOCH * NANOSECONDS) -> None:
+        """Add the symbolic link `path` to `target`. Raises `EntryError` as `add` does."""
+        self._insert(Symlink(path, target, mtime_ns=mtime_ns))
+
+    def remove(self, path: str) -> None:
+        """Take out the entry `path`, a directory with all that it holds.
+
+        Raises `KeyError` if there is none.
+        """
+        entry = self._children[parent_of(path)].pop(path)
+        if isinstance(entry, Directory):
+            for child in list(self._children[path]):
+                self.remove(child)
+            del self._children[path]
+
+    def get(self, path: str) -> Entry | None:
+        """The entry at `path`, or None."""
+        return self._children.get(parent_of(path), {}).get(path)
+
+    def __getitem__(self, path: str) -> Entry:
+        entry = self.get(path)
+        if entry is None:
+            raise KeyError(path)
+        return entry
+
+    def __contains__(self, path: str) -> bool:
+        return self.get(path) is not None
+
+    def __len__(self) -> int:
+        return sum(map(len, self._children.values()))
+
+    def __iter__(self) -> Iterator[Entry]:
+        """All entries, depth first, siblings by name, a directory right before its contents."""
+        pending = [iter(self.children(""))]
+        while pending:
+            for entry in pending[-1]:
+                yield entry
+                if type(entry) is Directory:
+                    pending.append(iter(self.children(entry.path)))
+                    break
+            else:
+                pending.pop()
+
+    def children(self, path: str = "") -> list[Entry]:
+        """What the directory `path` holds, sorted by name; the root is the empty path.
+
+        Raises `KeyError` if there is no such directory.
+        """
+        # The keys' own order is the order of names, since siblings share what is before it.
+        return [entry for _, entry in sorted(self._children[path].items())]
+
+    def directories(self) -> Iterator[tuple[str, list[Entry]]]:
+        """Each directory's path with its children, the root (an empty path) first."""
+        yield "", self.children("")
+        for entry in self:
+            if type(entry) is Directory:
+                yield entry.path, self.children(entry.path)
+
+    def _scan(self, root: bytes, at: str, exclude: Iterable[str], symlinks: Symlinks) -> None:
+        scan = Scan(root, at, symlinks, excluding(exclude))
+        for listing in scan.entries():
+            if not listing:
+                continue
+            siblings = self._children[parent_of(listing[0].path)]
+            for entry in listing:
+                # The scan's paths are sound by construction; only a clash is left to see.
+                if entry.path in siblings:
+                    self._clash(entry)
+                siblings[entry.path] = entry
+                if type(entry) is Directory:
+                    self._children.setdefault(entry.path, {})
+        raise_problems("this source cannot be packed as it is", scan.problems)
+
+    def _insert(self, entry: Entry) -> None:
+        """Add a checked entry, making the directories above it."""
+        self._require_sound(entry.path)
+        parent = parent_of(entry.path)
+        if parent not in self._children:
+            self.mkdir(parent)
+        if entry.path in self._children[parent]:
+            self._clash(entry)
+        self._children[parent][entry.path] = entry
+        if isinstance(entry, Directory):
+            self._children[entry.path] = {}
+        if isinstance(entry, File):
+            self.forkable = self.forkable and entry.content.forkable
+
+    def _require_sound(self, path: str) -> None:
+        error = check_path(path)
+        if error is not None:
+            raise error
+
+    def _clash(self, entry: Entry) -> None:
+        """Raise `EntryError`, unless a directory meets a directory."""
+        there = self[entry.path]
+        if not (isinstance(there, Directory) and isinstance(entry, Directory)):
+            rule = "is in the tree already"
+            raise EntryError(entry.path, rule, "remove one of the two, or give it another name")

@@ -1,0 +1,58 @@
+"""Cloning: sharing a file's blocks with the image instead of copying them.
+
+btrfs, XFS and their like can make a range of one file refer to the blocks of another, if both
+begin on a block's boundary. The kernel's `FICLONERANGE` does just that or fails; it never
+falls back to copying.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+from attrs import define, field
+
+from ..extent import FileRange
+
+FICLONERANGE = 0x4020940D
+"""The ioctl's number (linux/fs.h); its argument is `struct file_clone_range`."""
+
+_RANGE = struct.Struct("=qQQQ")  # source descriptor, source offset, length, target offset
+
+BLOCK = 4096
+"""The block size of file systems that clone, in bytes; where it is larger, they refuse."""
+
+_NEVER = (errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.EACCES)
+_NOT_THIS = (errno.EINVAL, errno.ETXTBSY, errno.EAGAIN)
+
+
+@define
+class Cloner:
+    """Clones ranges into one target, and remembers which file systems cannot."""
+
+    _refused: set[int] = field(factory=set)
+
+    def clone(self, source: int, device: int, target: int, extent: FileRange) -> int:
+        """Clone the whole blocks of `extent` from the descriptor `source`, a file on `device`.
+
+        The number of bytes that are done: 0 where it is not possible. Raises `OSError` if
+        the target's file system is full.
+        """
+        length = extent.length - extent.length % BLOCK
+        if device in self._refused or not length or (extent.offset | extent.start) % BLOCK:
+            return 0
+        try:
+            from fcntl import ioctl  # not on Windows
+
+            ioctl(target, FICLONERANGE, _RANGE.pack(source, extent.start, length, extent.offset))
+        except ImportError:
+            self._refused.add(device)
+            return 0
+        except OSError as error:
+            if error.errno in _NEVER:
+                self._refused.add(device)
+                return 0
+            if error.errno in _NOT_THIS:
+                return 0
+            raise
+        return length

@@ -1,0 +1,276 @@
+"""Targets: where the bytes of an image go, and the fastest way there.
+
+`Seekable` is a descriptor that takes bytes at any offset (a file, a block device), `Streaming`
+takes them in order (a pipe, a socket, a file object). Who opens, guards and renames is in
+`files`.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+from attrs import define, field
+
+from ..entry import decode
+from ..errors import TargetError
+from ..extent import FileRange
+from ..reading import changed, check_unchanged, open_range, read_into, reading_errors
+from .clone import Cloner
+
+ZEROS = memoryview(bytes(1 << 20))
+"""Zeros to write where there are no holes."""
+
+
+@define
+class Tally:
+    """Bytes that were copied through memory, cloned, and left as holes."""
+
+    copied: int = 0
+    cloned: int = 0
+    holes: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Count what another process did."""
+        self.copied += other.copied
+        self.cloned += other.cloned
+        self.holes += other.holes
+
+
+@contextmanager
+def target_errors(name: str) -> Iterator[None]:
+    """Turn an operating system's error about the target `name` into a `TargetError`."""
+    try:
+        yield
+    except OSError as error:
+        raise TargetError(f"{name}: {_REASONS.get(error.errno or 0, _reason(error))}") from None
+
+
+def _reason(error: OSError) -> str:
+    return f"cannot be written: {(error.strerror or str(error)).lower()}"
+
+
+_REASONS = {
+    errno.ENOSPC: "no space left there; free some, or choose another place",
+    errno.EDQUOT: "the disk quota is used up; free some, or choose another place",
+    errno.EFBIG: "the image is larger than a file may be there; choose another file system",
+    errno.EPIPE: "the reader went away before the image was complete",
+    errno.EROFS: "the file system there is read-only; choose another place",
+}
+
+
+class Target(ABC):
+    """Where bytes go. Its methods raise `TargetError`; `copy` raises `SourceError` too."""
+
+    name: str
+    tally: Tally
+
+    @abstractmethod
+    def write(self, data: memoryview, offset: int) -> None:
+        """Write all of `data` at `offset`."""
+
+    @abstractmethod
+    def zeros(self, offset: int, length: int) -> None:
+        """Make `length` bytes at `offset` read as zeros."""
+
+    @abstractmethod
+    def copy(self, extent: FileRange, buffer: memoryview, advance: Callable[[int], None]) -> None:
+        """Copy a range of a file; `buffer` is there to be used, `advance` hears of each step."""
+
+
+@define
+class Seekable(Target):
+    """A descriptor that takes bytes at any offset.
+
+    `holes` tells that what was never written reads as zeros there: a new file.
+    """
+
+    name: str
+    descriptor: int
+    holes: bool
+    tally: Tally = field(factory=Tally)
+    _cloner: Cloner = field(factory=Cloner)
+
+    def write(self, data: memoryview, offset: int) -> None:
+        """Write by `pwrite`."""
+        with target_errors(self.name):
+            while data:
+                count = os.pwrite(self.descriptor, data, offset)
+                self.tally.copied += count
+                data = data[count:]
+                offset += count
+
+    def zeros(self, offset: int, length: int) -> None:
+        """Leave a hole, or write zeros where there are none."""
+        if self.holes:
+            self.tally.holes += length
+            return
+        while length:
+            count = min(length, len(ZEROS))
+            self.write(ZEROS[:count], offset)
+            offset += count
+            length -= count
+
+    def copy(self, extent: FileRange, buffer: memoryview, advance: Callable[[int], None]) -> None:
+        """Clone, else read and write; holes in the source stay holes."""
+        source = open_range(extent)
+        try:
+            status = check_unchanged(source, extent)
+            done = 0
+            if self.holes:
+                with target_errors(self.name):
+                    done = self._cloner.clone(source, status.st_dev, self.descriptor, extent)
+                self.tally.cloned += done
+                advance(done)
+            sparse = getattr(status, "st_blocks", 0) * 512 < status.st_size
+            for start, end, is_hole in _parts(source, extent, done, sparse):
+                if is_hole:
+                    self.zeros(extent.offset + start, end - start)
+                    advance(end - start)
+                else:
+                    self._copy_part(source, extent, start, end, buffer, advance)
+            check_unchanged(source, extent)
+        finally:
+            os.close(source)
+
+    def _copy_part(
+        self,
+        source: int,
+        extent: FileRange,
+        start: int,
+        end: int,
+        buffer: memoryview,
+        advance: Callable[[int], None],
+    ) -> None:
+        # Through a buffer of 1 MiB: on file systems that do not clone, that is measurably
+        # faster than copy_file_range, which moves a few pages at a time.
+        for at in range(start, end, len(buffer)):
+            view = buffer[: min(len(buffer), end - at)]
+            part = _part(extent, at, len(view))
+            with reading_errors(decode(extent.path)):
+                read_into(source, view, part)
+            self.write(view, part.offset)
+            advance(len(view))
+
+
+def _part(extent: FileRange, skip: int, length: int) -> FileRange:
+    """`length` bytes of `extent`, without its first `skip` bytes."""
+    return FileRange(
+        extent.offset + skip,
+        length,
+        extent.path,
+        extent.size,
+        extent.mtime_ns,
+        extent.start + skip,
+    )
+
+
+def _parts(
+    source: int, extent: FileRange, done: int, sparse: bool
+) -> Iterator[tuple[int, int, bool]]:
+    """What is left of `extent` after `done` bytes, as (start, end, whether it is a hole)."""
+    base = extent.start
+    while done < extent.length:
+        if not sparse:
+            yield done, extent.length, False
+            return
+        try:
+            data = os.lseek(source, base + done, os.SEEK_DATA) - base
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # no SEEK_DATA here
+                sparse = False
+                continue
+            data = extent.length  # a hole up to the end
+        if data > done:
+            yield done, min(data, extent.length), True
+        if data < extent.length:
+            hole = os.lseek(source, base + data, os.SEEK_HOLE) - base
+            done = min(hole, extent.length)
+            yield data, done, False
+        else:
+            done = extent.length
+
+
+@define
+class Streaming(Target):
+    """A file object that takes bytes in order, with its descriptor if it is a pipe or such."""
+
+    name: str
+    file: BinaryIO
+    descriptor: int | None = None
+    tally: Tally = field(factory=Tally)
+
+    @classmethod
+    def to(cls, file: BinaryIO) -> Streaming:
+        """The target for `file`. A descriptor is used past it only where nobody can seek."""
+        name = str(getattr(file, "name", "the output"))
+        with suppress(OSError, AttributeError, io.UnsupportedOperation):
+            descriptor = file.fileno()
+            file.flush()
+            if not file.seekable():
+                return cls(name, file, descriptor)
+        return cls(name, file)
+
+    def write(self, data: memoryview, offset: int) -> None:
+        """Write, whatever the offset: the order is the place."""
+        with target_errors(self.name):
+            while data:
+                if self.descriptor is not None:
+                    count = os.write(self.descriptor, data)
+                else:
+                    written = self.file.write(data)
+                    count = len(data) if written is None else written
+                self.tally.copied += count
+                data = data[count:]
+
+    def zeros(self, offset: int, length: int) -> None:
+        """Write zeros."""
+        while length:
+            count = min(length, len(ZEROS))
+            self.write(ZEROS[:count], offset)
+            length -= count
+
+    def copy(self, extent: FileRange, buffer: memoryview, advance: Callable[[int], None]) -> None:
+        """Have the kernel send the file where it can, else read and write."""
+        source = open_range(extent)
+        try:
+            check_unchanged(source, extent)
+            done = self._send(source, extent, advance)
+            for at in range(done, extent.length, len(buffer)):
+                view = buffer[: min(len(buffer), extent.length - at)]
+                with reading_errors(decode(extent.path)):
+                    read_into(source, view, _part(extent, at, len(view)))
+                self.write(view, extent.offset + at)
+                advance(len(view))
+            check_unchanged(source, extent)
+        finally:
+            os.close(source)
+
+    def _send(self, source: int, extent: FileRange, advance: Callable[[int], None]) -> int:
+        """Send by `sendfile` as far as it goes; the number of bytes."""
+        done = 0
+        if self.descriptor is None or not hasattr(os, "sendfile"):
+            return done
+        while done < extent.length:
+            try:
+                count = os.sendfile(
+                    self.descriptor, source, extent.start + done, min(extent.length - done, 1 << 24)
+                )
+            except OSError as error:
+                if error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK):
+                    break  # not to this kind of descriptor
+                if error.errno == errno.EIO:
+                    break  # reading says what is wrong with the source
+                with target_errors(self.name):
+                    raise
+            if not count:
+                raise changed(extent, os.fstat(source))
+            done += count
+            self.tally.copied += count
+            advance(count)
+        return done

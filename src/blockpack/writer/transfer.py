@@ -1,0 +1,116 @@
+"""Walking extents: small ones are gathered in one buffer, large ones go their own way.
+
+Rule 1: memory is one buffer, whatever the sizes.
+Rule 2: bytes leave in order and the buffer is written when the next extent does not fit, so
+that a thousand small files are one system call.
+Rule 3: a large range of a file is left to the target, which knows what the kernel offers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+from ..extent import Data, Extent, FileRange, Stream, Zeros
+from ..reading import (
+    check_stream_end,
+    check_unchanged,
+    open_range,
+    open_stream,
+    read_into,
+    read_stream,
+)
+from .targets import Target
+
+BUFFER = 1 << 20
+"""Bytes gathered before they are written: past this, larger writes gain nothing."""
+
+LARGE = 64 << 10
+"""Extents from this size on (bytes) are not gathered; what tar aligns, can be cloned."""
+
+Advance = Callable[[int], None]
+"""Is told by how many bytes of the image the transfer went on."""
+
+
+class Transfer:
+    """Writes extents to one target, through one buffer."""
+
+    def __init__(self, target: Target, advance: Advance) -> None:
+        self._target = target
+        self._advance = advance
+        self._buffer = memoryview(bytearray(BUFFER))
+        self._start = 0  # the image's offset of the buffer's first byte
+        self._fill = 0
+
+    def run(self, extents: Iterable[Extent]) -> None:
+        """Write `extents`, which lie end to end.
+
+        Raises `SourceError` or `TargetError`, naming what failed.
+        """
+        self._fill = 0
+        buffer = self._buffer
+        for extent in extents:
+            length = extent.length
+            if length >= LARGE:
+                self._flush()
+                self._large(extent)
+                continue
+            fill = self._fill
+            if fill + length > BUFFER:
+                self._flush()
+                fill = 0
+            if not fill:
+                self._start = extent.offset
+            end = fill + length
+            if type(extent) is Data:
+                buffer[fill:end] = extent.data
+            elif type(extent) is FileRange:
+                descriptor = open_range(extent)
+                try:
+                    read_into(descriptor, buffer[fill:end], extent)
+                    check_unchanged(descriptor, extent)
+                finally:
+                    os.close(descriptor)
+            elif type(extent) is Zeros:
+                buffer[fill:end] = bytes(length)
+            elif type(extent) is Stream:
+                self._gather_stream(extent, fill)
+            self._fill = end
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._fill:
+            self._target.write(self._buffer[: self._fill], self._start)
+            self._advance(self._fill)
+            self._fill = 0
+
+    def _large(self, extent: Extent) -> None:
+        if type(extent) is Data:
+            self._target.write(memoryview(extent.data), extent.offset)
+            self._advance(extent.length)
+        elif type(extent) is FileRange:
+            self._target.copy(extent, self._buffer, self._advance)
+        elif type(extent) is Zeros:
+            self._target.zeros(extent.offset, extent.length)
+            self._advance(extent.length)
+        elif type(extent) is Stream:
+            self._copy_stream(extent)
+
+    def _gather_stream(self, extent: Stream, fill: int) -> None:
+        done = 0
+        with open_stream(extent) as stream:
+            while done < extent.length:
+                data = read_stream(stream, extent.length - done, extent)
+                self._buffer[fill + done : fill + done + len(data)] = data
+                done += len(data)
+            check_stream_end(stream, extent)
+
+    def _copy_stream(self, extent: Stream) -> None:
+        done = 0
+        with open_stream(extent) as stream:
+            while done < extent.length:
+                data = read_stream(stream, min(BUFFER, extent.length - done), extent)
+                self._target.write(memoryview(data), extent.offset + done)
+                done += len(data)
+                self._advance(len(data))
+            check_stream_end(stream, extent)
