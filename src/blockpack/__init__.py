@@ -7,8 +7,7 @@ blockpack.write(layout, "www.img")
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # typing is slow to import, and `--version` needs none of it
 
 if TYPE_CHECKING:
     from .entry import Directory as Directory
@@ -71,6 +70,8 @@ __all__ = ["__version__", *_HOME]
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
     return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
 
 

@@ -8,7 +8,6 @@ written through one.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def extract(image: Image, directory: str | os.PathLike[str]) -> int:
             target.exists() and (not target.is_dir() or any(target.iterdir()))
         ):
             raise TargetError(f"{target}: is there already; give a new or an empty directory")
-        work = target.absolute().parent / f".blockpack-{secrets.token_hex(8)}.tmp"
+        work = target.absolute().parent / f".blockpack-{os.urandom(8).hex()}.tmp"
         work.mkdir()
         try:
             _fill(image, entries, os.fsencode(work))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +27,8 @@ def emit(text: str) -> None:
 
 def emit_json(value: Any) -> None:
     """A JSON document on standard output; names that are not UTF-8 have surrogate escapes."""
+    import json  # only where JSON is asked for
+
     emit(json.dumps(value, indent=2))
 
 

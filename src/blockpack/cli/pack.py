@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -71,6 +70,8 @@ def _summary(layout: Layout, report: Report) -> str:
 
 def _write_manifest(layout: Layout, path: Path) -> None:
     """Write the manifest as images are written: whole, or not at all."""
+    import json
+
     from ..extent import Data
     from ..layout import Run
     from ..manifest import manifest

@@ -8,7 +8,7 @@ specification, section 7, and "Basis-Name Generation").
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..entry import Entry, name_of
 from ..errors import EntryError
@@ -37,6 +37,10 @@ def units(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
+# ASCII without the illegal, at most MAX_UNITS, no space before and no space or dot behind.
+_ORDINARY = re.compile(r"[!#-)+-.0-9;=@-[\]-{}~][ !#-)+-.0-9;=@-[\]-{}~]{0,253}(?<![ .])")
+
+
 def is_short(name: str) -> bool:
     """Whether `name` is its own short name, so that no long-name entry is needed."""
     return _SHORT_NAME.fullmatch(name) is not None
@@ -62,12 +66,21 @@ def fold(name: str) -> str:
     return "".join(upper if len(upper := c.upper()) == 1 else c for c in name)
 
 
+def is_ordinary(name: str, path: str, limits: FatLimits) -> bool:
+    """Whether there is plainly nothing to say against a name; nearly all are of this kind."""
+    return (
+        _ORDINARY.fullmatch(name) is not None
+        # A character is two units at the most.
+        and 2 * len(path) <= limits.path_units
+        and not limits.exact_short_names
+        and _DEVICES.match(name) is None
+    )
+
+
 def refusals(entry: Entry, limits: FatLimits) -> Iterator[EntryError]:
     """What FAT, or this profile's reader of it, has against an entry's name and path."""
     path = entry.path
     name = name_of(path)
-    if name.isascii() and is_short(name) and len(path) <= limits.path_units:
-        return
     try:
         name.encode("utf-16-le")
     except UnicodeEncodeError:
@@ -99,22 +112,25 @@ def refusals(entry: Entry, limits: FatLimits) -> Iterator[EntryError]:
 class ShortNames:
     """Gives out the short names of one directory, each once.
 
-    `taken` are the names that are short names as they are; they keep them.
+    `names` are all names of the directory: those that are short names as they are keep them.
     """
 
-    def __init__(self, taken: Iterator[str]) -> None:
-        self._taken = {_packed(*_split(name)) for name in taken}
+    def __init__(self, names: Iterable[str]) -> None:
+        self._own = {name: _packed(*_split(name)) for name in names if is_short(name)}
+        self._taken = set(self._own.values())
         # The next number to try for a stem of a given length; so a thousand alike names cost
         # a thousand steps and not a million.
-        self._next: dict[tuple[str, str], int] = {}
+        self._next: dict[tuple[str, str, int], int] = {}
+
+    def own(self, name: str) -> bytes | None:
+        """The 11 bytes of `name` if it is a short name already."""
+        return self._own.get(name)
 
     def assign(self, name: str) -> bytes:
-        """The 11 bytes of the short name for `name`, padded with spaces.
+        """The 11 bytes of a new short name for `name`, padded with spaces.
 
         Raises `ValueError` if all numbers are used up.
         """
-        if is_short(name):
-            return _packed(*_split(name))
         base, extension, lossy = _basis(name)
         if not lossy:
             packed = _packed(base, extension)
@@ -123,7 +139,7 @@ class ShortNames:
                 return packed
         for digits in range(1, 7):
             stem = base[: 7 - digits]
-            key = f"{stem}~{digits}", extension
+            key = stem, extension, digits
             number = self._next.get(key, 10 ** (digits - 1))
             while number < 10**digits:
                 packed = _packed(f"{stem}~{number}", extension)

@@ -163,7 +163,7 @@ class _Survey:
         folded: dict[str, str] = {}
         for child in children:
             name = name_of(child.path)
-            self._check(child, limits)
+            self._check(child, name, limits)
             key = names.fold(name)
             if key in folded:
                 rule = f"its name equals {folded[key]!r} but for case, and FAT knows no case"
@@ -183,9 +183,12 @@ class _Survey:
             self.problems.append(EntryError(path, rule, "spread it over several directories"))
         self.directories.append(_Directory(entry, children, entries, first_file=first_file))
 
-    def _check(self, entry: Entry, limits: FatLimits) -> None:
+    def _check(self, entry: Entry, name: str, limits: FatLimits) -> None:
         """Note what FAT or the profile has against one entry."""
-        self.problems += names.refusals(entry, limits)
+        if not names.is_ordinary(name, entry.path, limits):
+            self.problems += names.refusals(entry, limits)
+            if limits.names == "unicode" and names.is_device(name):
+                self.warnings.append(f"{entry.path}: Windows takes this name for a device")
         if type(entry) is Symlink:
             rule = "is a symbolic link, and FAT has none"
             self.problems.append(EntryError(entry.path, rule, "follow or skip links"))
@@ -201,8 +204,6 @@ class _Survey:
             if not dir_entry.FIRST_TIME <= seconds <= dir_entry.LAST_TIME:
                 rule = "its time is outside 1980 to 2107, all that FAT can show"
                 self.problems.append(EntryError(entry.path, rule, "touch it, or fix the times"))
-        if limits.names == "unicode" and names.is_device(name_of(entry.path)):
-            self.warnings.append(f"{entry.path}: Windows takes this name for a device")
 
     def _check_epoch(self) -> None:
         epoch = self.volume.epoch
@@ -247,6 +248,7 @@ class _Plan:
         self.survey = survey
         self.geometry = geometry
         self.directories = survey.directories
+        self._fixed = dir_entry.fat_time(volume.epoch) if volume.mtime == "fixed" else None
         self.files = [file for file in survey.files if file.size]
         self.firsts = array("I")  # of every chain, in order
         self.cluster_of = {"": 0}  # each directory's; the root counts as 0, as '..' has it
@@ -408,13 +410,12 @@ class _Plan:
         limits = self.volume.profile.fat
         packed = list(self._heading(directory))
         file = directory.first_file
-        short_names = names.ShortNames(
-            filter(names.is_short, (name_of(child.path) for child in directory.children))
-        )
-        for child in directory.children:
-            name = name_of(child.path)
-            short = short_names.assign(name)
-            if not names.is_short(name):
+        listing = [name_of(child.path) for child in directory.children]
+        short_names = names.ShortNames(listing)
+        for child, name in zip(directory.children, listing, strict=True):
+            short = short_names.own(name)
+            if short is None:
+                short = short_names.assign(name)
                 packed.append(dir_entry.pack_long(name, short, limits))
             stamp = self._stamp(child)
             if type(child) is File:
@@ -445,7 +446,7 @@ class _Plan:
             yield dir_entry.pack_entry(self.volume.label, dir_entry.VOLUME_ID, stamp)
 
     def _stamp(self, entry: Entry) -> tuple[int, int]:
-        return dir_entry.fat_time(self.volume.seconds(entry))
+        return self._fixed or dir_entry.fat_time(self.volume.seconds(entry))
 
     def _file_offsets(self) -> array[int]:
         """Where each file that is not empty begins, and where the last one's clusters end."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -20,6 +21,7 @@ from attrs import define, field, frozen
 from ..entry import Directory, Entry, File, Symlink, decode, encode
 from ..errors import BlockpackError, EntryError, SourceError
 from ..extent import Extent, FileRange
+from ..reading import reading_errors
 
 Symlinks = Literal["error", "follow", "keep", "skip"]
 """What to do with symbolic links: refuse, pack what they point to, keep, or leave out."""
@@ -100,7 +102,6 @@ class Scan:
     excluded: Excluded | None = None
     problems: list[BlockpackError] = field(factory=list)
     _content: Under = field(init=False)
-    _modes: dict[int, int] = field(init=False, factory=dict)
     _is_root: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -114,10 +115,8 @@ class Scan:
         The first list has the entries right under the root. Raises `SourceError` if the root
         is missing or not a directory; what is wrong below goes to `problems`.
         """
-        try:
+        with reading_errors(decode(self.root)):
             status = os.stat(self.root)
-        except OSError as error:
-            raise SourceError(decode(self.root), _reason(error)) from None
         if not stat.S_ISDIR(status.st_mode):
             raise SourceError(decode(self.root), "is not a directory", "give a directory")
         top = os.path.join(self.root, b"")
@@ -127,17 +126,14 @@ class Scan:
         pending = [(top, prefix, frozenset([(status.st_dev, status.st_ino)]))]
         while pending:
             location, prefix, above = pending.pop()
-            found: list[Entry] = []
             try:
-                with os.scandir(location) as listing:
-                    for item in listing:
-                        entry = self._entry(item, prefix, above)
-                        if entry is not None:
-                            found.append(entry)
+                found = self._listing(location, prefix, above)
             except OSError as error:
-                self._unreadable(location, error)
+                path = decode(location.rstrip(b"/"))
+                rule = f"cannot be read: {_reason(error)}"
+                self.problems.append(SourceError(path, rule, _READABLE))
                 continue
-            found.sort(key=_path)
+            found.sort(key=_PATH)
             for entry in found:
                 if type(entry) is Directory:
                     below = location + encode(entry.path[len(prefix) :]) + b"/"
@@ -148,12 +144,46 @@ class Scan:
                     pending.append((below, f"{entry.path}/", ancestors))
             yield found
 
+    def _listing(
+        self, location: bytes, prefix: str, above: frozenset[tuple[int, int]]
+    ) -> list[Entry]:
+        """The entries of one directory, in no order. Raises `OSError` if it cannot be read."""
+        found: list[Entry] = []
+        content = self._content
+        plain = self.excluded is None
+        with os.scandir(location) as listing:
+            for item in listing:
+                path = prefix + item.name.decode("utf-8", "surrogateescape")
+                try:
+                    status = item.stat(follow_symlinks=False)
+                except OSError as error:
+                    self.problems.append(SourceError(path, f"cannot be read: {_reason(error)}"))
+                    continue
+                # A file that everybody may read, with one name: that is nearly all of them.
+                if plain and status.st_nlink == 1 and status.st_mode & _PLAIN == _PLAIN_FILE:
+                    entry: Entry | None = File(
+                        path,
+                        status.st_size,
+                        content,
+                        _PERMISSIONS[status.st_mode & 0o7777],
+                        status.st_mtime_ns,
+                        status.st_uid,
+                        status.st_gid,
+                    )
+                else:
+                    entry = self._entry(item, path, status, above)
+                if entry is not None:
+                    found.append(entry)
+        return found
+
     def _entry(
-        self, item: os.DirEntry[bytes], prefix: str, above: frozenset[tuple[int, int]]
+        self,
+        item: os.DirEntry[bytes],
+        path: str,
+        status: os.stat_result,
+        above: frozenset[tuple[int, int]],
     ) -> Entry | None:
         """The entry for one name of a directory; None if it is left out or is a problem."""
-        path = prefix + item.name.decode("utf-8", "surrogateescape")
-        status = item.stat(follow_symlinks=False)
         mode = status.st_mode
         if self.excluded is not None and self.excluded(
             path[self._content.drop :], stat.S_ISDIR(mode)
@@ -177,7 +207,7 @@ class Scan:
                 rule = "is a link to a directory that it is in"
                 self.problems.append(EntryError(path, rule, "exclude it or skip links"))
                 return None
-        permissions = self._modes.setdefault(mode & 0o7777, mode & 0o7777)  # one int for all
+        permissions = _PERMISSIONS[mode & 0o7777]
         if stat.S_ISREG(mode):
             # Root may read everything, and a file that everybody may read needs no question.
             if not (self._is_root or permissions & 0o444 == 0o444 or os.access(item.path, os.R_OK)):
@@ -204,11 +234,6 @@ class Scan:
         self.problems.append(EntryError(path, rule, "exclude it"))
         return None
 
-    def _unreadable(self, location: bytes, error: OSError) -> None:
-        path = decode(location.rstrip(b"/"))
-        rule = f"cannot be read: {_reason(error)}"
-        self.problems.append(SourceError(path, rule, _READABLE))
-
 
 _KINDS = {
     stat.S_IFIFO: "named pipe",
@@ -218,8 +243,14 @@ _KINDS = {
 }
 
 
-def _path(entry: Entry) -> str:
-    return entry.path
+_PATH = attrgetter("path")
+
+_PERMISSIONS = tuple(range(0o10000))
+"""All permission bits there are: one integer for all entries that share them."""
+
+_PLAIN = stat.S_IFMT(0o177777) | 0o444
+_PLAIN_FILE = stat.S_IFREG | 0o444
+"""The bits of a mode that tell a regular file that everybody may read."""
 
 
 def _reason(error: OSError) -> str:

@@ -4,11 +4,14 @@ Rule 1: what fits a plain ustar header is one, so that the oldest reader can rea
 Rule 2: what does not fit goes where the dialect has a place for it: pax records, GNU's long
 names and base-256 numbers, or nowhere (ustar).
 Rule 3: what the profile's reader does not understand is refused, never written.
+Rule 4: pax records are UTF-8. A long name that is not goes into GNU's header for long names,
+which is bytes, and which every reader takes; of pax's own way (`hdrcharset=BINARY`) GNU tar
+complains, and without it bsdtar does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from attrs import frozen
@@ -71,7 +74,9 @@ def blocks(member: Member, dialect: Dialect) -> bytes:
         return _gnu_blocks(member)
     if member.plain:
         return _ustar_block(member)
-    return pax.extended_header(_records(member)) + _cut_block(member)
+    records = list(_records(member))
+    extended = pax.extended_header(records) if records else b""
+    return _gnu_long_names(_long_bytes(member)) + extended + _cut_block(member)
 
 
 def refusals(
@@ -91,6 +96,7 @@ def refusals(
         yield EntryError(entry.path, rule, "use the pax dialect, or make it shorter")
     elif dialect == "pax":
         payload = sum(len(pax.record(*pair)) for pair in _records(member))
+        payload = max([payload, *(len(text) + 1 for _, text in _long_bytes(member))])
         if limits.extended_header is not None and payload > limits.extended_header:
             rule = (
                 f"needs an extended header of {payload} bytes, and the profile's reader takes "
@@ -126,9 +132,9 @@ def _needs_base_256(member: Member) -> bool:
 
 def _records(member: Member) -> Iterator[tuple[bytes, bytes]]:
     """The pax records for all of `member` that its header cannot hold (Rule 2)."""
-    if header.split_name(member.name) is None:
+    if header.split_name(member.name) is None and _is_utf8(member.name):
         yield b"path", member.name
-    if len(member.linkname) > header.NAME_SIZE:
+    if len(member.linkname) > header.NAME_SIZE and _is_utf8(member.linkname):
         yield b"linkpath", member.linkname
     if member.size > header.MAX_SIZE:
         yield b"size", b"%d" % member.size
@@ -138,6 +144,22 @@ def _records(member: Member) -> Iterator[tuple[bytes, bytes]]:
         yield b"uid", b"%d" % member.uid
     if not 0 <= member.gid <= header.MAX_ID:
         yield b"gid", b"%d" % member.gid
+
+
+def _long_bytes(member: Member) -> Iterator[tuple[bytes, bytes]]:
+    """The type and text of GNU headers for what is too long and not UTF-8 (Rule 4)."""
+    if len(member.linkname) > header.NAME_SIZE and not _is_utf8(member.linkname):
+        yield header.GNU_LONG_LINK, member.linkname
+    if header.split_name(member.name) is None and not _is_utf8(member.name):
+        yield header.GNU_LONG_NAME, member.name
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _ustar_block(member: Member) -> bytes:
@@ -181,12 +203,12 @@ def _or_zero(number: int, most: int) -> int:
 
 
 def _gnu_blocks(member: Member) -> bytes:
-    long = b""
+    long: list[tuple[bytes, bytes]] = []
     if len(member.linkname) > header.NAME_SIZE:
-        long += _gnu_long(header.GNU_LONG_LINK, member.linkname)
+        long.append((header.GNU_LONG_LINK, member.linkname))
     if len(member.name) > header.NAME_SIZE:
-        long += _gnu_long(header.GNU_LONG_NAME, member.name)
-    return long + header.pack(
+        long.append((header.GNU_LONG_NAME, member.name))
+    return _gnu_long_names(long) + header.pack(
         member.name[: header.NAME_SIZE],
         typeflag=member.typeflag,
         size=member.size,
@@ -199,7 +221,11 @@ def _gnu_blocks(member: Member) -> bytes:
     )
 
 
-def _gnu_long(typeflag: bytes, text: bytes) -> bytes:
-    """A member whose content is a name too long for a header, ended by a NUL."""
-    block = header.pack(b"././@LongLink", typeflag=typeflag, size=len(text) + 1, magic=header.GNU)
-    return block + text.ljust(header.padded(len(text) + 1), b"\0")
+def _gnu_long_names(texts: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """GNU headers of these types, whose contents are names, each ended by a NUL."""
+    packed = b""
+    for typeflag, text in texts:
+        size = len(text) + 1
+        packed += header.pack(b"././@LongLink", typeflag=typeflag, size=size, magic=header.GNU)
+        packed += text.ljust(header.padded(size), b"\0")
+    return packed

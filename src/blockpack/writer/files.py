@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import struct
 from collections.abc import Iterator
@@ -87,7 +86,7 @@ def _name(descriptor: int, path: Path) -> None:
 
 def _beside(path: Path) -> Path:
     """A name in the same directory that nobody has; short, whatever the target's name."""
-    return path.parent / f".blockpack-{secrets.token_hex(8)}.tmp"
+    return path.parent / f".blockpack-{os.urandom(8).hex()}.tmp"
 
 
 def _flush_directory(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from ..errors import TargetError
@@ -15,13 +14,23 @@ from .transfer import LARGE
 
 def require_space(directory: Path, layout: Layout) -> None:
     """Raise `TargetError` if the image would not fit into the file system of `directory`."""
-    free = shutil.disk_usage(directory).free
+    free = _free(directory)
     if layout.size <= free:
         return
     needed = _least(layout, os.stat(directory).st_dev)
     if needed > free:
         rule = f"the image takes {needed:,} bytes there, and {free:,} are free"
         raise TargetError(f"{directory}: {rule}; free some space, or choose another place")
+
+
+def _free(directory: Path) -> int:
+    """Bytes that may be written to the file system of `directory`."""
+    if hasattr(os, "statvfs"):
+        status = os.statvfs(directory)
+        return status.f_bavail * status.f_frsize
+    from shutil import disk_usage
+
+    return disk_usage(directory).free
 
 
 def _least(layout: Layout, device: int) -> int:
