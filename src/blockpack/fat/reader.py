@@ -28,6 +28,8 @@ _CLUSTER_SIZES = (*CLUSTER_SIZES, 128 << 10, 256 << 10)
 _CHUNK = 1 << 16
 """Table entries that are read at once."""
 
+_CACHED_CHUNKS = 64
+
 _MAX_DEPTH = 1024
 """Levels of directories; FAT's paths end long before."""
 
@@ -105,10 +107,7 @@ class FatImage(Image):
             "sector_size": self._sector,
             "cluster_size": self.cluster_size,
             "clusters": self.clusters,
-            "free_clusters": sum(
-                not self._next(cluster)
-                for cluster in range(FIRST_CLUSTER, self.clusters + FIRST_CLUSTER)
-            ),
+            "free_clusters": sum(chunk.count(0) for chunk in self._table()),
             "reserved_sectors": boot.reserved_sectors,
             "sectors_per_fat": boot.sectors_per_fat,
             "root_entries": boot.root_entries,
@@ -121,13 +120,24 @@ class FatImage(Image):
         """The table's entry for `cluster`."""
         number, index = divmod(cluster, _CHUNK)
         if number not in self._chunks:
-            start = number * _CHUNK * self.bits // 8
-            length = min(_CHUNK * self.bits // 8, self._fat_size - start)
-            if len(self._chunks) >= 64:
+            if len(self._chunks) >= _CACHED_CHUNKS:
                 self._chunks.clear()
-            data = self.read_at(self._fat_offset + start, length)
-            self._chunks[number] = table.unpack(self.bits, data, len(data) * 8 // self.bits)
+            self._chunks[number] = self._chunk(number)
         return self._chunks[number][index]
+
+    def _chunk(self, number: int) -> array[int]:
+        """The table's entries from `number` × `_CHUNK` on, as far as there are clusters."""
+        start = number * _CHUNK
+        count = min(_CHUNK, self.clusters + FIRST_CLUSTER - start)
+        offset = self._fat_offset + table.table_bytes(self.bits, start - FIRST_CLUSTER)
+        data = self.read_at(offset, table.table_bytes(self.bits, count - FIRST_CLUSTER))
+        return table.unpack(self.bits, data, count)
+
+    def _table(self) -> Iterator[array[int]]:
+        """The data clusters' entries, in chunks."""
+        for number in range(-(-(self.clusters + FIRST_CLUSTER) // _CHUNK)):
+            chunk = self._chunk(number)
+            yield chunk if number else chunk[FIRST_CLUSTER:]
 
     def _chain(self, cluster: int, most: int, what: str) -> Iterator[int]:
         """The clusters of a chain, `most` of them at the most. Raises `ImageError`."""
@@ -233,15 +243,12 @@ class FatImage(Image):
         self._mark(root, "the root directory", owner, report)
         for path, cluster in self._all_chains():
             self._mark(cluster, path, owner, report)
-        free = lost = 0
-        bad = table.BAD[self.bits]
-        for cluster in range(FIRST_CLUSTER, self.clusters + FIRST_CLUSTER):
-            following = self._next(cluster)
-            if not following:
-                free += 1
-            elif not owner[cluster] and following != bad:
-                lost += 1
-        if lost:
+        free = bad = 0
+        for chunk in self._table():
+            free += chunk.count(0)
+            bad += chunk.count(table.BAD[self.bits])
+        lost = self.clusters - free - bad - sum(owner)
+        if lost > 0:
             report(f"{lost:,} clusters are taken, and belong to nothing")
         if self.bits == 32:
             self._verify_fsinfo(free, report)

@@ -2,9 +2,9 @@
 
 The layout is known, so any process can write any part of it with `pwrite`. Processes are
 forked: they share the plan without copying it. Pieces of about equal work wait in a pipe, each
-worker takes the next one; what it did, or what went wrong, comes back through another.
+worker takes the next one; what it did, or what went wrong, comes back through one of its own.
 
-Workers hold no resource but descriptors, and end when the parent does: a write to a pipe
+Workers hold no resource but descriptors, and end when the parent does: a report through a pipe
 without a reader fails.
 """
 
@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import os
 import pickle
+import selectors
 import signal
 import struct
 import threading
 import time
 from bisect import bisect_right
 from collections.abc import Iterator
+from typing import NoReturn
 
 from attrs import frozen
 
@@ -87,65 +89,60 @@ def write_parallel(layout: Layout, target: Seekable, jobs: int, advance: Advance
     """
     plan = pieces(layout, jobs)
     queue, fill = os.pipe()
-    results, report = os.pipe()
-    workers = []
+    # The pipe holds 64 KiB, and there are at most a few thousand pieces.
+    os.write(fill, b"".join(map(_INDEX.pack, range(len(plan)))))
+    os.close(fill)
+    workers: dict[int, int] = {}  # the pipe that each reports through → its process
     try:
         for _ in range(jobs):
+            results, report = os.pipe()
             worker = os.fork()
             if not worker:
-                os.close(fill)
-                os.close(results)
                 _work_off(layout, target, plan, queue, report)
-            workers.append(worker)
-        os.close(report)
-        report = -1
-        os.close(queue)
-        queue = -1
-        _hand_out(len(plan), fill, results, target, advance)
-        fill = -1
-        _require_done(workers)
+            os.close(report)
+            workers[results] = worker
+        _follow(workers, target, advance)
     finally:
-        _stop(workers)
-        for descriptor in (queue, fill, results, report):
-            if descriptor >= 0:
-                os.close(descriptor)
+        os.close(queue)
+        for worker in workers.values():
+            os.kill(worker, signal.SIGKILL)
+        for results, worker in workers.items():
+            os.close(results)
+            os.waitpid(worker, 0)
 
 
-def _hand_out(count: int, fill: int, results: int, target: Seekable, advance: Advance) -> None:
-    """Fill the queue and follow what the workers report, until all of them have ended."""
-    # The queue's pipe holds 64 KiB, and there are at most a few thousand pieces.
-    with open(fill, "wb", buffering=0) as pipe:
-        pipe.write(b"".join(map(_INDEX.pack, range(count))))
-    with open(results, "rb", closefd=False) as reports:
-        while length := reports.read(_LENGTH.size):
-            message = pickle.loads(reports.read(_LENGTH.unpack(length)[0]))
-            if isinstance(message, Tally):
-                target.tally.add(message)
-            elif isinstance(message, int):
-                advance(message)
-            else:
-                raise message
+def _follow(workers: dict[int, int], target: Seekable, advance: Advance) -> None:
+    """Hear what the workers report, until all of them have ended."""
+    with selectors.DefaultSelector() as selector:
+        for results in workers:
+            selector.register(results, selectors.EVENT_READ)
+        while workers:
+            for key, _ in selector.select():
+                message = _receive(key.fd)
+                if message is None:
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+                    _require_done(workers.pop(key.fd))
+                elif isinstance(message, Tally):
+                    target.tally.add(message)
+                elif isinstance(message, int):
+                    advance(message)
+                elif isinstance(message, BaseException):
+                    raise message
 
 
-def _require_done(workers: list[int]) -> None:
-    while workers:
-        _, status = os.waitpid(workers[-1], 0)
-        workers.pop()
-        if status:
-            code = os.waitstatus_to_exitcode(status)
-            how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
-            raise TargetError(f"a writing process {how}; the image was not written")
+def _require_done(worker: int) -> None:
+    _, status = os.waitpid(worker, 0)
+    if status:
+        code = os.waitstatus_to_exitcode(status)
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        raise TargetError(f"a writing process {how}; the image was not written")
 
 
-def _stop(workers: list[int]) -> None:
-    for worker in workers:
-        os.kill(worker, signal.SIGKILL)
-    for worker in workers:
-        os.waitpid(worker, 0)
-
-
-def _work_off(layout: Layout, target: Seekable, plan: list[Piece], queue: int, report: int) -> None:
-    """The life of a worker; it does not return."""
+def _work_off(
+    layout: Layout, target: Seekable, plan: list[Piece], queue: int, report: int
+) -> NoReturn:
+    """The life of a worker."""
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and stops us
@@ -160,7 +157,7 @@ def _work_off(layout: Layout, target: Seekable, plan: list[Piece], queue: int, r
     except BlockpackError as error:
         _send(report, error)
         status = 0  # the error says it all
-    except OSError:
+    except BrokenPipeError:
         pass  # the parent is gone
     finally:
         os._exit(status)
@@ -194,6 +191,24 @@ class _Reporter:
 
 
 def _send(report: int, message: object) -> None:
-    """Send one message; up to 4096 bytes, pipes keep messages of several writers apart."""
-    data = pickle.dumps(message)
-    os.write(report, _LENGTH.pack(len(data)) + data)
+    data = memoryview(pickle.dumps(message))
+    data = memoryview(_LENGTH.pack(len(data)) + data)
+    while data:
+        data = data[os.write(report, data) :]
+
+
+def _receive(results: int) -> object:
+    """The next message of a worker; None when it has ended."""
+    length = _read(results, _LENGTH.size)
+    return pickle.loads(_read(results, _LENGTH.unpack(length)[0])) if length else None
+
+
+def _read(results: int, length: int) -> bytes:
+    """`length` bytes, or none if the worker ended."""
+    data = b""
+    while len(data) < length:
+        part = os.read(results, length - len(data))
+        if not part:
+            return b""
+        data += part
+    return data
