@@ -200,7 +200,8 @@ def _send(report: int, message: object) -> None:
 def _receive(results: int) -> object:
     """The next message of a worker; None when it has ended."""
     length = _read(results, _LENGTH.size)
-    return pickle.loads(_read(results, _LENGTH.unpack(length)[0])) if length else None
+    message = _read(results, _LENGTH.unpack(length)[0]) if length else b""
+    return pickle.loads(message) if message else None
 
 
 def _read(results: int, length: int) -> bytes:
