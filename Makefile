@@ -1,0 +1,54 @@
+# make demo   pack the example site as tar and FAT, verify and list both
+# make test   install what the tests need, then lint, type-check and test
+# make help   the rest
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+TEST_PACKAGES := mtools dosfstools '7zip|p7zip-full' libarchive-tools busybox-static \
+	btrfs-progs xfsprogs e2fsprogs util-linux qemu-system-x86 cpio kmod tmux strace zip
+BENCH_PACKAGES := mtools dosfstools libarchive-tools btrfs-progs xfsprogs e2fsprogs util-linux
+
+.PHONY: demo test test-vm test-all bench clean help
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+	@echo "make test-vm    only the boot of a real kernel in QEMU"
+	@echo "make test-all   the tests on every CPython 3.11 to 3.14 that is installed"
+	@echo "make bench      measure, side by side with the peers"
+	@echo "make clean      remove what all these made"
+
+demo:
+	@scripts/venv $(VENV) $(PYTHON) .
+	@$(BIN)/python examples/generate-media
+	@BIN=$(BIN) scripts/demo
+
+test:
+	@scripts/install-debian $(TEST_PACKAGES)
+	@scripts/venv $(VENV) $(PYTHON) '.[test]'
+	@scripts/fetch-kernel
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2
+
+test-vm:
+	@scripts/install-debian $(TEST_PACKAGES)
+	@scripts/venv $(VENV) $(PYTHON) '.[test]'
+	@scripts/fetch-kernel
+	$(BIN)/python -m pytest tests/vm
+
+test-all:
+	@scripts/install-debian $(TEST_PACKAGES)
+	@scripts/fetch-kernel
+	@scripts/test-all
+
+bench:
+	@scripts/install-debian $(BENCH_PACKAGES)
+	@scripts/venv $(VENV) $(PYTHON) '.[test,bench]'
+	$(BIN)/python benchmarks/run.py $(BENCH)
+
+clean:
+	rm -rf build dist .venv .venv-3.* .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f examples/site/media/*.avi

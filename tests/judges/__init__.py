@@ -1,0 +1,15 @@
+"""Judges: what other programs, and the specifications themselves, make of an image.
+
+A reader of ours that agrees with a writer of ours proves nothing. The judges here share no
+code with the package under test and import nothing of it:
+
+- `programs` finds and runs the external programs; `fat_tools` and `tar_tools` turn what they
+  read into plain dictionaries, and fail on the slightest complaint of theirs;
+- `fat_volume`, `fat_invariants` and `tar_invariants` hold an image against Microsoft's FAT
+  specification and against POSIX, where the programs look away;
+- `mirage_tar` and `mirage_fat` model how MirageOS reads an image, failures included.
+
+Every judge raises AssertionError (the Mirage models: `mirage_kv.KvError` and
+`mirage_kv.Crash`) on an image that it does not accept. `judges_selftest` shows for each of
+them that it accepts what well-known programs write, and rejects the same image damaged.
+"""

@@ -1,0 +1,148 @@
+"""Finding and running the external programs that judge images.
+
+A program that is missing is skipped loudly on a developer's machine, with the reason. On CI
+(``CI=true``) it fails the test instead: everything named here can be installed there, and a
+judge that silently stays at home is worse than none.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple, NoReturn
+
+import pytest
+
+SYSTEM_PATHS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+"""Where Debian keeps fsck.fat and mkfs.fat; not in an ordinary user's PATH."""
+
+TIMEOUT = 120.0
+"""Seconds after which a program is taken to hang."""
+
+
+class Program(NamedTuple):
+    """A program by the names that it goes by, first choice first, and its Debian package."""
+
+    names: tuple[str, ...]
+    package: str
+
+
+PROGRAMS: Mapping[str, Program] = {
+    "fsck.fat": Program(("fsck.fat", "dosfsck"), "dosfstools"),
+    "mkfs.fat": Program(("mkfs.fat", "mkdosfs"), "dosfstools"),
+    "mcopy": Program(("mcopy",), "mtools"),
+    "mmd": Program(("mmd",), "mtools"),
+    "7z": Program(("7zz", "7z", "7za"), "7zip"),
+    "tar": Program(("gtar", "tar"), "tar"),
+    "bsdtar": Program(("bsdtar",), "libarchive-tools"),
+    "busybox": Program(("busybox",), "busybox"),
+}
+
+MODULES: Mapping[str, str] = {
+    "pyfatfs.PyFatFS": "pyfatfs",
+    "dissect.fat": "dissect.fat",
+}
+"""The PyPI distribution of each Python module that judges."""
+
+
+class Output(NamedTuple):
+    """What a program that exited with status 0 wrote."""
+
+    stdout: bytes
+    stderr: bytes
+
+
+def on_ci() -> bool:
+    """Whether nothing installable may be skipped."""
+    return os.environ.get("CI", "").lower() == "true"
+
+
+def _missing(what: str, remedy: str) -> NoReturn:
+    reason = f"{what} is not installed ({remedy}); this judge gives no verdict"
+    if on_ci():
+        pytest.fail(f"{reason}, which CI does not allow")
+    pytest.skip(reason)
+
+
+def find(program: str) -> str | None:
+    """The path of `program`, one of `PROGRAMS`, or None if it is not installed."""
+    search = os.pathsep.join((os.environ.get("PATH", os.defpath), *SYSTEM_PATHS))
+    for name in PROGRAMS[program].names:
+        if found := shutil.which(name, path=search):
+            return found
+    return None
+
+
+def require(program: str) -> str:
+    """The path of `program`; where it is missing the test is skipped, or fails on CI."""
+    return find(program) or _missing(program, f"Debian: apt install {PROGRAMS[program].package}")
+
+
+def require_module(name: str) -> ModuleType:
+    """The module `name`, one of `MODULES`; where it is missing, as `require`."""
+    try:
+        with warnings.catch_warnings():
+            # PyFilesystem warns about its own pkg_resources, which is no matter of the image.
+            warnings.simplefilter("ignore")
+            return import_module(name)
+    except ImportError as error:
+        return _missing(f"{name} ({error})", f"pip install {MODULES[name]}")
+
+
+def run(
+    program: str,
+    arguments: Sequence[str | bytes | Path],
+    *,
+    cwd: Path | None = None,
+    stdin: bytes = b"",
+    timeout: float = TIMEOUT,
+) -> Output:
+    """Run `program` with `arguments` and assert that it exited with status 0 in time.
+
+    The locale is C.UTF-8 and the time zone UTC, whatever those of the machine are.
+    """
+    command = [require(program), *arguments]
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": "/nonexistent",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        # mtools would refuse geometries that only a floppy drive cares for.
+        "MTOOLS_SKIP_CHECK": "1",
+    }
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"{program} did not end within {timeout} s: {command}") from None
+    shown = (done.stdout + done.stderr).decode(errors="backslashreplace")
+    assert done.returncode == 0, f"{program} exited with {done.returncode}:\n{shown}"
+    return Output(done.stdout, done.stderr)
+
+
+def run_silent(
+    program: str,
+    arguments: Sequence[str | bytes | Path],
+    *,
+    cwd: Path | None = None,
+    stdin: bytes = b"",
+    timeout: float = TIMEOUT,
+) -> bytes:
+    """`run`, and assert that nothing was written to standard error; return standard output."""
+    output = run(program, arguments, cwd=cwd, stdin=stdin, timeout=timeout)
+    complaint = output.stderr.decode(errors="backslashreplace")
+    assert not output.stderr, f"{program} complained:\n{complaint}"
+    return output.stdout
