@@ -193,12 +193,14 @@ class Tree:
         for listing in scan.entries():
             if not listing:
                 continue
-            siblings = self._children[parent_of(listing[0].path)]
-            for entry in listing:
-                # The scan's paths are sound by construction; only a clash is left to see.
+            # The scan's paths are sound by construction; only a clash is left to see.
+            parent = parent_of(listing[0].path)
+            siblings = self._children[parent]
+            for entry in listing if siblings else ():
                 if entry.path in siblings:
                     self._clash(entry)
-                siblings[entry.path] = entry
+            siblings.update((entry.path, entry) for entry in listing)
+            for entry in listing:
                 if type(entry) is Directory:
                     self._children.setdefault(entry.path, {})
         raise_problems("this source cannot be packed as it is", scan.problems)

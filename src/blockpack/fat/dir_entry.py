@@ -60,6 +60,11 @@ LAST_TIME = 4_354_819_199
 """2107-12-31 23:59:59, its last (it shows the even second before)."""
 
 
+def has_time(seconds: int) -> bool:
+    """Whether FAT can show the time `seconds` (since 1970)."""
+    return FIRST_TIME <= seconds <= LAST_TIME
+
+
 def fat_time(seconds: int) -> tuple[int, int]:
     """(date, time) in FAT's form, of UTC; FAT counts in steps of two seconds."""
     moment = time.gmtime(seconds)
@@ -88,11 +93,14 @@ def pack_entry(
     )
 
 
+_ROTATED = tuple((byte & 1) << 7 | byte >> 1 for byte in range(256))
+
+
 def checksum(name: bytes) -> int:
     """The checksum of a short name's 11 bytes, which ties long-name entries to it."""
     total = 0
     for byte in name:
-        total = ((total & 1) << 7) + (total >> 1) + byte & 0xFF
+        total = _ROTATED[total] + byte & 0xFF
     return total
 
 

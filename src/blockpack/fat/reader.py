@@ -19,8 +19,8 @@ from ..layout import Fact
 from . import boot_sector, dir_entry, table
 from .boot_sector import BootSector
 from .geometry import CLUSTER_SIZES
+from .survey import MAX_ENTRIES
 from .table import FIRST_CLUSTER
-from .volume import MAX_ENTRIES
 
 _CLUSTER_SIZES = (*CLUSTER_SIZES, 128 << 10, 256 << 10)
 """What some systems write beyond the specification, too."""

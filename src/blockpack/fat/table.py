@@ -37,7 +37,8 @@ def table_bytes(bits: int, clusters: int) -> int:
 class Chains:
     """Chains that lie end to end from cluster 2 on.
 
-    `firsts` has each chain's first cluster, ascending, and at its end the first free cluster.
+    `firsts` has each chain's first cluster, in order, and at its end the first free cluster. A
+    chain of nothing begins where the next one does.
     """
 
     bits: int

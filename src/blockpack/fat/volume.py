@@ -8,27 +8,25 @@ tables are made when they are written.
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import ClassVar, Literal
+from zlib import crc32
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 
-from ..entry import Directory, Entry, File, Symlink, name_of
-from ..errors import BlockpackError, EntryError, UsageError, raise_problems
+from ..entry import Entry, File, parent_of
+from ..errors import EntryError, UsageError, raise_problems
 from ..extent import Data, Extent, Zeros
 from ..layout import Layout, Placement, Run, literal, round_up, zeros
-from ..profile import FatLimits
 from ..tree import Tree
 from ..volume import Volume, require_choice
 from . import boot_sector, dir_entry, names
 from .boot_sector import BACKUP_SECTOR, FSINFO_SECTOR, NO_NAME, BootSector
 from .geometry import LARGEST_PREFERRED, Geometry, Wish, choose
+from .survey import Listing, Survey
 from .table import FIRST_CLUSTER, Chains
-
-MAX_ENTRIES = 65_536
-"""The most 32-byte entries in a directory (2 MiB): what drivers read."""
 
 _TABLE_ITEM = 96 << 10
 """Bytes of the allocation table in one item; whole entries of every type."""
@@ -95,11 +93,11 @@ class FatVolume(Volume):
 
         Raises `Problems` with all that FAT or the profile cannot hold.
         """
-        survey = _Survey.of(self, tree)
+        survey = Survey.of(self, tree)
         problems = survey.problems
         geometry = None
         try:
-            geometry = choose(survey.wish())
+            geometry = choose(self._wish(survey))
         except EntryError as error:
             problems.append(error)
         if problems or geometry is None:
@@ -107,187 +105,53 @@ class FatVolume(Volume):
             raise AssertionError("unreachable: no geometry is a problem")
         return _Plan(self, survey, geometry).layout(tree.forkable)
 
-
-@define
-class _Directory:
-    """A directory to be: its entry (None: the root), what it holds, and how much that takes."""
-
-    entry: Directory | None
-    children: list[Entry]
-    entries: int
-    """The number of its 32-byte entries."""
-    cluster: int = 0
-    """Its first cluster; 0 for the root of FAT12 and FAT16."""
-    parent: int = 0
-    """The first cluster of its parent, as ``..`` has it: 0 if that is the root."""
-    first_file: int = 0
-    """The index of its first file among all files."""
-
-
-@define
-class _Survey:
-    """One pass over the tree: what there is, what it takes, and what cannot be."""
-
-    volume: FatVolume
-    directories: list[_Directory] = field(factory=list)
-    files: list[File] = field(factory=list)
-    problems: list[BlockpackError] = field(factory=list)
-    warnings: list[str] = field(factory=list)
-    digest: bytes = b""
-
-    @classmethod
-    def of(cls, volume: FatVolume, tree: Tree) -> _Survey:
-        """The survey of `tree` for `volume`."""
-        survey = cls(volume)
-        survey._check_epoch()
-        digest = hashlib.sha256()
-        for path, children in tree.directories():
-            entry = tree.get(path)
-            own = entry if isinstance(entry, Directory) else None
-            survey._add(own, children)
-            digest.update(
-                "\0".join([path, *(child.path for child in children)]).encode(
-                    "utf-8", "surrogateescape"
-                )
-            )
-        times = array("q", map(volume.seconds, tree)) if volume.mtime != "fixed" else array("q")
-        digest.update(array("Q", (file.size for file in survey.files)).tobytes())
-        digest.update(times.tobytes() + volume.epoch.to_bytes(16, "little", signed=True))
-        survey.digest = digest.digest()
-        return survey
-
-    def _add(self, entry: Directory | None, children: list[Entry]) -> None:
-        limits = self.volume.profile.fat
-        first_file = len(self.files)
-        entries = 0
-        folded: dict[str, str] = {}
-        for child in children:
-            name = name_of(child.path)
-            self._check(child, name, limits)
-            key = names.fold(name)
-            if key in folded:
-                rule = f"its name equals {folded[key]!r} but for case, and FAT knows no case"
-                self.problems.append(EntryError(child.path, rule, "rename one of the two"))
-            folded[key] = name
-            entries += 1 + names.long_entries(name, limits)
-            if type(child) is File:
-                self.files.append(child)
-        if entry is not None:
-            entries += 2  # '.' and '..'
-        elif self.volume.label and limits.label_entry:
-            entries += 1
-        if entries > MAX_ENTRIES:
-            path = entry.path if entry else ""
-            where = "a directory" if entry else "the root directory"
-            rule = f"{where} takes {entries:,} entries of 32 bytes, and FAT has {MAX_ENTRIES:,}"
-            self.problems.append(EntryError(path, rule, "spread it over several directories"))
-        self.directories.append(_Directory(entry, children, entries, first_file=first_file))
-
-    def _check(self, entry: Entry, name: str, limits: FatLimits) -> None:
-        """Note what FAT or the profile has against one entry."""
-        if not names.is_ordinary(name, entry.path, limits):
-            self.problems += names.refusals(entry, limits)
-            if limits.names == "unicode" and names.is_device(name):
-                self.warnings.append(f"{entry.path}: Windows takes this name for a device")
-        if type(entry) is Symlink:
-            rule = "is a symbolic link, and FAT has none"
-            self.problems.append(EntryError(entry.path, rule, "follow or skip links"))
-        elif type(entry) is File:
-            if entry.size > limits.file_size:
-                rule = f"has {entry.size:,} bytes, and {limits.file_size:,} are the most"
-                self.problems.append(EntryError(entry.path, rule, "split it, or use tar"))
-            elif limits.large_file is not None and entry.size >= limits.large_file:
-                advice = "the profile's reader holds files whole in memory; tar suits better"
-                self.warnings.append(f"{entry.path}: {entry.size:,} bytes; {advice}")
-        if self.volume.mtime != "fixed":
-            seconds = self.volume.seconds(entry)
-            if not dir_entry.FIRST_TIME <= seconds <= dir_entry.LAST_TIME:
-                rule = "its time is outside 1980 to 2107, all that FAT can show"
-                self.problems.append(EntryError(entry.path, rule, "touch it, or fix the times"))
-
-    def _check_epoch(self) -> None:
-        epoch = self.volume.epoch
-        if self.volume.mtime == "fixed" and not (
-            dir_entry.FIRST_TIME <= epoch <= dir_entry.LAST_TIME
-        ):
-            rule = f"the fixed time {epoch} is outside 1980 to 2107, all that FAT can show"
-            remedy = f"set SOURCE_DATE_EPOCH to {dir_entry.FIRST_TIME} or later"
-            self.problems.append(EntryError("", rule, remedy))
-
-    def wish(self) -> Wish:
+    def _wish(self, survey: Survey) -> Wish:
         """What the geometry has to hold."""
-        volume = self.volume
-        limits = volume.profile.fat
+        types = self.profile.fat.types if self.fat_type == "auto" else (int(self.fat_type),)
         return Wish(
-            types=limits.types if volume.fat_type == "auto" else (int(volume.fat_type),),
-            sector_size=volume.sector_size,
-            cluster_size=volume.cluster_size,
-            size=volume.size,
-            root_entries=self.directories[0].entries,
-            needed=self._clusters,
+            types=types,
+            sector_size=self.sector_size,
+            cluster_size=self.cluster_size,
+            size=self.size,
+            root_entries=survey.directories[0].entries,
+            needed=survey.clusters,
         )
-
-    def _clusters(self, bits: int, cluster_size: int) -> int:
-        """The clusters that everything takes, free space included."""
-        directories = self.directories if bits == 32 else self.directories[1:]
-        tables = sum(_clusters_of(directory, cluster_size) for directory in directories)
-        contents = sum(-(-file.size // cluster_size) for file in self.files)
-        return tables + contents + -(-(self.volume.free or 0) // cluster_size)
-
-
-def _clusters_of(directory: _Directory, cluster_size: int) -> int:
-    """The clusters of a directory; even an empty one has its own."""
-    return max(1, -(-directory.entries * dir_entry.SIZE // cluster_size))
 
 
 class _Plan:
     """Places everything in a geometry, and makes the extents of each part."""
 
-    def __init__(self, volume: FatVolume, survey: _Survey, geometry: Geometry) -> None:
+    def __init__(self, volume: FatVolume, survey: Survey, geometry: Geometry) -> None:
         self.volume = volume
         self.survey = survey
         self.geometry = geometry
         self.directories = survey.directories
         self._fixed = dir_entry.fat_time(volume.epoch) if volume.mtime == "fixed" else None
-        self.files = [file for file in survey.files if file.size]
-        self.firsts = array("I")  # of every chain, in order
-        self.cluster_of = {"": 0}  # each directory's; the root counts as 0, as '..' has it
-        self._place_directories()
-        self.file_clusters = self._place_files()
-        self.chains = Chains(geometry.bits, self.firsts)
-        self.file_offsets = self._file_offsets()
+        self.cluster_of = {"": 0}  # each directory's first; the root's is 0, as '..' has it
+        chains = self._place_directories()
+        size = geometry.cluster_size
+        counts = [-(-file.size // size) for file in survey.files]
+        # Where each file begins, and the first free cluster; an empty one begins, and takes none.
+        self.file_clusters = array("I", accumulate(counts, initial=chains.pop()))
+        chains.extend(self.file_clusters)
+        self.chains = Chains(geometry.bits, chains)
+        base = geometry.offset_of(0)
+        self.file_offsets = array("Q", [base + size * first for first in self.file_clusters])
 
-    def _place_directories(self) -> None:
-        size = self.geometry.cluster_size
+    def _place_directories(self) -> array[int]:
+        """The first cluster of each directory, and of what follows them."""
+        firsts = array("I")
         cluster = FIRST_CLUSTER
-        by_path = self.cluster_of
         wide = self.geometry.bits == 32
         for directory in self.directories:
+            if directory.entry is None and not wide:
+                continue  # FAT12 and FAT16 have a place for the root
+            firsts.append(cluster)
             if directory.entry is not None:
-                path = directory.entry.path
-                directory.parent = by_path[path.rpartition("/")[0]]
-            if directory.entry is not None or wide:
-                directory.cluster = cluster
-                self.firsts.append(cluster)
-                cluster += _clusters_of(directory, size)
-            if directory.entry is not None:
-                by_path[directory.entry.path] = directory.cluster
-        self.firsts.append(cluster)
-
-    def _place_files(self) -> array[int]:
-        """Each file's first cluster, 0 for an empty one; `firsts` goes on to the first free."""
-        size = self.geometry.cluster_size
-        clusters = array("I")
-        cluster = self.firsts.pop()
-        for file in self.survey.files:
-            if file.size:
-                clusters.append(cluster)
-                self.firsts.append(cluster)
-                cluster += -(-file.size // size)
-            else:
-                clusters.append(0)
-        self.firsts.append(cluster)
-        return clusters
+                self.cluster_of[directory.path] = cluster
+            cluster += directory.clusters(self.geometry.cluster_size)
+        firsts.append(cluster)
+        return firsts
 
     def layout(self, forkable: bool) -> Layout:
         """The layout of it all."""
@@ -302,13 +166,8 @@ class _Plan:
         ]
         in_clusters = self.directories
         if geometry.bits != 32:
-            root, *in_clusters = self.directories
-            runs.append(
-                Run(
-                    [geometry.root_offset, geometry.data_offset],
-                    lambda start, stop: [self._directory(root)][start:stop],
-                )
-            )
+            in_clusters = self.directories[1:]
+            runs.append(Run([geometry.root_offset, geometry.data_offset], self._root))
         runs += [
             self._directory_run(in_clusters),
             Run(self.file_offsets, self._contents),
@@ -347,9 +206,8 @@ class _Plan:
     @property
     def _serial(self) -> int:
         """The volume's serial number: from what is planned, so that it is the same each time."""
-        geometry = self.geometry
-        facts = f"{geometry!r} {self.volume.label!r}".encode()
-        return int.from_bytes(hashlib.sha256(self.survey.digest + facts).digest()[:4], "little")
+        facts = f"{self.geometry!r} {self.volume.label!r}"
+        return crc32(facts.encode(), self.survey.digest)
 
     def _reserved(self) -> bytes:
         """The reserved sectors: the boot sector, and FAT32's FSInfo and their backups."""
@@ -394,52 +252,62 @@ class _Plan:
         table = Run([*(offset + start for start in starts), offset + used], items)
         return table, zeros(offset + used, offset + self.geometry.fat_size)
 
-    def _directory_run(self, directories: list[_Directory]) -> Run:
+    def _directory_run(self, directories: list[Listing]) -> Run:
         if not directories:
             return Run.of()
-        geometry = self.geometry
-        offsets = [geometry.offset_of(directory.cluster) for directory in directories]
-        last = _clusters_of(directories[-1], geometry.cluster_size) * geometry.cluster_size
-        return Run(
-            [*offsets, offsets[-1] + last],
-            lambda start, stop: map(self._directory, directories[start:stop]),
-        )
+        first = FIRST_CLUSTER
+        offsets = []
+        for directory in directories:
+            offsets.append(self.geometry.offset_of(first))
+            first += directory.clusters(self.geometry.cluster_size)
+        offsets.append(self.geometry.offset_of(first))
 
-    def _directory(self, directory: _Directory) -> Extent:
-        """A directory's entries, to the end of its last cluster or of the root's area."""
+        def items(start: int, stop: int) -> Iterator[Extent]:
+            for index in range(start, stop):
+                area = offsets[index + 1] - offsets[index]
+                yield Data(offsets[index], self._entries(directories[index]).ljust(area, b"\0"))
+
+        return Run(offsets, items)
+
+    def _root(self, start: int, stop: int) -> Iterator[Extent]:
+        """The root directory of FAT12 and FAT16, the one item of its run."""
+        area = self.geometry.root_entries * dir_entry.SIZE
+        for _ in range(start, stop):
+            data = self._entries(self.directories[0]).ljust(area, b"\0")
+            yield Data(self.geometry.root_offset, data)
+
+    def _entries(self, directory: Listing) -> bytes:
+        """A directory's entries."""
         limits = self.volume.profile.fat
         packed = list(self._heading(directory))
         file = directory.first_file
-        listing = [name_of(child.path) for child in directory.children]
+        listing = directory.names()
         short_names = names.ShortNames(listing)
         for child, name in zip(directory.children, listing, strict=True):
             short = short_names.own(name)
             if short is None:
                 short = short_names.assign(name)
                 packed.append(dir_entry.pack_long(name, short, limits))
-            stamp = self._stamp(child)
             if type(child) is File:
-                cluster = self.file_clusters[file]
+                cluster = self.file_clusters[file] if child.size else 0
                 file += 1
                 attributes, size = dir_entry.ARCHIVE, child.size
             else:
                 cluster, attributes, size = self.cluster_of[child.path], dir_entry.DIRECTORY, 0
-            packed.append(dir_entry.pack_entry(short, attributes, stamp, cluster, size))
-        data = b"".join(packed)
-        if directory.cluster:
-            area = _clusters_of(directory, self.geometry.cluster_size) * self.geometry.cluster_size
-            return Data(self.geometry.offset_of(directory.cluster), data.ljust(area, b"\0"))
-        area = self.geometry.root_entries * dir_entry.SIZE
-        return Data(self.geometry.root_offset, data.ljust(area, b"\0"))
+            packed.append(
+                dir_entry.pack_entry(short, attributes, self._stamp(child), cluster, size)
+            )
+        return b"".join(packed)
 
-    def _heading(self, directory: _Directory) -> Iterator[bytes]:
+    def _heading(self, directory: Listing) -> Iterator[bytes]:
         """What a directory begins with: the label in the root, ``.`` and ``..`` elsewhere."""
         if directory.entry is not None:
             stamp = self._stamp(directory.entry)
-            for name, cluster in (
-                (dir_entry.DOT, directory.cluster),
-                (dir_entry.DOTDOT, directory.parent),
+            for name, path in (
+                (dir_entry.DOT, directory.path),
+                (dir_entry.DOTDOT, parent_of(directory.path)),
             ):
+                cluster = self.cluster_of[path]
                 yield dir_entry.pack_entry(name, dir_entry.DIRECTORY, stamp, cluster)
         elif self.volume.label and self.volume.profile.fat.label_entry:
             stamp = dir_entry.fat_time(max(self.volume.epoch, dir_entry.FIRST_TIME))
@@ -448,18 +316,13 @@ class _Plan:
     def _stamp(self, entry: Entry) -> tuple[int, int]:
         return self._fixed or dir_entry.fat_time(self.volume.seconds(entry))
 
-    def _file_offsets(self) -> array[int]:
-        """Where each file that is not empty begins, and where the last one's clusters end."""
-        offset_of = self.geometry.offset_of
-        offsets = array("Q", (offset_of(cluster) for cluster in self.file_clusters if cluster))
-        offsets.append(offset_of(self.chains.end))
-        return offsets
-
     def _contents(self, start: int, stop: int) -> Iterator[Extent]:
-        """The files from `start` up to, not including, `stop`, of those with bytes."""
+        """The files from `start` up to, not including, `stop`; an empty one has no extent."""
         cluster_size = self.geometry.cluster_size
         for index in range(start, stop):
-            file = self.files[index]
+            file = self.survey.files[index]
+            if not file.size:
+                continue
             at = self.file_offsets[index]
             yield file.content.extent(file, at)
             slack = -file.size % cluster_size
@@ -471,5 +334,5 @@ class _Plan:
         offsets = iter(self.file_offsets)
         for directory in self.directories:
             for child in directory.children:
-                has_bytes = type(child) is File and child.size
-                yield Placement(child, next(offsets) if has_bytes else None)
+                offset = next(offsets) if type(child) is File else None
+                yield Placement(child, offset if type(child) is File and child.size else None)
