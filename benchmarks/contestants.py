@@ -1,0 +1,177 @@
+"""Who competes: one command of each tool for a kind of work.
+
+Every builder takes a `Tree` and the image to make. `shown` is the command as the report prints
+it, without the paths of the machine that ran it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset import Tree
+
+KIB = 1024
+MIB = 1024 * KIB
+CLUSTER = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A command, and what it must leave behind to count."""
+
+    name: str
+    command: tuple[str, ...]
+    shown: str
+    ours: bool = False
+    cwd: Path | None = None
+    needs: tuple[str, ...] = ()
+    """The programs that must be installed."""
+    outputs: tuple[Path, ...] = ()
+    least_output: int = 0
+    """Bytes that the outputs, or the discarded pipe, must at least come to."""
+    files: int = 1
+    discard: bool = False
+    """Whether standard output goes to a reader that throws it away."""
+    inspect: Callable[[], None] | None = None
+    """Looks at the outputs of the last run before they are removed."""
+
+
+def blockpack(
+    program: Sequence[str],
+    tree: Tree,
+    image: Path,
+    *options: str,
+    name: str = "blockpack",
+    inspect: Callable[[], None] | None = None,
+) -> Contestant:
+    """``blockpack pack``."""
+    return Contestant(
+        name=name,
+        command=(*program, "pack", "-q", str(tree.path), str(image), *options),
+        shown=f"blockpack pack -q {tree.path.name} {image.name} {' '.join(options)}",
+        ours=True,
+        outputs=(image,),
+        least_output=tree.size,
+        files=tree.files,
+        inspect=inspect,
+    )
+
+
+def blockpack_pipe(program: Sequence[str], tree: Tree) -> Contestant:
+    """``blockpack pack`` to a pipe whose reader discards."""
+    return Contestant(
+        name="blockpack pack, piped",
+        command=(*program, "pack", "-q", str(tree.path), "-", "--format", "tar"),
+        shown=f"blockpack pack -q {tree.path.name} - --format tar | (discard)",
+        ours=True,
+        least_output=tree.size,
+        discard=True,
+    )
+
+
+def blockpack_plan(program: Sequence[str], tree: Tree) -> Contestant:
+    """``blockpack plan``."""
+    return Contestant(
+        name="blockpack plan",
+        command=(*program, "plan", str(tree.path), "--format", "tar"),
+        shown=f"blockpack plan {tree.path.name} --format tar",
+        ours=True,
+    )
+
+
+def gnu_tar(tree: Tree, image: Path, name: str = "GNU tar") -> Contestant:
+    """GNU tar, with the options that make it as orderly as we are."""
+    options = "--format=ustar --sort=name -cf"
+    return Contestant(
+        name=name,
+        command=("tar", *options.split(), str(image), "-C", str(tree.path), "."),
+        shown=f"tar {options} {image.name} -C {tree.path.name} .",
+        needs=("tar",),
+        outputs=(image,),
+        least_output=tree.size,
+        files=tree.files,
+    )
+
+
+def bsdtar(tree: Tree, image: Path) -> Contestant:
+    """libarchive's tar."""
+    return Contestant(
+        name="bsdtar",
+        command=("bsdtar", "--format=ustar", "-cf", str(image), "-C", str(tree.path), "."),
+        shown=f"bsdtar --format=ustar -cf {image.name} -C {tree.path.name} .",
+        needs=("bsdtar",),
+        outputs=(image,),
+        least_output=tree.size,
+        files=tree.files,
+    )
+
+
+def python_tarfile(tree: Tree, image: Path) -> Contestant:
+    """The standard library's tarfile."""
+    return Contestant(
+        name="Python tarfile",
+        command=(sys.executable, "-m", "tarfile", "-c", str(image), "."),
+        shown=f"python3 -m tarfile -c {image.name} .",
+        cwd=tree.path,
+        outputs=(image,),
+        least_output=tree.size,
+        files=tree.files,
+    )
+
+
+def mtools(tree: Tree, image: Path) -> Contestant:
+    """mkfs.fat, then mcopy of everything, as the scripts that use them do.
+
+    The size has to be guessed: clusters of 4 KiB, 2 % for tables and directories, and some.
+    """
+    clusters = tree.size + tree.files * CLUSTER // 2
+    kib = (clusters * 102 // 100 + 16 * MIB) // KIB
+    script = 'mkfs.fat -F 32 -C "$0" "$1" && image=$0 && shift && mcopy -s -i "$image" "$@" ::'
+    children = sorted(str(child) for child in tree.path.iterdir())
+    shown = (
+        f"mkfs.fat -F 32 -C {image.name} {kib} && mcopy -s -i {image.name} {tree.path.name}/* ::"
+    )
+    return Contestant(
+        name="mkfs.fat + mcopy",
+        command=("sh", "-c", script, str(image), str(kib), *children),
+        shown=shown,
+        needs=("mkfs.fat", "mcopy"),
+        outputs=(image,),
+        least_output=tree.size,
+        files=tree.files,
+    )
+
+
+def copy(tree: Tree, target: Path) -> Contestant:
+    """``cp`` of the tree's only file, with every byte copied: the least that work can cost."""
+    (source,) = tree.path.iterdir()
+    return Contestant(
+        name="cp --reflink=never",
+        command=("cp", "--reflink=never", str(source), str(target)),
+        shown=f"cp --reflink=never {tree.path.name}/{source.name} {target.name}",
+        needs=("cp",),
+        outputs=(target,),
+        least_output=tree.size,
+    )
+
+
+def version(program: Sequence[str]) -> Contestant:
+    """``blockpack --version``."""
+    return Contestant(
+        name="blockpack --version",
+        command=(*program, "--version"),
+        shown="blockpack --version",
+        ours=True,
+    )
+
+
+def interpreter() -> Contestant:
+    """The interpreter by itself."""
+    return Contestant(
+        name="python3 -c pass",
+        command=(sys.executable, "-c", "pass"),
+        shown="python3 -c pass",
+    )

@@ -1,0 +1,183 @@
+"""The results: what was measured, as data, as JSON and as Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from measure import Series
+from targets import Verdict
+from units import amount, duration
+from works import Metric
+
+METHOD = """\
+Every number is for a whole process, from its start to its end. The contestants take turns
+(A B A B …) after one round that warms the page cache and is not counted; between runs, outside
+the timed part, the last output is removed and everything dirty is flushed. Peak RSS is the
+largest of any single process, forked workers and children included, in any run; the process
+that starts the command sets its floor, so that less shows as "≤". No tool was asked to flush
+its output to the disk. Times of one machine say little about another: run `make bench` on yours."""
+
+MARKS = {True: "pass", False: "**fail**", None: "n/a"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One work as measured; without series if it was skipped, for the reason in `skipped`."""
+
+    name: str
+    title: str
+    metric: Metric
+    series: tuple[Series, ...]
+    verdicts: tuple[Verdict, ...]
+    skipped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything that one run of the benchmark found out."""
+
+    date: str
+    quick: bool
+    machine: dict[str, str]
+    versions: dict[str, str]
+    outcomes: Sequence[Outcome]
+
+
+def save(results: Results, directory: Path, plot: bool) -> None:
+    """Write ``results.md`` and ``results.json``; the table shows the plot if there is one."""
+    (directory / "results.md").write_text(markdown(results, plot), encoding="utf-8")
+    save_json(results, directory / "results.json")
+
+
+def save_json(results: Results, path: Path) -> None:
+    """Write all samples and verdicts."""
+    path.write_text(json.dumps(_json(results), indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def markdown(results: Results, plot: bool) -> str:
+    """The page for people."""
+    return "\n".join(_lines(results, plot)) + "\n"
+
+
+def _lines(results: Results, plot: bool) -> Iterator[str]:
+    yield "# Benchmark results"
+    yield ""
+    yield f"Written by `make bench` on {results.date}. Do not edit."
+    if results.quick:
+        yield ""
+        yield "**A quick run, on small data: the targets were not meant for it.**"
+    yield ""
+    yield from _table(
+        ("work", "target", "measured", ""),
+        (
+            (outcome.title, verdict.target, verdict.measured, MARKS[verdict.passed])
+            for outcome in results.outcomes
+            for verdict in _verdicts(outcome)
+        ),
+    )
+    if plot:
+        yield ""
+        yield "![The same as bars](results.svg)"
+    for outcome in results.outcomes:
+        if outcome.series:
+            yield ""
+            yield f"## {outcome.title}"
+            yield ""
+            yield from _details(outcome)
+    yield ""
+    yield "## Method"
+    yield ""
+    yield METHOD
+    yield ""
+    yield from _table(("machine", ""), results.machine.items())
+    yield ""
+    yield from _table(("program", "version"), results.versions.items())
+
+
+def _verdicts(outcome: Outcome) -> Sequence[Verdict]:
+    return outcome.verdicts or (Verdict("", f"skipped: {outcome.skipped}", None),)
+
+
+def _details(outcome: Outcome) -> Iterator[str]:
+    per_file = outcome.metric == "microseconds per file"
+    yield from _table(
+        ("", "median", "min", "max", *(["per file"] if per_file else []), "CPU", "peak RSS"),
+        (
+            (
+                f"**{series.contestant.name}**"
+                if series.contestant.ours
+                else series.contestant.name,
+                duration(series.median),
+                duration(min(series.seconds)),
+                duration(max(series.seconds)),
+                *([duration(series.per_file)] if per_file else []),
+                duration(series.cpu),
+                ("≤ " if series.rss_is_bound else "") + amount(series.peak_rss),
+            )
+            for series in outcome.series
+        ),
+    )
+    runs = len(outcome.series[0].samples)
+    yield ""
+    yield f"{runs} {'run' if runs == 1 else 'runs'} each of:"
+    yield ""
+    yield "```sh"
+    yield from dict.fromkeys(series.contestant.shown for series in outcome.series)
+    yield "```"
+
+
+def _table(head: Sequence[str], rows: Any) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def _json(results: Results) -> dict[str, Any]:
+    return {
+        "date": results.date,
+        "quick": results.quick,
+        "machine": results.machine,
+        "versions": results.versions,
+        "works": [
+            {
+                "name": outcome.name,
+                "title": outcome.title,
+                "skipped": outcome.skipped or None,
+                "targets": [
+                    {
+                        "target": verdict.target,
+                        "measured": verdict.measured,
+                        "passed": verdict.passed,
+                    }
+                    for verdict in outcome.verdicts
+                ],
+                "contestants": [_series(series) for series in outcome.series],
+            }
+            for outcome in results.outcomes
+        ],
+    }
+
+
+def _series(series: Series) -> dict[str, Any]:
+    return {
+        "name": series.contestant.name,
+        "command": series.contestant.shown,
+        "files": series.contestant.files,
+        "median_seconds": series.median,
+        "peak_rss_bytes": series.peak_rss,
+        "peak_rss_is_bound": series.rss_is_bound,
+        "runs": [
+            {
+                "seconds": sample.seconds,
+                "user_seconds": sample.user,
+                "system_seconds": sample.system,
+                "peak_rss_bytes": sample.peak_rss,
+            }
+            for sample in series.samples
+        ],
+    }

@@ -1,0 +1,318 @@
+"""The rows of the table: which work, on which data, by whom, and what must be reached.
+
+A scene makes its data, yields one `Work` after another, and removes the data when it is closed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import rmtree
+from typing import Literal
+
+import contestants as by
+import dataset
+import loop_mount
+import targets
+from contestants import Contestant
+from targets import Target
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+
+Metric = Literal["seconds", "microseconds per file", "peak RSS"]
+
+
+class Skipped(Exception):
+    """A scene cannot be measured here; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How large the data is; sizes in bytes."""
+
+    small_files: int
+    few: int
+    many: int
+    tar_file: int
+    fat_file: int
+    clone_volume: int
+    planned: int
+    piped: int
+
+
+FULL = Scale(
+    small_files=50_000,
+    few=50_000,
+    many=1_000_000,
+    tar_file=4 * GIB,
+    fat_file=3_900_000_000,
+    clone_volume=16 * GIB,
+    planned=100 * GIB,
+    piped=100 * GIB,
+)
+QUICK = Scale(
+    small_files=5_000,
+    few=5_000,
+    many=25_000,
+    tar_file=256 * MIB,
+    fat_file=240_000_000,
+    clone_volume=4 * GIB,
+    planned=100 * GIB,
+    piped=2 * GIB,
+)
+FILES_PER_DIRECTORY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where and at what size to measure, and the program under test."""
+
+    directory: Path
+    scale: Scale
+    program: Sequence[str]
+    say: Callable[[str], None]
+
+    @contextmanager
+    def room(self, name: str, space: int) -> Iterator[Path]:
+        """A directory for one scene, if `space` bytes are free. Raises `Skipped`."""
+        status = os.statvfs(self.directory)
+        free = status.f_bavail * status.f_frsize
+        if free < space:
+            raise Skipped(f"needs {space / GIB:.0f} GiB of disk, {free / GIB:.0f} are free")
+        path = self.directory / name
+        path.mkdir()
+        try:
+            yield path
+        finally:
+            rmtree(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One comparison."""
+
+    name: str
+    title: str
+    contestants: tuple[Contestant, ...]
+    targets: tuple[Target, ...]
+    metric: Metric = "seconds"
+    repeat: float = 1.0
+    """How many runs, as a multiple of what was asked for; one at least."""
+    warm_up: bool = True
+
+
+Works = Generator[Work, None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Works that share their data."""
+
+    works: tuple[str, ...]
+    play: Callable[[Stage], Works]
+
+
+def startup(stage: Stage) -> Works:
+    """How long it takes to do nothing."""
+    ours, theirs = by.version(stage.program), by.interpreter()
+    yield Work(
+        "startup",
+        "Start of the interpreter and the command",
+        (ours, theirs),
+        (targets.at_most(ours.name, theirs.name, 2.5),),
+        repeat=5,
+    )
+
+
+def small(stage: Stage) -> Works:
+    """Many small files of the sizes that a web site has."""
+    count = stage.scale.small_files
+    with stage.room("small", 3 * GIB) as room:
+        stage.say(f"  making {count:,} files")
+        tree = dataset.small_files(
+            room / "tree", count, count // FILES_PER_DIRECTORY, dataset.log_normal
+        )
+        yield Work(
+            "small-tar",
+            f"{count:,} small files → tar",
+            (
+                by.blockpack(stage.program, tree, room / "ours.tar", "--format", "tar"),
+                by.gnu_tar(tree, room / "gnu.tar"),
+                by.bsdtar(tree, room / "bsd.tar"),
+                by.python_tarfile(tree, room / "python.tar"),
+            ),
+            (targets.at_most("blockpack", "GNU tar", 1.0),),
+        )
+        fat = ("--format", "fat", "--fat-type", "32")
+        yield Work(
+            "small-fat",
+            f"{count:,} small files → FAT32",
+            (
+                by.blockpack(stage.program, tree, room / "ours.img", *fat),
+                by.mtools(tree, room / "mtools.img"),
+            ),
+            (targets.faster("blockpack", "mkfs.fat + mcopy", 6),),
+        )
+
+
+def large(stage: Stage) -> Works:
+    """One large file, every byte of which has to be copied."""
+    size, fat_size = stage.scale.tar_file, stage.scale.fat_file
+    with stage.room("large", 3 * size + GIB) as room:
+        stage.say("  making a large file")
+        tree = dataset.random_file(room / "large", size)
+        yield Work(
+            "large-tar",
+            f"{_size(size)} file → tar",
+            (
+                by.blockpack(stage.program, tree, room / "ours.tar", "--format", "tar"),
+                by.copy(tree, room / "copy"),
+                by.gnu_tar(tree, room / "gnu.tar"),
+            ),
+            (
+                targets.at_most("blockpack", "cp --reflink=never", 1.15),
+                targets.faster("blockpack", "GNU tar"),
+            ),
+        )
+        rmtree(tree.path)
+        tree = dataset.random_file(room / "video", fat_size)
+        yield Work(
+            "large-fat",
+            f"{_size(fat_size)} file → FAT",
+            (
+                by.blockpack(stage.program, tree, room / "ours.img", "--format", "fat"),
+                by.copy(tree, room / "copy"),
+                by.mtools(tree, room / "mtools.img"),
+            ),
+            (
+                targets.at_most("blockpack", "cp --reflink=never", 1.15),
+                targets.faster("blockpack", "mkfs.fat + mcopy"),
+            ),
+        )
+
+
+def clone(kind: str, title: str, stage: Stage) -> Works:
+    """One large file on a file system that can share extents."""
+    lacking = loop_mount.lacking(kind)
+    if lacking is not None:
+        raise Skipped(lacking)
+    size, fat_size = stage.scale.tar_file, stage.scale.fat_file
+    with (
+        stage.room(f"on-{kind}", stage.scale.clone_volume + GIB) as room,
+        loop_mount.mounted(kind, room, stage.scale.clone_volume) as mount,
+    ):
+        stage.say(f"  making a large file on {title}")
+        tree = dataset.random_file(mount / "large", size)
+        image = mount / "ours.tar"
+        shared = targets.SharedExtents(image, size)
+        options = ("--format", "tar", "--align", "4096")
+        yield Work(
+            f"{kind}-tar",
+            f"{_size(size)} file → tar, on {title}",
+            (
+                by.blockpack(stage.program, tree, image, *options, inspect=shared.inspect),
+                by.copy(tree, mount / "copy"),
+            ),
+            (targets.within("blockpack", 0.2), shared.judge),
+        )
+        rmtree(tree.path)
+        tree = dataset.random_file(mount / "video", fat_size)
+        image = mount / "ours.img"
+        shared = targets.SharedExtents(image, fat_size)
+        yield Work(
+            f"{kind}-fat",
+            f"{_size(fat_size)} file → FAT, on {title}",
+            (
+                by.blockpack(stage.program, tree, image, "--format", "fat", inspect=shared.inspect),
+                by.copy(tree, mount / "copy"),
+            ),
+            (targets.within("blockpack", 0.2), shared.judge),
+        )
+
+
+def on_btrfs(stage: Stage) -> Works:
+    """`clone` on btrfs."""
+    return clone("btrfs", "btrfs", stage)
+
+
+def on_xfs(stage: Stage) -> Works:
+    """`clone` on XFS."""
+    return clone("xfs", "XFS", stage)
+
+
+def million(stage: Stage) -> Works:
+    """Whether time and memory grow no faster than the tree does."""
+    many, few = stage.scale.many, stage.scale.few
+    with stage.room("million", many * 10 * KIB + GIB) as room:
+        stage.say(f"  making {many:,} and {few:,} files")
+        forest = dataset.small_files(room / "many", many, many // FILES_PER_DIRECTORY, dataset.tiny)
+        tree = dataset.small_files(room / "few", few, few // FILES_PER_DIRECTORY, dataset.tiny)
+        for kind, options in (("tar", ()), ("FAT", ("--fat-type", "32"))):
+            image = room / "ours.img"
+            given = ("--format", kind.lower(), *options)
+            large = by.blockpack(
+                stage.program, forest, image, *given, name=f"blockpack, {many:,} files"
+            )
+            small = by.blockpack(
+                stage.program, tree, image, *given, name=f"blockpack, {few:,} files"
+            )
+            peers = (by.gnu_tar(forest, room / "gnu.tar", f"GNU tar, {many:,} files"),)
+            yield Work(
+                f"million-{kind.lower()}",
+                f"{many:,} tiny files → {kind}",
+                (large, small, *(peers if kind == "tar" else ())),
+                (
+                    targets.per_file(large.name, small.name, 1.3),
+                    targets.memory(large.name, 350 * MIB),
+                ),
+                metric="microseconds per file",
+                repeat=0.6,
+            )
+
+
+def sparse(stage: Stage) -> Works:
+    """Whether memory is constant whatever the size of a file."""
+    with stage.room("sparse", GIB) as room:
+        planned = dataset.sparse_file(room / "planned", stage.scale.planned)
+        piped = dataset.sparse_file(room / "piped", stage.scale.piped)
+        plan = by.blockpack_plan(stage.program, planned)
+        yield Work(
+            "sparse-plan",
+            f"{_size(planned.size)} sparse file, planned as tar",
+            (plan,),
+            (targets.memory(plan.name, 32 * MIB),),
+            metric="peak RSS",
+        )
+        pipe = by.blockpack_pipe(stage.program, piped)
+        yield Work(
+            "sparse-pipe",
+            f"{_size(piped.size)} sparse file → tar, piped",
+            (pipe,),
+            (targets.memory(pipe.name, 32 * MIB),),
+            metric="peak RSS",
+            repeat=0,
+            warm_up=False,
+        )
+
+
+def _size(size: int) -> str:
+    for unit, scale in (("GiB", GIB), ("MiB", MIB)):
+        if size % scale == 0:
+            return f"{size // scale} {unit}"
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+SCENES = (
+    Scene(("startup",), startup),
+    Scene(("small-tar", "small-fat"), small),
+    Scene(("large-tar", "large-fat"), large),
+    Scene(("btrfs-tar", "btrfs-fat"), on_btrfs),
+    Scene(("xfs-tar", "xfs-fat"), on_xfs),
+    Scene(("million-tar", "million-fat"), million),
+    Scene(("sparse-plan", "sparse-pipe"), sparse),
+)
