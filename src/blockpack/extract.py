@@ -1,19 +1,22 @@
 """Extracting an image into a directory, without trusting it.
 
 Everything is made in a new directory beside the target, which takes the target's name when it is
-whole. Paths must be as sound as those of a tree; links are made last, so that nothing is ever
-written through one.
+whole. An empty directory that is there already may be a mount point, or where somebody is, and so
+is filled in place. Paths must be as sound as those of a tree; links are made last, so that nothing
+is ever written through one. Images nest as deep as they like, so nothing here is recursive.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from .entry import check_path, encode, parent_of
-from .errors import BlockpackError, EntryError, ImageError, TargetError, printable, raise_problems
-from .image import Image, ImageEntry
+from .entry import encode
+from .errors import BlockpackError, ImageError, TargetError, printable, raise_problems
+from .image import Image, ImageEntry, unsound
 
 
 def extract(image: Image, directory: str | os.PathLike[str]) -> int:
@@ -29,17 +32,22 @@ def extract(image: Image, directory: str | os.PathLike[str]) -> int:
     entries = list(image.walk())
     raise_problems("this image is not safe to extract", _unsafe(entries))
     try:
-        if target.is_symlink() or (
-            target.exists() and (not target.is_dir() or any(target.iterdir()))
-        ):
+        there = target.is_symlink() or target.exists()
+        if there and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
             raise TargetError(f"{target}: is there already; give a new or an empty directory")
-        work = target.absolute().parent / f".blockpack-{os.urandom(8).hex()}.tmp"
-        work.mkdir()
+        work = target
+        if not there:
+            work = target.absolute().parent / f".blockpack-{os.urandom(8).hex()}.tmp"
+            work.mkdir()
         try:
             _fill(image, entries, os.fsencode(work))
-            os.replace(work, target)
+            if not there:
+                os.replace(work, target)
         except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
+            with suppress(OSError):
+                _empty(os.fsencode(work))
+                if not there:
+                    work.rmdir()
             raise
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -47,23 +55,19 @@ def extract(image: Image, directory: str | os.PathLike[str]) -> int:
     return len(entries)
 
 
-def _unsafe(entries: list[ImageEntry]) -> list[BlockpackError]:
+def _unsafe(entries: list[ImageEntry]) -> Iterator[BlockpackError]:
     """What keeps entries from being extracted, all of it."""
-    problems: list[BlockpackError] = []
-    kinds = {entry.path: entry.kind for entry in entries}
+    by_path = {entry.path: entry for entry in entries}
+    yield from unsound(by_path)
     for entry in entries:
-        error = check_path(entry.path)
-        if error is None and entry.kind == "other":
-            error = EntryError(entry.path, "is a device or a pipe", "extract it by other means")
-        parent = parent_of(entry.path)
-        if error is None and kinds.get(parent, "directory") != "directory":
-            error = EntryError(entry.path, f"is in a {kinds[parent]}", "mend the image")
-        if error is None and entry.kind == "hardlink" and kinds.get(entry.target) != "file":
-            rule = f"links to {printable(entry.target)}, which is no file in the image"
-            error = EntryError(entry.path, rule, "mend the image")
-        if error is not None:
-            problems.append(ImageError(str(error)))
-    return problems
+        if entry.kind == "other":
+            rule = "is a device or a pipe, and such are not extracted"
+            yield ImageError(f"{printable(entry.path)}: {rule}")
+        if entry.kind == "hardlink":
+            target = by_path.get(entry.target)
+            if target is None or target.kind != "file":
+                rule = f"links to {printable(entry.target)}, which is no file in the image"
+                yield ImageError(f"{printable(entry.path)}: {rule}")
 
 
 def _fill(image: Image, entries: list[ImageEntry], root: bytes) -> None:
@@ -73,15 +77,17 @@ def _fill(image: Image, entries: list[ImageEntry], root: bytes) -> None:
     for entry in entries:
         path = place(entry.path)
         if entry.kind == "directory":
-            os.makedirs(path, exist_ok=True)
+            _make_directory(path)
         elif entry.kind == "file":
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            _make_directory(os.path.dirname(path))
             with image.open(entry.path) as source, open(path, "xb") as file:
                 shutil.copyfileobj(source, file, 1 << 20)
             os.chmod(path, entry.mode & 0o777)
             os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
     for entry in entries:
         path = place(entry.path)
+        if entry.kind in ("hardlink", "symlink"):
+            _make_directory(os.path.dirname(path))
         if entry.kind == "hardlink":
             os.link(place(entry.target), path)
         elif entry.kind == "symlink":
@@ -92,3 +98,32 @@ def _fill(image: Image, entries: list[ImageEntry], root: bytes) -> None:
             path = place(entry.path)
             os.chmod(path, entry.mode & 0o777)
             os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+
+
+def _make_directory(path: bytes) -> None:
+    """Make the directory `path` and those above it, as far as they are missing."""
+    missing = [path]
+    while missing:
+        try:
+            os.mkdir(missing[-1])
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            missing.append(os.path.dirname(missing[-1]))
+            continue
+        missing.pop()
+
+
+def _empty(root: bytes) -> None:
+    """Remove everything in the directory `root`."""
+    directories = [root]
+    for directory in directories:  # grows meanwhile
+        os.chmod(directory, 0o700)  # extracted ones may be read-only
+        with os.scandir(directory) as listing:
+            for item in listing:
+                if item.is_dir(follow_symlinks=False):
+                    directories.append(item.path)
+                else:
+                    os.unlink(item.path)
+    for directory in reversed(directories[1:]):
+        os.rmdir(directory)

@@ -10,11 +10,14 @@ from __future__ import annotations
 import io
 import os
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from typing import BinaryIO, ClassVar, Literal, Self, cast
 
 from attrs import frozen
 
+from .entry import check_path
 from .errors import ImageError, printable
 from .layout import Fact
 from .reading import reading_errors
@@ -76,12 +79,15 @@ class Image(ABC):
     def verify(self) -> list[str]:
         """Everything about the structure that is wrong; empty for a sound image."""
         problems: list[str] = []
+        entries: dict[str, ImageEntry] = {}
         try:
-            for _ in self._read_entries(problems.append):
-                pass
+            entries = {entry.path: entry for entry in self._read_entries(problems.append)}
+            problems += map(str, unsound(entries))
             self._verify_rest(problems.append)
         except ImageError as error:  # what nothing can be read beyond
             problems.append(str(error))
+        if not problems:
+            self._entries = entries
         return problems
 
     @abstractmethod
@@ -146,6 +152,23 @@ def _raise(problem: str) -> None:
     raise ImageError(problem)
 
 
+def unsound(entries: Mapping[str, ImageEntry]) -> Iterator[ImageError]:
+    """What keeps `entries` (by path) from being those of a tree: bad paths, and bad links."""
+    for path, entry in entries.items():
+        if error := check_path(path):
+            yield ImageError(str(error))
+        if entry.kind == "symlink" and (not entry.target or "\0" in entry.target):
+            yield ImageError(f"{printable(path)}: links to {entry.target!r}, which is no path")
+    # With a slash at its end, each path comes right before those that are below it.
+    above = ""
+    for path in sorted(f"{path}/" for path in entries):
+        if above and path.startswith(above):
+            what = f"is in {printable(above[:-1])}, a {entries[above[:-1]].kind}"
+            yield ImageError(f"{printable(path[:-1])}: {what}")
+        elif entries[path[:-1]].kind != "directory":
+            above = path
+
+
 class _Pieces(io.RawIOBase):
     """A file in an image: pieces of it, one after the other."""
 
@@ -154,6 +177,8 @@ class _Pieces(io.RawIOBase):
         self._image = image
         self._entry = entry
         self._position = 0
+        lengths = (length for _, length in entry.extents)
+        self._starts = list(accumulate(lengths, initial=0))
 
     def readable(self) -> bool:
         return True
@@ -171,16 +196,18 @@ class _Pieces(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         view = memoryview(buffer).cast("B")
-        start = 0
-        for offset, length in self._entry.extents:
-            skip = self._position - start
-            if skip < length:
-                count = min(len(view), length - skip, self._entry.size - self._position)
-                view[:count] = self._image.read_at(offset + skip, count)
-                self._position += count
-                return count
-            start += length
-        return 0
+        left = self._entry.size - self._position
+        if left <= 0:
+            return 0
+        index = bisect_right(self._starts, self._position) - 1
+        if index == len(self._entry.extents):
+            raise ImageError(f"{printable(self._entry.path)}: has less bytes than it says")
+        offset, length = self._entry.extents[index]
+        skip = self._position - self._starts[index]
+        count = min(len(view), length - skip, left)
+        view[:count] = self._image.read_at(offset + skip, count)
+        self._position += count
+        return count
 
 
 def image_classes() -> tuple[type[Image], ...]:

@@ -31,7 +31,7 @@ READ_ONLY, HIDDEN, SYSTEM, VOLUME_ID, DIRECTORY, ARCHIVE = 1, 2, 4, 8, 16, 32
 LONG_NAME = READ_ONLY | HIDDEN | SYSTEM | VOLUME_ID
 
 NO_LABEL = b"NO NAME    "
-_LONG_ILLEGAL = frozenset('"*/:<>?\\|\x7f') | frozenset(map(chr, range(32)))
+_LONG_ILLEGAL = frozenset('"*/:<>?\\|') | frozenset(map(chr, range(32)))
 _SHORT_LEGAL = (
     frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
     | frozenset(b"$%'-_@~`!(){}^#&")

@@ -150,7 +150,7 @@ def read_volume(image: Image, rules: Rules) -> Volume:
 
     fat_type = 12 if clusters < FAT12_LIMIT else 16 if clusters < FAT16_LIMIT else 32
     for limit in (FAT12_LIMIT, FAT16_LIMIT):
-        assert abs(clusters - limit) > BOUNDARY_MARGIN, f"{clusters} clusters are near {limit}"
+        assert abs(clusters - limit) >= BOUNDARY_MARGIN, f"{clusters} clusters are near {limit}"
     assert (fat_type == 32) == (fat32 is not None), f"{clusters} clusters are for FAT{fat_type}"
     assert (fat_type == 32) == (common.root_ent_cnt == 0), "BPB_RootEntCnt is of another type"
     extended = _Extended._make(_EXTENDED.unpack_from(boot, 64 if fat32 else 36))

@@ -164,8 +164,6 @@ class _Reader:
         assert _number(block[148:156], where) == checksum, f"{where}: checksum"
         magic = block[257:265]
         assert magic in (POSIX_MAGIC, GNU_MAGIC), f"{where}: magic {magic!r}"
-        assert self._magic in (None, magic), f"{where}: two dialects in one archive"
-        self._magic = magic
         is_gnu = magic == GNU_MAGIC
         name = _string(block[:100], where)
         for field in (block[265:297], block[297:329]):
@@ -182,6 +180,10 @@ class _Reader:
             assert not any(block[500:]), f"{where}: something behind the prefix"
             name = prefix + b"/" + name if prefix else name
         assert name, f"{where}: no name"
+        # GNU's long names and the padding are what every reader takes in any archive.
+        if block[156:157] not in b"LKg" and name != b"./":
+            assert self._magic in (None, magic), f"{where}: two dialects in one archive"
+            self._magic = magic
         return _Header(
             name=name,
             mode=_number(block[100:108], where),

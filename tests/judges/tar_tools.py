@@ -46,8 +46,13 @@ Members = dict[bytes, Member]
 
 
 def gnu_tar_read(image: Path, *, unknown_keywords: bool = False) -> Members:
-    """What GNU tar extracts; with `unknown_keywords` it is told not to mind pax keywords."""
-    quiet: list[str | Path] = ["--warning=no-unknown-keyword"] if unknown_keywords else []
+    """What GNU tar extracts; with `unknown_keywords` it is told not to mind pax keywords.
+
+    Times to come, of which it warns, are the archive's own affair.
+    """
+    quiet: list[str | Path] = ["--warning=no-timestamp"]
+    if unknown_keywords:
+        quiet.append("--warning=no-unknown-keyword")
     return _extract("tar", [*quiet, "--no-same-owner", "-xpf", image, "-C"])
 
 

@@ -10,9 +10,10 @@ then every file's first byte lies where a file system can share its blocks.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..errors import EntryError, UsageError
 from ..layout import round_up
@@ -47,6 +48,8 @@ class Geometry:
 
     bits: int
     sector_size: int
+    sectors: int
+    """All there are; what is left at the end may be too little for one more cluster."""
     cluster_size: int
     clusters: int
     root_entries: int
@@ -76,7 +79,7 @@ class Geometry:
     @property
     def size(self) -> int:
         """The size of the file system."""
-        return self.data_offset + self.clusters * self.cluster_size
+        return self.sectors * self.sector_size
 
     def offset_of(self, cluster: int) -> int:
         """Where `cluster` begins."""
@@ -177,44 +180,50 @@ def _fit(wish: Wish, bits: int, cluster_size: int, needed: int) -> Geometry | st
             f"the tree takes {needed:,} clusters of {cluster_size:,} bytes, FAT{bits} has at "
             f"most {MOST[bits]:,}"
         )
-    if wish.size is None:
-        whole = round_up(max(needed, FEWEST[bits]), max(1, ALIGNMENT // cluster_size))
-        clusters = min(whole, MOST[bits])
-        # Small volumes of a given type: smaller clusters before unused ones, down to the
-        # smallest, which has to do.
-        smallest = cluster_size == (wish.cluster_size or wish.sector_size)
-        if len(wish.types) == 1 and needed < FEWEST[bits] and not smallest:
-            return f"the tree takes {needed:,} clusters, FAT{bits} has at least {FEWEST[bits]:,}"
-        found = lay_out(clusters)
-    else:
-        fitting = _clusters_within(wish.size, cluster_size, lay_out)
-        clusters = min(fitting, MOST[bits])
-        if clusters < FEWEST[bits]:
-            return (
-                f"a FAT{bits} of {wish.size:,} bytes has {clusters:,} clusters of "
-                f"{cluster_size:,} bytes, and at least {FEWEST[bits]:,} are needed"
-            )
-        if needed > clusters:
-            missing = (needed - clusters) * cluster_size
-            return f"the tree takes {missing:,} bytes more than a size of {wish.size:,} leaves"
-        # A volume much larger than its type can address would waste the rest of its device.
-        if fitting > clusters + 3 * MARGIN and len(wish.types) > 1 and bits != wish.types[-1]:
-            return f"FAT{bits} cannot use {wish.size:,} bytes"
-        found = lay_out(clusters)
-    if found.size // wish.sector_size > MAX_SECTORS:
+    if wish.size is not None:
+        return _fit_size(wish.size, bits, cluster_size, needed, lay_out)
+    # Small volumes of a given type: smaller clusters before unused ones, down to the smallest,
+    # which has to do.
+    smallest = cluster_size == (wish.cluster_size or wish.sector_size)
+    if len(wish.types) == 1 and needed < FEWEST[bits] and not smallest:
+        return f"the tree takes {needed:,} clusters, FAT{bits} has at least {FEWEST[bits]:,}"
+    whole = round_up(max(needed, FEWEST[bits]), max(1, ALIGNMENT // cluster_size))
+    found = lay_out(min(whole, MOST[bits]))
+    if found.sectors > MAX_SECTORS:
         return f"the volume has {found.size:,} bytes, more than FAT's 32-bit count of sectors"
     return found
 
 
-def _clusters_within(size: int, cluster_size: int, lay_out: Callable[[int], Geometry]) -> int:
-    """The most clusters with which the file system takes at most `size` bytes."""
-    clusters = size // cluster_size
-    while clusters > 0:
-        over = lay_out(clusters).size - size
-        if over <= 0:
-            return clusters
-        clusters -= max(1, over // (cluster_size + 8))  # a cluster, and its entries in two FATs
-    return 0
+def _fit_size(
+    size: int, bits: int, cluster_size: int, needed: int, lay_out: Callable[[int], Geometry]
+) -> Geometry | str:
+    """The geometry that takes `size` bytes, or what speaks against it.
+
+    What is no whole cluster, or one too many for the type, goes to the reserved area.
+    """
+    fitting = bisect_right(range(size // cluster_size), size, key=lambda n: lay_out(n).size) - 1
+    if fitting > MOST[bits] + 3 * MARGIN:  # more than lies between two types
+        return f"FAT{bits} with clusters of {cluster_size:,} bytes cannot fill {size:,} bytes"
+    clusters = min(fitting, MOST[bits])
+    while clusters >= FEWEST[bits]:
+        data_offset = (size - clusters * cluster_size) // ALIGNMENT * ALIGNMENT
+        found = lay_out((size - data_offset) // cluster_size)
+        if found.clusters <= MOST[bits] and found.data_offset <= data_offset:
+            break
+        clusters -= 1
+    else:
+        return (
+            f"a FAT{bits} of {size:,} bytes has {max(clusters, 0):,} clusters of "
+            f"{cluster_size:,} bytes, and at least {FEWEST[bits]:,} are needed"
+        )
+    if needed > found.clusters:
+        missing = (needed - found.clusters) * cluster_size
+        return f"the tree takes {missing:,} bytes more than a size of {size:,} leaves"
+    sectors = size // found.sector_size
+    if sectors > MAX_SECTORS:
+        return f"{size:,} bytes are more than FAT's 32-bit count of sectors can say"
+    reserved = found.reserved_sectors + (data_offset - found.data_offset) // found.sector_size
+    return evolve(found, sectors=sectors, reserved_sectors=reserved)
 
 
 def _lay_out(
@@ -224,13 +233,14 @@ def _lay_out(
     sectors_per_fat = -(-table_bytes(bits, clusters) // sector_size)
     least = 32 if bits == 32 else 1
     before = (least + 2 * sectors_per_fat) * sector_size + root_entries * ENTRY_SIZE
-    padding = round_up(before, ALIGNMENT) - before
+    data_offset = round_up(before, ALIGNMENT)
     return Geometry(
         bits=bits,
         sector_size=sector_size,
+        sectors=(data_offset + clusters * cluster_size) // sector_size,
         cluster_size=cluster_size,
         clusters=clusters,
         root_entries=root_entries,
-        reserved_sectors=least + padding // sector_size,
+        reserved_sectors=least + (data_offset - before) // sector_size,
         sectors_per_fat=sectors_per_fat,
     )

@@ -73,7 +73,9 @@ def fold(name: str) -> str:
 def fold_all(names: list[str]) -> list[str]:
     """`fold` of each name, in one go where that is possible."""
     joined = "\0".join(names)
-    return joined.upper().split("\0") if joined.isascii() else [fold(name) for name in names]
+    if names and joined.isascii():
+        return joined.upper().split("\0")
+    return [fold(name) for name in names]
 
 
 def all_ordinary(names: list[str], path: str, limits: FatLimits) -> bool:
@@ -130,25 +132,29 @@ def refusals(entry: Entry, limits: FatLimits) -> Iterator[EntryError]:
 class ShortNames:
     """Gives out the short names of one directory, each once.
 
-    `names` are all names of the directory: those that are short names as they are keep them.
+    `names` are all names of the directory. One that is a short name but for case has that one
+    for itself: were it given to another, a reader that knows no case would open the wrong file.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._own = {name: _packed(*_split(name)) for name in names if is_short(name)}
+        self._own = {
+            name: _packed(*_split(upper))
+            for name in names
+            if len(upper := name.upper()) <= SHORT_LENGTH and name.isascii() and is_short(upper)
+        }
         self._taken = set(self._own.values())
         # The next number to try for a stem of a given length; so a thousand alike names cost
         # a thousand steps and not a million.
         self._next: dict[tuple[str, str, int], int] = {}
 
-    def own(self, name: str) -> bytes | None:
-        """The 11 bytes of `name` if it is a short name already."""
-        return self._own.get(name)
+    def of(self, name: str) -> bytes:
+        """The 11 bytes of the short name of `name`, one of the directory's, padded with spaces.
 
-    def assign(self, name: str) -> bytes:
-        """The 11 bytes of a new short name for `name`, padded with spaces.
-
-        Raises `ValueError` if all numbers are used up.
+        To be asked once a name, for numbers are given out in the order of asking.
         """
+        return self._own.get(name) or self._numbered(name)
+
+    def _numbered(self, name: str) -> bytes:
         base, extension, lossy = _basis(name)
         if not lossy:
             packed = _packed(base, extension)
@@ -167,7 +173,7 @@ class ShortNames:
                     self._taken.add(packed)
                     return packed
             self._next[key] = number
-        raise ValueError("no short name is left")
+        raise AssertionError("a directory has far fewer entries than there are numbers")
 
 
 def _split(name: str) -> tuple[str, str]:

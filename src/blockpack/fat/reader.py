@@ -1,7 +1,7 @@
 """Reading FAT file systems, none of it trusted.
 
-Chains are followed as far as a file's size or a directory's limit says and no further, so a loop
-ends. A directory is read once; a second way to it is damage.
+Every cluster is followed once: a loop, or a second way to it, is damage. So reading takes no longer
+than the image is large, whatever it says.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _CHUNK = 1 << 16
 
 _CACHED_CHUNKS = 64
 
-_MAX_DEPTH = 1024
-"""Levels of directories; FAT's paths end long before."""
+_MAX_PATH = 4096
+"""The longest path in characters. Linux has no longer ones, and others' end long before."""
 
 
 @frozen
@@ -79,6 +79,7 @@ class FatImage(Image):
         if table.table_bytes(self.bits, self.clusters) > self._fat_size:
             raise ImageError("the FAT is too small for the clusters; the boot sector is damaged")
         self._chunks: dict[int, array[int]] = {}
+        self._taken = bytearray()
 
     def _check_boot(self) -> None:
         boot = self.boot
@@ -113,7 +114,7 @@ class FatImage(Image):
             "root_entries": boot.root_entries,
             "data_offset": self._data_offset,
             "serial": f"{boot.serial >> 16:04X}-{boot.serial & 0xFFFF:04X}",
-            "label": "" if boot.label == boot_sector.NO_NAME else _oem(boot.label),
+            "label": "" if boot.label == boot_sector.NO_NAME else printable(_oem(boot.label)),
         }
 
     def _next(self, cluster: int) -> int:
@@ -147,11 +148,17 @@ class FatImage(Image):
                 raise ImageError(
                     f"{printable(what)}: its chain leads to cluster {cluster}; damaged"
                 )
+            if self._taken[cluster]:
+                raise ImageError(
+                    f"{printable(what)}: its chain leads to cluster {cluster}, which is taken "
+                    "already; damaged"
+                )
+            self._taken[cluster] = 1
             yield cluster
             cluster = self._next(cluster)
             if cluster >= end:
                 return
-        raise ImageError(f"{printable(what)}: its chain is too long, or a loop; damaged")
+        raise ImageError(f"{printable(what)}: its chain is too long; damaged")
 
     def _extents(self, cluster: int, count: int, what: str) -> tuple[tuple[int, int], ...]:
         """The pieces of the image that a chain of exactly `count` clusters covers."""
@@ -169,16 +176,18 @@ class FatImage(Image):
         return tuple(pieces)
 
     def _read_entries(self, report: Report) -> Iterator[ImageEntry]:
-        root = self.boot.root_cluster if self.bits == 32 else 0
-        visited = {root}
-        pending = [("", root, iter(self._directory("", root, report)))]
+        self._taken = bytearray(self.clusters + FIRST_CLUSTER)
+        pending = [("", iter(self._directory("", self.boot.root_cluster, report)))]
         while pending:
-            above, _, slots = pending[-1]
+            above, slots = pending[-1]
             slot = next(slots, None)
             if slot is None:
                 pending.pop()
                 continue
             path = f"{above}/{slot.name}" if above else slot.name
+            if len(path) > _MAX_PATH:
+                report(f"{printable(path[:64])}…: a path of {len(path):,} characters; damaged")
+                continue
             if not slot.attributes & dir_entry.DIRECTORY:
                 extents: tuple[tuple[int, int], ...] = ()
                 try:
@@ -199,26 +208,19 @@ class FatImage(Image):
                 )
                 continue
             yield ImageEntry(path=path, kind="directory", mode=0o755, mtime_ns=slot.mtime_ns)
-            if slot.cluster in visited or len(pending) >= _MAX_DEPTH:
-                report(f"{printable(path)}: leads back to a directory that was read; damaged")
-                continue
-            visited.add(slot.cluster)
-            listing = iter(self._directory(path, slot.cluster, report))
-            pending.append((path, slot.cluster, listing))
+            pending.append((path, iter(self._directory(path, slot.cluster, report))))
 
     def _directory(self, path: str, cluster: int, report: Report) -> list[_Slot]:
         """What the directory `path` holds, as its entries say."""
         where = path or "the root directory"
         try:
-            if cluster:
+            if path or self.bits == 32:
                 most = max(1, MAX_ENTRIES * dir_entry.SIZE // self.cluster_size)
                 offsets = [
                     self._data_offset + (number - FIRST_CLUSTER) * self.cluster_size
                     for number in self._chain(cluster, most, where)
                 ]
                 data = b"".join(self.read_at(at, self.cluster_size) for at in offsets)
-            elif path:
-                raise ImageError(f"{printable(path)}: a directory without a cluster; damaged")
             else:
                 size = self.boot.root_entries * dir_entry.SIZE
                 data = self.read_at(self._root_offset, size)
@@ -236,50 +238,17 @@ class FatImage(Image):
         return slots
 
     def _verify_rest(self, report: Report) -> None:
-        """Tables, FSInfo and backup agree; no cluster is shared or lost."""
+        """Tables, FSInfo and backup agree; no cluster is lost."""
         self._verify_tables(report)
-        owner = bytearray(self.clusters + FIRST_CLUSTER)
-        root = self.boot.root_cluster if self.bits == 32 else 0
-        self._mark(root, "the root directory", owner, report)
-        for path, cluster in self._all_chains():
-            self._mark(cluster, path, owner, report)
         free = bad = 0
         for chunk in self._table():
             free += chunk.count(0)
             bad += chunk.count(table.BAD[self.bits])
-        lost = self.clusters - free - bad - sum(owner)
+        lost = self.clusters - free - bad - self._taken.count(1)
         if lost > 0:
             report(f"{lost:,} clusters are taken, and belong to nothing")
         if self.bits == 32:
             self._verify_fsinfo(free, report)
-
-    def _all_chains(self) -> Iterator[tuple[str, int]]:
-        """Path and first cluster of everything that has one; damage was reported before."""
-        pending = [("", self.boot.root_cluster if self.bits == 32 else 0)]
-        visited = set(pending)
-        while pending:
-            above, first = pending.pop()
-            for slot in self._directory(above, first, _ignore):
-                path = f"{above}/{slot.name}" if above else slot.name
-                if slot.cluster:
-                    yield path, slot.cluster
-                if slot.attributes & dir_entry.DIRECTORY and slot.cluster:
-                    known = ("", slot.cluster)
-                    if known not in visited:
-                        visited.add(known)
-                        pending.append((path, slot.cluster))
-
-    def _mark(self, cluster: int, path: str, owner: bytearray, report: Report) -> None:
-        if not cluster:
-            return
-        try:
-            for number in self._chain(cluster, self.clusters, path):
-                if owner[number]:
-                    report(f"{printable(path)}: shares cluster {number} with another")
-                    return
-                owner[number] = 1
-        except ImageError as error:
-            report(str(error))
 
     def _verify_tables(self, report: Report) -> None:
         for at in range(0, self._fat_size, 1 << 20):
@@ -305,10 +274,6 @@ class FatImage(Image):
             report("the FSInfo sector is not one")
         elif found[0] not in (free, boot_sector.UNKNOWN):
             report(f"FSInfo says {found[0]:,} clusters are free, and {free:,} are")
-
-
-def _ignore(_: str) -> None:
-    pass
 
 
 def _slots(data: bytes, where: str, report: Report) -> Iterator[_Slot]:

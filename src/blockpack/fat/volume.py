@@ -157,8 +157,8 @@ class _Plan:
         """The layout of it all."""
         geometry = self.geometry
         free = geometry.offset_of(self.chains.end)
-        # Free space is clusters, so the geometry has it already.
-        size = self.volume.size or round_up(geometry.size, self.volume.pad)
+        # Size and free space are in the geometry already.
+        size = round_up(geometry.size, 1 if self.volume.size else self.volume.pad)
         runs = [
             literal(0, self._reserved()),
             *self._table(geometry.fat_offset),
@@ -190,12 +190,14 @@ class _Plan:
                 "serial": f"{self._serial >> 16:04X}-{self._serial & 0xFFFF:04X}",
                 "label": self.volume.label.decode("ascii").rstrip(),
             },
-            warnings=(*self.survey.warnings, *self._cluster_warning()),
+            warnings=(*self.survey.warnings, *self._warnings()),
             placements=self.placements,
             forkable=forkable,
         )
 
-    def _cluster_warning(self) -> Iterator[str]:
+    def _warnings(self) -> Iterator[str]:
+        if self.volume.label and not self.volume.profile.fat.label_entry:
+            yield "the label is in the boot sector alone, for the profile's reader; fsck.fat minds"
         if self.geometry.cluster_size > LARGEST_PREFERRED:
             yield "clusters of 64 KiB are beyond the specification; some readers refuse them"
 
@@ -219,7 +221,7 @@ class _Plan:
             sectors_per_cluster=geometry.cluster_size // geometry.sector_size,
             reserved_sectors=geometry.reserved_sectors,
             root_entries=geometry.root_entries,
-            total_sectors=geometry.size // geometry.sector_size,
+            total_sectors=geometry.sectors,
             sectors_per_fat=geometry.sectors_per_fat,
             serial=self._serial,
             label=self.volume.label or NO_NAME,
@@ -284,9 +286,8 @@ class _Plan:
         listing = directory.names()
         short_names = names.ShortNames(listing)
         for child, name in zip(directory.children, listing, strict=True):
-            short = short_names.own(name)
-            if short is None:
-                short = short_names.assign(name)
+            short = short_names.of(name)
+            if not names.is_short(name):
                 packed.append(dir_entry.pack_long(name, short, limits))
             if type(child) is File:
                 cluster = self.file_clusters[file] if child.size else 0

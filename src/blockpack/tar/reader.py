@@ -54,24 +54,25 @@ class TarImage(Image):
         dialect = "ustar"
         members = 0
         end = 0
-        for _, block, following in self._headers(_fail):
+        for at, block, size in self._headers(_fail):
             if block.magic == header.GNU:
                 dialect = "gnu"
             elif block.typeflag in (header.EXTENDED, header.GLOBAL):
                 dialect = "pax"
             members += block.typeflag in _KINDS and block.name != b"./".ljust(100, b"\0")
-            end = following
+            end = at + BLOCK + header.padded(size)
         return {"dialect": dialect, "entries": members, "end": end + len(header.END)}
 
     def _read_entries(self, report: Report) -> Iterator[ImageEntry]:
         overall: dict[bytes, bytes] = {}
         extended = _Extended({})
         seen: dict[str, Kind] = {}
-        for at, block, _ in self._headers(report):
+        for at, block, size in self._headers(report):
             if block.typeflag in _META:
                 self._extend(block, at, overall, extended, report)
                 continue
-            entry = self._entry(block, at, overall | extended.records, extended, report)
+            records = overall | extended.records
+            entry = self._entry(block, at, size, records, extended, report)
             extended = _Extended({})
             if entry is None:
                 continue
@@ -85,7 +86,7 @@ class TarImage(Image):
             report("the archive ends after an extended header")
 
     def _headers(self, report: Report) -> Iterator[tuple[int, Header, int]]:
-        """Each header: its offset, its fields, and the offset of the one after its content."""
+        """Each header: its offset, its fields, and the size of its content in bytes."""
         at = 0
         size_record: int | None = None
         while True:
@@ -101,7 +102,7 @@ class TarImage(Image):
             if size is None or size < 0:
                 raise ImageError(f"the header at byte {at:,} has no size; the archive is damaged")
             if fields.typeflag == header.EXTENDED and size <= MAX_EXTENDED:
-                size_record = self._size_record(at + BLOCK, size)
+                size_record = self._size_record(at, size, size_record)
             elif fields.typeflag not in _META:
                 size = size if size_record is None else size_record
                 size_record = None
@@ -114,17 +115,24 @@ class TarImage(Image):
                     f"{name}: its content ends at byte {following:,}, and the image at "
                     f"{self.size:,}; it is cut short or damaged"
                 )
-            yield at, fields, following
+            yield at, fields, size
             at = following
         if any(self.read_at(at, min(len(header.END), self.size - at))):
             report(f"the archive ends at byte {at:,} with one block of zeros, not two")
 
-    def _size_record(self, offset: int, length: int) -> int | None:
+    def _size_record(self, at: int, length: int, before: int | None) -> int | None:
+        """The size that the extended header at `at` gives its member; else what was `before`."""
         try:
-            records = dict(pax.parse(self.read_at(offset, length)))
-            return int(records[b"size"]) if b"size" in records else None
+            records = dict(pax.parse(self.read_at(at + BLOCK, length)))
         except ValueError:
-            return None  # reported where the records are used
+            return before  # reported where the records are used
+        size = records.get(b"size")
+        if size is None:
+            return before
+        if not size.isdigit() or len(size) > _MAX_DIGITS:
+            what = f"the extended header at byte {at:,} has a size that is none"
+            raise ImageError(f"{what}; the archive is damaged from there on")
+        return int(size)
 
     def _extend(
         self,
@@ -144,16 +152,25 @@ class TarImage(Image):
         elif block.typeflag == header.GNU_LONG_LINK:
             extended.linkname = _text(payload)
         else:
-            records = overall if block.typeflag == header.GLOBAL else extended.records
             try:
-                records.update(pax.parse(payload))
+                records = dict(pax.parse(payload))
             except ValueError as error:
                 report(f"the extended header at byte {at:,}: {error}")
+                return
+            if block.typeflag == header.EXTENDED:
+                # Only what is used is kept, or hostile headers would fill the memory.
+                extended.records |= {key: records[key] for key in _USED if key in records}
+                return
+            if not records.keys().isdisjoint(_ONE_MEMBERS):
+                report(f"the global header at byte {at:,} gives all members one name or size")
+            if b"mtime" in records:
+                overall[b"mtime"] = records[b"mtime"]
 
     def _entry(
         self,
         block: Header,
         at: int,
+        size: int,
         records: Mapping[bytes, bytes],
         extended: _Extended,
         report: Report,
@@ -172,30 +189,30 @@ class TarImage(Image):
             return None
         linkname = records.get(b"linkpath", extended.linkname or _text(block.linkname))
         try:
-            size = int(records.get(b"size", _number(block.size) or 0)) if kind == "file" else 0
-            mtime = _time(records[b"mtime"]) if b"mtime" in records else None
+            mtime = _time(records[b"mtime"]) if b"mtime" in records else _header_time(block)
         except ValueError:
-            report(f"{printable(path)}: an extended header has a number that is none")
-            size, mtime = _number(block.size) or 0, 0
-        if mtime is None:
-            mtime = (_number(block.mtime) or 0) * NANOSECONDS
+            report(f"{printable(path)}: has a time that is none")
+            mtime = 0
         if kind == "hardlink":
             linkname = linkname.removeprefix(b"./")
         return ImageEntry(
             path=path,
             kind=kind,
-            size=size,
+            size=size if kind == "file" else 0,
             mode=(_number(block.mode) or 0) & 0o7777,
             mtime_ns=mtime,
             target=decode(linkname) if kind in ("hardlink", "symlink") else "",
-            extents=((at + BLOCK, size),) if size else (),
+            extents=((at + BLOCK, size),) if size and kind == "file" else (),
         )
 
     def _verify_rest(self, report: Report) -> None:
         """After the end there are zeros, as far as the image goes."""
-        end = int(self.info()["end"])
+        end = len(header.END)
+        for at, _, size in self._headers(_ignore):
+            end = at + BLOCK + header.padded(size) + len(header.END)
         for at in range(min(end, self.size), self.size, _SCAN):
-            if any(self.read_at(at, min(_SCAN, self.size - at))):
+            length = min(_SCAN, self.size - at)
+            if self.read_at(at, length) != bytes(length):
                 report(f"there is something after the archive's end at byte {end:,}")
                 return
 
@@ -204,8 +221,22 @@ _META = (header.EXTENDED, header.GLOBAL, header.GNU_LONG_NAME, header.GNU_LONG_L
 _WITHOUT_CONTENT = (header.HARDLINK, header.SYMLINK, header.DIRECTORY, b"3", b"4", b"6")
 
 
+_USED = (b"path", b"linkpath", b"mtime")
+"""The extended records that make an entry; ``size`` is seen to where headers are found."""
+_ONE_MEMBERS = (b"path", b"linkpath", b"size")
+"""Those that say what no two members have in common."""
+
+_MAX_DIGITS = 19
+_MAX_SECONDS = (1 << 63) - 1
+"""The latest time that a machine has, and the number of its digits."""
+
+
 def _fail(problem: str) -> None:
     raise ImageError(problem)
+
+
+def _ignore(_: str) -> None:
+    pass
 
 
 def _text(field: bytes) -> bytes:
@@ -227,9 +258,19 @@ def _number(field: bytes) -> int | None:
     return int(text, 8)
 
 
+def _header_time(block: Header) -> int:
+    """The time that a header states, in nanoseconds. Raises `ValueError`."""
+    return _nanoseconds(_number(block.mtime) or 0, 0)
+
+
 def _time(value: bytes) -> int:
     """A pax time, seconds with a fraction, in nanoseconds. Raises `ValueError`."""
     whole, _, fraction = value.partition(b".")
     nanoseconds = int(fraction[:9].ljust(9, b"0")) if fraction else 0
-    seconds = int(whole)
-    return seconds * NANOSECONDS + (-nanoseconds if whole.startswith(b"-") else nanoseconds)
+    return _nanoseconds(int(whole), -nanoseconds if whole.startswith(b"-") else nanoseconds)
+
+
+def _nanoseconds(seconds: int, rest: int) -> int:
+    if abs(seconds) > _MAX_SECONDS:
+        raise ValueError("no machine has such a time")
+    return seconds * NANOSECONDS + rest

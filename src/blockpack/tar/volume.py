@@ -32,7 +32,8 @@ AUTO_ALIGNMENT = 4096
 AUTO_THRESHOLD = 64 << 10
 """Payloads from this size on (bytes) are aligned by default: padding is then 6 % at most."""
 
-MAX_ALIGNMENT = 1 << 20
+MAX_ALIGNMENT = 16 << 10
+"""Padding for more takes so many headers that bsdtar gives up on the archive."""
 
 PLAIN, EXECUTABLE = 0o644, 0o755
 """Permission bits by default: what git keeps of them, so that no umask has a say."""

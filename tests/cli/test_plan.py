@@ -1,0 +1,110 @@
+"""``plan``: the exact image to be, without touching anything."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from cli.running import FORMATS, Command
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_json_describes_the_image_that_pack_writes(
+    command: Command, source: Path, tmp_path: Path, form: str
+) -> None:
+    result = command("plan", source, "--format", form, "--json")
+    plan: dict[str, Any] = json.loads(result.out)
+    assert result.err == ""
+    keys = {"format", "size", "sector_size", "geometry", "warnings", "entries", "extents"}
+    assert set(plan) == keys
+    packed = command("pack", source, tmp_path / "image", "--format", form, "--json")
+    assert json.loads(packed.out)["geometry"] == plan["geometry"]
+    image = (tmp_path / "image").read_bytes()
+    assert plan["size"] == len(image)
+
+    at = 0
+    for extent in plan["extents"]:
+        assert extent["offset"] == at
+        at += extent["length"]
+        piece = image[extent["offset"] : at]
+        if extent["kind"] == "zeros":
+            assert not any(piece)
+        elif extent["kind"] == "file":
+            assert piece == Path(extent["path"]).read_bytes()
+        else:
+            assert extent["kind"] == "data"
+    assert at == len(image), "the extents cover the image"
+
+    for entry in plan["entries"]:
+        if entry["kind"] == "file":
+            start = entry["offset"] or 0
+            data = (source / entry["path"]).read_bytes()
+            assert image[start : start + entry["size"]] == data
+    assert len(plan["entries"]) == 9
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_summary_has_size_and_geometry(command: Command, source: Path, form: str) -> None:
+    result = command("plan", source, "--format", form)
+    words = [line.split() for line in result.lines]
+    plan = json.loads(command("plan", source, "--format", form, "--json").out)
+    assert ["format", form] in words
+    assert any(line[:2] == ["size", str(plan["size"])] for line in words)
+    for name, value in plan["geometry"].items():
+        assert [name, *str(value).split()] in words
+    lengths = [int(line[3].replace(",", "")) for line in words if line[2:3] == ["extents"]]
+    assert sum(lengths) == plan["size"]
+    assert result.err == ""
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("output", [(), ("--json",)], ids=["text", "json"])
+def test_nothing_is_opened_and_nothing_is_written(
+    command: Command,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+    output: tuple[str, ...],
+) -> None:
+    def forbidden(*arguments: object, **_: object) -> NoReturn:
+        raise AssertionError(f"opened {arguments[0]!r}")
+
+    command("plan", source, "--format", form, *output)  # now all modules are imported
+    before = {path: path.lstat() for path in tmp_path.rglob("*")}
+    with monkeypatch.context() as patched:
+        patched.setattr(builtins, "open", forbidden)
+        patched.setattr(io, "open", forbidden)
+        patched.setattr(os, "open", forbidden)
+        command("plan", source, "--format", form, *output)
+    after = {path: path.lstat() for path in tmp_path.rglob("*")}
+    assert before.keys() == after.keys()
+    for path, status in before.items():
+        assert status.st_mtime_ns == after[path].st_mtime_ns
+        assert status.st_atime_ns == after[path].st_atime_ns or path.is_dir()
+
+
+def test_without_a_format_it_is_asked_for(command: Command, source: Path) -> None:
+    assert "--format" in command("plan", source, code=2).err
+
+
+def test_what_cannot_be_packed_cannot_be_planned(command: Command, source: Path) -> None:
+    (source / "what?").write_bytes(b"")
+    (source / "so:what").write_bytes(b"")
+    result = command("plan", source, "--format", "fat", "--json", code=3)
+    assert result.out == b""
+    assert len(result.messages) == 3
+
+
+def test_warnings_go_to_standard_error(command: Command, source: Path) -> None:
+    (source / "aux.txt").write_bytes(b"")
+    result = command("plan", source, "--format", "fat")
+    assert result.messages == ["warning: aux.txt: Windows takes this name for a device"]
+    warnings = json.loads(command("plan", source, "--format", "fat", "--json").out)["warnings"]
+    assert warnings == ["aux.txt: Windows takes this name for a device"]

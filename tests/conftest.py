@@ -1,0 +1,21 @@
+"""What all tests share: how hypothesis searches.
+
+On CI it takes the same examples each time, so that a commit that was green stays green; anywhere
+else it looks further on each run. ``HYPOTHESIS_PROFILE=thorough`` looks twenty times as far.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Judges are programs: how long one takes says nothing about the code.
+settings.register_profile(
+    "default", deadline=None, print_blob=False, suppress_health_check=[HealthCheck.too_slow], max_examples=30
+)
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True, database=None)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=600)
+
+_ON_CI = os.environ.get("CI", "").lower() == "true"
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if _ON_CI else "default"))

@@ -1,0 +1,260 @@
+"""FAT images of whole trees, before judges that we did not write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, event, example, given
+from hypothesis import strategies as st
+
+import blockpack
+from judges import fat_invariants
+from judges.fat_invariants import Node as Judged
+from judges.fat_tools import (
+    Contents,
+    dissect_read,
+    fsck,
+    mtools_read,
+    mtools_spelling,
+    pyfatfs_read,
+    sevenzip_read,
+    sevenzip_spelling,
+)
+from judges.fat_volume import Rules
+from judges.mirage_fat import MirageFat
+from property.strategies import (
+    EPOCH,
+    LAST,
+    DirectoryNode,
+    FileNode,
+    Spec,
+    fat_names,
+    fold,
+    materialise,
+    mirage_fat_names,
+    specs,
+    times,
+    tree_of,
+    unix_names,
+)
+
+Options = dict[str, Any]
+
+trees = specs(fat_names, key=fold, times=times(EPOCH, LAST))
+
+
+@st.composite
+def option_sets(draw: st.DrawFn) -> Options:
+    """Options that do not contradict each other."""
+    sector_size = draw(st.sampled_from((512, 512, 4096)))
+    options: Options = {
+        "sector_size": sector_size,
+        "fat_type": draw(st.sampled_from(("auto", "auto", 12, 16, 32))),
+        "cluster_size": draw(
+            st.none() | st.sampled_from([512 << n for n in range(7) if 512 << n >= sector_size])
+        ),
+        "label": draw(st.sampled_from(("", "WWW", "my data 01", "A-B_C"))),
+        "mtime": draw(st.sampled_from(("fixed", "keep", "clamp"))),
+    }
+    room = draw(st.sampled_from(("exact", "free", "size")))
+    if room == "free":
+        options["free"] = draw(st.sampled_from((1, 4096, 1 << 20, 10 << 20)))
+    elif room == "size":
+        options["size"] = draw(st.sampled_from((2 << 20, (3 << 20) - 4096, 16_700 << 10, 40 << 20, 300 << 20)))
+    return options
+
+
+def plan(tree: blockpack.Tree, options: Options) -> blockpack.Layout:
+    """The layout; an example that no geometry holds is no example."""
+    try:
+        return blockpack.FatVolume(**options).plan(tree)
+    except blockpack.Problems as problems:
+        whole = [p for p in problems.exceptions if isinstance(p, blockpack.EntryError)]
+        assert all(problem.path == "" for problem in whole), str(problems)
+        assume(False)
+        raise
+
+
+def written(layout: blockpack.Layout, directory: Path, jobs: int = 1) -> Path:
+    """The image of `layout` in a file."""
+    image = directory / "image.img"
+    blockpack.write(layout, image, jobs=jobs)
+    return image
+
+
+def expected_contents(spec: Spec) -> Contents:
+    return {
+        path: node.contents.data() if isinstance(node, FileNode) else None
+        for path, node in spec.items()
+    }
+
+
+def shown_time(spec: Spec, path: str, options: Options) -> int:
+    """The time that the image is to show, in FAT's even seconds."""
+    node = spec[path]
+    assert isinstance(node, FileNode | DirectoryNode)
+    shown = {"fixed": EPOCH, "keep": node.mtime, "clamp": min(node.mtime, EPOCH)}
+    return shown[options["mtime"]] & ~1
+
+
+def spelled(contents: Contents, spelling: Callable[[str], str]) -> Contents:
+    found = {spelling(path): data for path, data in contents.items()}
+    assume(len(found) == len(contents))  # two names that this judge cannot tell apart
+    return found
+
+
+@given(spec=trees, options=option_sets(), on_disk=st.booleans(), jobs=st.sampled_from((1, 3)))
+@example(spec={}, options={"mtime": "fixed"}, on_disk=False, jobs=1)
+def test_every_judge_reads_back_every_name_and_byte(
+    tmp_path_factory: pytest.TempPathFactory, spec: Spec, options: Options, on_disk: bool, jobs: int
+) -> None:
+    directory = tmp_path_factory.mktemp("fat")
+    if on_disk:
+        source = directory / "source"
+        source.mkdir()
+        materialise(spec, source)
+        tree = blockpack.Tree.scan(source)
+    else:
+        tree = tree_of(spec)
+    layout = plan(tree, options)
+    event(f"FAT{layout.geometry['fat_type']} of {layout.geometry['cluster_size']}")
+    image = written(layout, directory, jobs)
+    expected = expected_contents(spec)
+
+    fsck(image)
+    nodes = fat_invariants.check(image)
+    assert nodes == {
+        path: Judged(
+            "directory" if data is None else "file",
+            data or b"",
+            shown_time(spec, path, options),
+        )
+        for path, data in expected.items()
+    }
+    assert dissect_read(image) == expected
+    assert pyfatfs_read(image) == expected
+    assert mtools_read(image) == spelled(expected, mtools_spelling)
+    contents, shown = sevenzip_read(image)
+    assert contents == spelled(expected, sevenzip_spelling)
+    assert shown == {
+        sevenzip_spelling(path): shown_time(spec, path, options) for path in expected
+    }
+    with blockpack.open_image(image) as ours:
+        assert ours.verify() == []
+
+
+@given(spec=specs(fat_names | unix_names, times=times(EPOCH, LAST)))
+def test_what_is_not_refused_is_held(
+    tmp_path_factory: pytest.TempPathFactory, spec: Spec
+) -> None:
+    """Whatever the names: each is either refused, with its path, or read back by all."""
+    tree = tree_of(spec)
+    volume = blockpack.FatVolume()
+    try:
+        layout = volume.plan(tree)
+    except blockpack.Problems as problems:
+        for problem in problems.exceptions:
+            assert isinstance(problem, blockpack.EntryError)
+            assert problem.path in spec and problem.rule and problem.remedy
+            if problem.path in tree:
+                tree.remove(problem.path)
+        layout = volume.plan(tree)
+    image = written(layout, tmp_path_factory.mktemp("fat"))
+    expected = expected_contents({entry.path: spec[entry.path] for entry in tree})
+    fsck(image)
+    assert fat_invariants.check(image, Rules()).keys() == expected.keys()
+    assert dissect_read(image) == expected
+    assert pyfatfs_read(image) == expected
+
+
+@given(
+    sectors=st.integers(1, 300_000),
+    fat_type=st.sampled_from(("auto", 12, 16, 32)),
+    cluster_size=st.none() | st.sampled_from([512 << step for step in range(7)]),
+    sector_size=st.sampled_from((512, 4096)),
+)
+def test_a_given_size_is_filled_to_the_last_cluster(
+    sectors: int, fat_type: int, cluster_size: int | None, sector_size: int
+) -> None:
+    options = {
+        "size": sectors * sector_size,
+        "fat_type": fat_type,
+        "cluster_size": cluster_size,
+        "sector_size": sector_size,
+    }
+    assume(cluster_size is None or cluster_size >= sector_size)
+    layout = plan(blockpack.Tree(), options)
+    assert layout.size == sectors * sector_size
+    with layout.open() as image:
+        fat_invariants.check(image, Rules(alignment=sector_size, max_cluster_size=65536))
+    assert int(layout.geometry["data_offset"]) % 4096 == 0
+
+
+@given(
+    spec=specs(mirage_fat_names, key=fold),
+    sector_size=st.sampled_from((512, 4096)),
+    label=st.sampled_from(("", "DATA")),
+)
+def test_mirage_finds_every_file(
+    tmp_path_factory: pytest.TempPathFactory, spec: Spec, sector_size: int, label: str
+) -> None:
+    volume = blockpack.FatVolume(profile="mirage", sector_size=sector_size, label=label)
+    layout = volume.plan(tree_of(spec))
+    image = written(layout, tmp_path_factory.mktemp("mirage"))
+    expected = expected_contents(spec)
+    # With a label fsck.fat misses its entry, which the reader would show as a file.
+    assert bool(layout.warnings) == bool(label)
+    if not label:
+        fsck(image)
+    fat_invariants.check(image, Rules(mirage=True))
+    for device in {512, sector_size}:
+        store = MirageFat(image, device)
+        for path, data in expected.items():
+            assert store.exists(path) == ("dictionary" if data is None else "value"), path
+            assert data is None or store.get(path) == data
+        top = {path.encode() for path in expected if "/" not in path}
+        assert store.list_root().keys() == top
+    assert dissect_read(image) == expected
+    assert pyfatfs_read(image) == expected
+    assert sevenzip_read(image)[0] == expected
+    assert mtools_read(image) == expected
+
+
+@pytest.mark.parametrize("sector_size", [512, 4096])
+@pytest.mark.parametrize("fat_type", [12, 16, 32])
+@pytest.mark.parametrize("cluster_size", [512 << step for step in range(8)])
+def test_every_type_has_every_cluster_size(
+    tmp_path: Path, sector_size: int, fat_type: int, cluster_size: int
+) -> None:
+    if cluster_size < sector_size:
+        with pytest.raises(blockpack.UsageError, match="cluster size"):
+            blockpack.FatVolume(sector_size=sector_size, cluster_size=cluster_size).plan(
+                blockpack.Tree()
+            )
+        return
+    spec = {
+        f"{size} bytes.bin": FileNode(expected)
+        for size in (0, 1, cluster_size - 1, cluster_size, cluster_size + 1)
+        for expected in [_contents(size)]
+    }
+    volume = blockpack.FatVolume(
+        sector_size=sector_size, fat_type=fat_type, cluster_size=cluster_size, label="SIZES"
+    )
+    layout = volume.plan(tree_of(spec))
+    assert layout.geometry["fat_type"] == fat_type
+    assert layout.geometry["cluster_size"] == cluster_size
+    image = written(layout, tmp_path)
+    fsck(image)
+    fat_invariants.check(image, Rules(max_cluster_size=65536))
+    expected = expected_contents(spec)
+    assert mtools_read(image) == expected
+    assert dissect_read(image) == expected
+
+
+def _contents(size: int) -> Any:
+    from property.strategies import Contents as Bytes
+
+    return Bytes(size, size + 1)

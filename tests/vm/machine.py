@@ -1,0 +1,209 @@
+"""A virtual machine: a real Linux kernel that reads images as block devices.
+
+QEMU boots Debian's kernel (from `scripts/fetch-kernel`) with an initial RAM disk that holds
+busybox and the kernel's modules, and no other file system. In it a shell script looks at the
+images; what it leaves in ``/results`` comes back as a tar archive, on a disk of its own: a
+serial port takes microseconds a byte, and mixes the kernel's words with the script's.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import pytest
+
+from judges.programs import on_ci
+
+KERNEL = Path(__file__).parents[2] / ".cache" / "kernel"
+"""What `scripts/fetch-kernel` makes: ``vmlinuz``, and ``modules`` with their ``order``."""
+
+ACCELERATORS = ("kvm", "tcg")
+"""How the machine's processor may be made, first choice first; tcg works everywhere."""
+
+MEMORY = 384
+"""The machine's in MiB."""
+
+TIMEOUT = 600.0
+"""Seconds after which the machine is taken to hang: far more than tcg takes."""
+
+RESULTS_SIZE = 256 << 20
+"""The size of the disk for results, in bytes; as a file on the host it is sparse."""
+
+INIT = r"""#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/ LC_ALL=C.UTF-8 TZ=UTC
+mount -t devtmpfs devtmpfs /dev
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+exec </dev/null >/dev/console 2>&1
+while read -r module; do
+    insmod "/modules/$module" || poweroff -f
+done </modules/order
+for block in /sys/block/vd*; do
+    ln -s "/dev/${block##*/}" "/disks/$(cat "$block/serial")"
+done
+cd /results
+sh /script >output 2>errors
+echo $? >status
+tar c . >/disks/results
+sync
+poweroff -f
+"""
+
+
+class Disk(NamedTuple):
+    """An image as a read-only disk of the machine: ``/disks/NAME``.
+
+    `name` has at most 20 characters. `sector_size` is the logical block's, in bytes.
+    """
+
+    name: str
+    image: Path
+    sector_size: int = 512
+
+
+class Machine(NamedTuple):
+    """What a boot takes: QEMU, a busybox that needs no library, and a kernel."""
+
+    qemu: str
+    busybox: Path
+    kernel: Path
+
+    def run(self, script: str, disks: Sequence[Disk], scratch: Path) -> dict[str, bytes]:
+        """Boot, run `script` with `disks` attached, and return the files in ``/results``.
+
+        The script starts there. Asserts that the machine switched itself off in time, and that
+        the script exited with status 0 and wrote nothing to standard error. `scratch` is a
+        directory for the machine's own files, among them the kernel's ``console.log``.
+        """
+        results = scratch / "results.img"
+        with results.open("wb") as file:
+            file.truncate(RESULTS_SIZE)
+        initrd = scratch / "initrd"
+        initrd.write_bytes(b"".join(_cpio(self._initrd(script))))
+        console = scratch / "console.log"
+        command = [self.qemu, *_hardware(disks, results, console)]
+        command += ["-kernel", str(self.kernel / "vmlinuz"), "-initrd", str(initrd)]
+        command += ["-append", "console=ttyS0 quiet panic=-1 rdinit=/init"]
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"no end within {TIMEOUT} s:\n{_tail(console)}") from None
+        said = done.stdout.decode(errors="backslashreplace")
+        assert done.returncode == 0, f"QEMU exited with {done.returncode}:\n{said}"
+        found = _results(results)
+        assert "status" in found, f"the machine gave no results:\n{said}{_tail(console)}"
+        errors = found["errors"].decode(errors="backslashreplace")
+        assert found["status"] == b"0\n" and not errors, f"the script failed:\n{errors}"
+        return found
+
+    def _initrd(self, script: str) -> Iterator[_Node]:
+        for directory in ("bin", "dev", "disks", "mnt", "modules", "proc", "results", "sys"):
+            yield _Node(directory, 0o040755)
+        # The kernel opens it for the first process, before anything is mounted.
+        yield _Node("dev/console", 0o020600, device=(5, 1))
+        yield _Node("bin/busybox", 0o100755, self.busybox.read_bytes())
+        for module in sorted((self.kernel / "modules").iterdir()):
+            yield _Node(f"modules/{module.name}", 0o100644, module.read_bytes())
+        yield _Node("init", 0o100755, INIT.encode())
+        yield _Node("script", 0o100644, script.encode())
+
+
+def require_machine() -> Machine:
+    """The machine; where a part of it is missing the test is skipped, or fails on CI."""
+    qemu = shutil.which("qemu-system-x86_64")
+    if qemu is None:
+        _missing("QEMU is not installed (Debian: apt install qemu-system-x86)")
+    busybox = shutil.which("busybox")
+    if busybox is None or _is_dynamic(Path(busybox)):
+        _missing("no static busybox is installed (Debian: apt install busybox-static)")
+    if not (KERNEL / "vmlinuz").exists():
+        _missing("there is no kernel to boot (scripts/fetch-kernel fetches one, or says why not)")
+    return Machine(qemu, Path(busybox), KERNEL)
+
+
+def _missing(what: str) -> NoReturn:
+    reason = f"{what}; no kernel gives a verdict"
+    if on_ci():
+        pytest.fail(f"{reason}, which CI does not allow")
+    pytest.skip(reason)
+
+
+def _is_dynamic(program: Path) -> bool:
+    """Whether a program names a dynamic linker, which it does near its beginning."""
+    with program.open("rb") as file:
+        return b"/ld-linux" in file.read(4096)
+
+
+def _hardware(disks: Sequence[Disk], results: Path, console: Path) -> Iterator[str]:
+    """QEMU's arguments for all but what is booted."""
+    for accelerator in ACCELERATORS:
+        yield from ("-accel", accelerator)
+    yield from ("-m", str(MEMORY), "-no-reboot", "-nodefaults", "-no-user-config")
+    yield from ("-display", "none", "-serial", f"file:{_quoted(console)}")
+    yield from _disk(Disk("results", results), "off")
+    for disk in disks:
+        yield from _disk(disk, "on")
+
+
+def _disk(disk: Disk, read_only: str) -> Iterator[str]:
+    name, size = disk.name, disk.sector_size
+    backend = f"if=none,id={name},format=raw,readonly={read_only},file={_quoted(disk.image)}"
+    blocks = f"logical_block_size={size},physical_block_size={size}"
+    yield from ("-drive", backend)
+    yield from ("-device", f"virtio-blk-pci,drive={name},serial={name},{blocks}")
+
+
+def _quoted(path: Path) -> str:
+    """A path in one of QEMU's options, which end at commas."""
+    return str(path).replace(",", ",,")
+
+
+def _results(disk: Path) -> dict[str, bytes]:
+    with tarfile.open(disk, "r:") as archive:
+        found = {}
+        for member in archive:
+            if file := archive.extractfile(member):
+                found[os.path.normpath(member.name)] = file.read()
+        return found
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_bytes().decode(errors="backslashreplace").splitlines()
+    return "\n".join(lines[-40:])
+
+
+class _Node(NamedTuple):
+    """One entry of an initial RAM disk; `device` is the number of a character device."""
+
+    path: str
+    mode: int
+    data: bytes = b""
+    device: tuple[int, int] = (0, 0)
+
+
+def _cpio(nodes: Iterable[_Node]) -> Iterator[bytes]:
+    """A cpio archive of the kind that the kernel unpacks (newc; the kernel's buffer-format.rst).
+
+    Thirteen numbers in hexadecimal follow the magic: inode, mode, owner, group, links, time,
+    size, device (two), device that it is (two), length of the name, checksum.
+    """
+    for number, node in enumerate([*nodes, _Node("TRAILER!!!", 0)], start=1):
+        name = node.path.encode() + b"\0"
+        fields = (number, node.mode, 0, 0, 1, 0, len(node.data), 0, 0, *node.device, len(name), 0)
+        header = b"070701" + b"".join(b"%08X" % field for field in fields)
+        for part in (header + name, node.data):
+            yield part.ljust(-(-len(part) // 4) * 4, b"\0")
