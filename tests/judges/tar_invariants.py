@@ -110,6 +110,7 @@ class _Reader:
     def members(self) -> Iterator[tuple[bytes, Member]]:
         """Every member but the root, to the very end of the image."""
         extended: Records = {}
+        ended = False
         while header := self._header():
             where = f"the header before {self._offset}"
             if header.typeflag == b"g":
@@ -117,15 +118,20 @@ class _Reader:
                 shared = self._records(header)
                 assert shared.keys() == {b"comment"}, f"{where}: 'g' changes what follows"
             elif header.typeflag == b"x":
-                assert not extended, f"{where}: an extended header has no member"
-                extended = self._records(header)
+                assert not ended, f"{where}: an extended header has no member"
+                records = self._records(header)
+                # Behind GNU's long names 'x' may say the rest.
+                assert not records.keys() & extended.keys(), f"{where}: two names"
+                extended |= records
+                ended = True
             elif header.typeflag in (b"L", b"K"):
+                assert not ended, f"{where}: 'x' is not followed by its member"
                 keyword = b"path" if header.typeflag == b"L" else b"linkpath"
                 assert keyword not in extended, f"{where}: two long names"
                 extended[keyword] = self._long_name(header)
             else:
                 yield from self._member(header, extended)
-                extended = {}
+                extended, ended = {}, False
         assert not extended, "an extended header has no member"
         assert self._offset + BLOCK <= self._image.size, "there is only one zero block"
         self._image.assert_zero(self._offset, self._image.size, "what follows the end")
