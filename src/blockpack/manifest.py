@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from .entry import File
+from .entry import File, Symlink
 from .image import Kind
 from .layout import Layout, Placement
 
@@ -19,6 +19,8 @@ def placed(placement: Placement) -> dict[str, Any]:
     values: dict[str, Any] = {"path": entry.path, "kind": _KINDS[type(entry).__name__]}
     if isinstance(entry, File):
         values |= {"size": entry.size, "offset": placement.offset}
+    elif isinstance(entry, Symlink):
+        values["target"] = entry.target
     return values
 
 

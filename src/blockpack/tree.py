@@ -65,7 +65,7 @@ class Tree:
         if isinstance(source, str) and "://" in source:
             from .sources.pyfs import open_url
 
-            tree.add_fs(open_url(source), exclude=exclude)
+            tree.add_fs(open_url(source), exclude=exclude, symlinks=symlinks)
         else:
             tree._scan(os.fsencode(source), "", exclude, symlinks)
         return tree
@@ -115,11 +115,17 @@ class Tree:
             )
         )
 
-    def add_fs(self, filesystem: object, *, exclude: Iterable[str] = ()) -> None:
-        """Add everything in `filesystem`, an open PyFilesystem (`fs.base.FS`) object."""
+    def add_fs(
+        self, filesystem: object, *, exclude: Iterable[str] = (), symlinks: Symlinks = "keep"
+    ) -> None:
+        """Add everything in `filesystem`, an open PyFilesystem (`fs.base.FS`) object.
+
+        `exclude` and `symlinks` are as in `scan`. The filesystem stays open, and must until the
+        image is written.
+        """
         from .sources.pyfs import entries
 
-        for entry in entries(filesystem, excluding(exclude)):
+        for entry in entries(filesystem, excluding(exclude), symlinks):
             self._insert(entry)
 
     def mkdir(self, path: str, *, mode: int = 0o755, mtime_ns: int = EPOCH * NANOSECONDS) -> None:
@@ -139,11 +145,11 @@ class Tree:
 
         Raises `KeyError` if there is none.
         """
-        entry = self._children[parent_of(path)].pop(path)
-        if isinstance(entry, Directory):
-            for child in list(self._children[path]):
-                self.remove(child)
-            del self._children[path]
+        pending = [self._children[parent_of(path)].pop(path)]
+        while pending:
+            entry = pending.pop()
+            if type(entry) is Directory:
+                pending += self._children.pop(entry.path).values()
 
     def get(self, path: str) -> Entry | None:
         """The entry at `path`, or None."""
@@ -208,14 +214,18 @@ class Tree:
     def _insert(self, entry: Entry) -> None:
         """Add a checked entry, making the directories above it."""
         self._require_sound(entry.path)
+        missing = []
         parent = parent_of(entry.path)
-        if parent not in self._children:
-            self.mkdir(parent)
-        if entry.path in self._children[parent]:
-            self._clash(entry)
-        self._children[parent][entry.path] = entry
-        if isinstance(entry, Directory):
-            self._children[entry.path] = {}
+        while parent not in self._children:
+            missing.append(Directory(parent))
+            parent = parent_of(parent)
+        for found in (*reversed(missing), entry):
+            siblings = self._children[parent_of(found.path)]
+            if found.path in siblings:
+                self._clash(found)
+            siblings[found.path] = found
+            if isinstance(found, Directory):
+                self._children.setdefault(found.path, {})
         if isinstance(entry, File):
             self.forkable = self.forkable and entry.content.forkable
 

@@ -142,13 +142,16 @@ mirage_fat_names = st.one_of(
 
 
 def is_unix_name(name: str) -> bool:
-    """Whether `name` can be one part of a path."""
-    return name not in ("", ".", "..") and len(os.fsencode(name)) <= 255
+    """Whether `name` can be one part of a path, and bsdtar does not take it for Windows' root."""
+    at_root = name.startswith("\\") or name[1:2] == ":"
+    return name not in ("", ".", "..") and len(os.fsencode(name)) <= 255 and not at_root
 
 
 unix_names = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), max_size=20),
-    st.binary(min_size=1, max_size=20).map(os.fsdecode).filter(lambda name: not {"/", "\0"} & {*name}),
+    st.binary(min_size=1, max_size=20)
+    .map(os.fsdecode)
+    .filter(lambda name: not {"/", "\0"} & {*name}),
     st.integers(90, 255).map(lambda length: "n" * length),
     st.sampled_from((" ", "-rf", "...", "a\nb", "%s", "~", "\x7f", "=", "a\\b", "é", "e\u0301")),
 ).filter(is_unix_name)
@@ -157,6 +160,9 @@ utf8_names = unix_names.filter(lambda name: name.isprintable())
 
 # Trees -----------------------------------------------------------------------------------------
 
+_EPOCH = st.just(EPOCH)
+
+
 
 @st.composite
 def specs(
@@ -164,7 +170,7 @@ def specs(
     names: st.SearchStrategy[str],
     *,
     key: Callable[[str], str] = lambda name: name,
-    times: st.SearchStrategy[int] = st.just(EPOCH),
+    times: st.SearchStrategy[int] = _EPOCH,
     links: bool = False,
     most_units: int = 256,
 ) -> dict[str, Node]:

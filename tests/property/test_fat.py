@@ -63,7 +63,9 @@ def option_sets(draw: st.DrawFn) -> Options:
     if room == "free":
         options["free"] = draw(st.sampled_from((1, 4096, 1 << 20, 10 << 20)))
     elif room == "size":
-        options["size"] = draw(st.sampled_from((2 << 20, (3 << 20) - 4096, 16_700 << 10, 40 << 20, 300 << 20)))
+        options["size"] = draw(
+            st.sampled_from((2 << 20, (3 << 20) - 4096, 16_700 << 10, 40 << 20, 300 << 20))
+        )
     return options
 
 
@@ -139,17 +141,13 @@ def test_every_judge_reads_back_every_name_and_byte(
     assert mtools_read(image) == spelled(expected, mtools_spelling)
     contents, shown = sevenzip_read(image)
     assert contents == spelled(expected, sevenzip_spelling)
-    assert shown == {
-        sevenzip_spelling(path): shown_time(spec, path, options) for path in expected
-    }
+    assert shown == {sevenzip_spelling(path): shown_time(spec, path, options) for path in expected}
     with blockpack.open_image(image) as ours:
         assert ours.verify() == []
 
 
 @given(spec=specs(fat_names | unix_names, times=times(EPOCH, LAST)))
-def test_what_is_not_refused_is_held(
-    tmp_path_factory: pytest.TempPathFactory, spec: Spec
-) -> None:
+def test_what_is_not_refused_is_held(tmp_path_factory: pytest.TempPathFactory, spec: Spec) -> None:
     """Whatever the names: each is either refused, with its path, or read back by all."""
     tree = tree_of(spec)
     volume = blockpack.FatVolume()

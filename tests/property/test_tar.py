@@ -199,9 +199,7 @@ def test_7_zip_reads_back_every_name_and_byte(
 
 
 @given(spec=specs(unix_names, links=False, most_units=250))
-def test_ustar_is_plain_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, spec: Spec
-) -> None:
+def test_ustar_is_plain_or_refused(tmp_path_factory: pytest.TempPathFactory, spec: Spec) -> None:
     """In the oldest dialect there is no extended header: what needs one is refused, by path."""
     tree = tree_of(spec)
     volume = blockpack.TarVolume(dialect="ustar", align=512)

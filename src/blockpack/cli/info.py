@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from ..image import open_image
-from .output import amount, emit, emit_json
+from .output import emit_facts, emit_json
 
 
 def run(arguments: Namespace) -> int:
@@ -15,8 +15,5 @@ def run(arguments: Namespace) -> int:
         if arguments.json:
             emit_json({"format": image.format, "size": image.size, "geometry": facts})
             return 0
-        emit(f"{'format':<18}{image.format}")
-        emit(f"{'size':<18}{image.size} ({amount(image.size)})")
-        for name, value in facts.items():
-            emit(f"{name.replace('_', ' '):<18}{value}")
+        emit_facts(image.size, {"format": image.format} | facts)
     return 0

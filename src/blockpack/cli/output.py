@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,13 @@ def amount(count: float) -> str:
             break
         count /= 1024
     return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+
+
+def emit_facts(size: int, facts: Mapping[str, object]) -> None:
+    """What is known of an image of `size` bytes, a fact a line; those without a value left out."""
+    shown = {name: value for name, value in facts.items() if value != ""}
+    for name, value in ({"size": f"{size} ({amount(size)})"} | shown).items():
+        emit(f"{name.replace('_', ' '):<18}{value}")
 
 
 @contextmanager

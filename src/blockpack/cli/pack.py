@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from attrs import asdict
 
-from ..errors import UsageError
+from ..errors import TargetError, UsageError
 from ..layout import Layout
 from ..writer import Report, write
 from . import arguments as options
@@ -28,6 +29,7 @@ def run(arguments: Namespace) -> int:
     volume = options.volume(arguments)
     outputs = [] if to_output else [Path(arguments.image)]
     if arguments.manifest is not None:
+        _require_place(arguments.manifest)
         outputs.append(arguments.manifest)
     layout = volume.plan(options.tree(arguments, *outputs))
     if not arguments.quiet:
@@ -66,6 +68,14 @@ def _summary(layout: Layout, report: Report) -> str:
     if report.cloned:
         parts.append(f"{amount(report.cloned)} cloned")
     return ", ".join(parts)
+
+
+def _require_place(manifest: Path) -> None:
+    """Raise `TargetError` if no manifest can be there, before the image is written."""
+    if manifest.is_dir():
+        raise TargetError(f"{manifest}: is a directory; give the path of a file in it")
+    if not os.access(manifest.absolute().parent, os.W_OK):
+        raise TargetError(f"{manifest}: cannot be written there; choose another place")
 
 
 def _write_manifest(layout: Layout, path: Path) -> None:

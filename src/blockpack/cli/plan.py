@@ -11,7 +11,7 @@ from ..extent import Extent, FileRange, Stream
 from ..layout import Layout
 from ..manifest import placed
 from . import arguments as options
-from .output import amount, complain, emit, emit_json
+from .output import complain, emit, emit_facts, emit_json
 
 
 def run(arguments: Namespace) -> int:
@@ -22,11 +22,8 @@ def run(arguments: Namespace) -> int:
         return 0
     for warning in layout.warnings:
         complain(f"warning: {warning}")
-    emit(f"format       {layout.format}")
-    emit(f"size         {layout.size} ({amount(layout.size)})")
-    emit(f"sector size  {layout.sector_size}")
-    for name, value in layout.geometry.items():
-        emit(f"{name:<28} {value}")
+    facts = {"format": layout.format, "sector_size": layout.sector_size}
+    emit_facts(layout.size, facts | dict(layout.geometry))
     counts: Counter[str] = Counter()
     lengths: Counter[str] = Counter()
     for extent in layout.extents:
@@ -34,7 +31,7 @@ def run(arguments: Namespace) -> int:
         counts[kind] += 1
         lengths[kind] += extent.length
     for kind, count in counts.items():
-        emit(f"{kind:<12} {count:>10,} extents  {lengths[kind]:>18,} bytes")
+        emit(f"{kind:<18}{count:,} extents, {lengths[kind]:,} bytes")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 
 from ..errors import ImageError
 from ..image import open_image
@@ -29,7 +30,9 @@ def run(arguments: Namespace) -> int:
 
         # Sizes and types are the image's own affair; what it shows is to be compared.
         arguments.size = arguments.free = arguments.fat_type = arguments.cluster_size = None
-        layout = options.volume(arguments, image.format).plan(options.tree(arguments))
+        layout = options.volume(arguments, image.format).plan(
+            options.tree(arguments, Path(arguments.image))
+        )
         different = False
         for difference in compare(image, layout):
             emit(str(difference))

@@ -119,7 +119,18 @@ def choose(wish: Wish) -> Geometry:
         if isinstance(found, Geometry):
             return found
         reasons.append(found)
+    _require_room(wish)
     raise EntryError("", reasons[-1], _remedy(wish))
+
+
+def _require_room(wish: Wish) -> None:
+    """Raise `EntryError` if the size that is asked for is less than what would be chosen."""
+    if wish.size is None:
+        return
+    chosen = choose(evolve(wish, size=None)).size
+    if chosen > wish.size:
+        rule = f"{chosen:,} bytes are needed, {chosen - wish.size:,} more than the size"
+        raise EntryError("", rule, "give a larger size, or pack less")
 
 
 def _remedy(wish: Wish) -> str:

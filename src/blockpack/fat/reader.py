@@ -227,6 +227,8 @@ class FatImage(Image):
         except ImageError as error:
             report(str(error))
             return []
+        if path and (data[:11], data[32:43]) != (dir_entry.DOT, dir_entry.DOTDOT):
+            report(f"{printable(path)}: does not begin with '.' and '..'; no directory, or damaged")
         slots: list[_Slot] = []
         names: set[str] = set()
         for slot in _slots(data, where, report):

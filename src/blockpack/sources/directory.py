@@ -86,6 +86,12 @@ def file_at(path: Path, at: str) -> File:
     )
 
 
+def link_refused(path: str) -> EntryError:
+    """The error for a symbolic link where links are to be errors."""
+    rule = "is a symbolic link, and links were to be errors"
+    return EntryError(path, rule, "follow, keep or skip links")
+
+
 _READABLE = "make it readable or exclude it"
 
 
@@ -193,8 +199,7 @@ class Scan:
             if self.symlinks == "skip":
                 return None
             if self.symlinks == "error":
-                rule = "is a symbolic link, and links were to be errors"
-                self.problems.append(EntryError(path, rule, "follow, keep or skip links"))
+                self.problems.append(link_refused(path))
                 return None
             try:
                 status = item.stat(follow_symlinks=True)

@@ -12,10 +12,10 @@ from typing import Any, BinaryIO, ClassVar, cast
 
 from attrs import frozen
 
-from ..entry import EPOCH, NANOSECONDS, Directory, Entry, File, check_path
+from ..entry import EPOCH, NANOSECONDS, Directory, Entry, File, Symlink, check_path
 from ..errors import BlockpackError, SourceError, UsageError, raise_problems
 from ..extent import Extent, Stream
-from .directory import Excluded
+from .directory import Excluded, Symlinks, link_refused
 
 
 @frozen(weakref_slot=False)
@@ -58,36 +58,61 @@ def open_url(url: str) -> Any:
         raise SourceError(url, f"cannot be opened: {error}") from None
 
 
-def entries(filesystem: Any, excluded: Excluded | None) -> Iterator[Entry]:
+def entries(
+    filesystem: Any, excluded: Excluded | None, symlinks: Symlinks = "keep"
+) -> Iterator[Entry]:
     """Everything in `filesystem`, a directory before what it holds.
 
-    Raises `Problems` with what cannot be read.
+    Raises `Problems` with what cannot be read or packed.
     """
-    from fs.errors import FSError
-
     content = OnFilesystem(filesystem)
     problems: list[BlockpackError] = []
     pending = [""]
     while pending:
         above = pending.pop()
-        try:
-            found = list(filesystem.scandir(above or "/", namespaces=["details"]))
-        except FSError as error:
-            problems.append(SourceError(above, f"cannot be read: {error}"))
-            continue
-        for info in found:
-            path = f"{above}/{info.name}" if above else info.name
-            unsound = check_path(path)
-            if unsound is not None:
-                problems.append(unsound)
-                continue
+        for path, info in _listing(filesystem, above, symlinks, problems):
             if excluded is not None and excluded(path, info.is_dir):
                 continue
-            modified = info.raw.get("details", {}).get("modified")
+            modified = info.get("details", "modified")
             mtime_ns = int((EPOCH if modified is None else modified) * NANOSECONDS)
-            if info.is_dir:
+            target = info.get("link", "target")
+            if target is not None and symlinks == "skip":
+                continue
+            if target is not None and symlinks == "error":
+                problems.append(link_refused(path))
+            elif target is not None and symlinks == "keep":
+                yield Symlink(path, target, mtime_ns=mtime_ns)
+            elif info.is_dir:
                 pending.append(path)
                 yield Directory(path, 0o755, mtime_ns)
             else:
                 yield File(path, info.size, content, 0o644, mtime_ns)
     raise_problems("this source cannot be packed as it is", problems)
+
+
+def _listing(
+    filesystem: Any, above: str, symlinks: Symlinks, problems: list[BlockpackError]
+) -> Iterator[tuple[str, Any]]:
+    """The paths in the directory `above`, and what the filesystem knows of each."""
+    from fs.errors import FSError
+
+    try:
+        found = [
+            (f"{above}/{name}" if above else name) for name in filesystem.listdir(above or "/")
+        ]
+    except FSError as error:
+        problems.append(SourceError(above, f"cannot be read: {error}"))
+        return
+    for path in found:
+        unsound = check_path(path)
+        if unsound is not None:
+            problems.append(unsound)
+            continue
+        try:
+            info = filesystem.getinfo(path, ["link"])
+            if info.get("link", "target") is None or symlinks == "follow":
+                info = filesystem.getinfo(path, ["details"])
+        except FSError as error:
+            problems.append(SourceError(path, f"cannot be read: {error}"))
+            continue
+        yield path, info

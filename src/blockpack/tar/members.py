@@ -4,9 +4,9 @@ Rule 1: what fits a plain ustar header is one, so that the oldest reader can rea
 Rule 2: what does not fit goes where the dialect has a place for it: pax records, GNU's long
 names and base-256 numbers, or nowhere (ustar).
 Rule 3: what the profile's reader does not understand is refused, never written.
-Rule 4: pax records are UTF-8, and bsdtar composes what they hold (NFC). A long name that would
-not survive that goes into GNU's header for long names, which is bytes, and which every reader
-takes; of pax's own way (`hdrcharset=BINARY`) GNU tar complains, and without it bsdtar does.
+Rule 4: pax records are UTF-8: other bytes make bsdtar complain, and of pax's own way to hold them
+(`hdrcharset=BINARY`) GNU tar does; what is UTF-8, bsdtar composes (NFC). So a long name that is
+not ASCII goes into GNU's header for long names, which is bytes, and which every reader takes.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ def refusals(
     if member.mtime < 0 and not (limits.negative_times and dialect != "ustar"):
         rule = "has a time before 1970, which neither ustar nor every reader knows"
         yield EntryError(entry.path, rule, "use another --mtime, or touch it")
+        return
     if member.plain and (dialect != "gnu" or len(member.name) <= header.NAME_SIZE):
         return
     if dialect == "ustar":
@@ -132,9 +133,9 @@ def _needs_base_256(member: Member) -> bool:
 
 def _records(member: Member) -> Iterator[tuple[bytes, bytes]]:
     """The pax records for all of `member` that its header cannot hold (Rule 2)."""
-    if header.split_name(member.name) is None and _suits_pax(member.name):
+    if header.split_name(member.name) is None and member.name.isascii():
         yield b"path", member.name
-    if len(member.linkname) > header.NAME_SIZE and _suits_pax(member.linkname):
+    if len(member.linkname) > header.NAME_SIZE and member.linkname.isascii():
         yield b"linkpath", member.linkname
     if member.size > header.MAX_SIZE:
         yield b"size", b"%d" % member.size
@@ -147,23 +148,11 @@ def _records(member: Member) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _long_bytes(member: Member) -> Iterator[tuple[bytes, bytes]]:
-    """The type and text of GNU headers for what is too long and no text for pax (Rule 4)."""
-    if len(member.linkname) > header.NAME_SIZE and not _suits_pax(member.linkname):
+    """The type and text of GNU headers for what is too long and not ASCII (Rule 4)."""
+    if len(member.linkname) > header.NAME_SIZE and not member.linkname.isascii():
         yield header.GNU_LONG_LINK, member.linkname
-    if header.split_name(member.name) is None and not _suits_pax(member.name):
+    if header.split_name(member.name) is None and not member.name.isascii():
         yield header.GNU_LONG_NAME, member.name
-
-
-def _suits_pax(text: bytes) -> bool:
-    """Whether every reader finds `text` in a pax record as it was (Rule 4)."""
-    if text.isascii():
-        return True
-    from unicodedata import is_normalized  # only few trees need it
-
-    try:
-        return is_normalized("NFC", text.decode("utf-8"))
-    except UnicodeDecodeError:
-        return False
 
 
 def _ustar_block(member: Member) -> bytes:

@@ -31,8 +31,8 @@ def replacing(path: Path, layout: Layout, fsync: bool) -> Iterator[Seekable]:
     With `fsync` the file is flushed before it gets its name, and the directory after.
     Raises `TargetError`.
     """
-    path = Path(os.path.realpath(path))  # a link stays, what it leads to is replaced
     name = str(path)
+    path = Path(os.path.realpath(path))  # a link stays, what it leads to is replaced
     with target_errors(name):
         if not path.parent.is_dir():
             raise TargetError(f"{name}: there is no directory {path.parent}; make it first")

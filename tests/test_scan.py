@@ -1,0 +1,223 @@
+"""Scanning a directory or a PyFilesystem: what it takes, leaves and refuses."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import blockpack
+from blockpack import File, Symlink, Tree
+
+
+@pytest.fixture(name="source")
+def fixture_source(tmp_path: Path) -> Path:
+    """A directory with a bit of everything."""
+    root = tmp_path / "source"
+    for path in ("index.html", "raw/a.psd", "raw/b.png", "build/x.o", "keep/build/y", "c.psd"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(path)
+    (root / "empty").mkdir()
+    return root
+
+
+def paths(tree: Tree) -> set[str]:
+    return {entry.path for entry in tree}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "left_out"),
+    [
+        ([], set()),
+        (["*.psd"], {"raw/a.psd", "c.psd"}),
+        (["/*.psd"], {"c.psd"}),
+        (["build/"], {"build", "build/x.o", "keep/build", "keep/build/y"}),
+        (["/build"], {"build", "build/x.o"}),
+        (["*.psd", "!c.psd"], {"raw/a.psd"}),
+        (["raw/*", "!raw/b.png"], {"raw/a.psd"}),
+        (["**/y"], {"keep/build/y"}),
+        (["# a comment", ""], set()),
+    ],
+)
+def test_patterns_are_those_of_gitignore(
+    source: Path, patterns: list[str], left_out: set[str]
+) -> None:
+    everything = paths(Tree.scan(source))
+    assert paths(Tree.scan(source, exclude=patterns)) == everything - left_out
+
+
+def test_links_are_kept_followed_skipped_or_errors(source: Path) -> None:
+    (source / "link").symlink_to("index.html")
+    (source / "dir").symlink_to("raw")
+    kept = Tree.scan(source)
+    assert isinstance(kept["link"], Symlink)
+    followed = Tree.scan(source, symlinks="follow")
+    assert isinstance(followed["link"], File)
+    assert "dir/a.psd" in followed
+    skipped = Tree.scan(source, symlinks="skip")
+    assert not {"link", "dir"} & paths(skipped)
+    with pytest.raises(blockpack.Problems) as raised:
+        Tree.scan(source, symlinks="error")
+    assert {error.path for error in raised.value.exceptions} == {"link", "dir"}  # type: ignore[union-attr]
+
+
+def test_following_ends_where_links_go_in_circles_or_nowhere(source: Path) -> None:
+    (source / "raw" / "up").symlink_to("..")
+    (source / "self").symlink_to("self")
+    (source / "gone").symlink_to("nothing")
+    with pytest.raises(blockpack.Problems) as raised:
+        Tree.scan(source, symlinks="follow")
+    assert {str(error).split(":")[0] for error in raised.value.exceptions} == {
+        "raw/up",
+        "self",
+        "gone",
+    }
+
+
+def test_what_no_image_holds_is_refused_all_at_once(source: Path) -> None:
+    os.mkfifo(source / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(source / "socket"))
+        with pytest.raises(blockpack.Problems) as raised:
+            Tree.scan(source)
+    told = str(raised.value)
+    assert "2 problems" in told
+    assert "pipe: is a named pipe" in told
+    assert "socket: is a socket" in told
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can stop being root")
+def test_the_unreadable_is_named(source: Path) -> None:
+    (source / "index.html").chmod(0)
+    (source / "raw").chmod(0o600)
+    read, report = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            for path in source.parents:
+                if path.stat().st_uid == 0 and path != Path("/"):
+                    path.chmod(path.stat().st_mode | 0o055)
+            os.setuid(65534)
+            Tree.scan(source)
+        except blockpack.Problems as problems:
+            os.write(report, str(problems).encode())
+        finally:
+            os._exit(0)
+    os.close(report)
+    with os.fdopen(read) as answer:
+        told = answer.read()
+    os.waitpid(child, 0)
+    assert "index.html: cannot be read: permission denied" in told
+    assert "raw" in told
+
+
+def test_a_missing_source_is_a_source_error(tmp_path: Path) -> None:
+    with pytest.raises(blockpack.SourceError, match="no such file"):
+        Tree.scan(tmp_path / "missing")
+    (tmp_path / "file").touch()
+    with pytest.raises(blockpack.SourceError, match="not a directory"):
+        Tree.scan(tmp_path / "file")
+
+
+def test_names_are_bytes(tmp_path: Path) -> None:
+    root = os.fsencode(tmp_path)
+    names = [b"\xff\xfe", "é".encode(), "e\u0301".encode(), b"a\nb", b" ", b"\x01"]
+    for name in names:
+        open(os.path.join(root, name), "w").close()
+    assert {os.fsencode(entry.path) for entry in Tree.scan(tmp_path)} == set(names)
+
+
+def test_hard_links_share_an_inode(source: Path) -> None:
+    os.link(source / "index.html", source / "again.html")
+    tree = Tree.scan(source)
+    first, second = tree["index.html"], tree["again.html"]
+    assert isinstance(first, File) and isinstance(second, File)
+    assert first.inode == second.inode is not None
+
+
+class Sources:
+    """PyFilesystems that hold the same files."""
+
+    def __init__(self) -> None:
+        self.fs: Any = pytest.importorskip("fs", reason="blockpack[fs] is not installed")
+        self.fs_open = self.fs.open_fs
+
+    def fill(self, url: str, **options: Any) -> Any:
+        filesystem = self.fs_open(url, **options)
+        filesystem.makedirs("a/b")
+        filesystem.writebytes("a/b/c.txt", b"nested")
+        filesystem.writebytes("top.bin", bytes(range(256)) * 300)
+        return filesystem
+
+
+@pytest.mark.parametrize("kind", ["mem", "zip", "tar", "osfs"])
+@pytest.mark.parametrize("format", ["tar", "fat"])
+def test_any_filesystem_url_is_a_source(tmp_path: Path, kind: str, format: str) -> None:
+    sources = Sources()
+    volume = {"tar": blockpack.TarVolume, "fat": blockpack.FatVolume}[format]()
+    if kind == "mem":
+        tree = Tree()
+        tree.add_fs(sources.fill("mem://"))
+    else:
+        place = tmp_path / {"zip": "s.zip", "tar": "s.tar", "osfs": "s"}[kind]
+        url = f"{kind}://{place}"
+        with sources.fill(url, create=True, writeable=True):
+            pass
+        tree = Tree.scan(url)
+    image = tmp_path / "image"
+    blockpack.write(volume.plan(tree), image)
+    with blockpack.open_image(image) as opened:
+        assert opened.open("a/b/c.txt").read() == b"nested"
+        assert opened.open("top.bin").read() == bytes(range(256)) * 300
+        assert opened.verify() == []
+
+
+def test_two_filesystems_make_one_tree() -> None:
+    sources = Sources()
+    tree = Tree()
+    tree.add_fs(sources.fill("mem://"), exclude=["top.bin"])
+    tree.add_fs(sources.fill("mem://"), exclude=["c.txt"])
+    assert paths(tree) == {"a", "a/b", "a/b/c.txt", "top.bin"}
+
+
+@pytest.mark.parametrize("symlinks", ["keep", "skip", "error", "follow"])
+def test_links_on_a_filesystem_are_treated_as_asked(source: Path, symlinks: Any) -> None:
+    pytest.importorskip("fs", reason="blockpack[fs] is not installed")
+    (source / "link").symlink_to("index.html")
+    url = f"osfs://{source}"
+    if symlinks == "error":
+        with pytest.raises(blockpack.Problems, match="1 problem") as raised:
+            Tree.scan(url, symlinks=symlinks)
+        assert "link: is a symbolic link" in str(raised.value)
+        return
+    tree = Tree.scan(url, symlinks=symlinks)
+    expected = {"keep": Symlink, "follow": File, "skip": type(None)}[symlinks]
+    assert isinstance(tree.get("link"), expected)
+
+
+def test_a_broken_link_on_a_filesystem_is_named(source: Path) -> None:
+    pytest.importorskip("fs", reason="blockpack[fs] is not installed")
+    (source / "gone").symlink_to("nothing")
+    with pytest.raises(blockpack.Problems) as raised:
+        Tree.scan(f"osfs://{source}", symlinks="follow")
+    assert "gone: " in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("zip:///nonexistent/x.zip", blockpack.SourceError),
+        ("osfs:///nonexistent", blockpack.SourceError),
+        ("nosuch://x", blockpack.UsageError),
+    ],
+)
+def test_a_bad_url_is_an_error_that_names_it(
+    url: str, error: type[blockpack.BlockpackError]
+) -> None:
+    pytest.importorskip("fs", reason="blockpack[fs] is not installed")
+    with pytest.raises(error) as raised:
+        Tree.scan(url)
+    assert url in str(raised.value)
