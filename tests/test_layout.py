@@ -1,0 +1,146 @@
+"""A layout covers its image exactly, can be begun anywhere, and is planned without a look."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import blockpack
+from blockpack import Data, FileRange, Layout, Stream, Zeros
+from property.strategies import Spec, fat_names, fold, materialise, specs, tree_of
+
+VOLUMES: list[blockpack.Volume] = [
+    blockpack.TarVolume(),
+    blockpack.TarVolume(dialect="gnu", align=4096, free=10_000),
+    blockpack.TarVolume(profile="mirage", sector_size=4096),
+    blockpack.FatVolume(label="A"),
+    blockpack.FatVolume(fat_type=16, free=1 << 20),
+    blockpack.FatVolume(fat_type=32, cluster_size=512),
+]
+
+volumes = st.sampled_from(VOLUMES)
+trees = specs(fat_names, key=fold)
+
+
+@given(spec=trees, volume=volumes)
+def test_extents_cover_the_image_without_gap_or_overlap(
+    spec: Spec, volume: blockpack.Volume
+) -> None:
+    layout = volume.plan(tree_of(spec))
+    at = 0
+    for extent in layout.extents:
+        assert extent.offset == at
+        assert extent.length > 0
+        at += extent.length
+    assert at == layout.size
+    assert layout.size % 4096 == 0
+
+
+@given(spec=trees, volume=volumes, data=st.data())
+def test_extents_can_be_begun_at_any_byte(
+    spec: Spec, volume: blockpack.Volume, data: st.DataObject
+) -> None:
+    layout = volume.plan(tree_of(spec))
+    extents = list(layout.extents)
+    offset = data.draw(st.integers(0, layout.size - 1))
+    expected = [extent for extent in extents if extent.offset + extent.length > offset]
+    assert list(layout.extents.starting_at(offset)) == expected
+    assert list(layout.extents) == extents  # and begun again
+    assert list(layout.extents.starting_at(layout.size)) == []
+
+
+@given(spec=trees, volume=volumes, data=st.data())
+def test_a_layout_can_be_read_at_any_byte_without_being_written(
+    tmp_path_factory: pytest.TempPathFactory, spec: Spec, volume: blockpack.Volume, data: Any
+) -> None:
+    directory = tmp_path_factory.mktemp("device")
+    (directory / "source").mkdir()
+    materialise(spec, directory / "source")
+    layout = volume.plan(blockpack.Tree.scan(directory / "source"))
+    blockpack.write(layout, directory / "image")
+    written = (directory / "image").read_bytes()
+    assert len(written) == layout.size
+    with layout.open() as device:
+        for _ in range(5):
+            offset = data.draw(st.integers(0, layout.size))
+            length = data.draw(st.integers(0, 200_000))
+            assert device.seek(offset) == offset
+            assert device.read(length) == written[offset : offset + length]
+        assert device.seek(-100, os.SEEK_END) == layout.size - 100
+        assert device.read() == written[-100:]
+        with pytest.raises(ValueError, match="negative"):
+            device.seek(-1)
+
+
+@given(spec=trees, volume=volumes)
+def test_placements_tell_where_each_files_bytes_lie(spec: Spec, volume: blockpack.Volume) -> None:
+    tree = tree_of(spec)
+    layout = volume.plan(tree)
+    placed = {placement.entry.path: placement.offset for placement in layout.placements()}
+    assert placed.keys() == {entry.path for entry in tree}
+    with layout.open() as device:
+        for entry in tree:
+            if isinstance(entry, blockpack.File) and entry.size:
+                offset = placed[entry.path]
+                assert offset is not None
+                device.seek(offset)
+                assert device.read(entry.size) == entry.content.extent(entry, 0).data  # type: ignore[union-attr]
+            else:
+                assert placed[entry.path] is None
+
+
+@pytest.mark.parametrize("volume", VOLUMES, ids=lambda volume: volume.format)
+def test_planning_opens_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, volume: blockpack.Volume
+) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 100_000)
+    tree = blockpack.Tree.scan(tmp_path)
+    (tmp_path / "a").unlink()  # not even a look at it
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("planning opened a file")
+
+    for module in (os, builtins):
+        monkeypatch.setattr(module, "open", refuse)
+    layout = volume.plan(tree)
+    assert sum(e.length for e in layout.extents if isinstance(e, FileRange)) == 100_000
+
+
+@pytest.mark.parametrize("volume", VOLUMES, ids=lambda volume: volume.format)
+def test_streams_are_read_as_they_are_written(tmp_path: Path, volume: blockpack.Volume) -> None:
+    """A `Content` of one's own: bytes that are computed when they are asked for."""
+    import io
+
+    class Computed:
+        forkable = True
+
+        def extent(self, entry: blockpack.File, offset: int) -> Stream:
+            return Stream(
+                offset, entry.size, lambda: io.BytesIO(random.Random(7).randbytes(entry.size)), "it"
+            )
+
+    tree = blockpack.Tree()
+    for name, size in (("small", 10), ("large", 3_000_000), ("middle", 70_000)):
+        tree.add(name, Computed(), size=size)
+    layout = volume.plan(tree)
+    blockpack.write(layout, tmp_path / "image")
+    with blockpack.open_image(tmp_path / "image") as image:
+        assert image.open("large").read() == random.Random(7).randbytes(3_000_000)
+        assert image.open("small").read() == random.Random(7).randbytes(10)
+    with layout.open() as device:
+        assert device.read() == (tmp_path / "image").read_bytes()
+
+
+def test_runs_that_leave_a_gap_are_no_layout() -> None:
+    from blockpack.layout import Run
+
+    gap = (Run.of(Data(0, b"abc")), Run.of(Zeros(4, 4)))
+    with pytest.raises(ValueError, match="starts at byte 4"):
+        Layout(format="x", runs=gap, sector_size=512)
