@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -65,7 +66,9 @@ def test_fat_refuses_4_gib_before_anything_is_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dialect", ["pax", "gnu"])
 @pytest.mark.parametrize("size", [8 * GiB - 1, 8 * GiB, 9 * GiB + 5])
-def test_tar_holds_files_over_8_gib(tmp_path: Path, dialect: str, size: int) -> None:
+def test_tar_holds_files_over_8_gib(
+    tmp_path: Path, dialect: Literal["pax", "gnu"], size: int
+) -> None:
     (tmp_path / "source").mkdir()
     sparse(tmp_path / "source" / "large.bin", size)
     (tmp_path / "source" / "next").write_bytes(b"after it")

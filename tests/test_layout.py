@@ -6,7 +6,7 @@ import builtins
 import os
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -119,7 +119,7 @@ def test_streams_are_read_as_they_are_written(tmp_path: Path, volume: blockpack.
     import io
 
     class Computed:
-        forkable = True
+        forkable: ClassVar[bool] = True
 
         def extent(self, entry: blockpack.File, offset: int) -> Stream:
             return Stream(

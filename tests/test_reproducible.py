@@ -43,7 +43,16 @@ def packed(
     """The digest of the image that the command makes of `source`."""
     environment = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"}
     environment |= variables or {}
-    command = [sys.executable, "-m", "blockpack", "pack", source, "-", "--format", format]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "blockpack",
+        "pack",
+        source,
+        "-",
+        "--format",
+        format,
+    ]
     image = subprocess.run([*command, *options], env=environment, capture_output=True, check=True)
     return hashlib.sha256(image.stdout).hexdigest()
 
@@ -116,7 +125,16 @@ def test_the_number_of_jobs_has_no_say(
 ) -> None:
     format, digest, source = reference
     image = tmp_path / "image"
-    command = [sys.executable, "-m", "blockpack", "pack", source, image, "--format", format]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "blockpack",
+        "pack",
+        source,
+        image,
+        "--format",
+        format,
+    ]
     subprocess.run([*command, "--jobs", jobs, "-q"], check=True)
     assert hashlib.sha256(image.read_bytes()).hexdigest() == digest
 
@@ -155,7 +173,16 @@ def test_source_date_epoch_is_the_time_of_everything(tmp_path: Path, format: str
 
     source = make(tmp_path / "source", list(FILES), 1_000_000_000, 0o022)
     image = tmp_path / "image"
-    command = [sys.executable, "-m", "blockpack", "pack", source, image, "--format", format]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "blockpack",
+        "pack",
+        source,
+        image,
+        "--format",
+        format,
+    ]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "1234567890"}
     subprocess.run([*command, "-q"], env=environment, check=True)
     with blockpack.open_image(image) as opened:

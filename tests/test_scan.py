@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -221,3 +222,55 @@ def test_a_bad_url_is_an_error_that_names_it(
     with pytest.raises(error) as raised:
         Tree.scan(url)
     assert url in str(raised.value)
+
+
+def large(root: Path) -> Path:
+    """A source that is worth several processes, with a bit of everything."""
+    for number in range(60):
+        directory = root / f"d{number:02}" / "deeper"
+        directory.mkdir(parents=True)
+        for index in range(60):
+            (directory / f"file {index}").write_bytes(b"x" * index)
+        (directory / "link").symlink_to("file 1")
+        (directory / "run").touch(0o755)
+        os.link(directory / "file 2", directory.parent / "again")
+    return root
+
+
+@pytest.mark.parametrize("jobs", [2, 3, 9])
+def test_several_processes_find_what_one_finds(tmp_path: Path, jobs: int) -> None:
+    root = large(tmp_path / "large")
+    for symlinks in ("keep", "follow", "skip"):
+        alone = Tree.scan(root, symlinks=symlinks, exclude=["file 1*", "d07/"], jobs=1)
+        together = Tree.scan(root, symlinks=symlinks, exclude=["file 1*", "d07/"], jobs=jobs)
+        assert list(together) == list(alone)
+        assert len(alone) > 2_000
+
+
+def test_several_processes_tell_of_every_problem(tmp_path: Path) -> None:
+    root = large(tmp_path / "large")
+    for number in range(60):
+        os.mkfifo(root / f"d{number:02}" / "deeper" / "pipe")
+    told = []
+    for jobs in (1, 3):
+        with pytest.raises(blockpack.Problems, match="60 problems") as raised:
+            Tree.scan(root, jobs=jobs)
+        told.append(str(raised.value))
+    assert told[0] == told[1]
+
+
+def test_a_process_that_is_killed_while_scanning_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = large(tmp_path / "large")
+    parent = os.getpid()
+    listing = os.scandir
+
+    def kill_workers(path: bytes) -> Any:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", kill_workers)
+    with pytest.raises(blockpack.SourceError, match="was killed by signal 9"):
+        Tree.scan(root, jobs=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,11 +48,12 @@ def test_each_path_is_there_once_and_what_holds_it_is_a_directory(wanted: set[st
 )
 def test_unsound_paths_are_refused(path: str) -> None:
     tree = Tree()
-    for add in (
+    adding: list[Callable[[], None]] = [
         lambda: tree.add(path, b""),
         lambda: tree.mkdir(path),
         lambda: tree.symlink(path, "x"),
-    ):
+    ]
+    for add in adding:
         with pytest.raises(blockpack.EntryError) as raised:
             add()
         assert raised.value.remedy
@@ -62,7 +64,12 @@ def test_unsound_paths_are_refused(path: str) -> None:
 def test_a_path_is_taken_once() -> None:
     tree = Tree()
     tree.add("a", b"1")
-    for add in (lambda: tree.add("a", b"2"), lambda: tree.add("a/b", b""), lambda: tree.mkdir("a")):
+    adding: list[Callable[[], None]] = [
+        lambda: tree.add("a", b"2"),
+        lambda: tree.add("a/b", b""),
+        lambda: tree.mkdir("a"),
+    ]
+    for add in adding:
         with pytest.raises(blockpack.EntryError, match="already"):
             add()
     assert len(tree) == 1

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import pickle
+import selectors
 import signal
 import struct
 import threading
-from collections.abc import Callable
-from typing import NoReturn, Self
+from collections.abc import Callable, Iterator
+from typing import ClassVar, NoReturn, Self
 
-from attrs import define
+from attrs import define, field, frozen
 
 from .errors import BlockpackError
 
@@ -23,6 +24,7 @@ Send = Callable[[object], None]
 """Sends one message, anything that can be pickled, to the parent."""
 
 _LENGTH = struct.Struct("=Q")
+_NUMBER = struct.Struct("=I")
 
 
 def processors(jobs: int | None) -> int:
@@ -87,6 +89,73 @@ class Worker:
             parts.append(part)
             length -= len(part)
         return b"".join(parts)
+
+
+@frozen
+class Queue:
+    """The numbers from 0 on, shared out: each is taken once, by one of the processes."""
+
+    MOST: ClassVar[int] = 8192
+    """As many as a pipe holds, and more."""
+
+    _numbers: int
+
+    @classmethod
+    def of(cls, count: int) -> Self:
+        """The numbers below `count`, which is at most `MOST`."""
+        numbers, fill = os.pipe()
+        os.write(fill, b"".join(map(_NUMBER.pack, range(count))))
+        os.close(fill)
+        return cls(numbers)
+
+    def __iter__(self) -> Iterator[int]:
+        while number := os.read(self._numbers, _NUMBER.size):  # four bytes are read at once
+            yield _NUMBER.unpack(number)[0]
+
+    def close(self) -> None:
+        """Let go of it, in this process."""
+        os.close(self._numbers)
+
+
+@define
+class Crew:
+    """Workers that do the same work together; a context manager that ends them."""
+
+    _lost: Callable[[str], BlockpackError]
+    """The error for a worker that came to an end otherwise than by itself."""
+    _workers: dict[int, Worker] = field(factory=dict, init=False)
+    _selector: selectors.BaseSelector = field(factory=selectors.DefaultSelector, init=False)
+
+    def start(self, jobs: int, work: Callable[[Send], None]) -> None:
+        """Fork `jobs` processes that do `work`."""
+        for _ in range(jobs):
+            worker = Worker.start(work)
+            self._workers[worker.results] = worker
+            self._selector.register(worker.results, selectors.EVENT_READ)
+
+    def messages(self, *, wait: bool = True) -> Iterator[object]:
+        """What the workers send, until all have ended; without `wait`, what is there by now.
+
+        Raises what the first worker that failed raised.
+        """
+        while self._workers and (ready := self._selector.select(None if wait else 0)):
+            for key, _ in ready:
+                message = self._workers[key.fd].receive()
+                if message is None:
+                    self._selector.unregister(key.fd)
+                    how = self._workers.pop(key.fd).finish()
+                    if how is not None:
+                        raise self._lost(how)
+                else:
+                    yield message
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
+        for worker in self._workers.values():
+            worker.stop()
 
 
 def _live(work: Callable[[Send], None], report: int) -> NoReturn:

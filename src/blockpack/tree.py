@@ -32,6 +32,7 @@ from .entry import (
     parent_of,
 )
 from .errors import EntryError, UsageError, raise_problems
+from .sources.crew import scanned
 from .sources.directory import Scan, Symlinks, file_at
 from .sources.exclude import excluding
 
@@ -52,11 +53,13 @@ class Tree:
         *,
         exclude: Iterable[str] = (),
         symlinks: Symlinks = "keep",
+        jobs: int | None = None,
     ) -> Self:
         """The tree of the directory `source`, or of a PyFilesystem URL (``zip://site.zip``).
 
         `exclude` has patterns as in a ``.gitignore``. `symlinks` says whether links are kept,
-        followed, skipped or errors. A URL needs the extra ``blockpack[fs]``.
+        followed, skipped or errors. A URL needs the extra ``blockpack[fs]``. Large directories
+        are read by `jobs` processes (1: only this one; by default as many as pay).
 
         Raises `SourceError` if the source is missing, and `Problems` with everything below it
         that cannot be read or packed.
@@ -67,13 +70,13 @@ class Tree:
 
             tree.add_fs(open_url(source), exclude=exclude, symlinks=symlinks)
         else:
-            tree._scan(os.fsencode(source), "", exclude, symlinks)
+            tree._scan(os.fsencode(source), "", exclude, symlinks, jobs)
         return tree
 
     def add(
         self,
         path: str,
-        content: bytes | os.PathLike[str] | Content,
+        content: bytes | bytearray | memoryview | os.PathLike[str] | Content,
         *,
         size: int | None = None,
         mode: int | None = None,
@@ -94,7 +97,7 @@ class Tree:
             if location.is_dir():
                 self._require_sound(path)
                 self.mkdir(path)
-                self._scan(os.fsencode(location), path, (), "keep")
+                self._scan(os.fsencode(location), path)
                 return
             found = file_at(location, path)
             content, size = found.content, found.size
@@ -194,14 +197,21 @@ class Tree:
             if type(entry) is Directory:
                 yield entry.path, self.children(entry.path)
 
-    def _scan(self, root: bytes, at: str, exclude: Iterable[str], symlinks: Symlinks) -> None:
+    def _scan(
+        self,
+        root: bytes,
+        at: str,
+        exclude: Iterable[str] = (),
+        symlinks: Symlinks = "keep",
+        jobs: int | None = None,
+    ) -> None:
         scan = Scan(root, at, symlinks, excluding(exclude))
-        for listing in scan.entries():
+        for listing in scanned(scan, jobs):
             if not listing:
                 continue
             # The scan's paths are sound by construction; only a clash is left to see.
             parent = parent_of(listing[0].path)
-            siblings = self._children[parent]
+            siblings = self._children.setdefault(parent, {})
             for entry in listing if siblings else ():
                 if entry.path in siblings:
                     self._clash(entry)
@@ -209,7 +219,8 @@ class Tree:
             for entry in listing:
                 if type(entry) is Directory:
                     self._children.setdefault(entry.path, {})
-        raise_problems("this source cannot be packed as it is", scan.problems)
+        problems = sorted(scan.problems, key=str)  # whoever found them
+        raise_problems("this source cannot be packed as it is", problems)
 
     def _insert(self, entry: Entry) -> None:
         """Add a checked entry, making the directories above it."""

@@ -102,8 +102,8 @@ def test_3_is_for_a_tree_that_the_format_cannot_hold(
 ) -> None:
     if change is not None:
         change(source)
-    arguments = ("pack", source, tmp_path / "image", "--format", form, *options)
-    assert cause in command(*arguments, code=3).err
+    arguments: tuple[Argument, ...] = (source, tmp_path / "image", "--format", form, *options)
+    assert cause in command("pack", *arguments, code=3).err
     assert not (tmp_path / "image").exists()
 
 

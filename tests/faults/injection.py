@@ -242,3 +242,12 @@ def _patch_naming(injector: Injector, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(os, "fsync", flushing)
     patch.setattr(os, "link", linking)
     patch.setattr(os, "replace", renaming)
+
+
+def nameless_files(directory: Path) -> bool:
+    """Whether the file system of `directory` has files without a name."""
+    try:
+        os.close(os.open(directory, os.O_RDWR | os.O_TMPFILE))
+    except OSError:
+        return False
+    return True

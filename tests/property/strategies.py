@@ -163,7 +163,6 @@ utf8_names = unix_names.filter(lambda name: name.isprintable())
 _EPOCH = st.just(EPOCH)
 
 
-
 @st.composite
 def specs(
     draw: st.DrawFn,

@@ -164,8 +164,8 @@ def test_every_judge_reads_back_every_name_and_byte(
         path: (member.kind, len(member.content) if member.kind == "file" else 0)
         for path, member in expected.items()
     }
-    least = {"auto": 65536}.get(options.get("align", "auto"), options.get("align"))
-    boundary = {"auto": 4096}.get(options.get("align", "auto"), options.get("align"))
+    align = options.get("align", "auto")
+    least, boundary = (65536, 4096) if align == "auto" else (align, align)
     for path, member in checked.items():
         assert member.kind != "file" or member.size < least or not member.offset % boundary, path
 

@@ -181,7 +181,12 @@ def tree(arguments: Namespace, *outputs: Path) -> Tree:
     """The tree of the source, without the `outputs` in it that this very run writes."""
     from ..tree import Tree
 
-    found = Tree.scan(arguments.source, exclude=arguments.exclude, symlinks=arguments.symlinks)
+    found = Tree.scan(
+        arguments.source,
+        exclude=arguments.exclude,
+        symlinks=arguments.symlinks,
+        jobs=getattr(arguments, "jobs", None),
+    )
     for output in outputs:
         try:
             inside = output.resolve().relative_to(Path(arguments.source).resolve())

@@ -47,7 +47,7 @@ _ORDINARY = {chr(code) for code in range(128)} - set(map(chr, range(1, 32))) - s
 
 def is_short(name: str) -> bool:
     """Whether `name` is its own short name, so that no long-name entry is needed."""
-    return _SHORT_NAME.fullmatch(name) is not None
+    return len(name) <= SHORT_LENGTH and _SHORT_NAME.fullmatch(name) is not None
 
 
 def is_device(name: str) -> bool:
@@ -57,7 +57,7 @@ def is_device(name: str) -> bool:
 
 def long_entries(name: str, limits: FatLimits) -> int:
     """How many long-name entries `name` takes; none if it is a short name."""
-    if len(name) <= SHORT_LENGTH and is_short(name):
+    if is_short(name):
         return 0
     length = units(name) + (1 if limits.terminated_long_names else 0)
     return -(-length // LONG_UNITS)
@@ -140,12 +140,13 @@ class ShortNames:
         self._own = {
             name: _packed(*_split(upper))
             for name in names
-            if len(upper := name.upper()) <= SHORT_LENGTH and name.isascii() and is_short(upper)
+            if len(name) <= SHORT_LENGTH and name.isascii() and is_short(upper := name.upper())
         }
         self._taken = set(self._own.values())
-        # The next number to try for a stem of a given length; so a thousand alike names cost
-        # a thousand steps and not a million.
+        # The next number to try for a stem of a given length, and the digits that a basis has
+        # come to; so a thousand alike names cost a thousand steps and not a million.
         self._next: dict[tuple[str, str, int], int] = {}
+        self._digits: dict[tuple[str, str], int] = {}
 
     def of(self, name: str) -> bytes:
         """The 11 bytes of the short name of `name`, one of the directory's, padded with spaces.
@@ -161,7 +162,7 @@ class ShortNames:
             if packed not in self._taken:
                 self._taken.add(packed)
                 return packed
-        for digits in range(1, 7):
+        for digits in range(self._digits.get((base, extension), 1), 7):
             stem = base[: 7 - digits]
             key = stem, extension, digits
             number = self._next.get(key, 10 ** (digits - 1))
@@ -172,7 +173,7 @@ class ShortNames:
                     self._next[key] = number
                     self._taken.add(packed)
                     return packed
-            self._next[key] = number
+            self._digits[base, extension] = digits + 1
         raise AssertionError("a directory has far fewer entries than there are numbers")
 
 

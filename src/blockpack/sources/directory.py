@@ -94,12 +94,17 @@ def link_refused(path: str) -> EntryError:
 
 _READABLE = "make it readable or exclude it"
 
+Unread = tuple[bytes, str, frozenset[tuple[int, int]]]
+"""A directory yet to read: where it is, what its entries' paths begin with, and the identities
+of it and those above it, which only following links needs: it is how a loop is told."""
+
 
 @define
 class Scan:
     """One walk through the directory `root`, whose entries get their paths under `at`.
 
-    Iterate over `entries()`; afterwards `problems` has what was wrong.
+    `begin`, then iterate over `entries()`; afterwards `problems` has what was wrong. Between
+    two listings the walk can be left and gone on with: `pending` is all that is yet to read.
     """
 
     root: bytes
@@ -107,31 +112,32 @@ class Scan:
     symlinks: Symlinks = "keep"
     excluded: Excluded | None = None
     problems: list[BlockpackError] = field(factory=list)
-    _content: Under = field(init=False)
+    pending: list[Unread] = field(factory=list, init=False)
+    content: Under = field(init=False)
     _is_root: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         at = f"{self.at}/" if self.at else ""
-        self._content = Under(os.path.join(os.path.abspath(self.root), b""), len(at))
+        self.content = Under(os.path.join(os.path.abspath(self.root), b""), len(at))
         self._is_root = hasattr(os, "geteuid") and os.geteuid() == 0
 
-    def entries(self) -> Iterator[list[Entry]]:
-        """The entries of one directory after another, each list sorted by name.
-
-        The first list has the entries right under the root. Raises `SourceError` if the root
-        is missing or not a directory; what is wrong below goes to `problems`.
-        """
+    def begin(self) -> None:
+        """Set out. Raises `SourceError` if the root is missing or not a directory."""
         with reading_errors(decode(self.root)):
             status = os.stat(self.root)
         if not stat.S_ISDIR(status.st_mode):
             raise SourceError(decode(self.root), "is not a directory", "give a directory")
         top = os.path.join(self.root, b"")
         prefix = f"{self.at}/" if self.at else ""
-        # A stack of directories yet to read; `above` holds the identities of a directory's
-        # ancestors, which only following links needs: it is how a loop is told.
-        pending = [(top, prefix, frozenset([(status.st_dev, status.st_ino)]))]
-        while pending:
-            location, prefix, above = pending.pop()
+        self.pending = [(top, prefix, frozenset([(status.st_dev, status.st_ino)]))]
+
+    def entries(self) -> Iterator[list[Entry]]:
+        """The entries of one directory after another, each list sorted by name.
+
+        The first list has the entries right under the root.
+        """
+        while self.pending:
+            location, prefix, above = self.pending.pop()
             try:
                 found = self._listing(location, prefix, above)
             except OSError as error:
@@ -147,7 +153,7 @@ class Scan:
                     if self.symlinks == "follow":
                         identity = os.stat(below)
                         ancestors = above | {(identity.st_dev, identity.st_ino)}
-                    pending.append((below, f"{entry.path}/", ancestors))
+                    self.pending.append((below, f"{entry.path}/", ancestors))
             yield found
 
     def _listing(
@@ -155,7 +161,7 @@ class Scan:
     ) -> list[Entry]:
         """The entries of one directory, in no order. Raises `OSError` if it cannot be read."""
         found: list[Entry] = []
-        content = self._content
+        content = self.content
         plain = self.excluded is None
         with os.scandir(location) as listing:
             for item in listing:
@@ -171,7 +177,7 @@ class Scan:
                         path,
                         status.st_size,
                         content,
-                        _PERMISSIONS[status.st_mode & 0o7777],
+                        PERMISSIONS[status.st_mode & 0o7777],
                         status.st_mtime_ns,
                         status.st_uid,
                         status.st_gid,
@@ -192,7 +198,7 @@ class Scan:
         """The entry for one name of a directory; None if it is left out or is a problem."""
         mode = status.st_mode
         if self.excluded is not None and self.excluded(
-            path[self._content.drop :], stat.S_ISDIR(mode)
+            path[self.content.drop :], stat.S_ISDIR(mode)
         ):
             return None
         if stat.S_ISLNK(mode) and self.symlinks != "keep":
@@ -212,7 +218,7 @@ class Scan:
                 rule = "is a link to a directory that it is in"
                 self.problems.append(EntryError(path, rule, "exclude it or skip links"))
                 return None
-        permissions = _PERMISSIONS[mode & 0o7777]
+        permissions = PERMISSIONS[mode & 0o7777]
         if stat.S_ISREG(mode):
             # Root may read everything, and a file that everybody may read needs no question.
             if not (self._is_root or permissions & 0o444 == 0o444 or os.access(item.path, os.R_OK)):
@@ -223,7 +229,7 @@ class Scan:
             return File(
                 path,
                 status.st_size,
-                self._content,
+                self.content,
                 permissions,
                 status.st_mtime_ns,
                 status.st_uid,
@@ -250,7 +256,7 @@ _KINDS = {
 
 _PATH = attrgetter("path")
 
-_PERMISSIONS = tuple(range(0o10000))
+PERMISSIONS = tuple(range(0o10000))
 """All permission bits there are: one integer for all entries that share them."""
 
 _PLAIN = stat.S_IFMT(0o177777) | 0o444

@@ -1,24 +1,20 @@
 """Several processes write different parts of one image.
 
 The layout is known, so any process can write any part of it with `pwrite`. Pieces of about equal
-work wait in a pipe, and each worker takes the next one; what it did, or what went wrong, comes
+work wait in a queue, and each worker takes the next one; what it did, or what went wrong, comes
 back through a pipe of its own.
 """
 
 from __future__ import annotations
 
-import os
-import selectors
-import struct
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
 
 from attrs import frozen
 
 from ..errors import TargetError
 from ..layout import Layout
-from ..processes import Send, Worker, processors
+from ..processes import Crew, Queue, Send, processors
 from .targets import Seekable, Tally
 from .transfer import Advance, Transfer
 
@@ -33,7 +29,6 @@ PIECES = 16
 
 MOST_JOBS = 64
 
-_INDEX = struct.Struct("=I")
 _REPORT_SECONDS = 0.1
 
 
@@ -79,56 +74,35 @@ def write_parallel(layout: Layout, target: Seekable, jobs: int, advance: Advance
     Raises what the first worker that failed raised; the others are stopped.
     """
     plan = pieces(layout, jobs)
-    queue, fill = os.pipe()
-    # The pipe holds 64 KiB, and there are at most a few thousand pieces.
-    os.write(fill, b"".join(map(_INDEX.pack, range(len(plan)))))
-    os.close(fill)
-    workers: dict[int, Worker] = {}  # by the pipe that each reports through
+    queue = Queue.of(len(plan))
     try:
-        for _ in range(jobs):
-            worker = Worker.start(lambda send: _work_off(layout, target, plan, queue, send))
-            workers[worker.results] = worker
-        _follow(workers, target, advance)
-    finally:
-        os.close(queue)
-        for worker in workers.values():
-            worker.stop()
-
-
-def _follow(workers: dict[int, Worker], target: Seekable, advance: Advance) -> None:
-    """Hear what the workers report, until all of them have ended."""
-    with selectors.DefaultSelector() as selector:
-        for results in workers:
-            selector.register(results, selectors.EVENT_READ)
-        while workers:
-            for key, _ in selector.select():
-                message = workers[key.fd].receive()
-                if isinstance(message, int):
-                    advance(message)
-                elif isinstance(message, Tally):
+        with Crew(_lost) as crew:
+            crew.start(jobs, lambda send: _work_off(layout, target, plan, queue, send))
+            for message in crew.messages():
+                if isinstance(message, Tally):
                     target.tally.add(message)
-                else:
-                    selector.unregister(key.fd)
-                    how = workers.pop(key.fd).finish()
-                    if how is not None:
-                        raise TargetError(f"a writing process {how}; the image was not written")
+                elif isinstance(message, int):
+                    advance(message)
+    finally:
+        queue.close()
 
 
-def _work_off(layout: Layout, target: Seekable, plan: list[Piece], queue: int, send: Send) -> None:
+def _lost(how: str) -> TargetError:
+    return TargetError(f"a writing process {how}; the image was not written")
+
+
+def _work_off(
+    layout: Layout, target: Seekable, plan: list[Piece], queue: Queue, send: Send
+) -> None:
     """The work of a worker: one piece after another, until there are no more."""
     target.tally = Tally()
     reporter = _Reporter(send)
     transfer = Transfer(target, reporter.advance)
-    for piece in _taken(plan, queue):
+    for number in queue:
+        piece = plan[number]
         transfer.run(layout.runs[piece.run].make(piece.start, piece.stop))
     reporter.finish()
     send(target.tally)
-
-
-def _taken(plan: list[Piece], queue: int) -> Iterator[Piece]:
-    """The pieces that this worker gets from the queue; reads of four bytes are atomic."""
-    while index := os.read(queue, _INDEX.size):
-        yield plan[_INDEX.unpack(index)[0]]
 
 
 class _Reporter:

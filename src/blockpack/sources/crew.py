@@ -1,0 +1,110 @@
+"""Scanning a large directory by several processes.
+
+Most sources are small, so the scan begins in this process. If it turns out large, the directories
+yet to read wait in a queue, and each process takes the next ones, this one too. Entries
+come back as plain tuples, which are the fastest thing to send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..entry import Directory, Entry, File, Symlink
+from ..errors import BlockpackError, SourceError
+from ..processes import Crew, Queue, Send, processors
+from .directory import PERMISSIONS, Scan, Unread
+
+WORTHWHILE = 2_000
+"""Names below this are read before a second process has started."""
+
+SHARES = 512
+"""The most parts that directories are shared out in."""
+
+BATCH = 4_000
+"""Entries sent at once."""
+
+_Plain = tuple[str, int | str | None, int, int, int, int, tuple[int, int] | None]
+"""An entry: path; a file's size, a link's target or None; mode, mtime_ns, uid, gid; inode."""
+
+
+def scanned(scan: Scan, jobs: int | None) -> Iterator[list[Entry]]:
+    """`Scan.entries` of a new scan, in another order, by up to `jobs` processes."""
+    scan.begin()
+    seen = 0
+    for listing in scan.entries():
+        yield listing
+        seen += len(listing)
+        if seen >= WORTHWHILE and len(scan.pending) > 1:
+            break
+    workers = min(processors(jobs), len(scan.pending))
+    yield from _shared_out(scan, workers) if workers > 1 else scan.entries()
+
+
+def _shared_out(scan: Scan, workers: int) -> Iterator[list[Entry]]:
+    shares = [scan.pending[first::SHARES] for first in range(min(SHARES, len(scan.pending)))]
+    queue = Queue.of(len(shares))
+    try:
+        with Crew(lambda how: SourceError(scan.root.decode("utf-8", "replace"), how)) as crew:
+            crew.start(workers - 1, lambda send: _work_off(scan, shares, queue, send))
+            for number in queue:
+                scan.pending = shares[number]
+                yield from scan.entries()
+                yield from _received(scan, crew, wait=False)
+            yield from _received(scan, crew, wait=True)
+    finally:
+        queue.close()
+
+
+def _work_off(scan: Scan, shares: list[list[Unread]], queue: Queue, send: Send) -> None:
+    """The work of another process: one share after another, until there are no more."""
+    scan.problems = []
+    batch: list[list[_Plain]] = []
+    count = 0
+    for number in queue:
+        scan.pending = shares[number]
+        for listing in scan.entries():
+            batch.append([_plain(entry) for entry in listing])
+            count += len(listing)
+            if count >= BATCH:
+                send(batch)
+                batch, count = [], 0
+    send(batch)
+    send(tuple(scan.problems))
+
+
+def _received(scan: Scan, crew: Crew, *, wait: bool) -> Iterator[list[Entry]]:
+    """What other processes have found."""
+    for message in crew.messages(wait=wait):
+        if isinstance(message, list):
+            for listing in message:
+                yield [_entry(scan, *fields) for fields in listing]
+        elif isinstance(message, tuple):
+            scan.problems += (p for p in message if isinstance(p, BlockpackError))
+
+
+def _plain(entry: Entry) -> _Plain:
+    if type(entry) is File:
+        what: int | str | None = entry.size
+        inode = entry.inode
+    else:
+        what = entry.target if type(entry) is Symlink else None
+        inode = None
+    return entry.path, what, entry.mode, entry.mtime_ns, entry.uid, entry.gid, inode
+
+
+def _entry(
+    scan: Scan,
+    path: str,
+    what: int | str | None,
+    mode: int,
+    mtime_ns: int,
+    uid: int,
+    gid: int,
+    inode: tuple[int, int] | None,
+) -> Entry:
+    mode = PERMISSIONS[mode]  # one integer for all that share it, as in a scan
+    if type(what) is int:
+        return File(path, what, scan.content, mode, mtime_ns, uid, gid, inode)
+    if type(what) is str:
+        return Symlink(path, what, mode, mtime_ns, uid, gid)
+    return Directory(path, mode, mtime_ns, uid, gid)

@@ -1,0 +1,69 @@
+"""Readers raise their own errors and no others, whatever is done to an image, and they end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from fuzz.fuzz_readers import survive, write_corpus
+from fuzz.mutations import TAR, fat_images, tar_images
+from hostile.fat_images import sound
+
+EXAMPLES = settings().max_examples
+"""How far the profile looks; an example takes milliseconds here, and judges are not asked."""
+
+
+def examine(data: bytes) -> None:
+    problems = survive(data)
+    event("damage was found" if problems else "nothing is wrong with it")
+
+
+@settings(max_examples=20 * EXAMPLES)
+@given(tar_images)
+def test_a_damaged_archive_is_an_error_or_read(data: bytes) -> None:
+    examine(data)
+
+
+@settings(max_examples=10 * EXAMPLES)
+@given(fat_images(12))
+def test_a_damaged_fat12_is_an_error_or_read(data: bytes) -> None:
+    examine(data)
+
+
+@settings(max_examples=3 * EXAMPLES)
+@given(fat_images(16))
+def test_a_damaged_fat16_is_an_error_or_read(data: bytes) -> None:
+    examine(data)
+
+
+@settings(max_examples=EXAMPLES)
+@given(fat_images(32))
+def test_a_damaged_fat32_is_an_error_or_read(data: bytes) -> None:
+    examine(data)
+
+
+@given(
+    st.binary(max_size=2048)
+    | st.binary(max_size=2048).map(lambda data: data[:257] + b"ustar\x0000" + data[265:])
+    | st.binary(max_size=2048).map(lambda data: b"\xeb" + data[1:510] + b"\x55\xaa" + data[512:])
+)
+def test_any_bytes_are_an_error_or_read(data: bytes) -> None:
+    examine(data)
+
+
+@pytest.mark.parametrize("data", [TAR, sound(12), sound(16), sound(32)])
+def test_what_is_damaged_was_sound(data: bytes) -> None:
+    assert survive(data) == []
+
+
+def test_the_target_for_atheris_has_sound_images_to_begin_with(tmp_path: Path) -> None:
+    assert "atheris" not in sys.modules, "it is asked for by those alone who fuzz"
+    write_corpus(tmp_path / "corpus")
+    images = sorted((tmp_path / "corpus").iterdir())
+    assert len(images) == 2
+    for image in images:
+        assert survive(image.read_bytes()) == []

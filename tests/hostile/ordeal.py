@@ -1,0 +1,193 @@
+"""The ordeal: everything that is done with images, done with one that means harm.
+
+Whatever an image says, a reader ends within `SECONDS` of processor time and `MEMORY` bytes, raises
+nothing but blockpack's own errors, and writes nothing but what it was asked for.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import signal
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple, NoReturn
+
+import pytest
+
+import blockpack
+from blockpack.cli import main
+from blockpack.extract import extract
+from blockpack.image import Image
+
+SECONDS = 2.0
+MEMORY = 64 << 20
+
+
+class TooLong(BaseException):
+    """Raised in the midst of what takes too long."""
+
+
+@contextmanager
+def in_time(seconds: float = SECONDS) -> Iterator[None]:
+    """Fail if the block takes more processor time than that."""
+
+    def alarm(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise TooLong(f"more than {seconds} s")
+
+    before = signal.signal(signal.SIGPROF, alarm)
+    try:
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+@contextmanager
+def in_memory(most: int = MEMORY) -> Iterator[None]:
+    """Fail if the block takes more memory than that; it takes several times as long."""
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < most, f"took {peak:,} bytes"
+
+
+def walk(image: Image) -> None:
+    """Go through all entries."""
+    for entry in image.walk():
+        assert entry.size >= 0
+        for offset, length in entry.extents:
+            assert 0 <= offset <= offset + length <= image.size
+
+
+def read(image: Image) -> None:
+    """Read every file to its end, and past it."""
+    left = 4 * image.size + (1 << 20)
+    for entry in image.walk():
+        if entry.kind != "file":
+            continue
+        with image.open(entry.path) as file:
+            count = 0
+            while data := file.read(1 << 16):
+                count += len(data)
+                left -= len(data)
+                assert left > 0, "the files have more bytes than the image"
+            assert count == entry.size
+            file.seek(entry.size + 1)
+            assert file.read(1) == b""
+
+
+def verify(image: Image) -> list[str]:
+    """Check the structure."""
+    problems = image.verify()
+    assert all(problem and problem.isprintable() for problem in problems), problems
+    return problems
+
+
+STEPS: tuple[Callable[[Image], object], ...] = (walk, read, lambda image: dict(image.info()))
+
+
+def snapshot(root: Path) -> dict[str, bytes | None]:
+    """All that is under `root`: contents of files, targets of links, None for directories."""
+    found: dict[str, bytes | None] = {}
+    pending = [os.fsencode(root)]
+    for directory in pending:
+        with os.scandir(directory) as listing:
+            for item in listing:
+                name = os.fsdecode(item.path)
+                found[name] = None
+                if item.is_symlink():
+                    found[name] = os.readlink(item.path)
+                elif item.is_dir():
+                    pending.append(item.path)
+                elif item.is_file():
+                    with open(item.path, "rb") as file:
+                        found[name] = file.read()
+    return found
+
+
+class Verdict(NamedTuple):
+    """What came of the ordeal."""
+
+    problems: list[str]
+    """What `verify` said, or the error that kept it from beginning."""
+    extracted: bool
+    """Whether everything could be extracted."""
+    codes: dict[str, int]
+    """The command's exit codes."""
+    messages: str
+    """All that the command printed about it on standard error."""
+
+
+def undergo(data: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Verdict:
+    """Do everything with the image `data`, by the library and by the command."""
+    for step in STEPS:
+        try:
+            with in_time(), blockpack.open_image(io.BytesIO(data)) as image:
+                step(image)
+        except blockpack.ImageError as error:
+            assert str(error).isprintable(), str(error)
+    try:
+        with in_memory(), blockpack.open_image(io.BytesIO(data)) as image:
+            problems = verify(image)
+    except blockpack.ImageError as error:
+        problems = [str(error)]
+
+    path = tmp_path / "image"
+    path.write_bytes(data)
+    sandbox = tmp_path / "sandbox"
+    (sandbox / "below").mkdir(parents=True)
+    (sandbox / "bait").write_bytes(b"bait")
+    before = snapshot(tmp_path)
+    out = sandbox / "below/out"
+    try:
+        with in_time(), blockpack.open_image(path) as image:
+            extract(image, out)
+    except blockpack.Problems as group:
+        assert all(isinstance(error, blockpack.ImageError) for error in group.exceptions), group
+        extracted = False
+    except (blockpack.ImageError, blockpack.TargetError):
+        extracted = False
+    else:
+        extracted = True
+    after = snapshot(tmp_path)
+    outside = {name: value for name, value in after.items() if not _within(name, out)}
+    assert outside == before, "something outside was touched"
+    assert extracted or after == before, "something was left behind"
+
+    codes: dict[str, int] = {}
+    messages = ""
+    for name, more in (
+        ("verify", []),
+        ("ls", ["-l"]),
+        ("ls", ["--json"]),
+        ("info", []),
+        ("cat", ["x"]),
+        ("extract", [str(sandbox / "again")]),
+    ):
+        try:
+            with in_time():
+                codes[name] = main([name, str(path), *more])
+        finally:
+            gc.enable()  # the command switches it off, for a process that ends soon
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err, captured.err
+        lines = (captured.out + captured.err).split("\n")
+        assert all(line.isprintable() for line in lines), "control characters on the terminal"
+        assert codes[name] in (0, 5, 6), (name, captured.err)
+        assert codes[name] == 0 or lines, "an error without a word"
+        messages += captured.err
+    assert codes["verify"] == (6 if problems else 0)
+    return Verdict(problems, extracted, codes, messages)
+
+
+def _within(name: str, directory: Path) -> bool:
+    return name == str(directory) or name.startswith(f"{directory}/")
