@@ -73,7 +73,7 @@ class LayoutFile(io.RawIOBase):
     def _covering(self, position: int) -> Extent:
         extent = self._extent
         if not extent.offset <= position < extent.offset + extent.length:
-            extent = next(self._ahead, extent)
+            extent = next((e for e in self._ahead if e.length), extent)
             if not extent.offset <= position < extent.offset + extent.length:
                 self._ahead = self._layout.extents.starting_at(position)
                 extent = next(self._ahead)

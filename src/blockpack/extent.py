@@ -1,8 +1,8 @@
 """The four kinds of extent: one contiguous piece of an image and where its bytes are.
 
-An extent is a value. It knows its place in the image (`offset`, `length`, both in bytes)
-and how its bytes come about, but it opens nothing: that is for the writer, or for
-`Layout.open`.
+An extent is a value. It knows its place in the image (`offset`, `length`, both in bytes) and how
+its bytes come about, but it opens nothing: that is for the writer, or for `Layout.open`. It may
+be empty: there is nothing to write then, and still a source to compare.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ import selectors
 import signal
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar, NoReturn, Self
 
 from attrs import define, field, frozen
@@ -45,12 +46,21 @@ class Worker:
     results: int
 
     @classmethod
-    def start(cls, work: Callable[[Send], None]) -> Self:
-        """Fork a process that does `work`; a `BlockpackError` in it is its last message."""
+    def start(cls, work: Callable[[Send], None], others: Iterable[int] = ()) -> Self:
+        """Fork a process that does `work`; a `BlockpackError` in it is its last message.
+
+        It lets go of its own and the `others`' ends of the pipes that this process reads, or it
+        would not notice when nobody reads them any more. Raises `OSError`.
+        """
         results, report = os.pipe()
-        process = os.fork()
+        try:
+            process = os.fork()
+        except OSError:
+            os.close(results)
+            os.close(report)
+            raise
         if not process:
-            _live(work, report)
+            _live(work, report, (results, *others))
         os.close(report)
         return cls(process, results)
 
@@ -95,8 +105,8 @@ class Worker:
 class Queue:
     """The numbers from 0 on, shared out: each is taken once, by one of the processes."""
 
-    MOST: ClassVar[int] = 8192
-    """As many as a pipe holds, and more."""
+    MOST: ClassVar[int] = 1024
+    """As many as the smallest pipe holds."""
 
     _numbers: int
 
@@ -126,12 +136,17 @@ class Crew:
     _workers: dict[int, Worker] = field(factory=dict, init=False)
     _selector: selectors.BaseSelector = field(factory=selectors.DefaultSelector, init=False)
 
-    def start(self, jobs: int, work: Callable[[Send], None]) -> None:
-        """Fork `jobs` processes that do `work`."""
-        for _ in range(jobs):
-            worker = Worker.start(work)
-            self._workers[worker.results] = worker
+    def start(self, jobs: int, work: Callable[[Send], None]) -> int:
+        """Fork `jobs` processes that do `work`, or as many as may be; how many these are."""
+        for number in range(jobs):
+            with _signals_held():
+                try:
+                    worker = Worker.start(work, self._workers)
+                except OSError:  # too many processes, too little memory
+                    return number
+                self._workers[worker.results] = worker
             self._selector.register(worker.results, selectors.EVENT_READ)
+        return jobs
 
     def messages(self, *, wait: bool = True) -> Iterator[object]:
         """What the workers send, until all have ended; without `wait`, what is there by now.
@@ -158,8 +173,21 @@ class Crew:
             worker.stop()
 
 
-def _live(work: Callable[[Send], None], report: int) -> NoReturn:
-    """The life of a worker."""
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep signals back between a worker's birth and its being known, for it could not be ended."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _live(work: Callable[[Send], None], report: int, not_ours: Iterable[int]) -> NoReturn:
+    """The life of a worker, which is born with signals held back."""
 
     def send(message: object) -> None:
         data = pickle.dumps(message)
@@ -171,6 +199,9 @@ def _live(work: Callable[[Send], None], report: int) -> NoReturn:
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and stops us
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        for descriptor in not_ours:
+            os.close(descriptor)
         try:
             work(send)
         except BlockpackError as error:

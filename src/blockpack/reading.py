@@ -31,18 +31,25 @@ def open_range(extent: FileRange) -> int:
     try:
         return os.open(extent.path, _FLAGS)
     except OSError as error:
-        rule = f"cannot be read: {(error.strerror or str(error)).lower()}"
-        raise SourceError(decode(extent.path), rule, _AGAIN) from None
+        raise _unreadable(extent, error) from None
 
 
 def check_unchanged(descriptor: int, extent: FileRange) -> os.stat_result:
     """The status of the open file. Raises `SourceError` unless it is as it was planned."""
-    status = os.fstat(descriptor)
+    try:
+        status = os.fstat(descriptor)
+    except OSError as error:
+        raise _unreadable(extent, error) from None
     if status.st_size != extent.size or status.st_mtime_ns != extent.mtime_ns:
         raise changed(extent, status)
     if not stat.S_ISREG(status.st_mode):
         raise SourceError(decode(extent.path), "is no regular file any more", _AGAIN)
     return status
+
+
+def _unreadable(extent: FileRange, error: OSError) -> SourceError:
+    rule = f"cannot be read: {(error.strerror or str(error)).lower()}"
+    return SourceError(decode(extent.path), rule, _AGAIN)
 
 
 def changed(extent: FileRange, status: os.stat_result) -> SourceError:
@@ -58,12 +65,15 @@ def changed(extent: FileRange, status: os.stat_result) -> SourceError:
 
 def read_into(descriptor: int, view: memoryview, extent: FileRange) -> None:
     """Fill `view` with the first bytes of `extent`. Raises `SourceError` if there are less."""
-    done = read = os.preadv(descriptor, [view], extent.start)
-    while done < len(view):  # short reads are rare, but allowed
-        if not read:
-            raise changed(extent, os.fstat(descriptor))
-        read = os.preadv(descriptor, [view[done:]], extent.start + done)
-        done += read
+    try:
+        done = read = os.preadv(descriptor, [view], extent.start)
+        while done < len(view):  # short reads are rare, but allowed
+            if not read:
+                raise changed(extent, os.fstat(descriptor))
+            read = os.preadv(descriptor, [view[done:]], extent.start + done)
+            done += read
+    except OSError as error:
+        raise _unreadable(extent, error) from None
 
 
 @contextmanager

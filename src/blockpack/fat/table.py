@@ -11,6 +11,7 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from attrs import frozen
 
@@ -69,7 +70,7 @@ class Chains:
     def pack(self, start: int, stop: int) -> bytes:
         """The table's entries `start` up to, not including, `stop` as bytes.
 
-        FAT12 packs pairs, so there both are even.
+        FAT12 packs pairs, so there `start` is even.
         """
         entries = self.entries(start, stop)
         if self.bits == 12:
@@ -81,11 +82,11 @@ class Chains:
 
 
 def pack_12(entries: Sequence[int]) -> bytes:
-    """FAT12's entries: two in three bytes."""
+    """FAT12's entries: two in three bytes; the last of an odd number takes two."""
     packed = bytearray()
-    for low, high in zip(entries[::2], entries[1::2], strict=True):
+    for low, high in zip_longest(entries[::2], entries[1::2], fillvalue=0):
         packed += (low | high << 12).to_bytes(3, "little")
-    return bytes(packed)
+    return bytes(packed[: (12 * len(entries) + 7) // 8])
 
 
 def unpack(bits: int, table: bytes, count: int) -> array[int]:

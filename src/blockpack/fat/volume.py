@@ -239,8 +239,8 @@ class _Plan:
         """One allocation table: the part that is used in items, the rest as zeros."""
         bits = self.geometry.bits
         in_item = _TABLE_ITEM * 8 // bits
-        entries = self.chains.end + self.chains.end % 2  # FAT12 packs pairs
-        used = entries * bits // 8
+        entries = self.chains.end
+        used = (entries * bits + 7) // 8
         starts = range(0, used, _TABLE_ITEM)
 
         def items(start: int, stop: int) -> Iterator[Extent]:
@@ -318,12 +318,10 @@ class _Plan:
         return self._fixed or dir_entry.fat_time(self.volume.seconds(entry))
 
     def _contents(self, start: int, stop: int) -> Iterator[Extent]:
-        """The files from `start` up to, not including, `stop`; an empty one has no extent."""
+        """The files from `start` up to, not including, `stop`."""
         cluster_size = self.geometry.cluster_size
         for index in range(start, stop):
             file = self.survey.files[index]
-            if not file.size:
-                continue
             at = self.file_offsets[index]
             yield file.content.extent(file, at)
             slack = -file.size % cluster_size

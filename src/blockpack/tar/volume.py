@@ -215,11 +215,10 @@ class _Plan:
             size = entry.size
             headers = executable if entry.mode & 0o100 else plain
             yield Data(at, headers.pack(entry.path.encode("ascii"), size))
-            if size:
-                yield entry.content.extent(entry, at + BLOCK)
-                slack = -size % BLOCK
-                if slack:
-                    yield Zeros(at + BLOCK + size, slack)
+            yield entry.content.extent(entry, at + BLOCK)
+            slack = -size % BLOCK
+            if slack:
+                yield Zeros(at + BLOCK + size, slack)
 
     def _member_extents(self, index: int) -> Iterator[Extent]:
         """The extents of one member: padding, headers, content and slack."""
@@ -233,7 +232,7 @@ class _Plan:
         yield Data(at, headers)
         at += len(headers)
         entry = self.entries[index]
-        if member.size and type(entry) is File:
+        if type(entry) is File and member.typeflag == header.FILE:
             yield entry.content.extent(entry, at)
             slack = -member.size % BLOCK
             if slack:

@@ -50,12 +50,15 @@ def replacing(path: Path, layout: Layout, fsync: bool) -> Iterator[Seekable]:
             if temporary is None:
                 temporary = _beside(path)
                 _name(descriptor, temporary)
+            closing, descriptor = descriptor, -1
+            os.close(closing)  # the last chance of a network's file system to say that it is full
             os.replace(temporary, path)
             temporary = None
             if fsync:
                 _flush_directory(path.parent)
     finally:
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
         if temporary is not None:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)

@@ -27,7 +27,8 @@ WORTHWHILE = 64 << 20
 PIECES = 16
 """Pieces a worker, so that none waits long for the last."""
 
-MOST_JOBS = 64
+MOST_JOBS = 16
+"""More would wait for the same disk, and `Queue.MOST` holds the pieces of as many."""
 
 _REPORT_SECONDS = 0.1
 
@@ -77,7 +78,8 @@ def write_parallel(layout: Layout, target: Seekable, jobs: int, advance: Advance
     queue = Queue.of(len(plan))
     try:
         with Crew(_lost) as crew:
-            crew.start(jobs, lambda send: _work_off(layout, target, plan, queue, send))
+            if not crew.start(jobs, lambda send: _work_off(layout, target, plan, queue, send)):
+                Transfer(target, advance).run(layout.extents)
             for message in crew.messages():
                 if isinstance(message, Tally):
                     target.tally.add(message)

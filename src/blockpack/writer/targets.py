@@ -17,10 +17,9 @@ from typing import BinaryIO
 
 from attrs import define, field
 
-from ..entry import decode
 from ..errors import TargetError
 from ..extent import FileRange
-from ..reading import changed, check_unchanged, open_range, read_into, reading_errors
+from ..reading import changed, check_unchanged, open_range, read_into
 from .clone import Cloner
 
 ZEROS = memoryview(bytes(1 << 20))
@@ -152,8 +151,7 @@ class Seekable(Target):
         for at in range(start, end, len(buffer)):
             view = buffer[: min(len(buffer), end - at)]
             part = _part(extent, at, len(view))
-            with reading_errors(decode(extent.path)):
-                read_into(source, view, part)
+            read_into(source, view, part)
             self.write(view, part.offset)
             advance(len(view))
 
@@ -181,19 +179,18 @@ def _parts(
             return
         try:
             data = os.lseek(source, base + done, os.SEEK_DATA) - base
+            hole = os.lseek(source, base + data, os.SEEK_HOLE) - base
         except OSError as error:
-            if error.errno != errno.ENXIO:  # no SEEK_DATA here
-                sparse = False
+            # ENXIO: no data from there on. Whoever reads on will see whether the source shrank.
+            if error.errno != errno.ENXIO:
+                sparse = False  # holes are not told here
                 continue
-            data = extent.length  # a hole up to the end
+            data = hole = extent.length
         if data > done:
             yield done, min(data, extent.length), True
         if data < extent.length:
-            hole = os.lseek(source, base + data, os.SEEK_HOLE) - base
-            done = min(hole, extent.length)
-            yield data, done, False
-        else:
-            done = extent.length
+            yield data, min(hole, extent.length), False
+        done = hole
 
 
 @define
@@ -243,8 +240,7 @@ class Streaming(Target):
             done = self._send(source, extent, advance)
             for at in range(done, extent.length, len(buffer)):
                 view = buffer[: min(len(buffer), extent.length - at)]
-                with reading_errors(decode(extent.path)):
-                    read_into(source, view, _part(extent, at, len(view)))
+                read_into(source, view, _part(extent, at, len(view)))
                 self.write(view, extent.offset + at)
                 advance(len(view))
             check_unchanged(source, extent)
