@@ -628,7 +628,6 @@ def test_an_image_in_its_own_source_is_told_by_any_way_to_it(
         assert contents(source / "x.tar") == before
 
 
-@pytest.mark.xfail(reason="an fs URL of a directory is not told to be one")
 @pytest.mark.usefixtures("fs")
 def test_an_image_in_its_own_source_is_told_by_its_url_too(command: Command, source: Path) -> None:
     before = tree_of(source)

@@ -152,7 +152,6 @@ def test_what_was_excluded_is_no_difference_with_the_same_patterns(
     assert command("verify", image, source, code=1).lines == expected
 
 
-@pytest.mark.xfail(reason="verify does not leave the image out, as pack does")
 @pytest.mark.parametrize("form", FORMATS)
 def test_an_image_in_its_own_source_is_no_difference(
     command: Command, source: Path, form: str

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 def command() -> NoReturn:
     """Run the command and end the process."""
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # it was closed when we were started
+                stream.flush()
+        except OSError:
+            code = code or 5  # TargetError's; a full disk, or nobody who reads
     # Taking a million entries apart, object by object, is no way to end.
     os._exit(code)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..entry import decode
 from ..errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +38,11 @@ def size(text: str) -> int:
     return int(match[1]) << 10 * power
 
 
+def entry_text(text: str) -> str:
+    """An argument that names entries: UTF-8 as in images, whatever the locale made of it."""
+    return decode(os.fsencode(text))
+
+
 def add_pack(parser: ArgumentParser) -> None:
     """The arguments of ``pack``."""
     parser.add_argument("source", metavar="SOURCE", help="a directory, or an fs URL (zip://…)")
@@ -60,7 +68,9 @@ def add_plan(parser: ArgumentParser) -> None:
 def add_ls(parser: ArgumentParser) -> None:
     """The arguments of ``ls``."""
     _add_image(parser)
-    parser.add_argument("path", metavar="PATH", nargs="?", default="", help="only what is there")
+    parser.add_argument(
+        "path", metavar="PATH", nargs="?", default="", type=entry_text, help="only what is there"
+    )
     parser.add_argument("-l", "--long", action="store_true", help="mode, size and time as well")
     _add_json(parser)
 
@@ -68,7 +78,7 @@ def add_ls(parser: ArgumentParser) -> None:
 def add_cat(parser: ArgumentParser) -> None:
     """The arguments of ``cat``."""
     _add_image(parser)
-    parser.add_argument("path", metavar="PATH", help="a file in the image")
+    parser.add_argument("path", metavar="PATH", type=entry_text, help="a file in the image")
 
 
 def add_extract(parser: ArgumentParser) -> None:
@@ -115,6 +125,7 @@ def _add_volume(parser: ArgumentParser) -> None:
         "--exclude",
         action="append",
         default=[],
+        type=entry_text,
         metavar="PATTERN",
         help="leave out, as in a .gitignore; may be repeated",
     )
@@ -187,11 +198,10 @@ def tree(arguments: Namespace, *outputs: Path) -> Tree:
         symlinks=arguments.symlinks,
         jobs=getattr(arguments, "jobs", None),
     )
+    source = Path(arguments.source.removeprefix("osfs://")).expanduser().resolve()
     for output in outputs:
-        try:
-            inside = output.resolve().relative_to(Path(arguments.source).resolve())
-        except ValueError:
-            continue
-        if str(inside) in found:
-            found.remove(str(inside))
+        with suppress(ValueError):  # elsewhere; as it is if the source is no directory at all
+            inside = decode(os.fsencode(output.resolve().relative_to(source)))
+            if inside in found:
+                found.remove(inside)
     return found

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from argparse import Namespace
 
 from ..image import open_image
+from .output import binary_output, flush_output
 
 
 def run(arguments: Namespace) -> int:
     """Copy one file of the image to standard output."""
     with open_image(arguments.image) as image, image.open(arguments.path) as file:
-        shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
-    sys.stdout.buffer.flush()
+        shutil.copyfileobj(file, binary_output(), 1 << 20)
+    flush_output()
     return 0

@@ -11,9 +11,9 @@ from .output import emit_facts, emit_json
 def run(arguments: Namespace) -> int:
     """Show the image's format, size and geometry."""
     with open_image(arguments.image) as image:
-        facts: dict[str, object] = dict(image.info())
+        facts = image.info()
         if arguments.json:
-            emit_json({"format": image.format, "size": image.size, "geometry": facts})
-            return 0
-        emit_facts(image.size, {"format": image.format, **facts})
+            emit_json({"format": image.format, "size": image.size, "geometry": dict(facts)})
+        else:
+            emit_facts(image.format, image.size, facts)
     return 0

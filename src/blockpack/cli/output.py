@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+
+from ..errors import TargetError
 
 if TYPE_CHECKING:
     from ..writer import Progress
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 def complain(message: str) -> None:
     """A message for the person at the terminal, on standard error."""
+    if sys.stderr is None:  # it was closed when we were started
+        return
     for line in message.splitlines():
         encoding = sys.stderr.encoding or "utf-8"
         text = line.encode(encoding, "backslashreplace").decode(encoding)
@@ -21,8 +25,26 @@ def complain(message: str) -> None:
 
 def emit(text: str) -> None:
     """A line of data, on standard output."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
+    output = _output()
+    encoding = output.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=output)
+
+
+def binary_output() -> BinaryIO:
+    """Standard output for bytes. Raises `TargetError` if it is closed."""
+    return _output().buffer
+
+
+def flush_output() -> None:
+    """See to it that what was printed is out, or fails here."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _output() -> TextIO:
+    if sys.stdout is None:
+        raise TargetError("standard output is closed; leave it open, or redirect it")
+    return sys.stdout
 
 
 def emit_json(value: Any) -> None:
@@ -41,17 +63,18 @@ def amount(count: float) -> str:
     return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
 
 
-def emit_facts(size: int, facts: Mapping[str, object]) -> None:
+def emit_facts(format: str, size: int, facts: Mapping[str, object]) -> None:
     """What is known of an image of `size` bytes, a fact a line; those without a value left out."""
-    shown = {name: value for name, value in facts.items() if value != ""}
-    for name, value in ({"size": f"{size} ({amount(size)})"} | shown).items():
-        emit(f"{name.replace('_', ' '):<18}{value}")
+    shown = {"format": format, "size": f"{size} ({amount(size)})", **facts}
+    for name, value in shown.items():
+        if value != "":
+            emit(f"{name.replace('_', ' '):<18}{value}")
 
 
 @contextmanager
 def progress_bar(what: str, *, quiet: bool) -> Iterator[Callable[[Progress], object] | None]:
     """A callback that draws a bar on standard error; None unless that is a terminal."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from ..errors import TargetError, UsageError
 from ..layout import Layout
 from ..writer import Report, write
 from . import arguments as options
-from .output import amount, complain, emit_json, progress_bar
+from .output import amount, binary_output, complain, emit_json, progress_bar
 
 
 def run(arguments: Namespace) -> int:
@@ -22,7 +21,7 @@ def run(arguments: Namespace) -> int:
     to_output = arguments.image == "-"
     if to_output and arguments.json:
         raise UsageError("the image and JSON cannot both go to standard output")
-    if to_output and sys.stdout.isatty():
+    if to_output and binary_output().isatty():
         raise UsageError("an image does not belong on a terminal; redirect the output")
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UsageError("--jobs is 1 or more")
@@ -38,7 +37,7 @@ def run(arguments: Namespace) -> int:
     with progress_bar("packing", quiet=arguments.quiet) as progress:
         report = write(
             layout,
-            sys.stdout.buffer if to_output else arguments.image,
+            binary_output() if to_output else arguments.image,
             progress=progress,
             jobs=arguments.jobs,
             fsync=arguments.fsync,

@@ -22,8 +22,7 @@ def run(arguments: Namespace) -> int:
         return 0
     for warning in layout.warnings:
         complain(f"warning: {warning}")
-    facts = {"format": layout.format, "sector_size": layout.sector_size}
-    emit_facts(layout.size, facts | dict(layout.geometry))
+    emit_facts(layout.format, layout.size, {"sector_size": layout.sector_size, **layout.geometry})
     counts: Counter[str] = Counter()
     lengths: Counter[str] = Counter()
     for extent in layout.extents:

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import BlockpackError, Problems, TargetError, UsageError
-from .output import complain
+from .output import complain, flush_output
 
 COMMANDS = {
     "pack": "pack a tree into an image",
@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
                 return UsageError.exit_code
             module = importlib.import_module(f".{parsed.command}", __package__)
             code: int = module.run(parsed)
-            sys.stdout.flush()
+            flush_output()
             return code
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else UsageError.exit_code
