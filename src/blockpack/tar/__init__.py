@@ -1,7 +1,7 @@
 """The tar format: POSIX ustar with pax extended headers, or GNU's dialect.
 
-`header` and `pax` are the format's structures, `members` encodes entries, `volume` plans and
-`reader` reads.
+`header` and `pax` are the format's structures, `members` encodes entries, `padding` aligns them,
+`volume` plans and `reader` reads.
 """
 
 from .volume import TarVolume

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .header import BLOCK, DIRECTORY, EXTENDED, GLOBAL, pack, padded
+from .header import EXTENDED, pack, padded
 
 
 def record(keyword: bytes, value: bytes) -> bytes:
@@ -42,26 +42,3 @@ def parse(payload: bytes) -> Iterator[tuple[bytes, bytes]]:
             raise ValueError("a record has no keyword")
         yield keyword, value
         at = end
-
-
-_COMMENT = 512
-_PADDING = pack(b"pax_global_header", typeflag=GLOBAL, size=_COMMENT) + record(
-    b"comment", b" " * (_COMMENT - len(b"512 comment=\n"))
-)
-_ROOT = pack(b"./", typeflag=DIRECTORY, mode=0o755)
-
-
-def padding(length: int, mtime: int) -> bytes:
-    """`length` bytes, a multiple of 512, that readers skip without a word.
-
-    A global header with one comment of 512 bytes takes 1024. A shorter one (an empty payload)
-    makes 7-Zip warn and MirageOS' reader crash on sectors of 4096 bytes, and a longer one
-    makes that crash everywhere. So an odd block is an entry for the root of the tree, ``./``,
-    with the time `mtime`.
-    """
-    pairs, odd = divmod(length, 2 * BLOCK)
-    return (_root(mtime) if odd else b"") + _PADDING * pairs
-
-
-def _root(mtime: int) -> bytes:
-    return pack(b"./", typeflag=DIRECTORY, mode=0o755, mtime=mtime) if mtime else _ROOT

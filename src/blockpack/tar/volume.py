@@ -22,9 +22,10 @@ from ..layout import Layout, Placement, Run, literal, zeros
 from ..profile import TarLimits
 from ..tree import Tree
 from ..volume import Volume, require_choice
-from . import header, pax
+from . import header
 from .header import BLOCK, FileHeaders
 from .members import Dialect, Member, blocks, refusals
+from .padding import padding
 
 AUTO_ALIGNMENT = 4096
 """The boundary of large payloads: the block size of file systems that clone."""
@@ -227,7 +228,7 @@ class _Plan:
         headers = blocks(member, self.volume.dialect)
         gap = self._gap(at, len(headers), member)
         if gap:
-            yield Data(at, pax.padding(gap, self._padding_time))
+            yield Data(at, padding(gap, self._padding_time, self.volume.dialect))
         at += gap
         yield Data(at, headers)
         at += len(headers)
