@@ -100,6 +100,11 @@ def raise_problems(message: str, errors: Iterable[BlockpackError]) -> None:
         raise Problems(f"{len(found):,} {noun}: {message}", found)
 
 
+def reason(error: OSError) -> str:
+    """What the operating system says is wrong, as the end of a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
 def printable(path: str) -> str:
     """`path` with everything escaped that a terminal or a log could trip over.
 

@@ -15,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from .entry import encode
-from .errors import BlockpackError, ImageError, TargetError, printable, raise_problems
+from .errors import BlockpackError, ImageError, TargetError, printable, raise_problems, reason
 from .image import Image, ImageEntry, unsound
+from .writer.files import temporary_beside
 
 
 def extract(image: Image, directory: str | os.PathLike[str]) -> int:
@@ -35,9 +36,8 @@ def extract(image: Image, directory: str | os.PathLike[str]) -> int:
         there = target.is_symlink() or target.exists()
         if there and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
             raise TargetError(f"{target}: is there already; give a new or an empty directory")
-        work = target
+        work = target if there else temporary_beside(target.absolute())
         if not there:
-            work = target.absolute().parent / f".blockpack-{os.urandom(8).hex()}.tmp"
             work.mkdir()
         try:
             _fill(image, entries, os.fsencode(work))
@@ -50,8 +50,7 @@ def extract(image: Image, directory: str | os.PathLike[str]) -> int:
                     work.rmdir()
             raise
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise TargetError(f"{target}: cannot be written: {reason}") from None
+        raise TargetError(f"{target}: cannot be written: {reason(error)}") from None
     return len(entries)
 
 
@@ -118,7 +117,8 @@ def _empty(root: bytes) -> None:
     """Remove everything in the directory `root`."""
     directories = [root]
     for directory in directories:  # grows meanwhile
-        os.chmod(directory, 0o700)  # extracted ones may be read-only
+        if directory != root:
+            os.chmod(directory, 0o700)  # extracted ones may be read-only
         with os.scandir(directory) as listing:
             for item in listing:
                 if item.is_dir(follow_symlinks=False):

@@ -17,7 +17,7 @@ from typing import BinaryIO, ClassVar, Literal, Self, cast
 
 from attrs import frozen
 
-from .entry import check_path
+from .entry import check_path, check_target
 from .errors import ImageError, printable
 from .layout import Fact
 from .reading import reading_errors
@@ -157,8 +157,8 @@ def unsound(entries: Mapping[str, ImageEntry]) -> Iterator[ImageError]:
     for path, entry in entries.items():
         if error := check_path(path):
             yield ImageError(str(error))
-        if entry.kind == "symlink" and (not entry.target or "\0" in entry.target):
-            yield ImageError(f"{printable(path)}: links to {entry.target!r}, which is no path")
+        if entry.kind == "symlink" and (error := check_target(path, entry.target)):
+            yield ImageError(str(error))
     # With a slash at its end, each path comes right before those that are below it.
     above = ""
     for path in sorted(f"{path}/" for path in entries):

@@ -52,6 +52,9 @@ class TarLimits:
     """Whether numbers too large for octal may be written in base 256 (GNU)."""
     negative_times: bool = True
     """Whether times before 1970 are understood."""
+    long_padding: bool = False
+    """Whether padding may have extended headers of more than 512 bytes, so that none of it need be
+    an entry ``./``, which gives the directory that is extracted into its mode."""
 
 
 @frozen(kw_only=True)
@@ -88,6 +91,7 @@ PROFILES = {
             name="linux",
             summary="the Linux kernel's vfat, and tar as found on Linux",
             fat=FatLimits(path_units=4095),
+            tar=TarLimits(long_padding=True),
         ),
         Profile(
             name="uefi",

@@ -21,6 +21,9 @@ from .tree import Tree
 Mtime = Literal["fixed", "keep", "clamp"]
 """Times in the image: all alike, the sources' own, or the sources' own but none later."""
 
+MOST = (1 << 63) - 1
+"""The largest offset (bytes) and the latest time (seconds since 1970) that systems have."""
+
 PADDING = 4096
 """Images are a multiple of this many bytes: what every block layer accepts."""
 
@@ -80,6 +83,10 @@ class Volume(ABC):
             raise UsageError(f"{rule}, not {self.size}")
         if self.free is not None and self.free < 0:
             raise UsageError(f"free space is not negative, as {self.free} is")
+        if max(self.size or 0, self.free or 0, self.pad) > MOST:
+            raise UsageError(f"no system has files of more than {MOST:,} bytes")
+        if abs(self.epoch) > MOST:
+            raise UsageError(f"no system has the time {self.epoch}, in seconds since 1970")
 
     @abstractmethod
     def plan(self, tree: Tree) -> Layout:

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from .. import __version__
-from ..errors import BlockpackError, Problems, TargetError, UsageError
+from ..errors import BlockpackError, Problems, TargetError, UsageError, reason
 from .output import complain, flush_output
 
 COMMANDS = {
@@ -28,11 +28,15 @@ COMMANDS = {
 }
 
 INTERRUPTED = 130
-TERMINATED = 143
 
 
 class Terminated(BaseException):
-    """SIGTERM, as an exception, so that everything is cleaned up on the way out."""
+    """A signal that ends the process, as an exception: everything is cleaned up on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+        """What a shell shows for a process that the signal ended."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,14 +73,14 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return TargetError.exit_code
     except OSError as error:
-        complain(f"{error.filename or 'blockpack'}: {(error.strerror or str(error)).lower()}")
+        complain(f"{error.filename}: {reason(error)}" if error.filename else reason(error))
         return TargetError.exit_code
     except KeyboardInterrupt:
-        complain("interrupted; nothing was changed")
+        complain("interrupted")
         return INTERRUPTED
-    except Terminated:
-        complain("terminated; nothing was changed")
-        return TERMINATED
+    except Terminated as ending:
+        complain("terminated")
+        return ending.exit_code
 
 
 def _complain_about(error: BlockpackError) -> None:
@@ -90,20 +94,24 @@ def _complain_about(error: BlockpackError) -> None:
 
 @contextmanager
 def _termination() -> Iterator[None]:
-    """Have SIGTERM raise `Terminated` meanwhile."""
+    """Have the signals that end a process raise `Terminated` meanwhile."""
 
-    def terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise Terminated
+    def terminate(number: int, _frame: FrameType | None) -> NoReturn:
+        raise Terminated(number)
 
+    before = {}
     try:
-        before = signal.signal(signal.SIGTERM, terminate)
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # not every system has both
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                before[number] = signal.signal(number, terminate)
     except ValueError:  # not the main thread: then signals are somebody else's
-        yield
-        return
+        pass
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -42,9 +42,8 @@ def _fat_type(value: str | int) -> FatType:
 
 def _label(label: str | bytes) -> bytes:
     """A label's 11 bytes, in upper case; empty for none. Raises `UsageError`."""
-    if isinstance(label, bytes):
-        return label
-    upper = label.upper()
+    text = label.decode("ascii", "replace").rstrip() if isinstance(label, bytes) else label
+    upper = text.upper()
     if upper and not (
         len(upper) <= 11
         and upper.isascii()

@@ -25,7 +25,7 @@ from ..volume import Volume, require_choice
 from . import header
 from .header import BLOCK, FileHeaders
 from .members import Dialect, Member, blocks, refusals
-from .padding import padding
+from .padding import comments, root_entries
 
 AUTO_ALIGNMENT = 4096
 """The boundary of large payloads: the block size of file systems that clone."""
@@ -46,14 +46,17 @@ Owner = Literal["keep"] | tuple[int, int]
 
 def _owner(owner: str | tuple[int, int]) -> Owner:
     """An owner option: ``keep``, ``UID:GID`` or (uid, gid). Raises `UsageError`."""
-    if isinstance(owner, tuple):
-        return owner
     if owner == "keep":
         return "keep"
-    uid, colon, gid = owner.partition(":")
-    if not (colon and uid.isdecimal() and gid.isdecimal()):
-        raise UsageError(f"owner is 'keep' or UID:GID, such as 0:0; not {owner!r}")
-    return int(uid), int(gid)
+    ids = owner if isinstance(owner, tuple) else tuple(map(_id, owner.split(":")))
+    if len(ids) != 2 or not all(0 <= number < 1 << 32 for number in ids):
+        raise UsageError(f"owner is 'keep' or UID:GID of 32 bits each, such as 0:0; not {owner!r}")
+    return ids
+
+
+def _id(text: str) -> int:
+    """A number of an owner; one that is none for what is no number."""
+    return int(text) if text.isascii() and text.isdecimal() else -1
 
 
 def _alignment(align: int | str) -> int | str:
@@ -142,6 +145,7 @@ class _Plan:
         self._threshold = AUTO_THRESHOLD if automatic else self.boundary
         if self.boundary == BLOCK:
             self._threshold = sys.maxsize  # every payload is aligned as it is
+        self._long_padding = limits.long_padding and volume.dialect != "ustar"
         self._alike = bytearray(len(entries))
         self.offsets = self._place(limits)
 
@@ -182,7 +186,10 @@ class _Plan:
         """The padding before a member at `at`, in bytes."""
         if member.size < self._threshold:
             return 0
-        return -(at + headers) % self.boundary
+        gap = -(at + headers) % self.boundary
+        if gap == BLOCK and self._long_padding:
+            gap += self.boundary  # the shortest that an odd number of blocks can be
+        return gap
 
     def _member(self, index: int) -> Member:
         entry = self.entries[index]
@@ -228,7 +235,7 @@ class _Plan:
         headers = blocks(member, self.volume.dialect)
         gap = self._gap(at, len(headers), member)
         if gap:
-            yield Data(at, padding(gap, self._padding_time, self.volume.dialect))
+            yield Data(at, self._padding(gap))
         at += gap
         yield Data(at, headers)
         at += len(headers)
@@ -239,11 +246,13 @@ class _Plan:
             if slack:
                 yield Zeros(at + member.size, slack)
 
-    @property
-    def _padding_time(self) -> int:
-        """The time of ``./`` in padding: the volume's, if a plain header holds it."""
-        epoch = self.volume.epoch
-        return epoch if 0 <= epoch <= header.MAX_SIZE else 0
+    def _padding(self, length: int) -> bytes:
+        if self._long_padding:
+            return comments(length)
+        if self.volume.dialect == "ustar":
+            return root_entries(length, self.volume.epoch)
+        pairs, odd = divmod(length, 2 * BLOCK)
+        return root_entries(odd, self.volume.epoch) + comments(2 * BLOCK * pairs)
 
     def placements(self) -> Iterator[Placement]:
         """Each entry and where its content lies; for a hard link, that of the file."""
