@@ -159,7 +159,7 @@ def check_path(path: str) -> EntryError | None:
 def check_target(path: str, target: str) -> EntryError | None:
     """What makes `target` no target of the symbolic link at `path`, if anything does."""
     if not target or "\0" in target:
-        return EntryError(path, f"it links to {target!r}, which is no path", "give its target")
+        return EntryError(path, f"links to {target!r}, which is no path", "give another target")
     return _check_text(path, target)
 
 
