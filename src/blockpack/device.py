@@ -60,9 +60,9 @@ class LayoutFile(SeekableReader):
             self._source.check()
 
     def _close_source(self) -> None:
-        if self._source is not None:
-            self._source.close()
-            self._source = None
+        source, self._source = self._source, None  # first, or an interrupt would close it twice
+        if source is not None:
+            source.close()
 
     def close(self) -> None:
         """Close, and with it the source that was read last."""

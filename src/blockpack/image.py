@@ -210,14 +210,6 @@ class _Pieces(io.RawIOBase):
         return count
 
 
-def image_classes() -> tuple[type[Image], ...]:
-    """The readers, in the order in which they are asked."""
-    from .fat.reader import FatImage
-    from .tar.reader import TarImage
-
-    return TarImage, FatImage
-
-
 def open_image(source: str | os.PathLike[str] | BinaryIO) -> Image:
     """The image at `source`: a path (a device's too) or a seekable binary file.
 
@@ -240,7 +232,10 @@ def _recognise(file: BinaryIO, name: str, *, close: bool) -> Image:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         head = file.read(4096)
-    for image_class in image_classes():
+    from .formats import FORMATS  # their readers build on this module
+
+    for format in FORMATS.values():
+        image_class = format.image_class()
         if image_class.recognises(head):
             return image_class(file, size, close=close)
     raise ImageError(f"{name}: neither a tar archive nor a FAT file system")

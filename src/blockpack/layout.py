@@ -125,7 +125,8 @@ class Layout:
 
     `size` and `sector_size` are in bytes. `geometry` has the format's own facts by name,
     `warnings` what a user should hear of. `placements` gives each entry and where its bytes
-    are. `forkable` tells whether several processes may read the sources side by side.
+    are. `forkable` tells whether several processes may read the sources side by side. `title` is
+    the format as people call it.
 
     Raises `ValueError` if the runs do not cover the image exactly.
     """
@@ -137,6 +138,11 @@ class Layout:
     warnings: tuple[str, ...] = ()
     placements: Callable[[], Iterator[Placement]] = field(default=_nothing, repr=False)
     forkable: bool = True
+    title: str = field()
+
+    @title.default
+    def _title_is_format(self) -> str:
+        return self.format
 
     def __attrs_post_init__(self) -> None:
         at = 0

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import BlockpackError, Problems, TargetError, UsageError, reason
@@ -55,9 +55,11 @@ def run(arguments: Sequence[str]) -> int:
     gc.disable()
     try:
         with _termination():
-            parsed = _parser().parse_args(arguments)
+            parser = _parser()
+            parsed = parser.parse_args(arguments)
             if parsed.command is None:
-                _parser().print_help(sys.stderr)
+                if sys.stderr is not None:
+                    parser.print_help(sys.stderr)
                 return UsageError.exit_code
             module = importlib.import_module(f".{parsed.command}", __package__)
             code: int = module.run(parsed)
@@ -71,6 +73,9 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         # Whoever read our output has gone; what is still buffered must not fail at exit too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return TargetError.exit_code
+    except MemoryError:
+        complain("there is not enough memory for this")
         return TargetError.exit_code
     except OSError as error:
         complain(f"{error.filename}: {reason(error)}" if error.filename else reason(error))
@@ -94,13 +99,15 @@ def _complain_about(error: BlockpackError) -> None:
 
 @contextmanager
 def _termination() -> Iterator[None]:
-    """Have the signals that end a process raise `Terminated` meanwhile."""
+    """Have the signals that end a process raise an exception meanwhile."""
 
     def terminate(number: int, _frame: FrameType | None) -> NoReturn:
         raise Terminated(number)
 
-    before = {}
+    before: dict[int, Any] = {}
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
         for name in ("SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)  # not every system has both
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup

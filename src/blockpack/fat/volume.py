@@ -66,6 +66,7 @@ class FatVolume(Volume):
     """
 
     format: ClassVar[str] = "fat"
+    sizing: ClassVar[tuple[str, ...]] = (*Volume.sizing, "fat_type", "cluster_size")
 
     sector_size: int = field()
     label: bytes = field(default=b"", converter=_label)
@@ -174,6 +175,7 @@ class _Plan:
         ]
         return Layout(
             format=self.volume.format,
+            title=f"FAT{geometry.bits}",
             runs=tuple(runs),
             sector_size=self.volume.sector_size,
             geometry={
