@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import accumulate
 from typing import BinaryIO, ClassVar, Literal, Self, cast
 
@@ -24,7 +26,7 @@ from .reading import reading_errors
 
 Kind = Literal["file", "directory", "symlink", "hardlink", "other"]
 
-Report = Callable[[str], None]
+Complain = Callable[[str], None]
 """Hears of one thing that is wrong; to raise ends the reading, to return goes on."""
 
 
@@ -69,8 +71,8 @@ class Image(ABC):
         """Whether an image that begins with `head` (up to 4096 bytes) is of this format."""
 
     @abstractmethod
-    def _read_entries(self, report: Report) -> Iterator[ImageEntry]:
-        """All entries as they stand in the image; `report` hears of what is wrong."""
+    def _read_entries(self, complain: Complain) -> Iterator[ImageEntry]:
+        """All entries as they stand in the image; `complain` hears of what is wrong."""
 
     @abstractmethod
     def info(self) -> Mapping[str, Fact]:
@@ -81,9 +83,8 @@ class Image(ABC):
         problems: list[str] = []
         entries: dict[str, ImageEntry] = {}
         try:
-            entries = {entry.path: entry for entry in self._read_entries(problems.append)}
+            entries = {entry.path: entry for entry in self._verify(problems.append)}
             problems += map(str, unsound(entries))
-            self._verify_rest(problems.append)
         except ImageError as error:  # what nothing can be read beyond
             problems.append(str(error))
         if not problems:
@@ -91,8 +92,8 @@ class Image(ABC):
         return problems
 
     @abstractmethod
-    def _verify_rest(self, report: Report) -> None:
-        """Check what reading the entries does not touch."""
+    def _verify(self, complain: Complain) -> Iterator[ImageEntry]:
+        """`_read_entries`, and then what reading the entries does not touch."""
 
     def walk(self) -> Iterator[ImageEntry]:
         """All entries, a directory before what it holds. Raises `ImageError`."""
@@ -101,7 +102,7 @@ class Image(ABC):
     def get(self, path: str) -> ImageEntry:
         """The entry at `path`. Raises `ImageError` if there is none, or the image is damaged."""
         try:
-            return self._by_path()[path.strip("/")]
+            return self._by_path()[path.removeprefix("./").strip("/")]
         except KeyError:
             raise ImageError(f"{printable(path)}: not in the image") from None
 
@@ -132,6 +133,12 @@ class Image(ABC):
         if self._entries is None:
             self._entries = {entry.path: entry for entry in self._read_entries(_raise)}
         return self._entries
+
+    def _is_device(self) -> bool:
+        """Whether the image is on a block device, which may be larger than what was written."""
+        with suppress(OSError, AttributeError):
+            return stat.S_ISBLK(os.fstat(self._file.fileno()).st_mode)
+        return False
 
     def read_at(self, offset: int, length: int) -> bytes:
         """`length` bytes at `offset` of the image. Raises `ImageError` if they are not there."""

@@ -66,6 +66,7 @@ class OpenFile:
                 read = os.preadv(self.descriptor, [view[done:]], position + done)
                 done += read
         except OSError as error:
+            self.check()  # what became something else says that rather than how it fails
             raise _unreadable(self.extent, error) from None
 
     def check(self) -> os.stat_result:
@@ -75,10 +76,10 @@ class OpenFile:
             status = os.fstat(self.descriptor)
         except OSError as error:
             raise _unreadable(extent, error) from None
-        if status.st_size != extent.size or status.st_mtime_ns != extent.mtime_ns:
-            raise changed(extent, status)
         if not stat.S_ISREG(status.st_mode):
             raise SourceError(decode(extent.path), "is no regular file any more", _AGAIN)
+        if status.st_size != extent.size or status.st_mtime_ns != extent.mtime_ns:
+            raise changed(extent, status)
         return status
 
     def close(self) -> None:

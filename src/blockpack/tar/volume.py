@@ -256,7 +256,7 @@ class _Plan:
 
     def placements(self) -> Iterator[Placement]:
         """Each entry and where its content lies; for a hard link, that of the file."""
-        first: dict[str, int] = {}
+        first: dict[str, int | None] = {}
         wanted = set(self._linked.values())
         for index, entry in enumerate(self.entries):
             if type(entry) is not File:
@@ -265,10 +265,11 @@ class _Plan:
             if index in self._linked:
                 yield Placement(entry, first[self._linked[index]])
                 continue
-            offset = self.offsets[index + 1] - header.padded(entry.size)
+            end = self.offsets[index + 1]
+            offset = end - header.padded(entry.size) if entry.size else None
             if entry.path in wanted:
                 first[entry.path] = offset
-            yield Placement(entry, offset if entry.size else None)
+            yield Placement(entry, offset)
 
 
 def _hard_links(entries: list[Entry]) -> dict[int, str]:

@@ -75,6 +75,8 @@ def write(
     begun = time.monotonic()
     meter = _Meter(layout.size, progress)
     if isinstance(target, str | os.PathLike):
+        if os.fspath(target).endswith(os.sep):
+            raise TargetError(f"{target}: names a directory; give the path of a file in it")
         tally, name = _write_path(layout, Path(target), meter, jobs, fsync, allow_device)
     else:
         stream = Streaming.to(target)
