@@ -66,8 +66,7 @@ class OpenFile:
                 read = os.preadv(self.descriptor, [view[done:]], position + done)
                 done += read
         except OSError as error:
-            self.check()  # what became something else says that rather than how it fails
-            raise _unreadable(self.extent, error) from None
+            raise self.failed(error) from None
 
     def check(self) -> os.stat_result:
         """The file's status. Raises `SourceError` unless it is as it was planned."""
@@ -82,6 +81,11 @@ class OpenFile:
             raise changed(extent, status)
         return status
 
+    def failed(self, error: OSError) -> SourceError:
+        """What to raise for an `error` in reading; a file that became something else says so."""
+        self.check()
+        return _unreadable(self.extent, error)
+
     def close(self) -> None:
         """Let go of it."""
         os.close(self.descriptor)
@@ -91,6 +95,29 @@ class OpenFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def read_range(extent: FileRange, view: memoryview) -> None:
+    """Fill `view` with the bytes of `extent`, from a file that is opened for just that.
+
+    Most files are small, and this is all that happens to them. Raises `SourceError`.
+    """
+    try:
+        descriptor = os.open(extent.path, _FLAGS)
+    except OSError as error:
+        raise _unreadable(extent, error) from None
+    try:
+        if os.preadv(descriptor, (view,), extent.start) == len(view):
+            status = os.fstat(descriptor)
+            if status.st_mtime_ns == extent.mtime_ns and status.st_size == extent.size:
+                return
+        source = OpenFile(extent, descriptor)  # takes its time, and tells what is wrong
+        source.read_into(view, extent.start)
+        source.check()
+    except OSError as error:
+        raise OpenFile(extent, descriptor).failed(error) from None
+    finally:
+        os.close(descriptor)
 
 
 @define

@@ -1,9 +1,10 @@
 """Planning a tar archive.
 
 The archive is the members in the tree's order, then two blocks of zeros, then zeros to the
-image's end. Each member is an item of one run: padding that brings its payload onto a
-boundary, its headers, the payload, and zeros to the block. Only the items' offsets are held
-(8 bytes an entry); headers are made again when they are written.
+image's end. Each member is an item of one run: the zeros that fill the last block of the payload
+before, padding that brings its own payload onto a boundary, its headers, and the payload. So an
+item is two extents, and all that is held of it is its offset (8 bytes an entry); headers are made
+again when they are written.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from attrs import field, frozen
 
 from ..entry import Entry, File, Symlink
 from ..errors import BlockpackError, EntryError, UsageError, raise_problems
-from ..extent import Data, Extent, Zeros
+from ..extent import Data, Extent
 from ..layout import Layout, Placement, Run, literal, zeros
 from ..profile import TarLimits
 from ..tree import Tree
@@ -99,7 +100,7 @@ class TarVolume(Volume):
         """
         plan = _Plan(self, list(tree))
         end = plan.offsets[-1]
-        needed = end + len(header.END)
+        needed = header.padded(end) + len(header.END)
         problems: list[BlockpackError] = list(plan.problems)
         size = needed
         try:
@@ -111,7 +112,7 @@ class TarVolume(Volume):
             format=self.format,
             runs=(
                 Run(plan.offsets, plan.extents),
-                literal(end, header.END),
+                literal(end, bytes(-end % BLOCK) + header.END),
                 zeros(needed, size),
             ),
             sector_size=self.sector_size,
@@ -161,9 +162,10 @@ class _Plan:
             and Member(b"", header.FILE, 0, volume.epoch, 0, *volume.owner).plain
         )
         largest = min(self._threshold - 1, header.MAX_SIZE)
-        at = 0
+        end = 0
         for index, entry in enumerate(self.entries):
             path = entry.path
+            start = (end + BLOCK - 1) & -BLOCK
             if (
                 uniform
                 and type(entry) is File
@@ -173,13 +175,13 @@ class _Plan:
                 and entry.inode is None
             ):
                 self._alike[index] = True
-                at += BLOCK + ((entry.size + BLOCK - 1) & -BLOCK)
+                end = start + BLOCK + entry.size
             else:
                 member = self._member(index)
                 self.problems += refusals(member, entry, volume.dialect, limits)
                 headers = len(blocks(member, volume.dialect))
-                at += self._gap(at, headers, member) + headers + header.padded(member.size)
-            offsets.append(at)
+                end = start + self._gap(start, headers, member) + headers + member.size
+            offsets.append(end)
         return offsets
 
     def _gap(self, at: int, headers: int, member: Member) -> int:
@@ -219,34 +221,28 @@ class _Plan:
                 continue
             entry = self.entries[index]
             assert type(entry) is File
-            at = self.offsets[index]
-            size = entry.size
+            offset = self.offsets[index]
+            slack = -offset % BLOCK
             headers = executable if entry.mode & 0o100 else plain
-            yield Data(at, headers.pack(entry.path.encode("ascii"), size))
-            yield entry.content.extent(entry, at + BLOCK)
-            slack = -size % BLOCK
-            if slack:
-                yield Zeros(at + BLOCK + size, slack)
+            block = headers.pack(entry.path.encode("ascii"), entry.size)
+            yield Data(offset, bytes(slack) + block if slack else block)
+            yield entry.content.extent(entry, offset + slack + BLOCK)
 
     def _member_extents(self, index: int) -> Iterator[Extent]:
-        """The extents of one member: padding, headers, content and slack."""
-        at = self.offsets[index]
+        """The extents of one member: all that is before its payload, and that."""
+        offset = self.offsets[index]
+        slack = -offset % BLOCK
         member = self._member(index)
         headers = blocks(member, self.volume.dialect)
-        gap = self._gap(at, len(headers), member)
-        if gap:
-            yield Data(at, self._padding(gap))
-        at += gap
-        yield Data(at, headers)
-        at += len(headers)
+        gap = self._gap(offset + slack, len(headers), member)
+        before = bytes(slack) + self._padding(gap) + headers
+        yield Data(offset, before)
         entry = self.entries[index]
         if type(entry) is File and member.typeflag == header.FILE:
-            yield entry.content.extent(entry, at)
-            slack = -member.size % BLOCK
-            if slack:
-                yield Zeros(at + member.size, slack)
+            yield entry.content.extent(entry, offset + len(before))
 
     def _padding(self, length: int) -> bytes:
+        """The members that fill `length` bytes, a multiple of 512."""
         if self._long_padding:
             return comments(length)
         if self.volume.dialect == "ustar":
@@ -265,8 +261,7 @@ class _Plan:
             if index in self._linked:
                 yield Placement(entry, first[self._linked[index]])
                 continue
-            end = self.offsets[index + 1]
-            offset = end - header.padded(entry.size) if entry.size else None
+            offset = self.offsets[index + 1] - entry.size if entry.size else None
             if entry.path in wanted:
                 first[entry.path] = offset
             yield Placement(entry, offset)

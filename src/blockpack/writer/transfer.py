@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ..extent import Data, Extent, FileRange, Stream, Zeros
-from ..reading import OpenFile, OpenStream
+from ..reading import OpenStream, read_range
 from .targets import Target
 
 BUFFER = 1 << 20
@@ -64,9 +64,7 @@ class Transfer:
             if type(extent) is Data:
                 buffer[fill:end] = extent.data
             elif type(extent) is FileRange:
-                with OpenFile.of(extent) as source:
-                    source.read_into(buffer[fill:end], extent.start)
-                    source.check()
+                read_range(extent, buffer[fill:end])
             elif type(extent) is Zeros:
                 buffer[fill:end] = bytes(length)
             elif type(extent) is Stream:
