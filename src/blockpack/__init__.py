@@ -10,6 +10,7 @@ from __future__ import annotations
 TYPE_CHECKING = False  # typing is slow to import, and `--version` needs none of it
 
 if TYPE_CHECKING:
+    from .entry import Content as Content
     from .entry import Directory as Directory
     from .entry import Entry as Entry
     from .entry import File as File
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
     from .extent import Stream as Stream
     from .extent import Zeros as Zeros
     from .fat import FatVolume as FatVolume
+    from .git import GitVolume as GitVolume
     from .image import Image as Image
     from .image import ImageEntry as ImageEntry
     from .image import open_image as open_image
     from .layout import Layout as Layout
+    from .layout import Placement as Placement
     from .profile import Profile as Profile
     from .tar import TarVolume as TarVolume
     from .tree import Tree as Tree
@@ -42,7 +45,7 @@ __version__ = "0.1.0"
 
 # Names are imported when they are first used: build hooks start blockpack often.
 _HOMES = {
-    "entry": ("Directory", "Entry", "File", "Symlink"),
+    "entry": ("Content", "Directory", "Entry", "File", "Symlink"),
     "errors": (
         "BlockpackError",
         "EntryError",
@@ -54,8 +57,9 @@ _HOMES = {
     ),
     "extent": ("Data", "FileRange", "Stream", "Zeros"),
     "fat": ("FatVolume",),
+    "git": ("GitVolume",),
     "image": ("Image", "ImageEntry", "open_image"),
-    "layout": ("Layout",),
+    "layout": ("Layout", "Placement"),
     "profile": ("Profile",),
     "tar": ("TarVolume",),
     "tree": ("Tree",),
@@ -72,7 +76,9 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    found: object = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

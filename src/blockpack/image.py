@@ -7,7 +7,6 @@ size, chains and directories are followed once, and what does not add up is an `
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 from abc import ABC, abstractmethod
@@ -15,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import accumulate
-from typing import BinaryIO, ClassVar, Literal, Self, cast
+from typing import BinaryIO, ClassVar, Literal, Self
 
 from attrs import frozen
 
@@ -23,6 +22,7 @@ from .entry import check_path, check_target
 from .errors import ImageError, printable
 from .layout import Fact
 from .reading import reading_errors
+from .seekable import SeekableReader
 
 Kind = Literal["file", "directory", "symlink", "hardlink", "other"]
 
@@ -116,7 +116,11 @@ class Image(ABC):
             entry = self.get(entry.target)
         if entry.kind != "file":
             raise ImageError(f"{printable(path)}: is a {entry.kind}, not a file")
-        return cast(BinaryIO, io.BufferedReader(_Pieces(self, entry), 128 << 10))
+        return self._open_file(entry)
+
+    def _open_file(self, entry: ImageEntry) -> BinaryIO:
+        """The bytes of a file: as they lie in the image, unless a format knows better."""
+        return _Pieces(self, entry).buffered()
 
     def close(self) -> None:
         """Close the image's file, if it was opened here."""
@@ -176,44 +180,24 @@ def unsound(entries: Mapping[str, ImageEntry]) -> Iterator[ImageError]:
             above = path
 
 
-class _Pieces(io.RawIOBase):
+class _Pieces(SeekableReader):
     """A file in an image: pieces of it, one after the other."""
 
     def __init__(self, image: Image, entry: ImageEntry) -> None:
-        super().__init__()
+        super().__init__(entry.size)
         self._image = image
         self._entry = entry
-        self._position = 0
         lengths = (length for _, length in entry.extents)
         self._starts = list(accumulate(lengths, initial=0))
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._entry.size}
-        self._position = max(0, base[whence] + offset)
-        return self._position
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        view = memoryview(buffer).cast("B")
-        left = self._entry.size - self._position
-        if left <= 0:
-            return 0
-        index = bisect_right(self._starts, self._position) - 1
+    def pread(self, view: memoryview, position: int) -> int:
+        index = bisect_right(self._starts, position) - 1
         if index == len(self._entry.extents):
             raise ImageError(f"{printable(self._entry.path)}: has less bytes than it says")
         offset, length = self._entry.extents[index]
-        skip = self._position - self._starts[index]
-        count = min(len(view), length - skip, left)
+        skip = position - self._starts[index]
+        count = min(len(view), length - skip)
         view[:count] = self._image.read_at(offset + skip, count)
-        self._position += count
         return count
 
 

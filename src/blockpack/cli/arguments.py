@@ -26,6 +26,7 @@ VOLUME_OPTIONS = (
     *("profile", "sector_size", "size", "free", "mtime", "pad"),
     *("dialect", "align", "owner", "mode"),
     *("label", "fat_type", "cluster_size"),
+    *("container", "compression", "object_format", "message", "author", "branch", "oneffs"),
 )
 """The volumes' options by the name that arguments and attributes share."""
 
@@ -154,6 +155,32 @@ def _add_volume(parser: ArgumentParser) -> None:
     )
     tar.add_argument("--owner", metavar="0:0|keep", help="owner of all entries (0:0)")
     tar.add_argument("--mode", choices=("normal", "keep"), help="permission bits (normal)")
+    _add_git(parser)
+
+
+def _add_git(parser: ArgumentParser) -> None:
+    git = parser.add_argument_group("git")
+    git.add_argument(
+        "--container",
+        choices=("docteur", "bundle", "pack"),
+        help="what is around the pack of objects (docteur)",
+    )
+    git.add_argument(
+        "--compression",
+        choices=("auto", *map(str, range(10))),
+        metavar="N",
+        help="level of deflating, 0 (store) to 9 (auto)",
+    )
+    git.add_argument("--object-format", choices=("sha1", "sha256"), help="what makes ids (sha1)")
+    git.add_argument("--message", metavar="TEXT", help="the commit's message")
+    git.add_argument("--author", metavar="'NAME <EMAIL>'", help="the commit's author")
+    git.add_argument("--branch", metavar="NAME", help="the branch that is at the commit (main)")
+    git.add_argument(
+        "--oneffs",
+        action="store_const",
+        const=True,
+        help="wrap a pack for unikernels that keep it in a OneFFS",
+    )
 
 
 def volume(

@@ -6,9 +6,14 @@ the pack alone, as git-kv restores from it, if need be in a OneFFS. See docs/for
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from typing import Literal
+
+from attrs import frozen
+
+from . import pack
 
 Container = Literal["docteur", "bundle", "pack"]
 
@@ -39,3 +44,57 @@ def oneffs_header(size: int, crc: int, sector_size: int) -> bytes:
     """The sector before `size` bytes whose CRC-32 is `crc`."""
     head = _ONEFFS.pack(_ONEFFS_MAGIC, size, crc)
     return (head + _CRC.pack(zlib.crc32(head))).ljust(sector_size, b"\0")
+
+
+@frozen
+class Framing:
+    """Where a pack is in an image, at byte `pack_offset`, and what the container says of it.
+
+    `commit` is an id, raw, and None where nothing says which one is meant. `index_offset` is the
+    byte at which the pack's index begins, in a docteur image.
+    """
+
+    container: Container
+    pack_offset: int
+    object_format: str = "sha1"
+    commit: bytes | None = None
+    index_offset: int | None = None
+    oneffs: bool = False
+
+
+HEAD = 16 << 10
+"""As many bytes as `framing` wants to see of an image."""
+
+_BUNDLE = re.compile(
+    rb"# v(?P<version>[23]) git bundle\n"
+    rb"(?:@object-format=(?P<format>sha1|sha256)\n)?"
+    rb"(?P<references>(?:[0-9a-f]{40,64} [^\n]+\n)+)\n"
+)
+
+
+def framing(head: bytes) -> Framing | None:
+    """What an image that begins with `head` is; None if it is no pack in any container."""
+    if head.startswith(pack.SIGNATURE + pack.VERSION.to_bytes(4)):
+        return Framing("pack", 0)
+    if head.startswith(_ONEFFS_MAGIC) and len(head) >= _ONEFFS.size + _CRC.size:
+        (stated,) = _CRC.unpack_from(head, _ONEFFS.size)
+        if stated == zlib.crc32(head[: _ONEFFS.size]):
+            sector = 512 if not any(head[32:512]) and head[512:516] == pack.SIGNATURE else 4096
+            return Framing("pack", sector, oneffs=True)
+    if head[DOCTEUR_HEADER.size :].startswith(pack.SIGNATURE + pack.VERSION.to_bytes(4)):
+        commit, index_offset = DOCTEUR_HEADER.unpack_from(head)
+        return Framing("docteur", DOCTEUR_HEADER.size, "sha1", commit, index_offset)
+    if found := _BUNDLE.match(head):
+        lines = found["references"].splitlines()
+        commit, _, _ = next(
+            (line for line in lines if line.endswith(b" HEAD")), lines[0]
+        ).partition(b" ")
+        name = (found["format"] or b"sha1").decode()
+        return Framing("bundle", found.end(), name, bytes.fromhex(commit.decode()))
+    return None
+
+
+def oneffs_facts(head: bytes) -> tuple[int, int]:
+    """The length and the CRC-32 of what a OneFFS holds, by its first sector."""
+    _, size, crc = _ONEFFS.unpack_from(head)
+    return size, crc

@@ -22,6 +22,9 @@ import struct
 import sys
 from array import array
 from collections.abc import Sequence
+from itertools import accumulate
+
+from .objects import OID_SIZES
 
 SIGNATURE = b"\xfftOc"
 VERSION = 2
@@ -43,11 +46,6 @@ def pack_index(
     objects, in any order.
     """
     order = sorted(range(len(ids)), key=ids.__getitem__)
-    fanout = array("I", bytes(4 * FANOUT))
-    for oid in ids:
-        fanout[oid[0]] += 1
-    for first in range(1, FANOUT):
-        fanout[first] += fanout[first - 1]
     small = array("I", bytes(4 * len(order)))
     large = array("Q")
     for place, number in enumerate(order):
@@ -59,7 +57,7 @@ def pack_index(
     packed = b"".join(
         (
             _HEAD.pack(SIGNATURE, VERSION),
-            _big_endian(fanout),
+            _big_endian(array("I", _fanout(ids))),
             b"".join(ids[number] for number in order),
             _big_endian(array("I", (checksums[number] for number in order))),
             _big_endian(small),
@@ -70,8 +68,67 @@ def pack_index(
     return packed + hashlib.new(object_format, packed).digest()
 
 
+def _fanout(ids: Sequence[bytes]) -> list[int]:
+    """How many ids begin with a byte not above 0, 1, … 255."""
+    counts = [0] * FANOUT
+    for oid in ids:
+        counts[oid[0]] += 1
+    return list(accumulate(counts))
+
+
 def _big_endian(numbers: array[int]) -> bytes:
     if sys.byteorder == "little":
         numbers = numbers[:]
         numbers.byteswap()
     return numbers.tobytes()
+
+
+class PackIndex:
+    """An index that is read: each object's place by its id. Raises `ValueError` if it is none."""
+
+    def __init__(self, data: bytes, object_format: str) -> None:
+        oid_size = OID_SIZES[object_format]
+        if len(data) < _HEAD.size + 4 * FANOUT or _HEAD.unpack_from(data) != (SIGNATURE, VERSION):
+            raise ValueError("it has no index of version 2")
+        fanout = _numbers("I", data, _HEAD.size, FANOUT)
+        count = fanout[-1]
+        at = _HEAD.size + 4 * FANOUT
+        least = at + count * (oid_size + 8) + 2 * oid_size
+        if list(fanout) != sorted(fanout) or len(data) < least:
+            raise ValueError("its index is cut short, or its fan-out does not go up")
+        self.oids = [data[at + oid_size * n : at + oid_size * (n + 1)] for n in range(count)]
+        """Ids, raw, in order."""
+        at += oid_size * count
+        self.crcs = _numbers("I", data, at, count)
+        """The CRC-32 of each as it is packed."""
+        small = _numbers("I", data, at + 4 * count, count)
+        at += 8 * count
+        large_count = sum(offset >= _LARGE for offset in small)
+        if len(data) < least + 8 * large_count:
+            raise ValueError("its index is cut short")
+        large = _numbers("Q", data, at, large_count)
+        at += 8 * large_count
+        if any(offset - _LARGE >= large_count for offset in small if offset >= _LARGE):
+            raise ValueError("its index leads beyond its offsets")
+        self.offsets = array(
+            "Q", (large[offset - _LARGE] if offset >= _LARGE else offset for offset in small)
+        )
+        """Where each is, in bytes from the pack's first."""
+        self.pack_checksum = data[at : at + oid_size]
+        self.end = at + 2 * oid_size
+        """The length of the index in bytes."""
+        self.is_sound = (
+            self.oids == sorted(set(self.oids))
+            and list(fanout) == _fanout(self.oids)
+            and hashlib.new(object_format, data[: at + oid_size]).digest()
+            == data[at + oid_size : self.end]
+        )
+        """Whether it is in order, and its checksum right."""
+
+
+def _numbers(code: str, data: bytes, at: int, count: int) -> array[int]:
+    numbers = array(code)
+    numbers.frombytes(data[at : at + numbers.itemsize * count])
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers
