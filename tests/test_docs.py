@@ -26,6 +26,7 @@ import blockpack
 from blockpack import errors
 from blockpack.cli import arguments, run, verify
 from blockpack.fat import boot_sector, dir_entry
+from blockpack.git import container, pack
 from blockpack.profile import PROFILES
 from blockpack.tar import header
 
@@ -115,6 +116,9 @@ STRUCTURES = {
     ("fat.md", "FSInfo sector"): packed(0, boot_sector.FSINFO),
     ("fat.md", "Short entry"): packed(0, dir_entry.ENTRY),
     ("fat.md", "Long-name entry"): packed(0, dir_entry.LONG),
+    ("git.md", "docteur"): packed(0, container.DOCTEUR),
+    ("git.md", "OneFFS"): packed(0, container.ONEFFS, container.ONEFFS_CRC),
+    ("git.md", "Pack header"): packed(0, pack.FIELDS),
 }
 
 
@@ -221,7 +225,7 @@ def test_profiles_and_their_limits_are_those_of_the_code() -> None:
     names = [cell.strip("`") for cell in table[0][1:]]
     assert names == list(PROFILES)
     told = {next(iter(code(limit))): values for limit, *values in table[1:]}
-    for form in ("fat", "tar"):
+    for form in ("fat", "tar", "git"):
         for limit in type(getattr(PROFILES["any"], form)).__slots__:
             if not limit.startswith("_"):
                 values = [getattr(getattr(PROFILES[name], form), limit) for name in names]
@@ -290,7 +294,7 @@ def test_every_file_and_test_that_is_named_exists(page: Path) -> None:
             assert test in functions, f"{page.name}: {name}::{test}"
 
 
-@pytest.mark.parametrize("page", ["tar.md", "fat.md"])
+@pytest.mark.parametrize("page", ["tar.md", "fat.md", "git.md"])
 def test_every_invariant_names_its_test(page: str) -> None:
     rows = table_under(DOCS / "format" / page, "Invariants", "Invariant")
     assert rows and "::" in rows[0][1]

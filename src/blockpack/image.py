@@ -229,4 +229,4 @@ def _recognise(file: BinaryIO, name: str, *, close: bool) -> Image:
         image_class = format.image_class()
         if image_class.recognises(head):
             return image_class(file, size, close=close)
-    raise ImageError(f"{name}: neither a tar archive nor a FAT file system")
+    raise ImageError(f"{name}: no tar archive, no FAT file system and no pack of git objects")

@@ -8,6 +8,7 @@ from typing import Any
 
 from .entry import File, Symlink
 from .layout import Layout, Placement
+from .reading import open_source
 
 _CHUNK = 1 << 20
 
@@ -28,14 +29,16 @@ def manifest(layout: Layout) -> dict[str, Any]:
 
     Reads every source once more for the digests. Raises `SourceError` if one has changed.
     """
-    entries = [placed(placement) for placement in layout.placements()]
-    wanted = {
-        (values["offset"] or 0, values["size"]) for values in entries if values["kind"] == "file"
-    }
-    digests = dict(_digests(layout, sorted(wanted | {(0, layout.size)})))
-    for values in entries:
-        if values["kind"] == "file":
-            values["sha256"] = digests[values["offset"] or 0, values["size"]]
+    placements = list(layout.placements())
+    pieces = {_piece(placement) for placement in placements} - {None}
+    digests = dict(_digests(layout, sorted({(0, layout.size), *filter(None, pieces)})))
+    entries = []
+    for placement in placements:
+        values = placed(placement)
+        if isinstance(placement.entry, File):
+            piece = _piece(placement)
+            values["sha256"] = digests[piece] if piece else _content_digest(placement.entry)
+        entries.append(values)
     return {
         "format": layout.format,
         "size": layout.size,
@@ -45,6 +48,25 @@ def manifest(layout: Layout) -> dict[str, Any]:
         "warnings": list(layout.warnings),
         "entries": entries,
     }
+
+
+def _piece(placement: Placement) -> tuple[int, int] | None:
+    """Where a file's bytes are in the image, (offset, length); None if they are not there as such."""
+    if not isinstance(placement.entry, File) or placement.offset is None:
+        return None
+    return placement.offset, placement.entry.size
+
+
+def _content_digest(file: File) -> str:
+    """The SHA-256 of a file's bytes, read from its source. Raises `SourceError`."""
+    digest = hashlib.sha256()
+    with open_source(file.content.extent(file, 0)) as source:
+        for position in range(0, file.size, _CHUNK):
+            view = memoryview(bytearray(min(_CHUNK, file.size - position)))
+            source.read_into(view, position)
+            digest.update(view)
+        source.check()
+    return digest.hexdigest()
 
 
 def _digests(

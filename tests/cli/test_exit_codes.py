@@ -217,7 +217,7 @@ def test_5_is_for_a_reader_that_went_away(source: Path, tmp_path: Path) -> None:
 
 def test_6_is_for_what_is_no_image(command: Command, source: Path) -> None:
     result = command("ls", source / "index.html", code=6)
-    assert "index.html: neither a tar archive nor a FAT file system" in result.err
+    assert "index.html: no tar archive, no FAT file system and no pack of git objects" in result.err
 
 
 @pytest.mark.parametrize("form", FORMATS)

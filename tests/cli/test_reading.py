@@ -232,7 +232,7 @@ def test_what_is_no_image_is_said_to_be_none(
     (tmp_path / "image").write_bytes(content)
     more = ["x"] if name == "cat" else [tmp_path / "out"] if name == "extract" else []
     result = command(name, tmp_path / "image", *more, code=6)
-    expected = f"{tmp_path}/image: neither a tar archive nor a FAT file system"
+    expected = f"{tmp_path}/image: no tar archive, no FAT file system and no pack of git objects"
     assert result.messages == [expected]
     assert not (tmp_path / "out").exists()
 

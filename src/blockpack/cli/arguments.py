@@ -166,10 +166,7 @@ def _add_git(parser: ArgumentParser) -> None:
         help="what is around the pack of objects (docteur)",
     )
     git.add_argument(
-        "--compression",
-        choices=("auto", *map(str, range(10))),
-        metavar="N",
-        help="level of deflating, 0 (store) to 9 (auto)",
+        "--compression", metavar="N", help="level of deflating, 0 (store everything) to 9 (auto)"
     )
     git.add_argument("--object-format", choices=("sha1", "sha256"), help="what makes ids (sha1)")
     git.add_argument("--message", metavar="TEXT", help="the commit's message")

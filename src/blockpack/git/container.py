@@ -17,10 +17,23 @@ from . import pack
 
 Container = Literal["docteur", "bundle", "pack"]
 
-DOCTEUR_HEADER = struct.Struct("<20sQ")
-"""The commit's id, raw, and the byte at which the pack's index begins."""
+DOCTEUR = (
+    # name, struct format
+    ("commit", "20s"),
+    ("index_offset", "Q"),
+)
+"""What stands before the pack in a docteur image, little-endian."""
 
-_ONEFFS = struct.Struct(">2sQI")
+ONEFFS = (
+    ("magic", "2s"),
+    ("length", "Q"),
+    ("data_crc", "I"),
+)
+"""The begin of a OneFFS, big-endian; the CRC-32 of these bytes follows (`ONEFFS_CRC`)."""
+ONEFFS_CRC = (("header_crc", "I"),)
+
+DOCTEUR_HEADER = struct.Struct("<" + "".join(code for _, code in DOCTEUR))
+_ONEFFS = struct.Struct(">" + "".join(code for _, code in ONEFFS))
 _ONEFFS_MAGIC = b"\x1f\x1f"
 _CRC = struct.Struct(">I")
 

@@ -18,8 +18,14 @@ COMMIT, TREE, BLOB, TAG, OFS_DELTA, REF_DELTA = 1, 2, 3, 4, 6, 7
 KINDS = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob", TAG: b"tag"}
 """The types that an object can have by itself, as its id knows them."""
 
-HEADER = struct.Struct(">4sII")
-"""Signature, version, number of objects."""
+FIELDS = (
+    # name, struct format
+    ("signature", "4s"),
+    ("version", "I"),
+    ("objects", "I"),
+)
+"""The header, big-endian."""
+HEADER = struct.Struct(">" + "".join(code for _, code in FIELDS))
 SIGNATURE = b"PACK"
 VERSION = 2
 
