@@ -51,7 +51,7 @@ def manifest(layout: Layout) -> dict[str, Any]:
 
 
 def _piece(placement: Placement) -> tuple[int, int] | None:
-    """Where a file's bytes are in the image, (offset, length); None if they are not there as such."""
+    """Where a file's bytes lie in the image, (offset, length); None if they do not."""
     if not isinstance(placement.entry, File) or placement.offset is None:
         return None
     return placement.offset, placement.entry.size
