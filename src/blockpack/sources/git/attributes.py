@@ -29,6 +29,11 @@ class Attributes:
     lfs: frozenset[str] = field(default=frozenset())
 
 
+def has_own(repository: Repository) -> bool:
+    """Whether a repository has attributes apart from its trees'."""
+    return os.path.exists(os.path.join(repository.common_dir, "info", "attributes"))
+
+
 def attributes(
     repository: Repository, files: Mapping[str, tuple[int, bytes]], paths: Iterable[str]
 ) -> Attributes:
@@ -36,13 +41,14 @@ def attributes(
 
     Paths are those in the repository; a directory's ends in a slash. Raises `SourceError`.
     """
-    if not files and not os.path.exists(os.path.join(repository.common_dir, "info", "attributes")):
-        return Attributes()
     with (
         reading_errors(tempfile.gettempdir()),
         tempfile.TemporaryDirectory(prefix="blockpack-") as place,
     ):
-        more = {"GIT_INDEX_FILE": os.path.join(place, "index")}
+        # An empty working tree: git wants one, and finds no attributes there.
+        tree = os.path.join(place, "tree")
+        os.mkdir(tree)
+        more = {"GIT_INDEX_FILE": os.path.join(place, "index"), "GIT_WORK_TREE": tree}
         index = b"".join(
             b"%o %s\t%s\0" % (mode, oid.hex().encode("ascii"), encode(path))
             for path, (mode, oid) in files.items()
@@ -64,7 +70,7 @@ def _git(
     repository: Repository, arguments: tuple[str, ...], data: bytes, more: Mapping[str, str]
 ) -> bytes:
     command = repository.command(*arguments)
-    done = run(command, repository.git_dir, repository.path, data=data, more=more)
+    done = run(command, more["GIT_WORK_TREE"], repository.path, data=data, more=more)
     if done.returncode:
         rule = f"its attributes cannot be read: {ended(done.returncode, done.stderr)}"
         raise SourceError(repository.path, rule)

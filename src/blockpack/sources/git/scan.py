@@ -24,7 +24,7 @@ from ...entry import (
 from ...errors import EntryError, SourceError, raise_problems
 from ..directory import Excluded, Symlinks
 from . import lfs
-from .attributes import Attributes, attributes
+from .attributes import Attributes, attributes, has_own
 from .blobs import Blobs
 from .cat_file import CatFile, missing
 from .objects import EXECUTABLE, LINK, TREE
@@ -128,6 +128,8 @@ class _Scan:
         files = self.outer | {
             prefix + path: file for path, file in self.walk.attribute_files.items()
         }
+        if not files and not has_own(self.repository):
+            return Attributes()
         asked = {
             f"{prefix}{path}/" if entry.mode == TREE else prefix + path
             for entry in found
