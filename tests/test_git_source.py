@@ -9,7 +9,7 @@ import random
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,9 +105,9 @@ def test_a_commit_is_packed_as_its_checkout_is(repository: GitRepository, tmp_pa
     keeping = blockpack.TarVolume(mode="keep", align=512)
     assert image(tree, keeping) == image(scanned, keeping)
     fat = blockpack.FatVolume()
-    without = {"exclude": ["media/link", "\udcff\udcfe"]}
-    assert image(Tree.from_git(repository.path, **without), fat) == image(
-        Tree.scan(directory, **without), fat
+    without = ["media/link", "\udcff\udcfe"]
+    assert image(Tree.from_git(repository.path, exclude=without), fat) == image(
+        Tree.scan(directory, exclude=without), fat
     )
 
 
@@ -149,13 +149,14 @@ def test_the_origin_is_kept_until_the_tree_is_changed(repository: GitRepository)
     part = Tree.from_git(repository.path, "main", "media")
     assert part.origin is not None and part.origin.tree == repository.oid("HEAD:media")
     assert Tree().origin is None
-    for change in (
+    changes: list[Callable[[Tree], None]] = [
         lambda tree: tree.add("new", b""),
         lambda tree: tree.mkdir("new"),
         lambda tree: tree.symlink("new", "x"),
         lambda tree: tree.remove("run.sh"),
         lambda tree: tree.add("media", Path(__file__).parent / "vm"),
-    ):
+    ]
+    for change in changes:
         changed = Tree.from_git(repository.path)
         change(changed)
         assert changed.origin is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import tempfile
 import weakref
@@ -145,7 +146,11 @@ class CatFile:
             how = "git gave another answer than was asked for"
         else:
             self._errors.seek(0)
-            how = ended(code, self._errors.read(_CHUNK))
+            errors = self._errors.read(_CHUNK)
+            how = ended(code, errors)
+            if unfetched(errors) is not None:
+                self.close()
+                return missing(self._repository, oid, path)
         self.close()
         remedy = f"look into it: {self._repository.told('fsck')}"
         return SourceError(path, f"object {oid} cannot be read: {how}", remedy)
@@ -161,6 +166,12 @@ class CatFile:
         if self._end.detach() is not None:
             self._process.returncode = 0  # nothing to wait for
             _close(self._requests, self._answers, self._errors)
+
+
+def unfetched(errors: bytes) -> str | None:
+    """The object that git found missing and was not let fetch; before 2.45 it gives up then."""
+    found = re.search(rb"could not fetch ([0-9a-f]+) from promisor remote", errors)
+    return found[1].decode("ascii") if found else None
 
 
 def missing(repository: Repository, oid: str, path: str) -> SourceError:

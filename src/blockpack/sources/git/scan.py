@@ -26,7 +26,7 @@ from ..directory import Excluded, Symlinks
 from . import lfs
 from .attributes import Attributes, attributes, has_own
 from .blobs import Blobs
-from .cat_file import CatFile, missing
+from .cat_file import CatFile, missing, unfetched
 from .objects import EXECUTABLE, LINK, TREE
 from .program import ended, run
 from .repository import GitOrigin, Repository, Revision
@@ -153,6 +153,9 @@ class _Scan:
             repository.path,
             data=b"".join(oid.hex().encode("ascii") + b"\n" for oid in blobs),
         )
+        lost = unfetched(done.stderr)
+        if lost is not None:
+            raise missing(repository, lost, blobs.get(bytes.fromhex(lost), lost))
         told = done.stdout.splitlines()
         if done.returncode or len(told) != len(blobs):
             rule = f"its objects cannot be read: {ended(done.returncode, done.stderr)}"
