@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -288,6 +289,28 @@ def test_nothing_is_written_to_the_repository(bare: GitRepository, tmp_path: Pat
     image(Tree.from_git(bare.path))
     assert state() == before
     assert not hook.exists()
+
+
+def test_memory_does_not_grow_with_a_blob(bare: GitRepository) -> None:
+    program = """
+import io, resource, sys
+import blockpack
+class Nowhere(io.RawIOBase):
+    def write(self, data): return len(data)
+blockpack.write(blockpack.TarVolume().plan(blockpack.Tree.scan(sys.argv[1])), Nowhere())
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    peaks = []
+    for size in (1 << 20, 100 << 20):
+        bare.commit({"large": bytes(size)})
+        done = subprocess.run(
+            [sys.executable, "-c", program, f"git:{bare.path}@HEAD"],
+            env=os.environ | {"PYTHONPATH": str(Path(blockpack.__file__).parents[1])},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        peaks.append(int(done.stdout))  # in KiB
+    assert peaks[1] - peaks[0] < 16 << 10
 
 
 # Revisions and addresses -------------------------------------------------------------------------

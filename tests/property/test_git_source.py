@@ -90,10 +90,11 @@ def test_an_image_of_a_commit_is_what_git_archives(
         if packing == "repacked":
             repository.git("repack", "-a", "-d", "-f", "-q")
         tree = blockpack.Tree.from_git(repository.path)
-        layout = blockpack.TarVolume(mtime="keep").plan(tree)
+        layout = blockpack.TarVolume(mtime="keep", align=512).plan(tree)
         blockpack.write(layout, place / "x.tar", jobs=jobs)
         found = members((place / "x.tar").read_bytes())
-        assert found == members(repository.archive())
+        # Of an empty archive with a comment, tarfile says that it is none.
+        assert found == (members(repository.archive()) if files else {})
         for path, content in files.items():
             mode, data = content
             assert found[path][4] == (b"" if mode == LINK else data)
