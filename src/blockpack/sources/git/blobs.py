@@ -22,13 +22,14 @@ from attrs import frozen
 from ...entry import File
 from ...errors import SourceError
 from ...extent import Extent, Stream
-from .cat_file import MOST_REQUESTED, CatFile
+from .cat_file import CatFile
 from .repository import Repository
 
 SMALL = 256 << 10
 """A blob up to this size (bytes) is read whole."""
 
-_ROOM_AHEAD = 1 << 20  # bytes of blobs that are asked for ahead
+_MOST_AHEAD = 40  # blobs that are asked for ahead; the requests fit the smallest pipe
+_ROOM_AHEAD = 1 << 20  # bytes of these blobs
 
 _WORTH_FINISHING = 1 << 20  # bytes that are read over sooner than git is started again
 
@@ -43,7 +44,7 @@ class Blobs:
         self._reader: CatFile | None = None
         self._expected: deque[tuple[int, str]] = deque()  # asked for: number and object id
         self._ahead = 0  # how many more to ask for
-        self._most_ahead = MOST_REQUESTED // (2 * repository.oid_size + 1) - 1
+        self._most_ahead = _MOST_AHEAD
         self._last = -1  # what was opened last
         self._lock = threading.Lock()
 

@@ -21,9 +21,6 @@ from .program import ended, start
 if TYPE_CHECKING:
     from .repository import Repository
 
-MOST_REQUESTED = 4096
-"""Bytes of requests without an answer that never make writing them wait: the smallest pipe's."""
-
 _BUFFER = 256 << 10
 _PIPE = 1 << 20
 _CHUNK = 1 << 20
@@ -58,7 +55,7 @@ class CatFile:
         _running.add(self)
 
     def request(self, oids: list[str]) -> None:
-        """Ask for objects; no more than `MOST_REQUESTED` bytes may be without an answer."""
+        """Ask for objects: no more without an answer than the smallest pipe has room for, 4 KiB."""
         with suppress(OSError):  # it has ended; reading tells how
             self._requests.write("".join(f"{oid}\n" for oid in oids).encode("ascii"))
 
