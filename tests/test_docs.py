@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -199,7 +200,8 @@ def test_every_exit_code_is_told() -> None:
         and issubclass(error, errors.BlockpackError)
         and error not in (errors.BlockpackError, errors.Problems)
     ]
-    nameless = {0, verify.DIFFERENT, run.INTERRUPTED, run.TERMINATED}
+    ended = {run.Terminated(number).exit_code for number in (signal.SIGHUP, signal.SIGTERM)}
+    nameless = {0, verify.DIFFERENT, run.INTERRUPTED, *ended}
     assert told == {(error.exit_code, error.__name__) for error in classes} | {
         (number, "") for number in nameless
     }

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,8 @@ def content(tree: Tree, path: str) -> bytes:
     if isinstance(extent, blockpack.FileRange):
         return Path(os.fsdecode(extent.path)).read_bytes()
     assert isinstance(extent, blockpack.Stream) and extent.length == entry.size
-    with extent.open() as stream:
-        return stream.read()
+    with closing(extent.open()) as stream:
+        return stream.read(entry.size + 1)
 
 
 def image(tree: Tree, volume: blockpack.Volume | None = None) -> bytes:

@@ -10,7 +10,8 @@ by surrogate escapes (PEP 383), as `os.fsdecode` does it.
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from contextlib import suppress
+from typing import ClassVar, Literal, Protocol
 
 from attrs import frozen
 
@@ -28,6 +29,8 @@ NANOSECONDS = 1_000_000_000
 class Directory:
     """A directory. `mode` is its permission bits, `mtime_ns` nanoseconds since 1970."""
 
+    kind: ClassVar[Literal["directory"]] = "directory"
+
     path: str
     mode: int = 0o755
     mtime_ns: int = EPOCH * NANOSECONDS
@@ -38,6 +41,8 @@ class Directory:
 @frozen(weakref_slot=False)
 class Symlink:
     """A symbolic link to `target`, which is kept as it is and never followed."""
+
+    kind: ClassVar[Literal["symlink"]] = "symlink"
 
     path: str
     target: str
@@ -53,6 +58,8 @@ class File:
 
     Files with the same `inode` (device, number) are hard links to one file.
     """
+
+    kind: ClassVar[Literal["file"]] = "file"
 
     path: str
     size: int
@@ -78,8 +85,8 @@ class Content(Protocol):
 
 
 @frozen(weakref_slot=False)
-class Literal:
-    """Bytes held in memory."""
+class InMemory:
+    """The content of one file, in memory."""
 
     forkable: ClassVar[bool] = True
 
@@ -110,11 +117,31 @@ def name_of(path: str) -> str:
     return path.rpartition("/")[2]
 
 
+def check_entry(entry: Entry) -> EntryError | None:
+    """What makes `entry` no entry of a tree, if anything does.
+
+    These are the rules of every format, enforced here and only here.
+    """
+    if error := check_path(entry.path):
+        return error
+    if isinstance(entry, Symlink) and (error := check_target(entry.path, entry.target)):
+        return error
+    if isinstance(entry, File) and entry.size < 0:
+        return EntryError(entry.path, f"no file has {entry.size} bytes", "give its size")
+    if not 0 <= entry.mode <= 0o7777:
+        rule = f"its mode {entry.mode:#o} is more than permission bits"
+        return EntryError(entry.path, rule, "give the low twelve bits")
+    if abs(entry.mtime_ns) // NANOSECONDS >= 1 << 63:
+        return EntryError(entry.path, "no machine has such a time", "give another")
+    if not (0 <= entry.uid < 1 << 32 and 0 <= entry.gid < 1 << 32):
+        return EntryError(entry.path, "an owner's number has 32 bits", "give another")
+    return None
+
+
 def check_path(path: str) -> EntryError | None:
     """What makes `path` no path of a tree, if anything does.
 
-    These are the rules of every format, enforced here and only here: relative, without
-    ``.``, ``..`` or empty parts, without NUL, and expressible as bytes.
+    It is relative, without ``.``, ``..`` or empty parts, without NUL, and expressible as bytes.
     """
     if not path:
         return EntryError("", "an entry's path is empty", "give it a name")
@@ -126,9 +153,20 @@ def check_path(path: str) -> EntryError | None:
         if part in ("", ".", ".."):
             shown = f"a '{part}' part" if part else "an empty part"
             return EntryError(path, f"a path has no part like {shown}", "write it without")
-    try:
-        encode(path)
-    except UnicodeEncodeError:
-        rule = "a path is UTF-8, or bytes carried by surrogate escapes"
-        return EntryError(path, rule, "remove the lone surrogate")
-    return None
+    return _check_text(path, path)
+
+
+def check_target(path: str, target: str) -> EntryError | None:
+    """What makes `target` no target of the symbolic link at `path`, if anything does."""
+    if not target or "\0" in target:
+        return EntryError(path, f"links to {target!r}, which is no path", "give another target")
+    return _check_text(path, target)
+
+
+def _check_text(path: str, text: str) -> EntryError | None:
+    """What makes `text` no path or target that bytes stand for, if anything does."""
+    with suppress(UnicodeEncodeError):
+        if text.isascii() or decode(encode(text)) == text:
+            return None
+    rule = "a path is UTF-8, or bytes that are not, carried by surrogate escapes"
+    return EntryError(path, rule, "use os.fsdecode, or remove the lone surrogates")

@@ -92,12 +92,22 @@ class Problems(BlockpackError, ExceptionGroup[BlockpackError]):
         return "\n".join([self.message, *(f"  {error}" for error in self.exceptions)])
 
 
+def problems(message: str, errors: Sequence[BlockpackError]) -> Problems:
+    """The group of `errors`, of which there is one at least; `message` gets their number."""
+    noun = "problem" if len(errors) == 1 else "problems"
+    return Problems(f"{len(errors):,} {noun}: {message}", errors)
+
+
 def raise_problems(message: str, errors: Iterable[BlockpackError]) -> None:
-    """Raise `Problems` if there are any `errors`; `message` gets their number in front."""
+    """Raise `Problems` if there are any `errors`."""
     found = list(errors)
     if found:
-        noun = "problem" if len(found) == 1 else "problems"
-        raise Problems(f"{len(found):,} {noun}: {message}", found)
+        raise problems(message, found)
+
+
+def reason(error: OSError) -> str:
+    """What the operating system says is wrong, as the end of a sentence."""
+    return (error.strerror or str(error)).lower()
 
 
 def printable(path: str) -> str:

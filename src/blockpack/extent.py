@@ -8,14 +8,16 @@ be empty: there is nothing to write then, and still a source to compare.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import ClassVar, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 
 @frozen(weakref_slot=False)
 class Data:
     """Literal bytes: headers, tables, directories, small contents."""
+
+    kind: ClassVar[str] = "data"
 
     offset: int
     data: bytes
@@ -34,6 +36,8 @@ class FileRange:
     scanned; whoever reads the range compares them, so a source that changes is noticed.
     """
 
+    kind: ClassVar[str] = "file"
+
     offset: int
     length: int
     path: bytes
@@ -46,22 +50,42 @@ class FileRange:
 class Zeros:
     """A run of zero bytes; a hole, where the target has holes."""
 
+    kind: ClassVar[str] = "zeros"
+
     offset: int
     length: int
+
+
+class Readable(Protocol):
+    """What a stream is read from: a file object, or as much of one as this."""
+
+    def read(self, most: int, /) -> bytes:
+        """The next bytes, at most `most`; none at the end."""
+
+    def close(self) -> object:
+        """Let go of it."""
 
 
 @frozen(weakref_slot=False)
 class Stream:
-    """`length` bytes read from a file object that `open` returns, from `start` on.
+    """`length` bytes read from what `open` returns, from `start` on.
 
-    For sources that the kernel cannot read by itself. `name` is for messages.
+    For sources that the kernel cannot read by itself. `name` is for messages. `size` is how many
+    bytes the whole source has; whoever reads the last of them sees to it that there are no more.
     """
+
+    kind: ClassVar[str] = "stream"
 
     offset: int
     length: int
-    open: Callable[[], BinaryIO]
+    open: Callable[[], Readable] = field(eq=False)
     name: str
     start: int = 0
+    size: int = field()
+
+    @size.default
+    def _size_is_the_end(self) -> int:
+        return self.start + self.length
 
 
 Extent = Data | FileRange | Zeros | Stream

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .entry import encode
-from .errors import BlockpackError, ImageError, TargetError, printable, raise_problems
+from .errors import BlockpackError, ImageError, TargetError, printable, raise_problems, reason
 from .image import Image, ImageEntry, unsound
+from .writer.files import temporary_beside
 
 
 def extract(image: Image, directory: str | os.PathLike[str]) -> int:
@@ -35,23 +36,21 @@ def extract(image: Image, directory: str | os.PathLike[str]) -> int:
         there = target.is_symlink() or target.exists()
         if there and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
             raise TargetError(f"{target}: is there already; give a new or an empty directory")
-        work = target
+        work = target if there else temporary_beside(target.absolute())
         if not there:
-            work = target.absolute().parent / f".blockpack-{os.urandom(8).hex()}.tmp"
             work.mkdir()
         try:
             _fill(image, entries, os.fsencode(work))
             if not there:
                 os.replace(work, target)
         except BaseException:
-            with suppress(OSError):
-                _empty(os.fsencode(work))
-                if not there:
+            _empty(os.fsencode(work))
+            if not there:
+                with suppress(OSError):
                     work.rmdir()
             raise
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise TargetError(f"{target}: cannot be written: {reason}") from None
+        raise TargetError(f"{target}: cannot be written: {reason(error)}") from None
     return len(entries)
 
 
@@ -75,29 +74,49 @@ def _fill(image: Image, entries: list[ImageEntry], root: bytes) -> None:
         return os.path.join(root, encode(path))
 
     for entry in entries:
-        path = place(entry.path)
-        if entry.kind == "directory":
-            _make_directory(path)
-        elif entry.kind == "file":
-            _make_directory(os.path.dirname(path))
-            with image.open(entry.path) as source, open(path, "xb") as file:
-                shutil.copyfileobj(source, file, 1 << 20)
-            os.chmod(path, entry.mode & 0o777)
-            os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+        with _naming(entry):
+            if entry.kind == "directory":
+                _make_directory(place(entry.path))
+            elif entry.kind == "file":
+                _make_file(image, entry, place(entry.path))
     for entry in entries:
-        path = place(entry.path)
-        if entry.kind in ("hardlink", "symlink"):
-            _make_directory(os.path.dirname(path))
-        if entry.kind == "hardlink":
-            os.link(place(entry.target), path)
-        elif entry.kind == "symlink":
-            os.symlink(encode(entry.target), path)
-            os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
+        with _naming(entry):
+            if entry.kind in ("hardlink", "symlink"):
+                _make_link(entry, place)
     for entry in reversed(entries):  # a directory's time last, for what is made in it changes it
         if entry.kind == "directory":
-            path = place(entry.path)
-            os.chmod(path, entry.mode & 0o777)
-            os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+            with _naming(entry):
+                path = place(entry.path)
+                os.chmod(path, entry.mode & 0o777)
+                os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+
+
+@contextmanager
+def _naming(entry: ImageEntry) -> Iterator[None]:
+    """Turn an operating system's error while making `entry` into a `TargetError`."""
+    try:
+        yield
+    except OSError as error:
+        path = printable(entry.path)
+        raise TargetError(f"{path}: cannot be written there: {reason(error)}") from None
+
+
+def _make_file(image: Image, entry: ImageEntry, path: bytes) -> None:
+    _make_directory(os.path.dirname(path))
+    with image.open(entry.path) as source, open(path, "xb") as file:
+        shutil.copyfileobj(source, file, 1 << 20)
+    os.chmod(path, entry.mode & 0o777)
+    os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+
+
+def _make_link(entry: ImageEntry, place: Callable[[str], bytes]) -> None:
+    path = place(entry.path)
+    _make_directory(os.path.dirname(path))
+    if entry.kind == "hardlink":
+        os.link(place(entry.target), path)
+    else:
+        os.symlink(encode(entry.target), path)
+        os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
 
 
 def _make_directory(path: bytes) -> None:
@@ -115,15 +134,19 @@ def _make_directory(path: bytes) -> None:
 
 
 def _empty(root: bytes) -> None:
-    """Remove everything in the directory `root`."""
+    """Remove everything in the directory `root`, as far as that can be."""
     directories = [root]
     for directory in directories:  # grows meanwhile
-        os.chmod(directory, 0o700)  # extracted ones may be read-only
-        with os.scandir(directory) as listing:
-            for item in listing:
-                if item.is_dir(follow_symlinks=False):
-                    directories.append(item.path)
-                else:
-                    os.unlink(item.path)
+        with suppress(OSError):
+            if directory != root:
+                os.chmod(directory, 0o700)  # extracted ones may be read-only
+            with os.scandir(directory) as listing:
+                for item in listing:
+                    if item.is_dir(follow_symlinks=False):
+                        directories.append(item.path)
+                    else:
+                        with suppress(OSError):
+                            os.unlink(item.path)
     for directory in reversed(directories[1:]):
-        os.rmdir(directory)
+        with suppress(OSError):
+            os.rmdir(directory)

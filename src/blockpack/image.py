@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import accumulate
 from typing import BinaryIO, ClassVar, Literal, Self, cast
 
 from attrs import frozen
 
-from .entry import check_path
+from .entry import check_path, check_target
 from .errors import ImageError, printable
 from .layout import Fact
 from .reading import reading_errors
 
 Kind = Literal["file", "directory", "symlink", "hardlink", "other"]
 
-Report = Callable[[str], None]
+Complain = Callable[[str], None]
 """Hears of one thing that is wrong; to raise ends the reading, to return goes on."""
 
 
@@ -69,8 +71,8 @@ class Image(ABC):
         """Whether an image that begins with `head` (up to 4096 bytes) is of this format."""
 
     @abstractmethod
-    def _read_entries(self, report: Report) -> Iterator[ImageEntry]:
-        """All entries as they stand in the image; `report` hears of what is wrong."""
+    def _read_entries(self, complain: Complain) -> Iterator[ImageEntry]:
+        """All entries as they stand in the image; `complain` hears of what is wrong."""
 
     @abstractmethod
     def info(self) -> Mapping[str, Fact]:
@@ -81,9 +83,8 @@ class Image(ABC):
         problems: list[str] = []
         entries: dict[str, ImageEntry] = {}
         try:
-            entries = {entry.path: entry for entry in self._read_entries(problems.append)}
+            entries = {entry.path: entry for entry in self._verify(problems.append)}
             problems += map(str, unsound(entries))
-            self._verify_rest(problems.append)
         except ImageError as error:  # what nothing can be read beyond
             problems.append(str(error))
         if not problems:
@@ -91,8 +92,8 @@ class Image(ABC):
         return problems
 
     @abstractmethod
-    def _verify_rest(self, report: Report) -> None:
-        """Check what reading the entries does not touch."""
+    def _verify(self, complain: Complain) -> Iterator[ImageEntry]:
+        """`_read_entries`, and then what reading the entries does not touch."""
 
     def walk(self) -> Iterator[ImageEntry]:
         """All entries, a directory before what it holds. Raises `ImageError`."""
@@ -101,7 +102,7 @@ class Image(ABC):
     def get(self, path: str) -> ImageEntry:
         """The entry at `path`. Raises `ImageError` if there is none, or the image is damaged."""
         try:
-            return self._by_path()[path.strip("/")]
+            return self._by_path()[path.removeprefix("./").strip("/")]
         except KeyError:
             raise ImageError(f"{printable(path)}: not in the image") from None
 
@@ -133,6 +134,12 @@ class Image(ABC):
             self._entries = {entry.path: entry for entry in self._read_entries(_raise)}
         return self._entries
 
+    def _is_device(self) -> bool:
+        """Whether the image is on a block device, which may be larger than what was written."""
+        with suppress(OSError, AttributeError):
+            return stat.S_ISBLK(os.fstat(self._file.fileno()).st_mode)
+        return False
+
     def read_at(self, offset: int, length: int) -> bytes:
         """`length` bytes at `offset` of the image. Raises `ImageError` if they are not there."""
         if offset + length > self.size:
@@ -157,8 +164,8 @@ def unsound(entries: Mapping[str, ImageEntry]) -> Iterator[ImageError]:
     for path, entry in entries.items():
         if error := check_path(path):
             yield ImageError(str(error))
-        if entry.kind == "symlink" and (not entry.target or "\0" in entry.target):
-            yield ImageError(f"{printable(path)}: links to {entry.target!r}, which is no path")
+        if entry.kind == "symlink" and (error := check_target(path, entry.target)):
+            yield ImageError(str(error))
     # With a slash at its end, each path comes right before those that are below it.
     above = ""
     for path in sorted(f"{path}/" for path in entries):
@@ -210,14 +217,6 @@ class _Pieces(io.RawIOBase):
         return count
 
 
-def image_classes() -> tuple[type[Image], ...]:
-    """The readers, in the order in which they are asked."""
-    from .fat.reader import FatImage
-    from .tar.reader import TarImage
-
-    return TarImage, FatImage
-
-
 def open_image(source: str | os.PathLike[str] | BinaryIO) -> Image:
     """The image at `source`: a path (a device's too) or a seekable binary file.
 
@@ -240,7 +239,10 @@ def _recognise(file: BinaryIO, name: str, *, close: bool) -> Image:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         head = file.read(4096)
-    for image_class in image_classes():
+    from .formats import FORMATS  # their readers build on this module
+
+    for format in FORMATS.values():
+        image_class = format.image_class()
         if image_class.recognises(head):
             return image_class(file, size, close=close)
     raise ImageError(f"{name}: neither a tar archive nor a FAT file system")

@@ -10,8 +10,9 @@ several processes write at once, and `open` read any byte of an image that was n
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import BinaryIO
 
 from attrs import field, frozen
@@ -23,7 +24,7 @@ Fact = int | str | bool
 """A value in `Layout.geometry`."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Run:
     """Items end to end: item *i* covers bytes ``offsets[i]`` to ``offsets[i + 1]``.
 
@@ -55,15 +56,26 @@ class Run:
         """The number of items."""
         return len(self.offsets) - 1
 
+    def __repr__(self) -> str:
+        return f"<Run: {len(self):,} items, bytes {self.start:,} to {self.end:,}>"
 
-@frozen
+
+@frozen(eq=False)
 class Extents:
-    """The extents of a layout: an iterable that can be begun again, and anywhere."""
+    """The extents of a layout: an iterable that can be begun again, and anywhere.
+
+    Two are equal if all their extents are.
+    """
 
     _runs: tuple[Run, ...]
 
     def __iter__(self) -> Iterator[Extent]:
         return self.starting_at(0)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Extents):
+            return NotImplemented
+        return all(a == b for a, b in zip_longest(self, other))
 
     def starting_at(self, offset: int) -> Iterator[Extent]:
         """The extents from the one that covers the image's byte `offset` on."""
@@ -74,6 +86,20 @@ class Extents:
             for extent in run.make(first, len(run)):
                 if extent.offset + extent.length > offset:
                     yield extent
+
+    def between(self, start: int, stop: int | None) -> Iterator[Extent]:
+        """The extents of the items that begin at byte `start` or later, and before `stop`.
+
+        Of items that take no bytes, one at `stop` itself is not among them. None is no limit.
+        """
+        for run in self._runs:
+            if run.end < start or (stop is not None and run.start >= stop):
+                continue
+            items = len(run)
+            first = bisect_left(run.offsets, start, 0, items)
+            last = items if stop is None else bisect_left(run.offsets, stop, 0, items)
+            if first < last:
+                yield from run.make(first, last)
 
 
 @frozen
@@ -92,24 +118,31 @@ def _nothing() -> Iterator[Placement]:
     return iter(())
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class Layout:
-    """The planned image of a volume; see the module's text.
+    """The planned image of a volume; see the module's text. Two are equal if their bytes must be:
+    of the same format, with the same geometry and extents.
 
     `size` and `sector_size` are in bytes. `geometry` has the format's own facts by name,
     `warnings` what a user should hear of. `placements` gives each entry and where its bytes
-    are. `forkable` tells whether several processes may read the sources side by side.
+    are. `forkable` tells whether several processes may read the sources side by side. `title` is
+    the format as people call it.
 
     Raises `ValueError` if the runs do not cover the image exactly.
     """
 
     format: str
-    runs: tuple[Run, ...] = field(converter=_not_empty)
+    runs: tuple[Run, ...] = field(converter=_not_empty, repr=False)
     sector_size: int
     geometry: Mapping[str, Fact] = field(factory=dict)
     warnings: tuple[str, ...] = ()
-    placements: Callable[[], Iterator[Placement]] = _nothing
+    placements: Callable[[], Iterator[Placement]] = field(default=_nothing, repr=False)
     forkable: bool = True
+    title: str = field()
+
+    @title.default
+    def _title_is_format(self) -> str:
+        return self.format
 
     def __attrs_post_init__(self) -> None:
         at = 0
@@ -117,6 +150,13 @@ class Layout:
             if run.start != at:
                 raise ValueError(f"a run starts at byte {run.start}, the one before ends at {at}")
             at = run.end
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Layout):
+            return NotImplemented
+        own = self.format, self.size, self.sector_size, self.geometry
+        others = other.format, other.size, other.sector_size, other.geometry
+        return own == others and self.extents == other.extents
 
     @property
     def size(self) -> int:
@@ -133,9 +173,9 @@ class Layout:
 
         Reading raises `SourceError` if a source is missing or has changed.
         """
-        from .device import open_layout
+        from .device import LayoutFile
 
-        return open_layout(self)
+        return LayoutFile(self).buffered()
 
 
 def zeros(start: int, end: int) -> Run:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 from .entry import File, Symlink
-from .image import Kind
 from .layout import Layout, Placement
 
 _CHUNK = 1 << 20
-_KINDS: dict[str, Kind] = {"File": "file", "Directory": "directory", "Symlink": "symlink"}
 
 
 def placed(placement: Placement) -> dict[str, Any]:
     """One entry of a layout as JSON values; sizes and offsets in bytes."""
     entry = placement.entry
-    values: dict[str, Any] = {"path": entry.path, "kind": _KINDS[type(entry).__name__]}
+    values: dict[str, Any] = {"path": entry.path, "kind": entry.kind}
     if isinstance(entry, File):
         values |= {"size": entry.size, "offset": placement.offset}
     elif isinstance(entry, Symlink):
@@ -30,26 +29,47 @@ def manifest(layout: Layout) -> dict[str, Any]:
     Reads every source once more for the digests. Raises `SourceError` if one has changed.
     """
     entries = [placed(placement) for placement in layout.placements()]
-    image = hashlib.sha256()
-    with layout.open() as file:
-        while data := file.read(_CHUNK):
-            image.update(data)
-        for values in entries:
-            if values["kind"] == "file":
-                digest = hashlib.sha256()
-                file.seek(values["offset"] or 0)
-                left = values["size"]
-                while left:
-                    data = file.read(min(left, _CHUNK))
-                    digest.update(data)
-                    left -= len(data)
-                values["sha256"] = digest.hexdigest()
+    wanted = {
+        (values["offset"] or 0, values["size"]) for values in entries if values["kind"] == "file"
+    }
+    digests = dict(_digests(layout, sorted(wanted | {(0, layout.size)})))
+    for values in entries:
+        if values["kind"] == "file":
+            values["sha256"] = digests[values["offset"] or 0, values["size"]]
     return {
         "format": layout.format,
         "size": layout.size,
         "sector_size": layout.sector_size,
-        "sha256": image.hexdigest(),
+        "sha256": digests[0, layout.size],
         "geometry": dict(layout.geometry),
         "warnings": list(layout.warnings),
         "entries": entries,
     }
+
+
+def _digests(
+    layout: Layout, pieces: list[tuple[int, int]]
+) -> Iterator[tuple[tuple[int, int], str]]:
+    """Each of the `pieces` of the image, (offset, length), with its SHA-256; in one pass.
+
+    Pieces are sorted by their offset, and may overlap.
+    """
+    ahead = iter([*pieces, (layout.size + 1, 0)])
+    following = next(ahead)
+    begun: list[tuple[int, int, Any]] = []
+    at = 0
+    with layout.open() as file:
+        while at <= layout.size:
+            while following[0] == at:
+                begun.append((*following, hashlib.sha256()))
+                following = next(ahead)
+            ends = [offset + length for offset, length, _ in begun]
+            stop = min([*ends, following[0], at + _CHUNK])
+            data = file.read(stop - at)
+            for _, _, digest in begun:
+                digest.update(data)
+            at = stop
+            for offset, length, digest in begun:
+                if offset + length == at:
+                    yield (offset, length), digest.hexdigest()
+            begun = [piece for piece in begun if piece[0] + piece[1] != at]

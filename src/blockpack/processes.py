@@ -3,6 +3,8 @@
 A worker shares what its parent has made without copying it: that is why it is forked. It holds no
 resource but descriptors, and ends when the parent does: a report through a pipe without a reader
 fails.
+
+Work is shared out by numbers: each is taken once, by whichever process is free.
 """
 
 from __future__ import annotations
@@ -13,19 +15,30 @@ import selectors
 import signal
 import struct
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import ClassVar, NoReturn, Self
+from typing import NoReturn, Self
 
 from attrs import define, field, frozen
 
 from .errors import BlockpackError
+
+MOST_WORKERS = 16
+"""More would wait for the same disk."""
+
+MOST_NUMBERS = 1024
+"""The most numbers that a pool shares out: as many as the smallest pipe holds."""
 
 Send = Callable[[object], None]
 """Sends one message, anything that can be pickled, to the parent."""
 
 _LENGTH = struct.Struct("=Q")
 _NUMBER = struct.Struct("=I")
+_ENDING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+"""The signals that end a process which cleans up; not every system has them all."""
 
 
 def processors(jobs: int | None) -> int:
@@ -33,21 +46,98 @@ def processors(jobs: int | None) -> int:
     # A process with threads must not fork: a lock that one of them holds would stay locked.
     if not hasattr(os, "fork") or threading.active_count() > 1:
         return 1
-    if jobs is not None:
-        return jobs
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if jobs is None:
+        jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return min(jobs, MOST_WORKERS)
 
 
 @define
-class Worker:
+class WorkerPool:
+    """Workers that do the same work together; a context manager that ends them."""
+
+    _lost: Callable[[str], BlockpackError]
+    """The error for a worker that came to an end otherwise than by itself."""
+    _numbers: int
+    _selector: selectors.BaseSelector
+    _workers: dict[int, _Worker] = field(factory=dict, init=False)
+
+    @classmethod
+    def of(cls, count: int, lost: Callable[[str], BlockpackError]) -> Self:
+        """A pool that shares out the numbers below `count`, `MOST_NUMBERS` at most.
+
+        Raises `OSError` if there are too few descriptors left.
+        """
+        if count > MOST_NUMBERS:
+            raise ValueError(f"{count} numbers do not fit a pipe")
+        numbers, fill = os.pipe()
+        try:
+            os.write(fill, b"".join(map(_NUMBER.pack, range(count))))
+            return cls(lost, numbers, selectors.DefaultSelector())
+        except BaseException:
+            os.close(numbers)
+            raise
+        finally:
+            os.close(fill)
+
+    def start(self, jobs: int, work: Callable[[Send], None]) -> int:
+        """Fork `jobs` processes that do `work`, or as many as may be; how many these are."""
+        for number in range(jobs):
+            with _signals_held():
+                try:
+                    worker = _Worker.start(work, self._workers)
+                except OSError:  # too many processes, too little memory
+                    return number
+                self._workers[worker.results] = worker
+            self._selector.register(worker.results, selectors.EVENT_READ)
+        return jobs
+
+    def numbers(self) -> Iterator[int]:
+        """One number after another that nobody else has taken, until all are; for any process."""
+        while number := os.read(self._numbers, _NUMBER.size):  # four bytes are read at once
+            yield _NUMBER.unpack(number)[0]
+
+    def messages(self, *, wait: bool = True) -> Iterator[object]:
+        """What the workers send, until all have ended; without `wait`, what is there by now.
+
+        Raises what the first worker that failed raised.
+        """
+        while self._workers and (ready := self._selector.select(None if wait else 0)):
+            for key, _ in ready:
+                message = self._workers[key.fd].receive()
+                if message is None:
+                    self._selector.unregister(key.fd)
+                    how = self._workers.pop(key.fd).finish()
+                    if how is not None:
+                        raise self._lost(how)
+                else:
+                    yield message
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
+        os.close(self._numbers)
+        for worker in self._workers.values():
+            worker.stop()
+
+
+@frozen
+class _Done:
+    """A worker's last message: it did all that it was to do."""
+
+
+@define
+class _Worker:
     """A forked process, and the pipe that it reports through."""
 
     process: int
     results: int
+    _done: bool = False
 
     @classmethod
     def start(cls, work: Callable[[Send], None], others: Iterable[int] = ()) -> Self:
-        """Fork a process that does `work`; a `BlockpackError` in it is its last message.
+        """Fork a process that does `work`; an error in it is its last message.
 
         It lets go of its own and the `others`' ends of the pipes that this process reads, or it
         would not notice when nobody reads them any more. Raises `OSError`.
@@ -71,18 +161,24 @@ class Worker:
         if not message:
             return None
         value = pickle.loads(message)
-        if isinstance(value, BlockpackError):
+        if isinstance(value, Exception):
             raise value
+        if isinstance(value, _Done):
+            self._done = True
+            return self.receive()
         return value
 
     def finish(self) -> str | None:
         """Wait for the end; how it came about, unless all was well."""
         os.close(self.results)
-        _, status = os.waitpid(self.process, 0)
+        try:
+            _, status = os.waitpid(self.process, 0)
+        except ChildProcessError:  # somebody else waits for all children, or nobody is to
+            return None if self._done else "came to an end"
         code = os.waitstatus_to_exitcode(status)
-        if not code:
-            return None
-        return f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        if code < 0:
+            return f"was killed by signal {-code}"
+        return None if self._done else f"ended with status {code}"
 
     def stop(self) -> None:
         """End it, whatever it does."""
@@ -101,81 +197,6 @@ class Worker:
         return b"".join(parts)
 
 
-@frozen
-class Queue:
-    """The numbers from 0 on, shared out: each is taken once, by one of the processes."""
-
-    MOST: ClassVar[int] = 1024
-    """As many as the smallest pipe holds."""
-
-    _numbers: int
-
-    @classmethod
-    def of(cls, count: int) -> Self:
-        """The numbers below `count`, which is at most `MOST`."""
-        numbers, fill = os.pipe()
-        os.write(fill, b"".join(map(_NUMBER.pack, range(count))))
-        os.close(fill)
-        return cls(numbers)
-
-    def __iter__(self) -> Iterator[int]:
-        while number := os.read(self._numbers, _NUMBER.size):  # four bytes are read at once
-            yield _NUMBER.unpack(number)[0]
-
-    def close(self) -> None:
-        """Let go of it, in this process."""
-        os.close(self._numbers)
-
-
-@define
-class Crew:
-    """Workers that do the same work together; a context manager that ends them."""
-
-    _lost: Callable[[str], BlockpackError]
-    """The error for a worker that came to an end otherwise than by itself."""
-    _workers: dict[int, Worker] = field(factory=dict, init=False)
-    _selector: selectors.BaseSelector = field(factory=selectors.DefaultSelector, init=False)
-
-    def start(self, jobs: int, work: Callable[[Send], None]) -> int:
-        """Fork `jobs` processes that do `work`, or as many as may be; how many these are."""
-        for number in range(jobs):
-            with _signals_held():
-                try:
-                    worker = Worker.start(work, self._workers)
-                except OSError:  # too many processes, too little memory
-                    return number
-                self._workers[worker.results] = worker
-            self._selector.register(worker.results, selectors.EVENT_READ)
-        return jobs
-
-    def messages(self, *, wait: bool = True) -> Iterator[object]:
-        """What the workers send, until all have ended; without `wait`, what is there by now.
-
-        Raises what the first worker that failed raised.
-        """
-        while self._workers and (ready := self._selector.select(None if wait else 0)):
-            for key, _ in ready:
-                message = self._workers[key.fd].receive()
-                if message is None:
-                    self._selector.unregister(key.fd)
-                    how = self._workers.pop(key.fd).finish()
-                    if how is not None:
-                        raise self._lost(how)
-                else:
-                    yield message
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._selector.close()
-        for worker in self._workers.values():
-            worker.stop()
-
-
-_ENDING = (signal.SIGINT, signal.SIGTERM)
-
-
 @contextmanager
 def _signals_held() -> Iterator[None]:
     """Keep signals back between a worker's birth and its being known, for it could not be ended."""
@@ -186,28 +207,51 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+class _ParentGone(Exception):
+    """Nobody reads what a worker sends."""
+
+
 def _live(work: Callable[[Send], None], report: int, not_ours: Iterable[int]) -> NoReturn:
     """The life of a worker, which is born with signals held back."""
 
     def send(message: object) -> None:
         data = pickle.dumps(message)
         view = memoryview(_LENGTH.pack(len(data)) + data)
-        while view:
-            view = view[os.write(report, view) :]
+        try:
+            while view:
+                view = view[os.write(report, view) :]
+        except BrokenPipeError:
+            raise _ParentGone from None
 
     status = 1
     try:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and stops us
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         for descriptor in not_ours:
             os.close(descriptor)
         try:
             work(send)
-        except BlockpackError as error:
-            send(error)
+            send(_Done())
+        except _ParentGone:
+            raise
+        except Exception as error:
+            send(_portable(error))
         status = 0
-    except BrokenPipeError:
-        pass  # the parent is gone
+    except _ParentGone:
+        pass
     finally:
         os._exit(status)
+
+
+def _portable(error: Exception) -> Exception:
+    """`error` as the parent can raise it; one that is not ours with the way that it came."""
+    if isinstance(error, BlockpackError):
+        return error
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever an error's own way to be pickled may raise
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+    error.add_note(f"In a forked process:\n{traceback.format_exc()}")
+    return error

@@ -36,6 +36,8 @@ class FatLimits:
     """Every long name ends in a NUL, even where that takes one more directory entry."""
     label_entry: bool = True
     """Whether the label may stand in the root directory (it always is in the boot sector)."""
+    windows: bool = False
+    """Whether Windows may read it, so that names of its devices are worth a warning."""
     large_file: int | None = None
     """Files from this size on are worth a warning, for the reader holds them in memory."""
 
@@ -52,6 +54,9 @@ class TarLimits:
     """Whether numbers too large for octal may be written in base 256 (GNU)."""
     negative_times: bool = True
     """Whether times before 1970 are understood."""
+    long_padding: bool = False
+    """Whether padding may have extended headers of more than 512 bytes, so that none of it need be
+    an entry ``./``, which gives the directory that is extracted into its mode."""
 
 
 @frozen(kw_only=True)
@@ -67,7 +72,11 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile(name="any", summary="what every reader accepts, as far as they agree"),
+        Profile(
+            name="any",
+            summary="what every reader accepts, as far as they agree",
+            fat=FatLimits(windows=True),
+        ),
         Profile(
             name="mirage",
             summary="MirageOS: tar_kv_ro (tar-mirage 3.3) and fat_ro (fat-filesystem 0.15)",
@@ -88,6 +97,7 @@ PROFILES = {
             name="linux",
             summary="the Linux kernel's vfat, and tar as found on Linux",
             fat=FatLimits(path_units=4095),
+            tar=TarLimits(long_padding=True),
         ),
         Profile(
             name="uefi",

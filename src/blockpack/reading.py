@@ -1,7 +1,10 @@
 """Reading what extents refer to, and noticing sources that are not what they were.
 
-A file is compared by its open descriptor, never by its name: size and time before the first
+Rule 1: positions are the source's own, in bytes from its start, so that one open source serves all
+extents of it.
+Rule 2: a file is compared by its open descriptor, never by its name: size and time before the first
 byte is used, and again after the last.
+Rule 3: a stream has just as many bytes as were planned.
 """
 
 from __future__ import annotations
@@ -10,11 +13,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Self
+
+from attrs import define
 
 from .entry import decode
-from .errors import SourceError
-from .extent import FileRange, Stream
+from .errors import SourceError, reason
+from .extent import FileRange, Readable, Stream
 
 _FLAGS = (
     os.O_RDONLY
@@ -22,38 +27,170 @@ _FLAGS = (
     | getattr(os, "O_NONBLOCK", 0)  # a source that became a pipe must not hang us
     | getattr(os, "O_BINARY", 0)
 )
-
 _AGAIN = "pack again once it is left alone"
+_SKIP = 1 << 20
+"""Bytes of a stream that are read at once to get further in it."""
 
 
-def open_range(extent: FileRange) -> int:
-    """A descriptor for the file of `extent`. Raises `SourceError` if it cannot be opened."""
+@define
+class OpenFile:
+    """The file that a `FileRange` refers to, open at every position; a context manager."""
+
+    extent: FileRange
+    descriptor: int
+
+    @classmethod
+    def of(cls, extent: FileRange) -> Self:
+        """Open it. Raises `SourceError`."""
+        try:
+            return cls(extent, os.open(extent.path, _FLAGS))
+        except OSError as error:
+            raise _unreadable(extent, error) from None
+
+    def serves(self, extent: FileRange | Stream) -> bool:
+        """Whether the bytes of `extent` are in this file, as it was planned."""
+        own = self.extent
+        return (
+            type(extent) is FileRange
+            and extent.path == own.path
+            and (extent.size, extent.mtime_ns) == (own.size, own.mtime_ns)
+        )
+
+    def read_into(self, view: memoryview, position: int) -> None:
+        """Fill `view` with the bytes from `position` on. Raises `SourceError` if there are less."""
+        try:
+            done = read = os.preadv(self.descriptor, [view], position)
+            while done < len(view):  # short reads are rare, but allowed
+                if not read:
+                    raise changed(self.extent, os.fstat(self.descriptor))
+                read = os.preadv(self.descriptor, [view[done:]], position + done)
+                done += read
+        except OSError as error:
+            raise self.failed(error) from None
+
+    def check(self) -> os.stat_result:
+        """The file's status. Raises `SourceError` unless it is as it was planned."""
+        extent = self.extent
+        try:
+            status = os.fstat(self.descriptor)
+        except OSError as error:
+            raise _unreadable(extent, error) from None
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(decode(extent.path), "is no regular file any more", _AGAIN)
+        if status.st_size != extent.size or status.st_mtime_ns != extent.mtime_ns:
+            raise changed(extent, status)
+        return status
+
+    def failed(self, error: OSError) -> SourceError:
+        """What to raise for an `error` in reading; a file that became something else says so."""
+        self.check()
+        return _unreadable(self.extent, error)
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_range(extent: FileRange, view: memoryview) -> None:
+    """Fill `view` with the bytes of `extent`, from a file that is opened for just that.
+
+    Most files are small, and this is all that happens to them. Raises `SourceError`.
+    """
     try:
-        return os.open(extent.path, _FLAGS)
+        descriptor = os.open(extent.path, _FLAGS)
     except OSError as error:
         raise _unreadable(extent, error) from None
-
-
-def check_unchanged(descriptor: int, extent: FileRange) -> os.stat_result:
-    """The status of the open file. Raises `SourceError` unless it is as it was planned."""
     try:
-        status = os.fstat(descriptor)
+        if os.preadv(descriptor, (view,), extent.start) == len(view):
+            status = os.fstat(descriptor)
+            if status.st_mtime_ns == extent.mtime_ns and status.st_size == extent.size:
+                return
+        source = OpenFile(extent, descriptor)  # takes its time, and tells what is wrong
+        source.read_into(view, extent.start)
+        source.check()
     except OSError as error:
-        raise _unreadable(extent, error) from None
-    if status.st_size != extent.size or status.st_mtime_ns != extent.mtime_ns:
-        raise changed(extent, status)
-    if not stat.S_ISREG(status.st_mode):
-        raise SourceError(decode(extent.path), "is no regular file any more", _AGAIN)
-    return status
+        raise OpenFile(extent, descriptor).failed(error) from None
+    finally:
+        os.close(descriptor)
 
 
-def _unreadable(extent: FileRange, error: OSError) -> SourceError:
-    rule = f"cannot be read: {(error.strerror or str(error)).lower()}"
-    return SourceError(decode(extent.path), rule, _AGAIN)
+@define
+class OpenStream:
+    """What a `Stream` is read from, open at one position that only goes up; a context manager."""
+
+    extent: Stream
+    _stream: Readable
+    _position: int = 0
+
+    @classmethod
+    def of(cls, extent: Stream) -> Self:
+        """Open it. Raises `SourceError`."""
+        with reading_errors(extent.name):
+            return cls(extent, extent.open())
+
+    def serves(self, extent: FileRange | Stream) -> bool:
+        """Whether the bytes of `extent` are in this stream."""
+        return type(extent) is Stream and extent.open is self.extent.open
+
+    def read_into(self, view: memoryview, position: int) -> None:
+        """Fill `view` with the bytes from `position` on. Raises `SourceError` if there are less."""
+        if position < self._position:
+            self._begin_again()
+        while self._position < position:  # not every stream can seek
+            self._read(min(position - self._position, _SKIP))
+        done = 0
+        while done < len(view):
+            data = self._read(len(view) - done)
+            view[done : done + len(data)] = data
+            done += len(data)
+
+    def check(self) -> None:
+        """Raise `SourceError` if all has been read that was planned, and there is more."""
+        if self._position == self.extent.size:
+            with reading_errors(self.extent.name):
+                more = self._stream.read(1)
+            if more:
+                raise SourceError(self.extent.name, "is longer than its planned size", _AGAIN)
+
+    def close(self) -> None:
+        """Let go of it. Raises `SourceError`."""
+        with reading_errors(self.extent.name):
+            self._stream.close()
+
+    def _begin_again(self) -> None:
+        self.close()
+        with reading_errors(self.extent.name):
+            self._stream = self.extent.open()
+        self._position = 0
+
+    def _read(self, most: int) -> bytes:
+        with reading_errors(self.extent.name):
+            data = self._stream.read(most)
+        if not data:
+            raise SourceError(self.extent.name, "ended before its planned size", _AGAIN)
+        self._position += len(data)
+        return data
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_source(extent: FileRange | Stream) -> OpenFile | OpenStream:
+    """The source of `extent`, open to be read. Raises `SourceError`."""
+    return OpenFile.of(extent) if isinstance(extent, FileRange) else OpenStream.of(extent)
 
 
 def changed(extent: FileRange, status: os.stat_result) -> SourceError:
-    """The error for a source that is not what it was."""
+    """The error for a file that is not what it was."""
     path = decode(extent.path)
     if status.st_size != extent.size:
         how = "grew" if status.st_size > extent.size else "shrank"
@@ -63,17 +200,8 @@ def changed(extent: FileRange, status: os.stat_result) -> SourceError:
     return SourceError(path, rule, _AGAIN)
 
 
-def read_into(descriptor: int, view: memoryview, extent: FileRange) -> None:
-    """Fill `view` with the first bytes of `extent`. Raises `SourceError` if there are less."""
-    try:
-        done = read = os.preadv(descriptor, [view], extent.start)
-        while done < len(view):  # short reads are rare, but allowed
-            if not read:
-                raise changed(extent, os.fstat(descriptor))
-            read = os.preadv(descriptor, [view[done:]], extent.start + done)
-            done += read
-    except OSError as error:
-        raise _unreadable(extent, error) from None
+def _unreadable(extent: FileRange, error: OSError) -> SourceError:
+    return SourceError(decode(extent.path), f"cannot be read: {reason(error)}", _AGAIN)
 
 
 @contextmanager
@@ -82,33 +210,4 @@ def reading_errors(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        rule = f"cannot be read: {(error.strerror or str(error)).lower()}"
-        raise SourceError(path, rule) from None
-
-
-def open_stream(extent: Stream) -> BinaryIO:
-    """The file object of `extent`, at its start. Raises `SourceError` if it cannot be opened."""
-    with reading_errors(extent.name):
-        stream = extent.open()
-    left = extent.start
-    while left:  # not every stream can seek
-        data = read_stream(stream, min(left, 1 << 20), extent)
-        left -= len(data)
-    return stream
-
-
-def read_stream(stream: BinaryIO, most: int, extent: Stream) -> bytes:
-    """Up to `most` bytes, at least one. Raises `SourceError` at the stream's early end."""
-    with reading_errors(extent.name):
-        data = stream.read(most)
-    if not data:
-        raise SourceError(extent.name, "ended before its planned size", _AGAIN)
-    return data
-
-
-def check_stream_end(stream: BinaryIO, extent: Stream) -> None:
-    """Raise `SourceError` if the stream has more bytes than were planned."""
-    with reading_errors(extent.name):
-        more = stream.read(1)
-    if more:
-        raise SourceError(extent.name, "is longer than its planned size", _AGAIN)
+        raise SourceError(path, f"cannot be read: {reason(error)}") from None

@@ -13,6 +13,7 @@ by the very path that the entry has anyway.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -26,15 +27,17 @@ from .entry import (
     Directory,
     Entry,
     File,
-    Literal,
+    InMemory,
     Symlink,
+    check_entry,
     check_path,
     parent_of,
 )
 from .errors import EntryError, UsageError, raise_problems
-from .sources.crew import scanned
+from .reading import reading_errors
 from .sources.directory import Scan, Symlinks, file_at
 from .sources.exclude import excluding
+from .sources.parallel import scanned
 
 if TYPE_CHECKING:
     from .sources.git.repository import GitOrigin
@@ -142,16 +145,14 @@ class Tree:
         if isinstance(content, os.PathLike):
             location = Path(content)
             if location.is_dir():
-                self._require_sound(path)
-                self.mkdir(path)
-                self._scan(os.fsencode(location), path)
+                self._add_directory(path, location, mode, mtime_ns)
                 return
             found = file_at(location, path)
             content, size = found.content, found.size
             mode = found.mode if mode is None else mode
             mtime_ns = found.mtime_ns if mtime_ns is None else mtime_ns
         elif isinstance(content, bytes | bytearray | memoryview):
-            content = Literal(bytes(content))
+            content = InMemory(bytes(content))
             size = len(content.data)
         elif isinstance(content, str) or size is None:
             raise UsageError(f"{path}: content is bytes, a Path, or a Content with its size")
@@ -245,6 +246,20 @@ class Tree:
             if type(entry) is Directory:
                 yield entry.path, self.children(entry.path)
 
+    def _add_directory(
+        self, path: str, location: Path, mode: int | None, mtime_ns: int | None
+    ) -> None:
+        if error := check_path(path):
+            raise error
+        with reading_errors(str(location)):
+            status = os.stat(location)
+        self.mkdir(
+            path,
+            mode=stat.S_IMODE(status.st_mode) if mode is None else mode,
+            mtime_ns=status.st_mtime_ns if mtime_ns is None else mtime_ns,
+        )
+        self._scan(os.fsencode(location), path)
+
     def _scan(
         self,
         root: bytes,
@@ -272,8 +287,9 @@ class Tree:
         raise_problems("this source cannot be packed as it is", problems)
 
     def _insert(self, entry: Entry) -> None:
-        """Add a checked entry, making the directories above it."""
-        self._require_sound(entry.path)
+        """Add an entry after checking it, making the directories above it."""
+        if error := check_entry(entry):
+            raise error
         self.origin = None
         missing = []
         parent = parent_of(entry.path)
@@ -289,11 +305,6 @@ class Tree:
                 self._children.setdefault(found.path, {})
         if isinstance(entry, File):
             self.forkable = self.forkable and entry.content.forkable
-
-    def _require_sound(self, path: str) -> None:
-        error = check_path(path)
-        if error is not None:
-            raise error
 
     def _clash(self, entry: Entry) -> None:
         """Raise `EntryError`, unless a directory meets a directory."""

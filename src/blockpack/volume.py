@@ -1,11 +1,10 @@
 """The volume: a format with its options, and the one thing that it does, `plan`.
 
-What all formats share is here: the options, the rule for times, and the registry of formats.
+What all formats share is here: the options and the rule for times.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, get_args
@@ -21,14 +20,11 @@ from .tree import Tree
 Mtime = Literal["fixed", "keep", "clamp"]
 """Times in the image: all alike, the sources' own, or the sources' own but none later."""
 
+MOST = (1 << 63) - 1
+"""The largest offset (bytes) and the latest time (seconds since 1970) that systems have."""
+
 PADDING = 4096
 """Images are a multiple of this many bytes: what every block layer accepts."""
-
-FORMATS = {
-    "tar": "blockpack.tar:TarVolume",
-    "fat": "blockpack.fat:FatVolume",
-}
-"""The formats by name, and where their volumes are."""
 
 
 def source_date_epoch() -> int:
@@ -57,6 +53,8 @@ class Volume(ABC):
     """
 
     format: ClassVar[str]
+    sizing: ClassVar[tuple[str, ...]] = ("size", "free", "pad")
+    """The options that say how large an image is and of which type, but not what it shows."""
 
     profile: Profile = field(default=PROFILES["any"], converter=profile_named)
     sector_size: int = 512
@@ -80,6 +78,10 @@ class Volume(ABC):
             raise UsageError(f"{rule}, not {self.size}")
         if self.free is not None and self.free < 0:
             raise UsageError(f"free space is not negative, as {self.free} is")
+        if max(self.size or 0, self.free or 0, self.pad) > MOST:
+            raise UsageError(f"no system has files of more than {MOST:,} bytes")
+        if abs(self.epoch) > MOST:
+            raise UsageError(f"no system has the time {self.epoch}, in seconds since 1970")
 
     @abstractmethod
     def plan(self, tree: Tree) -> Layout:
@@ -113,11 +115,3 @@ def require_choice(option: str, value: object, choices: tuple[object, ...]) -> N
     if value not in choices:
         known = ", ".join(map(str, choices))
         raise UsageError(f"{option} is one of {known}; not {value}")
-
-
-def volume_class(name: str) -> type[Volume]:
-    """The volume of the format `name`. Raises `UsageError` if there is none."""
-    require_choice("format", name, tuple(FORMATS))
-    module, _, attribute = FORMATS[name].partition(":")
-    found: type[Volume] = getattr(importlib.import_module(module), attribute)
-    return found

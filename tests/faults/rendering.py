@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import blockpack
@@ -21,8 +22,8 @@ def rendered(layout: blockpack.Layout) -> bytes:
                 file.seek(extent.start)
                 image += file.read(extent.length)
         else:
-            with extent.open() as stream:
-                image += stream.read()[extent.start : extent.start + extent.length]
+            with closing(extent.open()) as stream:
+                image += stream.read(extent.size)[extent.start : extent.start + extent.length]
     assert len(image) == layout.size
     return bytes(image)
 

@@ -96,8 +96,8 @@ def end_by(signals: list[int], process: Launched, started: Path) -> str:
 @pytest.mark.parametrize(
     ("number", "code", "message"),
     [
-        (signal.SIGINT, 130, "blockpack: interrupted; nothing was changed\n"),
-        (signal.SIGTERM, 143, "blockpack: terminated; nothing was changed\n"),
+        (signal.SIGINT, 130, "blockpack: interrupted\n"),
+        (signal.SIGTERM, 143, "blockpack: terminated\n"),
     ],
 )
 def test_a_signal_ends_all_processes_and_leaves_the_old_image(
@@ -122,8 +122,8 @@ def test_a_signal_ends_all_processes_and_leaves_the_old_image(
 @pytest.mark.parametrize(
     ("number", "code", "message"),
     [
-        (signal.SIGINT, 130, "blockpack: interrupted; nothing was changed\n"),
-        (signal.SIGTERM, 143, "blockpack: terminated; nothing was changed\n"),
+        (signal.SIGINT, 130, "blockpack: interrupted\n"),
+        (signal.SIGTERM, 143, "blockpack: terminated\n"),
     ],
 )
 def test_a_signal_that_all_processes_hear_is_told_once_and_leaves_the_old_image(

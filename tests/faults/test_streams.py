@@ -248,7 +248,7 @@ def test_an_interrupted_command_leaves_the_pipe_cut_off_and_says_so(tmp_path: Pa
             process.send_signal(signal.SIGTERM)
             _, errors = process.communicate(timeout=20)
     assert process.returncode == 143
-    assert errors.decode() == "blockpack: terminated; nothing was changed\n"
+    assert errors.decode() == "blockpack: terminated\n"
 
 
 def state_of(process: int) -> str:

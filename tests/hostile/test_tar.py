@@ -32,7 +32,7 @@ SOUND = archive(
     hardlink(b"same", b"dir/file"),
 )
 
-MANY = 5_000
+MANY = 8_000
 
 ESCAPES: dict[str, tuple[bytes, str]] = {
     "a parent": (archive(member(b"../escaped", b"x")), "'..' part"),

@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 
 def command() -> NoReturn:
     """Run the command and end the process."""
+    if len(sys.argv) > 1 and sys.argv[1] != "--version":
+        # Until `run` sees to interrupts, they end the process, and not with a traceback.
+        from signal import SIG_DFL, SIGINT, signal
+
+        signal(SIGINT, SIG_DFL)
     code = main()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:  # it was closed when we were started
-                stream.flush()
-        except OSError:
-            code = code or 5  # TargetError's; a full disk, or nobody who reads
+    try:
+        if sys.stdout is not None:  # it was closed when we were started
+            sys.stdout.flush()
+    except OSError:  # a full disk, or nobody who reads
+        from ..errors import TargetError
+
+        code = code or TargetError.exit_code
     # Taking a million entries apart, object by object, is no way to end.
     os._exit(code)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from contextlib import suppress
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attrs import fields
+
 from ..entry import decode
 from ..errors import UsageError
+from ..formats import FORMATS, Format, format_named, format_of_file
 
 if TYPE_CHECKING:
     from ..tree import Tree
@@ -19,11 +22,11 @@ if TYPE_CHECKING:
 _SIZE = re.compile(r"(\d+)([KMGT]?)(i?B)?", re.IGNORECASE)
 _POWERS = "KMGT"
 
-ANY_FORMAT = ("profile", "sector_size", "size", "free", "mtime", "pad")
-OWN_OPTIONS = {
-    "tar": ("dialect", "align", "owner", "mode"),
-    "fat": ("label", "fat_type", "cluster_size"),
-}
+VOLUME_OPTIONS = (
+    *("profile", "sector_size", "size", "free", "mtime", "pad"),
+    *("dialect", "align", "owner", "mode"),
+    *("label", "fat_type", "cluster_size"),
+)
 """The volumes' options by the name that arguments and attributes share."""
 
 _FLAGS = {"dialect": "--tar-dialect"}
@@ -116,7 +119,7 @@ def _add_json(parser: ArgumentParser) -> None:
 
 def _add_volume(parser: ArgumentParser) -> None:
     """What makes a tree of a source, and a volume of options; None where not given."""
-    parser.add_argument("--format", choices=("tar", "fat"), help="'.tar' in IMAGE means tar")
+    parser.add_argument("--format", choices=FORMATS, help="'.tar' in IMAGE means tar")
     parser.add_argument("--profile", metavar="P", help="who reads it: any, mirage, linux, uefi")
     parser.add_argument("--sector-size", type=size, metavar="N", help="the device's: 512 or 4096")
     parser.add_argument("--size", type=size, metavar="N", help="the image's size (K, M, G)")
@@ -161,24 +164,36 @@ def _add_volume(parser: ArgumentParser) -> None:
     tar.add_argument("--mode", choices=("normal", "keep"), help="permission bits (normal)")
 
 
-def volume(arguments: Namespace, fallback: str | None = None) -> Volume:
-    """The volume that the arguments ask for. Raises `UsageError`.
+def volume(
+    arguments: Namespace, format: str | None = None, *, leaving_out: Iterable[str] = ()
+) -> Volume:
+    """The volume that the arguments ask for, without some of the options. Raises `UsageError`.
 
-    Without ``--format`` it is by the image's suffix, or `fallback`.
+    Without `format` and ``--format`` the image's suffix tells the format.
     """
-    from ..volume import volume_class
-
-    name = arguments.format or fallback or _format_of(getattr(arguments, "image", ""))
+    volume_class = _format(arguments, format).volume_class()
+    known = {field.alias for field in fields(volume_class)}
     given: dict[str, Any] = {}
-    for option in (*ANY_FORMAT, *sum(OWN_OPTIONS.values(), ())):
+    for option in VOLUME_OPTIONS:
         value = getattr(arguments, option)
-        if value is None:
+        if value is None or option in leaving_out:
             continue
-        if option not in ANY_FORMAT + OWN_OPTIONS[name]:
+        if option not in known:
             flag = _FLAGS.get(option, f"--{option.replace('_', '-')}")
-            raise UsageError(f"{flag} is not for the format {name}")
+            raise UsageError(f"{flag} is not for the format {volume_class.format}")
         given[option] = _alignment(value) if option == "align" else value
-    return volume_class(name)(**given)
+    return volume_class(**given)
+
+
+def _format(arguments: Namespace, format: str | None) -> Format:
+    name = format or arguments.format
+    if name is not None:
+        return format_named(name)
+    found = format_of_file(getattr(arguments, "image", ""))
+    if found is None:
+        known = " or ".join(f"--format {name}" for name in FORMATS)
+        raise UsageError(f"which format? Give {known}")
+    return found
 
 
 def _alignment(text: str) -> str | int:
@@ -190,27 +205,14 @@ def _alignment(text: str) -> str | int:
         raise UsageError(f"--align: {error}") from None
 
 
-def _format_of(image: str) -> str:
-    if image.endswith(".tar"):
-        return "tar"
-    raise UsageError("which format? Give --format tar or --format fat")
-
-
-def tree(arguments: Namespace, *outputs: Path) -> Tree:
-    """The tree of the source, without the `outputs` in it that this very run writes."""
+def tree(arguments: Namespace) -> Tree:
+    """The tree of the source."""
     from ..tree import Tree
 
-    found = Tree.scan(
+    return Tree.scan(
         arguments.source,
         exclude=arguments.exclude,
         symlinks=arguments.symlinks,
         submodules=arguments.submodules,
         jobs=getattr(arguments, "jobs", None),
     )
-    source = Path(arguments.source.removeprefix("osfs://")).expanduser().resolve()
-    for output in outputs:
-        with suppress(ValueError):  # elsewhere; as it is if the source is no directory at all
-            inside = decode(os.fsencode(output.resolve().relative_to(source)))
-            if inside in found:
-                found.remove(inside)
-    return found

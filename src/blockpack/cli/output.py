@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from ..errors import TargetError
@@ -17,10 +17,11 @@ def complain(message: str) -> None:
     """A message for the person at the terminal, on standard error."""
     if sys.stderr is None:  # it was closed when we were started
         return
-    for line in message.splitlines():
-        encoding = sys.stderr.encoding or "utf-8"
-        text = line.encode(encoding, "backslashreplace").decode(encoding)
-        print(f"blockpack: {text}", file=sys.stderr)
+    encoding = sys.stderr.encoding or "utf-8"
+    with suppress(OSError):  # nobody is there to hear it; the exit code has to do
+        for line in message.splitlines():
+            text = line.encode(encoding, "backslashreplace").decode(encoding)
+            print(f"blockpack: {text}", file=sys.stderr, flush=True)
 
 
 def emit(text: str) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from attrs import asdict
 
-from ..errors import TargetError, UsageError
+from ..errors import UsageError, printable
 from ..layout import Layout
 from ..writer import Report, write
 from . import arguments as options
 from .output import amount, binary_output, complain, emit_json, progress_bar
+from .outputs import check_outputs, leave_out
 
 
 def run(arguments: Namespace) -> int:
@@ -26,11 +26,11 @@ def run(arguments: Namespace) -> int:
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UsageError("--jobs is 1 or more")
     volume = options.volume(arguments)
-    outputs = [] if to_output else [Path(arguments.image)]
-    if arguments.manifest is not None:
-        _require_place(arguments.manifest)
-        outputs.append(arguments.manifest)
-    layout = volume.plan(options.tree(arguments, *outputs))
+    image = None if to_output else Path(arguments.image)
+    outputs = check_outputs(arguments.source, image, arguments.manifest)
+    tree = options.tree(arguments)
+    leave_out(tree, arguments.source, outputs)
+    layout = volume.plan(tree)
     if not arguments.quiet:
         for warning in layout.warnings:
             complain(f"warning: {warning}")
@@ -62,19 +62,13 @@ def _json(layout: Layout, report: Report) -> dict[str, Any]:
 
 
 def _summary(layout: Layout, report: Report) -> str:
-    kind = f"FAT{layout.geometry['fat_type']}" if layout.format == "fat" else layout.format
-    parts = [f"{report.target}: {kind}, {amount(report.size)} in {report.seconds:.2f} s"]
+    parts = [
+        f"{printable(report.target)}: {layout.title}, {amount(report.size)} "
+        f"in {report.seconds:.2f} s"
+    ]
     if report.cloned:
         parts.append(f"{amount(report.cloned)} cloned")
     return ", ".join(parts)
-
-
-def _require_place(manifest: Path) -> None:
-    """Raise `TargetError` if no manifest can be there, before the image is written."""
-    if manifest.is_dir():
-        raise TargetError(f"{manifest}: is a directory; give the path of a file in it")
-    if not os.access(manifest.absolute().parent, os.W_OK):
-        raise TargetError(f"{manifest}: cannot be written there; choose another place")
 
 
 def _write_manifest(layout: Layout, path: Path) -> None:

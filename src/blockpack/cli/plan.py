@@ -26,9 +26,8 @@ def run(arguments: Namespace) -> int:
     counts: Counter[str] = Counter()
     lengths: Counter[str] = Counter()
     for extent in layout.extents:
-        kind = _kind(extent)
-        counts[kind] += 1
-        lengths[kind] += extent.length
+        counts[extent.kind] += 1
+        lengths[extent.kind] += extent.length
     for kind, count in counts.items():
         emit(f"{kind:<18}{count:,} extents, {lengths[kind]:,} bytes")
     return 0
@@ -46,17 +45,11 @@ def _json(layout: Layout) -> dict[str, Any]:
     }
 
 
-def _kind(extent: Extent) -> str:
-    return {"Data": "data", "FileRange": "file", "Zeros": "zeros", "Stream": "stream"}[
-        type(extent).__name__
-    ]
-
-
 def _extent(extent: Extent) -> dict[str, Any]:
     values: dict[str, Any] = {
         "offset": extent.offset,
         "length": extent.length,
-        "kind": _kind(extent),
+        "kind": extent.kind,
     }
     if isinstance(extent, FileRange):
         values["path"] = decode(extent.path)

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .. import __version__
-from ..errors import BlockpackError, Problems, TargetError, UsageError
+from ..errors import BlockpackError, Problems, TargetError, UsageError, reason
 from .output import complain, flush_output
 
 COMMANDS = {
@@ -28,11 +28,15 @@ COMMANDS = {
 }
 
 INTERRUPTED = 130
-TERMINATED = 143
 
 
 class Terminated(BaseException):
-    """SIGTERM, as an exception, so that everything is cleaned up on the way out."""
+    """A signal that ends the process, as an exception: everything is cleaned up on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+        """What a shell shows for a process that the signal ended."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,9 +55,11 @@ def run(arguments: Sequence[str]) -> int:
     gc.disable()
     try:
         with _termination():
-            parsed = _parser().parse_args(arguments)
+            parser = _parser()
+            parsed = parser.parse_args(arguments)
             if parsed.command is None:
-                _parser().print_help(sys.stderr)
+                if sys.stderr is not None:
+                    parser.print_help(sys.stderr)
                 return UsageError.exit_code
             module = importlib.import_module(f".{parsed.command}", __package__)
             code: int = module.run(parsed)
@@ -68,15 +74,18 @@ def run(arguments: Sequence[str]) -> int:
         # Whoever read our output has gone; what is still buffered must not fail at exit too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return TargetError.exit_code
+    except MemoryError:
+        complain("there is not enough memory for this")
+        return TargetError.exit_code
     except OSError as error:
-        complain(f"{error.filename or 'blockpack'}: {(error.strerror or str(error)).lower()}")
+        complain(f"{error.filename}: {reason(error)}" if error.filename else reason(error))
         return TargetError.exit_code
     except KeyboardInterrupt:
-        complain("interrupted; nothing was changed")
+        complain("interrupted")
         return INTERRUPTED
-    except Terminated:
-        complain("terminated; nothing was changed")
-        return TERMINATED
+    except Terminated as ending:
+        complain("terminated")
+        return ending.exit_code
 
 
 def _complain_about(error: BlockpackError) -> None:
@@ -90,20 +99,26 @@ def _complain_about(error: BlockpackError) -> None:
 
 @contextmanager
 def _termination() -> Iterator[None]:
-    """Have SIGTERM raise `Terminated` meanwhile."""
+    """Have the signals that end a process raise an exception meanwhile."""
 
-    def terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise Terminated
+    def terminate(number: int, _frame: FrameType | None) -> NoReturn:
+        raise Terminated(number)
 
+    before: dict[int, Any] = {}
     try:
-        before = signal.signal(signal.SIGTERM, terminate)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # not every system has both
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                before[number] = signal.signal(number, terminate)
     except ValueError:  # not the main thread: then signals are somebody else's
-        yield
-        return
+        pass
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:

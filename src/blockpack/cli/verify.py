@@ -6,9 +6,11 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..errors import ImageError
+from ..formats import format_named
 from ..image import open_image
 from . import arguments as options
 from .output import complain, emit
+from .outputs import leave_out
 
 DIFFERENT = 1
 """The exit code for an image that is sound, and not what its source would give."""
@@ -29,10 +31,11 @@ def run(arguments: Namespace) -> int:
         from ..compare import compare
 
         # Sizes and types are the image's own affair; what it shows is to be compared.
-        arguments.size = arguments.free = arguments.fat_type = arguments.cluster_size = None
-        layout = options.volume(arguments, image.format).plan(
-            options.tree(arguments, Path(arguments.image))
-        )
+        own_affair = format_named(image.format).volume_class().sizing
+        volume = options.volume(arguments, image.format, leaving_out=own_affair)
+        tree = options.tree(arguments)
+        leave_out(tree, arguments.source, [Path(arguments.image)])
+        layout = volume.plan(tree)
         different = False
         for difference in compare(image, layout):
             emit(str(difference))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 import time
 
-from ..profile import FatLimits
 from .names import LONG_UNITS
 
 SIZE = 32
@@ -46,6 +45,8 @@ LONG = (
 READ_ONLY, HIDDEN, SYSTEM, VOLUME_ID, DIRECTORY, ARCHIVE = 1, 2, 4, 8, 16, 32
 LONG_NAME = READ_ONLY | HIDDEN | SYSTEM | VOLUME_ID
 LAST_LONG = 0x40
+MAX_ENTRIES = 65_536
+"""The most entries in a directory (2 MiB): what drivers read."""
 FREE, END = 0xE5, 0x00
 """The first byte of an entry that is free, and of one after which all are."""
 
@@ -104,13 +105,8 @@ def checksum(name: bytes) -> int:
     return total
 
 
-def pack_long(name: str, short: bytes, limits: FatLimits) -> bytes:
-    """The long-name entries of `name`, whose short name is `short`."""
-    text = name.encode("utf-16-le")
-    # A NUL ends the name and 0xFFFF fills the entry, where the name does not fill it exactly.
-    if len(text) % (2 * LONG_UNITS) or limits.terminated_long_names:
-        text += b"\0\0"
-        text += b"\xff" * (-len(text) % (2 * LONG_UNITS))
+def pack_long(text: bytes, short: bytes) -> bytes:
+    """The long-name entries that hold `text` (`names.long_text`) before the short name `short`."""
     check = checksum(short)
     count = len(text) // (2 * LONG_UNITS)
     packed = []

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from attrs import evolve, frozen
 
-from ..errors import EntryError, UsageError
+from ..errors import EntryError
 from ..layout import round_up
 from .dir_entry import SIZE as ENTRY_SIZE
 from .table import FIRST_CLUSTER, table_bytes
@@ -40,6 +40,12 @@ LARGEST_PREFERRED = 32 << 10
 _FAT32_CLUSTERS = ((8 << 30, 4096), (16 << 30, 8192), (32 << 30, 16384))
 
 MAX_SECTORS = 0xFFFFFFFF
+
+MAX_ROOT_ENTRIES = 65_408
+"""The most that fit the boot sector's 16-bit count in whole sectors of 4096 bytes."""
+
+DEFAULT_ROOT_ENTRIES = 512
+"""What the specification advises; some readers expect nothing else."""
 
 
 @frozen(kw_only=True)
@@ -87,7 +93,7 @@ class Geometry:
 
 
 @frozen(kw_only=True)
-class Wish:
+class Requirements:
     """What a volume asks for, and the limits that it has to keep. Sizes are in bytes."""
 
     types: tuple[int, ...]
@@ -100,103 +106,100 @@ class Wish:
     """The clusters needed, by the type's bits and the cluster size."""
 
 
-MAX_ROOT_ENTRIES = 65_408
-"""The most that fit the boot sector's 16-bit count in whole sectors of 4096 bytes."""
-
-DEFAULT_ROOT_ENTRIES = 512
-"""What the specification advises; some readers expect nothing else."""
+def cluster_sizes(sector_size: int) -> list[int]:
+    """The sizes of clusters that whole sectors make, in bytes."""
+    return [size for size in CLUSTER_SIZES if size >= sector_size]
 
 
-def choose(wish: Wish) -> Geometry:
+def choose(required: Requirements) -> Geometry:
     """The first geometry that holds what is needed, by the order of preference.
 
     Raises `EntryError` if there is none.
     """
     reasons = []
-    for bits, cluster_size in _candidates(wish):
-        needed = wish.needed(bits, cluster_size)
-        found = _fit(wish, bits, cluster_size, needed)
+    for bits, cluster_size in _candidates(required):
+        needed = required.needed(bits, cluster_size)
+        found = _fit(required, bits, cluster_size, needed)
         if isinstance(found, Geometry):
             return found
         reasons.append(found)
-    _require_room(wish)
-    raise EntryError("", reasons[-1], _remedy(wish))
+    _require_room(required)
+    raise EntryError("", reasons[-1], _remedy(required))
 
 
-def _require_room(wish: Wish) -> None:
+def _require_room(required: Requirements) -> None:
     """Raise `EntryError` if the size that is asked for is less than what would be chosen."""
-    if wish.size is None:
+    if required.size is None:
         return
-    chosen = choose(evolve(wish, size=None)).size
-    if chosen > wish.size:
-        rule = f"{chosen:,} bytes are needed, {chosen - wish.size:,} more than the size"
+    chosen = choose(evolve(required, size=None)).size
+    if chosen > required.size:
+        rule = f"{chosen:,} bytes are needed, {chosen - required.size:,} more than the size"
         raise EntryError("", rule, "give a larger size, or pack less")
 
 
-def _remedy(wish: Wish) -> str:
-    if wish.size is not None:
+def _remedy(required: Requirements) -> str:
+    if required.size is not None:
         return "give another size, or let type and cluster size be chosen"
-    if wish.cluster_size is not None or len(wish.types) == 1:
+    if required.cluster_size is not None or len(required.types) == 1:
         return "pack less, or choose another type, cluster size or profile"
     return "pack less"
 
 
-def _candidates(wish: Wish) -> Iterator[tuple[int, int]]:
+def _candidates(required: Requirements) -> Iterator[tuple[int, int]]:
     """Types and cluster sizes, best first."""
-    sizes = [size for size in CLUSTER_SIZES if size >= wish.sector_size]
-    if wish.cluster_size is not None:
-        if wish.cluster_size not in sizes:
-            known = ", ".join(map(str, sizes))
-            raise UsageError(f"cluster size is one of {known}; not {wish.cluster_size}")
-        yield from ((bits, wish.cluster_size) for bits in wish.types)
+    sizes = cluster_sizes(required.sector_size)
+    if required.cluster_size is not None:
+        yield from ((bits, required.cluster_size) for bits in required.types)
         return
     # Small types only with the preferred clusters, as long as there is a larger type.
-    for bits in wish.types[:-1]:
+    for bits in required.types[:-1]:
         yield bits, PREFERRED
-    last = wish.types[-1]
-    usual = _usual_cluster_size(wish, last)
+    last = required.types[-1]
+    usual = _usual_cluster_size(required, last)
     yield last, usual
     # A given type may need smaller clusters to have enough of them, or larger to reach far.
     yield from ((last, size) for size in reversed(sizes) if size < usual)
     yield from ((last, size) for size in sizes if size > usual)
 
 
-def _usual_cluster_size(wish: Wish, bits: int) -> int:
+def _usual_cluster_size(required: Requirements, bits: int) -> int:
     if bits != 32:
         return PREFERRED
-    size = wish.size if wish.size is not None else wish.needed(32, PREFERRED) * PREFERRED
+    size = required.size
+    if size is None:
+        size = required.needed(32, PREFERRED) * PREFERRED
     for most, cluster_size in _FAT32_CLUSTERS:
         if size <= most:
             return cluster_size
     return LARGEST_PREFERRED
 
 
-def _fit(wish: Wish, bits: int, cluster_size: int, needed: int) -> Geometry | str:
+def _fit(required: Requirements, bits: int, cluster_size: int, needed: int) -> Geometry | str:
     """The geometry for `needed` clusters, or what speaks against it."""
     root_entries = 0
     if bits != 32:
-        if wish.root_entries > MAX_ROOT_ENTRIES:
+        if required.root_entries > MAX_ROOT_ENTRIES:
             return (
-                f"the root directory takes {wish.root_entries:,} entries, FAT{bits} has at most "
-                f"{MAX_ROOT_ENTRIES:,}"
+                f"the root directory takes {required.root_entries:,} entries, FAT{bits} has at "
+                f"most {MAX_ROOT_ENTRIES:,}"
             )
-        in_sector = wish.sector_size // ENTRY_SIZE
-        root_entries = round_up(max(wish.root_entries, DEFAULT_ROOT_ENTRIES), in_sector)
+        in_sector = required.sector_size // ENTRY_SIZE
+        root_entries = round_up(max(required.root_entries, DEFAULT_ROOT_ENTRIES), in_sector)
 
     def lay_out(clusters: int) -> Geometry:
-        return _lay_out(bits, wish.sector_size, cluster_size, clusters, root_entries)
+        return _lay_out(bits, required.sector_size, cluster_size, clusters, root_entries)
 
     if needed > MOST[bits]:
         return (
             f"the tree takes {needed:,} clusters of {cluster_size:,} bytes, FAT{bits} has at "
             f"most {MOST[bits]:,}"
         )
-    if wish.size is not None:
-        return _fit_size(wish.size, bits, cluster_size, needed, lay_out)
+    if required.size is not None:
+        return _fit_size(required.size, bits, cluster_size, needed, lay_out)
     # Small volumes of a given type: smaller clusters before unused ones, down to the smallest,
     # which has to do.
-    smallest = cluster_size == (wish.cluster_size or wish.sector_size)
-    if len(wish.types) == 1 and needed < FEWEST[bits] and not smallest:
+    smallest = cluster_size == (required.cluster_size or required.sector_size)
+    if len(required.types) == 1 and needed < FEWEST[bits] and not smallest:
         return f"the tree takes {needed:,} clusters, FAT{bits} has at least {FEWEST[bits]:,}"
     whole = round_up(max(needed, FEWEST[bits]), max(1, ALIGNMENT // cluster_size))
     found = lay_out(min(whole, MOST[bits]))

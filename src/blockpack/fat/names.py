@@ -23,26 +23,31 @@ SHORT_LENGTH = 12
 LONG_UNITS = 13
 """UTF-16 units in a long-name entry."""
 
+_ILLEGAL = r'"*/:<>?\|'
+"""What no name holds, apart from control characters, and U+FFFF, which fills long-name entries."""
+
 _SHORT = r"[A-Z0-9$%'\-_@~`!(){}^#&]"
+_DEVICE = r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|COM[1-9¹²³]|LPT[1-9¹²³])"
+"""What Windows takes for a device, whatever suffix it has."""
+
 _SHORT_NAME = re.compile(rf"{_SHORT}{{1,8}}(\.{_SHORT}{{1,3}})?")
 _SIMPLE = re.compile(rf"({_SHORT}+)(?:\.({_SHORT}+))?")
-_ILLEGAL = re.compile(r'[\x00-\x1f"*/:<>?\\|]')
 _NOT_SHORT = re.compile(rf"(?!{_SHORT}).")
+_NOT_HELD = re.compile(rf"[\x00-\x1f\uffff{re.escape(_ILLEGAL)}]")
+_ORDINARY = {chr(code) for code in range(128)} - set(map(chr, range(1, 32))) - set(_ILLEGAL)
+"""The characters of names that are held as they are, and the NUL between names."""
+_DEVICE_NAME = re.compile(rf"{_DEVICE}(\..*)?", re.IGNORECASE)
+_DEVICE_LISTED = re.compile(rf"\0{_DEVICE}[.\0]")
 # What the reader behind `exact_short_names` takes for an 8.3 name; it splits at dots and
 # passes over empty parts.
 _LOOKS_SHORT = re.compile(
     r"\.*[A-Z0-9 !#$%&'()\-@^_`{}~]{1,8}(\.+[A-Z0-9 !#$%&'()\-@^_`{}~]{1,3})?\.*"
 )
-_DEVICES = re.compile(r"(CON|PRN|AUX|NUL|COM[1-9]|LPT[1-9])(\..*)?", re.IGNORECASE)
 
 
 def units(text: str) -> int:
     """The length of `text` in UTF-16 units."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-_DEVICE_LISTED = re.compile(r"\0(CON|PRN|AUX|NUL|COM[1-9]|LPT[1-9])[.\0]")
-_ORDINARY = {chr(code) for code in range(128)} - set(map(chr, range(1, 32))) - set('"*/:<>?\\|')
 
 
 def is_short(name: str) -> bool:
@@ -52,22 +57,37 @@ def is_short(name: str) -> bool:
 
 def is_device(name: str) -> bool:
     """Whether Windows takes `name` for one of its devices and cannot open such a file."""
-    return _DEVICES.fullmatch(name) is not None
+    return _DEVICE_NAME.fullmatch(name) is not None
 
 
 def long_entries(name: str, limits: FatLimits) -> int:
     """How many long-name entries `name` takes; none if it is a short name."""
-    if is_short(name):
-        return 0
-    length = units(name) + (1 if limits.terminated_long_names else 0)
-    return -(-length // LONG_UNITS)
+    return 0 if is_short(name) else -(-_long_units(name, limits) // LONG_UNITS)
+
+
+def long_text(name: str, limits: FatLimits) -> bytes:
+    """`name` as its long-name entries hold it: UTF-16, a NUL if one fits, then all ones."""
+    text = name.encode("utf-16-le").ljust(2 * _long_units(name, limits), b"\0")
+    return text + b"\xff" * (-len(text) % (2 * LONG_UNITS))
+
+
+def _long_units(name: str, limits: FatLimits) -> int:
+    """UTF-16 units of `name` with the NUL that ends it, unless it fills its last entry exactly."""
+    length = units(name)
+    return length + (length % LONG_UNITS != 0 or limits.terminated_long_names)
 
 
 def fold(name: str) -> str:
-    """`name` for comparing: FAT knows no case. Only characters with one upper-case form fold."""
-    if name.isascii():
-        return name.upper()
-    return "".join(upper if len(upper := c.upper()) == 1 else c for c in name)
+    """`name` for comparing: FAT knows no case."""
+    return name.upper() if name.isascii() else "".join(map(_upper, name))
+
+
+def _upper(character: str) -> str:
+    """The one upper-case form of a character, as tables of systems have it; itself without one."""
+    for form in (character.upper(), character.title()):  # of some Greek letters, only a title
+        if len(form) == 1:
+            return form
+    return character
 
 
 def fold_all(names: list[str]) -> list[str]:
@@ -107,7 +127,7 @@ def refusals(entry: Entry, limits: FatLimits) -> Iterator[EntryError]:
         rule = "its name is not UTF-8, and FAT holds Unicode only"
         yield EntryError(path, rule, "rename it")
         return
-    if found := _ILLEGAL.search(name):
+    if found := _NOT_HELD.search(name):
         yield EntryError(path, f"FAT has no {found[0]!r} in names", "rename it")
     if name[-1] in " ." or name[0] == " ":
         rule = "FAT ignores spaces around a name, and dots at its end"

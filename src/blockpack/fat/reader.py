@@ -9,17 +9,17 @@ from __future__ import annotations
 import calendar
 from array import array
 from collections.abc import Iterator, Mapping
+from typing import BinaryIO
 
 from attrs import frozen
 
 from ..entry import NANOSECONDS
 from ..errors import ImageError, printable
-from ..image import Image, ImageEntry, Report
+from ..image import Complain, Image, ImageEntry
 from ..layout import Fact
 from . import boot_sector, dir_entry, table
 from .boot_sector import BootSector
 from .geometry import CLUSTER_SIZES
-from .survey import MAX_ENTRIES
 from .table import FIRST_CLUSTER
 
 _CLUSTER_SIZES = (*CLUSTER_SIZES, 128 << 10, 256 << 10)
@@ -30,8 +30,32 @@ _CHUNK = 1 << 16
 
 _CACHED_CHUNKS = 64
 
+MOST_CLUSTERS = 0x0FFFFFF5
+"""The most data clusters that FAT32 can number."""
+
 _MAX_PATH = 4096
 """The longest path in characters. Linux has no longer ones, and others' end long before."""
+
+
+class _Taken:
+    """The clusters that have been followed, as bits that take memory only where there are any."""
+
+    def __init__(self) -> None:
+        self._chunks: dict[int, bytearray] = {}
+        self.count = 0
+
+    def take(self, cluster: int) -> bool:
+        """Note `cluster`; whether it was free."""
+        number, index = divmod(cluster, _CHUNK)
+        chunk = self._chunks.get(number)
+        if chunk is None:
+            chunk = self._chunks[number] = bytearray(_CHUNK // 8)
+        byte, bit = index >> 3, 1 << (index & 7)
+        if chunk[byte] & bit:
+            return False
+        chunk[byte] |= bit
+        self.count += 1
+        return True
 
 
 @frozen
@@ -58,8 +82,8 @@ class FatImage(Image):
             len(head) >= 512 and head[510:512] == boot_sector.SIGNATURE and head[0] in b"\xe9\xeb"
         )
 
-    def __init__(self, file: object, size: int, *, close: bool) -> None:
-        super().__init__(file, size, close=close)  # type: ignore[arg-type]
+    def __init__(self, file: BinaryIO, size: int, *, close: bool) -> None:
+        super().__init__(file, size, close=close)
         self.boot = BootSector.unpack(self.read_at(0, 512))
         self._check_boot()
         boot = self.boot
@@ -74,12 +98,13 @@ class FatImage(Image):
             self.bits = 32
         else:
             self.bits = 12 if self.clusters < 4085 else 16
+        if self.clusters > MOST_CLUSTERS:
+            raise ImageError(f"the boot sector tells of {self.clusters:,} clusters; it is damaged")
         if self.clusters < 1:
             raise ImageError("the boot sector leaves no room for data; it is damaged")
         if table.table_bytes(self.bits, self.clusters) > self._fat_size:
             raise ImageError("the FAT is too small for the clusters; the boot sector is damaged")
         self._chunks: dict[int, array[int]] = {}
-        self._taken = bytearray()
 
     def _check_boot(self) -> None:
         boot = self.boot
@@ -140,7 +165,7 @@ class FatImage(Image):
             chunk = self._chunk(number)
             yield chunk if number else chunk[FIRST_CLUSTER:]
 
-    def _chain(self, cluster: int, most: int, what: str) -> Iterator[int]:
+    def _chain(self, cluster: int, most: int, what: str, taken: _Taken) -> Iterator[int]:
         """The clusters of a chain, `most` of them at the most. Raises `ImageError`."""
         end = table.END_OF_CHAIN[self.bits] - 7
         for _ in range(most):
@@ -148,23 +173,24 @@ class FatImage(Image):
                 raise ImageError(
                     f"{printable(what)}: its chain leads to cluster {cluster}; damaged"
                 )
-            if self._taken[cluster]:
+            if not taken.take(cluster):
                 raise ImageError(
                     f"{printable(what)}: its chain leads to cluster {cluster}, which is taken "
                     "already; damaged"
                 )
-            self._taken[cluster] = 1
             yield cluster
             cluster = self._next(cluster)
             if cluster >= end:
                 return
         raise ImageError(f"{printable(what)}: its chain is too long; damaged")
 
-    def _extents(self, cluster: int, count: int, what: str) -> tuple[tuple[int, int], ...]:
+    def _extents(
+        self, cluster: int, count: int, what: str, taken: _Taken
+    ) -> tuple[tuple[int, int], ...]:
         """The pieces of the image that a chain of exactly `count` clusters covers."""
         pieces: list[tuple[int, int]] = []
         found = 0
-        for number in self._chain(cluster, count, what):
+        for number in self._chain(cluster, count, what, taken):
             offset = self._data_offset + (number - FIRST_CLUSTER) * self.cluster_size
             if pieces and sum(pieces[-1]) == offset:
                 pieces[-1] = pieces[-1][0], pieces[-1][1] + self.cluster_size
@@ -175,9 +201,27 @@ class FatImage(Image):
             raise ImageError(f"{printable(what)}: its chain is shorter than its size; damaged")
         return tuple(pieces)
 
-    def _read_entries(self, report: Report) -> Iterator[ImageEntry]:
-        self._taken = bytearray(self.clusters + FIRST_CLUSTER)
-        pending = [("", iter(self._directory("", self.boot.root_cluster, report)))]
+    def _read_entries(self, complain: Complain) -> Iterator[ImageEntry]:
+        return self._walk(_Taken(), complain)
+
+    def _verify(self, complain: Complain) -> Iterator[ImageEntry]:
+        """Tables, FSInfo and backup agree, too; no cluster is lost."""
+        taken = _Taken()
+        yield from self._walk(taken, complain)
+        self._verify_tables(complain)
+        free = bad = 0
+        for chunk in self._table():
+            free += chunk.count(0)
+            bad += chunk.count(table.BAD[self.bits])
+        lost = self.clusters - free - bad - taken.count
+        if lost > 0:
+            complain(f"{lost:,} clusters are taken, and belong to nothing")
+        if self.bits == 32:
+            self._verify_fsinfo(free, complain)
+
+    def _walk(self, taken: _Taken, complain: Complain) -> Iterator[ImageEntry]:
+        root = self._directory("", self.boot.root_cluster, taken, complain)
+        pending = [("", iter(root))]
         while pending:
             above, slots = pending[-1]
             slot = next(slots, None)
@@ -186,18 +230,18 @@ class FatImage(Image):
                 continue
             path = f"{above}/{slot.name}" if above else slot.name
             if len(path) > _MAX_PATH:
-                report(f"{printable(path[:64])}…: a path of {len(path):,} characters; damaged")
+                complain(f"{printable(path[:64])}…: a path of {len(path):,} characters; damaged")
                 continue
             if not slot.attributes & dir_entry.DIRECTORY:
                 extents: tuple[tuple[int, int], ...] = ()
                 try:
                     if slot.size:
                         count = -(-slot.size // self.cluster_size)
-                        extents = self._extents(slot.cluster, count, path)
+                        extents = self._extents(slot.cluster, count, path, taken)
                     elif slot.cluster:
-                        report(f"{printable(path)}: is empty and has a cluster")
+                        complain(f"{printable(path)}: is empty and has a cluster")
                 except ImageError as error:
-                    report(str(error))
+                    complain(str(error))
                 yield ImageEntry(
                     path=path,
                     kind="file",
@@ -208,77 +252,67 @@ class FatImage(Image):
                 )
                 continue
             yield ImageEntry(path=path, kind="directory", mode=0o755, mtime_ns=slot.mtime_ns)
-            pending.append((path, iter(self._directory(path, slot.cluster, report))))
+            inside = self._directory(path, slot.cluster, taken, complain)
+            pending.append((path, iter(inside)))
 
-    def _directory(self, path: str, cluster: int, report: Report) -> list[_Slot]:
+    def _directory(self, path: str, cluster: int, taken: _Taken, complain: Complain) -> list[_Slot]:
         """What the directory `path` holds, as its entries say."""
         where = path or "the root directory"
         try:
             if path or self.bits == 32:
-                most = max(1, MAX_ENTRIES * dir_entry.SIZE // self.cluster_size)
+                most = max(1, dir_entry.MAX_ENTRIES * dir_entry.SIZE // self.cluster_size)
                 offsets = [
                     self._data_offset + (number - FIRST_CLUSTER) * self.cluster_size
-                    for number in self._chain(cluster, most, where)
+                    for number in self._chain(cluster, most, where, taken)
                 ]
                 data = b"".join(self.read_at(at, self.cluster_size) for at in offsets)
             else:
                 size = self.boot.root_entries * dir_entry.SIZE
                 data = self.read_at(self._root_offset, size)
         except ImageError as error:
-            report(str(error))
+            complain(str(error))
             return []
         if path and (data[:11], data[32:43]) != (dir_entry.DOT, dir_entry.DOTDOT):
-            report(f"{printable(path)}: does not begin with '.' and '..'; no directory, or damaged")
+            complain(
+                f"{printable(path)}: does not begin with '.' and '..'; no directory, or damaged"
+            )
         slots: list[_Slot] = []
         names: set[str] = set()
-        for slot in _slots(data, where, report):
+        for slot in _slots(data, where, complain):
             if slot.name in names:
-                report(f"{printable(where)}: holds {printable(slot.name)} twice")
+                complain(f"{printable(where)}: holds {printable(slot.name)} twice")
                 continue
             names.add(slot.name)
             slots.append(slot)
         return slots
 
-    def _verify_rest(self, report: Report) -> None:
-        """Tables, FSInfo and backup agree; no cluster is lost."""
-        self._verify_tables(report)
-        free = bad = 0
-        for chunk in self._table():
-            free += chunk.count(0)
-            bad += chunk.count(table.BAD[self.bits])
-        lost = self.clusters - free - bad - self._taken.count(1)
-        if lost > 0:
-            report(f"{lost:,} clusters are taken, and belong to nothing")
-        if self.bits == 32:
-            self._verify_fsinfo(free, report)
-
-    def _verify_tables(self, report: Report) -> None:
+    def _verify_tables(self, complain: Complain) -> None:
         for at in range(0, self._fat_size, 1 << 20):
             length = min(1 << 20, self._fat_size - at)
             first = self.read_at(self._fat_offset + at, length)
             for copy in range(1, self.boot.number_of_fats):
                 if self.read_at(self._fat_offset + copy * self._fat_size + at, length) != first:
-                    report(f"FAT {copy + 1} differs from the first")
+                    complain(f"FAT {copy + 1} differs from the first")
                     return
         if self._next(0) & 0xFF != self.boot.media:
-            report("the FAT does not begin with the media byte")
+            complain("the FAT does not begin with the media byte")
 
-    def _verify_fsinfo(self, free: int, report: Report) -> None:
+    def _verify_fsinfo(self, free: int, complain: Complain) -> None:
         boot = self.boot
         if boot.backup_sector not in (0, 0xFFFF):
             backup = self.read_at(boot.backup_sector * self._sector, 512)
             if backup != self.read_at(0, 512):
-                report("the backup boot sector differs from the boot sector")
+                complain("the backup boot sector differs from the boot sector")
         if boot.fsinfo_sector in (0, 0xFFFF):
             return
         found = boot_sector.unpack_fsinfo(self.read_at(boot.fsinfo_sector * self._sector, 512))
         if found is None:
-            report("the FSInfo sector is not one")
+            complain("the FSInfo sector is not one")
         elif found[0] not in (free, boot_sector.UNKNOWN):
-            report(f"FSInfo says {found[0]:,} clusters are free, and {free:,} are")
+            complain(f"FSInfo says {found[0]:,} clusters are free, and {free:,} are")
 
 
-def _slots(data: bytes, where: str, report: Report) -> Iterator[_Slot]:
+def _slots(data: bytes, where: str, complain: Complain) -> Iterator[_Slot]:
     """The entries of a directory, long names joined to their short ones."""
     parts: list[bytes] = []
     expected = check = 0
@@ -296,7 +330,7 @@ def _slots(data: bytes, where: str, report: Report) -> Iterator[_Slot]:
             if order & dir_entry.LAST_LONG:
                 parts, expected, check = [], order & 0x3F, checksum
             if order & 0x3F != expected or checksum != check or not expected:
-                report(f"{printable(where)}: has long-name entries out of order")
+                complain(f"{printable(where)}: has long-name entries out of order")
                 parts, expected = [], 0
                 continue
             parts.append(part_1 + part_2 + part_3)
@@ -304,13 +338,13 @@ def _slots(data: bytes, where: str, report: Report) -> Iterator[_Slot]:
             continue
         long = b"".join(reversed(parts)) if parts and not expected else b""
         parts = []
-        slot = _slot(data, at, long, check, where, report)
+        slot = _slot(data, at, long, check, where, complain)
         if slot is not None:
             yield slot
 
 
 def _slot(
-    data: bytes, at: int, long: bytes, check: int, where: str, report: Report
+    data: bytes, at: int, long: bytes, check: int, where: str, complain: Complain
 ) -> _Slot | None:
     """One short entry; None for the label, ``.`` and ``..``."""
     values = dict(
@@ -328,9 +362,9 @@ def _slot(
     if long and dir_entry.checksum(short) == check:
         name = _long_name(long)
     elif long:
-        report(f"{printable(where)}: a long name does not belong to {printable(name)}")
+        complain(f"{printable(where)}: a long name does not belong to {printable(name)}")
     if not name or "/" in name or "\0" in name or name in (".", ".."):
-        report(f"{printable(where)}: has an entry with the name {name!r}")
+        complain(f"{printable(where)}: has an entry with the name {name!r}")
         return None
     return _Slot(
         name,

@@ -7,26 +7,24 @@ the geometry is chosen by what it counts.
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Self
+from typing import Self
 from zlib import crc32
 
 from attrs import define, field
 
 from ..entry import Directory, Entry, File, Symlink
-from ..errors import BlockpackError, EntryError
-from ..profile import FatLimits
+from ..errors import BlockpackError, EntryError, printable
+from ..profile import FatLimits, GiB
 from ..tree import Tree
+from ..volume import Volume
 from . import dir_entry, names
 
-if TYPE_CHECKING:
-    from .volume import FatVolume
-
-MAX_ENTRIES = 65_536
-"""The most 32-byte entries in a directory (2 MiB): what drivers read."""
+LARGEST = 4 * GiB - (64 << 10)
+"""From this size on (bytes), a file is one of the `largest`."""
 
 
 @define
-class Listing:
+class PlannedDirectory:
     """A directory to be: its entry (None: the root), what it holds, and how much that takes."""
 
     entry: Directory | None
@@ -59,21 +57,25 @@ def _names(path: str, children: list[Entry]) -> list[str]:
 class Survey:
     """What there is, what it takes, and what cannot be."""
 
-    volume: FatVolume
-    directories: list[Listing] = field(factory=list)
+    volume: Volume
+    label_entry: bool
+    """Whether the root directory has an entry for the label."""
+    directories: list[PlannedDirectory] = field(factory=list)
     """The root first, each directory before those in it."""
     files: list[File] = field(factory=list)
     """All files, directory by directory."""
     problems: list[BlockpackError] = field(factory=list)
     warnings: list[str] = field(factory=list)
+    largest: list[File] = field(factory=list)
+    """Files whose last cluster, if it is a large one, may end at 4 GiB."""
     digest: int = 0
     """A CRC-32 of all names, sizes and times."""
     _clusters: dict[tuple[int, int], int] = field(factory=dict)
 
     @classmethod
-    def of(cls, volume: FatVolume, tree: Tree) -> Self:
+    def of(cls, volume: Volume, tree: Tree, *, label_entry: bool) -> Self:
         """The survey of `tree` for `volume`."""
-        survey = cls(volume)
+        survey = cls(volume, label_entry)
         survey._check_epoch()
         for path, children in tree.directories():
             entry = tree.get(path)
@@ -109,13 +111,14 @@ class Survey:
         entries = len(listing) + sum([names.long_entries(name, limits) for name in listing])
         if entry is not None:
             entries += 2  # '.' and '..'
-        elif self.volume.label and limits.label_entry:
+        elif self.label_entry:
             entries += 1
-        if entries > MAX_ENTRIES:
+        if entries > dir_entry.MAX_ENTRIES:
             where = "a directory" if entry else "the root directory"
-            rule = f"{where} takes {entries:,} entries of 32 bytes, and FAT has {MAX_ENTRIES:,}"
+            most = dir_entry.MAX_ENTRIES
+            rule = f"{where} takes {entries:,} entries of 32 bytes, and FAT has {most:,}"
             self.problems.append(EntryError(path, rule, "spread it over several directories"))
-        self.directories.append(Listing(entry, children, entries, len(self.files)))
+        self.directories.append(PlannedDirectory(entry, children, entries, len(self.files)))
         self.files += [child for child in children if type(child) is File]
         return listing
 
@@ -125,20 +128,21 @@ class Survey:
         if not names.all_ordinary(listing, path, limits):
             for child, name in zip(children, listing, strict=True):
                 self.problems += names.refusals(child, limits)
-                if limits.names == "unicode" and names.is_device(name):
-                    self.warnings.append(f"{child.path}: Windows takes this name for a device")
+                if limits.windows and names.is_device(name):
+                    rule = "Windows takes this name for a device"
+                    self.warnings.append(f"{printable(child.path)}: {rule}")
         folded = names.fold_all(listing)
         if len(set(folded)) == len(listing):
             return
         first: dict[str, str] = {}
         for child, name, key in zip(children, listing, folded, strict=True):
-            if first.setdefault(key, name) is not name:
+            if first.setdefault(key, name) != name:
                 rule = f"its name equals {first[key]!r} but for case, and FAT knows no case"
                 self.problems.append(EntryError(child.path, rule, "rename one of the two"))
 
     def _check_entries(self, children: list[Entry], limits: FatLimits) -> None:
         """Note what FAT or the profile has against kinds, sizes and times."""
-        noteworthy = min(limits.file_size + 1, limits.large_file or limits.file_size)
+        noteworthy = min(limits.file_size + 1, limits.large_file or limits.file_size, LARGEST)
         fixed = self.volume.mtime == "fixed"
         for child in children:
             if type(child) is File:
@@ -152,12 +156,14 @@ class Survey:
                 self.problems.append(EntryError(child.path, rule, "touch it, or fix the times"))
 
     def _check_size(self, file: File, limits: FatLimits) -> None:
+        if file.size >= LARGEST:
+            self.largest.append(file)
         if file.size > limits.file_size:
             rule = f"has {file.size:,} bytes, and {limits.file_size:,} are the most"
             self.problems.append(EntryError(file.path, rule, "split it, or use tar"))
         elif limits.large_file is not None and file.size >= limits.large_file:
             advice = "the profile's reader holds files whole in memory; tar suits better"
-            self.warnings.append(f"{file.path}: {file.size:,} bytes; {advice}")
+            self.warnings.append(f"{printable(file.path)}: {file.size:,} bytes; {advice}")
 
     def _check_epoch(self) -> None:
         epoch = self.volume.epoch

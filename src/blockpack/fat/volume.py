@@ -17,15 +17,16 @@ from zlib import crc32
 from attrs import field, frozen
 
 from ..entry import Entry, File, parent_of
-from ..errors import EntryError, UsageError, raise_problems
+from ..errors import EntryError, UsageError, printable, problems, raise_problems
 from ..extent import Data, Extent, Zeros
 from ..layout import Layout, Placement, Run, literal, round_up, zeros
+from ..profile import GiB
 from ..tree import Tree
 from ..volume import Volume, require_choice
 from . import boot_sector, dir_entry, names
 from .boot_sector import BACKUP_SECTOR, FSINFO_SECTOR, NO_NAME, BootSector
-from .geometry import LARGEST_PREFERRED, Geometry, Wish, choose
-from .survey import Listing, Survey
+from .geometry import LARGEST_PREFERRED, Geometry, Requirements, choose, cluster_sizes
+from .survey import PlannedDirectory, Survey
 from .table import FIRST_CLUSTER, Chains
 
 _TABLE_ITEM = 96 << 10
@@ -42,9 +43,8 @@ def _fat_type(value: str | int) -> FatType:
 
 def _label(label: str | bytes) -> bytes:
     """A label's 11 bytes, in upper case; empty for none. Raises `UsageError`."""
-    if isinstance(label, bytes):
-        return label
-    upper = label.upper()
+    text = label.decode("ascii", "replace").rstrip() if isinstance(label, bytes) else label
+    upper = text.upper()
     if upper and not (
         len(upper) <= 11
         and upper.isascii()
@@ -67,6 +67,7 @@ class FatVolume(Volume):
     """
 
     format: ClassVar[str] = "fat"
+    sizing: ClassVar[tuple[str, ...]] = (*Volume.sizing, "fat_type", "cluster_size")
 
     sector_size: int = field()
     label: bytes = field(default=b"", converter=_label)
@@ -87,28 +88,33 @@ class FatVolume(Volume):
         if self.fat_type != "auto" and self.fat_type not in limits.types:
             known = " or ".join(f"FAT{bits}" for bits in limits.types)
             raise UsageError(f"profile {self.profile.name} reads {known}; not FAT{self.fat_type}")
+        sizes = cluster_sizes(self.sector_size)
+        if self.cluster_size is not None and self.cluster_size not in sizes:
+            known = ", ".join(map(str, sizes))
+            raise UsageError(f"cluster size is one of {known}; not {self.cluster_size}")
 
     def plan(self, tree: Tree) -> Layout:
         """The layout of the file system that holds `tree`; no file is opened.
 
         Raises `Problems` with all that FAT or the profile cannot hold.
         """
-        survey = Survey.of(self, tree)
-        problems = survey.problems
-        geometry = None
+        survey = Survey.of(self, tree, label_entry=self._has_label_entry)
+        refused = "this tree does not fit a FAT file system"
         try:
-            geometry = choose(self._wish(survey))
+            geometry = choose(self._requirements(survey))
         except EntryError as error:
-            problems.append(error)
-        if problems or geometry is None:
-            raise_problems("this tree does not fit a FAT file system", problems)
-            raise AssertionError("unreachable: no geometry is a problem")
+            raise problems(refused, [*survey.problems, error]) from None
+        raise_problems(refused, survey.problems)
         return _Plan(self, survey, geometry).layout(tree.forkable)
 
-    def _wish(self, survey: Survey) -> Wish:
+    @property
+    def _has_label_entry(self) -> bool:
+        return bool(self.label) and self.profile.fat.label_entry
+
+    def _requirements(self, survey: Survey) -> Requirements:
         """What the geometry has to hold."""
         types = self.profile.fat.types if self.fat_type == "auto" else (int(self.fat_type),)
-        return Wish(
+        return Requirements(
             types=types,
             sector_size=self.sector_size,
             cluster_size=self.cluster_size,
@@ -175,6 +181,7 @@ class _Plan:
         ]
         return Layout(
             format=self.volume.format,
+            title=f"FAT{geometry.bits}",
             runs=tuple(runs),
             sector_size=self.volume.sector_size,
             geometry={
@@ -198,6 +205,10 @@ class _Plan:
     def _warnings(self) -> Iterator[str]:
         if self.volume.label and not self.volume.profile.fat.label_entry:
             yield "the label is in the boot sector alone, for the profile's reader; fsck.fat minds"
+        for file in self.survey.largest:
+            if round_up(file.size, self.geometry.cluster_size) >= 4 * GiB:
+                rule = "has a last cluster that ends at 4 GiB, where fsck.fat miscounts"
+                yield f"{printable(file.path)}: {rule} and would cut the file"
         if self.geometry.cluster_size > LARGEST_PREFERRED:
             yield "clusters of 64 KiB are beyond the specification; some readers refuse them"
 
@@ -254,7 +265,7 @@ class _Plan:
         table = Run([*(offset + start for start in starts), offset + used], items)
         return table, zeros(offset + used, offset + self.geometry.fat_size)
 
-    def _directory_run(self, directories: list[Listing]) -> Run:
+    def _directory_run(self, directories: list[PlannedDirectory]) -> Run:
         if not directories:
             return Run.of()
         first = FIRST_CLUSTER
@@ -278,7 +289,7 @@ class _Plan:
             data = self._entries(self.directories[0]).ljust(area, b"\0")
             yield Data(self.geometry.root_offset, data)
 
-    def _entries(self, directory: Listing) -> bytes:
+    def _entries(self, directory: PlannedDirectory) -> bytes:
         """A directory's entries."""
         limits = self.volume.profile.fat
         packed = list(self._heading(directory))
@@ -288,7 +299,7 @@ class _Plan:
         for child, name in zip(directory.children, listing, strict=True):
             short = short_names.of(name)
             if not names.is_short(name):
-                packed.append(dir_entry.pack_long(name, short, limits))
+                packed.append(dir_entry.pack_long(names.long_text(name, limits), short))
             if type(child) is File:
                 cluster = self.file_clusters[file] if child.size else 0
                 file += 1
@@ -300,7 +311,7 @@ class _Plan:
             )
         return b"".join(packed)
 
-    def _heading(self, directory: Listing) -> Iterator[bytes]:
+    def _heading(self, directory: PlannedDirectory) -> Iterator[bytes]:
         """What a directory begins with: the label in the root, ``.`` and ``..`` elsewhere."""
         if directory.entry is not None:
             stamp = self._stamp(directory.entry)
@@ -310,7 +321,7 @@ class _Plan:
             ):
                 cluster = self.cluster_of[path]
                 yield dir_entry.pack_entry(name, dir_entry.DIRECTORY, stamp, cluster)
-        elif self.volume.label and self.volume.profile.fat.label_entry:
+        elif self.volume._has_label_entry:
             stamp = dir_entry.fat_time(max(self.volume.epoch, dir_entry.FIRST_TIME))
             yield dir_entry.pack_entry(self.volume.label, dir_entry.VOLUME_ID, stamp)
 

@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 from attrs import define, field, frozen
 
 from ..entry import Directory, Entry, File, Symlink, decode, encode
-from ..errors import BlockpackError, EntryError, SourceError
+from ..errors import BlockpackError, EntryError, SourceError, reason
 from ..extent import Extent, FileRange
 from ..reading import reading_errors
 
@@ -29,9 +29,30 @@ Symlinks = Literal["error", "follow", "keep", "skip"]
 Excluded = Callable[[str, bool], bool]
 """Whether to leave out a path (relative to the source); the flag tells directories."""
 
+Unread = tuple[bytes, str, frozenset[tuple[int, int]]]
+"""A directory yet to read: where it is, what its entries' paths begin with, and the identities
+of it and those above it, which only following links needs: it is how a loop is told."""
+
+_KINDS = {
+    stat.S_IFIFO: "named pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "block device",
+    stat.S_IFCHR: "character device",
+}
+
+PERMISSIONS = tuple(range(0o10000))
+"""All permission bits there are: one integer for all entries that share them."""
+
+_PLAIN = stat.S_IFMT(0o177777) | 0o444
+_PLAIN_FILE = stat.S_IFREG | 0o444
+"""The bits of a mode that tell a regular file that everybody may read."""
+
+_PATH = attrgetter("path")
+_READABLE = "make it readable or exclude it"
+
 
 @frozen(weakref_slot=False)
-class Under:
+class InDirectory:
     """The content of files scanned under a directory: an entry's path leads to its bytes.
 
     `prefix` (ending in a slash) is put in place of the first `drop` characters of the path.
@@ -70,7 +91,7 @@ def file_at(path: Path, at: str) -> File:
     try:
         status = os.stat(location)
     except OSError as error:
-        raise SourceError(str(path), _reason(error)) from None
+        raise SourceError(str(path), reason(error)) from None
     if not stat.S_ISREG(status.st_mode):
         raise SourceError(str(path), "is no regular file", "give the path of a file")
     if not os.access(location, os.R_OK):
@@ -92,13 +113,6 @@ def link_refused(path: str) -> EntryError:
     return EntryError(path, rule, "follow, keep or skip links")
 
 
-_READABLE = "make it readable or exclude it"
-
-Unread = tuple[bytes, str, frozenset[tuple[int, int]]]
-"""A directory yet to read: where it is, what its entries' paths begin with, and the identities
-of it and those above it, which only following links needs: it is how a loop is told."""
-
-
 @define
 class Scan:
     """One walk through the directory `root`, whose entries get their paths under `at`.
@@ -113,12 +127,12 @@ class Scan:
     excluded: Excluded | None = None
     problems: list[BlockpackError] = field(factory=list)
     pending: list[Unread] = field(factory=list, init=False)
-    content: Under = field(init=False)
+    content: InDirectory = field(init=False)
     _is_root: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         at = f"{self.at}/" if self.at else ""
-        self.content = Under(os.path.join(os.path.abspath(self.root), b""), len(at))
+        self.content = InDirectory(os.path.join(os.path.abspath(self.root), b""), len(at))
         self._is_root = hasattr(os, "geteuid") and os.geteuid() == 0
 
     def begin(self) -> None:
@@ -141,20 +155,29 @@ class Scan:
             try:
                 found = self._listing(location, prefix, above)
             except OSError as error:
-                path = decode(location.rstrip(b"/"))
-                rule = f"cannot be read: {_reason(error)}"
-                self.problems.append(SourceError(path, rule, _READABLE))
+                self._unreadable(location, error)
                 continue
             found.sort(key=_PATH)
             for entry in found:
                 if type(entry) is Directory:
                     below = location + encode(entry.path[len(prefix) :]) + b"/"
-                    ancestors = above
-                    if self.symlinks == "follow":
-                        identity = os.stat(below)
-                        ancestors = above | {(identity.st_dev, identity.st_ino)}
-                    self.pending.append((below, f"{entry.path}/", ancestors))
+                    self._put_off(below, f"{entry.path}/", above)
             yield found
+
+    def _put_off(self, location: bytes, prefix: str, above: frozenset[tuple[int, int]]) -> None:
+        """Note a directory that is yet to read."""
+        if self.symlinks == "follow":
+            try:
+                identity = os.stat(location)
+            except OSError as error:
+                self._unreadable(location, error)
+                return
+            above |= {(identity.st_dev, identity.st_ino)}
+        self.pending.append((location, prefix, above))
+
+    def _unreadable(self, location: bytes, error: OSError) -> None:
+        path = decode(location.rstrip(b"/"))
+        self.problems.append(SourceError(path, f"cannot be read: {reason(error)}", _READABLE))
 
     def _listing(
         self, location: bytes, prefix: str, above: frozenset[tuple[int, int]]
@@ -169,7 +192,7 @@ class Scan:
                 try:
                     status = item.stat(follow_symlinks=False)
                 except OSError as error:
-                    self.problems.append(SourceError(path, f"cannot be read: {_reason(error)}"))
+                    self.problems.append(SourceError(path, f"cannot be read: {reason(error)}"))
                     continue
                 # A file that everybody may read, with one name: that is nearly all of them.
                 if plain and status.st_nlink == 1 and status.st_mode & _PLAIN == _PLAIN_FILE:
@@ -196,73 +219,50 @@ class Scan:
         above: frozenset[tuple[int, int]],
     ) -> Entry | None:
         """The entry for one name of a directory; None if it is left out or is a problem."""
-        mode = status.st_mode
-        if self.excluded is not None and self.excluded(
-            path[self.content.drop :], stat.S_ISDIR(mode)
-        ):
+        is_directory = stat.S_ISDIR(status.st_mode)
+        if self.excluded is not None and self.excluded(path[self.content.drop :], is_directory):
             return None
-        if stat.S_ISLNK(mode) and self.symlinks != "keep":
-            if self.symlinks == "skip":
+        if stat.S_ISLNK(status.st_mode) and self.symlinks != "keep":
+            followed = self._followed(item, path, above)
+            if followed is None:
                 return None
-            if self.symlinks == "error":
-                self.problems.append(link_refused(path))
-                return None
-            try:
-                status = item.stat(follow_symlinks=True)
-            except OSError as error:
-                rule = f"is a link that leads nowhere ({_reason(error)})"
-                self.problems.append(SourceError(path, rule, "mend or exclude it"))
-                return None
-            mode = status.st_mode
-            if stat.S_ISDIR(mode) and (status.st_dev, status.st_ino) in above:
-                rule = "is a link to a directory that it is in"
-                self.problems.append(EntryError(path, rule, "exclude it or skip links"))
-                return None
-        permissions = PERMISSIONS[mode & 0o7777]
-        if stat.S_ISREG(mode):
+            status = followed
+        kind = stat.S_IFMT(status.st_mode)
+        permissions = PERMISSIONS[status.st_mode & 0o7777]
+        shared = status.st_mtime_ns, status.st_uid, status.st_gid
+        if kind == stat.S_IFREG:
             # Root may read everything, and a file that everybody may read needs no question.
-            if not (self._is_root or permissions & 0o444 == 0o444 or os.access(item.path, os.R_OK)):
-                self.problems.append(
-                    SourceError(path, "cannot be read: permission denied", _READABLE)
-                )
-                return None
-            return File(
-                path,
-                status.st_size,
-                self.content,
-                permissions,
-                status.st_mtime_ns,
-                status.st_uid,
-                status.st_gid,
-                (status.st_dev, status.st_ino) if status.st_nlink > 1 else None,
-            )
-        if stat.S_ISDIR(mode):
-            return Directory(path, permissions, status.st_mtime_ns, status.st_uid, status.st_gid)
-        if stat.S_ISLNK(mode):
-            target = decode(os.readlink(item.path))
-            return Symlink(path, target, 0o777, status.st_mtime_ns, status.st_uid, status.st_gid)
-        rule = f"is a {_KINDS.get(stat.S_IFMT(mode), 'special file')}, which no image holds"
+            if self._is_root or permissions & 0o444 == 0o444 or os.access(item.path, os.R_OK):
+                inode = (status.st_dev, status.st_ino) if status.st_nlink > 1 else None
+                return File(path, status.st_size, self.content, permissions, *shared, inode)
+            rule = "cannot be read: permission denied"
+            self.problems.append(SourceError(path, rule, _READABLE))
+            return None
+        if kind == stat.S_IFDIR:
+            return Directory(path, permissions, *shared)
+        if kind == stat.S_IFLNK:
+            return Symlink(path, decode(os.readlink(item.path)), 0o777, *shared)
+        rule = f"is a {_KINDS.get(kind, 'special file')}, which no image holds"
         self.problems.append(EntryError(path, rule, "exclude it"))
         return None
 
-
-_KINDS = {
-    stat.S_IFIFO: "named pipe",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFBLK: "block device",
-    stat.S_IFCHR: "character device",
-}
-
-
-_PATH = attrgetter("path")
-
-PERMISSIONS = tuple(range(0o10000))
-"""All permission bits there are: one integer for all entries that share them."""
-
-_PLAIN = stat.S_IFMT(0o177777) | 0o444
-_PLAIN_FILE = stat.S_IFREG | 0o444
-"""The bits of a mode that tell a regular file that everybody may read."""
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+    def _followed(
+        self, item: os.DirEntry[bytes], path: str, above: frozenset[tuple[int, int]]
+    ) -> os.stat_result | None:
+        """What a link leads to; None if it is left out, or a problem."""
+        if self.symlinks == "skip":
+            return None
+        if self.symlinks == "error":
+            self.problems.append(link_refused(path))
+            return None
+        try:
+            status = item.stat(follow_symlinks=True)
+        except OSError as error:
+            rule = f"is a link that leads nowhere ({reason(error)})"
+            self.problems.append(SourceError(path, rule, "mend or exclude it"))
+            return None
+        if stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) in above:
+            rule = "is a link to a directory that it is in"
+            self.problems.append(EntryError(path, rule, "exclude it or skip links"))
+            return None
+        return status

@@ -6,16 +6,24 @@ state (a zip file's position, a connection) is not to be shared between forked p
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
-from typing import Any, BinaryIO, ClassVar, cast
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO, ClassVar
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from ..entry import EPOCH, NANOSECONDS, Directory, Entry, File, Symlink, check_path
-from ..errors import BlockpackError, SourceError, UsageError, raise_problems
+from ..errors import BlockpackError, EntryError, SourceError, UsageError, raise_problems, reason
 from ..extent import Extent, Stream
 from .directory import Excluded, Symlinks, link_refused
+
+_FILES = (0, 2)
+"""PyFilesystem's numbers for a resource of unknown type, and for a file."""
+
+_Identities = frozenset[tuple[int, int]]
+"""Directories of this machine, by device and number."""
 
 
 @frozen(weakref_slot=False)
@@ -29,11 +37,42 @@ class OnFilesystem:
     def extent(self, entry: File, offset: int) -> Extent:
         """The whole file as a stream."""
         path = entry.path
+        return Stream(offset, entry.size, lambda: _OpenFile(self.filesystem, path), path)
 
-        def open_file() -> BinaryIO:
-            return cast(BinaryIO, self.filesystem.openbin(path))
 
-        return Stream(offset, entry.size, open_file, path)
+class _OpenFile:
+    """A file on a PyFilesystem, whose every error is a `SourceError`."""
+
+    def __init__(self, filesystem: Any, path: str) -> None:
+        self._path = path
+        with _fs_errors(path):
+            self._file: BinaryIO = filesystem.openbin(path)
+
+    def read(self, most: int, /) -> bytes:
+        with _fs_errors(self._path):
+            return self._file.read(most)
+
+    def close(self) -> None:
+        with _fs_errors(self._path):
+            self._file.close()
+
+
+@contextmanager
+def _fs_errors(path: str) -> Iterator[None]:
+    """Turn what PyFilesystem and the libraries behind it raise into a `SourceError`."""
+    import lzma
+    import tarfile
+    import zipfile
+    import zlib
+
+    from fs.errors import FSError
+
+    theirs = (FSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+    try:
+        yield
+    except (*theirs, OSError) as error:
+        what = reason(error) if isinstance(error, OSError) else str(error)
+        raise SourceError(path, f"cannot be read: {what}") from None
 
 
 def open_url(url: str) -> Any:
@@ -65,54 +104,98 @@ def entries(
 
     Raises `Problems` with what cannot be read or packed.
     """
-    content = OnFilesystem(filesystem)
-    problems: list[BlockpackError] = []
-    pending = [""]
-    while pending:
-        above = pending.pop()
-        for path, info in _listing(filesystem, above, symlinks, problems):
-            if excluded is not None and excluded(path, info.is_dir):
-                continue
-            modified = info.get("details", "modified")
-            mtime_ns = int((EPOCH if modified is None else modified) * NANOSECONDS)
-            target = info.get("link", "target")
-            if target is not None and symlinks == "skip":
-                continue
-            if target is not None and symlinks == "error":
-                problems.append(link_refused(path))
-            elif target is not None and symlinks == "keep":
-                yield Symlink(path, target, mtime_ns=mtime_ns)
-            elif info.is_dir:
-                pending.append(path)
-                yield Directory(path, 0o755, mtime_ns)
-            else:
-                yield File(path, info.size, content, 0o644, mtime_ns)
-    raise_problems("this source cannot be packed as it is", problems)
+    walk = _Walk(filesystem, excluded, symlinks)
+    yield from walk.entries()
+    raise_problems("this source cannot be packed as it is", walk.problems)
 
 
-def _listing(
-    filesystem: Any, above: str, symlinks: Symlinks, problems: list[BlockpackError]
-) -> Iterator[tuple[str, Any]]:
-    """The paths in the directory `above`, and what the filesystem knows of each."""
-    from fs.errors import FSError
+@define
+class _Walk:
+    """One walk through a filesystem; `problems` gets what is wrong."""
 
-    try:
-        found = [
-            (f"{above}/{name}" if above else name) for name in filesystem.listdir(above or "/")
-        ]
-    except FSError as error:
-        problems.append(SourceError(above, f"cannot be read: {error}"))
-        return
-    for path in found:
-        unsound = check_path(path)
-        if unsound is not None:
-            problems.append(unsound)
-            continue
+    filesystem: Any
+    excluded: Excluded | None
+    symlinks: Symlinks
+    problems: list[BlockpackError] = field(factory=list)
+    content: OnFilesystem = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.content = OnFilesystem(self.filesystem)
+
+    def entries(self) -> Iterator[Entry]:
+        pending = [("", self._with(frozenset(), "/"))]
+        while pending:
+            directory, above = pending.pop()
+            for path in self._listing(directory):
+                entry = self._entry(path, above)
+                if entry is not None:
+                    yield entry
+                if isinstance(entry, Directory):
+                    pending.append((path, self._with(above, path)))
+
+    def _listing(self, directory: str) -> Iterator[str]:
+        """The paths in a directory."""
         try:
-            info = filesystem.getinfo(path, ["link"])
-            if info.get("link", "target") is None or symlinks == "follow":
-                info = filesystem.getinfo(path, ["details"])
-        except FSError as error:
-            problems.append(SourceError(path, f"cannot be read: {error}"))
-            continue
-        yield path, info
+            with _fs_errors(directory or "/"):
+                names = self.filesystem.listdir(directory or "/")
+        except SourceError as error:
+            self.problems.append(error)
+            return
+        for name in names:
+            path = f"{directory}/{name}" if directory else name
+            if unsound := check_path(path):
+                self.problems.append(unsound)
+            else:
+                yield path
+
+    def _entry(self, path: str, above: _Identities) -> Entry | None:
+        """The entry for a path; None if it is left out or is a problem."""
+        try:
+            with _fs_errors(path):
+                info = self.filesystem.getinfo(path, ["details", "link"])
+                target = info.get("link", "target")
+                if target is not None and self.symlinks == "follow":
+                    info = self.filesystem.getinfo(path, ["details"])
+        except SourceError as error:
+            self.problems.append(error)
+            return None
+        if self.excluded is not None and self.excluded(path, info.is_dir):
+            return None
+        modified = info.get("details", "modified")
+        mtime_ns = int((EPOCH if modified is None else modified) * NANOSECONDS)
+        if target is not None and self.symlinks != "follow":
+            return self._link(path, target, mtime_ns)
+        kind = info.get("details", "type")
+        if info.is_dir:
+            if target is not None and self._leads_up(path, above):
+                rule = "is a link to a directory that it may be in"
+                self.problems.append(EntryError(path, rule, "exclude it or skip links"))
+                return None
+            return Directory(path, 0o755, mtime_ns)
+        if kind is not None and kind not in _FILES:
+            rule = "is neither a file nor a directory, and no image holds others"
+            self.problems.append(EntryError(path, rule, "exclude it"))
+            return None
+        return File(path, info.size, self.content, 0o644, mtime_ns)
+
+    def _link(self, path: str, target: str, mtime_ns: int) -> Symlink | None:
+        if self.symlinks == "error":
+            self.problems.append(link_refused(path))
+        return Symlink(path, target, mtime_ns=mtime_ns) if self.symlinks == "keep" else None
+
+    def _with(self, above: _Identities, path: str) -> _Identities:
+        """`above` with the directory `path`, if links are followed: it is how a loop is told."""
+        identity = self._identity(path) if self.symlinks == "follow" else None
+        return above if identity is None else above | {identity}
+
+    def _leads_up(self, path: str, above: _Identities) -> bool:
+        identity = self._identity(path)
+        return identity is None or identity in above
+
+    def _identity(self, path: str) -> tuple[int, int] | None:
+        """What directory of this machine `path` is; None if it is none that can be told."""
+        with suppress(OSError):
+            if self.filesystem.hassyspath(path):
+                status = os.stat(self.filesystem.getsyspath(path))
+                return status.st_dev, status.st_ino
+        return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from attrs import define
 
 from ..entry import NANOSECONDS, decode
 from ..errors import ImageError, printable
-from ..image import Image, ImageEntry, Kind, Report
+from ..image import Complain, Image, ImageEntry, Kind
 from ..layout import Fact
 from . import header, pax
 from .header import BLOCK, Header
@@ -28,6 +29,22 @@ _KINDS: Mapping[bytes, Kind] = {
 }
 
 
+_META = (header.EXTENDED, header.GLOBAL, header.GNU_LONG_NAME, header.GNU_LONG_LINK)
+_WITHOUT_CONTENT = (header.HARDLINK, header.SYMLINK, header.DIRECTORY, b"3", b"4", b"6")
+
+_USED = (b"path", b"linkpath", b"mtime")
+"""The extended records that make an entry; ``size`` is seen to where headers are found."""
+_ONE_MEMBERS = (b"path", b"linkpath", b"size")
+"""Those that say what no two members have in common."""
+_SPARSE = b"GNU.sparse."
+"""What the records of GNU's sparse files begin with, whose content is not what it seems."""
+
+_MAX_DIGITS = 19
+_MAX_SECONDS = (1 << 63) - 1
+"""The latest time that a machine has, and the number of its digits."""
+_TIME = re.compile(rb"(-?)(\d{1,19})(?:\.(\d*))?")
+
+
 @define
 class _Extended:
     """What extended headers said about the member that comes next."""
@@ -35,6 +52,7 @@ class _Extended:
     records: dict[bytes, bytes]
     name: bytes | None = None
     linkname: bytes | None = None
+    sparse: bool = False
 
 
 class TarImage(Image):
@@ -63,29 +81,29 @@ class TarImage(Image):
             end = at + BLOCK + header.padded(size)
         return {"dialect": dialect, "entries": members, "end": end + len(header.END)}
 
-    def _read_entries(self, report: Report) -> Iterator[ImageEntry]:
+    def _read_entries(self, complain: Complain) -> Iterator[ImageEntry]:
         overall: dict[bytes, bytes] = {}
         extended = _Extended({})
         seen: dict[str, Kind] = {}
-        for at, block, size in self._headers(report):
+        for at, block, size in self._headers(complain):
             if block.typeflag in _META:
-                self._extend(block, at, overall, extended, report)
+                self._extend(block, at, overall, extended, complain)
                 continue
-            records = overall | extended.records
-            entry = self._entry(block, at, size, records, extended, report)
+            records = {k: v for k, v in (overall | extended.records).items() if v}
+            entry = self._entry(block, at, size, records, extended, complain)
             extended = _Extended({})
             if entry is None:
                 continue
             if entry.path in seen and not entry.kind == seen[entry.path] == "directory":
-                report(f"{printable(entry.path)}: is in the archive twice")
+                complain(f"{printable(entry.path)}: is in the archive twice")
             if entry.kind == "hardlink" and seen.get(entry.target) != "file":
-                report(f"{printable(entry.path)}: links to a file that is not before it")
+                complain(f"{printable(entry.path)}: links to a file that is not before it")
             seen[entry.path] = entry.kind
             yield entry
         if extended.records or extended.name or extended.linkname:
-            report("the archive ends after an extended header")
+            complain("the archive ends after an extended header")
 
-    def _headers(self, report: Report) -> Iterator[tuple[int, Header, int]]:
+    def _headers(self, complain: Complain) -> Iterator[tuple[int, Header, int]]:
         """Each header: its offset, its fields, and the size of its content in bytes."""
         at = 0
         size_record: int | None = None
@@ -118,7 +136,7 @@ class TarImage(Image):
             yield at, fields, size
             at = following
         if any(self.read_at(at, min(len(header.END), self.size - at))):
-            report(f"the archive ends at byte {at:,} with one block of zeros, not two")
+            complain(f"the archive ends at byte {at:,} with one block of zeros, not two")
 
     def _size_record(self, at: int, length: int, before: int | None) -> int | None:
         """The size that the extended header at `at` gives its member; else what was `before`."""
@@ -140,7 +158,7 @@ class TarImage(Image):
         at: int,
         overall: dict[bytes, bytes],
         extended: _Extended,
-        report: Report,
+        complain: Complain,
     ) -> None:
         """Take in an extended header."""
         size = _number(block.size) or 0
@@ -155,14 +173,16 @@ class TarImage(Image):
             try:
                 records = dict(pax.parse(payload))
             except ValueError as error:
-                report(f"the extended header at byte {at:,}: {error}")
+                complain(f"the extended header at byte {at:,}: {error}")
                 return
             if block.typeflag == header.EXTENDED:
-                # Only what is used is kept, or hostile headers would fill the memory.
+                # Only what is used is kept, or hostile headers would fill the memory. A record
+                # without a value takes back an earlier one (POSIX pax).
                 extended.records |= {key: records[key] for key in _USED if key in records}
+                extended.sparse |= any(key.startswith(_SPARSE) for key in records)
                 return
             if not records.keys().isdisjoint(_ONE_MEMBERS):
-                report(f"the global header at byte {at:,} gives all members one name or size")
+                complain(f"the global header at byte {at:,} gives all members one name or size")
             if b"mtime" in records:
                 overall[b"mtime"] = records[b"mtime"]
 
@@ -173,7 +193,7 @@ class TarImage(Image):
         size: int,
         records: Mapping[bytes, bytes],
         extended: _Extended,
-        report: Report,
+        complain: Complain,
     ) -> ImageEntry | None:
         """The entry that a header and what was said before it describe; None for the root."""
         name = records.get(b"path", extended.name)
@@ -181,17 +201,19 @@ class TarImage(Image):
             name = _text(block.name)
             if block.magic == header.USTAR and block.prefix[0]:
                 name = _text(block.prefix) + b"/" + name
-        kind = _KINDS.get(block.typeflag, "other")
+        kind = "other" if extended.sparse else _KINDS.get(block.typeflag, "other")
         if kind == "file" and name.endswith(b"/"):
             kind = "directory"  # before POSIX
         path = decode(name.removeprefix(b"./").strip(b"/"))
         if path in ("", "."):
             return None
+        if extended.sparse:
+            complain(f"{printable(path)}: is a sparse file of GNU tar's, which is not read here")
         linkname = records.get(b"linkpath", extended.linkname or _text(block.linkname))
         try:
             mtime = _time(records[b"mtime"]) if b"mtime" in records else _header_time(block)
         except ValueError:
-            report(f"{printable(path)}: has a time that is none")
+            complain(f"{printable(path)}: has a time that is none")
             mtime = 0
         if kind == "hardlink":
             linkname = linkname.removeprefix(b"./")
@@ -205,30 +227,24 @@ class TarImage(Image):
             extents=((at + BLOCK, size),) if size and kind == "file" else (),
         )
 
-    def _verify_rest(self, report: Report) -> None:
-        """After the end there are zeros, as far as the image goes."""
-        end = len(header.END)
-        for at, _, size in self._headers(_ignore):
-            end = at + BLOCK + header.padded(size) + len(header.END)
+    def _verify(self, complain: Complain) -> Iterator[ImageEntry]:
+        """After the end there are zeros, too, as far as the image goes."""
+        yield from self._read_entries(complain)
+        if self._is_device():
+            return  # whatever was on it before goes on behind the image
+        end = self._end()
         for at in range(min(end, self.size), self.size, _SCAN):
             length = min(_SCAN, self.size - at)
             if self.read_at(at, length) != bytes(length):
-                report(f"there is something after the archive's end at byte {end:,}")
+                complain(f"there is something after the archive's end at byte {end:,}")
                 return
 
-
-_META = (header.EXTENDED, header.GLOBAL, header.GNU_LONG_NAME, header.GNU_LONG_LINK)
-_WITHOUT_CONTENT = (header.HARDLINK, header.SYMLINK, header.DIRECTORY, b"3", b"4", b"6")
-
-
-_USED = (b"path", b"linkpath", b"mtime")
-"""The extended records that make an entry; ``size`` is seen to where headers are found."""
-_ONE_MEMBERS = (b"path", b"linkpath", b"size")
-"""Those that say what no two members have in common."""
-
-_MAX_DIGITS = 19
-_MAX_SECONDS = (1 << 63) - 1
-"""The latest time that a machine has, and the number of its digits."""
+    def _end(self) -> int:
+        """Where the archive ends, its two blocks of zeros included."""
+        end = 0
+        for at, _, size in self._headers(_ignore):
+            end = at + BLOCK + header.padded(size)
+        return end + len(header.END)
 
 
 def _fail(problem: str) -> None:
@@ -265,9 +281,12 @@ def _header_time(block: Header) -> int:
 
 def _time(value: bytes) -> int:
     """A pax time, seconds with a fraction, in nanoseconds. Raises `ValueError`."""
-    whole, _, fraction = value.partition(b".")
-    nanoseconds = int(fraction[:9].ljust(9, b"0")) if fraction else 0
-    return _nanoseconds(int(whole), -nanoseconds if whole.startswith(b"-") else nanoseconds)
+    found = _TIME.fullmatch(value)
+    if found is None:
+        raise ValueError("no number")
+    sign = -1 if found[1] else 1
+    rest = int(found[3][:9].ljust(9, b"0")) if found[3] else 0
+    return _nanoseconds(sign * int(found[2]), sign * rest)
 
 
 def _nanoseconds(seconds: int, rest: int) -> int:

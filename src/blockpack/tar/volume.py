@@ -1,9 +1,10 @@
 """Planning a tar archive.
 
 The archive is the members in the tree's order, then two blocks of zeros, then zeros to the
-image's end. Each member is an item of one run: padding that brings its payload onto a
-boundary, its headers, the payload, and zeros to the block. Only the items' offsets are held
-(8 bytes an entry); headers are made again when they are written.
+image's end. Each member is an item of one run: the zeros that fill the last block of the payload
+before, padding that brings its own payload onto a boundary, its headers, and the payload. So an
+item is two extents, and all that is held of it is its offset (8 bytes an entry); headers are made
+again when they are written.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from attrs import field, frozen
 
 from ..entry import Entry, File, Symlink
 from ..errors import BlockpackError, EntryError, UsageError, raise_problems
-from ..extent import Data, Extent, Zeros
+from ..extent import Data, Extent
 from ..layout import Layout, Placement, Run, literal, zeros
 from ..profile import TarLimits
 from ..tree import Tree
@@ -25,7 +26,7 @@ from ..volume import Volume, require_choice
 from . import header
 from .header import BLOCK, FileHeaders
 from .members import Dialect, Member, blocks, refusals
-from .padding import padding
+from .padding import comments, root_entries
 
 AUTO_ALIGNMENT = 4096
 """The boundary of large payloads: the block size of file systems that clone."""
@@ -46,14 +47,17 @@ Owner = Literal["keep"] | tuple[int, int]
 
 def _owner(owner: str | tuple[int, int]) -> Owner:
     """An owner option: ``keep``, ``UID:GID`` or (uid, gid). Raises `UsageError`."""
-    if isinstance(owner, tuple):
-        return owner
     if owner == "keep":
         return "keep"
-    uid, colon, gid = owner.partition(":")
-    if not (colon and uid.isdecimal() and gid.isdecimal()):
-        raise UsageError(f"owner is 'keep' or UID:GID, such as 0:0; not {owner!r}")
-    return int(uid), int(gid)
+    ids = owner if isinstance(owner, tuple) else tuple(map(_id, owner.split(":")))
+    if len(ids) != 2 or not all(0 <= number < 1 << 32 for number in ids):
+        raise UsageError(f"owner is 'keep' or UID:GID of 32 bits each, such as 0:0; not {owner!r}")
+    return ids
+
+
+def _id(text: str) -> int:
+    """A number of an owner; one that is none for what is no number."""
+    return int(text) if text.isascii() and text.isdecimal() else -1
 
 
 def _alignment(align: int | str) -> int | str:
@@ -96,7 +100,7 @@ class TarVolume(Volume):
         """
         plan = _Plan(self, list(tree))
         end = plan.offsets[-1]
-        needed = end + len(header.END)
+        needed = header.padded(end) + len(header.END)
         problems: list[BlockpackError] = list(plan.problems)
         size = needed
         try:
@@ -108,7 +112,7 @@ class TarVolume(Volume):
             format=self.format,
             runs=(
                 Run(plan.offsets, plan.extents),
-                literal(end, header.END),
+                literal(end, bytes(-end % BLOCK) + header.END),
                 zeros(needed, size),
             ),
             sector_size=self.sector_size,
@@ -142,6 +146,7 @@ class _Plan:
         self._threshold = AUTO_THRESHOLD if automatic else self.boundary
         if self.boundary == BLOCK:
             self._threshold = sys.maxsize  # every payload is aligned as it is
+        self._long_padding = limits.long_padding and volume.dialect != "ustar"
         self._alike = bytearray(len(entries))
         self.offsets = self._place(limits)
 
@@ -157,9 +162,10 @@ class _Plan:
             and Member(b"", header.FILE, 0, volume.epoch, 0, *volume.owner).plain
         )
         largest = min(self._threshold - 1, header.MAX_SIZE)
-        at = 0
+        end = 0
         for index, entry in enumerate(self.entries):
             path = entry.path
+            start = (end + BLOCK - 1) & -BLOCK
             if (
                 uniform
                 and type(entry) is File
@@ -169,20 +175,23 @@ class _Plan:
                 and entry.inode is None
             ):
                 self._alike[index] = True
-                at += BLOCK + ((entry.size + BLOCK - 1) & -BLOCK)
+                end = start + BLOCK + entry.size
             else:
                 member = self._member(index)
                 self.problems += refusals(member, entry, volume.dialect, limits)
                 headers = len(blocks(member, volume.dialect))
-                at += self._gap(at, headers, member) + headers + header.padded(member.size)
-            offsets.append(at)
+                end = start + self._gap(start, headers, member) + headers + member.size
+            offsets.append(end)
         return offsets
 
     def _gap(self, at: int, headers: int, member: Member) -> int:
         """The padding before a member at `at`, in bytes."""
         if member.size < self._threshold:
             return 0
-        return -(at + headers) % self.boundary
+        gap = -(at + headers) % self.boundary
+        if gap == BLOCK and self._long_padding:
+            gap += self.boundary  # the shortest that an odd number of blocks can be
+        return gap
 
     def _member(self, index: int) -> Member:
         entry = self.entries[index]
@@ -212,42 +221,38 @@ class _Plan:
                 continue
             entry = self.entries[index]
             assert type(entry) is File
-            at = self.offsets[index]
-            size = entry.size
+            offset = self.offsets[index]
+            slack = -offset % BLOCK
             headers = executable if entry.mode & 0o100 else plain
-            yield Data(at, headers.pack(entry.path.encode("ascii"), size))
-            yield entry.content.extent(entry, at + BLOCK)
-            slack = -size % BLOCK
-            if slack:
-                yield Zeros(at + BLOCK + size, slack)
+            block = headers.pack(entry.path.encode("ascii"), entry.size)
+            yield Data(offset, bytes(slack) + block if slack else block)
+            yield entry.content.extent(entry, offset + slack + BLOCK)
 
     def _member_extents(self, index: int) -> Iterator[Extent]:
-        """The extents of one member: padding, headers, content and slack."""
-        at = self.offsets[index]
+        """The extents of one member: all that is before its payload, and that."""
+        offset = self.offsets[index]
+        slack = -offset % BLOCK
         member = self._member(index)
         headers = blocks(member, self.volume.dialect)
-        gap = self._gap(at, len(headers), member)
-        if gap:
-            yield Data(at, padding(gap, self._padding_time, self.volume.dialect))
-        at += gap
-        yield Data(at, headers)
-        at += len(headers)
+        gap = self._gap(offset + slack, len(headers), member)
+        before = bytes(slack) + self._padding(gap) + headers
+        yield Data(offset, before)
         entry = self.entries[index]
         if type(entry) is File and member.typeflag == header.FILE:
-            yield entry.content.extent(entry, at)
-            slack = -member.size % BLOCK
-            if slack:
-                yield Zeros(at + member.size, slack)
+            yield entry.content.extent(entry, offset + len(before))
 
-    @property
-    def _padding_time(self) -> int:
-        """The time of ``./`` in padding: the volume's, if a plain header holds it."""
-        epoch = self.volume.epoch
-        return epoch if 0 <= epoch <= header.MAX_SIZE else 0
+    def _padding(self, length: int) -> bytes:
+        """The members that fill `length` bytes, a multiple of 512."""
+        if self._long_padding:
+            return comments(length)
+        if self.volume.dialect == "ustar":
+            return root_entries(length, self.volume.epoch)
+        pairs, odd = divmod(length, 2 * BLOCK)
+        return root_entries(odd, self.volume.epoch) + comments(2 * BLOCK * pairs)
 
     def placements(self) -> Iterator[Placement]:
         """Each entry and where its content lies; for a hard link, that of the file."""
-        first: dict[str, int] = {}
+        first: dict[str, int | None] = {}
         wanted = set(self._linked.values())
         for index, entry in enumerate(self.entries):
             if type(entry) is not File:
@@ -256,10 +261,10 @@ class _Plan:
             if index in self._linked:
                 yield Placement(entry, first[self._linked[index]])
                 continue
-            offset = self.offsets[index + 1] - header.padded(entry.size)
+            offset = self.offsets[index + 1] - entry.size if entry.size else None
             if entry.path in wanted:
                 first[entry.path] = offset
-            yield Placement(entry, offset if entry.size else None)
+            yield Placement(entry, offset)
 
 
 def _hard_links(entries: list[Entry]) -> dict[int, str]:

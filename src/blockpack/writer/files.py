@@ -33,13 +33,14 @@ def replacing(path: Path, layout: Layout, fsync: bool) -> Iterator[Seekable]:
     """
     name = str(path)
     path = Path(os.path.realpath(path))  # a link stays, what it leads to is replaced
-    with target_errors(name):
-        if not path.parent.is_dir():
-            raise TargetError(f"{name}: there is no directory {path.parent}; make it first")
-        require_space(path.parent, layout)
-        descriptor, temporary = _create(path)
+    temporary = temporary_beside(path)
+    descriptor = -1
     try:
         with target_errors(name):
+            if not path.parent.is_dir():
+                raise TargetError(f"{name}: there is no directory {path.parent}; make it first")
+            require_space(path.parent, layout)
+            descriptor, named = _create(temporary)
             with suppress(FileNotFoundError):
                 os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
             os.ftruncate(descriptor, layout.size)
@@ -47,34 +48,30 @@ def replacing(path: Path, layout: Layout, fsync: bool) -> Iterator[Seekable]:
         with target_errors(name):
             if fsync:
                 os.fsync(descriptor)
-            if temporary is None:
-                temporary = _beside(path)
+            if not named:
                 _name(descriptor, temporary)
             closing, descriptor = descriptor, -1
             os.close(closing)  # the last chance of a network's file system to say that it is full
             os.replace(temporary, path)
-            temporary = None
             if fsync:
                 _flush_directory(path.parent)
     finally:
         if descriptor >= 0:
             os.close(descriptor)
-        if temporary is not None:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
+        with suppress(OSError):
+            os.unlink(temporary)
 
 
-def _create(path: Path) -> tuple[int, Path | None]:
-    """A new file in the directory of `path`: its descriptor, and its name if it has one."""
+def _create(temporary: Path) -> tuple[int, bool]:
+    """A new file: its descriptor, and whether it has the name `temporary` or none yet."""
     flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
         try:
-            return os.open(path.parent, flags | os.O_TMPFILE, 0o666), None
+            return os.open(temporary.parent, flags | os.O_TMPFILE, 0o666), False
         except OSError as error:
             if error.errno not in _NO_TMPFILE:
                 raise
-    temporary = _beside(path)
-    return os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o666), temporary
+    return os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o666), True
 
 
 def _name(descriptor: int, path: Path) -> None:
@@ -87,7 +84,7 @@ def _name(descriptor: int, path: Path) -> None:
         os.close(directory)
 
 
-def _beside(path: Path) -> Path:
+def temporary_beside(path: Path) -> Path:
     """A name in the same directory that nobody has; short, whatever the target's name."""
     return path.parent / f".blockpack-{os.urandom(8).hex()}.tmp"
 

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from ..errors import TargetError
 from ..layout import Layout
-from ..processes import Crew, Queue, Send, processors
+from ..processes import Send, WorkerPool, processors
 from .targets import Seekable, Tally
 from .transfer import Advance, Transfer
 
@@ -27,33 +27,33 @@ WORTHWHILE = 64 << 20
 PIECES = 16
 """Pieces a worker, so that none waits long for the last."""
 
-MOST_JOBS = 16
-"""More would wait for the same disk, and `Queue.MOST` holds the pieces of as many."""
-
 _REPORT_SECONDS = 0.1
 
 
 @frozen
 class Piece:
-    """Items `start` up to, not including, `stop` of a run."""
+    """The items that begin at byte `start` or later and before `stop`; None is no limit."""
 
-    run: int
     start: int
-    stop: int
+    stop: int | None
 
 
 def pieces(layout: Layout, jobs: int) -> list[Piece]:
     """The layout in pieces of about equal work, in order."""
     budget = max(_work(layout) // (jobs * PIECES), 1 << 20)
-    found = []
-    for number, run in enumerate(layout.runs):
+    borders = [0]
+    left = budget
+    for run in layout.runs:
         start = 0
         while start < len(run):
-            by_bytes = bisect_right(run.offsets, run.offsets[start] + budget) - 1
-            stop = max(start + 1, min(by_bytes, start + budget // ITEM_COST, len(run)))
-            found.append(Piece(number, start, stop))
+            if left <= 0:
+                borders.append(run.offsets[start])
+                left = budget
+            by_bytes = bisect_right(run.offsets, run.offsets[start] + left) - 1
+            stop = max(start + 1, min(by_bytes, start + left // ITEM_COST, len(run)))
+            left -= run.offsets[stop] - run.offsets[start] + ITEM_COST * (stop - start)
             start = stop
-    return found
+    return [Piece(start, stop) for start, stop in zip(borders, [*borders[1:], None], strict=True)]
 
 
 def _work(layout: Layout) -> int:
@@ -66,27 +66,28 @@ def choose_jobs(layout: Layout, jobs: int | None) -> int:
     # One large file is one piece of work; it is the many small ones that can be shared.
     if not layout.forkable or (jobs is None and items * ITEM_COST < WORTHWHILE):
         return 1
-    return max(1, min(processors(jobs), items, MOST_JOBS))
+    return max(1, min(processors(jobs), items))
 
 
 def write_parallel(layout: Layout, target: Seekable, jobs: int, advance: Advance) -> None:
-    """Write all of `layout` to `target` by `jobs` forked processes.
+    """Write all of `layout` to `target` by `jobs` forked processes, or by this one.
 
     Raises what the first worker that failed raised; the others are stopped.
     """
     plan = pieces(layout, jobs)
-    queue = Queue.of(len(plan))
     try:
-        with Crew(_lost) as crew:
-            if not crew.start(jobs, lambda send: _work_off(layout, target, plan, queue, send)):
-                Transfer(target, advance).run(layout.extents)
-            for message in crew.messages():
-                if isinstance(message, Tally):
-                    target.tally.add(message)
-                elif isinstance(message, int):
-                    advance(message)
-    finally:
-        queue.close()
+        pool = WorkerPool.of(len(plan), _lost)
+    except OSError:  # too few descriptors left
+        Transfer(target, advance).run(layout.extents)
+        return
+    with pool:
+        if not pool.start(jobs, lambda send: _work_off(layout, target, plan, pool, send)):
+            Transfer(target, advance).run(layout.extents)
+        for message in pool.messages():
+            if isinstance(message, Tally):
+                target.tally.add(message)
+            elif isinstance(message, int):
+                advance(message)
 
 
 def _lost(how: str) -> TargetError:
@@ -94,15 +95,15 @@ def _lost(how: str) -> TargetError:
 
 
 def _work_off(
-    layout: Layout, target: Seekable, plan: list[Piece], queue: Queue, send: Send
+    layout: Layout, target: Seekable, plan: list[Piece], pool: WorkerPool, send: Send
 ) -> None:
     """The work of a worker: one piece after another, until there are no more."""
     target.tally = Tally()
     reporter = _Reporter(send)
     transfer = Transfer(target, reporter.advance)
-    for number in queue:
+    for number in pool.numbers():
         piece = plan[number]
-        transfer.run(layout.runs[piece.run].make(piece.start, piece.stop))
+        transfer.run(layout.extents.between(piece.start, piece.stop))
     reporter.finish()
     send(target.tally)
 

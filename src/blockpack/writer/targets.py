@@ -12,23 +12,35 @@ import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from select import select
 from typing import BinaryIO
 
 from attrs import define, field
 
-from ..errors import TargetError
+from ..errors import TargetError, reason
 from ..extent import FileRange
-from ..reading import changed, check_unchanged, open_range, read_into
+from ..reading import OpenFile, changed
 from .clone import Cloner
 
 ZEROS = memoryview(bytes(1 << 20))
 """Zeros to write where there are no holes."""
 
+SENT_AT_ONCE = 16 << 20
+"""Bytes sent by one system call, between which progress is told."""
+
+_REASONS = {
+    errno.ENOSPC: "no space left there; free some, or choose another place",
+    errno.EDQUOT: "the disk quota is used up; free some, or choose another place",
+    errno.EFBIG: "the image is larger than a file may be there; choose another file system",
+    errno.EPIPE: "the reader went away before the image was complete",
+    errno.EROFS: "the file system there is read-only; choose another place",
+}
+
 
 @define
 class Tally:
-    """Bytes that were copied through memory, cloned, and left as holes."""
+    """Bytes that were copied, cloned, and left as holes."""
 
     copied: int = 0
     cloned: int = 0
@@ -47,20 +59,8 @@ def target_errors(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise TargetError(f"{name}: {_REASONS.get(error.errno or 0, _reason(error))}") from None
-
-
-def _reason(error: OSError) -> str:
-    return f"cannot be written: {(error.strerror or str(error)).lower()}"
-
-
-_REASONS = {
-    errno.ENOSPC: "no space left there; free some, or choose another place",
-    errno.EDQUOT: "the disk quota is used up; free some, or choose another place",
-    errno.EFBIG: "the image is larger than a file may be there; choose another file system",
-    errno.EPIPE: "the reader went away before the image was complete",
-    errno.EROFS: "the file system there is read-only; choose another place",
-}
+        rule = _REASONS.get(error.errno or 0, f"cannot be written: {reason(error)}")
+        raise TargetError(f"{name}: {rule}") from None
 
 
 class Target(ABC):
@@ -117,29 +117,28 @@ class Seekable(Target):
 
     def copy(self, extent: FileRange, buffer: memoryview, advance: Callable[[int], None]) -> None:
         """Clone, else read and write; holes in the source stay holes."""
-        source = open_range(extent)
-        try:
-            status = check_unchanged(source, extent)
+        with OpenFile.of(extent) as source:
+            status = source.check()
             done = 0
             if self.holes:
                 with target_errors(self.name):
-                    done = self._cloner.clone(source, status.st_dev, self.descriptor, extent)
+                    done = self._cloner.clone(
+                        source.descriptor, status.st_dev, self.descriptor, extent
+                    )
                 self.tally.cloned += done
                 advance(done)
             sparse = getattr(status, "st_blocks", 0) * 512 < status.st_size
-            for start, end, is_hole in _parts(source, extent, done, sparse):
+            for start, end, is_hole in _parts(source.descriptor, extent, done, sparse):
                 if is_hole:
                     self.zeros(extent.offset + start, end - start)
                     advance(end - start)
                 else:
                     self._copy_part(source, extent, start, end, buffer, advance)
-            check_unchanged(source, extent)
-        finally:
-            os.close(source)
+            source.check()
 
     def _copy_part(
         self,
-        source: int,
+        source: OpenFile,
         extent: FileRange,
         start: int,
         end: int,
@@ -150,22 +149,9 @@ class Seekable(Target):
         # faster than copy_file_range, which moves a few pages at a time.
         for at in range(start, end, len(buffer)):
             view = buffer[: min(len(buffer), end - at)]
-            part = _part(extent, at, len(view))
-            read_into(source, view, part)
-            self.write(view, part.offset)
+            source.read_into(view, extent.start + at)
+            self.write(view, extent.offset + at)
             advance(len(view))
-
-
-def _part(extent: FileRange, skip: int, length: int) -> FileRange:
-    """`length` bytes of `extent`, without its first `skip` bytes."""
-    return FileRange(
-        extent.offset + skip,
-        length,
-        extent.path,
-        extent.size,
-        extent.mtime_ns,
-        extent.start + skip,
-    )
 
 
 def _parts(
@@ -204,26 +190,46 @@ class Streaming(Target):
 
     @classmethod
     def to(cls, file: BinaryIO) -> Streaming:
-        """The target for `file`. A descriptor is used past it only where nobody can seek."""
+        """The target for `file`.
+
+        A descriptor is used past it only if it is plainly a descriptor's file, for others may
+        do something to the bytes (compress, encrypt), and only where nobody can seek.
+        """
         name = str(getattr(file, "name", "the output"))
-        with suppress(OSError, AttributeError, io.UnsupportedOperation):
-            descriptor = file.fileno()
-            file.flush()
-            if not file.seekable():
-                return cls(name, file, descriptor)
+        raw = getattr(file, "raw", file)
+        if type(raw) is io.FileIO and not raw.seekable():
+            with target_errors(name):
+                file.flush()
+            return cls(name, file, raw.fileno())
         return cls(name, file)
 
     def write(self, data: memoryview, offset: int) -> None:
         """Write, whatever the offset: the order is the place."""
         with target_errors(self.name):
             while data:
-                if self.descriptor is not None:
-                    count = os.write(self.descriptor, data)
-                else:
-                    written = self.file.write(data)
-                    count = len(data) if written is None else written
+                count = self._write_some(data)
                 self.tally.copied += count
                 data = data[count:]
+
+    def _write_some(self, data: memoryview) -> int:
+        """Write a first part of `data`, which may be nothing; the number of bytes."""
+        try:
+            if self.descriptor is not None:
+                return os.write(self.descriptor, data)
+            written = self.file.write(data)
+        except BlockingIOError as error:  # somebody else made it so, as a shared pipe may be
+            self._wait()
+            return getattr(error, "characters_written", 0)
+        if written is not None:
+            return written
+        if isinstance(self.file, io.RawIOBase):  # it has no room
+            self._wait()
+            return 0
+        return len(data)
+
+    def _wait(self) -> None:
+        """Wait until there is room for more."""
+        select([], [self.file.fileno()], [])
 
     def zeros(self, offset: int, length: int) -> None:
         """Write zeros."""
@@ -234,29 +240,28 @@ class Streaming(Target):
 
     def copy(self, extent: FileRange, buffer: memoryview, advance: Callable[[int], None]) -> None:
         """Have the kernel send the file where it can, else read and write."""
-        source = open_range(extent)
-        try:
-            check_unchanged(source, extent)
+        with OpenFile.of(extent) as source:
+            source.check()
             done = self._send(source, extent, advance)
             for at in range(done, extent.length, len(buffer)):
                 view = buffer[: min(len(buffer), extent.length - at)]
-                read_into(source, view, _part(extent, at, len(view)))
+                source.read_into(view, extent.start + at)
                 self.write(view, extent.offset + at)
                 advance(len(view))
-            check_unchanged(source, extent)
-        finally:
-            os.close(source)
+            source.check()
 
-    def _send(self, source: int, extent: FileRange, advance: Callable[[int], None]) -> int:
+    def _send(self, source: OpenFile, extent: FileRange, advance: Callable[[int], None]) -> int:
         """Send by `sendfile` as far as it goes; the number of bytes."""
         done = 0
         if self.descriptor is None or not hasattr(os, "sendfile"):
             return done
         while done < extent.length:
+            position, most = extent.start + done, min(extent.length - done, SENT_AT_ONCE)
             try:
-                count = os.sendfile(
-                    self.descriptor, source, extent.start + done, min(extent.length - done, 1 << 24)
-                )
+                count = os.sendfile(self.descriptor, source.descriptor, position, most)
+            except BlockingIOError:
+                self._wait()
+                continue
             except OSError as error:
                 if error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK):
                     break  # not to this kind of descriptor
@@ -265,7 +270,7 @@ class Streaming(Target):
                 with target_errors(self.name):
                     raise
             if not count:
-                raise changed(extent, os.fstat(source))
+                raise changed(extent, os.fstat(source.descriptor))
             done += count
             self.tally.copied += count
             advance(count)

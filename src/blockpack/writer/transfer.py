@@ -4,22 +4,16 @@ Rule 1: memory is one buffer, whatever the sizes.
 Rule 2: bytes leave in order and the buffer is written when the next extent does not fit, so
 that a thousand small files are one system call.
 Rule 3: a large range of a file is left to the target, which knows what the kernel offers.
+Rule 4: an extent begins where the one before ends. A layout in which one does not is wrong, and
+is not written on.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 
 from ..extent import Data, Extent, FileRange, Stream, Zeros
-from ..reading import (
-    check_stream_end,
-    check_unchanged,
-    open_range,
-    open_stream,
-    read_into,
-    read_stream,
-)
+from ..reading import OpenStream, read_range
 from .targets import Target
 
 BUFFER = 1 << 20
@@ -45,12 +39,17 @@ class Transfer:
     def run(self, extents: Iterable[Extent]) -> None:
         """Write `extents`, which lie end to end.
 
-        Raises `SourceError` or `TargetError`, naming what failed.
+        Raises `SourceError` or `TargetError`, naming what failed, and `ValueError` for extents
+        that do not lie end to end.
         """
         self._fill = 0
         buffer = self._buffer
+        position = -1
         for extent in extents:
             length = extent.length
+            if extent.offset != position and position >= 0:
+                raise ValueError(f"an extent begins at byte {extent.offset}, not at {position}")
+            position = extent.offset + length
             if length >= LARGE:
                 self._flush()
                 self._large(extent)
@@ -65,16 +64,13 @@ class Transfer:
             if type(extent) is Data:
                 buffer[fill:end] = extent.data
             elif type(extent) is FileRange:
-                descriptor = open_range(extent)
-                try:
-                    read_into(descriptor, buffer[fill:end], extent)
-                    check_unchanged(descriptor, extent)
-                finally:
-                    os.close(descriptor)
+                read_range(extent, buffer[fill:end])
             elif type(extent) is Zeros:
                 buffer[fill:end] = bytes(length)
             elif type(extent) is Stream:
-                self._gather_stream(extent, fill)
+                with OpenStream.of(extent) as stream:
+                    stream.read_into(buffer[fill:end], extent.start)
+                    stream.check()
             self._fill = end
         self._flush()
 
@@ -96,21 +92,11 @@ class Transfer:
         elif type(extent) is Stream:
             self._copy_stream(extent)
 
-    def _gather_stream(self, extent: Stream, fill: int) -> None:
-        done = 0
-        with open_stream(extent) as stream:
-            while done < extent.length:
-                data = read_stream(stream, extent.length - done, extent)
-                self._buffer[fill + done : fill + done + len(data)] = data
-                done += len(data)
-            check_stream_end(stream, extent)
-
     def _copy_stream(self, extent: Stream) -> None:
-        done = 0
-        with open_stream(extent) as stream:
-            while done < extent.length:
-                data = read_stream(stream, min(BUFFER, extent.length - done), extent)
-                self._target.write(memoryview(data), extent.offset + done)
-                done += len(data)
-                self._advance(len(data))
-            check_stream_end(stream, extent)
+        with OpenStream.of(extent) as stream:
+            for done in range(0, extent.length, BUFFER):
+                view = self._buffer[: min(BUFFER, extent.length - done)]
+                stream.read_into(view, extent.start + done)
+                self._target.write(view, extent.offset + done)
+                self._advance(len(view))
+            stream.check()

@@ -19,6 +19,7 @@ from .targets import Seekable, Streaming, Tally, target_errors
 from .transfer import Transfer
 
 _PROGRESS_SECONDS = 0.05
+_HARMLESS = ((1, 3), (1, 5), (1, 7))  # /dev/null, zero and full on Linux
 
 
 @frozen
@@ -74,6 +75,8 @@ def write(
     begun = time.monotonic()
     meter = _Meter(layout.size, progress)
     if isinstance(target, str | os.PathLike):
+        if os.fspath(target).endswith(os.sep):
+            raise TargetError(f"{target}: names a directory; give the path of a file in it")
         tally, name = _write_path(layout, Path(target), meter, jobs, fsync, allow_device)
     else:
         stream = Streaming.to(target)
@@ -98,20 +101,25 @@ def _write_path(
     kind = _kind(path)
     if kind == "directory":
         raise TargetError(f"{path}: is a directory; give the path of a file in it")
-    if kind == "device" and not allow_device:
-        raise TargetError(f"{path}: is a block device; all on it would be lost. Allow it first")
-    if kind == "stream":
+    if kind.endswith("device") and not allow_device:
+        raise TargetError(f"{path}: is a {kind}; all on it would be lost. Allow it first")
+    if kind in ("stream", "character device"):
         return _write_stream(layout, path, meter)
-    opened = device(path, layout) if kind == "device" else replacing(path, layout, fsync)
+    opened = device(path, layout) if kind == "block device" else replacing(path, layout, fsync)
     with opened as seekable:
         _write_seekable(layout, seekable, meter, choose_jobs(layout, jobs))
     return seekable.tally, seekable.name
 
 
 def _write_stream(layout: Layout, path: Path, meter: _Meter) -> tuple[Tally, str]:
-    with target_errors(str(path)), open(path, "wb", buffering=0) as file:
+    with target_errors(str(path)):
+        file = open(path, "wb", buffering=0)  # noqa: SIM115 - closing it may fail, too
+    try:
         stream = Streaming(str(path), file, file.fileno())
         Transfer(stream, meter.advance).run(layout.extents)
+    finally:
+        with target_errors(str(path)):
+            file.close()
     return stream.tally, stream.name
 
 
@@ -123,17 +131,32 @@ def _write_seekable(layout: Layout, target: Seekable, meter: _Meter, jobs: int) 
 
 
 def _kind(path: Path) -> str:
-    """What is at `path`: file (also if nothing is), directory, device or stream."""
+    """What is at `path`: a file (also if nothing is), a directory, a stream, a kind of device."""
     with target_errors(str(path)):
         try:
-            mode = os.stat(path).st_mode
+            status = os.stat(path)
         except FileNotFoundError:
             return "file"
+    mode = status.st_mode
     if stat.S_ISDIR(mode):
         return "directory"
     if stat.S_ISBLK(mode):
-        return "device"
+        return "block device"
+    if stat.S_ISCHR(mode) and not _keeps_nothing(path, status):
+        return "character device"
     return "file" if stat.S_ISREG(mode) else "stream"
+
+
+def _keeps_nothing(path: Path, status: os.stat_result) -> bool:
+    """Whether the character device at `path` is a terminal, /dev/null or such, and no disk."""
+    if (os.major(status.st_rdev), os.minor(status.st_rdev)) in _HARMLESS:
+        return True
+    with target_errors(str(path)):
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        return os.isatty(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class _Meter:

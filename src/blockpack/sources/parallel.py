@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..entry import Directory, Entry, File, Symlink
+from ..entry import Directory, Entry, File, Symlink, decode
 from ..errors import BlockpackError, SourceError
-from ..processes import Crew, Queue, Send, processors
+from ..processes import Send, WorkerPool, processors
 from .directory import PERMISSIONS, Scan, Unread
 
 WORTHWHILE = 2_000
@@ -42,25 +42,30 @@ def scanned(scan: Scan, jobs: int | None) -> Iterator[list[Entry]]:
 
 def _shared_out(scan: Scan, workers: int) -> Iterator[list[Entry]]:
     shares = [scan.pending[first::SHARES] for first in range(min(SHARES, len(scan.pending)))]
-    queue = Queue.of(len(shares))
     try:
-        with Crew(lambda how: SourceError(scan.root.decode("utf-8", "replace"), how)) as crew:
-            crew.start(workers - 1, lambda send: _work_off(scan, shares, queue, send))
-            for number in queue:
-                scan.pending = shares[number]
-                yield from scan.entries()
-                yield from _received(scan, crew, wait=False)
-            yield from _received(scan, crew, wait=True)
-    finally:
-        queue.close()
+        pool = WorkerPool.of(len(shares), lambda how: _lost(scan, how))
+    except OSError:  # too few descriptors left
+        yield from scan.entries()
+        return
+    with pool:
+        pool.start(workers - 1, lambda send: _work_off(scan, shares, pool, send))
+        for number in pool.numbers():
+            scan.pending = shares[number]
+            yield from scan.entries()
+            yield from _received(scan, pool, wait=False)
+        yield from _received(scan, pool, wait=True)
 
 
-def _work_off(scan: Scan, shares: list[list[Unread]], queue: Queue, send: Send) -> None:
+def _lost(scan: Scan, how: str) -> SourceError:
+    return SourceError(decode(scan.root), f"a process that reads it {how}", "scan it again")
+
+
+def _work_off(scan: Scan, shares: list[list[Unread]], pool: WorkerPool, send: Send) -> None:
     """The work of another process: one share after another, until there are no more."""
     scan.problems = []
     batch: list[list[_Plain]] = []
     count = 0
-    for number in queue:
+    for number in pool.numbers():
         scan.pending = shares[number]
         for listing in scan.entries():
             batch.append([_plain(entry) for entry in listing])
@@ -72,9 +77,9 @@ def _work_off(scan: Scan, shares: list[list[Unread]], queue: Queue, send: Send) 
     send(tuple(scan.problems))
 
 
-def _received(scan: Scan, crew: Crew, *, wait: bool) -> Iterator[list[Entry]]:
+def _received(scan: Scan, pool: WorkerPool, *, wait: bool) -> Iterator[list[Entry]]:
     """What other processes have found."""
-    for message in crew.messages(wait=wait):
+    for message in pool.messages(wait=wait):
         if isinstance(message, list):
             for listing in message:
                 yield [_entry(scan, *fields) for fields in listing]

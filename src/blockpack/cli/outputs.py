@@ -1,0 +1,85 @@
+"""What a run writes must not be what it reads, nor anything that somebody would miss."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..entry import decode
+from ..errors import TargetError, UsageError
+from ..formats import FORMATS
+
+if TYPE_CHECKING:
+    from ..tree import Tree
+
+_HEAD = 4096
+
+
+def check_outputs(source: str, image: Path | None, manifest: Path | None) -> list[Path]:
+    """The files that a run is to write, image first; an `image` of None is standard output.
+
+    Raises `UsageError` if the two are one file, or if either would overwrite a file of `source`
+    that is no earlier one of its kind; `TargetError` if no manifest can be there.
+    """
+    if manifest is not None:
+        _check_place(manifest)
+        if _is_same(manifest, Path("/dev/stdout") if image is None else image):
+            raise UsageError(f"{manifest}: is the image; give the manifest a name of its own")
+    if image is not None:
+        _check_overwrites(source, image, _begins_an_image)
+    if manifest is not None:
+        _check_overwrites(source, manifest, lambda head: head.startswith(b"{"))
+    return [output for output in (image, manifest) if output is not None]
+
+
+def leave_out(tree: Tree, source: str, outputs: Iterable[Path]) -> None:
+    """Take out of the `tree` of `source` what this very run writes, or reads as the image."""
+    for output in outputs:
+        path = _path_inside(source, output)
+        if path is not None and path in tree:
+            tree.remove(path)
+
+
+def _check_place(manifest: Path) -> None:
+    if manifest.is_dir():
+        raise TargetError(f"{manifest}: is a directory; give the path of a file in it")
+    if not os.access(manifest.absolute().parent, os.W_OK):
+        raise TargetError(f"{manifest}: cannot be written there; choose another place")
+
+
+def _check_overwrites(source: str, output: Path, is_expected: Callable[[bytes], bool]) -> None:
+    archive = Path(source.partition("://")[2])
+    if "://" in source and archive.is_file() and _is_same(archive, output):
+        raise UsageError(f"{output}: is the source; choose another target")
+    if _path_inside(source, output) is None:
+        return
+    with suppress(OSError):  # what cannot be read here is for the writer to refuse
+        if stat.S_ISREG(os.stat(output).st_mode):
+            with open(output, "rb") as file:
+                head = file.read(_HEAD)
+            if head and not is_expected(head):
+                rule = "is a file of the source, and would be overwritten"
+                raise UsageError(f"{output}: {rule}; choose another target, or remove it first")
+
+
+def _begins_an_image(head: bytes) -> bool:
+    return any(format.image_class().recognises(head) for format in FORMATS.values())
+
+
+def _path_inside(source: str, output: Path) -> str | None:
+    """The path that `output` has in the tree of `source`; None if it is not in there."""
+    root = os.path.realpath(os.path.expanduser(source.removeprefix("osfs://")))
+    with suppress(ValueError):
+        return decode(os.fsencode(Path(os.path.realpath(output)).relative_to(root)))
+    return None
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, be it there already or not."""
+    with suppress(OSError):
+        return os.path.samefile(one, other)
+    return os.path.realpath(one) == os.path.realpath(other)
