@@ -8,6 +8,7 @@ is raised together.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from attrs import define, field, frozen
 
@@ -21,7 +22,7 @@ from ...entry import (
     check_path,
     parent_of,
 )
-from ...errors import EntryError, SourceError, raise_problems
+from ...errors import EntryError, SourceError, UsageError, raise_problems
 from ..directory import Excluded, Symlinks
 from . import lfs
 from .attributes import Attributes, attributes, has_own
@@ -53,6 +54,8 @@ def scan(
 
     Raises `SourceError`, and `Problems` with all that cannot be packed.
     """
+    if submodules not in get_args(Submodules):
+        raise UsageError(f"submodules is 'error' or 'skip'; not {submodules!r}")
     repository = Repository.at(path)
     subdir = subdir.strip("/")
     reader = CatFile(repository)
