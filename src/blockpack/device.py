@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .extent import Data, Extent, Zeros
 from .layout import Layout
-from .reading import OpenFile, OpenStream, open_source
+from .reading import InMemory, Source, open_source
 from .seekable import SeekableReader
 
 
@@ -22,7 +22,7 @@ class LayoutFile(SeekableReader):
         self._layout = layout
         self._ahead: Iterator[Extent] = iter(())
         self._extent: Extent = Zeros(0, 0)
-        self._source: OpenFile | OpenStream | None = None
+        self._source: Source | None = None
 
     def pread(self, view: memoryview, position: int) -> int:
         """Fill `view` with the image's bytes from `position` on; the number of bytes."""
@@ -48,16 +48,14 @@ class LayoutFile(SeekableReader):
 
     def _read(self, extent: Extent, skip: int, view: memoryview) -> None:
         """Fill `view` with the bytes of `extent` that come after its first `skip`."""
-        if isinstance(extent, Data):
-            view[:] = extent.data[skip : skip + len(view)]
-        elif isinstance(extent, Zeros):
-            view[:] = bytes(len(view))
-        else:
-            if self._source is None or not self._source.serves(extent):
-                self._close_source()
-                self._source = open_source(extent)
-            self._source.read_into(view, extent.start + skip)
-            self._source.check()
+        if isinstance(extent, Data | Zeros):
+            InMemory(extent).read_into(view, skip)
+            return
+        if self._source is None or not self._source.serves(extent):
+            self._close_source()
+            self._source = open_source(extent)
+        self._source.read_into(view, extent.start + skip)
+        self._source.check()
 
     def _close_source(self) -> None:
         source, self._source = self._source, None  # first, or an interrupt would close it twice

@@ -48,6 +48,7 @@ FORMATS = {
     for format in (
         Format("tar", "tar.volume:TarVolume", "tar.reader:TarImage", suffix=".tar"),
         Format("fat", "fat.volume:FatVolume", "fat.reader:FatImage"),
+        Format("git", "git.volume:GitVolume", "git.reader:GitImage"),
     )
 }
 """All formats by name; readers are asked in this order whether an image is theirs."""

@@ -60,6 +60,18 @@ class TarLimits:
 
 
 @frozen(kw_only=True)
+class GitLimits:
+    """What a reader of git objects accepts. Sizes are in bytes."""
+
+    executables: bool = True
+    """Whether files may have the mode of an executable one."""
+    symlinks: bool = True
+    """Whether symbolic links are understood."""
+    large_blob: int | None = None
+    """Files from this size on are worth a warning, for the reader holds them in memory."""
+
+
+@frozen(kw_only=True)
 class Profile:
     """One consumer's limits."""
 
@@ -67,6 +79,7 @@ class Profile:
     summary: str
     fat: FatLimits = field(factory=FatLimits)
     tar: TarLimits = field(factory=TarLimits)
+    git: GitLimits = field(factory=GitLimits)
 
 
 PROFILES = {
@@ -92,6 +105,11 @@ PROFILES = {
                 large_file=64 << 20,  # it maps a file whole on each read
             ),
             tar=TarLimits(links=False, extended_header=512, base_256=False, negative_times=False),
+            git=GitLimits(
+                executables=False,  # it lists plain files and directories, and nothing else
+                symlinks=False,
+                large_blob=64 << 20,  # it inflates an object whole, in twice its size
+            ),
         ),
         Profile(
             name="linux",

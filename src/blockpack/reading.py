@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from attrs import define
+from attrs import define, frozen
 
 from .entry import decode
 from .errors import SourceError, reason
-from .extent import FileRange, Readable, Stream
+from .extent import Data, Extent, FileRange, Readable, Stream, Zeros
 
 _FLAGS = (
     os.O_RDONLY
@@ -47,7 +47,7 @@ class OpenFile:
         except OSError as error:
             raise _unreadable(extent, error) from None
 
-    def serves(self, extent: FileRange | Stream) -> bool:
+    def serves(self, extent: Extent) -> bool:
         """Whether the bytes of `extent` are in this file, as it was planned."""
         own = self.extent
         return (
@@ -134,7 +134,7 @@ class OpenStream:
         with reading_errors(extent.name):
             return cls(extent, extent.open())
 
-    def serves(self, extent: FileRange | Stream) -> bool:
+    def serves(self, extent: Extent) -> bool:
         """Whether the bytes of `extent` are in this stream."""
         return type(extent) is Stream and extent.open is self.extent.open
 
@@ -184,9 +184,57 @@ class OpenStream:
         self.close()
 
 
-def open_source(extent: FileRange | Stream) -> OpenFile | OpenStream:
+@frozen
+class InMemory:
+    """Bytes that need no opening, as if they were in a file; a context manager."""
+
+    extent: Data | Zeros
+
+    def serves(self, extent: Extent) -> bool:
+        """Whether the bytes of `extent` are these."""
+        return extent is self.extent
+
+    def read_into(self, view: memoryview, position: int) -> None:
+        """Fill `view` with the bytes from `position` on."""
+        if isinstance(self.extent, Data):
+            view[:] = self.extent.data[position : position + len(view)]
+        else:
+            view[:] = bytes(len(view))
+
+    def check(self) -> None:
+        """There is nothing that could have changed."""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+Source = OpenFile | OpenStream | InMemory
+"""What extents refer to, open to be read."""
+
+
+def open_source(extent: Extent) -> Source:
     """The source of `extent`, open to be read. Raises `SourceError`."""
-    return OpenFile.of(extent) if isinstance(extent, FileRange) else OpenStream.of(extent)
+    if isinstance(extent, FileRange):
+        return OpenFile.of(extent)
+    return OpenStream.of(extent) if isinstance(extent, Stream) else InMemory(extent)
+
+
+def read_extent(extent: Extent, view: memoryview) -> None:
+    """Fill `view` with all bytes of `extent`, whose length it has. Raises `SourceError`."""
+    if isinstance(extent, FileRange):
+        read_range(extent, view)
+    elif isinstance(extent, Stream):
+        with OpenStream.of(extent) as stream:
+            stream.read_into(view, extent.start)
+            stream.check()
+    else:
+        view[:] = extent.data if isinstance(extent, Data) else bytes(len(view))
 
 
 def changed(extent: FileRange, status: os.stat_result) -> SourceError:

@@ -1,0 +1,10 @@
+"""Git's object store: a commit with its trees and blobs in a pack (gitformat-pack(5)).
+
+`objects`, `pack` and `index` are the format's structures, `container` is what is around a pack,
+`members` encodes entries, `deflate` compresses, `blobs` packs contents, `assembly` puts the pack
+together, `volume` plans and `reader` reads.
+"""
+
+from .volume import GitVolume
+
+__all__ = ["GitVolume"]

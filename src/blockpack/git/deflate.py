@@ -1,0 +1,116 @@
+"""Whether an object is deflated or stored, and how.
+
+Rule 1: what does not get smaller is stored. That is told by a sample, since deflating what is
+compressed already (pictures, videos) costs more than all else together.
+Rule 2: the result follows from the content, the level and the version of zlib alone, never from
+where the content comes from, how it was cut into pieces, or who did it.
+Rule 3: level 0 stores everything, so that not even the version of zlib has a say.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Literal, Protocol
+
+from attrs import define
+
+from .pack import STORED, ZLIB_STORED, adler_trailer, stored_block, stored_size
+
+Compression = Literal["auto"] | int
+"""The level of deflating, 0 (store everything) to 9; ``auto`` is zlib's own default."""
+
+AUTO_LEVEL = 6
+
+PIECE = 16 * STORED
+"""Content up to this size (bytes) is packed in one go, larger content in pieces of it."""
+
+SAMPLE = 1024
+"""Bytes that are tried at one place."""
+
+_FEW, _PLACES = 64 << 10, 4
+"""Content up to a size (bytes) is tried at one place, larger content at several."""
+
+_WORTH = 0.95
+"""A sample that stays above this share of its size is taken for incompressible."""
+
+
+def is_worth_it(view: memoryview, level: int) -> bool:
+    """Whether content that begins with `view`, a `PIECE` at most, may get smaller."""
+    if not level or len(view) <= SAMPLE:
+        return bool(level)
+    places = 1 if len(view) <= _FEW else _PLACES
+    step = (len(view) - SAMPLE) // (places + 1)
+    tried = 0
+    for place in range(1, places + 1):
+        attempt = zlib.compressobj(1, zlib.DEFLATED, -10, 2)  # small tables are soon made
+        tried += len(attempt.compress(view[place * step : place * step + SAMPLE]))
+        tried += len(attempt.flush())
+    return tried < _WORTH * places * SAMPLE
+
+
+class Encoder(Protocol):
+    """Makes the zlib stream of content that comes piece by piece."""
+
+    def feed(self, view: memoryview) -> bytes:
+        """The next bytes of the stream. All pieces but the last are whole `PIECE`s."""
+
+    def finish(self) -> bytes:
+        """The last bytes of the stream."""
+
+
+class Deflating:
+    """Deflates."""
+
+    def __init__(self, level: int) -> None:
+        self._stream = zlib.compressobj(level)
+
+    def feed(self, view: memoryview) -> bytes:
+        """Deflate a piece; what comes of it may come later."""
+        return self._stream.compress(view)
+
+    def finish(self) -> bytes:
+        """All that is left."""
+        return self._stream.flush()
+
+
+@define
+class Storing:
+    """Stores `size` bytes in all."""
+
+    size: int
+    adler: int = 1
+    """The Adler-32 of what was fed."""
+    _done: int = 0
+
+    def feed(self, view: memoryview) -> bytes:
+        """The piece as stored blocks."""
+        self.adler = zlib.adler32(view, self.adler)
+        return self.frame(view)
+
+    def frame(self, view: memoryview) -> bytes:
+        """`feed` for those who make the Adler-32 themselves."""
+        parts: list[bytes | memoryview] = [] if self._done else [ZLIB_STORED]
+        for start in range(0, max(len(view), 1), STORED):
+            part = view[start : start + STORED]
+            self._done += len(part)
+            parts += (stored_block(len(part), last=self._done == self.size), part)
+        return b"".join(parts)
+
+    def finish(self) -> bytes:
+        """The Adler-32, which ends the stream."""
+        return adler_trailer(self.adler)
+
+
+def packed(view: memoryview, level: int) -> bytes:
+    """The zlib stream of `view`, a `PIECE` at most, deflated if that is shorter."""
+    if is_worth_it(view, level):
+        deflated = zlib.compress(view, level)
+        if len(deflated) < stored_size(len(view)):
+            return deflated
+    return stored(view)
+
+
+def stored(view: memoryview) -> bytes:
+    """The zlib stream that stores `view`."""
+    storing = Storing(len(view))
+    return storing.feed(view) + storing.finish()

@@ -1,0 +1,76 @@
+"""What git keeps of a tree: names, file modes, and no empty directories.
+
+Rule 1: of permission bits git keeps whether a file's owner may execute it.
+Rule 2: a directory is there because something is in it; one without a file or a link is left out.
+Rule 3: what git itself would not check out is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ..entry import Directory, Entry, File, encode, name_of
+from ..errors import EntryError, printable
+from ..profile import GitLimits
+from ..tree import Tree
+from .names import refused
+from .objects import encode_tree, object_id
+
+FILE, EXECUTABLE, SYMLINK, DIRECTORY = b"100644", b"100755", b"120000", b"40000"
+"""The modes of a tree's entries (git-fast-import(1), "filemodify")."""
+
+TREE_KIND = b"tree"
+
+
+def mode_of(entry: Entry, limits: GitLimits) -> bytes:
+    """The mode that stands for `entry` in its tree."""
+    if isinstance(entry, Directory):
+        return DIRECTORY
+    if isinstance(entry, File):
+        return EXECUTABLE if entry.mode & 0o100 and limits.executables else FILE
+    return SYMLINK
+
+
+def refusals(tree: Tree, limits: GitLimits) -> Iterator[EntryError]:
+    """What keeps entries of `tree` out of a repository, or from this profile's reader."""
+    for entry in tree:
+        rule = refused(encode(name_of(entry.path)))
+        if rule is not None:
+            yield EntryError(entry.path, rule, "rename or exclude it")
+        if not limits.symlinks and not isinstance(entry, Directory | File):
+            rule = "is a symbolic link, which the profile's reader does not list"
+            yield EntryError(entry.path, rule, "follow or skip links")
+
+
+def warnings(tree: Tree, limits: GitLimits) -> Iterator[str]:
+    """What a user should hear of."""
+    for path, children in tree.directories():
+        if path and not children:
+            yield f"{printable(path)}: git keeps no empty directories; it is left out"
+        for entry in children:
+            if isinstance(entry, File) and limits.large_blob and entry.size >= limits.large_blob:
+                what = f"{entry.size:,} bytes; the profile's reader holds it in memory, twice"
+                yield f"{printable(entry.path)}: {what}"
+
+
+def trees(
+    tree: Tree, blobs: Mapping[str, bytes], limits: GitLimits, object_format: str
+) -> dict[bytes, bytes]:
+    """The bytes of each tree object by its id, the root's last.
+
+    `blobs` has the id of each file and link by its path.
+    """
+    found: dict[bytes, bytes] = {}
+    ids = dict(blobs)
+    for path, children in reversed(list(tree.directories())):
+        entries = [
+            (mode_of(child, limits), encode(name_of(child.path)), ids[child.path])
+            for child in children
+            if child.path in ids
+        ]
+        if entries or not path:
+            data = encode_tree(entries)
+            ids[path] = oid = object_id(TREE_KIND, data, object_format)
+            found.pop(oid, None)  # the root comes last, even if it is the same as another
+            found[oid] = data
+    return found

@@ -1,0 +1,73 @@
+"""The pack: git's container of objects (gitformat-pack(5), "pack-*.pack files").
+
+    header (12) | object | object | … | checksum of all that (20, or 32 with SHA-256)
+
+An object is a header (its type and size), then its bytes as a zlib stream (RFC 1950). What does not
+get smaller is stored: a zlib stream of stored blocks, framed here by hand, so that its bytes follow
+from the content alone.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+COMMIT, TREE, BLOB, TAG, OFS_DELTA, REF_DELTA = 1, 2, 3, 4, 6, 7
+"""The types of objects in a pack."""
+
+KINDS = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob", TAG: b"tag"}
+"""The types that an object can have by itself, as its id knows them."""
+
+HEADER = struct.Struct(">4sII")
+"""Signature, version, number of objects."""
+SIGNATURE = b"PACK"
+VERSION = 2
+
+STORED = 0xFFFF
+"""The most bytes in a stored block (RFC 1951, section 3.2.4)."""
+
+ZLIB_STORED = b"\x78\x01"
+"""The zlib header of a stream that was compressed as fast as possible: not at all."""
+_STORED_BLOCK = struct.Struct("<BHH")
+_ADLER = struct.Struct(">I")
+
+
+def pack_header(objects: int) -> bytes:
+    """The first 12 bytes of a pack of that many objects."""
+    return HEADER.pack(SIGNATURE, VERSION, objects)
+
+
+def object_header(kind: int, size: int) -> bytes:
+    """What stands before an object's zlib stream: its type, and its size in bytes inflated."""
+    byte = kind << 4 | size & 0xF
+    size >>= 4
+    packed = bytearray()
+    while size:
+        packed.append(byte | 0x80)
+        byte = size & 0x7F
+        size >>= 7
+    packed.append(byte)
+    return bytes(packed)
+
+
+def stored_size(size: int) -> int:
+    """The length of the zlib stream that stores `size` bytes."""
+    blocks = max(1, -(-size // STORED))
+    return len(ZLIB_STORED) + blocks * _STORED_BLOCK.size + size + _ADLER.size
+
+
+def stored_block(size: int, *, last: bool) -> bytes:
+    """What stands before a stored block of `size` bytes."""
+    return _STORED_BLOCK.pack(last, size, size ^ 0xFFFF)
+
+
+def adler_trailer(adler: int) -> bytes:
+    """The end of a zlib stream: the Adler-32 of what it holds."""
+    return _ADLER.pack(adler)
+
+
+def stored_blocks(size: int) -> Iterator[tuple[int, int, bytes]]:
+    """The blocks that store `size` bytes: (start in the content, length, what stands before)."""
+    for start in range(0, max(size, 1), STORED):
+        length = min(STORED, size - start)
+        yield start, length, stored_block(length, last=start + length == size)

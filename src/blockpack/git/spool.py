@@ -1,0 +1,73 @@
+"""Packed objects that wait for their image: a temporary file, gone with the layout.
+
+Processes that pack write into it side by side, each where it was told to. It is sparse: room that
+turned out not to be needed takes none.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import TargetError, reason
+from ..extent import FileRange
+
+_PIECE = 1 << 20
+"""Bytes that are read at once."""
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn an operating system's error about the temporary file into a `TargetError`."""
+    try:
+        yield
+    except OSError as error:
+        rule = f"packed objects cannot be kept there for the image: {reason(error)}"
+        remedy = "free some space, or have TMPDIR lead to where there is more"
+        raise TargetError(f"{tempfile.gettempdir()}: {rule}; {remedy}") from None
+
+
+class Spool:
+    """A temporary file without a name, where the system has such, that extents can refer to."""
+
+    def __init__(self) -> None:
+        # A forked process has the same descriptor, so the same path leads there.
+        with_descriptors = os.path.isdir("/proc/self/fd")
+        self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - it lives as long as this
+            prefix="blockpack-", delete=not with_descriptors
+        )
+        self.descriptor = self._file.fileno()
+        if with_descriptors:
+            os.unlink(self._file.name)
+            self.path = f"/proc/self/fd/{self.descriptor}".encode("ascii")
+        else:
+            self.path = os.fsencode(self._file.name)
+        weakref.finalize(self, self._file.close)
+
+    def write(self, data: bytes, offset: int) -> None:
+        """Write `data` at `offset` bytes. Raises `TargetError`."""
+        view = memoryview(data)
+        with _errors():
+            while view:
+                count = os.pwrite(self.descriptor, view, offset)
+                view = view[count:]
+                offset += count
+
+    def read(self, start: int, length: int) -> Iterator[bytes]:
+        """`length` bytes from `start` on, in pieces. Raises `TargetError`."""
+        end = start + length
+        while start < end:
+            with _errors():
+                data = os.pread(self.descriptor, min(end - start, _PIECE), start)
+            if not data:
+                raise TargetError(f"{tempfile.gettempdir()}: packed objects are gone from there")
+            start += len(data)
+            yield data
+
+    def extent(self, offset: int, length: int, start: int) -> FileRange:
+        """`length` bytes from `start` on, at `offset` of an image. All is written by now."""
+        status = os.fstat(self.descriptor)
+        return FileRange(offset, length, self.path, status.st_size, status.st_mtime_ns, start)

@@ -1,0 +1,241 @@
+"""Planning a git object store.
+
+Ids are hashes, so this plan reads contents, unlike those of other formats; and what it deflates
+waits in a temporary file. The layout is exact all the same: it can be written, piped and read as
+often as one likes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import ClassVar, get_args
+
+from attrs import field, frozen
+
+from ..entry import Directory, File, Symlink, encode
+from ..errors import UsageError, raise_problems
+from ..layout import Layout, Placement, Run, literal, round_up, zeros
+from ..tree import Tree
+from ..volume import Volume, require_choice
+from . import members
+from .assembly import Assembly, Pack
+from .blobs import Blob, Packer
+from .container import (
+    DOCTEUR_HEADER,
+    Container,
+    bundle_header,
+    docteur_header,
+    oneffs_header,
+)
+from .deflate import AUTO_LEVEL, Compression
+from .index import pack_index
+from .objects import OID_SIZES, ObjectFormat, encode_commit, object_id
+from .pack import BLOB, COMMIT, KINDS, TREE, object_header, stored_size
+
+FILLER = b"This blob makes the bundle a whole number of sectors. "
+
+
+def _compression(value: str | int) -> Compression:
+    """A compression option: ``auto``, or 0 to 9. Raises `UsageError`."""
+    require_choice("compression", str(value), ("auto", *map(str, range(10))))
+    return "auto" if value == "auto" else int(value)
+
+
+@frozen(kw_only=True)
+class GitVolume(Volume):
+    """A commit, its trees and its blobs as an image.
+
+    `container` is what is around the pack of them: ``docteur`` for MirageOS, ``bundle`` for any
+    git, ``pack`` for git-kv, with `oneffs` in a OneFFS. `compression` is the level of deflating, 0
+    (store everything) to 9; ``auto`` is zlib's own. `object_format` is ``sha1`` or ``sha256``.
+    `message`, `author` (``NAME <EMAIL>``) and `branch` are the commit's; its time is `epoch`, or,
+    by the `mtime` rule, that of the newest file.
+    """
+
+    format: ClassVar[str] = "git"
+
+    container: Container = "docteur"
+    compression: Compression = field(default="auto", converter=_compression)
+    object_format: ObjectFormat = "sha1"
+    message: str = "Packed by blockpack"
+    author: str = "blockpack <blockpack@localhost>"
+    branch: str = "main"
+    oneffs: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        require_choice("container", self.container, get_args(Container))
+        require_choice("object format", self.object_format, tuple(OID_SIZES))
+        if self.object_format != "sha1" and self.container == "docteur":
+            raise UsageError("docteur knows SHA-1 alone; use another container")
+        if self.oneffs and self.container != "pack":
+            raise UsageError("a OneFFS holds a pack; use the container pack")
+        if self.container != "pack" and (self.size is not None or self.free is not None):
+            raise UsageError(f"a {self.container} ends with its content; leave size and free out")
+        if not 0 <= self.epoch < 1 << 40:
+            raise UsageError(f"git has no commit of the time {self.epoch}")
+        _require_author(self.author)
+        _require_branch(self.branch)
+        if "\0" in self.message:
+            raise UsageError("a commit's message holds no NUL")
+
+    def plan(self, tree: Tree) -> Layout:
+        """The layout of the image of a commit of `tree`. Reads the contents of all files.
+
+        Raises `Problems` with all that git or the profile cannot hold, `SourceError` for a source
+        that cannot be read, and `TargetError` if the temporary file cannot be written.
+        """
+        limits = self.profile.git
+        raise_problems("this tree does not fit a git repository", members.refusals(tree, limits))
+        pack, commit = self._pack(tree)
+        runs, end = self._runs(pack, commit)
+        size = self.image_size(end)
+        return Layout(
+            format=self.format,
+            title=f"git ({'oneffs' if self.oneffs else self.container})",
+            runs=(*runs, zeros(end, size)),
+            sector_size=self.sector_size,
+            geometry={
+                "container": "oneffs" if self.oneffs else self.container,
+                "commit": commit.hex(),
+                "objects": len(pack.oids),
+                "pack_offset": runs[0].end if len(runs) > 1 else 0,
+                "pack_size": pack.size,
+            },
+            warnings=tuple(members.warnings(tree, limits)),
+            placements=lambda: (Placement(entry, None) for entry in tree),
+            forkable=tree.forkable,
+        )
+
+    @property
+    def level(self) -> int:
+        """The level of deflating, 0 to 9."""
+        return AUTO_LEVEL if self.compression == "auto" else self.compression
+
+    def _pack(self, tree: Tree) -> tuple[Pack, bytes]:
+        """The pack, and the id of its commit."""
+        limits = self.profile.git
+        files = [entry for entry in tree if isinstance(entry, File)]
+        packer = Packer.of(files, self.level, self.object_format)
+        known, deferred, ids = _unique(packer.pack(files, forkable=tree.forkable))
+        targets = self._targets(tree, ids)
+        targets = {oid: target for oid, target in targets.items() if oid not in known}
+
+        # Deferred blobs all differ, and so they make as many trees with any ids that do.
+        oid_size = OID_SIZES[self.object_format]
+        assumed = {blob.file.path: n.to_bytes(oid_size) for n, blob in enumerate(deferred)}
+        trees = members.trees(tree, ids | assumed, limits, self.object_format)
+        fillers = self.container == "bundle"
+        count = len(known) + len(targets) + len(deferred) + len(trees) + 1 + fillers
+
+        assembly = Assembly(count, self.level, self.object_format, packer.spool)
+        assembly.add_blobs(known.values())
+        for target in targets.values():
+            assembly.add_object(BLOB, target)
+        ids |= {blob.file.path: assembly.add_deferred(blob) for blob in deferred}
+        if deferred:
+            trees = members.trees(tree, ids, limits, self.object_format)
+        for data in trees.values():
+            root = assembly.add_object(TREE, data)
+        commit = assembly.add_object(
+            COMMIT, encode_commit(root, self.author, self._time(tree), self.message)
+        )
+        if self.container == "bundle":
+            self._fill(assembly, len(bundle_header(commit, self.branch, self.object_format)))
+        return assembly.finish(), commit
+
+    def _targets(self, tree: Tree, ids: dict[str, bytes]) -> dict[bytes, bytes]:
+        """The targets of symbolic links by their ids, which `ids` gets by path, too."""
+        targets = {}
+        for entry in tree:
+            if isinstance(entry, Symlink):
+                target = encode(entry.target)
+                oid = object_id(KINDS[BLOB], target, self.object_format)
+                ids[entry.path] = oid
+                targets[oid] = target
+        return targets
+
+    def _time(self, tree: Tree) -> int:
+        """The commit's time in seconds since 1970: by the `mtime` rule, of what is newest."""
+        times = (self.seconds(entry) for entry in tree if not isinstance(entry, Directory))
+        return max(times, default=self.epoch) if self.mtime != "fixed" else self.epoch
+
+    def _fill(self, assembly: Assembly, before: int) -> None:
+        """Add a blob that nothing refers to, so that a bundle ends with a sector.
+
+        `before` is the length of its header. The blob is stored, so that its size is its content's.
+        """
+        end = before + assembly.size + OID_SIZES[self.object_format]
+        for size in _filler_sizes(-end % self.pad, self.pad):
+            filler = (FILLER * (size // len(FILLER) + 1))[:size]
+            if object_id(KINDS[BLOB], filler, self.object_format) not in assembly.oids:
+                assembly.add_object(BLOB, filler, level=0)
+                return
+
+    def _runs(self, pack: Pack, commit: bytes) -> tuple[list[Run], int]:
+        """The runs of the container, and where they end."""
+        if self.container == "docteur":
+            offset = DOCTEUR_HEADER.size
+            end = offset + pack.size
+            index_offset = round_up(end, self.pad)
+            index = pack_index(
+                pack.oids, pack.crcs, pack.offsets, pack.checksum, self.object_format
+            )
+            return [
+                literal(0, docteur_header(commit, index_offset)),
+                pack.run(offset),
+                zeros(end, index_offset),
+                literal(index_offset, index),
+            ], index_offset + len(index)
+        header = b""
+        if self.container == "bundle":
+            header = bundle_header(commit, self.branch, self.object_format)
+        elif self.oneffs:
+            header = oneffs_header(pack.size, pack.crc, self.sector_size)
+        runs = [literal(0, header)] if header else []
+        return [*runs, pack.run(len(header))], len(header) + pack.size
+
+
+def _unique(blobs: Iterable[Blob]) -> tuple[dict[bytes, Blob], list[Blob], dict[str, bytes]]:
+    """Known blobs by id, each once; deferred ones; and the id of each file's by path."""
+    known: dict[bytes, Blob] = {}
+    deferred = []
+    ids = {}
+    for blob in blobs:
+        if blob.oid:
+            known.setdefault(blob.oid, blob)
+            ids[blob.file.path] = blob.oid
+        else:
+            deferred.append(blob)
+    return known, deferred, ids
+
+
+def _filler_sizes(missing: int, pad: int) -> Iterator[int]:
+    """Sizes of blobs that, stored, take `missing` bytes or that many and whole `pad`s."""
+    target = missing
+    while True:
+        for size in range(max(0, target - target // 1000 - 32), target):
+            if len(object_header(BLOB, size)) + stored_size(size) == target:
+                yield size
+        target += pad
+
+
+def _require_author(author: str) -> None:
+    if re.fullmatch(r"[^<>\n\0]*[^<>\s\0] <[^<>\s\0]+>", author) is None:
+        raise UsageError(f"an author is NAME <EMAIL>; not {author!r}")
+
+
+def _require_branch(branch: str) -> None:
+    """Raise `UsageError` if git takes no branch of that name (git-check-ref-format(1))."""
+    parts = branch.split("/")
+    sound = (
+        branch.isprintable()
+        and not set(branch) & set(" ~^:?*[\\")
+        and not any(bad in branch for bad in ("..", "@{"))
+        and not branch.startswith("-")
+        and branch not in ("@", "HEAD")
+        and all(part and part[0] != "." and not part.endswith((".", ".lock")) for part in parts)
+    )
+    if not sound:
+        raise UsageError(f"git takes no branch of the name {branch!r}")
