@@ -16,7 +16,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from attrs import define, field
 
@@ -39,6 +39,10 @@ from .sources.directory import Scan, Symlinks, file_at
 from .sources.exclude import excluding
 from .sources.parallel import scanned
 
+if TYPE_CHECKING:
+    from .sources.git.repository import GitOrigin
+    from .sources.git.walk import Submodules
+
 
 @define(eq=False)
 class Tree:
@@ -46,6 +50,9 @@ class Tree:
 
     forkable: bool = field(default=True, init=False)
     """Whether every file's bytes may be read in forked processes side by side."""
+
+    origin: GitOrigin | None = field(default=None, init=False)
+    """The git tree that this is, as long as nothing is added or removed."""
 
     _children: dict[str, dict[str, Entry]] = field(init=False, factory=lambda: {"": {}})
 
@@ -56,9 +63,11 @@ class Tree:
         *,
         exclude: Iterable[str] = (),
         symlinks: Symlinks = "keep",
+        submodules: Submodules = "error",
         jobs: int | None = None,
     ) -> Self:
-        """The tree of the directory `source`, or of a PyFilesystem URL (``zip://site.zip``).
+        """The tree of the directory `source`, or of a PyFilesystem URL (``zip://site.zip``), or
+        of a git revision (``git:REPO@REV`` or ``git:REPO@REV:SUBDIR``, see `from_git`).
 
         `exclude` has patterns as in a ``.gitignore``. `symlinks` says whether links are kept,
         followed, skipped or errors. A URL needs the extra ``blockpack[fs]``. Large directories
@@ -67,6 +76,12 @@ class Tree:
         Raises `SourceError` if the source is missing, and `Problems` with everything below it
         that cannot be read or packed.
         """
+        if isinstance(source, str) and source.startswith("git:"):
+            from .sources.git.address import Address
+
+            return cls.from_git(
+                *Address.parse(source), exclude=exclude, symlinks=symlinks, submodules=submodules
+            )
         tree = cls()
         if isinstance(source, str) and "://" in source:
             from .sources.pyfs import open_url
@@ -74,6 +89,38 @@ class Tree:
             tree.add_fs(open_url(source), exclude=exclude, symlinks=symlinks)
         else:
             tree._scan(os.fsencode(source), "", exclude, symlinks, jobs)
+        return tree
+
+    @classmethod
+    def from_git(
+        cls,
+        repo: str | os.PathLike[str],
+        rev: str = "HEAD",
+        subdir: str = "",
+        *,
+        exclude: Iterable[str] = (),
+        symlinks: Symlinks = "keep",
+        submodules: Submodules = "error",
+    ) -> Self:
+        """The tree of the directory `subdir` of the revision `rev` of the repository at `repo`.
+
+        Bytes come from git's object store, or from that of Git LFS; nothing is checked out. All
+        entries have the time of the commit. `exclude` and `symlinks` are as in `scan`; links are
+        followed inside of what is packed. `submodules` are errors, or skipped. `origin` tells
+        what was found.
+
+        Raises `SourceError` if there is no such repository, revision or directory, or no git, and
+        `Problems` with everything in it that cannot be packed.
+        """
+        from .sources.git.scan import scan
+
+        scanned = scan(os.fspath(repo), rev, subdir, excluding(exclude), symlinks, submodules)
+        tree = cls()
+        for entry in scanned.entries:  # sound by construction, and each directory comes first
+            tree._children[parent_of(entry.path)][entry.path] = entry
+            if type(entry) is Directory:
+                tree._children[entry.path] = {}
+        tree.origin = scanned.origin
         return tree
 
     def add(
@@ -150,6 +197,7 @@ class Tree:
         Raises `KeyError` if there is none.
         """
         pending = [self._children[parent_of(path)].pop(path)]
+        self.origin = None
         while pending:
             entry = pending.pop()
             if type(entry) is Directory:
@@ -220,6 +268,7 @@ class Tree:
         symlinks: Symlinks = "keep",
         jobs: int | None = None,
     ) -> None:
+        self.origin = None
         scan = Scan(root, at, symlinks, excluding(exclude))
         for listing in scanned(scan, jobs):
             if not listing:
@@ -241,6 +290,7 @@ class Tree:
         """Add an entry after checking it, making the directories above it."""
         if error := check_entry(entry):
             raise error
+        self.origin = None
         missing = []
         parent = parent_of(entry.path)
         while parent not in self._children:

@@ -32,6 +32,8 @@ VOLUME_OPTIONS = (
 
 _FLAGS = {"dialect": "--tar-dialect"}
 
+_SOURCE = "a directory, git:REPO@REV[:SUBDIR], or an fs URL (zip://…)"
+
 
 def size(text: str) -> int:
     """A number of bytes, with K, M, G or T for powers of 1024."""
@@ -49,7 +51,7 @@ def entry_text(text: str) -> str:
 
 def add_pack(parser: ArgumentParser) -> None:
     """The arguments of ``pack``."""
-    parser.add_argument("source", metavar="SOURCE", help="a directory, or an fs URL (zip://…)")
+    parser.add_argument("source", metavar="SOURCE", help=_SOURCE)
     parser.add_argument("image", metavar="IMAGE", help="file or device; '-' is standard output")
     _add_volume(parser)
     _add_json(parser)
@@ -64,7 +66,7 @@ def add_pack(parser: ArgumentParser) -> None:
 
 def add_plan(parser: ArgumentParser) -> None:
     """The arguments of ``plan``."""
-    parser.add_argument("source", metavar="SOURCE", help="a directory, or an fs URL (zip://…)")
+    parser.add_argument("source", metavar="SOURCE", help=_SOURCE)
     _add_volume(parser)
     _add_json(parser)
 
@@ -138,6 +140,12 @@ def _add_volume(parser: ArgumentParser) -> None:
         choices=("error", "follow", "keep", "skip"),
         default="keep",
         help="what becomes of symbolic links (keep)",
+    )
+    parser.add_argument(
+        "--submodules",
+        choices=("error", "skip"),
+        default="error",
+        help="what becomes of submodules in a git source (error)",
     )
     fat = parser.add_argument_group("FAT")
     fat.add_argument("--label", metavar="L", help="up to 11 characters")
@@ -229,5 +237,6 @@ def tree(arguments: Namespace) -> Tree:
         arguments.source,
         exclude=arguments.exclude,
         symlinks=arguments.symlinks,
+        submodules=arguments.submodules,
         jobs=getattr(arguments, "jobs", None),
     )

@@ -1,0 +1,228 @@
+"""The contents of files that are blobs of a repository.
+
+Rule 1: a small blob is read whole when it is opened, so git's pipe is at rest between two of them.
+Rule 2: a large one has a pipe for itself while it is read, and gives it back at its end; whoever
+wants another blob meanwhile gets another pipe.
+Rule 3: blobs are mostly read in the order of the tree. While that holds, the next small ones are
+asked for ahead, more each time, so that git reads while we write. When it does not hold, what was
+asked for in vain is read over.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from array import array
+from collections import deque
+from functools import partial
+from typing import BinaryIO, ClassVar, cast
+
+from attrs import frozen
+
+from ...entry import File
+from ...errors import SourceError
+from ...extent import Extent, Stream
+from .cat_file import CatFile
+from .repository import Repository
+
+SMALL = 256 << 10
+"""A blob up to this size (bytes) is read whole."""
+
+_MOST_AHEAD = 40  # blobs that are asked for ahead; the requests fit the smallest pipe
+_ROOM_AHEAD = 1 << 20  # bytes of these blobs
+
+_WORTH_FINISHING = 1 << 20  # bytes that are read over sooner than git is started again
+
+
+class Blobs:
+    """Numbered blobs of one repository, and this process's pipe to them."""
+
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
+        self.sizes = array("Q")
+        self._oids = bytearray()
+        self._reader: CatFile | None = None
+        self._expected: deque[tuple[int, str]] = deque()  # asked for: number and object id
+        self._ahead = 0  # how many more to ask for
+        self._most_ahead = _MOST_AHEAD
+        self._last = -1  # what was opened last
+        self._lock = threading.Lock()
+
+    def add(self, oid: bytes, size: int) -> Blob:
+        """The content of the next file in the order of the tree."""
+        self._oids += oid
+        self.sizes.append(size)
+        return Blob(self, len(self.sizes) - 1)
+
+    def oid(self, number: int) -> str:
+        """The object id of blob `number`, in hexadecimal digits."""
+        size = self.repository.oid_size
+        return self._oids[number * size : (number + 1) * size].hex()
+
+    def open(self, number: int, path: str) -> BinaryIO:
+        """Blob `number` from its start; `path` is for messages. Raises `SourceError`."""
+        size = self.sizes[number]
+        with self._lock:
+            if size > SMALL:
+                return cast(BinaryIO, _LargeBlob(self, self._taken(number), number, path))
+            reader = self._asked(number)
+            try:
+                data = reader.blob(self._expected.popleft()[1], size, path)
+            except BaseException:  # even Ctrl-C: the pipe is anywhere
+                self._drop()
+                raise
+            if number == len(self.sizes) - 1:
+                self._drop()  # nothing is left to be read in order
+        return io.BytesIO(data)
+
+    def _asked(self, number: int) -> CatFile:
+        """A pipe in which blob `number` is next, and the first that is expected."""
+        reader = self._reader
+        expected = self._expected
+        if reader is None or not reader.alive or not expected or expected[0][0] != number:
+            reader = self._at_rest(number)
+            if not expected:
+                self._ahead = 1 if number == self._last + 1 else 0
+                oid = self.oid(number)
+                reader.request([oid])
+                expected.append((number, oid))
+        if len(expected) <= self._ahead // 2 + 1:
+            self._ask_ahead(reader)
+            self._ahead = min(2 * self._ahead, self._most_ahead)
+        self._last = number
+        return reader
+
+    def _at_rest(self, number: int = -1) -> CatFile:
+        """This process's pipe, which has read over what comes before blob `number`.
+
+        Nothing is expected afterwards if that was not asked for.
+        """
+        expected = self._expected
+        wanted = any(asked == number for asked, _ in expected)
+        if self._reader is not None and self._reader.alive:
+            try:
+                while expected and not (wanted and expected[0][0] == number):
+                    self._reader.skip(expected.popleft()[1])
+                return self._reader
+            except BaseException as error:
+                self._drop()
+                if not isinstance(error, SourceError):  # what nobody wants may be damaged
+                    raise
+        self._drop()
+        self._reader = CatFile(self.repository)
+        return self._reader
+
+    def _ask_ahead(self, reader: CatFile) -> None:
+        """Ask for the blobs after the last one that is expected."""
+        expected = self._expected
+        more = []
+        following = expected[-1][0] + 1
+        room = _ROOM_AHEAD - sum(self.sizes[number] for number, _ in expected)
+        while len(expected) <= self._ahead and following < len(self.sizes):
+            size = self.sizes[following]
+            room -= size
+            if size > SMALL or room < 0:
+                break
+            oid = self.oid(following)
+            expected.append((following, oid))
+            more.append(oid)
+            following += 1
+        if more:
+            reader.request(more)
+
+    def _taken(self, number: int) -> CatFile:
+        """A pipe for a large blob alone."""
+        reader = self._at_rest()
+        self._reader = None
+        reader.request([self.oid(number)])
+        self._last = number
+        return reader
+
+    def give_back(self, reader: CatFile, number: int) -> None:
+        """Take back the pipe of a large blob that was read to its end."""
+        with self._lock:
+            if self._reader is None and number < len(self.sizes) - 1:
+                self._reader = reader
+            else:
+                reader.close()
+
+    def _drop(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        self._expected.clear()
+
+
+@frozen(weakref_slot=False, eq=False)
+class Blob:
+    """The content of a file: a blob."""
+
+    forkable: ClassVar[bool] = True
+
+    _blobs: Blobs
+    _number: int
+
+    @property
+    def oid(self) -> str:
+        """The object id in hexadecimal digits."""
+        return self._blobs.oid(self._number)
+
+    @property
+    def repository(self) -> str:
+        """The absolute path of the git directory that the object is in."""
+        return self._blobs.repository.git_dir
+
+    def extent(self, entry: File, offset: int) -> Extent:
+        """The whole blob as a stream."""
+        path = entry.path
+        return Stream(offset, entry.size, partial(self._blobs.open, self._number, path), path)
+
+
+class _LargeBlob(io.RawIOBase):
+    """A large blob while it is read."""
+
+    def __init__(self, blobs: Blobs, reader: CatFile, number: int, path: str) -> None:
+        super().__init__()
+        self._blobs = blobs
+        self._reader = reader
+        self._number = number
+        self._oid = blobs.oid(number)
+        self._path = path
+        self._left = blobs.sizes[number]
+        reader.begin_blob(self._oid, self._left, path)
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Up to `size` bytes; all that is left without one. Raises `SourceError`."""
+        count = self._left if size is None or size < 0 else min(size, self._left)
+        if not count:
+            return b""
+        try:
+            data = self._reader.read(count, self._oid, self._path)
+            self._left -= count
+            if not self._left:
+                self._reader.finish(self._oid, self._path)
+        except BaseException:
+            self._reader.close()
+            raise
+        if not self._left:
+            self._blobs.give_back(self._reader, self._number)
+        return data
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill `buffer` as far as the blob goes. Raises `SourceError`."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Let go of it, wherever it is."""
+        if not self.closed and self._left:
+            if self._left <= _WORTH_FINISHING and self._reader.alive:
+                self.read()
+            else:
+                self._reader.close()
+        super().close()

@@ -1,0 +1,212 @@
+"""``git cat-file --batch``: objects from a long-lived process, one answer a request, in order.
+
+Such a process belongs to the process that started it. A forked process lets go of the pipes at
+once, so that none reads another's answers, and git ends with the one that it works for.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import tempfile
+import weakref
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, cast
+
+from ...errors import SourceError
+from .program import ended, start
+
+if TYPE_CHECKING:
+    from .repository import Repository
+
+_BUFFER = 256 << 10
+_PIPE = 1 << 20
+_CHUNK = 1 << 20
+_PATIENCE = 5.0  # seconds, for git to end once it has closed its output
+
+
+class CatFile:
+    """One process of ``git cat-file --batch``. Whatever fails, it is closed afterwards."""
+
+    def __init__(self, repository: Repository) -> None:
+        self.alive = True
+        """Whether it can be asked for more, by this process."""
+        self._repository = repository
+        command = repository.command("cat-file", "--batch")
+        try:
+            self._errors = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115 - see _end
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise SourceError(tempfile.gettempdir(), f"holds no temporary file: {reason}") from None
+        try:
+            self._process = start(command, repository.git_dir, repository.path, self._errors)
+        except BaseException:
+            self._errors.close()
+            raise
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._requests = self._process.stdin
+        _widen(self._process.stdout)
+        self._answers = io.BufferedReader(cast(io.RawIOBase, self._process.stdout), _BUFFER)
+        self._end = weakref.finalize(
+            self, _end, self._process, self._requests, self._answers, self._errors
+        )
+        _running.add(self)
+
+    def request(self, oids: list[str]) -> None:
+        """Ask for objects: no more without an answer than the smallest pipe has room for, 4 KiB."""
+        with suppress(OSError):  # it has ended; reading tells how
+            self._requests.write("".join(f"{oid}\n" for oid in oids).encode("ascii"))
+
+    def blob(self, oid: str, size: int, path: str) -> bytes:
+        """The bytes of the next object, a blob of `size` bytes. Raises as `begin_blob` does."""
+        self.begin_blob(oid, size, path)
+        answers = self._answers
+        data = answers.read(size)
+        if len(data) != size or answers.read(1) != b"\n":
+            raise self.failed(oid, path)
+        return data
+
+    def begin_blob(self, oid: str, size: int, path: str) -> None:
+        """Read up to the bytes of the next object, a blob of `size` bytes, that of `path`.
+
+        Raises `SourceError` if it is another one or missing, or git failed.
+        """
+        line = self._answers.readline()
+        if line == f"{oid} blob {size}\n".encode("ascii"):
+            return
+        kind, found = self._parsed(line, oid, path)
+        if kind == b"missing":
+            raise missing(self._repository, oid, path)
+        self.close()
+        rule = f"object {oid} is a {kind.decode('ascii', 'replace')} of {found:,} bytes"
+        planned = f"and was a blob of {size:,} bytes when it was planned"
+        raise SourceError(path, f"{rule}, {planned}", "pack again once it is left alone")
+
+    def _parsed(self, line: bytes, oid: str, path: str) -> tuple[bytes, int]:
+        """The kind and the size in bytes that the first line of an answer tells."""
+        found, _, rest = line.rstrip(b"\n").partition(b" ")
+        kind, _, size = rest.partition(b" ")
+        if line.endswith(b"\n") and found == oid.encode("ascii"):
+            if size.isdigit():
+                return kind, int(size)
+            if rest == b"missing":
+                return rest, 0
+        raise self.failed(oid, path)
+
+    def read(self, count: int, oid: str, path: str) -> bytes:
+        """`count` bytes of the object. Raises `SourceError` if git ends before."""
+        data = self._answers.read(count)
+        if len(data) != count:
+            raise self.failed(oid, path)
+        return data
+
+    def finish(self, oid: str, path: str) -> None:
+        """Read what is between two objects."""
+        if self._answers.read(1) != b"\n":
+            raise self.failed(oid, path)
+
+    def skip(self, oid: str) -> None:
+        """Read an object for nothing, if it is there. Raises `SourceError` if git failed."""
+        kind, size = self._parsed(self._answers.readline(), oid, oid)
+        if kind != b"missing":
+            self._pass_over(size, oid, oid)
+
+    def _pass_over(self, left: int, oid: str, path: str) -> None:
+        while left:
+            left -= len(self.read(min(left, _CHUNK), oid, path))
+        self.finish(oid, path)
+
+    def object(self, oid: str, path: str, most: int) -> tuple[bytes, bytes]:
+        """The kind and the bytes of an object, which are no more than `most`.
+
+        Raises `SourceError` if there are more or it is missing, or git failed.
+        """
+        self.request([oid])
+        kind, size = self._parsed(self._answers.readline(), oid, path)
+        if kind == b"missing":
+            raise missing(self._repository, oid, path)
+        if size > most:
+            self._pass_over(size, oid, path)
+            rule = f"object {oid} has {size:,} bytes, and should have {most:,} at most"
+            raise SourceError(path, rule, "exclude it")
+        data = self.read(size, oid, path)
+        self.finish(oid, path)
+        return kind, data
+
+    def failed(self, oid: str, path: str) -> SourceError:
+        """The error for an answer that is none: how git came to its end; closes."""
+        try:
+            code = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            how = "git gave another answer than was asked for"
+        else:
+            self._errors.seek(0)
+            errors = self._errors.read(_CHUNK)
+            how = ended(code, errors)
+            if unfetched(errors) is not None:
+                self.close()
+                return missing(self._repository, oid, path)
+        self.close()
+        remedy = f"look into it: {self._repository.told('fsck')}"
+        return SourceError(path, f"object {oid} cannot be read: {how}", remedy)
+
+    def close(self) -> None:
+        """End git, and let go of the pipes."""
+        self.alive = False
+        self._end()
+
+    def forget(self) -> None:
+        """Let go of the pipes in a forked process, where git is not ours."""
+        self.alive = False
+        if self._end.detach() is not None:
+            self._process.returncode = 0  # nothing to wait for
+            _close(self._requests, self._answers, self._errors)
+
+
+def unfetched(errors: bytes) -> str | None:
+    """The object that git found missing and was not let fetch; before 2.45 it gives up then."""
+    found = re.search(rb"could not fetch ([0-9a-f]+) from promisor remote", errors)
+    return found[1].decode("ascii") if found else None
+
+
+def missing(repository: Repository, oid: str, path: str) -> SourceError:
+    """The error for an object that is not there."""
+    rule = f"object {oid} is not in {repository.git_dir}"
+    fetch = repository.told("fetch --refetch")
+    return SourceError(path, rule, f"a partial clone? Fetch all of it: {fetch}")
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Give a pipe more room, where that is possible: it is only faster."""
+    with suppress(OSError, ImportError):
+        from fcntl import F_SETPIPE_SZ, fcntl  # only on Linux
+
+        fcntl(pipe, F_SETPIPE_SZ, _PIPE)
+
+
+def _end(process: subprocess.Popen[bytes], *files: IO[bytes]) -> None:
+    """End a process that only reads: there is nothing that it could leave half done."""
+    _close(*files)
+    process.kill()
+    process.wait()
+
+
+def _close(*files: IO[bytes]) -> None:
+    for file in files:
+        with suppress(OSError):
+            file.close()
+
+
+_running: weakref.WeakSet[CatFile] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for reader in list(_running):
+        reader.forget()
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

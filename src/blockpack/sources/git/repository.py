@@ -1,0 +1,145 @@
+"""A repository: finding it, and finding a revision in it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import Self
+
+from attrs import frozen
+
+from ...entry import EPOCH
+from ...errors import SourceError
+from . import objects
+from .cat_file import CatFile
+from .program import OPTIONS, ended, require_version, run
+
+_MOST_TAGS = 16  # a tag of a tag of a tag
+
+_LATEST = 253_402_300_799  # the end of the year 9999
+
+
+@frozen
+class GitOrigin:
+    """Where a tree came from: with the same options, the same `tree` is the same image.
+
+    `repository` is the absolute path of the git directory, `object_format` ``sha1`` or
+    ``sha256``. `commit` is None if a tree was named. Object ids are in hexadecimal digits.
+    """
+
+    repository: str
+    object_format: str
+    commit: str | None
+    tree: str
+
+
+@frozen
+class Revision:
+    """A revision: its `commit` if it has one, its tree, and its time in seconds since 1970."""
+
+    commit: str | None
+    tree: str
+    seconds: int
+
+
+@frozen
+class Repository:
+    """A repository on this machine; `path` is as the user gave it."""
+
+    path: str
+    git_dir: str
+    common_dir: str
+    object_format: str
+
+    @classmethod
+    def at(cls, path: str) -> Self:
+        """The repository at `path`, bare or not. Raises `SourceError` if there is none."""
+        if not os.path.isdir(path):
+            raise SourceError(path, "is no directory", "give the path of a repository")
+        require_version(path)
+        done = run(
+            (
+                *("git", *OPTIONS, "rev-parse", "--path-format=absolute"),
+                *("--git-dir", "--git-common-dir", "--show-object-format"),
+            ),
+            path,
+            path,
+        )
+        if done.returncode:
+            raise _refused(path, done.returncode, done.stderr)
+        lines = os.fsdecode(done.stdout).splitlines()
+        if len(lines) != 3:
+            raise SourceError(path, "has a line break in its path", "rename the directory")
+        git_dir, common_dir, object_format = lines
+        # Git looks for a repository above as well.
+        here = os.path.realpath(path)
+        if os.path.realpath(git_dir) != here and not os.path.lexists(os.path.join(here, ".git")):
+            above = os.path.dirname(git_dir) if os.path.basename(git_dir) == ".git" else git_dir
+            rule = f"is no repository, but a directory in {above}"
+            raise SourceError(path, rule, "give that path, and this one as SUBDIR")
+        if object_format not in objects.OID_SIZES:
+            rule = f"has objects of the unknown format {object_format!r}"
+            raise SourceError(path, rule, "use a later blockpack")
+        return cls(path, git_dir, common_dir, object_format)
+
+    @property
+    def oid_size(self) -> int:
+        """Bytes an object id."""
+        return objects.OID_SIZES[self.object_format]
+
+    def command(self, *arguments: str | bytes) -> tuple[str | bytes, ...]:
+        """The command that has git do something here, without a working tree."""
+        return ("git", *OPTIONS, "--git-dir", self.git_dir, "--bare", *arguments)
+
+    def told(self, command: str) -> str:
+        """What a user would type to have git do `command` here."""
+        return f"git -C {shlex.quote(self.path)} {command}"
+
+    def resolve(self, revision: str, reader: CatFile) -> Revision:
+        """What `revision` names: a commit, or a tree, or a tag of one.
+
+        Raises `SourceError` if it names neither.
+        """
+        unknown = SourceError(
+            self.path, f"has no revision {revision!r}", "fetch it, or name another"
+        )
+        try:
+            name = os.fsencode(revision)
+        except UnicodeEncodeError:
+            raise unknown from None
+        if not name or name.startswith(b"-") or b"\0" in name:
+            raise unknown
+        command = self.command("rev-parse", "--verify", "--quiet", name)
+        done = run(command, self.git_dir, self.path)
+        oid = done.stdout.decode("ascii", "replace").strip()
+        if done.returncode or not objects.is_oid(oid, self.oid_size):
+            raise unknown
+        for _ in range(_MOST_TAGS):
+            kind, data = reader.object(oid, revision, objects.MOST_BYTES)
+            if kind == b"tree":
+                return Revision(None, oid, EPOCH)
+            if kind == b"commit":
+                return self._commit(oid, data)
+            target = objects.field(data, b"object") if kind == b"tag" else None
+            if target is None or not objects.is_oid(target, self.oid_size):
+                break
+            oid = target
+        raise SourceError(self.path, f"{revision!r} is neither a commit nor a tree")
+
+    def _commit(self, oid: str, data: bytes) -> Revision:
+        tree = objects.field(data, b"tree")
+        seconds = objects.committed(data)
+        if tree is None or not objects.is_oid(tree, self.oid_size) or seconds is None:
+            rule = f"commit {oid} is no sound commit"
+            raise SourceError(self.path, rule, self.told("fsck"))
+        return Revision(oid, tree, min(seconds, _LATEST))
+
+
+def _refused(path: str, code: int, errors: bytes) -> SourceError:
+    """The error for a directory that git takes for no repository of ours."""
+    if b"safe.directory" in errors:
+        trust = f"git config --global --add safe.directory {shlex.quote(os.path.realpath(path))}"
+        return SourceError(path, "belongs to another user", f"if you trust them: {trust}")
+    if b"not a git repository" in errors:
+        return SourceError(path, "is no git repository", "give the path of one")
+    return SourceError(path, ended(code, errors))

@@ -1,0 +1,248 @@
+"""From a revision to the entries of a tree.
+
+The trees are walked, git is asked about attributes, then in one go for the sizes of all blobs. No
+blob is read but the targets of links, and those that may be pointers of Git LFS. All that is wrong
+is raised together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+from attrs import define, field, frozen
+
+from ...entry import (
+    NANOSECONDS,
+    Content,
+    Directory,
+    Entry,
+    File,
+    Symlink,
+    check_path,
+    parent_of,
+)
+from ...errors import EntryError, SourceError, UsageError, raise_problems
+from ..directory import Excluded, Symlinks
+from . import lfs
+from .attributes import Attributes, attributes, has_own
+from .blobs import Blobs
+from .cat_file import CatFile, missing, unfetched
+from .objects import EXECUTABLE, LINK, TREE
+from .program import ended, run
+from .repository import GitOrigin, Repository, Revision
+from .walk import Found, Problem, Submodules, Walk, link_target
+
+
+@frozen
+class Scanned:
+    """What a revision holds, in the order of a tree."""
+
+    origin: GitOrigin
+    entries: list[Entry]
+
+
+def scan(
+    path: str,
+    revision: str,
+    subdir: str,
+    excluded: Excluded | None,
+    symlinks: Symlinks,
+    submodules: Submodules,
+) -> Scanned:
+    """The entries of the directory `subdir` of a revision of the repository at `path`.
+
+    Raises `SourceError`, and `Problems` with all that cannot be packed.
+    """
+    if submodules not in get_args(Submodules):
+        raise UsageError(f"submodules is 'error' or 'skip'; not {submodules!r}")
+    repository = Repository.at(path)
+    subdir = subdir.strip("/")
+    reader = CatFile(repository)
+    try:
+        found = repository.resolve(revision, reader)
+        top, outer = _descend(repository, reader, found, subdir)
+        walk = Walk(repository, reader, top, symlinks, submodules, excluded)
+        scan = _Scan(repository, revision, found, subdir, reader, walk, outer)
+        entries = scan.entries()
+    finally:
+        reader.close()
+    origin = GitOrigin(repository.git_dir, repository.object_format, found.commit, top.hex())
+    return Scanned(origin, entries)
+
+
+_Files = dict[str, tuple[int, bytes]]
+
+
+def _descend(
+    repository: Repository, reader: CatFile, revision: Revision, subdir: str
+) -> tuple[bytes, _Files]:
+    """The tree of the directory `subdir`, and the ``.gitattributes`` above it."""
+    oid = bytes.fromhex(revision.tree)
+    outer: _Files = {}
+    if not subdir:
+        return oid, outer
+    unsound = check_path(subdir)
+    if unsound is not None:
+        raise unsound
+    above = ""
+    for part in subdir.split("/"):
+        walk = Walk(repository, reader, oid)
+        mode, oid = walk.listing().get(part, (None, b""))
+        if mode != TREE:
+            what = "there is no such directory" if mode is None else "is no directory"
+            rule = f"{what} in {revision.commit or revision.tree}"
+            raise SourceError(above + part, rule, "give another SUBDIR")
+        outer |= {above + name: file for name, file in walk.attribute_files.items()}
+        above += f"{part}/"
+    return oid, outer
+
+
+@define
+class _Scan:
+    """One scan; `outer` has the ``.gitattributes`` above the directory `subdir`."""
+
+    repository: Repository
+    revision: str
+    resolved: Revision
+    subdir: str
+    reader: CatFile
+    walk: Walk
+    outer: _Files
+    problems: list[Problem] = field(factory=list, init=False)
+
+    def entries(self) -> list[Entry]:
+        """All entries in the order of a tree. Raises `Problems`."""
+        found = list(self.walk.entries())
+        told = self._attributes(found)
+        found = _exported(found, told.ignored)
+        sizes = self._sizes(found)
+        entries = list(self._made(found, sizes, told.lfs))
+        self.problems += self.walk.hostile
+        self.problems += (
+            problem for problem in self.walk.problems if not _is_under(problem.path, told.ignored)
+        )
+        raise_problems("this source cannot be packed as it is", sorted(self.problems, key=str))
+        return entries
+
+    def _attributes(self, found: list[Found]) -> Attributes:
+        """What git says about all paths, which are given and told without `subdir`."""
+        prefix = f"{self.subdir}/" if self.subdir else ""
+        files = self.outer | {
+            prefix + path: file for path, file in self.walk.attribute_files.items()
+        }
+        if not files and not has_own(self.repository):
+            return Attributes()
+        asked = {
+            f"{prefix}{path}/" if entry.mode == TREE else prefix + path
+            for entry in found
+            for path in (entry.path, entry.real)
+        }
+        asked |= {prefix + problem.path for problem in self.walk.problems}
+        told = attributes(self.repository, files, sorted(asked))
+        drop = len(prefix)
+        return Attributes(
+            frozenset(path[drop:].rstrip("/") for path in told.ignored),
+            frozenset(path[drop:] for path in told.lfs),
+        )
+
+    def _sizes(self, found: list[Found]) -> dict[bytes, int]:
+        """The size of each blob by its object id; `problems` gets those that are missing."""
+        blobs = {entry.oid: entry.path for entry in reversed(found) if entry.mode != TREE}
+        repository = self.repository
+        done = run(
+            repository.command("cat-file", "--batch-check=%(objecttype) %(objectsize)", "--buffer"),
+            repository.git_dir,
+            repository.path,
+            data=b"".join(oid.hex().encode("ascii") + b"\n" for oid in blobs),
+        )
+        lost = unfetched(done.stderr)
+        if lost is not None:
+            raise missing(repository, lost, blobs.get(bytes.fromhex(lost), lost))
+        told = done.stdout.splitlines()
+        if done.returncode or len(told) != len(blobs):
+            rule = f"its objects cannot be read: {ended(done.returncode, done.stderr)}"
+            remedy = f"look into it: {repository.told('fsck')}"
+            raise SourceError(repository.path, rule, remedy)
+        sizes = {}
+        for (oid, path), line in zip(blobs.items(), told, strict=True):
+            kind, _, size = line.partition(b" ")
+            if kind == b"blob":
+                sizes[oid] = int(size)
+            elif size == b"missing":
+                self.problems.append(missing(repository, oid.hex(), path))
+            else:
+                rule = f"object {oid.hex()} is a {kind.decode()}, and should be a blob"
+                remedy = f"look into it: {repository.told('fsck')}"
+                self.problems.append(SourceError(path, rule, remedy))
+        return sizes
+
+    def _made(
+        self, found: list[Found], sizes: dict[bytes, int], with_lfs: frozenset[str]
+    ) -> Iterator[Entry]:
+        """The entries, as far as there is no problem with them."""
+        time = self.resolved.seconds * NANOSECONDS
+        blobs = Blobs(self.repository)
+        for entry in found:
+            if entry.mode == TREE:
+                yield Directory(entry.path, 0o755, time)
+                continue
+            size = sizes.get(entry.oid)
+            if size is None:
+                continue
+            try:
+                if entry.mode == LINK:
+                    target = link_target(self.reader, entry.path, entry.oid)
+                    yield Symlink(entry.path, target, mtime_ns=time)
+                    continue
+                content: Content | None = None
+                if size <= lfs.MOST_BYTES and entry.real in with_lfs:
+                    content, size = self._lfs(entry, size)
+            except (EntryError, SourceError) as error:
+                if not self.reader.alive:
+                    raise
+                self.problems.append(error)
+                continue
+            mode = 0o755 if entry.mode == EXECUTABLE else 0o644
+            yield File(entry.path, size, content or blobs.add(entry.oid, size), mode, time)
+
+    def _lfs(self, entry: Found, size: int) -> tuple[Content | None, int]:
+        """The content and size of a file that Git LFS should keep; no content if it does not."""
+        _, data = self.reader.object(entry.oid.hex(), entry.path, lfs.MOST_BYTES)
+        pointer = lfs.Pointer.parse(data, entry.path)
+        if pointer is None:  # it was committed without Git LFS
+            return None, size
+        content = lfs.lfs_object(self.repository, self.revision, entry.path, pointer)
+        return content, pointer.size
+
+
+def _exported(found: list[Found], ignored: frozenset[str]) -> list[Found]:
+    """`found` without what is in `ignored`, and without directories that are empty then.
+
+    Git knows no empty directories: in what it checks out or archives there are none.
+    """
+    if ignored:
+        found = list(_not_ignored(found, ignored))
+    needed = set()
+    for entry in reversed(found):
+        if entry.mode != TREE or entry.path in needed:
+            needed.add(parent_of(entry.path))
+    return [entry for entry in found if entry.mode != TREE or entry.path in needed]
+
+
+def _not_ignored(found: list[Found], ignored: frozenset[str]) -> Iterator[Found]:
+    left_out = ""
+    for entry in found:
+        if left_out and entry.path.startswith(left_out):
+            continue
+        if entry.path not in ignored:
+            yield entry
+        elif entry.mode == TREE:
+            left_out = f"{entry.path}/"
+
+
+def _is_under(path: str, ignored: frozenset[str]) -> bool:
+    """Whether `path`, or a directory above it, is in `ignored`."""
+    while path and path not in ignored:
+        path = parent_of(path)
+    return bool(path)

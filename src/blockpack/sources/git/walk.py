@@ -1,0 +1,264 @@
+"""Walking through the trees of a revision, as they are stored.
+
+What cannot be packed is collected: names that git would not check out, modes that there are not,
+links and submodules that were to be errors. What a link leads to is looked up in the same trees,
+never on this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from attrs import define, field, frozen
+
+from ...entry import decode
+from ...errors import EntryError, SourceError
+from ..directory import Excluded, Symlinks, link_refused
+from . import objects
+from .cat_file import CatFile
+from .names import refused
+from .objects import LINK, MODES, SUBMODULE, TREE
+from .repository import Repository
+
+Submodules = Literal["error", "skip"]
+"""What to do with submodules, whose files are in other repositories: refuse, or leave out."""
+
+MOST_DEPTH = 2048
+"""Directories in directories, at most; git has the same limit."""
+
+MOST_ENTRIES = 10_000_000
+"""Entries at most: a few trees that name each other many times make any number of them."""
+
+MOST_TARGET = 4096
+"""Bytes of a link's target, at most: no system follows longer ones."""
+
+_MOST_LINKS = 40
+"""Links that one link may lead through."""
+
+
+@frozen(weakref_slot=False)
+class Found:
+    """An entry to pack: its `path`, what it is, and where in the repository.
+
+    `real` is the path that its attributes go by: another one only where a link was followed.
+    """
+
+    path: str
+    mode: int
+    oid: bytes
+    real: str
+
+
+Listing = dict[str, tuple[int, bytes]]
+"""The entries of a tree that can be: name → mode and object id."""
+
+Problem = EntryError | SourceError
+
+_Level = tuple[Iterator[Found], str]
+"""A directory in the middle of the walk, and where it really is."""
+
+
+@define
+class Walk:
+    """One walk through the tree `top`, which is the directory `subdir` of its repository.
+
+    `problems` gets what cannot be packed. Those of `entries` in `hostile` are so whatever
+    attributes say. `attribute_files` has the ``.gitattributes`` that were met, by path.
+    """
+
+    repository: Repository
+    reader: CatFile
+    top: bytes
+    symlinks: Symlinks = "keep"
+    submodules: Submodules = "error"
+    excluded: Excluded | None = None
+    problems: list[Problem] = field(factory=list)
+    hostile: list[Problem] = field(factory=list)
+    attribute_files: dict[str, tuple[int, bytes]] = field(factory=dict)
+    _listings: dict[str, Listing] = field(factory=dict, init=False)
+
+    def entries(self) -> Iterator[Found]:
+        """What there is to pack, in the order of a tree."""
+        count = 0
+        levels: list[_Level] = [(self._children("", "", self.top), "")]
+        while levels:
+            for found in levels[-1][0]:
+                count += 1
+                if count > MOST_ENTRIES:
+                    rule = f"has more than {MOST_ENTRIES:,} entries"
+                    raise EntryError(found.path.partition("/")[0], rule, "exclude some")
+                if found.mode == LINK and self.symlinks != "keep":
+                    followed = self._link(found, {real for _, real in levels})
+                    if followed is None:
+                        continue
+                    found = followed
+                if found.mode == TREE and len(levels) > MOST_DEPTH:
+                    rule = f"is more than {MOST_DEPTH:,} directories deep"
+                    self.hostile.append(EntryError(_short(found.path), rule, "exclude it"))
+                    continue
+                yield found
+                if found.mode == TREE:
+                    below = self._children(found.path, found.real, found.oid)
+                    levels.append((below, found.real))
+                    break
+            else:
+                levels.pop()
+
+    def listing(self) -> Listing:
+        """The entries of `top`; those that cannot be are in `hostile`."""
+        return self._listing(self.top, "")
+
+    def _children(self, path: str, real: str, oid: bytes) -> Iterator[Found]:
+        """The entries of one directory by name, without what is left out or a problem."""
+        prefix = f"{path}/" if path else ""
+        prefix_real = f"{real}/" if real else ""
+        for name, (mode, child) in self._listing(oid, real).items():
+            found = Found(prefix + name, mode, child, prefix_real + name)
+            if self.excluded is not None and self.excluded(found.path, mode in (TREE, SUBMODULE)):
+                continue
+            if mode == SUBMODULE:
+                if self.submodules == "error":
+                    rule = "is a submodule, whose files are in another repository"
+                    remedy = "skip submodules, exclude it, or pack that repository"
+                    self.problems.append(EntryError(found.path, rule, remedy))
+                continue
+            yield found
+
+    def _listing(self, oid: bytes, real: str) -> Listing:
+        """The entries of the directory `real` sorted by name; those that cannot be are reported."""
+        if (known := self._listings.get(real)) is not None:
+            return known
+        listing: Listing = {}
+        seen: set[bytes] = set()
+        for mode, name, child in self._read_tree(oid, real):
+            rule = refused(name)
+            if rule is None and mode not in MODES:
+                rule = f"has the mode {mode.decode('ascii', 'replace')}, which git does not know"
+            if rule is None and name in seen:
+                rule = "is there twice"
+            if rule is not None:
+                self._report(real, decode(name), rule)
+                continue
+            seen.add(name)
+            listing[decode(name)] = MODES[mode], child
+        found = listing.get(".gitattributes")
+        if found is not None and found[0] not in (TREE, SUBMODULE):
+            self.attribute_files[f"{real}/.gitattributes" if real else ".gitattributes"] = found
+        listing = dict(sorted(listing.items()))
+        if self.symlinks == "follow":
+            self._listings[real] = listing
+        return listing
+
+    def _report(self, above: str, name: str, rule: str) -> None:
+        path = f"{above}/{name}" if above else name
+        if self.excluded is None or not (name and self.excluded(path, False)):
+            remedy = "no such tree is to be trusted; find out who made it, or exclude it"
+            self.hostile.append(EntryError(path, rule, remedy))
+
+    def _read_tree(self, oid: bytes, path: str) -> list[objects.RawEntry]:
+        name = oid.hex()
+        kind, data = self.reader.object(name, path or name, objects.MOST_BYTES)
+        try:
+            if kind != b"tree":
+                raise ValueError(f"is a {kind.decode()}")
+            return objects.tree_entries(data, self.repository.oid_size)
+        except ValueError as error:
+            remedy = f"look into it: {self.repository.told('fsck')}"
+            rule = f"object {name} is no sound tree ({error})"
+            raise SourceError(path or name, rule, remedy) from None
+
+    # Links -----------------------------------------------------------------------------------
+
+    def _link(self, link: Found, above: set[str]) -> Found | None:
+        """What to pack in place of a link that is not kept; None if nothing, or a problem."""
+        if self.symlinks == "skip":
+            return None
+        if self.symlinks == "error":
+            self.problems.append(link_refused(link.path))
+            return None
+        try:
+            followed = self._follow(link)
+        except (EntryError, SourceError) as error:
+            if not self.reader.alive:
+                raise
+            self.problems.append(error)
+            return None
+        if followed.mode == TREE and followed.real in above:
+            rule = "is a link to a directory that it is in"
+            self.problems.append(EntryError(link.path, rule, "exclude it or skip links"))
+            return None
+        return followed
+
+    def _follow(self, link: Found) -> Found:
+        """What a link leads to, in this very tree. Raises `EntryError`, or `SourceError`."""
+        at = link.real.split("/")[:-1]
+        left = self._parts(link.path, link.oid)
+        links = 1
+        found: tuple[int, bytes] = TREE, self.top
+        while left:
+            part = left.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if not at:
+                    raise _outside(link.path)
+                at.pop()
+                found = TREE, self.top
+                continue
+            child = self._listing_at(at).get(part)
+            if child is None or (child[0] not in (LINK, TREE) and left):
+                rule = "is a link that leads nowhere"
+                raise SourceError(link.path, rule, "mend or exclude it, or keep links")
+            if child[0] == SUBMODULE:
+                rule = "is a link into a submodule"
+                raise EntryError(link.path, rule, "exclude it, or keep or skip links")
+            if child[0] == LINK:
+                links += 1
+                if links > _MOST_LINKS:
+                    rule = "is a link that leads in a circle"
+                    raise SourceError(link.path, rule, "mend or exclude it, or keep links")
+                left += self._parts(link.path, child[1])
+                continue
+            at.append(part)
+            found = child
+        if found[0] == TREE:  # the way may have ended in '..'
+            found = TREE, self._oid_at(at)
+        return Found(link.path, *found, "/".join(at))
+
+    def _parts(self, path: str, oid: bytes) -> list[str]:
+        """The parts of a link's target, the first one last."""
+        target = link_target(self.reader, path, oid)
+        if target.startswith("/"):
+            raise _outside(path)
+        return target.split("/")[::-1]
+
+    def _listing_at(self, at: list[str]) -> Listing:
+        """The entries of a directory that there is."""
+        real = "/".join(at)
+        if real not in self._listings:
+            self._listing(self._oid_at(at), real)
+        return self._listings[real]
+
+    def _oid_at(self, at: list[str]) -> bytes:
+        """The object id of a directory that there is."""
+        if not at:
+            return self.top
+        return self._listing_at(at[:-1])[at[-1]][1]
+
+
+def link_target(reader: CatFile, path: str, oid: bytes) -> str:
+    """The target of the link `path`. Raises `EntryError` if that is no path."""
+    kind, data = reader.object(oid.hex(), path, MOST_TARGET)
+    if kind != b"blob" or not data or b"\0" in data:
+        raise EntryError(path, "is a link to what is no path", "mend or exclude it")
+    return decode(data)
+
+
+def _outside(path: str) -> EntryError:
+    rule = "is a link that leads outside of what is packed"
+    return EntryError(path, rule, "keep or skip links, exclude it, or pack the directory above")
+
+
+def _short(path: str) -> str:
+    return path if len(path) < 200 else f"{path[:200]}…"

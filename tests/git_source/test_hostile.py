@@ -1,0 +1,102 @@
+"""Trees that git itself would not make: all of them are refused, none is followed."""
+
+from __future__ import annotations
+
+import pytest
+
+import blockpack
+from blockpack import Tree
+from git_source.trees import paths, problems, refused
+from repositories import FILE, TREE, GitRepository
+
+HOSTILE = [
+    b"..",
+    b".",
+    b"",
+    b"a/b",
+    b"../x",
+    b".git",
+    b".GIT",
+    b".Git",
+    b"git~1",
+    b"GIT~1",
+    b".git ",
+    b".git...",
+    b".git::$INDEX_ALLOCATION",
+    b".git\\config",
+    ".g\u200cit".encode(),
+    "\ufeff.git".encode(),
+]
+
+
+@pytest.mark.parametrize("kind", [FILE, TREE])
+def test_names_that_git_would_not_check_out_are_refused_all_at_once(
+    repository: GitRepository, kind: str
+) -> None:
+    file = repository.blob(b"x")
+    oid = file if kind == FILE else repository.raw_tree((FILE, b"x", file))
+    inner = repository.raw_tree(*((kind, name, oid) for name in HOSTILE), (FILE, b"good", file))
+    top = repository.raw_tree((TREE, b"inner", inner), (FILE, b".GIT", file))
+    with pytest.raises(blockpack.Problems) as raised:
+        Tree.from_git(repository.path, repository.commit_tree(top))
+    assert raised.value.exit_code == 3
+    told = problems(raised)
+    assert len(raised.value.exceptions) == len(HOSTILE) + 1
+    assert {*told} == {
+        ".GIT",
+        *(f"inner/{name.decode('utf-8', 'surrogateescape')}" for name in HOSTILE),
+    }
+
+
+@pytest.mark.parametrize("name", [b".gitignore", b".github", b"git", b"..git", b"x.git", b"...a"])
+def test_names_that_are_only_like_these_are_packed(bare: GitRepository, name: bytes) -> None:
+    tree = bare.raw_tree((FILE, name, bare.blob(b"x")))
+    assert paths(Tree.from_git(bare.path, tree)) == {name.decode()}
+
+
+def test_duplicates_and_unknown_modes_are_refused(bare: GitRepository) -> None:
+    file, empty = bare.blob(b"x"), bare.raw_tree()
+    tree = bare.raw_tree(
+        *((FILE, b"twice", file), (TREE, b"twice", empty), (FILE, b"a", file), (FILE, b"a", file)),
+        *(("100600", b"odd", file), ("10644", b"short", file), ("020000", b"device", file)),
+    )
+    with pytest.raises(blockpack.Problems) as raised:
+        Tree.from_git(bare.path, tree)
+    told = problems(raised)
+    assert {*told} == {"twice", "a", "odd", "short", "device"}
+    assert told["a"] == told["twice"] == "is there twice"
+    assert "mode 100600" in told["odd"]
+
+
+@pytest.mark.parametrize(
+    "data", [b"100644 a", b"100644 a\0short", b"garbage", b"\0", b"100644 a\0" + b"x" * 25]
+)
+def test_a_tree_that_is_none_is_refused(bare: GitRepository, data: bytes) -> None:
+    top = bare.raw_tree((TREE, b"d", bare.raw_object("tree", data)))
+    with pytest.raises(blockpack.SourceError, match=r"d: object [0-9a-f]{40} is no sound tree"):
+        Tree.from_git(bare.path, top)
+
+
+def test_objects_of_another_kind_are_refused(bare: GitRepository) -> None:
+    file, empty = bare.blob(b"x"), bare.raw_tree()
+    with refused("is a tree, and should be a blob"):
+        Tree.from_git(bare.path, bare.raw_tree((FILE, b"a", empty)))
+    with pytest.raises(blockpack.SourceError, match="is no sound tree"):
+        Tree.from_git(bare.path, bare.raw_tree((TREE, b"a", file)))
+    with pytest.raises(blockpack.SourceError, match="no sound commit"):
+        Tree.from_git(bare.path, bare.raw_object("commit", b"tree x\n\n"))
+
+
+def test_a_bomb_of_trees_is_refused(bare: GitRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blockpack.sources.git.walk.MOST_ENTRIES", 5_000)
+    monkeypatch.setattr("blockpack.sources.git.walk.MOST_DEPTH", 8)
+    level = bare.raw_tree((FILE, b"a", bare.blob(b"x")))
+    for _ in range(6):
+        level = bare.raw_tree(*((TREE, b"%d" % n, level) for n in range(10)))
+    with pytest.raises(blockpack.EntryError, match="more than 5,000 entries"):
+        Tree.from_git(bare.path, level)
+    deep = bare.raw_tree((FILE, b"a", bare.blob(b"x")))
+    for _ in range(12):
+        deep = bare.raw_tree((TREE, b"d", deep))
+    with refused("more than 8 directories deep"):
+        Tree.from_git(bare.path, deep)
