@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .extent import Stream as Stream
     from .extent import Zeros as Zeros
     from .fat import FatVolume as FatVolume
-    from .git import GitVolume as GitVolume
+    from .git.volume import GitVolume as GitVolume
     from .image import Image as Image
     from .image import ImageEntry as ImageEntry
     from .image import open_image as open_image
@@ -57,7 +57,7 @@ _HOMES = {
     ),
     "extent": ("Data", "FileRange", "Stream", "Zeros"),
     "fat": ("FatVolume",),
-    "git": ("GitVolume",),
+    "git.volume": ("GitVolume",),
     "image": ("Image", "ImageEntry", "open_image"),
     "layout": ("Layout", "Placement"),
     "profile": ("Profile",),

@@ -131,8 +131,10 @@ class OpenStream:
     @classmethod
     def of(cls, extent: Stream) -> Self:
         """Open it. Raises `SourceError`."""
-        with reading_errors(extent.name):
+        try:
             return cls(extent, extent.open())
+        except OSError as error:
+            raise _unreadable_stream(extent, error) from None
 
     def serves(self, extent: Extent) -> bool:
         """Whether the bytes of `extent` are in this stream."""
@@ -153,25 +155,30 @@ class OpenStream:
     def check(self) -> None:
         """Raise `SourceError` if all has been read that was planned, and there is more."""
         if self._position == self.extent.size:
-            with reading_errors(self.extent.name):
+            try:
                 more = self._stream.read(1)
+            except OSError as error:
+                raise _unreadable_stream(self.extent, error) from None
             if more:
                 raise SourceError(self.extent.name, "is longer than its planned size", _AGAIN)
 
     def close(self) -> None:
         """Let go of it. Raises `SourceError`."""
-        with reading_errors(self.extent.name):
+        try:
             self._stream.close()
+        except OSError as error:
+            raise _unreadable_stream(self.extent, error) from None
 
     def _begin_again(self) -> None:
         self.close()
-        with reading_errors(self.extent.name):
-            self._stream = self.extent.open()
+        self._stream = type(self).of(self.extent)._stream
         self._position = 0
 
     def _read(self, most: int) -> bytes:
-        with reading_errors(self.extent.name):
+        try:
             data = self._stream.read(most)
+        except OSError as error:
+            raise _unreadable_stream(self.extent, error) from None
         if not data:
             raise SourceError(self.extent.name, "ended before its planned size", _AGAIN)
         self._position += len(data)
@@ -250,6 +257,10 @@ def changed(extent: FileRange, status: os.stat_result) -> SourceError:
 
 def _unreadable(extent: FileRange, error: OSError) -> SourceError:
     return SourceError(decode(extent.path), f"cannot be read: {reason(error)}", _AGAIN)
+
+
+def _unreadable_stream(extent: Stream, error: OSError) -> SourceError:
+    return SourceError(extent.name, f"cannot be read: {reason(error)}")
 
 
 @contextmanager

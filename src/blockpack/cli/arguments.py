@@ -26,7 +26,16 @@ VOLUME_OPTIONS = (
     *("profile", "sector_size", "size", "free", "mtime", "pad"),
     *("dialect", "align", "owner", "mode"),
     *("label", "fat_type", "cluster_size"),
-    *("container", "compression", "object_format", "message", "author", "branch", "oneffs"),
+    *(
+        "container",
+        "compression",
+        "object_format",
+        "message",
+        "author",
+        "branch",
+        "oneffs",
+        "history",
+    ),
 )
 """The volumes' options by the name that arguments and attributes share."""
 
@@ -180,6 +189,12 @@ def _add_git(parser: ArgumentParser) -> None:
     git.add_argument("--message", metavar="TEXT", help="the commit's message")
     git.add_argument("--author", metavar="'NAME <EMAIL>'", help="the commit's author")
     git.add_argument("--branch", metavar="NAME", help="the branch that is at the commit (main)")
+    git.add_argument(
+        "--history",
+        action="store_const",
+        const=True,
+        help="with a git: source, all commits before that one as well",
+    )
     git.add_argument(
         "--oneffs",
         action="store_const",

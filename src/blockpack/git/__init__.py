@@ -4,7 +4,3 @@
 `members` encodes entries, `deflate` compresses, `blobs` packs contents, `assembly` puts the pack
 together, `volume` plans and `reader` reads.
 """
-
-from .volume import GitVolume
-
-__all__ = ["GitVolume"]

@@ -8,6 +8,7 @@ pass by when the pack's checksum is made, and that is when their ids come about.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from array import array
 from collections import deque
@@ -24,6 +25,7 @@ from .deflate import PIECE, Storing, packed
 from .objects import begin_id, object_id
 from .pack import (
     BLOB,
+    HEADER,
     KINDS,
     ZLIB_STORED,
     adler_trailer,
@@ -41,48 +43,48 @@ _AHEAD = 3
 
 
 @frozen
-class _Stretch:
+class Stretch:
     """`length` bytes of the spool from `start` on."""
 
     start: int
     length: int
 
 
-_Item = bytes | _Stretch | Blob
+Item = bytes | Stretch | Blob
 """What a pack is made of: bytes, blobs in the spool, and a blob stored from its file."""
 
 
 @frozen(eq=False)
 class Pack:
-    """A pack of `size` bytes, whose end is `checksum` (raw); `crc` is the CRC-32 of it all.
+    """A pack of `size` bytes, whose end is `checksum` (raw).
 
     `oids` (raw), `crcs` and `offsets` (from its first byte) are those of its objects, in order.
+    `items` and where each of them `starts` (from the first byte, too) are what it is made of.
     """
 
     size: int
     checksum: bytes
-    crc: int
     oids: Sequence[bytes]
     crcs: Sequence[int]
     offsets: Sequence[int]
-    _items: Sequence[_Item]
-    _starts: Sequence[int]
-    _spool: Spool
+    items: Sequence[Item]
+    starts: Sequence[int]
+    spool: Spool
 
     def run(self, offset: int) -> Run:
         """Its bytes at `offset` of an image."""
 
         def make(start: int, stop: int) -> Iterator[Extent]:
-            for item, at in zip(self._items[start:stop], self._starts[start:stop], strict=True):
+            for item, at in zip(self.items[start:stop], self.starts[start:stop], strict=True):
                 if isinstance(item, bytes):
                     yield Data(offset + at, item)
-                elif isinstance(item, _Stretch):
-                    yield self._spool.extent(offset + at, item.length, item.start)
+                elif isinstance(item, Stretch):
+                    yield self.spool.extent(offset + at, item.length, item.start)
                 else:
                     yield from _stored_extents(item, offset + at)
 
         return Run(
-            array("Q", [*(offset + start for start in self._starts), offset + self.size]), make
+            array("Q", [*(offset + start for start in self.starts), offset + self.size]), make
         )
 
 
@@ -97,7 +99,7 @@ class Assembly:
     oids: list[bytes] = field(factory=list, init=False)
     _crcs: array[int] = field(factory=lambda: array("I"), init=False)
     _offsets: array[int] = field(factory=lambda: array("Q"), init=False)
-    _items: list[_Item] = field(factory=list, init=False)
+    _items: list[Item] = field(factory=list, init=False)
     _starts: array[int] = field(factory=lambda: array("Q"), init=False)
     _checksum: _Checksum = field(init=False)
 
@@ -113,24 +115,32 @@ class Assembly:
     def add_blobs(self, blobs: Iterable[Blob]) -> None:
         """Add blobs of which all is known. Raises `SourceError`."""
         at = self.size
-        stretch = _Stretch(0, 0)
+        stretch = Stretch(0, 0)
         for blob in blobs:
             self._note(blob.oid, blob.crc, at)
             at += blob.length
             if blob.start is None:
                 self._add_stretch(stretch)
-                stretch = _Stretch(0, 0)
+                stretch = Stretch(0, 0)
                 self._begin(blob)
                 for framed in _stored_pieces(blob):
                     self._checksum.update(framed)
             elif stretch.length and (
                 stretch.start + stretch.length == blob.start and stretch.length < STRETCH
             ):
-                stretch = _Stretch(stretch.start, stretch.length + blob.length)
+                stretch = Stretch(stretch.start, stretch.length + blob.length)
             else:
                 self._add_stretch(stretch)
-                stretch = _Stretch(blob.start, blob.length)
+                stretch = Stretch(blob.start, blob.length)
         self._add_stretch(stretch)
+
+    def add_pack(self, pack: Pack) -> None:
+        """Add all objects of a `pack` that is in the spool of this one."""
+        start, end = HEADER.size, pack.size - len(pack.checksum)
+        self.oids += pack.oids
+        self._crcs.extend(pack.crcs)
+        self._offsets.extend(pack.offsets)
+        self._add_stretch(Stretch(start, end - start))
 
     def add_deferred(self, blob: Blob) -> bytes:
         """Add a blob that is yet to read; its id, raw. Raises `SourceError`."""
@@ -159,7 +169,6 @@ class Assembly:
         return Pack(
             self.size,
             checksum,
-            self._checksum.crc,
             self.oids,
             self._crcs,
             self._offsets,
@@ -173,7 +182,7 @@ class Assembly:
         self._crcs.append(crc)
         self._offsets.append(at)
 
-    def _begin(self, item: _Item) -> None:
+    def _begin(self, item: Item) -> None:
         self._starts.append(self.size)
         self._items.append(item)
 
@@ -181,7 +190,7 @@ class Assembly:
         self._begin(data)
         self._checksum.update(data)
 
-    def _add_stretch(self, stretch: _Stretch) -> None:
+    def _add_stretch(self, stretch: Stretch) -> None:
         if stretch.length:
             self._begin(stretch)
             for data in self.spool.read(stretch.start, stretch.length):
@@ -189,19 +198,15 @@ class Assembly:
 
 
 class _Checksum:
-    """The hash and the CRC-32 of a pack, and how many bytes there have been."""
+    """The hash of a pack's bytes, and how many these have been."""
 
     def __init__(self, object_format: str) -> None:
-        import hashlib
-
         self._hash: Any = hashlib.new(object_format, usedforsecurity=False)
-        self.crc = 0
         self.size = 0
 
     def update(self, data: bytes) -> None:
         """Go on with `data`."""
         self._hash.update(data)
-        self.crc = zlib.crc32(data, self.crc)
         self.size += len(data)
 
     def digest(self) -> bytes:

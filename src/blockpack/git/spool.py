@@ -7,13 +7,18 @@ turned out not to be needed takes none.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 from ..errors import TargetError, reason
 from ..extent import FileRange
+
+_HAS_PATHS = os.path.isdir("/proc/self/fd")
+"""Whether a file without a name can be found by its descriptor."""
 
 _PIECE = 1 << 20
 """Bytes that are read at once."""
@@ -34,18 +39,30 @@ class Spool:
     """A temporary file without a name, where the system has such, that extents can refer to."""
 
     def __init__(self) -> None:
-        # A forked process has the same descriptor, so the same path leads there.
-        with_descriptors = os.path.isdir("/proc/self/fd")
-        self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - it lives as long as this
-            prefix="blockpack-", delete=not with_descriptors
-        )
+        with _errors():
+            self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - it lives as long as this
+                prefix="blockpack-", delete=not _HAS_PATHS
+            )
         self.descriptor = self._file.fileno()
-        if with_descriptors:
-            os.unlink(self._file.name)
+        self.path = os.fsencode(self._file.name)
+        if _HAS_PATHS:  # of a descriptor, which leads there in a forked process, too
+            os.unlink(self.path)
             self.path = f"/proc/self/fd/{self.descriptor}".encode("ascii")
-        else:
-            self.path = os.fsencode(self._file.name)
         weakref.finalize(self, self._file.close)
+
+    @classmethod
+    def adopt(cls, path: str) -> Self:
+        """A spool with the bytes of the file at `path`, which somebody else removes."""
+        spool = cls()
+        with _errors(), open(path, "rb") as source:
+            shutil.copyfileobj(source, spool._file, _PIECE)
+            spool._file.flush()
+        return spool
+
+    @property
+    def size(self) -> int:
+        """The length of the file in bytes."""
+        return os.fstat(self.descriptor).st_size
 
     def write(self, data: bytes, offset: int) -> None:
         """Write `data` at `offset` bytes. Raises `TargetError`."""

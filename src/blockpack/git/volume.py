@@ -8,13 +8,14 @@ often as one likes.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, get_args
 
 from attrs import field, frozen
 
 from ..entry import Directory, File, Symlink, encode
-from ..errors import UsageError, raise_problems
+from ..errors import EntryError, UsageError, raise_problems
 from ..layout import Layout, Placement, Run, literal, round_up, zeros
 from ..tree import Tree
 from ..volume import Volume, require_choice
@@ -32,6 +33,10 @@ from .deflate import AUTO_LEVEL, Compression
 from .index import pack_index
 from .objects import OID_SIZES, ObjectFormat, encode_commit, object_id
 from .pack import BLOB, COMMIT, KINDS, TREE, object_header, stored_size
+
+AUTHOR = "blockpack <blockpack@localhost>"
+MESSAGE = "Packed by blockpack"
+"""The author and the text of commits without others."""
 
 FILLER = b"This blob makes the bundle a whole number of sectors. "
 
@@ -51,6 +56,9 @@ class GitVolume(Volume):
     (store everything) to 9; ``auto`` is zlib's own. `object_format` is ``sha1`` or ``sha256``.
     `message`, `author` (``NAME <EMAIL>``) and `branch` are the commit's; its time is `epoch`, or,
     by the `mtime` rule, that of the newest file.
+
+    A tree that is just what a commit of a repository holds keeps that commit, id and all, unless
+    `message` or `author` say otherwise; with `history`, all that came before it as well.
     """
 
     format: ClassVar[str] = "git"
@@ -58,10 +66,11 @@ class GitVolume(Volume):
     container: Container = "docteur"
     compression: Compression = field(default="auto", converter=_compression)
     object_format: ObjectFormat = "sha1"
-    message: str = "Packed by blockpack"
-    author: str = "blockpack <blockpack@localhost>"
+    message: str | None = None
+    author: str | None = None
     branch: str = "main"
     oneffs: bool = False
+    history: bool = False
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -75,10 +84,13 @@ class GitVolume(Volume):
             raise UsageError(f"a {self.container} ends with its content; leave size and free out")
         if not 0 <= self.epoch < 1 << 40:
             raise UsageError(f"git has no commit of the time {self.epoch}")
-        _require_author(self.author)
+        if self.author is not None:
+            _require_author(self.author)
         _require_branch(self.branch)
-        if "\0" in self.message:
+        if "\0" in (self.message or ""):
             raise UsageError("a commit's message holds no NUL")
+        if self.history and self.container == "pack":
+            raise UsageError("a pack for git-kv holds one commit; use another container")
 
     def plan(self, tree: Tree) -> Layout:
         """The layout of the image of a commit of `tree`. Reads the contents of all files.
@@ -88,7 +100,7 @@ class GitVolume(Volume):
         """
         limits = self.profile.git
         raise_problems("this tree does not fit a git repository", members.refusals(tree, limits))
-        pack, commit = self._pack(tree)
+        pack, commit = self._kept(tree) or self._made(tree)
         runs, end = self._runs(pack, commit)
         size = self.image_size(end)
         return Layout(
@@ -113,8 +125,33 @@ class GitVolume(Volume):
         """The level of deflating, 0 to 9."""
         return AUTO_LEVEL if self.compression == "auto" else self.compression
 
-    def _pack(self, tree: Tree) -> tuple[Pack, bytes]:
-        """The pack, and the id of its commit."""
+    def _kept(self, tree: Tree) -> tuple[Pack, bytes] | None:
+        """The pack of the commit that `tree` is, and its id; None if a new one is to be made."""
+        kept = None
+        if tree.origin is not None and self.message is None and self.author is None:
+            from .kept import KeptCommit  # what reads repositories is not always needed
+
+            kept = KeptCommit.of(tree, self.profile.git, self.object_format)
+        if kept is None:
+            if self.history:
+                rule = "there is no history: the tree is not just what a commit holds"
+                raise EntryError("", rule, "name a commit, leave nothing out, and give no message")
+            return None
+        if self.container == "bundle" and kept.has_parents and not self.history:
+            rule = "the commit has parents, and git clones no bundle without them"
+            raise EntryError(
+                "", rule, "give --history to take them along, or --message to do without"
+            )
+        pack = kept.pack(history=self.history)
+        if self.container == "bundle":
+            assembly = Assembly(len(pack.oids) + 1, self.level, self.object_format, pack.spool)
+            assembly.add_pack(pack)
+            self._fill(assembly, len(bundle_header(kept.oid, self.branch, self.object_format)))
+            pack = assembly.finish()
+        return pack, kept.oid
+
+    def _made(self, tree: Tree) -> tuple[Pack, bytes]:
+        """The pack of a new commit, and its id."""
         limits = self.profile.git
         files = [entry for entry in tree if isinstance(entry, File)]
         packer = Packer.of(files, self.level, self.object_format)
@@ -139,7 +176,8 @@ class GitVolume(Volume):
         for data in trees.values():
             root = assembly.add_object(TREE, data)
         commit = assembly.add_object(
-            COMMIT, encode_commit(root, self.author, self._time(tree), self.message)
+            COMMIT,
+            encode_commit(root, self.author or AUTHOR, self._time(tree), self.message or MESSAGE),
         )
         if self.container == "bundle":
             self._fill(assembly, len(bundle_header(commit, self.branch, self.object_format)))
@@ -192,9 +230,18 @@ class GitVolume(Volume):
         if self.container == "bundle":
             header = bundle_header(commit, self.branch, self.object_format)
         elif self.oneffs:
-            header = oneffs_header(pack.size, pack.crc, self.sector_size)
+            header = oneffs_header(pack.size, _crc(pack), self.sector_size)
         runs = [literal(0, header)] if header else []
         return [*runs, pack.run(len(header))], len(header) + pack.size
+
+
+def _crc(pack: Pack) -> int:
+    """The CRC-32 of a pack's bytes."""
+    crc = 0
+    with Layout(format="pack", runs=(pack.run(0),), sector_size=1).open() as file:
+        while data := file.read(1 << 20):
+            crc = zlib.crc32(data, crc)
+    return crc
 
 
 def _unique(blobs: Iterable[Blob]) -> tuple[dict[bytes, Blob], list[Blob], dict[str, bytes]]:

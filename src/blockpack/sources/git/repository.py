@@ -10,7 +10,7 @@ from attrs import frozen
 
 from ...entry import EPOCH
 from ...errors import SourceError
-from . import objects
+from ...git import objects
 from .cat_file import CatFile
 from .program import OPTIONS, ended, require_version, run
 

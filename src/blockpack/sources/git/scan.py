@@ -23,12 +23,12 @@ from ...entry import (
     parent_of,
 )
 from ...errors import EntryError, SourceError, UsageError, raise_problems
+from ...git.objects import EXECUTABLE, LINK, TREE
 from ..directory import Excluded, Symlinks
 from . import lfs
 from .attributes import Attributes, attributes, has_own
 from .blobs import Blobs
 from .cat_file import CatFile, missing, unfetched
-from .objects import EXECUTABLE, LINK, TREE
 from .program import ended, run
 from .repository import GitOrigin, Repository, Revision
 from .walk import Found, Problem, Submodules, Walk, link_target

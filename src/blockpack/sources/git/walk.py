@@ -14,11 +14,11 @@ from attrs import define, field, frozen
 
 from ...entry import decode
 from ...errors import EntryError, SourceError
+from ...git import objects
+from ...git.names import refused
+from ...git.objects import LINK, MODES, SUBMODULE, TREE
 from ..directory import Excluded, Symlinks, link_refused
-from . import objects
 from .cat_file import CatFile
-from .names import refused
-from .objects import LINK, MODES, SUBMODULE, TREE
 from .repository import Repository
 
 Submodules = Literal["error", "skip"]
