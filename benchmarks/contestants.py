@@ -45,16 +45,19 @@ def blockpack(
     image: Path,
     *options: str,
     name: str = "blockpack",
+    source: str | None = None,
+    least_output: int | None = None,
     inspect: Callable[[], None] | None = None,
 ) -> Contestant:
-    """``blockpack pack``."""
+    """``blockpack pack`` of a tree, or of a `source` that holds the same."""
+    shown = tree.path.name if source is None else "git:repository@HEAD"
     return Contestant(
         name=name,
-        command=(*program, "pack", "-q", str(tree.path), str(image), *options),
-        shown=f"blockpack pack -q {tree.path.name} {image.name} {' '.join(options)}",
+        command=(*program, "pack", "-q", source or str(tree.path), str(image), *options),
+        shown=f"blockpack pack -q {shown} {image.name} {' '.join(options)}",
         ours=True,
         outputs=(image,),
-        least_output=tree.size,
+        least_output=tree.size if least_output is None else least_output,
         files=tree.files,
         inspect=inspect,
     )
@@ -155,6 +158,85 @@ def copy(tree: Tree, target: Path) -> Contestant:
         needs=("cp",),
         outputs=(target,),
         least_output=tree.size,
+    )
+
+
+def git_store(tree: Tree, repository: Path) -> Contestant:
+    """A repository of everything, packed: what a git image holds."""
+    script = (
+        'git init -q --bare "$1" && cd "$0" && export GIT_DIR=$1 GIT_WORK_TREE=$0 && git add -A && '
+        "git -c user.name=a -c user.email=a@b commit -q -m a && git repack -a -d -q"
+    )
+    return Contestant(
+        name="git add + commit + repack",
+        command=("sh", "-c", script, str(tree.path), str(repository)),
+        shown="git init -q && git add -A && git commit -q -m a && git repack -a -d -q",
+        needs=("git",),
+        outputs=(repository,),
+        files=tree.files,
+    )
+
+
+def git_add(tree: Tree, repository: Path, level: int | None = None) -> Contestant:
+    """``git add`` of everything; `level` is that of deflating."""
+    options = "" if level is None else f"-c core.compression={level} "
+    script = (
+        f'git init -q --bare "$1" && cd "$0" && GIT_DIR=$1 GIT_WORK_TREE=$0 git {options}add -A'
+    )
+    return Contestant(
+        name=f"git {options}add",
+        command=("sh", "-c", script, str(tree.path), str(repository)),
+        shown=f"git init -q && git {options}add -A",
+        needs=("git",),
+        outputs=(repository,),
+    )
+
+
+def git_pack_objects(repository: Path, objects: Path, pack: Path, files: int) -> Contestant:
+    """``git pack-objects`` of the objects that are listed in a file."""
+    return Contestant(
+        name="git pack-objects",
+        command=(
+            *("sh", "-c", 'git -C "$0" pack-objects -q --stdout <"$1" >"$2"'),
+            *(str(repository), str(objects), str(pack)),
+        ),
+        shown="git pack-objects -q --stdout <objects >pack",
+        needs=("git",),
+        outputs=(pack,),
+        files=files,
+    )
+
+
+def git_archive(repository: Path, archive: Path, tree: Tree) -> Contestant:
+    """``git archive`` of a commit."""
+    return Contestant(
+        name="git archive",
+        command=("git", "-C", str(repository), "archive", "-o", str(archive), "HEAD"),
+        shown=f"git archive -o {archive.name} HEAD",
+        needs=("git",),
+        outputs=(archive,),
+        least_output=tree.size,
+        files=tree.files,
+    )
+
+
+def checkout_and_mtools(repository: Path, tree: Tree, image: Path) -> Contestant:
+    """A checkout of a commit, and then mkfs.fat and mcopy as in `mtools`."""
+    peer = mtools(tree, image)
+    kib = peer.command[4]
+    checkout = image.with_suffix(".checkout")
+    script = (
+        'mkdir "$2" && git -C "$0" --work-tree="$2" checkout -q HEAD -- . && '
+        'mkfs.fat -F 32 -C "$1" "$3" && mcopy -s -i "$1" "$2"/* ::'
+    )
+    return Contestant(
+        name="git checkout + mkfs.fat + mcopy",
+        command=("sh", "-c", script, str(repository), str(image), str(checkout), kib),
+        shown=f"git checkout -q HEAD -- . && {peer.shown}",
+        needs=("git", "mkfs.fat", "mcopy"),
+        outputs=(image, checkout),
+        least_output=tree.size,
+        files=tree.files,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -63,6 +64,51 @@ def _fill(path: Path, files: int, sizes: Sizes, number: int) -> int:
             file.write(contents[start : start + size])
         total += size
     return total
+
+
+def texts(path: Path, files: int, directories: int) -> Tree:
+    """`files` texts of about 20 KiB, of words of which a few are frequent."""
+    path.mkdir()
+    fill = partial(_write, path, ceil(files / directories))
+    with ProcessPoolExecutor() as pool:
+        totals = pool.map(fill, range(directories))
+        return Tree(path, ceil(files / directories) * directories, sum(totals))
+
+
+def _write(path: Path, files: int, number: int) -> int:
+    """Make directory `number` of texts; the bytes in it."""
+    random = Random(number)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["".join(random.choices(letters, k=random.randrange(2, 10))) for _ in range(2000)]
+    weights = [1 / (rank + 1) for rank in range(len(words))]
+    directory = path / f"d{number:04d}"
+    directory.mkdir()
+    total = 0
+    for index in range(files):
+        text = " ".join(random.choices(words, weights, k=random.randrange(1000, 6000)))
+        (directory / f"text{index:06d}.txt").write_text(text)
+        total += len(text)
+    return total
+
+
+def commit(tree: Tree, repository: Path, listed: Path) -> None:
+    """Make a packed `repository` with one commit of `tree`; `listed` gets its objects' ids."""
+    environment = os.environ | {
+        "GIT_DIR": str(repository),
+        "GIT_WORK_TREE": str(tree.path),
+    }
+
+    def git(*arguments: str) -> bytes:
+        command = ("git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments)
+        done = subprocess.run(command, env=environment, check=True, capture_output=True)
+        return done.stdout
+
+    subprocess.run(("git", "init", "-q", "--bare", str(repository)), check=True)
+    git("add", "-A")
+    git("commit", "-q", "-m", "all of it")
+    git("repack", "-a", "-d", "-q")
+    ids = (line.split(b" ")[0] for line in git("rev-list", "--objects", "HEAD").splitlines())
+    listed.write_bytes(b"".join(oid + b"\n" for oid in ids))
 
 
 def random_file(path: Path, size: int) -> Tree:

@@ -16,6 +16,7 @@ PEERS = {
     "bsdtar": ("bsdtar", "--version"),
     "mkfs.fat": ("mkfs.fat", "--help"),
     "mtools": ("mcopy", "--version"),
+    "git": ("git", "--version"),
     "coreutils": ("cp", "--version"),
     "btrfs-progs": ("mkfs.btrfs", "--version"),
     "xfsprogs": ("mkfs.xfs", "-V"),

@@ -106,6 +106,32 @@ def memory(subject: str, limit: int) -> Target:
     return judge
 
 
+class Size:
+    """How large the files below a path are."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bytes: int | None = None
+
+    def inspect(self) -> None:
+        """Add them up."""
+        files = [self.path] if self.path.is_file() else list(self.path.rglob("*.pack"))
+        self.bytes = sum(file.stat().st_size for file in files)
+
+
+def no_larger(ours: Size, theirs: Size, factor: float) -> Target:
+    """What we made is at most `factor` times as large as what they did."""
+
+    def judge(_: Mapping[str, Series]) -> Verdict:
+        target = f"size ≤ {factor:g} × git's pack"
+        if ours.bytes is None or theirs.bytes is None:
+            return Verdict(target, "not measured", None)
+        measured = f"{ours.bytes / theirs.bytes:.2f} × ({amount(ours.bytes)})"
+        return Verdict(target, measured, ours.bytes <= factor * theirs.bytes)
+
+    return judge
+
+
 def _missing(target: str, series: Mapping[str, Series], *names: str) -> Verdict | None:
     absent = [name for name in names if name not in series]
     return Verdict(target, f"not measured: {', '.join(absent)}", None) if absent else None

@@ -1,8 +1,8 @@
 """The very same commit: a tree that is just what a commit holds keeps its commit's id.
 
 Nothing is hashed or deflated then: git has the objects packed, and packs them together as they are
-(git-pack-objects(1)). Deltas that are there are taken along. New ones are not looked for: that takes
-long, and what is found depends on the number of processors.
+(git-pack-objects(1)). Deltas that are there are taken along. New ones are not looked for: that
+takes long, and what is found depends on the number of processors.
 """
 
 from __future__ import annotations
@@ -69,9 +69,10 @@ class KeptCommit:
 
         Raises `SourceError` and `TargetError`.
         """
-        with tempfile.TemporaryDirectory(prefix="blockpack-") as directory:
-            path = os.path.join(directory, f"pack-{self._packed(directory, history)}")
-            spool = Spool.adopt(f"{path}.pack")
+        with tempfile.TemporaryDirectory(prefix="blockpack-", ignore_cleanup_errors=True) as into:
+            path = os.path.join(into, f"pack-{self._packed(into, history)}")
+            os.chmod(f"{path}.pack", 0o600)  # git makes it read-only
+            spool = Spool(f"{path}.pack")
             index = PackIndex(Path(f"{path}.idx").read_bytes(), self.repository.object_format)
         order = sorted(range(len(index.oids)), key=index.offsets.__getitem__)
         return Pack(

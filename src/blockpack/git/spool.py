@@ -7,18 +7,18 @@ turned out not to be needed takes none.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
 
 from ..errors import TargetError, reason
 from ..extent import FileRange
 
 _HAS_PATHS = os.path.isdir("/proc/self/fd")
 """Whether a file without a name can be found by its descriptor."""
+
+_CLOSED_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
 
 _PIECE = 1 << 20
 """Bytes that are read at once."""
@@ -35,29 +35,27 @@ def _errors() -> Iterator[None]:
         raise TargetError(f"{tempfile.gettempdir()}: {rule}; {remedy}") from None
 
 
+def _end(descriptor: int, name: str | None) -> None:
+    os.close(descriptor)
+    if name is not None:
+        os.unlink(name)
+
+
 class Spool:
     """A temporary file without a name, where the system has such, that extents can refer to."""
 
-    def __init__(self) -> None:
+    def __init__(self, adopted: str | None = None) -> None:
+        """A new file, or the `adopted` one at that path, which then is its own."""
         with _errors():
-            self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - it lives as long as this
-                prefix="blockpack-", delete=not _HAS_PATHS
-            )
-        self.descriptor = self._file.fileno()
-        self.path = os.fsencode(self._file.name)
-        if _HAS_PATHS:  # of a descriptor, which leads there in a forked process, too
-            os.unlink(self.path)
+            if adopted is None:
+                self.descriptor, name = tempfile.mkstemp(prefix="blockpack-")
+            else:
+                self.descriptor, name = os.open(adopted, os.O_RDWR | _CLOSED_ON_EXEC), adopted
+        self.path = os.fsencode(name)
+        if _HAS_PATHS:  # of descriptors, which lead there in a forked process, too
+            os.unlink(name)
             self.path = f"/proc/self/fd/{self.descriptor}".encode("ascii")
-        weakref.finalize(self, self._file.close)
-
-    @classmethod
-    def adopt(cls, path: str) -> Self:
-        """A spool with the bytes of the file at `path`, which somebody else removes."""
-        spool = cls()
-        with _errors(), open(path, "rb") as source:
-            shutil.copyfileobj(source, spool._file, _PIECE)
-            spool._file.flush()
-        return spool
+        weakref.finalize(self, _end, self.descriptor, None if _HAS_PATHS else name)
 
     @property
     def size(self) -> int:
