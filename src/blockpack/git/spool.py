@@ -47,10 +47,11 @@ class Spool:
     def __init__(self, adopted: str | None = None) -> None:
         """A new file, or the `adopted` one at that path, which then is its own."""
         with _errors():
-            if adopted is None:
-                self.descriptor, name = tempfile.mkstemp(prefix="blockpack-")
-            else:
-                self.descriptor, name = os.open(adopted, os.O_RDWR | _CLOSED_ON_EXEC), adopted
+            self.descriptor, name = tempfile.mkstemp(prefix="blockpack-")
+            if adopted is not None:
+                os.close(self.descriptor)
+                os.replace(adopted, name)
+                self.descriptor = os.open(name, os.O_RDWR | _CLOSED_ON_EXEC)
         self.path = os.fsencode(name)
         if _HAS_PATHS:  # of descriptors, which lead there in a forked process, too
             os.unlink(name)
