@@ -12,8 +12,8 @@ import hashlib
 import zlib
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 from attrs import define, evolve, field, frozen
 
@@ -25,7 +25,6 @@ from .deflate import PIECE, Storing, packed
 from .objects import begin_id, object_id
 from .pack import (
     BLOB,
-    HEADER,
     KINDS,
     ZLIB_STORED,
     adler_trailer,
@@ -42,16 +41,30 @@ _AHEAD = 3
 """Pieces that may wait for a hash; each is a little over 2 MiB."""
 
 
+class Store(Protocol):
+    """A file that holds packed objects: the spool, or a pack of a repository."""
+
+    def extent(self, offset: int, length: int, start: int) -> FileRange:
+        """`length` of its bytes, from `start` on, at `offset` of an image."""
+
+    def read(self, start: int, length: int) -> Iterator[bytes]:
+        """`length` of its bytes, from `start` on, in pieces."""
+
+    def check(self, oid: bytes, expected: int, actual: int) -> None:
+        """Raise an error if an object's CRC-32 is not what was `expected`."""
+
+
 @frozen
 class Stretch:
-    """`length` bytes of the spool from `start` on."""
+    """`length` bytes of a store from `start` on: packed objects end to end."""
 
+    store: Store
     start: int
     length: int
 
 
 Item = bytes | Stretch | Blob
-"""What a pack is made of: bytes, blobs in the spool, and a blob stored from its file."""
+"""What a pack is made of: bytes, packed objects that are somewhere, a blob stored from its file."""
 
 
 @frozen(eq=False)
@@ -69,7 +82,6 @@ class Pack:
     offsets: Sequence[int]
     items: Sequence[Item]
     starts: Sequence[int]
-    spool: Spool
 
     def run(self, offset: int) -> Run:
         """Its bytes at `offset` of an image."""
@@ -79,7 +91,7 @@ class Pack:
                 if isinstance(item, bytes):
                     yield Data(offset + at, item)
                 elif isinstance(item, Stretch):
-                    yield self.spool.extent(offset + at, item.length, item.start)
+                    yield item.store.extent(offset + at, item.length, item.start)
                 else:
                     yield from _stored_extents(item, offset + at)
 
@@ -95,76 +107,97 @@ class Assembly:
     count: int
     level: int
     object_format: str
-    spool: Spool
     oids: list[bytes] = field(factory=list, init=False)
+    size: int = field(default=0, init=False)
+    """The bytes so far."""
     _crcs: array[int] = field(factory=lambda: array("I"), init=False)
     _offsets: array[int] = field(factory=lambda: array("Q"), init=False)
     _items: list[Item] = field(factory=list, init=False)
     _starts: array[int] = field(factory=lambda: array("Q"), init=False)
-    _checksum: _Checksum = field(init=False)
+    _checksum: Any = field(init=False)
+    _open: list[tuple[bytes, int, int]] = field(factory=list, init=False)
+    """Id, CRC-32 and length of the objects in the last item, a stretch that may grow."""
 
     def __attrs_post_init__(self) -> None:
-        self._checksum = _Checksum(self.object_format)
+        self._checksum = hashlib.new(self.object_format, usedforsecurity=False)
         self._add(pack_header(self.count))
 
-    @property
-    def size(self) -> int:
-        """The bytes so far."""
-        return self._checksum.size
+    def add_packed(self, oid: bytes, crc: int, store: Store, start: int, length: int) -> None:
+        """Add an object that is packed already: `length` bytes of `store` from `start` on.
 
-    def add_blobs(self, blobs: Iterable[Blob]) -> None:
-        """Add blobs of which all is known. Raises `SourceError`."""
-        at = self.size
-        stretch = Stretch(0, 0)
-        for blob in blobs:
-            self._note(blob.oid, blob.crc, at)
-            at += blob.length
-            if blob.start is None:
-                self._add_stretch(stretch)
-                stretch = Stretch(0, 0)
-                self._begin(blob)
-                for framed in _stored_pieces(blob):
-                    self._checksum.update(framed)
-            elif stretch.length and (
-                stretch.start + stretch.length == blob.start and stretch.length < STRETCH
-            ):
-                stretch = Stretch(stretch.start, stretch.length + blob.length)
-            else:
-                self._add_stretch(stretch)
-                stretch = Stretch(blob.start, blob.length)
-        self._add_stretch(stretch)
+        Raises `SourceError`.
+        """
+        self._note(oid, crc)
+        self._add_stretch(oid, crc, store, start, length)
 
-    def add_pack(self, pack: Pack) -> None:
-        """Add all objects of a `pack` that is in the spool of this one."""
-        start, end = HEADER.size, pack.size - len(pack.checksum)
-        self.oids += pack.oids
-        self._crcs.extend(pack.crcs)
-        self._offsets.extend(pack.offsets)
-        self._add_stretch(Stretch(start, end - start))
+    def add_delta(
+        self, oid: bytes, head: bytes, store: Store, start: int, length: int, crc: int
+    ) -> None:
+        """Add a delta: another `head`, and `length` bytes of `store` whose CRC-32 is `crc`.
+
+        Raises `SourceError`.
+        """
+        whole = zlib.crc32(head)
+        for data in store.read(start, length):
+            whole = zlib.crc32(data, whole)
+        self._note(oid, whole)
+        self._add(head)
+        self._add_stretch(oid, crc, store, start, length)
+
+    def _add_stretch(self, oid: bytes, crc: int, store: Store, start: int, length: int) -> None:
+        last = self._items[-1]
+        if (
+            isinstance(last, Stretch)
+            and self._open
+            and last.store is store
+            and last.start + last.length == start
+            and last.length < STRETCH
+        ):
+            self._items[-1] = Stretch(store, last.start, last.length + length)
+        else:
+            self.settle()
+            self._begin(Stretch(store, start, length))
+        self._open.append((oid, crc, length))
+        self.size += length
+
+    def add_blob(self, blob: Blob, spool: Spool) -> None:
+        """Add a blob of which all is known. Raises `SourceError`."""
+        if blob.start is not None:
+            self.add_packed(blob.oid, blob.crc, spool, blob.start, blob.length)
+            return
+        self._note(blob.oid, blob.crc)
+        self.settle()
+        self._begin(blob)
+        for piece in _stored_pieces(blob):
+            self._checksum.update(piece)
+        self.size += blob.length
 
     def add_deferred(self, blob: Blob) -> bytes:
         """Add a blob that is yet to read; its id, raw. Raises `SourceError`."""
-        at = self.size
-        number = len(self._items)
-        self._begin(blob)
+        self.settle()
         known = _read_deferred(blob, self._checksum, self.object_format)
-        self._items[number] = known
-        self._note(known.oid, known.crc, at)
+        self._note(known.oid, known.crc)
+        self._begin(known)
+        self.size += known.length
         return known.oid
 
     def add_object(self, kind: int, data: bytes, *, level: int | None = None) -> bytes:
         """Add an object that is in memory, at another `level` if need be; its id, raw."""
         oid = object_id(KINDS[kind], data, self.object_format)
-        level = self.level if level is None else level
-        stream = object_header(kind, len(data)) + packed(memoryview(data), level)
-        self._note(oid, zlib.crc32(stream), self.size)
-        self._add(stream)
+        stream = packed(memoryview(data), self.level if level is None else level)
+        self.add_bytes(oid, object_header(kind, len(data)) + stream)
         return oid
+
+    def add_bytes(self, oid: bytes, data: bytes) -> None:
+        """Add an object whose packed bytes are `data`."""
+        self._note(oid, zlib.crc32(data))
+        self._add(data)
 
     def finish(self) -> Pack:
         """The pack."""
         assert len(self.oids) == self.count
-        checksum = self._checksum.digest()
+        self.settle()
+        checksum: bytes = self._checksum.digest()
         self._add(checksum)
         return Pack(
             self.size,
@@ -174,45 +207,44 @@ class Assembly:
             self._offsets,
             self._items,
             self._starts,
-            self.spool,
         )
 
-    def _note(self, oid: bytes, crc: int, at: int) -> None:
+    def _note(self, oid: bytes, crc: int) -> None:
+        """Note the object that begins here."""
         self.oids.append(oid)
         self._crcs.append(crc)
-        self._offsets.append(at)
+        self._offsets.append(self.size)
 
     def _begin(self, item: Item) -> None:
         self._starts.append(self.size)
         self._items.append(item)
 
     def _add(self, data: bytes) -> None:
+        self.settle()
         self._begin(data)
         self._checksum.update(data)
-
-    def _add_stretch(self, stretch: Stretch) -> None:
-        if stretch.length:
-            self._begin(stretch)
-            for data in self.spool.read(stretch.start, stretch.length):
-                self._checksum.update(data)
-
-
-class _Checksum:
-    """The hash of a pack's bytes, and how many these have been."""
-
-    def __init__(self, object_format: str) -> None:
-        self._hash: Any = hashlib.new(object_format, usedforsecurity=False)
-        self.size = 0
-
-    def update(self, data: bytes) -> None:
-        """Go on with `data`."""
-        self._hash.update(data)
         self.size += len(data)
 
-    def digest(self) -> bytes:
-        """The hash, raw."""
-        raw: bytes = self._hash.digest()
-        return raw
+    def settle(self) -> None:
+        """Read the stretch that is last, which grows no more. Raises `SourceError`."""
+        if not self._open:
+            return
+        stretch = self._items[-1]
+        assert isinstance(stretch, Stretch)
+        objects = iter(self._open)
+        oid, expected, left = next(objects)
+        crc = 0
+        for data in stretch.store.read(stretch.start, stretch.length):
+            self._checksum.update(data)
+            view = memoryview(data)
+            while left <= len(view):
+                stretch.store.check(oid, expected, zlib.crc32(view[:left], crc))
+                view = view[left:]
+                oid, expected, left = next(objects, (b"", 0, stretch.length))
+                crc = 0
+            crc = zlib.crc32(view, crc)
+            left -= len(view)
+        self._open = []
 
 
 def _stored_pieces(blob: Blob) -> Iterator[bytes]:
@@ -236,7 +268,7 @@ def _pieces(blob: Blob) -> Iterator[memoryview]:
         source.check()
 
 
-def _read_deferred(blob: Blob, checksum: _Checksum, object_format: str) -> Blob:
+def _read_deferred(blob: Blob, checksum: Any, object_format: str) -> Blob:
     """Read a blob, going on with the pack's checksum; the same with all that was not known.
 
     Hashing is most of the work, and there are two hashes to make: each has a thread of its own.

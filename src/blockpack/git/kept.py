@@ -1,16 +1,13 @@
 """The very same commit: a tree that is just what a commit holds keeps its commit's id.
 
-Nothing is hashed or deflated then: git has the objects packed, and packs them together as they are
-(git-pack-objects(1)). Deltas that are there are taken along. New ones are not looked for: that
-takes long, and what is found depends on the number of processors.
+Nothing is hashed or deflated then: the objects are packed in the repository already, and go into
+the image as they are, from where they are. A delta comes along if its base does. What is not packed
+yet, or is a delta without its base, is asked of git and packed anew.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
-from array import array
-from pathlib import Path
+from contextlib import closing
 
 from attrs import frozen
 
@@ -23,16 +20,17 @@ from ..sources.git.program import ended, run
 from ..sources.git.repository import Repository
 from ..tree import Tree
 from . import members
-from .assembly import Pack, Stretch
-from .index import PackIndex
+from .assembly import Assembly
 from .objects import MOST_BYTES, field, object_id
 from .pack import BLOB, KINDS
-from .spool import Spool
+from .repository_packs import RepositoryPacks
+
+_TYPES = {kind: number for number, kind in KINDS.items()}
 
 
 @frozen
 class KeptCommit:
-    """A commit (its id, raw) whose tree is to be packed as it is, and the ids of all below it."""
+    """A commit (its id, raw), and the ids of all objects that are to be in its pack."""
 
     repository: Repository
     oid: bytes
@@ -40,10 +38,12 @@ class KeptCommit:
     has_parents: bool
 
     @classmethod
-    def of(cls, tree: Tree, limits: GitLimits, object_format: str) -> KeptCommit | None:
+    def of(
+        cls, tree: Tree, limits: GitLimits, object_format: str, *, history: bool
+    ) -> KeptCommit | None:
         """The commit that `tree` is, entry by entry; None if it is none, or not any more.
 
-        Raises `SourceError`.
+        With `history` all commits before it come along. Raises `SourceError`.
         """
         origin = tree.origin
         if origin is None or origin.commit is None or origin.object_format != object_format:
@@ -52,59 +52,27 @@ class KeptCommit:
         if ids is None:
             return None
         repository = Repository.at(origin.repository)
-        reader = CatFile(repository)
-        try:
+        with closing(CatFile(repository)) as reader:
             _, data = reader.object(origin.commit, origin.commit, MOST_BYTES)
-        finally:
-            reader.close()
         *below, root = members.trees(tree, ids, limits, object_format)
         if field(data, b"tree") != root.hex():
             return None
         commit = bytes.fromhex(origin.commit)
         oids = frozenset((commit, root, *below, *ids.values()))
+        if history:
+            oids = _reachable(repository, origin.commit)
         return cls(repository, commit, oids, b"\nparent " in data.partition(b"\n\n")[0])
 
-    def pack(self, *, history: bool) -> Pack:
-        """The pack of the commit and all below it, or with `history` of all before it, too.
-
-        Raises `SourceError` and `TargetError`.
-        """
-        with tempfile.TemporaryDirectory(prefix="blockpack-", ignore_cleanup_errors=True) as into:
-            path = os.path.join(into, f"pack-{self._packed(into, history)}")
-            os.chmod(f"{path}.pack", 0o600)  # git makes it read-only
-            spool = Spool(f"{path}.pack")
-            index = PackIndex(Path(f"{path}.idx").read_bytes(), self.repository.object_format)
-        order = sorted(range(len(index.oids)), key=index.offsets.__getitem__)
-        return Pack(
-            size=spool.size,
-            checksum=index.pack_checksum,
-            oids=[index.oids[number] for number in order],
-            crcs=array("I", (index.crcs[number] for number in order)),
-            offsets=array("Q", (index.offsets[number] for number in order)),
-            items=[Stretch(0, spool.size)],
-            starts=[0],
-            spool=spool,
-        )
-
-    def _packed(self, directory: str, history: bool) -> str:
-        """Have git write a pack and its index into `directory`; their name."""
-        repository = self.repository
-        options = ["-q", "--delta-base-offset", "--window=0", "--threads=1"]
-        wanted = [*sorted(self.oids - {self.oid}), self.oid]
-        if history:
-            options.append("--revs")
-            wanted = [self.oid]
-        done = run(
-            repository.command("pack-objects", *options, os.path.join(directory, "pack")),
-            repository.git_dir,
-            repository.path,
-            data=b"".join(oid.hex().encode("ascii") + b"\n" for oid in wanted),
-        )
-        if done.returncode:
-            rule = f"its objects cannot be packed: {ended(done.returncode, done.stderr)}"
-            remedy = f"look into it: {repository.told('fsck')}"
-            raise SourceError(repository.path, rule, remedy)
-        return done.stdout.decode("ascii").strip()
+    def add_to(self, assembly: Assembly) -> None:
+        """Add all objects to `assembly`, the commit as the last one. Raises `SourceError`."""
+        with closing(RepositoryPacks(self.repository)) as packs:
+            reader = CatFile(self.repository)
+            with closing(reader):
+                for oid in (*packs.in_order(self.oids - {self.oid}), self.oid):
+                    if not packs.take(oid, assembly):
+                        kind, data = reader.object(oid.hex(), oid.hex(), MOST_BYTES)
+                        assembly.add_object(_TYPES[kind], data)
+            assembly.settle()
 
 
 def _ids(tree: Tree, object_format: str) -> dict[str, bytes] | None:
@@ -118,3 +86,14 @@ def _ids(tree: Tree, object_format: str) -> dict[str, bytes] | None:
                 return None
             ids[entry.path] = bytes.fromhex(entry.content.oid)
     return ids
+
+
+def _reachable(repository: Repository, commit: str) -> frozenset[bytes]:
+    """The ids of a commit, all before it, and all that they hold. Raises `SourceError`."""
+    command = repository.command("rev-list", "--objects", "--no-object-names", commit)
+    done = run(command, repository.git_dir, repository.path)
+    if done.returncode:
+        rule = f"its history cannot be read: {ended(done.returncode, done.stderr)}"
+        remedy = f"look into it: {repository.told('fsck')}"
+        raise SourceError(repository.path, rule, remedy)
+    return frozenset(bytes.fromhex(line.decode("ascii")) for line in done.stdout.split())

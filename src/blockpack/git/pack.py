@@ -56,6 +56,15 @@ def object_header(kind: int, size: int) -> bytes:
     return bytes(packed)
 
 
+def offset_header(distance: int) -> bytes:
+    """How far before a delta its base begins, in bytes, as it stands after the delta's header."""
+    packed = bytearray([distance & 0x7F])
+    while distance := distance >> 7:
+        distance -= 1
+        packed.insert(0, 0x80 | distance & 0x7F)
+    return bytes(packed)
+
+
 def stored_size(size: int) -> int:
     """The length of the zlib stream that stores `size` bytes."""
     blocks = max(1, -(-size // STORED))

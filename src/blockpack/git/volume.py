@@ -131,7 +131,7 @@ class GitVolume(Volume):
         if tree.origin is not None and self.message is None and self.author is None:
             from .kept import KeptCommit  # what reads repositories is not always needed
 
-            kept = KeptCommit.of(tree, self.profile.git, self.object_format)
+            kept = KeptCommit.of(tree, self.profile.git, self.object_format, history=self.history)
         if kept is None:
             if self.history:
                 rule = "there is no history: the tree is not just what a commit holds"
@@ -142,13 +142,12 @@ class GitVolume(Volume):
             raise EntryError(
                 "", rule, "give --history to take them along, or --message to do without"
             )
-        pack = kept.pack(history=self.history)
+        fillers = self.container == "bundle"
+        assembly = Assembly(len(kept.oids) + fillers, self.level, self.object_format)
+        kept.add_to(assembly)
         if self.container == "bundle":
-            assembly = Assembly(len(pack.oids) + 1, self.level, self.object_format, pack.spool)
-            assembly.add_pack(pack)
             self._fill(assembly, len(bundle_header(kept.oid, self.branch, self.object_format)))
-            pack = assembly.finish()
-        return pack, kept.oid
+        return assembly.finish(), kept.oid
 
     def _made(self, tree: Tree) -> tuple[Pack, bytes]:
         """The pack of a new commit, and its id."""
@@ -166,8 +165,9 @@ class GitVolume(Volume):
         fillers = self.container == "bundle"
         count = len(known) + len(targets) + len(deferred) + len(trees) + 1 + fillers
 
-        assembly = Assembly(count, self.level, self.object_format, packer.spool)
-        assembly.add_blobs(known.values())
+        assembly = Assembly(count, self.level, self.object_format)
+        for blob in known.values():
+            assembly.add_blob(blob, packer.spool)
         for target in targets.values():
             assembly.add_object(BLOB, target)
         ids |= {blob.file.path: assembly.add_deferred(blob) for blob in deferred}
