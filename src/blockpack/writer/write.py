@@ -81,8 +81,7 @@ def write(
     else:
         stream = Streaming.to(target)
         Transfer(stream, meter.advance).run(layout.extents)
-        with target_errors(stream.name):
-            target.flush()
+        stream.flush()
         tally, name = stream.tally, stream.name
     meter.finish()
     return Report(
