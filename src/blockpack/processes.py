@@ -226,7 +226,8 @@ def _live(work: Callable[[Send], None], report: int, not_ours: Iterable[int]) ->
     status = 1
     try:
         for number in _ENDING:
-            signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and stops us
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         for descriptor in not_ours:
