@@ -24,8 +24,9 @@ def command() -> NoReturn:
 
         if getsignal(SIGINT) is default_int_handler:  # and not ignored, as a shell's '&' has it
             signal(SIGINT, SIG_DFL)
-    code = main()
+    code = 0
     try:
+        code = main()
         if sys.stdout is not None:  # it was closed when we were started
             sys.stdout.flush()
     except OSError:  # a full disk, or nobody who reads
