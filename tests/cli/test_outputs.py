@@ -126,13 +126,26 @@ def test_an_archive_is_not_overwritten_by_its_own_image(
     Path("symlink").symlink_to("x.zip")
     os.link("x.zip", "hardlink")
     before = Path("x.zip").read_bytes()
-    for url in ("zip://x.zip", f"zip://{tmp_path}/x.zip"):
+    for url in ("zip://x.zip", f"zip://{tmp_path}/x.zip", "zip://%78.zip", "zip://x.zip!/docs"):
         result = command("pack", url, way, "--format", "tar", code=2)
         assert "is the source" in result.err
         result = command("pack", url, "o.tar", "--manifest", way, code=2)
         assert "is the source" in result.err
     assert Path("x.zip").read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"x.zip", "symlink", "hardlink"}
+
+
+@pytest.mark.parametrize("kind", ["osfs", "file"])
+def test_an_image_in_a_part_of_its_source_leaves_itself_out(
+    command: Command, source: Path, kind: str
+) -> None:
+    require_module("pyfatfs.PyFatFS")
+    for _ in range(2):
+        command("pack", f"{kind}://{source}!/pages", source / "pages/x.tar")
+        assert b"x.tar" not in command("ls", source / "pages/x.tar").out
+    command(
+        "pack", f"{kind}://{source}!pages", source / "pages/about us.html", "--format=tar", code=2
+    )
 
 
 @pytest.mark.parametrize("name", ["new.tar/", "file.tar/", "directory/", "directory/new/"])
