@@ -30,11 +30,20 @@ def test_entries_come_depth_first_and_sorted_each_directory_before_its_contents(
 @given(st.sets(st.text("ab/", min_size=1, max_size=6)))
 def test_each_path_is_there_once_and_what_holds_it_is_a_directory(wanted: set[str]) -> None:
     tree = Tree()
+    files: set[str] = set()
     for path in wanted:
-        try:
+        sound = all(path.split("/"))
+        parents = {path[:at] for at, character in enumerate(path) if character == "/"}
+        taken = path in files or any(file.startswith(f"{path}/") for file in files)
+        if sound and not taken and not parents & files:
             tree.add(path, b"x")
-        except blockpack.EntryError as error:
-            assert error.path and error.rule and error.remedy
+            files.add(path)
+            continue
+        with pytest.raises(blockpack.EntryError) as raised:
+            tree.add(path, b"x")
+        error = raised.value
+        assert error.path and error.rule and error.remedy
+    assert files <= set(paths(tree))
     found = paths(tree)
     assert len(found) == len(set(found)) == len(tree)
     for path in found:
