@@ -25,6 +25,14 @@ class Locked(Exception):
         super().__init__("not to be sent")
         self.why = lambda: None
 
+class Liar(Exception):
+    def __reduce__(self):
+        return str, ("no error at all",)
+
+class Ours(blockpack.SourceError):
+    def __init__(self):
+        super().__init__("a", "is odd")
+
 class Odd:
     forkable = True
     def extent(self, entry, offset):
@@ -64,6 +72,8 @@ def raised_in_a_worker(error: str, target: Path) -> tuple[str, str, str]:
         ('OSError(5, "Input/output error")', "OSError", "[Errno 5] Input/output error"),
         ('Fussy("one", "two")', "RuntimeError", "Fussy: one and two"),
         ("Locked()", "RuntimeError", "Locked: not to be sent"),
+        ('Liar("well")', "RuntimeError", "Liar: well"),
+        ("Ours()", "RuntimeError", "Ours: a: is odd"),
     ],
 )
 def test_an_error_in_a_worker_keeps_its_type_and_tells_where_it_arose(
