@@ -96,10 +96,14 @@ def test_a_signal_that_is_ignored_from_the_start_is_not_heeded(
 
 
 AT_ONCE = """
-import os, signal
-from blockpack.cli import command
-os.write(1, b"!")
-command()
+import os
+from blockpack import cli
+_main = cli.main
+def main():
+    os.write(1, b"!")
+    return _main()
+cli.main = main
+cli.command()
 """
 """Tells when the command begins: what the interpreter does before is not ours."""
 
