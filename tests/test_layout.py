@@ -144,3 +144,73 @@ def test_runs_that_leave_a_gap_are_no_layout() -> None:
     gap = (Run.of(Data(0, b"abc")), Run.of(Zeros(4, 4)))
     with pytest.raises(ValueError, match="starts at byte 4"):
         Layout(format="x", runs=gap, sector_size=512)
+
+
+@given(spec=trees, volume=volumes)
+def test_two_plans_of_one_tree_are_equal(spec: Spec, volume: blockpack.Volume) -> None:
+    one, other = volume.plan(tree_of(spec)), volume.plan(tree_of(spec))
+    assert one == other
+    assert one.extents == other.extents
+
+
+@pytest.mark.parametrize(
+    "volume",
+    [
+        blockpack.TarVolume(epoch=0),
+        blockpack.TarVolume(owner=(1, 0)),
+        blockpack.TarVolume(free=4096),
+        blockpack.TarVolume(sector_size=4096),
+        blockpack.TarVolume(dialect="ustar"),
+        blockpack.FatVolume(),
+        blockpack.FatVolume(label="A"),
+        blockpack.FatVolume(epoch=2_000_000_000),
+    ],
+    ids=repr,
+)
+def test_plans_with_other_options_are_not_equal(volume: blockpack.Volume) -> None:
+    tree = blockpack.Tree()
+    tree.add("a", b"x" * 5000)
+    tree.add("b/c", b"")
+    for plain in (blockpack.TarVolume(), blockpack.FatVolume()):
+        if plain != volume:
+            assert volume.plan(tree) != plain.plan(tree)
+
+
+@pytest.mark.parametrize("volume", VOLUMES, ids=lambda volume: volume.format)
+def test_plans_of_other_trees_are_not_equal(volume: blockpack.Volume) -> None:
+    def planned(path: str, content: bytes, *more: str) -> Layout:
+        tree = blockpack.Tree()
+        for name in (path, *more):
+            tree.add(name, content)
+        return volume.plan(tree)
+
+    plan = planned("a", b"one")
+    assert plan == planned("a", b"one")
+    assert plan != planned("b", b"one")
+    assert plan != planned("a", b"two"), "the same but for a file's bytes"
+    assert plan != planned("a", b"more")
+    assert plan != planned("a", b"one", "b")
+    assert plan != "a layout"
+
+
+def test_layouts_that_differ_in_their_last_byte_alone_are_not_equal() -> None:
+    from blockpack.layout import Run
+
+    def layout(*extents: blockpack.Data) -> Layout:
+        return Layout(format="x", runs=tuple(map(Run.of, extents)), sector_size=512)
+
+    assert layout(Data(0, b"a"), Data(1, b"b")) == layout(Data(0, b"a"), Data(1, b"b"))
+    assert layout(Data(0, b"a"), Data(1, b"b")) != layout(Data(0, b"a"), Data(1, b"c"))
+    assert layout(Data(0, b"a")) != layout(Data(0, b"a"), Data(1, b"b"))
+
+
+@pytest.mark.parametrize("volume", VOLUMES, ids=lambda volume: volume.format)
+def test_a_layout_is_shown_in_a_few_lines_however_much_it_holds(volume: blockpack.Volume) -> None:
+    tree = blockpack.Tree()
+    for number in range(3000):
+        tree.add(f"a long name of a file/{number}", b"content of it")
+    layout = volume.plan(tree)
+    shown = repr(layout)
+    assert shown.startswith(f"Layout(format='{volume.format}', ")
+    assert len(shown) < 1000
+    assert all(len(repr(run)) < 100 for run in layout.runs)

@@ -30,11 +30,20 @@ def test_entries_come_depth_first_and_sorted_each_directory_before_its_contents(
 @given(st.sets(st.text("ab/", min_size=1, max_size=6)))
 def test_each_path_is_there_once_and_what_holds_it_is_a_directory(wanted: set[str]) -> None:
     tree = Tree()
+    files: set[str] = set()
     for path in wanted:
-        try:
+        sound = all(path.split("/"))
+        parents = {path[:at] for at, character in enumerate(path) if character == "/"}
+        taken = path in files or any(file.startswith(f"{path}/") for file in files)
+        if sound and not taken and not parents & files:
             tree.add(path, b"x")
-        except blockpack.EntryError as error:
-            assert error.path and error.rule and error.remedy
+            files.add(path)
+            continue
+        with pytest.raises(blockpack.EntryError) as raised:
+            tree.add(path, b"x")
+        error = raised.value
+        assert error.path and error.rule and error.remedy
+    assert files <= set(paths(tree))
     found = paths(tree)
     assert len(found) == len(set(found)) == len(tree)
     for path in found:
@@ -44,7 +53,13 @@ def test_each_path_is_there_once_and_what_holds_it_is_a_directory(wanted: set[st
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/etc/passwd", "a//b", "a/", "./a", "a/./b", "../a", "a/..", "a\0b", "\ud800"]
+    "path",
+    [
+        *("", "/etc/passwd", "a//b", "a/", "./a", "a/./b", "../a", "a/..", "a\0b", "\ud800"),
+        "\udcc3\udca4",  # the bytes of 'ä', which is spelled so
+        "a/\udce2\udc82\udcac",
+        "x\udc2f",  # stands for a slash, which is no byte that needs it
+    ],
 )
 def test_unsound_paths_are_refused(path: str) -> None:
     tree = Tree()
@@ -136,4 +151,101 @@ def test_what_is_no_content_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(blockpack.SourceError, match="no regular file"):
         tree.add("a", tmp_path / "pipe")
+    assert len(tree) == 0
+
+
+@pytest.mark.parametrize(
+    "target", ["", "a\0b", "\0", "\ud800", "to/\udfff", "\udcc3\udca4", "\udc41"]
+)
+def test_links_to_what_is_no_path_are_refused(target: str) -> None:
+    tree = Tree()
+    with pytest.raises(blockpack.EntryError) as raised:
+        tree.symlink("link", target)
+    assert raised.value.path == "link"
+    assert raised.value.remedy
+    assert len(tree) == 0
+
+
+@pytest.mark.parametrize("name", ["ä", "caf\udce9", "\udcc3", "\udca4\udcc3", "\udcc3ä"])
+def test_bytes_that_are_not_utf8_are_names_and_targets(name: str) -> None:
+    tree = Tree()
+    tree.add(name, b"")
+    tree.symlink("link", name)
+    assert len(tree) == 2
+
+
+MOST_SECONDS = (1 << 63) - 1
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        ({"mode": 0o10000}, "mode 0o10000"),
+        ({"mode": 0o100644}, "mode 0o100644"),  # as stat has it, with the kind
+        ({"mode": -1}, "mode -0o1"),
+        ({"mtime_ns": (MOST_SECONDS + 1) * 10**9}, "time"),
+        ({"mtime_ns": -(MOST_SECONDS + 1) * 10**9}, "time"),
+        ({"mtime_ns": 10**40}, "time"),
+    ],
+)
+def test_modes_and_times_that_are_none_are_refused(options: dict[str, int], wrong: str) -> None:
+    tree = Tree()
+    adding: list[Callable[[], None]] = [
+        lambda: tree.add("a", b"", **options),
+        lambda: tree.mkdir("a", **options),
+    ]
+    if "mtime_ns" in options:
+        adding.append(lambda: tree.symlink("a", "b", **options))
+    for add in adding:
+        with pytest.raises(blockpack.EntryError, match=wrong) as raised:
+            add()
+        assert raised.value.path == "a"
+    assert len(tree) == 0
+
+
+def test_modes_and_times_at_their_limits_are_taken() -> None:
+    tree = Tree()
+    for number, mtime_ns in enumerate((MOST_SECONDS * 10**9 + 999_999_999, -(10**18), 0)):
+        tree.add(f"{number}", b"", mode=0o7777, mtime_ns=mtime_ns)
+        assert (tree[f"{number}"].mode, tree[f"{number}"].mtime_ns) == (0o7777, mtime_ns)
+
+
+def test_a_content_has_no_negative_size() -> None:
+    tree = Tree()
+    tree.add("there", b"x")
+    there = tree["there"]
+    assert isinstance(there, File)
+    with pytest.raises(blockpack.EntryError, match="a: no file has -1 bytes"):
+        tree.add("a", there.content, size=-1)
+    assert paths(tree) == ["there"]
+
+
+def test_a_directory_that_is_added_keeps_its_mode_and_time_or_gets_those_given(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "source"
+    (source / "inner").mkdir(parents=True)
+    (source / "inner").chmod(0o711)
+    source.chmod(0o750)
+    os.utime(source, ns=(1, 1_500_000_000_123_456_789))
+    tree = Tree()
+    tree.add("own", source)
+    tree.add("given/deep", source, mode=0o700, mtime_ns=7)
+    tree.add("half", source, mode=0)
+    found = {path: (tree[path].mode, tree[path].mtime_ns) for path in ("own", "given/deep", "half")}
+    assert found == {
+        "own": (0o750, 1_500_000_000_123_456_789),
+        "given/deep": (0o700, 7),
+        "half": (0, 1_500_000_000_123_456_789),
+    }
+    assert tree["given"].mode == 0o755
+    assert {tree[f"{path}/inner"].mode for path in found} == {0o711}
+
+
+def test_a_directory_with_a_bad_mode_or_path_adds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    tree = Tree()
+    for path, mode in (("a", 0o10000), ("../a", 0o755), ("", None)):
+        with pytest.raises(blockpack.EntryError):
+            tree.add(path, tmp_path, mode=mode)
     assert len(tree) == 0

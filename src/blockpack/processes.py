@@ -226,7 +226,8 @@ def _live(work: Callable[[Send], None], report: int, not_ours: Iterable[int]) ->
     status = 1
     try:
         for number in _ENDING:
-            signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and stops us
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         for descriptor in not_ours:
@@ -247,11 +248,12 @@ def _live(work: Callable[[Send], None], report: int, not_ours: Iterable[int]) ->
 
 def _portable(error: Exception) -> Exception:
     """`error` as the parent can raise it; one that is not ours with the way that it came."""
-    if isinstance(error, BlockpackError):
-        return error
     try:
-        pickle.loads(pickle.dumps(error))
+        is_same = type(pickle.loads(pickle.dumps(error))) is type(error)
     except Exception:  # whatever an error's own way to be pickled may raise
+        is_same = False
+    if not is_same:
         error = RuntimeError(f"{type(error).__name__}: {error}")
-    error.add_note(f"In a forked process:\n{traceback.format_exc()}")
+    if not isinstance(error, BlockpackError):
+        error.add_note(f"In a forked process:\n{traceback.format_exc()}")
     return error

@@ -41,3 +41,11 @@ def pattern(size: int, seed: int = 1) -> bytes:
     """`size` bytes that are not zeros and do not repeat at any block's size."""
     unit = bytes((seed * 31 + n * 7) % 251 + 1 for n in range(251))
     return (unit * (size // len(unit) + 1))[:size]
+
+
+def differ_at(one: bytes, other: bytes) -> int | None:
+    """The first byte that is not the same; None if all are. (pytest takes minutes to show it.)"""
+    if one == other:
+        return None
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -157,3 +157,22 @@ def test_a_device_that_may_not_be_opened_is_a_target_error(
 
     monkeypatch.setattr(os, "open", opening)
     assert write_fails(layout, device) == f"{device}: cannot be written: permission denied"
+
+
+@pytest.mark.parametrize("format", ["tar", "fat"])
+def test_what_was_on_a_larger_device_before_is_no_damage(
+    source: Path, device: Path, tmp_path: Path, format: str
+) -> None:
+    volume = blockpack.TarVolume() if format == "tar" else blockpack.FatVolume()
+    layout = volume.plan(blockpack.Tree.scan(source))
+    assert layout.size < SIZE
+    blockpack.write(layout, device, allow_device=True)
+    assert device.read_bytes()[layout.size :] == GARBAGE[layout.size :]
+    with blockpack.open_image(device) as image:
+        assert image.verify() == []
+    code, _, errors = run(COMMAND, "verify", device, source)
+    assert (code, errors) == (0, f"blockpack: {device}: sound, and the same as {source}\n")
+    (tmp_path / "copy").write_bytes(device.read_bytes())
+    with blockpack.open_image(tmp_path / "copy") as image:
+        told = image.verify()
+    assert bool(told) == (format == "tar"), "in a file it is no part of the archive"

@@ -98,6 +98,7 @@ def end_by(signals: list[int], process: Launched, started: Path) -> str:
     [
         (signal.SIGINT, 130, "blockpack: interrupted\n"),
         (signal.SIGTERM, 143, "blockpack: terminated\n"),
+        (signal.SIGHUP, 129, "blockpack: terminated\n"),
     ],
 )
 def test_a_signal_ends_all_processes_and_leaves_the_old_image(
@@ -124,6 +125,7 @@ def test_a_signal_ends_all_processes_and_leaves_the_old_image(
     [
         (signal.SIGINT, 130, "blockpack: interrupted\n"),
         (signal.SIGTERM, 143, "blockpack: terminated\n"),
+        (signal.SIGHUP, 129, "blockpack: terminated\n"),
     ],
 )
 def test_a_signal_that_all_processes_hear_is_told_once_and_leaves_the_old_image(

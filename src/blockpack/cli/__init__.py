@@ -20,11 +20,13 @@ def command() -> NoReturn:
     """Run the command and end the process."""
     if len(sys.argv) > 1 and sys.argv[1] != "--version":
         # Until `run` sees to interrupts, they end the process, and not with a traceback.
-        from signal import SIG_DFL, SIGINT, signal
+        from signal import SIG_DFL, SIGINT, default_int_handler, getsignal, signal
 
-        signal(SIGINT, SIG_DFL)
-    code = main()
+        if getsignal(SIGINT) is default_int_handler:  # and not ignored, as a shell's '&' has it
+            signal(SIGINT, SIG_DFL)
+    code = 0
     try:
+        code = main()
         if sys.stdout is not None:  # it was closed when we were started
             sys.stdout.flush()
     except OSError:  # a full disk, or nobody who reads

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..tree import Tree
     from ..volume import Volume
 
-_SIZE = re.compile(r"(\d+)([KMGT]?)(i?B)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,19})([KMGT]?)(i?B)?", re.IGNORECASE)
 _POWERS = "KMGT"
 
 VOLUME_OPTIONS = (

@@ -52,7 +52,7 @@ def _check_place(manifest: Path) -> None:
 
 
 def _check_overwrites(source: str, output: Path, is_expected: Callable[[bytes], bool]) -> None:
-    archive = Path(source.partition("://")[2])
+    archive = Path(_place(source, whole=True))
     if "://" in source and archive.is_file() and _is_same(archive, output):
         raise UsageError(f"{output}: is the source; choose another target")
     if _path_inside(source, output) is None:
@@ -72,10 +72,22 @@ def _begins_an_image(head: bytes) -> bool:
 
 def _path_inside(source: str, output: Path) -> str | None:
     """The path that `output` has in the tree of `source`; None if it is not in there."""
-    root = os.path.realpath(os.path.expanduser(source.removeprefix("osfs://")))
+    root = os.path.realpath(_place(source))
     with suppress(ValueError):
         return decode(os.fsencode(Path(os.path.realpath(output)).relative_to(root)))
     return None
+
+
+def _place(source: str, *, whole: bool = False) -> str:
+    """What the directory or URL `source` is on this machine; `whole` for what it is a part of."""
+    _, is_url, resource = source.partition("://")
+    if not is_url:
+        return source
+    from urllib.parse import unquote
+
+    resource, _, inside = resource.partition("!")
+    place = os.path.expanduser(unquote(resource.partition("?")[0]))
+    return place if whole or not inside else os.path.join(place, inside.strip("/"))
 
 
 def _is_same(one: Path, other: Path) -> bool:

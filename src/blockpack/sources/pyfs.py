@@ -58,25 +58,22 @@ class _OpenFile:
 
 
 @contextmanager
-def _fs_errors(path: str) -> Iterator[None]:
-    """Turn what PyFilesystem and the libraries behind it raise into a `SourceError`."""
-    import lzma
-    import tarfile
-    import zipfile
-    import zlib
+def _fs_errors(path: str, rule: str = "cannot be read") -> Iterator[None]:
+    """Turn what PyFilesystem and the libraries behind it raise into a `SourceError`.
 
-    from fs.errors import FSError
-
-    theirs = (FSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+    That may be anything: they take a damaged archive for a sound one.
+    """
     try:
         yield
-    except (*theirs, OSError) as error:
-        what = reason(error) if isinstance(error, OSError) else str(error)
-        raise SourceError(path, f"cannot be read: {what}") from None
+    except (BlockpackError, MemoryError):
+        raise
+    except Exception as error:
+        what = reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+        raise SourceError(path, f"{rule}: {what}") from error
 
 
 def open_url(url: str) -> Any:
-    """The filesystem at `url`, such as ``zip://site.zip``.
+    """The filesystem at `url`, such as ``zip://site.zip`` or a part of it, ``zip://s.zip!/docs``.
 
     Raises `UsageError` without the extra or for an unknown kind of URL, `SourceError` if it
     cannot be opened.
@@ -85,16 +82,15 @@ def open_url(url: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # fs declares namespaces the old way
             import fs
-            from fs.errors import CreateFailed
             from fs.opener.errors import OpenerError
     except ImportError as error:
         raise UsageError(f"{url}: an fs URL needs blockpack[fs] installed ({error})") from None
-    try:
-        return fs.open_fs(url)
-    except OpenerError as error:
-        raise UsageError(f"{url}: {error}") from None
-    except (CreateFailed, OSError) as error:
-        raise SourceError(url, f"cannot be opened: {error}") from None
+    with _fs_errors(url, "cannot be opened"):
+        try:
+            filesystem, inside = fs.opener.registry.open(url, writeable=False)
+        except OpenerError as error:
+            raise UsageError(f"{url}: {error}") from None
+        return filesystem.opendir(inside) if inside else filesystem
 
 
 def entries(
@@ -156,13 +152,14 @@ class _Walk:
                 target = info.get("link", "target")
                 if target is not None and self.symlinks == "follow":
                     info = self.filesystem.getinfo(path, ["details"])
+                modified = info.get("details", "modified")
+                mtime_ns = int((EPOCH if modified is None else modified) * NANOSECONDS)
+                size = 0 if info.is_dir else int(info.size)
         except SourceError as error:
             self.problems.append(error)
             return None
         if self.excluded is not None and self.excluded(path, info.is_dir):
             return None
-        modified = info.get("details", "modified")
-        mtime_ns = int((EPOCH if modified is None else modified) * NANOSECONDS)
         if target is not None and self.symlinks != "follow":
             return self._link(path, target, mtime_ns)
         kind = info.get("details", "type")
@@ -176,7 +173,7 @@ class _Walk:
             rule = "is neither a file nor a directory, and no image holds others"
             self.problems.append(EntryError(path, rule, "exclude it"))
             return None
-        return File(path, info.size, self.content, 0o644, mtime_ns)
+        return File(path, size, self.content, 0o644, mtime_ns)
 
     def _link(self, path: str, target: str, mtime_ns: int) -> Symlink | None:
         if self.symlinks == "error":
@@ -194,7 +191,7 @@ class _Walk:
 
     def _identity(self, path: str) -> tuple[int, int] | None:
         """What directory of this machine `path` is; None if it is none that can be told."""
-        with suppress(OSError):
+        with suppress(Exception):  # whatever a filesystem raises: then it cannot be told
             if self.filesystem.hassyspath(path):
                 status = os.stat(self.filesystem.getsyspath(path))
                 return status.st_dev, status.st_ino

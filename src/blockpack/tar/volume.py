@@ -57,14 +57,14 @@ def _owner(owner: str | tuple[int, int]) -> Owner:
 
 def _id(text: str) -> int:
     """A number of an owner; one that is none for what is no number."""
-    return int(text) if text.isascii() and text.isdecimal() else -1
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else -1
 
 
 def _alignment(align: int | str) -> int | str:
     """An alignment option: ``auto`` or bytes. Raises `UsageError`."""
     if align == "auto":
         return align
-    number = int(align) if isinstance(align, int) or align.isdecimal() else 0
+    number = int(align) if isinstance(align, int) or (align.isdecimal() and len(align) <= 5) else 0
     if not BLOCK <= number <= MAX_ALIGNMENT or number & (number - 1):
         rule = f"a power of two from {BLOCK} to {MAX_ALIGNMENT}"
         raise UsageError(f"alignment is 'auto' or {rule}; not {align}")

@@ -78,11 +78,11 @@ def write_parallel(layout: Layout, target: Seekable, jobs: int, advance: Advance
     try:
         pool = WorkerPool.of(len(plan), _lost)
     except OSError:  # too few descriptors left
-        Transfer(target, advance).run(layout.extents)
+        Transfer(target, advance).run(layout)
         return
     with pool:
         if not pool.start(jobs, lambda send: _work_off(layout, target, plan, pool, send)):
-            Transfer(target, advance).run(layout.extents)
+            Transfer(target, advance).run(layout)
         for message in pool.messages():
             if isinstance(message, Tally):
                 target.tally.add(message)
@@ -103,7 +103,7 @@ def _work_off(
     transfer = Transfer(target, reporter.advance)
     for number in pool.numbers():
         piece = plan[number]
-        transfer.run(layout.extents.between(piece.start, piece.stop))
+        transfer.run(layout, piece.start, piece.stop)
     reporter.finish()
     send(target.tally)
 

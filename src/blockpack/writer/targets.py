@@ -198,9 +198,9 @@ class Streaming(Target):
         name = str(getattr(file, "name", "the output"))
         raw = getattr(file, "raw", file)
         if type(raw) is io.FileIO and not raw.seekable():
-            with target_errors(name):
-                file.flush()
-            return cls(name, file, raw.fileno())
+            stream = cls(name, file, raw.fileno())
+            stream.flush()
+            return stream
         return cls(name, file)
 
     def write(self, data: memoryview, offset: int) -> None:
@@ -226,6 +226,16 @@ class Streaming(Target):
             self._wait()
             return 0
         return len(data)
+
+    def flush(self) -> None:
+        """Have the file object let go of what it holds back."""
+        with target_errors(self.name):
+            while True:
+                try:
+                    self.file.flush()
+                    return
+                except BlockingIOError:
+                    self._wait()
 
     def _wait(self) -> None:
         """Wait until there is room for more."""

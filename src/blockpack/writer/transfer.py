@@ -4,16 +4,17 @@ Rule 1: memory is one buffer, whatever the sizes.
 Rule 2: bytes leave in order and the buffer is written when the next extent does not fit, so
 that a thousand small files are one system call.
 Rule 3: a large range of a file is left to the target, which knows what the kernel offers.
-Rule 4: an extent begins where the one before ends. A layout in which one does not is wrong, and
-is not written on.
+Rule 4: an extent begins where the one before ends, and the last one ends where it should. A layout
+in which one does not is wrong, and is not written on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from ..extent import Data, Extent, FileRange, Stream, Zeros
-from ..reading import OpenStream, read_range
+from ..layout import Layout
+from ..reading import OpenStream, read_extent, read_range
 from .targets import Target
 
 BUFFER = 1 << 20
@@ -36,18 +37,18 @@ class Transfer:
         self._start = 0  # the image's offset of the buffer's first byte
         self._fill = 0
 
-    def run(self, extents: Iterable[Extent]) -> None:
-        """Write `extents`, which lie end to end.
+    def run(self, layout: Layout, start: int = 0, stop: int | None = None) -> None:
+        """Write the items of `layout` that begin at byte `start` or later, and before `stop`.
 
-        Raises `SourceError` or `TargetError`, naming what failed, and `ValueError` for extents
-        that do not lie end to end.
+        None is no limit. Raises `SourceError` or `TargetError`, naming what failed, and
+        `ValueError` for extents that do not lie end to end from `start` to `stop`.
         """
         self._fill = 0
         buffer = self._buffer
-        position = -1
-        for extent in extents:
+        position = start
+        for extent in layout.extents.between(start, stop):
             length = extent.length
-            if extent.offset != position and position >= 0:
+            if extent.offset != position:
                 raise ValueError(f"an extent begins at byte {extent.offset}, not at {position}")
             position = extent.offset + length
             if length >= LARGE:
@@ -65,13 +66,12 @@ class Transfer:
                 buffer[fill:end] = extent.data
             elif type(extent) is FileRange:
                 read_range(extent, buffer[fill:end])
-            elif type(extent) is Zeros:
-                buffer[fill:end] = bytes(length)
-            elif type(extent) is Stream:
-                with OpenStream.of(extent) as stream:
-                    stream.read_into(buffer[fill:end], extent.start)
-                    stream.check()
+            else:
+                read_extent(extent, buffer[fill:end])
             self._fill = end
+        end = layout.size if stop is None else stop
+        if position != end:
+            raise ValueError(f"the last extent ends at byte {position}, not at {end}")
         self._flush()
 
     def _flush(self) -> None:

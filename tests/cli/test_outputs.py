@@ -1,0 +1,182 @@
+"""What a run writes is never what it reads, nor a file that somebody would miss."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import blockpack
+from cli.conftest import settle
+from cli.running import FORMATS, Argument, Command, process
+from judges.programs import require_module
+
+OLD = b"not to be lost"
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["over an old one", "new"])
+@pytest.mark.parametrize("name", ["o.tar", "./o.tar", "way/o.tar", "symlink"])
+def test_image_and_manifest_are_never_one_file(
+    command: Command,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    there: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("way").symlink_to(".")
+    Path("symlink").symlink_to("o.tar")
+    if there:
+        Path("o.tar").write_bytes(OLD)
+    before = {path.name for path in tmp_path.iterdir()}
+    for image, manifest in (("o.tar", name), (name, "o.tar")):
+        result = command("pack", source, image, "--format", "tar", "--manifest", manifest, code=2)
+        assert f"{Path(manifest)}: is the image" in result.err
+        assert {path.name for path in tmp_path.iterdir()} == before
+        assert not there or Path("o.tar").read_bytes() == OLD
+
+
+def test_image_and_manifest_are_never_two_names_of_one_file(
+    command: Command, source: Path, tmp_path: Path
+) -> None:
+    one, other = tmp_path / "o.tar", tmp_path / "hardlink"
+    one.write_bytes(OLD)
+    os.link(one, other)
+    command("pack", source, one, "--manifest", other, code=2)
+    command("pack", source, other, "--format", "tar", "--manifest", one, code=2)
+    assert one.read_bytes() == other.read_bytes() == OLD
+    assert one.samefile(other)
+
+
+@pytest.mark.parametrize("manifest", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("image", ["-", "/dev/stdout"])
+def test_image_and_manifest_are_never_both_the_standard_output(
+    source: Path, tmp_path: Path, image: str, manifest: str
+) -> None:
+    arguments = ("pack", source, image, "--format", "tar", "--manifest")
+    result = process(*arguments, manifest, code=2)
+    assert "is the image" in result.err
+    assert result.out == b""
+    with open(tmp_path / "o.tar", "wb") as file:
+        for name in (manifest, str(tmp_path / "o.tar")):
+            process(*arguments, name, code=2, stdout=file.fileno())
+    assert (tmp_path / "o.tar").read_bytes() == b""
+
+
+def test_a_manifest_may_go_where_the_image_does_not(source: Path, tmp_path: Path) -> None:
+    options = ("--format", "tar", "--manifest")
+    shown = process("pack", source, tmp_path / "x", *options, "/dev/stdout", "-q").out
+    piped = process("pack", source, "-", *options, tmp_path / "manifest", "-q").out
+    assert (tmp_path / "manifest").read_bytes() == shown
+    assert (tmp_path / "x").read_bytes() == piped
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("way", ["", "way/", "source/../"])
+def test_no_file_of_the_source_is_overwritten(
+    command: Command, source: Path, tmp_path: Path, form: str, way: str
+) -> None:
+    (tmp_path / "way").symlink_to(".")
+    at = Path(f"{tmp_path}/{way}source/index.html")
+    before = at.read_bytes()
+    result = command("pack", source, at, "--format", form, code=2)
+    assert f"{at}: is a file of the source, and would be overwritten" in result.err
+    options = ("--format", form, "--manifest", at)
+    result = command("pack", source, tmp_path / "x", *options, code=2)
+    assert f"{at}: is a file of the source, and would be overwritten" in result.err
+    assert not (tmp_path / "x").exists()
+    assert at.read_bytes() == before
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_image_is_no_manifest_and_a_manifest_is_no_image(
+    command: Command, source: Path, form: str
+) -> None:
+    image, manifest = source / "image", source / "manifest"
+    options = ("--format", form, "--manifest")
+    command("pack", source, image, *options, manifest)
+    before = image.read_bytes(), manifest.read_bytes()
+    command("pack", source, source / "x", *options, image, code=2)
+    command("pack", source, manifest, "--format", form, code=2)
+    assert (image.read_bytes(), manifest.read_bytes()) == before
+    assert not (source / "x").exists()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_earlier_images_and_manifests_in_the_source_are_replaced(
+    command: Command, source: Path, form: str
+) -> None:
+    options = ("--format", form, "--manifest", source / "pages/manifest.json")
+    command("pack", source, source / "image", *options)
+    first = (source / "image").read_bytes()
+    other = "fat" if form == "tar" else "tar"
+    for earlier in (form, other):  # whichever format it has
+        command("pack", source, source / "image", "--format", earlier)
+        command("pack", source, source / "image", *options)
+        with blockpack.open_image(source / "image") as image:
+            assert image.format == form
+    (source / "pages/manifest.json").unlink()
+    settle(source)
+    command("pack", source, source / "image", *options)
+    assert (source / "image").read_bytes() == first
+
+
+@pytest.mark.parametrize("way", ["x.zip", "./x.zip", "symlink", "hardlink"])
+def test_an_archive_is_not_overwritten_by_its_own_image(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    require_module("pyfatfs.PyFatFS")  # it brings fs, and is in the tests' requirements
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("x.zip", "w") as archive:
+        archive.writestr("a", b"a")
+    Path("symlink").symlink_to("x.zip")
+    os.link("x.zip", "hardlink")
+    before = Path("x.zip").read_bytes()
+    for url in ("zip://x.zip", f"zip://{tmp_path}/x.zip", "zip://%78.zip", "zip://x.zip!/docs"):
+        result = command("pack", url, way, "--format", "tar", code=2)
+        assert "is the source" in result.err
+        result = command("pack", url, "o.tar", "--manifest", way, code=2)
+        assert "is the source" in result.err
+    assert Path("x.zip").read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"x.zip", "symlink", "hardlink"}
+
+
+@pytest.mark.parametrize("kind", ["osfs", "file"])
+def test_an_image_in_a_part_of_its_source_leaves_itself_out(
+    command: Command, source: Path, kind: str
+) -> None:
+    require_module("pyfatfs.PyFatFS")
+    for _ in range(2):
+        command("pack", f"{kind}://{source}!/pages", source / "pages/x.tar")
+        assert b"x.tar" not in command("ls", source / "pages/x.tar").out
+    command(
+        "pack", f"{kind}://{source}!pages", source / "pages/about us.html", "--format=tar", code=2
+    )
+
+
+@pytest.mark.parametrize("name", ["new.tar/", "file.tar/", "directory/", "directory/new/"])
+def test_an_image_is_not_named_like_a_directory(
+    command: Command, source: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "file.tar").write_bytes(OLD)
+    (tmp_path / "directory").mkdir()
+    before = {str(path) for path in tmp_path.rglob("*")}
+    result = command("pack", source, f"{tmp_path}/{name}", "--format", "tar", code=5)
+    assert f"{tmp_path}/{name}: " in result.err
+    assert {str(path) for path in tmp_path.rglob("*")} == before
+    assert (tmp_path / "file.tar").read_bytes() == OLD
+
+
+def test_links_in_a_circle_are_no_image(command: Command, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    for name in ("one", "one/x.tar"):
+        at = tmp_path / name
+        assert f"{at}: " in command("pack", source, at, "--format", "tar", code=5).err
+        options: tuple[Argument, ...] = ("--format", "tar", "--manifest", at)
+        assert f"{at}: " in command("pack", source, tmp_path / "x", *options, code=5).err
+    assert {path.name for path in tmp_path.iterdir()} <= {"one", "two", "source", "x"}
+    assert (tmp_path / "one").is_symlink() and (tmp_path / "two").is_symlink()

@@ -1,0 +1,111 @@
+"""What does something to the bytes, or has no room for them at times, gets every byte once."""
+
+from __future__ import annotations
+
+import bz2
+import fcntl
+import gzip
+import io
+import lzma
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pytest
+
+import blockpack
+from faults.rendering import differ_at, make_files, pattern, rendered
+
+PIPE_SIZE = 4096
+"""The smallest pipe that Linux has."""
+
+
+@pytest.fixture(params=["tar", "fat"])
+def layout(request: pytest.FixtureRequest, tmp_path: Path) -> blockpack.Layout:
+    """An image with files below and above the size from which the kernel sends them."""
+    files = {"empty": b"", "small": b"small", "a/medium": pattern(60_000), "z": pattern(200_000, 2)}
+    tree = blockpack.Tree.scan(make_files(tmp_path / "source", files))
+    volume = blockpack.TarVolume() if request.param == "tar" else blockpack.FatVolume()
+    return volume.plan(tree)
+
+
+@pytest.mark.parametrize(
+    ("opened", "unpack"),
+    [(gzip.open, gzip.decompress), (bz2.open, bz2.decompress), (lzma.open, lzma.decompress)],
+    ids=["gzip", "bz2", "lzma"],
+)
+def test_a_compressed_file_decompresses_to_the_image(
+    layout: blockpack.Layout,
+    tmp_path: Path,
+    opened: Callable[..., Any],
+    unpack: Callable[[bytes], bytes],
+) -> None:
+    path = tmp_path / "image.packed"
+    with opened(path, "wb") as file:
+        report = blockpack.write(layout, file)
+    assert differ_at(unpack(path.read_bytes()), rendered(layout)) is None
+    assert report.copied == layout.size
+
+
+def test_a_compressor_before_a_pipe_compresses_all_of_the_image(layout: blockpack.Layout) -> None:
+    with read_slowly() as (writer, parts), gzip.open(writer, "wb") as file:
+        blockpack.write(layout, cast(BinaryIO, file))
+        file.close()
+        writer.close()
+    assert differ_at(gzip.decompress(b"".join(parts)), rendered(layout)) is None
+
+
+class Named(io.FileIO):
+    """A raw file of somebody else's kind."""
+
+
+@contextmanager
+def read_slowly(*, blocking: bool = True) -> Iterator[tuple[io.FileIO, list[bytes]]]:
+    """The end of a small pipe to write to, and a list that is full after the block."""
+    end, begin = os.pipe()
+    fcntl.fcntl(begin, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    os.set_blocking(begin, blocking)
+    parts: list[bytes] = []
+
+    def drain() -> None:
+        time.sleep(0.05)  # until then it is full
+        with open(end, "rb", buffering=0) as reader:
+            while part := reader.read(1 + len(parts) * 997 % PIPE_SIZE):
+                parts.append(part)
+                time.sleep(0.0005)  # it is full again
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    try:
+        with Named(begin, "wb") as writer:
+            yield writer, parts
+    finally:
+        thread.join()
+
+
+@pytest.mark.parametrize("kind", ["raw", "buffered", "another raw", "another buffered"])
+def test_a_pipe_that_does_not_block_gets_the_image(layout: blockpack.Layout, kind: str) -> None:
+    with read_slowly(blocking=False) as (writer, parts):
+        file: Any = writer
+        if not kind.startswith("another"):  # one past which the descriptor is used
+            file = io.FileIO(writer.fileno(), "wb", closefd=False)
+        if kind.endswith("buffered"):
+            file = io.BufferedWriter(file)
+        file.write(b"before")
+        report = blockpack.write(layout, file)
+        assert report.copied == layout.size
+        file.close()
+    assert differ_at(b"".join(parts), b"before" + rendered(layout)) is None
+
+
+def test_a_raw_file_that_does_not_block_gets_the_image(
+    layout: blockpack.Layout, tmp_path: Path
+) -> None:
+    descriptor = os.open(tmp_path / "image", os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK)
+    with open(descriptor, "wb", buffering=0) as file:
+        blockpack.write(layout, cast(BinaryIO, file))
+    assert differ_at((tmp_path / "image").read_bytes(), rendered(layout)) is None

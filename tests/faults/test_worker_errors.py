@@ -1,0 +1,160 @@
+"""Whatever goes wrong in a worker comes out as it would in one process; what can, goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import blockpack
+from faults.launching import run
+from faults.rendering import differ_at, make_files, pattern, rendered
+
+OLD = b"the old image"
+
+RAISING = """
+import sys
+import blockpack
+
+class Fussy(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+class Locked(Exception):
+    def __init__(self):
+        super().__init__("not to be sent")
+        self.why = lambda: None
+
+class Liar(Exception):
+    def __reduce__(self):
+        return str, ("no error at all",)
+
+class Ours(blockpack.SourceError):
+    def __init__(self):
+        super().__init__("a", "is odd")
+
+class Odd:
+    forkable = True
+    def extent(self, entry, offset):
+        raise ERROR
+
+tree = blockpack.Tree()
+for number in range(50):
+    tree.add(f"a/{number}", b"x" * 2000)
+tree.add("odd", Odd(), size=2000)
+layout = blockpack.TarVolume().plan(tree)
+try:
+    blockpack.write(layout, sys.argv[1], jobs=2)
+except Exception as error:
+    print(type(error).__name__)
+    print(error)
+    print("--")
+    print(*getattr(error, "__notes__", []), sep="--")
+"""
+
+
+def raised_in_a_worker(error: str, target: Path) -> tuple[str, str, str]:
+    """The type, the text and the notes of what `write` raises if a worker raises `error`."""
+    make_files(target.parent, {target.name: OLD})
+    code, output, errors = run(RAISING.replace("ERROR", error), target)
+    assert (code, errors) == (0, "")
+    assert target.read_bytes() == OLD
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+    raised, notes = output.decode().split("\n--\n")
+    kind, _, text = raised.partition("\n")
+    return kind, text, notes
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        ('KeyError("gone")', "KeyError", "'gone'"),
+        ('OSError(5, "Input/output error")', "OSError", "[Errno 5] Input/output error"),
+        ('Fussy("one", "two")', "RuntimeError", "Fussy: one and two"),
+        ("Locked()", "RuntimeError", "Locked: not to be sent"),
+        ('Liar("well")', "RuntimeError", "Liar: well"),
+        ("Ours()", "RuntimeError", "Ours: a: is odd"),
+    ],
+)
+def test_an_error_in_a_worker_keeps_its_type_and_tells_where_it_arose(
+    error: str, kind: str, text: str, tmp_path: Path
+) -> None:
+    found, said, notes = raised_in_a_worker(error, tmp_path / "images/x.img")
+    assert (found, said) == (kind, text)
+    assert notes.startswith("In a forked process:\nTraceback (most recent call last):\n")
+    assert "in extent" in notes
+    assert notes.count("In a forked process") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        ('SourceError("a", "is gone", "look for it")', "SourceError", "a: is gone; look for it"),
+        ('EntryError("a", "is odd", "rename it")', "EntryError", "a: is odd; rename it"),
+        ('TargetError("a: full")', "TargetError", "a: full"),
+        ('Problems("1 problem", [blockpack.TargetError("a")])', "Problems", "1 problem\n  a"),
+    ],
+)
+def test_an_error_of_ours_in_a_worker_comes_out_as_it_is(
+    error: str, kind: str, text: str, tmp_path: Path
+) -> None:
+    found, said, notes = raised_in_a_worker(f"blockpack.{error}", tmp_path / "images/x.img")
+    assert (found, said, notes) == (kind, text, "\n")
+
+
+COUNTED = """
+import os, resource, signal, sys
+import blockpack
+source, *targets = sys.argv[1:]
+layout = blockpack.TarVolume().plan(blockpack.Tree.scan(source))
+forks, _fork = 0, os.fork
+def counted():
+    global forks
+    process = _fork()
+    forks += 1
+    return process
+os.fork = counted
+"""
+
+IGNORED = """
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+blockpack.write(layout, targets[0], jobs=2)
+print(forks)
+"""
+
+SCARCE = """
+blockpack.write(layout, targets[0], jobs=1)  # so that all is imported
+free = os.open(os.devnull, os.O_RDONLY)
+os.close(free)
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+for left, target in enumerate(targets):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + LEAST + left, most))
+    forks = 0
+    blockpack.write(layout, target, jobs=2)
+    print(forks)
+"""
+
+
+def test_where_nobody_waits_for_children_the_image_is_written_by_them_all_the_same(
+    tmp_path: Path,
+) -> None:
+    source = make_files(tmp_path / "source", {str(n): pattern(2000, n) for n in range(50)})
+    code, output, errors = run(COUNTED + IGNORED, source, tmp_path / "x.img")
+    assert (code, errors, output) == (0, "", b"2\n")
+    expected = rendered(blockpack.TarVolume().plan(blockpack.Tree.scan(source)))
+    assert differ_at((tmp_path / "x.img").read_bytes(), expected) is None
+
+
+def test_with_few_descriptors_as_many_processes_write_as_may_be(tmp_path: Path) -> None:
+    """From the two on that one process takes: the image, and a source."""
+    source = make_files(tmp_path / "source", {str(n): pattern(2000, n) for n in range(50)})
+    targets = [tmp_path / f"{n}.img" for n in range(7)]
+    code, output, errors = run(COUNTED + SCARCE.replace("LEAST", "2"), source, *targets)
+    assert (code, errors) == (0, "")
+    forks = list(map(int, output.split()))
+    assert forks[0] == 0
+    assert forks == sorted(forks)
+    assert forks[-1] == 2
+    expected = rendered(blockpack.TarVolume().plan(blockpack.Tree.scan(source)))
+    for target in targets:
+        assert differ_at(target.read_bytes(), expected) is None

@@ -1,0 +1,139 @@
+"""Extended records: what is not read here is told, what is taken back does not count."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+import blockpack
+from blockpack.extract import extract
+from blockpack.image import ImageEntry
+from hostile.ordeal import undergo
+from hostile.tar_images import archive, header, member, pax
+from judges.programs import run
+
+
+def entries(data: bytes) -> list[ImageEntry]:
+    with blockpack.open_image(io.BytesIO(data)) as image:
+        found = list(image.walk())
+        assert image.verify() == []
+    return found
+
+
+def problems(data: bytes) -> list[str]:
+    with blockpack.open_image(io.BytesIO(data)) as image:
+        return image.verify()
+
+
+@pytest.mark.parametrize("version", ["0.0", "0.1", "1.0"])
+def test_a_sparse_file_of_gnu_tars_is_told_and_never_extracted(
+    version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "plain").write_bytes(b"plain")
+    with open(source / "holes", "wb") as file:
+        file.seek(1 << 20)
+        file.write(b"data" * 2000)
+        file.truncate(4 << 20)
+    options = ["-S", "--format=pax", f"--sparse-version={version}"]
+    run("tar", [*options, "-C", source, "-cf", tmp_path / "x.tar", "holes", "plain"])
+    data = (tmp_path / "x.tar").read_bytes()
+    assert b"GNU.sparse." in data
+    (tmp_path / "ordeal").mkdir()
+    verdict = undergo(data, tmp_path / "ordeal", capsys)
+    assert any(
+        "holes: is a sparse file of GNU tar's, which is not read here" in problem
+        for problem in verdict.problems
+    ), verdict.problems
+    assert not verdict.extracted
+    assert verdict.codes["cat"] == verdict.codes["extract"] == verdict.codes["verify"] == 6
+
+
+def test_a_sparse_file_in_gnus_own_format_is_never_extracted(tmp_path: Path) -> None:
+    with open(tmp_path / "holes", "wb") as file:
+        file.truncate(4 << 20)
+    run("tar", ["-S", "--format=gnu", "-C", tmp_path, "-cf", tmp_path / "x.tar", "holes"])
+    with (
+        blockpack.open_image(tmp_path / "x.tar") as image,
+        pytest.raises(blockpack.BlockpackError, match="not safe to extract") as raised,
+    ):
+        extract(image, tmp_path / "out")
+    assert "holes: " in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_sparse_records_are_of_the_next_member_alone() -> None:
+    records = pax({b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0"})
+    found = problems(archive(records, member(b"a", b"x"), member(b"b", b"y")))
+    assert len(found) == 1
+    assert found[0].startswith("a: is a sparse file")
+
+
+def test_an_empty_path_takes_the_path_back() -> None:
+    data = archive(pax({b"path": b"long"}), pax({b"path": b""}), member(b"short", b"x"))
+    assert [entry.path for entry in entries(data)] == ["short"]
+    data = archive(pax({b"path": b""}), member(b"short", b"x"), member(b"next", b"y"))
+    assert [entry.path for entry in entries(data)] == ["short", "next"]
+
+
+def test_an_empty_time_takes_the_time_back() -> None:
+    overall, own, none = pax({b"mtime": b"5"}, b"g"), pax({b"mtime": b"7"}), pax({b"mtime": b""})
+    plain = header(b"file", mtime=3)
+
+    def time(*parts: bytes) -> float:
+        [entry] = entries(archive(*parts))
+        return entry.mtime_ns / 10**9
+
+    assert time(plain) == 3
+    assert time(overall, plain) == 5
+    assert time(overall, own, plain) == 7
+    assert time(overall, none, plain) == 3, "for this member even that of all others"
+    assert time(overall, pax({b"mtime": b""}, b"g"), plain) == 3
+    assert time(own, none, plain) == 3
+    assert time(none, own, plain) == 7
+    two = entries(archive(overall, none, plain, header(b"next", mtime=3)))
+    assert [entry.mtime_ns // 10**9 for entry in two] == [3, 5]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        *(b"1_0", b" 12", b"12 ", b"1.-5", b"1._5", b"+1", b"1e3", b"0x10", b"--1", b"1.5.5"),
+        *(
+            b"inf",
+            b"nan",
+            b".5",
+            b"-",
+            b"1,5",
+            b"\xd9\xa3",
+            b"1\n",
+            b"9" * 20,
+            b"9223372036854775808",
+        ),
+    ],
+)
+def test_a_time_that_only_looks_like_a_number_is_told(time: bytes) -> None:
+    assert problems(archive(pax({b"mtime": time}), member(b"file", b"x"))) == [
+        "file: has a time that is none"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("time", "nanoseconds"),
+    [
+        (b"0", 0),
+        (b"12", 12 * 10**9),
+        (b"1.", 10**9),
+        (b"1.5", 1_500_000_000),
+        (b"1.1234567899999", 1_123_456_789),
+        (b"-1.5", -1_500_000_000),
+        (b"-0.25", -250_000_000),
+        (b"9223372036854775807", 9223372036854775807 * 10**9),
+    ],
+)
+def test_times_are_seconds_with_a_fraction(time: bytes, nanoseconds: int) -> None:
+    [entry] = entries(archive(pax({b"mtime": time}), member(b"file", b"x")))
+    assert entry.mtime_ns == nanoseconds

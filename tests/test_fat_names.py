@@ -1,0 +1,140 @@
+"""Names that FAT cannot tell apart, does not hold, or that some of its readers take otherwise."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+import blockpack
+from blockpack import FatVolume, Tree
+from blockpack.extent import Extent
+
+GiB = 1 << 30
+
+TITLED = [
+    (character, character.title())
+    for character in map(chr, range(sys.maxunicode + 1))
+    if len(character.title()) == 1 != len(character.upper())
+    if character.title() != character
+]
+"""Letters without an upper case of one character that have a title case, and this."""
+
+
+def tree_of(*paths: str) -> Tree:
+    tree = Tree()
+    for path in paths:
+        tree.add(path, b"")
+    return tree
+
+
+def refused(*paths: str, profile: str = "any") -> list[str]:
+    """The paths that are refused, of which there is one at least."""
+    with pytest.raises(blockpack.Problems) as raised:
+        FatVolume(profile=profile).plan(tree_of(*paths))
+    return [error.path for error in raised.value.exceptions if hasattr(error, "path")]
+
+
+def warned(*paths: str, profile: str) -> list[str]:
+    warnings = FatVolume(profile=profile).plan(tree_of(*paths)).warnings
+    assert all("Windows takes this name for a device" in warning for warning in warnings)
+    return [warning.partition(": ")[0] for warning in warnings]
+
+
+def test_there_are_27_letters_with_a_title_case_alone() -> None:
+    assert len(TITLED) == 27
+    assert ("ᾳ", "ᾼ") in TITLED
+
+
+@pytest.mark.parametrize(("small", "title"), TITLED)
+def test_names_that_are_equal_by_title_case_are_refused(small: str, title: str) -> None:
+    assert refused(f"a{small}.txt", f"A{title}.TXT") == [f"a{small}.txt"]
+    assert refused(f"dir/{small}", f"dir/{title}", "dir/other") == [f"dir/{title}"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a", "A"),
+        ("é", "É"),
+        ("я", "Я"),
+        ("ǆ", "Ǆ"),
+        ("ǅ", "ǆ"),
+        ("\u00b5", "\u039c"),
+        ("\u017f", "S"),
+        ("𐐨", "𐐀"),
+    ],
+)
+def test_names_that_are_equal_but_for_case_are_refused(one: str, other: str) -> None:
+    assert len(refused(one, other)) == 1
+
+
+@pytest.mark.parametrize(("one", "other"), [("ß", "ss"), ("ﬁ", "fi"), ("ΐ", "Ϊ́"), ("a", "á")])
+def test_names_that_no_table_of_letters_makes_equal_are_held(one: str, other: str) -> None:
+    assert FatVolume().plan(tree_of(one, other)).warnings == ()
+
+
+@pytest.mark.parametrize("path", ["\uffff", "a\uffffb.txt", "dir/x\uffff"])
+@pytest.mark.parametrize("profile", ["any", "linux", "uefi"])
+def test_what_fills_long_names_is_no_character_of_one(path: str, profile: str) -> None:
+    assert refused(path, "fine", profile=profile) == [path]
+
+
+def test_characters_beside_it_are_held(tmp_path: Path) -> None:
+    names = {"\ufffe", "\ufffd", "\U0001ffff", "\uf8ff"}
+    blockpack.write(FatVolume().plan(tree_of(*names)), tmp_path / "image")
+    with blockpack.open_image(tmp_path / "image") as image:
+        assert {entry.path for entry in image.walk()} == names
+        assert image.verify() == []
+
+
+class Nothing:
+    """A content that is never read."""
+
+    forkable: ClassVar[bool] = True
+
+    def extent(self, entry: blockpack.File, offset: int) -> Extent:
+        raise AssertionError("planning reads nothing")
+
+
+@pytest.mark.parametrize("profile", ["any", "linux", "uefi"])
+def test_a_file_that_ends_in_the_last_cluster_of_4_gib_is_warned_of(profile: str) -> None:
+    tree = Tree()
+    tree.add("dir/largest.bin", Nothing(), size=4 * GiB - 1)
+    tree.add("less.bin", Nothing(), size=4 * GiB - (64 << 10))
+    [warning] = FatVolume(profile=profile).plan(tree).warnings
+    assert warning.startswith("dir/largest.bin: ")
+    tree.remove("dir")
+    assert FatVolume(profile=profile).plan(tree).warnings == ()
+
+
+DEVICES = [
+    *("CON", "con", "Con.txt", "PRN", "aux.h", "NUL", "nul.tar.gz"),
+    *("COM1", "com9.log", "LPT1", "LPT9.x", "COM¹.txt", "com²", "LPT³"),
+    *("CONIN$", "conout$", "CONIN$.txt", "dir/CON", "dir/aux"),
+]
+NO_DEVICES = [
+    *("CONS", "CON1", "ICON", "COM", "COM0", "COM10", "COM⁴", "LPT0.txt", "NULL"),
+    *("CONIN", "CLOCK$", "a.con", "con-", "CON/x.CON", "dir/ICON"),
+]
+
+
+@pytest.mark.parametrize("path", DEVICES)
+def test_names_of_devices_are_warned_of_where_windows_may_read(path: str) -> None:
+    assert warned(path, "other", profile="any") == [path]
+    assert warned(path, "Übrige", profile="any") == [path]
+    for profile in ("linux", "uefi"):
+        assert warned(path, profile=profile) == []
+
+
+@pytest.mark.parametrize("path", NO_DEVICES)
+def test_names_like_those_of_devices_are_not_warned_of(path: str) -> None:
+    expected = ["CON"] if path.startswith("CON/") else []
+    assert warned(path, profile="any") == expected
+
+
+def test_all_names_of_devices_are_told_at_once() -> None:
+    paths = [path for path in DEVICES if path.isupper()]
+    assert warned(*paths, *NO_DEVICES[:9], profile="any") == sorted(paths)
