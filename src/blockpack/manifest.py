@@ -60,6 +60,8 @@ def _piece(placement: Placement) -> tuple[int, int] | None:
 def _content_digest(file: File) -> str:
     """The SHA-256 of a file's bytes, read from its source. Raises `SourceError`."""
     digest = hashlib.sha256()
+    if not file.size:
+        return digest.hexdigest()
     with open_source(file.content.extent(file, 0)) as source:
         for position in range(0, file.size, _CHUNK):
             view = memoryview(bytearray(min(_CHUNK, file.size - position)))

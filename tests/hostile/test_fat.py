@@ -335,7 +335,7 @@ def test_an_image_cut_short_anywhere_is_an_error(
 ) -> None:
     verdict = undergo(sound(16)[:length], tmp_path, capsys)
     assert len(verdict.problems) == 1
-    assert "cut short" in verdict.problems[0] or "neither a tar" in verdict.problems[0]
+    assert "cut short" in verdict.problems[0] or "no tar archive" in verdict.problems[0]
     assert set(verdict.codes.values()) == {6}
 
 
