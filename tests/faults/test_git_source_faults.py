@@ -45,7 +45,8 @@ def fixture_bare(tmp_path: Path) -> GitRepository:
 
 @pytest.fixture(name="many")
 def fixture_many(bare: GitRepository) -> GitRepository:
-    """A repository of 12 MB: small blobs, and two that are not."""
+    """A repository of 12 MB: small blobs, and two that are not; none packed, so git reads them."""
+    bare.git("config", "fastimport.unpackLimit", "10000")
     rng = random.Random(1)
     files = {f"{n % 30}/{n}": rng.randbytes(3000 + n % 5000) for n in range(1000)}
     bare.commit(files | {f"large{n}": rng.randbytes(4_000_000) for n in range(2)})
@@ -328,6 +329,33 @@ def test_no_process_and_no_descriptor_is_left(many: GitRepository, tmp_path: Pat
     assert not no_children()
     del planned, file
     assert descriptors() == before and no_children()
+
+
+def test_packed_blobs_take_no_process_and_leave_no_descriptor(
+    many: GitRepository, tmp_path: Path
+) -> None:
+    loose = rendered(layout(many))
+    many.git("repack", "-a", "-d", "-q", "--window=0")
+    before = descriptors()
+    planned = layout(many)
+    with planned.open() as file:
+        file.read(10)
+        assert no_children()
+    for jobs in (1, 2):
+        blockpack.write(planned, tmp_path / "x.tar", jobs=jobs)
+        assert (tmp_path / "x.tar").read_bytes() == loose
+    del planned, file
+    assert descriptors() == before and no_children()
+
+
+def test_blobs_are_found_wherever_they_were_repacked(many: GitRepository) -> None:
+    """As deltas, or out of the packs that were there when the tree was made."""
+    many.git("repack", "-a", "-d", "-q", "--window=0")
+    planned = layout(many)
+    expected = rendered(planned)
+    many.git("repack", "-a", "-d", "-f", "-q", "--window=50")
+    assert rendered(planned) == expected
+    assert rendered(layout(many)) == expected
 
 
 def test_a_forked_process_has_a_git_of_its_own(many: GitRepository, tmp_path: Path) -> None:

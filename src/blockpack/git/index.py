@@ -18,10 +18,11 @@ All numbers are big-endian.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import struct
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 
 from .objects import OID_SIZES
@@ -31,6 +32,7 @@ VERSION = 2
 FANOUT = 256
 _HEAD = struct.Struct(">4sI")
 _LARGE = 1 << 31
+_MOST_AT_ONCE = 100_000
 
 
 def pack_index(
@@ -132,3 +134,59 @@ def _numbers(code: str, data: bytes, at: int, count: int) -> array[int]:
     if sys.byteorder == "little":
         numbers.byteswap()
     return numbers
+
+
+class IndexLookup:
+    """An index to look single objects up in. Raises `ValueError` if it is none of version 2."""
+
+    def __init__(self, data: mmap.mmap, oid_size: int) -> None:
+        self._data = data
+        self._oid_size = oid_size
+        if len(data) < _HEAD.size + 4 * FANOUT or _HEAD.unpack_from(data) != (SIGNATURE, VERSION):
+            raise ValueError("it is no index of version 2")
+        self._fanout = (0, *_numbers("I", data[: _HEAD.size + 4 * FANOUT], _HEAD.size, FANOUT))
+        count = self._fanout[-1]
+        self._oids = _HEAD.size + 4 * FANOUT
+        self._offsets = self._oids + count * (oid_size + 4)
+        if len(data) < self._offsets + 4 * count:
+            raise ValueError("it is cut short")
+
+    def find(self, oid: bytes) -> int | None:
+        """Where the object `oid` (raw) begins in the pack, in bytes; None if it is not there."""
+        data, size, first = self._data, self._oid_size, self._oids
+        low, high = self._fanout[oid[0]], self._fanout[oid[0] + 1]
+        while low < high:
+            middle = (low + high) // 2
+            at = first + size * middle
+            found = data[at : at + size]
+            if found < oid:
+                low = middle + 1
+            elif found > oid:
+                high = middle
+            else:
+                return self._offset(middle)
+        return None
+
+    def found(self, oids: Collection[bytes]) -> Iterator[tuple[bytes, int]]:
+        """Those of `oids` that are there, each with where it begins."""
+        count = self._fanout[-1]
+        if count > _MOST_AT_ONCE and count > 16 * len(oids):  # a few of very many
+            each = ((oid, self.find(oid)) for oid in oids)
+            yield from ((oid, offset) for oid, offset in each if offset is not None)
+            return
+        table = self._data[self._oids : self._oids + count * self._oid_size]
+        places = dict(
+            zip(struct.iter_unpack(f"{self._oid_size}s", table), range(count), strict=True)
+        )
+        for oid in oids:
+            place = places.get((oid,))
+            if place is not None:
+                yield oid, self._offset(place)
+
+    def _offset(self, place: int) -> int:
+        at = self._offsets + 4 * place
+        offset = int.from_bytes(self._data[at : at + 4])
+        if offset < _LARGE:
+            return offset
+        at = self._offsets + 4 * self._fanout[-1] + 8 * (offset - _LARGE)
+        return int.from_bytes(self._data[at : at + 8])

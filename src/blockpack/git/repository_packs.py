@@ -18,6 +18,7 @@ from attrs import define, field
 from ..errors import SourceError
 from ..extent import FileRange
 from ..reading import OpenFile, reading_errors
+from ..sources.git.packs import pack_paths
 from ..sources.git.repository import Repository
 from .assembly import Assembly
 from .index import PackIndex
@@ -98,7 +99,7 @@ class RepositoryPacks:
     """All packs of a repository; objects are taken from the first that has them."""
 
     def __init__(self, repository: Repository) -> None:
-        self.packs = [PackFile.at(path, repository) for path in _pack_paths(repository)]
+        self.packs = [PackFile.at(path, repository) for path in pack_paths(repository)]
         self._places: dict[bytes, tuple[int, int]] = {}
         for number in reversed(range(len(self.packs))):
             index = self.packs[number].index
@@ -154,21 +155,3 @@ class RepositoryPacks:
             assembly.add_delta(oid, head, pack, header.data, end - header.data, stream)
         self._taken[oid] = at
         return True
-
-
-def _pack_paths(repository: Repository) -> list[Path]:
-    """The packs of a repository, and of those that it borrows objects from, in a fixed order."""
-    found: list[Path] = []
-    pending = [Path(repository.common_dir, "objects")]
-    for directory in pending:  # grows meanwhile
-        found += sorted(path for path in directory.glob("pack/*.pack") if _has_index(path))
-        alternates = directory / "info" / "alternates"
-        if alternates.is_file():
-            lines = os.fsdecode(alternates.read_bytes()).splitlines()
-            others = (directory / line for line in lines if line and not line.startswith("#"))
-            pending += (other for other in others if other not in pending)
-    return found
-
-
-def _has_index(path: Path) -> bool:
-    return path.with_suffix(".idx").is_file()

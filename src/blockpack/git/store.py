@@ -67,7 +67,7 @@ class PackStore:
         if not 12 <= offset < self.end:
             raise ImageError(f"an object at byte {offset:,} of the pack is outside of it; damaged")
         data = self.read_at(offset, min(_HEADER_BYTES, self.end - offset))
-        kind, size, at = _type_and_size(data)
+        kind, size, at = type_and_size(data)
         base: int | bytes | None = None
         if not at:
             raise ImageError(f"the object at byte {offset:,} of the pack has no size; damaged")
@@ -203,7 +203,7 @@ class Inflating:
         self.end = at - len(stream.unused_data)
 
 
-def _type_and_size(data: bytes) -> tuple[int, int, int]:
+def type_and_size(data: bytes) -> tuple[int, int, int]:
     """An object's type and size, and where what follows them begins; 0 if there is no such."""
     byte = data[0]
     kind, size, shift = byte >> 4 & 7, byte & 0xF, 4

@@ -1,6 +1,7 @@
 """The contents of files that are blobs of a repository.
 
-Rule 1: a small blob is read whole when it is opened, so git's pipe is at rest between two of them.
+Rule 1: a small blob is read whole when it is opened, from a pack if it is in one (`packs`), else
+through git, whose pipe so is at rest between two of them.
 Rule 2: a large one has a pipe for itself while it is read, and gives it back at its end; whoever
 wants another blob meanwhile gets another pipe.
 Rule 3: blobs are mostly read in the order of the tree. While that holds, the next small ones are
@@ -23,6 +24,7 @@ from ...entry import File
 from ...errors import SourceError
 from ...extent import Extent, Stream
 from .cat_file import CatFile
+from .packs import Packs, Place
 from .repository import Repository
 
 SMALL = 256 << 10
@@ -37,10 +39,13 @@ _WORTH_FINISHING = 1 << 20  # bytes that are read over sooner than git is starte
 class Blobs:
     """Numbered blobs of one repository, and this process's pipe to them."""
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, packs: Packs) -> None:
         self.repository = repository
+        self._packs = packs
         self.sizes = array("Q")
         self._oids = bytearray()
+        self._pack_numbers = array("I")
+        self._offsets = array("Q")  # in these packs; 0 for a blob that git is to read
         self._reader: CatFile | None = None
         self._expected: deque[tuple[int, str]] = deque()  # asked for: number and object id
         self._ahead = 0  # how many more to ask for
@@ -48,10 +53,12 @@ class Blobs:
         self._last = -1  # what was opened last
         self._lock = threading.Lock()
 
-    def add(self, oid: bytes, size: int) -> Blob:
+    def add(self, oid: bytes, size: int, place: Place | None) -> Blob:
         """The content of the next file in the order of the tree."""
         self._oids += oid
         self.sizes.append(size)
+        self._pack_numbers.append(place.pack if place else 0)
+        self._offsets.append(place.offset if place else 0)
         return Blob(self, len(self.sizes) - 1)
 
     def oid(self, number: int) -> str:
@@ -62,6 +69,10 @@ class Blobs:
     def open(self, number: int, path: str) -> BinaryIO:
         """Blob `number` from its start; `path` is for messages. Raises `SourceError`."""
         size = self.sizes[number]
+        if size <= SMALL and self._offsets[number]:
+            found = self._packs.read(self._pack_numbers[number], self._offsets[number], size)
+            if found is not None:
+                return io.BytesIO(found)
         with self._lock:
             if size > SMALL:
                 return cast(BinaryIO, _LargeBlob(self, self._taken(number), number, path))

@@ -29,6 +29,7 @@ from . import lfs
 from .attributes import Attributes, attributes, has_own
 from .blobs import Blobs
 from .cat_file import CatFile, missing, unfetched
+from .packs import Packs, Place
 from .program import ended, run
 from .repository import GitOrigin, Repository, Revision
 from .walk import Found, Problem, Submodules, Walk, link_target
@@ -110,6 +111,11 @@ class _Scan:
     walk: Walk
     outer: _Files
     problems: list[Problem] = field(factory=list, init=False)
+    packs: Packs = field(init=False)
+    places: dict[bytes, Place] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.packs = Packs(self.repository)
 
     def entries(self) -> list[Entry]:
         """All entries in the order of a tree. Raises `Problems`."""
@@ -150,22 +156,26 @@ class _Scan:
         """The size of each blob by its object id; `problems` gets those that are missing."""
         blobs = {entry.oid: entry.path for entry in reversed(found) if entry.mode != TREE}
         repository = self.repository
+        self.places = self.packs.places(blobs)
+        sizes = {oid: place.size for oid, place in self.places.items()}
+        asked = {oid: path for oid, path in blobs.items() if oid not in sizes}
+        if not asked:
+            return sizes
         done = run(
             repository.command("cat-file", "--batch-check=%(objecttype) %(objectsize)", "--buffer"),
             repository.git_dir,
             repository.path,
-            data=b"".join(oid.hex().encode("ascii") + b"\n" for oid in blobs),
+            data=b"".join(oid.hex().encode("ascii") + b"\n" for oid in asked),
         )
         lost = unfetched(done.stderr)
         if lost is not None:
             raise missing(repository, lost, blobs.get(bytes.fromhex(lost), lost))
         told = done.stdout.splitlines()
-        if done.returncode or len(told) != len(blobs):
+        if done.returncode or len(told) != len(asked):
             rule = f"its objects cannot be read: {ended(done.returncode, done.stderr)}"
             remedy = f"look into it: {repository.told('fsck')}"
             raise SourceError(repository.path, rule, remedy)
-        sizes = {}
-        for (oid, path), line in zip(blobs.items(), told, strict=True):
+        for (oid, path), line in zip(asked.items(), told, strict=True):
             kind, _, size = line.partition(b" ")
             if kind == b"blob":
                 sizes[oid] = int(size)
@@ -182,7 +192,7 @@ class _Scan:
     ) -> Iterator[Entry]:
         """The entries, as far as there is no problem with them."""
         time = self.resolved.seconds * NANOSECONDS
-        blobs = Blobs(self.repository)
+        blobs = Blobs(self.repository, self.packs)
         for entry in found:
             if entry.mode == TREE:
                 yield Directory(entry.path, 0o755, time)
@@ -204,7 +214,13 @@ class _Scan:
                 self.problems.append(error)
                 continue
             mode = 0o755 if entry.mode == EXECUTABLE else 0o644
-            yield File(entry.path, size, content or blobs.add(entry.oid, size), mode, time)
+            yield File(
+                entry.path,
+                size,
+                content or blobs.add(entry.oid, size, self.places.get(entry.oid)),
+                mode,
+                time,
+            )
 
     def _lfs(self, entry: Found, size: int) -> tuple[Content | None, int]:
         """The content and size of a file that Git LFS should keep; no content if it does not."""
