@@ -30,6 +30,8 @@ SIGNATURE = b"\xfftOc"
 VERSION = 2
 FANOUT = 256
 _HEAD = struct.Struct(">4sI")
+HEAD_SIZE = _HEAD.size + 4 * FANOUT
+"""The bytes before the ids."""
 _LARGE = 1 << 31
 
 
