@@ -7,7 +7,10 @@ code with the package under test and import nothing of it:
   read into plain dictionaries, and fail on the slightest complaint of theirs;
 - `fat_volume`, `fat_invariants` and `tar_invariants` hold an image against Microsoft's FAT
   specification and against POSIX, where the programs look away;
-- `mirage_tar` and `mirage_fat` model how MirageOS reads an image, failures included.
+- `git_tools` asks git and dulwich, `git_pack` holds a pack against git's own description of it,
+  and `docteur` an image against docteur's layout;
+- `mirage_tar`, `mirage_fat`, `docteur` and `git_kv` model how MirageOS reads an image, failures
+  included.
 
 Every judge raises AssertionError (the Mirage models: `mirage_kv.KvError` and
 `mirage_kv.Crash`) on an image that it does not accept. `judges_selftest` shows for each of

@@ -42,11 +42,14 @@ PROGRAMS: Mapping[str, Program] = {
     "tar": Program(("gtar", "tar"), "tar"),
     "bsdtar": Program(("bsdtar",), "libarchive-tools"),
     "busybox": Program(("busybox",), "busybox"),
+    "git": Program(("git",), "git"),
 }
 
 MODULES: Mapping[str, str] = {
     "pyfatfs.PyFatFS": "pyfatfs",
     "dissect.fat": "dissect.fat",
+    "dulwich.pack": "dulwich",
+    "dulwich.object_format": "dulwich",
 }
 """The PyPI distribution of each Python module that judges."""
 
@@ -115,6 +118,7 @@ def run(
         "TZ": "UTC",
         # mtools would refuse geometries that only a floppy drive cares for.
         "MTOOLS_SKIP_CHECK": "1",
+        "GIT_CONFIG_NOSYSTEM": "1",
     }
     try:
         done = subprocess.run(
