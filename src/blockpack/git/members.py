@@ -13,7 +13,7 @@ from ..entry import Directory, Entry, File, encode, name_of
 from ..errors import EntryError, printable
 from ..profile import GitLimits
 from ..tree import Tree
-from .names import refused
+from .names import refused, refused_link
 from .objects import encode_tree, object_id
 
 FILE, EXECUTABLE, SYMLINK, DIRECTORY = b"100644", b"100755", b"120000", b"40000"
@@ -34,10 +34,12 @@ def mode_of(entry: Entry, limits: GitLimits) -> bytes:
 def refusals(tree: Tree, limits: GitLimits) -> Iterator[EntryError]:
     """What keeps entries of `tree` out of a repository, or from this profile's reader."""
     for entry in tree:
-        rule = refused(encode(name_of(entry.path)))
+        name = encode(name_of(entry.path))
+        is_link = not isinstance(entry, Directory | File)
+        rule = refused(name) or (refused_link(name) if is_link else None)
         if rule is not None:
             yield EntryError(entry.path, rule, "rename or exclude it")
-        if not limits.symlinks and not isinstance(entry, Directory | File):
+        if not limits.symlinks and is_link:
             rule = "is a symbolic link, which the profile's reader does not list"
             yield EntryError(entry.path, rule, "follow or skip links")
 

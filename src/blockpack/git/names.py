@@ -13,8 +13,16 @@ _IGNORED = dict.fromkeys(
 )
 """Characters that HFS+ does not see in a name."""
 
-_NTFS_END = re.compile(r"[:\\]")
-"""What ends a name for NTFS: a stream's name, or a directory's."""
+_HFS_END = re.compile("[\udc80-\udcff\ufffe\uffff]")
+"""What ends a name for git as it looks for HFS+'s names: bytes that are not UTF-8."""
+
+_GITMODULES = re.compile(
+    r"(\.gitmodules|gitmod~[1-4]"
+    + "".join(f"|{'gi7eba'[:n]}~[1-9][0-9]{{{6 - n}}}" for n in range(7))
+    + r")[ .]*",
+    re.I | re.A,
+)
+"""``.gitmodules`` for NTFS, with the short names that it may get there."""
 
 
 def refused(name: bytes) -> str | None:
@@ -31,7 +39,24 @@ def refused(name: bytes) -> str | None:
     return None
 
 
+def refused_link(name: bytes) -> str | None:
+    """What is wrong with a symbolic link of this name, if anything is but for all entries."""
+    text = name.decode("utf-8", "surrogateescape")
+    if _on_hfs(text) == ".gitmodules" or any(map(_GITMODULES.fullmatch, _on_ntfs(text))):
+        return "is a symbolic link, and git takes no .gitmodules that is one"
+    return None
+
+
 def _is_git_directory(name: str) -> bool:
-    if name.translate(_IGNORED).lower() == ".git":
-        return True
-    return _NTFS_END.split(name, maxsplit=1)[0].rstrip(" .").lower() in (".git", "git~1")
+    parts = (part.rstrip(" .").lower() for part in _on_ntfs(name))
+    return _on_hfs(name) == ".git" or any(part in (".git", "git~1") for part in parts)
+
+
+def _on_hfs(name: str) -> str:
+    """The name as HFS+ may see it."""
+    return _HFS_END.split(name, maxsplit=1)[0].translate(_IGNORED).lower()
+
+
+def _on_ntfs(name: str) -> list[str]:
+    """The names that NTFS may see: between backslashes, and up to the name of a stream."""
+    return [part.partition(":")[0] for part in name.split("\\")]
