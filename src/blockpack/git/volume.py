@@ -14,7 +14,7 @@ from typing import ClassVar, get_args
 
 from attrs import field, frozen
 
-from ..entry import Directory, File, Symlink, encode
+from ..entry import Directory, File, Symlink, decode, encode
 from ..errors import EntryError, UsageError, raise_problems
 from ..layout import Layout, Placement, Run, literal, round_up, zeros
 from ..tree import Tree
@@ -87,8 +87,8 @@ class GitVolume(Volume):
         if self.author is not None:
             _require_author(self.author)
         _require_branch(self.branch)
-        if "\0" in (self.message or ""):
-            raise UsageError("a commit's message holds no NUL")
+        if "\0" in (self.message or "") or not _is_text(self.message or ""):
+            raise UsageError("a commit's message is UTF-8 and holds no NUL")
         if self.history and self.container == "pack":
             raise UsageError("a pack for git-kv holds one commit; use another container")
 
@@ -197,7 +197,8 @@ class GitVolume(Volume):
     def _time(self, tree: Tree) -> int:
         """The commit's time in seconds since 1970: by the `mtime` rule, of what is newest."""
         times = (self.seconds(entry) for entry in tree if not isinstance(entry, Directory))
-        return max(times, default=self.epoch) if self.mtime != "fixed" else self.epoch
+        newest = max(times, default=self.epoch) if self.mtime != "fixed" else self.epoch
+        return max(newest, 0)  # git has none before
 
     def _fill(self, assembly: Assembly, before: int) -> None:
         """Add a blob that nothing refers to, so that a bundle ends with a sector.
@@ -269,12 +270,24 @@ def _filler_sizes(missing: int, pad: int) -> Iterator[int]:
 
 
 def _require_author(author: str) -> None:
-    if re.fullmatch(r"[^<>\n\0]*[^<>\s\0] <[^<>\s\0]+>", author) is None:
+    found = re.fullmatch(r"[^<>\n\0]*[^<>\s\0] <[^<>\s\0]+>", author)
+    if found is None or not _is_text(author):
         raise UsageError(f"an author is NAME <EMAIL>; not {author!r}")
 
 
+def _is_text(text: str) -> bool:
+    """Whether bytes stand for `text`."""
+    try:
+        return decode(encode(text)) == text
+    except UnicodeEncodeError:
+        return False
+
+
 def _require_branch(branch: str) -> None:
-    """Raise `UsageError` if git takes no branch of that name (git-check-ref-format(1))."""
+    """Raise `UsageError` if git takes no branch of that name (git-check-ref-format(1)).
+
+    Each part of it becomes the name of a file, with ``.lock`` while it is written.
+    """
     parts = branch.split("/")
     sound = (
         branch.isprintable()
@@ -282,6 +295,8 @@ def _require_branch(branch: str) -> None:
         and not any(bad in branch for bad in ("..", "@{"))
         and not branch.startswith("-")
         and branch not in ("@", "HEAD")
+        and len(encode(branch)) <= 1000
+        and max(len(encode(part)) for part in parts) <= 250
         and all(part and part[0] != "." and not part.endswith((".", ".lock")) for part in parts)
     )
     if not sound:
