@@ -61,6 +61,7 @@ class GitImage(Image):
         if found is None:
             raise ImageError("it is no pack of git objects in any container")
         self._framing = found
+        self._object_format = found.object_format
         end = self.size if found.index_offset is None else found.index_offset
         if not found.pack_offset + HEADER.size <= end <= self.size:
             raise ImageError("its index is to begin where the image does not go; damaged")
@@ -103,20 +104,44 @@ class GitImage(Image):
     def _store(self) -> PackStore:
         """The objects, where the index says or where they were found. Raises `ImageError`."""
         if self._index is None:
-            store = self._empty_store()
-            for _ in self._objects(store):
-                pass
-            return store
+            return self._read_through()
         return self._empty_store(dict(zip(self._index.oids, self._index.offsets, strict=True)))
 
+    def _read_through(self) -> PackStore:
+        """The objects where they are found. A pack by itself does not say which hash makes ids."""
+        try:
+            store = self._found()
+            if self._framing.container != "pack" or not self._commits:
+                return store
+            tree = field(store.object(self._commits[-1], COMMIT), b"tree")
+            if tree is None or not is_oid(tree, OID_SIZES["sha256"]):
+                return store
+            damage = None
+        except ImageError as error:
+            if self._framing.container != "pack":
+                raise
+            damage = error
+        self._object_format = "sha256"
+        try:
+            return self._found()
+        except ImageError as error:
+            self._object_format = "sha1"
+            raise damage or error from None
+
+    def _found(self) -> PackStore:
+        store = self._empty_store()
+        for _ in self._objects(store):
+            pass
+        return store
+
     def _empty_store(self, offsets: dict[bytes, int] | None = None) -> PackStore:
-        oid_size = OID_SIZES[self._framing.object_format]
+        oid_size = OID_SIZES[self._object_format]
         return PackStore(self._pack_bytes, self._pack_size - oid_size, oid_size, offsets or {})
 
     def _objects(self, store: PackStore) -> Iterator[PackedObject]:
         """All objects, which `store` gets to know. Raises `ImageError`."""
         self._commits = []
-        for found in objects(store, self._count, self._framing.object_format):
+        for found in objects(store, self._count, self._object_format):
             if found.kind == COMMIT:
                 self._commits.append(found.oid)
             yield found
@@ -193,10 +218,11 @@ class GitImage(Image):
 
     def _verify(self, complain: Complain) -> Iterator[ImageEntry]:
         """Every id, every checksum, and what pads; and then the entries."""
-        oid_size = OID_SIZES[self._framing.object_format]
+        self._store  # noqa: B018 - tells the object format
+        oid_size = OID_SIZES[self._object_format]
         found = {each.oid: each for each in self._objects(self._empty_store())}
         end = max((each.end for each in found.values()), default=HEADER.size)
-        digest = hashlib.new(self._framing.object_format)
+        digest = hashlib.new(self._object_format)
         for data in self._chunks(0, end):
             digest.update(data)
         checksum = self._pack_bytes(end, oid_size)
