@@ -49,12 +49,19 @@ def fsck(repository: Path, commit: str) -> list[str]:
 def checkout(repository: Path, commit: str, directory: Path) -> Files:
     """What git checks out of a commit into a new directory."""
     directory.mkdir()
-    git(repository, f"--work-tree={directory}", "checkout", "-q", "-f", commit, "--", ":/")
+    git(repository, f"--work-tree={directory}", "read-tree", "--reset", "-u", commit)
     return read_files(directory)
 
 
+def verify_bundle(repository: Path, bundle: Path) -> None:
+    """Assert that git takes a bundle for a whole one."""
+    said = run("git", ["-C", repository, "bundle", "verify", bundle])
+    assert b"records a complete history" in said.stdout, said
+    assert said.stderr == b"%b is okay\n" % os.fsencode(bundle), said
+
+
 def clone(bundle: Path, directory: Path) -> Files:
-    """What git clones from a bundle, after verifying it."""
+    """What git clones from a bundle."""
     run("git", ["clone", "-q", "--template=", bundle, directory])
     return {p: f for p, f in read_files(directory).items() if not p.startswith(b".git/")}
 
