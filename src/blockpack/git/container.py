@@ -64,7 +64,8 @@ class Framing:
     """Where a pack is in an image, at byte `pack_offset`, and what the container says of it.
 
     `commit` is an id, raw, and None where nothing says which one is meant. `index_offset` is the
-    byte at which the pack's index begins, in a docteur image.
+    byte at which the pack's index begins, in a docteur image. A bundle that is `incomplete` is for
+    those alone who have the commits before it.
     """
 
     container: Container
@@ -73,6 +74,7 @@ class Framing:
     commit: bytes | None = None
     index_offset: int | None = None
     oneffs: bool = False
+    incomplete: bool = False
 
 
 HEAD = 16 << 10
@@ -81,7 +83,8 @@ HEAD = 16 << 10
 _BUNDLE = re.compile(
     rb"# v(?P<version>[23]) git bundle\n"
     rb"(?:@object-format=(?P<format>sha1|sha256)\n)?"
-    rb"(?P<references>(?:[0-9a-f]{40,64} [^\n]+\n)+)\n"
+    rb"(?P<prerequisites>(?:-[0-9a-f]{40}[^\n]*\n)*)"
+    rb"(?P<references>(?:[0-9a-f]{40}(?:[0-9a-f]{24})? [^\n]+\n)+)\n"
 )
 
 
@@ -103,7 +106,9 @@ def framing(head: bytes) -> Framing | None:
             (line for line in lines if line.endswith(b" HEAD")), lines[0]
         ).partition(b" ")
         name = (found["format"] or b"sha1").decode()
-        return Framing("bundle", found.end(), name, bytes.fromhex(commit.decode()))
+        oid = bytes.fromhex(commit.decode())
+        incomplete = bool(found["prerequisites"])
+        return Framing("bundle", found.end(), name, oid, incomplete=incomplete)
     return None
 
 

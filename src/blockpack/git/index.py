@@ -31,6 +31,8 @@ SIGNATURE = b"\xfftOc"
 VERSION = 2
 FANOUT = 256
 _HEAD = struct.Struct(">4sI")
+HEAD_SIZE = _HEAD.size + 4 * FANOUT
+"""The bytes before the ids."""
 _LARGE = 1 << 31
 _MOST_AT_ONCE = 100_000
 

@@ -18,19 +18,27 @@ from ..errors import ImageError, printable
 from ..image import Complain, Image, ImageEntry, Kind
 from ..layout import Fact
 from ..seekable import SeekableReader
+from ..volume import MOST
 from . import container, members
+from .index import HEAD_SIZE as INDEX_HEAD
 from .index import PackIndex
 from .names import refused
 from .objects import OID_SIZES, committed, field, is_oid, tree_entries
-from .pack import COMMIT, HEADER, SIGNATURE, TREE, VERSION
+from .pack import BLOB, COMMIT, HEADER, KINDS, SIGNATURE, TREE, VERSION
 from .sequence import PackedObject, objects
 from .store import PackStore
 
 MOST_ENTRIES = 4_000_000
 """The most entries that trees may come to: a few that name each other may come to any number."""
 
+_MOST_CHARACTERS = 64
+"""The most characters that all paths may come to, for each of the most entries."""
+
 _MAX_PATH = 4096
 """The longest path, and link's target, in bytes. Linux has no longer ones."""
+
+_LEAST_OBJECT = 9
+"""The least bytes that an object takes in a pack: a header and the zlib stream of nothing."""
 
 _CHUNK = 1 << 20
 
@@ -60,6 +68,8 @@ class GitImage(Image):
         found = container.framing(self._head)
         if found is None:
             raise ImageError("it is no pack of git objects in any container")
+        if found.incomplete:
+            raise ImageError("it is a bundle on top of commits that it does not hold; bundle all")
         self._framing = found
         self._object_format = found.object_format
         end = self.size if found.index_offset is None else found.index_offset
@@ -70,8 +80,12 @@ class GitImage(Image):
         signature, version, self._count = HEADER.unpack(self._pack_bytes(0, HEADER.size))
         if (signature, version) != (SIGNATURE, VERSION):
             raise ImageError("it has no pack of version 2 where its container says; damaged")
-        self._commits: list[bytes] = []
-        self._ends: dict[str, int] = {}
+        if self._count > self._pack_size // _LEAST_OBJECT:
+            raise ImageError(
+                f"it is too short for the {self._count:,} objects of its pack; damaged"
+            )
+        self._commits: list[PackedObject] = []
+        self._entry_count = 0
         self._blobs: dict[str, int] = {}
 
     def info(self) -> Mapping[str, Fact]:
@@ -95,8 +109,10 @@ class GitImage(Image):
         at = self._framing.index_offset
         if at is None:
             return None
+        oid_size = OID_SIZES[self._object_format]
+        most = INDEX_HEAD + self._count * (oid_size + 16) + 2 * oid_size
         try:
-            return PackIndex(self.read_at(at, self.size - at), self._framing.object_format)
+            return PackIndex(self.read_at(at, min(most, self.size - at)), self._object_format)
         except ValueError as error:
             raise ImageError(f"{error}; damaged") from None
 
@@ -113,7 +129,7 @@ class GitImage(Image):
             store = self._found()
             if self._framing.container != "pack" or not self._commits:
                 return store
-            tree = field(store.object(self._commits[-1], COMMIT), b"tree")
+            tree = field(store.object(self._last_commit(), COMMIT), b"tree")
             if tree is None or not is_oid(tree, OID_SIZES["sha256"]):
                 return store
             damage = None
@@ -143,7 +159,7 @@ class GitImage(Image):
         self._commits = []
         for found in objects(store, self._count, self._object_format):
             if found.kind == COMMIT:
-                self._commits.append(found.oid)
+                self._commits.append(found)
             yield found
 
     def _commit_id(self) -> bytes:
@@ -153,7 +169,10 @@ class GitImage(Image):
         self._store  # noqa: B018 - reads the pack through
         if not self._commits:
             raise ImageError("its pack holds no commit")
-        return self._commits[-1]
+        return self._last_commit()
+
+    def _last_commit(self) -> bytes:
+        return max(self._commits, key=lambda found: found.offset).oid
 
     def _read_entries(self, complain: Complain) -> Iterator[ImageEntry]:
         store = self._store
@@ -161,8 +180,11 @@ class GitImage(Image):
         root = field(commit, b"tree")
         if root is None or not is_oid(root, store.oid_size):
             raise ImageError("its commit names no tree; damaged")
-        mtime_ns = (committed(commit) or 0) * NANOSECONDS
-        count = 0
+        seconds = committed(commit) or 0
+        if seconds > MOST:
+            raise ImageError("its commit has a time that is none; damaged")
+        mtime_ns = seconds * NANOSECONDS
+        self._entry_count = characters = 0
         pending = [("", self._tree(bytes.fromhex(root), ""))]
         while pending:
             above, entries = pending[-1]
@@ -170,11 +192,11 @@ class GitImage(Image):
             if entry is None:
                 pending.pop()
                 continue
-            count += 1
             mode, name, oid = entry
             path = above + decode(name)
-            if count > MOST_ENTRIES or len(path) > _MAX_PATH:
-                raise ImageError(f"{printable(path[:64])}…: its trees have no end; damaged")
+            characters += len(path)
+            if len(path) > _MAX_PATH or characters > _MOST_CHARACTERS * MOST_ENTRIES:
+                raise _endless(path)
             if rule := refused(name):
                 complain(f"{printable(path)}: {rule}")
                 continue
@@ -189,6 +211,10 @@ class GitImage(Image):
             found = tree_entries(self._store.object(oid, TREE), self._store.oid_size)
         except ValueError as error:
             raise ImageError(f"{printable(path) or 'the root tree'}: {error}; damaged") from None
+        # They are all in memory until the last one has been seen, and so are those of trees above.
+        self._entry_count += len(found)
+        if self._entry_count > MOST_ENTRIES:
+            raise _endless(path)
         if len({name for _, name, _ in found}) < len(found):
             raise ImageError(f"{printable(path) or 'the root tree'}: holds a name twice; damaged")
         return iter(found)
@@ -202,11 +228,15 @@ class GitImage(Image):
             offset = store.offset_of(oid)
             header = store.header(offset)
             size = store.size_of(header)
+            if header.kind in KINDS and header.kind != BLOB:
+                raise _no_blob(path)
             self._blobs[path] = offset
         if kind == "symlink":
             if size > _MAX_PATH:
                 raise ImageError(f"{printable(path)}: links to a path of {size:,} bytes; damaged")
-            _, data = store.resolved(header)
+            found, data = store.resolved(header)
+            if found != BLOB:
+                raise _no_blob(path)
             target = decode(store.whole(header, _MAX_PATH) if data is None else data)
             size = 0
         return ImageEntry(
@@ -214,7 +244,7 @@ class GitImage(Image):
         )
 
     def _open_file(self, entry: ImageEntry) -> BinaryIO:
-        return _BlobFile(self._store, self._blobs[entry.path], entry.size).buffered()
+        return _BlobFile(self._store, self._blobs[entry.path], entry).buffered()
 
     def _verify(self, complain: Complain) -> Iterator[ImageEntry]:
         """Every id, every checksum, and what pads; and then the entries."""
@@ -257,7 +287,8 @@ class GitImage(Image):
             if actual != crc:
                 complain(f"{oid.hex()}: its CRC-32 in the index is wrong")
         rest = self._framing.index_offset + index.end
-        if any(self.read_at(rest, self.size - rest)):
+        ends = range(rest, self.size, _CHUNK)
+        if any(any(self.read_at(at, min(_CHUNK, self.size - at))) for at in ends):
             complain("there is something after the index")
 
     def _verify_oneffs(self, pack_size: int, complain: Complain) -> None:
@@ -274,17 +305,27 @@ class GitImage(Image):
             yield self._pack_bytes(at, min(_CHUNK, end - at))
 
 
+def _endless(path: str) -> ImageError:
+    return ImageError(f"{printable(path[:64])}…: its trees have no end; damaged")
+
+
+def _no_blob(path: str) -> ImageError:
+    return ImageError(f"{printable(path)}: its content is an object of another type; damaged")
+
+
 class _BlobFile(SeekableReader):
     """A blob as a file. Going back in it begins again, unless it is a delta and in memory."""
 
-    def __init__(self, store: PackStore, offset: int, size: int) -> None:
-        super().__init__(size)
+    def __init__(self, store: PackStore, offset: int, entry: ImageEntry) -> None:
+        super().__init__(entry.size)
         self._store = store
         self._header = store.header(offset)
-        _, self._data = store.resolved(self._header)
+        kind, self._data = store.resolved(self._header)
+        if kind != BLOB:
+            raise _no_blob(entry.path)
         self._pieces: Iterator[bytes] = iter(())
         self._piece = b""
-        self._start = size  # where the piece begins; as if all had gone by
+        self._start = entry.size  # where the piece begins; as if all had gone by
 
     def pread(self, view: memoryview, position: int) -> int:
         """Fill `view`, or a first part of it, from `position` on; the number of bytes."""

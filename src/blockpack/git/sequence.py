@@ -31,7 +31,8 @@ def objects(store: PackStore, count: int, object_format: str) -> Iterator[Packed
 
     `store.offsets` gets to know each of them. Raises `ImageError`.
     """
-    waiting: list[tuple[Header, int]] = []
+    waiting: dict[int | bytes, list[tuple[Header, int]]] = {}  # by what they wait for
+    unresolved: set[int] = set()
     at = HEADER.size
     for _ in range(count):
         header = store.header(at)
@@ -41,19 +42,24 @@ def objects(store: PackStore, count: int, object_format: str) -> Iterator[Packed
             for _ in inflating:
                 pass
         begin, at = at, inflating.end
+        base = header.base
         if oid is not None:
             yield _noted(store, PackedObject(oid, header.kind, begin, at))
-        elif isinstance(header.base, bytes) and header.base not in store.offsets:
-            waiting.append((header, at))
+        elif base is not None and (
+            base in unresolved if isinstance(base, int) else base not in store.offsets
+        ):
+            waiting.setdefault(base, []).append((header, at))
+            unresolved.add(begin)
         else:
             yield _noted(store, _resolved(store, header, at, object_format))
-    while waiting:
-        ready = [delta for delta in waiting if delta[0].base in store.offsets]
-        if not ready:
-            raise ImageError("there are deltas whose base is not in the pack; damaged")
-        waiting = [delta for delta in waiting if delta not in ready]
-        for header, end in ready:
-            yield _noted(store, _resolved(store, header, end, object_format))
+    ready: list[int | bytes] = [base for base in waiting if base in store.offsets]
+    while ready:
+        for header, end in waiting.pop(ready.pop(), ()):
+            found = _noted(store, _resolved(store, header, end, object_format))
+            yield found
+            ready += [base for base in (found.oid, found.offset) if base in waiting]
+    if waiting:
+        raise ImageError("there are deltas whose base is not in the pack; damaged")
 
 
 def _id(inflating: Inflating, object_format: str) -> bytes:

@@ -103,19 +103,19 @@ class PackStore:
         """The type of an object; and if it is a delta, its bytes. Raises `ImageError`."""
         if header.kind in KINDS:
             return header.kind, None
-        deltas: list[tuple[int, bytes]] = []
+        deltas: list[Header] = []  # inflated one by one: all at once may be any number of bytes
         known = self._resolved.get(header.offset)
         while known is None and header.kind not in KINDS:
             if len(deltas) == MOST_CHAIN:
                 raise ImageError("there are too many deltas on top of one another; damaged")
-            deltas.append((header.offset, self._piece(header)))
+            deltas.append(header)
             header = self.header(self._base(header))
             known = self._resolved.get(header.offset)
         kind, data = known or (header.kind, self._piece(header))
-        for offset, delta in reversed(deltas):
-            data = apply_delta(data, delta)
+        for delta in reversed(deltas):
+            data = apply_delta(data, self._piece(delta))
             self._count(len(data))
-            self._keep(offset, kind, data)
+            self._keep(delta.offset, kind, data)
         return kind, data
 
     def _piece(self, header: Header) -> bytes:
