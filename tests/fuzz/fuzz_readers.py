@@ -55,13 +55,15 @@ def survive(data: bytes) -> list[str]:
 
 def write_corpus(directory: Path) -> None:
     """Sound images to begin with, unless there is something in `directory` already."""
-    from fuzz.mutations import TAR
+    from fuzz.mutations import GIT, TAR
     from hostile.fat_images import sound
 
     directory.mkdir(parents=True, exist_ok=True)
     if not any(directory.iterdir()):
         (directory / "tar").write_bytes(TAR)
         (directory / "fat12").write_bytes(sound(12))
+        for container, image in GIT.items():
+            (directory / f"git-{container}").write_bytes(image)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from functools import reduce
 
 from hypothesis import strategies as st
 
+from hostile import git_images
 from hostile.fat_images import Fat, sound
 from hostile.tar_images import archive, directory, hardlink, member, pax, symlink
 
@@ -28,6 +29,9 @@ TAR = archive(
     hardlink(b"same", b"dir/file"),
 )
 """A sound archive with all that the reader knows."""
+
+GIT = {name: wrap(*git_images.sound()) for name, wrap in git_images.CONTAINERS.items()}
+"""Sound git images by their containers."""
 
 NUMBERS = st.one_of(
     st.sampled_from((0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)),
@@ -185,6 +189,49 @@ def fat_changes(bits: int) -> st.SearchStrategy[Change]:
     )
 
 
+_STREAMS = (
+    git_images.packed(git_images.BLOB, b"other"),
+    git_images.packed(git_images.TREE, b"100644 ..\0" + bytes(20)),
+    git_images.packed(git_images.TREE, b""),
+    git_images.packed(git_images.BLOB, b"x", size=1 << 40),
+    git_images.packed(git_images.OFS_DELTA, b"\x04\x80\x80\x04\x80", base=b"\x10"),
+    git_images.packed(git_images.OFS_DELTA, b"\x05\x01\x01x", base=b"\x00"),
+    git_images.packed(git_images.REF_DELTA, b"\x05\x01\x01x", base=bytes(20)),
+)
+_GIT_NUMBERS = st.sampled_from((0, 1, 11, 12, 28, 29, 4095, 4096, 8192, 1 << 31, (1 << 64) - 1))
+
+
+def git_changes(container: str) -> st.SearchStrategy[Change]:
+    """Changes to the sound image of that container; checksums are mended by some of them."""
+    pack, commit = git_images.sound()
+    image = GIT[container]
+    start = image.index(b"PACK")
+    objects = st.sampled_from([start + offset for offset, _ in pack.places.values()])
+    near = st.builds(int.__add__, objects, st.integers(0, 12))
+    index = image.index(b"\xfftOc") if container == "docteur" else 0
+    ids = st.sampled_from(sorted(pack.places))
+    changes = [
+        st.builds(_put, objects, st.sampled_from(_STREAMS)),
+        st.builds(_put, near, st.binary(min_size=1, max_size=4)),
+        st.builds(_put, objects, st.integers(0, 255).map(lambda byte: bytes([byte]))),
+        st.builds(_splice, objects, objects, st.sampled_from((20, 40, 80, 200))),
+        st.builds(_put, st.just(start + 8), NUMBERS.map(lambda n: n.to_bytes(4))),
+        _blind(len(image.rstrip(b"\0"))),
+    ]
+    if index:
+        words = st.integers(0, (1032 + 28 * pack.count) // 4).map(lambda n: index + 4 * n)
+        last = st.integers(0, 9 * pack.count).map(lambda n: index + 1032 + 4 * n)
+        places = st.integers(0, pack.count - 1).map(lambda n: index + 1032 + 20 * n)
+        changes += [
+            st.builds(_put, words | last, NUMBERS.map(lambda n: n.to_bytes(4))),
+            st.builds(_put, places, ids),
+            st.builds(_put, st.just(20), _GIT_NUMBERS.map(lambda n: n.to_bytes(8, "little"))),
+            st.builds(_put, st.just(0), ids),
+        ]
+    assert commit in pack.places
+    return st.one_of(changes)
+
+
 def damaged(base: bytes, changes: st.SearchStrategy[Change]) -> st.SearchStrategy[bytes]:
     """`base` after a few changes."""
 
@@ -201,3 +248,8 @@ def fat_images(bits: int) -> st.SearchStrategy[bytes]:
 
 tar_images = damaged(TAR, tar_changes)
 """Damaged archives."""
+
+
+def git_images_of(container: str) -> st.SearchStrategy[bytes]:
+    """Damaged git images."""
+    return damaged(GIT[container], git_changes(container))

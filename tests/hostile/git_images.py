@@ -205,6 +205,11 @@ CONTAINERS: dict[str, Callable[[Pack, bytes], bytes]] = {
 """Each way to wrap a pack and its commit."""
 
 
+def rewritten(at: int, content: bytes, data: bytes) -> bytes:
+    """`data` with other bytes at `at`."""
+    return data[:at] + content + data[at + len(content) :]
+
+
 def sound(algorithm: str = "sha1") -> tuple[Pack, bytes]:
     """A pack with all that the reader knows, and its commit."""
     pack = Pack(algorithm)
@@ -228,3 +233,22 @@ def sound(algorithm: str = "sha1") -> tuple[Pack, bytes]:
         (LINK, b"link", target),
     )
     return pack, pack.commit(root)
+
+
+TEXT = object_id(BLOB, b"x")
+EMPTY_TREE = object_id(TREE, b"")
+
+
+def of(*entries: Entry, wrap: Callable[[Pack, bytes], bytes] = in_docteur) -> bytes:
+    """An image whose root tree has these entries; there are a file and an empty directory."""
+    pack = Pack()
+    pack.blob(b"x")
+    pack.tree()
+    return wrap(pack, pack.commit(pack.tree(*entries)))
+
+
+def below(*entries: Entry) -> bytes:
+    """The same in a directory ``dir``."""
+    pack = Pack()
+    pack.blob(b"x")
+    return in_docteur(pack, pack.commit(pack.tree((DIRECTORY, b"dir", pack.tree(*entries)))))

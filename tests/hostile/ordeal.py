@@ -69,9 +69,9 @@ def walk(image: Image) -> None:
             assert 0 <= offset <= offset + length <= image.size
 
 
-def read(image: Image) -> None:
-    """Read every file to its end, and past it."""
-    left = 4 * image.size + (1 << 20)
+def read(image: Image, gain: int = 4) -> None:
+    """Read every file to its end, and past it; they come to `gain` times the image at most."""
+    left = gain * image.size + (1 << 20)
     for entry in image.walk():
         if entry.kind != "file":
             continue
@@ -128,16 +128,27 @@ class Verdict(NamedTuple):
     """All that the command printed about it on standard error."""
 
 
-def undergo(data: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Verdict:
-    """Do everything with the image `data`, by the library and by the command."""
-    for step in STEPS:
+def undergo(
+    data: bytes,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    gain: int = 4,
+    memory: int = MEMORY,
+) -> Verdict:
+    """Do everything with the image `data`, by the library and by the command.
+
+    Formats that compress have files of up to `gain` times the image; what is verified takes
+    `memory` bytes at most.
+    """
+    for step in (walk, lambda image: read(image, gain), lambda image: dict(image.info())):
         try:
             with in_time(), blockpack.open_image(io.BytesIO(data)) as image:
                 step(image)
         except blockpack.ImageError as error:
             assert str(error).isprintable(), str(error)
     try:
-        with in_memory(), blockpack.open_image(io.BytesIO(data)) as image:
+        with in_memory(memory), blockpack.open_image(io.BytesIO(data)) as image:
             problems = verify(image)
     except blockpack.ImageError as error:
         problems = [str(error)]
