@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-TEST_PACKAGES := mtools dosfstools '7zip|p7zip-full' libarchive-tools busybox-static \
+TEST_PACKAGES := git mtools dosfstools '7zip|p7zip-full' libarchive-tools busybox-static \
 	btrfs-progs xfsprogs e2fsprogs util-linux qemu-system-x86 cpio kmod tmux strace zip
 BENCH_PACKAGES := mtools dosfstools libarchive-tools btrfs-progs xfsprogs e2fsprogs util-linux
 

@@ -201,6 +201,7 @@ def test_every_judge_reads_back_every_name_and_byte(
         *((CONTAINERS[0], compression) for compression in COMPRESSIONS),
         *((container, "auto") for container in CONTAINERS[1:5]),
     ],
+    ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else str(value),
 )
 def test_files_of_every_size_are_read_back(
     tmp_path: Path, container: Options, compression: str | int
