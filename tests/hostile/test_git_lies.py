@@ -210,7 +210,7 @@ LIES: dict[str, tuple[bytes, str]] = {
     "a bundle with something at its end": (bundle(HEAD, PACK.data() + b"\n"), "git refuses it"),
     "a bundle of an id with a digit too many": (
         b"# v2 git bundle\n" + b"a" * 41 + b" HEAD\n\n" + PACK.data(),
-        "neither a tar",
+        "no pack of git objects",
     ),
     "a bundle on top of other commits": (
         bundle(HEAD, PACK.data(), b"-" + b"ab" * 20 + b" before"),
@@ -225,7 +225,7 @@ LIES: dict[str, tuple[bytes, str]] = {
         "damaged",
     ),
     "a bundle without a pack": (bundle(HEAD, b""), "where the image does not go"),
-    "a pack of version 3": (rewritten(35, b"\3", in_docteur(PACK, HEAD)), "neither a tar"),
+    "a pack of version 3": (rewritten(35, b"\3", in_docteur(PACK, HEAD)), "no pack of git objects"),
     "a OneFFS that holds nothing": (
         oneffs(PACK.data())[:512] + bytes(4096),
         "no pack of version 2",

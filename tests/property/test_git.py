@@ -132,6 +132,8 @@ def judge(image: Path, layout: blockpack.Layout, options: Options, source: Path)
     assert all(found.base is None for found in pack.objects.values())
     files, seen = git_pack.reached(pack, bytes.fromhex(commit))
     unreachable = pack.objects.keys() - seen
+    assert [oid for oid in pack.objects if oid not in unreachable][-1].hex() == commit
+    assert [found.kind for found in pack.objects.values()].count(b"commit") == 1
 
     repository = git_tools.init(directory / "repository", algorithm)
     index = git_tools.index_pack(cut, repository).read_bytes()
@@ -183,7 +185,7 @@ def our_files(image: Path) -> Files:
 @example(spec={}, container=CONTAINERS[0], compression="auto")
 @example(spec={}, container=CONTAINERS[1], compression="auto")
 @example(spec={"a": SymlinkNode("b"), "b": DirectoryNode()}, container=CONTAINERS[3], compression=9)
-def test_every_judge_reads_back_every_name_and_byte(
+def test_git_accepts_every_image(
     tmp_path_factory: pytest.TempPathFactory, spec: Spec, container: Options, compression: str | int
 ) -> None:
     directory = tmp_path_factory.mktemp("git")
