@@ -13,10 +13,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import ClassVar, Literal, Protocol
 
-from attrs import frozen
-
 from .errors import EntryError
 from .extent import Data, Extent
+from .values import numerous
 
 EPOCH = 315_532_800
 """1980-01-01 00:00:00 UTC in seconds since 1970: the earliest time that every format holds."""
@@ -25,7 +24,7 @@ NANOSECONDS = 1_000_000_000
 """Nanoseconds a second."""
 
 
-@frozen(weakref_slot=False)
+@numerous(weakref_slot=False)
 class Directory:
     """A directory. `mode` is its permission bits, `mtime_ns` nanoseconds since 1970."""
 
@@ -38,7 +37,7 @@ class Directory:
     gid: int = 0
 
 
-@frozen(weakref_slot=False)
+@numerous(weakref_slot=False)
 class Symlink:
     """A symbolic link to `target`, which is kept as it is and never followed."""
 
@@ -52,7 +51,7 @@ class Symlink:
     gid: int = 0
 
 
-@frozen(weakref_slot=False)
+@numerous(weakref_slot=False)
 class File:
     """A regular file of `size` bytes, which are where `content` says.
 
@@ -84,7 +83,7 @@ class Content(Protocol):
         """The bytes of `entry` as one extent at `offset` of an image; nothing is opened."""
 
 
-@frozen(weakref_slot=False)
+@numerous(weakref_slot=False)
 class InMemory:
     """The content of one file, in memory."""
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Protocol
 
-from attrs import field, frozen
+from attrs import field
+
+from .values import numerous
 
 
-@frozen(weakref_slot=False)
+@numerous(weakref_slot=False)
 class Data:
     """Literal bytes: headers, tables, directories, small contents."""
 
@@ -28,7 +30,7 @@ class Data:
         return len(self.data)
 
 
-@frozen(weakref_slot=False)
+@numerous(weakref_slot=False)
 class FileRange:
     """`length` bytes of a file on disk, from `start` on.
 
@@ -46,7 +48,7 @@ class FileRange:
     start: int = 0
 
 
-@frozen(weakref_slot=False)
+@numerous(weakref_slot=False)
 class Zeros:
     """A run of zero bytes; a hole, where the target has holes."""
 
@@ -66,7 +68,7 @@ class Readable(Protocol):
         """Let go of it."""
 
 
-@frozen(weakref_slot=False)
+@numerous(weakref_slot=False)
 class Stream:
     """`length` bytes read from what `open` returns, from `start` on.
 

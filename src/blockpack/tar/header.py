@@ -7,10 +7,9 @@ unpacks by it, and docs/format/tar.md shows it.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 from zlib import adler32
-
-from attrs import frozen
 
 BLOCK = 512
 """Bytes in a block; headers and contents take whole blocks."""
@@ -121,45 +120,29 @@ def pack(
     return b"%b%06o\0 %b" % (block[:148], checksum(block), block[156:])
 
 
-@frozen(init=False)
-class FileHeaders:
-    """Headers of files that differ in name and size alone, made several times as fast.
+MakeHeader = Callable[[int, bytes, int], bytes]
+"""Makes so many zeros, and the header of the file of that name and size (bytes)."""
 
-    `name` must fit its field, and so must `size` (bytes). Mode, ids and time are as in `pack`.
+
+def file_headers(mode: int, uid: int, gid: int, mtime: int) -> MakeHeader:
+    """Makes headers of files that differ in name and size alone, several times as fast as `pack`.
+
+    The name must fit its field, and so must the size; the zeros are fewer than a block. Mode, ids
+    and time are as in `pack`.
     """
+    block = pack(b"", typeflag=FILE, mode=mode, uid=uid, gid=gid, mtime=mtime)
+    ids, time, rest = block[100:124], block[135:148], block[156:]
+    zeros = [bytes(length) for length in range(BLOCK)]
+    after_name = [bytes(NAME_SIZE - length) + ids for length in range(NAME_SIZE + 1)]
+    # As in `checksum`: the bytes of a name and of digits add up to less than 65521.
+    others = checksum(block) - sum(b"%011o" % 0) - 1
 
-    _ids: bytes
-    _mtime: bytes
-    _rest: bytes
-    _sum: int
-
-    def __init__(self, mode: int, uid: int, gid: int, mtime: int) -> None:
-        block = pack(b"", typeflag=FILE, mode=mode, uid=uid, gid=gid, mtime=mtime)
-        digits = b"%011o" % 0
-        self.__attrs_init__(
-            block[100:124],
-            block[135:148],
-            block[156:],
-            checksum(block) - sum(digits),
-        )
-
-    def pack(self, name: bytes, size: int) -> bytes:
-        """The header of the file `name` of `size` bytes."""
+    def make(before: int, name: bytes, size: int) -> bytes:
         digits = b"%011o" % size
-        # As in `checksum`: at most 100 and 11 bytes add up to less than 65521.
-        total = self._sum + (adler32(name) & 0xFFFF) + (adler32(digits) & 0xFFFF) - 2
-        return b"%b%b%b%b%b%06o\0 %b" % (
-            name,
-            _FILLING[len(name)],
-            self._ids,
-            digits,
-            self._mtime,
-            total,
-            self._rest,
-        )
+        total = b"%06o\0 " % (others + (adler32(name + digits) & 0xFFFF))
+        return b"".join((zeros[before], name, after_name[len(name)], digits, time, total, rest))
 
-
-_FILLING = tuple(bytes(NAME_SIZE - length) for length in range(NAME_SIZE + 1))
+    return make
 
 
 def checksum(block: bytes) -> int:

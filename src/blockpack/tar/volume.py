@@ -24,7 +24,7 @@ from ..profile import TarLimits
 from ..tree import Tree
 from ..volume import Volume, require_choice
 from . import header
-from .header import BLOCK, FileHeaders
+from .header import BLOCK, file_headers
 from .members import Dialect, Member, blocks, refusals
 from .padding import comments, root_entries
 
@@ -132,7 +132,7 @@ class _Plan:
 
     Nearly every member of nearly every tree is a file with a short ASCII name that differs
     from the others in name and size alone. Those are told once (`_alike`), and their headers
-    are made by `FileHeaders`; all others take the long way through `Member`.
+    are made by `file_headers`; all others take the long way through `Member`.
     """
 
     def __init__(self, volume: TarVolume, entries: list[Entry]) -> None:
@@ -213,19 +213,19 @@ class _Plan:
         """The extents of the members from `start` up to, not including, `stop`."""
         owner = self.volume.owner
         ids = (0, 0) if owner == "keep" else owner
-        plain = FileHeaders(PLAIN, *ids, self.volume.epoch)
-        executable = FileHeaders(EXECUTABLE, *ids, self.volume.epoch)
+        plain = file_headers(PLAIN, *ids, self.volume.epoch)
+        executable = file_headers(EXECUTABLE, *ids, self.volume.epoch)
+        alike, entries, offsets = self._alike, self.entries, self.offsets
         for index in range(start, stop):
-            if not self._alike[index]:
+            if not alike[index]:
                 yield from self._member_extents(index)
                 continue
-            entry = self.entries[index]
+            entry = entries[index]
             assert type(entry) is File
-            offset = self.offsets[index]
-            slack = -offset % BLOCK
-            headers = executable if entry.mode & 0o100 else plain
-            block = headers.pack(entry.path.encode("ascii"), entry.size)
-            yield Data(offset, bytes(slack) + block if slack else block)
+            offset = offsets[index]
+            slack = -offset & BLOCK - 1
+            make = executable if entry.mode & 0o100 else plain
+            yield Data(offset, make(slack, entry.path.encode("ascii"), entry.size))
             yield entry.content.extent(entry, offset + slack + BLOCK)
 
     def _member_extents(self, index: int) -> Iterator[Extent]:
