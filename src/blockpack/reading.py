@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from attrs import define, frozen
-
 from .entry import decode
 from .errors import SourceError, reason
 from .extent import Data, Extent, FileRange, Readable, Stream, Zeros
@@ -32,12 +30,12 @@ _SKIP = 1 << 20
 """Bytes of a stream that are read at once to get further in it."""
 
 
-@define
 class OpenFile:
     """The file that a `FileRange` refers to, open at every position; a context manager."""
 
-    extent: FileRange
-    descriptor: int
+    def __init__(self, extent: FileRange, descriptor: int) -> None:
+        self.extent = extent
+        self.descriptor = descriptor
 
     @classmethod
     def of(cls, extent: FileRange) -> Self:
@@ -120,13 +118,13 @@ def read_range(extent: FileRange, view: memoryview) -> None:
         os.close(descriptor)
 
 
-@define
 class OpenStream:
     """What a `Stream` is read from, open at one position that only goes up; a context manager."""
 
-    extent: Stream
-    _stream: Readable
-    _position: int = 0
+    def __init__(self, extent: Stream, stream: Readable) -> None:
+        self.extent = extent
+        self._stream = stream
+        self._position = 0
 
     @classmethod
     def of(cls, extent: Stream) -> Self:
@@ -191,11 +189,11 @@ class OpenStream:
         self.close()
 
 
-@frozen
 class InMemory:
     """Bytes that need no opening, as if they were in a file; a context manager."""
 
-    extent: Data | Zeros
+    def __init__(self, extent: Data | Zeros) -> None:
+        self.extent = extent
 
     def serves(self, extent: Extent) -> bool:
         """Whether the bytes of `extent` are these."""

@@ -6,6 +6,7 @@ docs/exit-codes.md; each error knows its own.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 def command() -> NoReturn:
     """Run the command and end the process."""
+    # What is made lives to the end and has no cycles; looking for them takes a tenth of the time
+    # with a million entries, and some of that of all imports.
+    gc.disable()
     if len(sys.argv) > 1 and sys.argv[1] != "--version":
         # Until `run` sees to interrupts, they end the process, and not with a traceback.
         from signal import SIG_DFL, SIGINT, default_int_handler, getsignal, signal

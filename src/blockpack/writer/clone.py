@@ -10,8 +10,6 @@ from __future__ import annotations
 import errno
 import struct
 
-from attrs import define, field
-
 from ..extent import FileRange
 
 FICLONERANGE = 0x4020940D
@@ -26,11 +24,11 @@ _NEVER = (errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.ENOSYS, errno.EPERM
 _NOT_THIS = (errno.EINVAL, errno.ETXTBSY, errno.EAGAIN)
 
 
-@define
 class Cloner:
     """Clones ranges into one target, and remembers which file systems cannot."""
 
-    _refused: set[int] = field(factory=set)
+    def __init__(self) -> None:
+        self._refused: set[int] = set()
 
     def clone(self, source: int, device: int, target: int, extent: FileRange) -> int:
         """Clone the whole blocks of `extent` from the descriptor `source`, a file on `device`.

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from select import select
 from typing import BinaryIO
 
-from attrs import define, field
+from attrs import define
 
 from ..errors import TargetError, reason
 from ..extent import FileRange
@@ -82,18 +82,18 @@ class Target(ABC):
         """Copy a range of a file; `buffer` is there to be used, `advance` hears of each step."""
 
 
-@define
 class Seekable(Target):
     """A descriptor that takes bytes at any offset.
 
     `holes` tells that what was never written reads as zeros there: a new file.
     """
 
-    name: str
-    descriptor: int
-    holes: bool
-    tally: Tally = field(factory=Tally)
-    _cloner: Cloner = field(factory=Cloner)
+    def __init__(self, name: str, descriptor: int, *, holes: bool) -> None:
+        self.name = name
+        self.descriptor = descriptor
+        self.holes = holes
+        self.tally = Tally()
+        self._cloner = Cloner()
 
     def write(self, data: memoryview, offset: int) -> None:
         """Write by `pwrite`."""
@@ -179,14 +179,14 @@ def _parts(
         done = hole
 
 
-@define
 class Streaming(Target):
     """A file object that takes bytes in order, with its descriptor if it is a pipe or such."""
 
-    name: str
-    file: BinaryIO
-    descriptor: int | None = None
-    tally: Tally = field(factory=Tally)
+    def __init__(self, name: str, file: BinaryIO, descriptor: int | None = None) -> None:
+        self.name = name
+        self.file = file
+        self.descriptor = descriptor
+        self.tally = Tally()
 
     @classmethod
     def to(cls, file: BinaryIO) -> Streaming:
