@@ -234,12 +234,10 @@ def read_extent(extent: Extent, view: memoryview) -> None:
     """Fill `view` with all bytes of `extent`, whose length it has. Raises `SourceError`."""
     if isinstance(extent, FileRange):
         read_range(extent, view)
-    elif isinstance(extent, Stream):
-        with OpenStream.of(extent) as stream:
-            stream.read_into(view, extent.start)
-            stream.check()
-    else:
-        view[:] = extent.data if isinstance(extent, Data) else bytes(len(view))
+        return
+    with open_source(extent) as source:
+        source.read_into(view, 0 if isinstance(extent, Data | Zeros) else extent.start)
+        source.check()
 
 
 def changed(extent: FileRange, status: os.stat_result) -> SourceError:

@@ -65,7 +65,8 @@ class InDirectory:
 
     def extent(self, entry: File, offset: int) -> Extent:
         """The whole file; its size and time are compared when it is read."""
-        path = self.prefix + encode(entry.path[self.drop :])
+        # As `encode` does it, without a call: there may be a million files.
+        path = self.prefix + entry.path[self.drop :].encode("utf-8", "surrogateescape")
         return FileRange(offset, entry.size, path, entry.size, entry.mtime_ns)
 
 
