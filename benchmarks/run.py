@@ -22,6 +22,7 @@ from types import FrameType
 
 import machine
 import plot
+import readme
 import report
 from contestants import Contestant
 from loop_mount import CannotMount
@@ -71,6 +72,8 @@ def main() -> int:
         _say("bench: interrupted; everything is cleaned up")
         return INTERRUPTED
     report.save(results, results_directory, plot=_draw(results, results_directory))
+    if results_directory == HERE:
+        readme.main()
     if arguments.json is not None:
         report.save_json(results, arguments.json)
     print(report.markdown(results, plot=False))

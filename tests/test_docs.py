@@ -8,6 +8,7 @@ docs/getting-started.md makes. Other blocks are not run.
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from typing import Any
 import pytest
 
 import blockpack
+import readme
 from blockpack import errors
 from blockpack.cli import arguments, run, verify
 from blockpack.fat import boot_sector, dir_entry
@@ -251,6 +253,12 @@ def test_every_module_has_its_room() -> None:
         rooms |= {name + module for module in modules} if name[-1] == "/" else {name}
     found = {str(path.relative_to(package)) for path in package.rglob("*.py")}
     assert rooms == {name for name in found if not name.endswith("__.py")}
+
+
+def test_the_readmes_figures_are_those_of_the_benchmark() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    results = json.loads((ROOT / "benchmarks" / "results.json").read_text("utf-8"))
+    assert readme.written(text, results) == text
 
 
 # Links and names ---------------------------------------------------------------------------------
