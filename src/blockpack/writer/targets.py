@@ -83,8 +83,8 @@ class Target(ABC):
 
     @abstractmethod
     def copy(self, extent: FileRange, buffer: memoryview, advance: Callable[[int], None]) -> None:
-        """Copy a range of a file; `buffer` (`COPIED_AT_ONCE` or more) is there to be used, `advance`
-        hears of each step.
+        """Copy a range of a file. `buffer` is there to be used, and has `COPIED_AT_ONCE` or more;
+        `advance` hears of each step.
         """
 
 
