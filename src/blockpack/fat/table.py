@@ -11,6 +11,7 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import zip_longest
 
 from attrs import frozen
@@ -53,7 +54,7 @@ class Chains:
     def entries(self, start: int, stop: int) -> array[int]:
         """The table's entries `start` up to, not including, `stop`."""
         used = max(min(stop, self.end), start)
-        found = array("I", range(start + 1, used + 1))
+        found = _consecutive(start + 1, used - start)
         end_of_chain = END_OF_CHAIN[self.bits]
         # The last cluster of a chain is the one before the next chain's first.
         index = bisect_left(self.firsts, start + 1)
@@ -79,6 +80,26 @@ class Chains:
         if sys.byteorder == "big":
             packed.byteswap()
         return packed.tobytes()
+
+
+def _consecutive(first: int, count: int) -> array[int]:
+    """The numbers from `first` on, `count` of them.
+
+    All at once, as one long number of 32-bit digits: 0, 1, 2, … and `first` in each of them.
+    """
+    if sys.byteorder == "big" or not count:
+        return array("I", range(first, first + count))
+    steps, ones = _digits(count)
+    found = array("I")
+    found.frombytes((steps + first * ones).to_bytes(4 * count, "little"))
+    return found
+
+
+@lru_cache(maxsize=4)
+def _digits(count: int) -> tuple[int, int]:
+    """Numbers whose `count` 32-bit digits are 0, 1, 2, …, and 1 each."""
+    steps, ones = array("I", range(count)), array("I", [1]) * count
+    return int.from_bytes(steps.tobytes(), "little"), int.from_bytes(ones.tobytes(), "little")
 
 
 def pack_12(entries: Sequence[int]) -> bytes:
