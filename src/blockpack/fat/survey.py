@@ -81,7 +81,7 @@ class Survey:
             entry = tree.get(path)
             names = survey._add(entry if isinstance(entry, Directory) else None, children)
             survey._digest_more("\0".join([path, *names, ""]).encode("utf-8", "surrogateescape"))
-        survey._digest_more(array("Q", [file.size for file in survey.files]))
+        survey._digest_more(array("Q", (file.size for file in survey.files)))
         if volume.mtime != "fixed":
             survey._digest_more(array("q", map(volume.seconds, tree)))
         survey._digest_more(volume.epoch.to_bytes(16, "little", signed=True))
@@ -96,7 +96,7 @@ class Survey:
         if key not in self._clusters:
             directories = self.directories if bits == 32 else self.directories[1:]
             tables = sum(directory.clusters(cluster_size) for directory in directories)
-            contents = sum([-(-file.size // cluster_size) for file in self.files])
+            contents = sum(-(-file.size // cluster_size) for file in self.files)
             free = -(-(self.volume.free or 0) // cluster_size)
             self._clusters[key] = tables + contents + free
         return self._clusters[key]

@@ -136,13 +136,14 @@ class _Plan:
         self.cluster_of = {"": 0}  # each directory's first; the root's is 0, as '..' has it
         chains = self._place_directories()
         size = geometry.cluster_size
-        counts = [-(-file.size // size) for file in survey.files]
+        counts = (-(-file.size // size) for file in survey.files)
         # Where each file begins, and the first free cluster; an empty one begins, and takes none.
         self.file_clusters = array("I", accumulate(counts, initial=chains.pop()))
         chains.extend(self.file_clusters)
         self.chains = Chains(geometry.bits, chains)
         base = geometry.offset_of(0)
-        self.file_offsets = array("Q", [base + size * first for first in self.file_clusters])
+        # Not by a list: a million numbers in one would be the most memory that there ever is.
+        self.file_offsets = array("Q", (base + size * first for first in self.file_clusters))
 
     def _place_directories(self) -> array[int]:
         """The first cluster of each directory, and of what follows them."""
