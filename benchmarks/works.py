@@ -132,14 +132,20 @@ def startup(stage: Stage) -> Works:
     )
 
 
+def _site(stage: Stage, room: Path) -> dataset.Tree:
+    """Many small files of the sizes that a web site has, in `room`."""
+    count = stage.scale.small_files
+    stage.say(f"  making {count:,} files")
+    return dataset.small_files(
+        room / "tree", count, count // FILES_PER_DIRECTORY, dataset.log_normal
+    )
+
+
 def small(stage: Stage) -> Works:
     """Many small files of the sizes that a web site has."""
     count = stage.scale.small_files
     with stage.room("small", 3 * GIB) as room:
-        stage.say(f"  making {count:,} files")
-        tree = dataset.small_files(
-            room / "tree", count, count // FILES_PER_DIRECTORY, dataset.log_normal
-        )
+        tree = _site(stage, room)
         yield Work(
             "small-tar",
             f"{count:,} small files → tar",
@@ -167,10 +173,7 @@ def git_small(stage: Stage) -> Works:
     """Many small files as git objects."""
     count = stage.scale.small_files
     with stage.room("git-small", 4 * GIB) as room:
-        stage.say(f"  making {count:,} files")
-        tree = dataset.small_files(
-            room / "tree", count, count // FILES_PER_DIRECTORY, dataset.log_normal
-        )
+        tree = _site(stage, room)
         yield Work(
             "git-small",
             f"{count:,} small files → git",
@@ -232,10 +235,8 @@ def git_commit(stage: Stage) -> Works:
     """A commit of a packed repository, in every format."""
     count = stage.scale.small_files
     with stage.room("git-commit", 6 * GIB) as room:
-        stage.say(f"  making a repository of {count:,} files")
-        tree = dataset.small_files(
-            room / "tree", count, count // FILES_PER_DIRECTORY, dataset.log_normal
-        )
+        tree = _site(stage, room)
+        stage.say("  making a repository of them")
         repository, listed = room / "repository", room / "objects"
         dataset.commit(tree, repository, listed)
         source = f"git:{repository}@HEAD"
