@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -204,15 +204,20 @@ def _add_git(parser: ArgumentParser) -> None:
 
 
 def volume(
-    arguments: Namespace, format: str | None = None, *, leaving_out: Iterable[str] = ()
+    arguments: Namespace,
+    format: str | None = None,
+    *,
+    leaving_out: Iterable[str] = (),
+    told: Mapping[str, str] | None = None,
 ) -> Volume:
     """The volume that the arguments ask for, without some of the options. Raises `UsageError`.
 
-    Without `format` and ``--format`` the image's suffix tells the format.
+    Those that are `told` by an image stand in for some that are left out. Without `format` and
+    ``--format`` the image's suffix tells the format.
     """
     volume_class = _format(arguments, format).volume_class()
     known = {field.alias for field in fields(volume_class)}
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = dict(told or {})
     for option in VOLUME_OPTIONS:
         value = getattr(arguments, option)
         if value is None or option in leaving_out:

@@ -98,6 +98,11 @@ class GitImage(Image):
             "pack_offset": framing.pack_offset,
         }
 
+    def options(self) -> Mapping[str, str]:
+        """The hash, which a commit needs to keep its id, and a container that takes any."""
+        self._store  # noqa: B018 - tells the object format
+        return {"object_format": self._object_format, "container": "pack"}
+
     def _pack_bytes(self, offset: int, length: int) -> bytes:
         """Bytes of the pack and of what pads it; less than `length` at the end."""
         length = max(0, min(length, self._pack_size - offset))

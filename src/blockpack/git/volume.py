@@ -62,6 +62,10 @@ class GitVolume(Volume):
     """
 
     format: ClassVar[str] = "git"
+    sizing: ClassVar[tuple[str, ...]] = (
+        *Volume.sizing,
+        *("container", "oneffs", "object_format", "branch", "history"),
+    )
 
     container: Container = "docteur"
     compression: Compression = field(default="auto", converter=_compression)
