@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pytest
 
 import blockpack
 from blockpack import GitVolume, Layout, Tree
 from blockpack.cli.run import run
+from blockpack.git import kept
+from blockpack.sources.git.cat_file import facts
+from blockpack.sources.git.repository import Repository
 from judges import docteur, git_kv, git_pack, git_tools
 from judges.git_pack import Pack
-from repositories import EXECUTABLE, LINK, Files, GitRepository
+from repositories import EXECUTABLE, LINK, SUBMODULE, Files, GitRepository, pointer
 
 ObjectFormat = Literal["sha1", "sha256"]
 
@@ -173,6 +177,7 @@ each_case = pytest.mark.parametrize(
         pytest.param(made, case, id=f"{'-'.join(made)}-{case}")
         for made in MADE
         for case in CASES
+        if made[1] == "sha1" or made[0] in ("loose", "fetched")
         if made[1] == "sha1" or case.container != "docteur"  # which knows no other
     ],
     indirect=["made"],
@@ -279,3 +284,171 @@ def test_repositories_have_the_forms_that_they_are_to_have(made: Made) -> None:
     if form in ("packed", "fetched"):
         offsets = git_tools.git(repository.path, "verify-pack", "-v", *paths)
         assert offsets.count(b"chain length = ") > 3
+
+
+# What comes as it is packed, and what does not ---------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["packed", "fetched"])
+def test_what_is_packed_is_not_packed_again(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All blobs and trees of the history are taken, deltas too, whichever comes first."""
+    repository = FORMS[form](GitRepository.init(tmp_path / "repository", "--bare"))
+    asked: list[bytes] = []
+
+    def watched(repository: Repository, paths: Mapping[bytes, str]) -> Iterator[Any]:
+        asked.extend(paths)
+        return facts(repository, paths)
+
+    monkeypatch.setattr(kept, "facts", watched)
+    layout = GitVolume(history=True).plan(Tree.from_git(repository.path))
+    kinds = {repository.git("cat-file", "-t", oid.hex()).strip() for oid in asked}
+    assert kinds <= {b"commit"}  # those on top of the last one, which comes after them
+    with layout.open() as file:
+        pack = pack_of(layout, file.read(), "sha1")
+    deltas = [found for found in pack.objects.values() if found.base is not None]
+    assert len(deltas) > 10
+
+
+def test_a_delta_without_its_base_is_packed_anew(tmp_path: Path) -> None:
+    """The last version is whole, and those before are deltas on top of it."""
+    repository = packed(GitRepository.init(tmp_path / "repository", "--bare"))
+    tree = Tree.from_git(repository.path, "main~2")
+    layout = GitVolume().plan(tree)
+    with layout.open() as file:
+        pack = pack_of(layout, file.read(), "sha1")
+    listed = repository.git("verify-pack", "-v", *repository.path.glob("objects/pack/*.pack"))
+    deltas = {line.split()[0] for line in listed.splitlines() if len(line.split()) == 7}
+    own = {oid.hex().encode() for oid in pack.objects}
+    assert len(own & deltas) > sum(found.base is not None for found in pack.objects.values())
+    assert own == {
+        oid.hex().encode() for oid in expected_objects(repository, Case("pack", "main~2"))
+    }
+
+
+def test_a_pack_without_objects_does_no_harm(tmp_path: Path) -> None:
+    repository = GitRepository.init(tmp_path / "repository", "--bare")
+    commit = repository.commit({"a": b"x"})
+    repository.git("pack-objects", "-q", str(repository.path / "objects/pack/pack"))
+    assert [*repository.path.glob("objects/pack/*.pack")]
+    layout = GitVolume().plan(Tree.from_git(repository.path))
+    assert layout.geometry["commit"] == commit
+
+
+# What is no commit any more ----------------------------------------------------------------------
+
+
+def plain(repository: GitRepository) -> str:
+    """Two commits; the id of the last."""
+    repository.commit({"a": b"first"})
+    files: Files = {"a": b"x", "sub/b": b"y", "sub/c": b"z", "run": (EXECUTABLE, b"#!/bin/sh\n")}
+    return repository.commit(files)
+
+
+def commit_of(tree: Tree, **options: Any) -> str:
+    return str(GitVolume(**options).plan(tree).geometry["commit"])
+
+
+def test_a_tree_that_is_not_the_commits_is_a_new_commit(bare: GitRepository) -> None:
+    commit = plain(bare)
+    whole = Tree.from_git(bare.path)
+    assert commit_of(whole) == commit
+    changed = Tree.from_git(bare.path)
+    changed.add("new", b"new")
+    restored = Tree.from_git(bare.path)
+    restored.remove("a")
+    trees = {
+        "a subdirectory": Tree.from_git(bare.path, subdir="sub"),
+        "without a file": Tree.from_git(bare.path, exclude=["a"]),
+        "with another file": changed,
+        "with one file less": restored,
+        "a tree by itself": Tree.from_git(bare.path, "main^{tree}"),
+    }
+    for name, tree in trees.items():
+        assert commit_of(tree) != commit, name
+        with pytest.raises(blockpack.EntryError, match="there is no history"):
+            commit_of(tree, history=True)
+    for options in ({"message": "m"}, {"author": "A <a@b>"}, {"profile": "mirage"}):
+        assert commit_of(whole, **options) != commit, options
+        with pytest.raises(blockpack.EntryError, match="give no message"):
+            commit_of(whole, history=True, **options)
+    assert commit_of(whole, container="pack", object_format="sha256") != commit
+    assert commit_of(whole, branch="other", compression=0) == commit
+    assert commit_of(Tree.from_git(bare.path, exclude=["nothing"])) == commit
+
+
+def test_submodules_that_are_skipped_make_a_new_commit(bare: GitRepository) -> None:
+    commit = bare.commit({"a": b"x", "module": (SUBMODULE, b"1" * 40)})
+    assert commit_of(Tree.from_git(bare.path, submodules="skip")) != commit
+
+
+def test_what_git_lfs_has_is_in_a_new_commit(bare: GitRepository) -> None:
+    content = b"large, in a way"
+    oid = hashlib.sha256(content).hexdigest()
+    place = bare.path / "lfs" / "objects" / oid[:2] / oid[2:4] / oid
+    place.parent.mkdir(parents=True)
+    place.write_bytes(content)
+    attributes = b"*.bin filter=lfs\n"
+    commit = bare.commit({".gitattributes": attributes, "a.bin": pointer(oid, len(content))})
+    layout = GitVolume().plan(Tree.from_git(bare.path))
+    assert layout.geometry["commit"] != commit
+    with blockpack.open_image(layout.open()) as image, image.open("a.bin") as file:
+        assert file.read() == content
+
+
+def test_followed_links_are_a_new_commit(bare: GitRepository) -> None:
+    commit = bare.commit({"a": b"x", "link": (LINK, b"a")})
+    assert commit_of(Tree.from_git(bare.path)) == commit
+    for symlinks in ("follow", "skip"):
+        assert commit_of(Tree.from_git(bare.path, symlinks=symlinks)) != commit
+
+
+def test_a_bundle_of_a_commit_with_parents_takes_its_history(
+    bare: GitRepository, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plain(bare)
+    command = ["pack", f"git:{bare.path}@main", str(tmp_path / "x"), "--format", "git"]
+    assert run([*command, "--container", "bundle"]) == 3
+    assert "give --history to take them along, or --message" in capfd.readouterr().err
+    assert run([*command, "--container", "bundle", "--history", "-q"]) == 0
+    assert run([*command, "--container", "bundle", "--message", "m", "-q"]) == 0
+    assert run([*command, "--container", "pack", "--history"]) == 2
+    assert run([*command, "--history", "--exclude", "a"]) == 3
+
+
+def test_the_history_of_a_shallow_clone_is_refused(bare: GitRepository, tmp_path: Path) -> None:
+    commit = plain(bare)
+    clone = GitRepository(tmp_path / "clone")
+    bare.git("clone", "-q", "--bare", "--depth=1", bare.path.as_uri(), clone.path)
+    tree = Tree.from_git(clone.path)
+    assert commit_of(tree) == commit
+    for container in ("docteur", "bundle"):
+        with pytest.raises(blockpack.SourceError) as raised:
+            commit_of(tree, history=True, container=container)
+        assert raised.value.path == str(clone.path)
+        assert f"git -C {clone.path} fetch --unshallow" in raised.value.remedy
+
+
+def test_grafts_and_replacements_change_no_history(bare: GitRepository) -> None:
+    commit = plain(bare)
+    before = GitVolume(history=True).plan(Tree.from_git(bare.path)).geometry
+    (bare.path / "info").mkdir(exist_ok=True)
+    (bare.path / "info" / "grafts").write_text(f"{commit}\n")
+    bare.git("replace", bare.oid("main~0:a"), bare.blob(b"something else"))
+    assert GitVolume(history=True).plan(Tree.from_git(bare.path)).geometry == before
+
+
+def test_unpacked_trees_and_commits_have_a_limit(
+    bare: GitRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare.git("config", "fastimport.unpackLimit", "1000")
+    names = {f"{'n' * 100}{number}": b"" for number in range(100)}
+    bare.commit({f"sub/{name}": data for name, data in names.items()})
+    bare.commit({"a": b""})
+    tree = Tree.from_git(bare.path)
+    monkeypatch.setattr(kept, "MOST_BYTES", 1000)
+    with pytest.raises(blockpack.SourceError) as raised:
+        GitVolume(history=True).plan(tree)
+    assert raised.value.path == str(bare.path)
+    assert f"object {bare.oid('main~1:sub')} has 12,990 bytes and is no file" in raised.value.rule

@@ -165,7 +165,7 @@ class RepositoryPacks:
                 on_top = waiting.pop(ready.pop(), [])
                 taken += on_top
                 ready += on_top
-        left += chain.from_iterable(waiting.values())  # each other's bases, in different packs
+        left += chain.from_iterable(waiting.values())  # in a circle: git is to say so
         return taken, left
 
     def take(self, oid: bytes, assembly: Assembly) -> None:

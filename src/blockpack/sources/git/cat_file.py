@@ -210,9 +210,11 @@ def unfetched(errors: bytes) -> str | None:
 
 def missing(repository: Repository, oid: str, path: str, errors: bytes = b"") -> SourceError:
     """The error for an object that git does not find, or by its complaints cannot read."""
-    told = [line for line in errors.splitlines() if oid.encode("ascii") in line]
+    complaints = errors.splitlines()
+    told = [line for line in complaints if oid.encode("ascii") in line]
+    told += [line for line in complaints if b"/pack/pack-" in line]  # it may have been in there
     if told:
-        rule = f"object {oid} cannot be read: {ended(0, told[-1])}"
+        rule = f"object {oid} cannot be read: {ended(0, told[0])}"
         return SourceError(path, rule, f"look into it: {repository.told('fsck')}")
     rule = f"object {oid} is not in {repository.git_dir}"
     fetch = repository.told("fetch --refetch")
