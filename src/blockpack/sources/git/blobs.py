@@ -72,8 +72,9 @@ class Blobs:
     def open(self, number: int, path: str) -> BinaryIO:
         """Blob `number` from its start; `path` is for messages. Raises `SourceError`."""
         size = self.sizes[number]
-        if size <= SMALL and self._packs is not None and self._offsets[number]:
-            found = self._packs.read(self._pack_numbers[number], self._offsets[number], size)
+        offset = self._offsets[number]
+        if offset and size <= SMALL and self._packs is not None:
+            found = self._packs.read(self._pack_numbers[number], offset, size)
             if found is not None:
                 return io.BytesIO(found)
         with self._lock:
