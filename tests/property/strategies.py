@@ -157,7 +157,7 @@ unix_names = st.one_of(
     st.sampled_from((" ", "-rf", "...", "a\nb", "%s", "~", "\x7f", "=", "a\\b", "é", "e\u0301")),
 ).filter(is_unix_name)
 
-# Names that git holds ------------------------------------------------------------------------------
+# Names that git holds --------------------------------------------------------------------------
 
 
 def is_far_from_git(name: str) -> bool:
