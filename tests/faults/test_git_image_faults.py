@@ -116,15 +116,35 @@ def bytes_in_a_pack(repository: GitRepository, oid: str) -> None:
     replace(path, bytes(data))
 
 
+def head_in_a_pack(repository: GitRepository, oid: str) -> None:
+    """The object is of no type."""
+    repository.git("repack", "-a", "-d", "-q")
+    (path,) = repository.path.glob("objects/pack/*.pack")
+    (line,) = (
+        line.split()
+        for line in repository.git("verify-pack", "-v", path).decode().splitlines()
+        if line.startswith(oid)
+    )
+    data = bytearray(path.read_bytes())
+    data[int(line[4])] &= 0x8F
+    replace(path, bytes(data))
+
+
 def replace(path: Path, data: bytes) -> None:
     path.chmod(0o644)
     path.write_bytes(data)
+
+
+def gone(repository: GitRepository, oid: str) -> None:
+    """A loose object is not there."""
+    repository.object_file(oid).unlink()
 
 
 DAMAGES: tuple[Callable[[GitRepository, str], None], ...] = (
     body_of_a_loose_object,
     head_of_a_loose_object,
     bytes_in_a_pack,
+    head_in_a_pack,
 )
 
 
@@ -180,12 +200,15 @@ def test_a_damaged_tree_or_commit_of_the_past_is_named(
     assert f"{bare.path}: its history cannot be read: git says: " in errors and oid in errors
 
 
-def test_a_blob_of_the_past_that_is_gone_is_named(bare: GitRepository, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [gone, *DAMAGES], ids=lambda damage: damage.__name__)
+def test_a_damaged_blob_of_the_past_is_named(
+    bare: GitRepository, tmp_path: Path, damage: Callable[[GitRepository, str], None]
+) -> None:
     bare.git("config", "fastimport.unpackLimit", "100")
-    bare.commit({"old": b"old"})
+    bare.commit({"old": NOISE})
     bare.commit({"new": b"new"})
     oid = bare.oid("HEAD~1:old")
-    bare.object_file(oid).unlink()
+    damage(bare, oid)
     address = f"git:{bare.path}@HEAD"
     code, _, errors = run(COMMAND, "pack", address, tmp_path / "image", *OPTIONS["history"])
     assert code == 4 and oid in errors and str(bare.path) in errors
