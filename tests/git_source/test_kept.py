@@ -14,7 +14,7 @@ import pytest
 import blockpack
 from blockpack import GitVolume, Layout, Tree
 from blockpack.cli.run import run
-from blockpack.git import kept
+from blockpack.git import taken
 from blockpack.sources.git.cat_file import facts
 from blockpack.sources.git.repository import Repository
 from judges import docteur, git_kv, git_pack, git_tools
@@ -301,7 +301,7 @@ def test_what_is_packed_is_not_packed_again(
         asked.extend(paths)
         return facts(repository, paths)
 
-    monkeypatch.setattr(kept, "facts", watched)
+    monkeypatch.setattr(taken, "facts", watched)
     layout = GitVolume(history=True).plan(Tree.from_git(repository.path))
     kinds = {repository.git("cat-file", "-t", oid.hex()).strip() for oid in asked}
     assert kinds <= {b"commit"}  # those on top of the last one, which comes after them
@@ -447,7 +447,7 @@ def test_unpacked_trees_and_commits_have_a_limit(
     bare.commit({f"sub/{name}": data for name, data in names.items()})
     bare.commit({"a": b""})
     tree = Tree.from_git(bare.path)
-    monkeypatch.setattr(kept, "MOST_BYTES", 1000)
+    monkeypatch.setattr(taken, "MOST_BYTES", 1000)
     with pytest.raises(blockpack.SourceError) as raised:
         GitVolume(history=True).plan(tree)
     assert raised.value.path == str(bare.path)

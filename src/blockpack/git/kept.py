@@ -1,35 +1,29 @@
 """The very same commit: a tree that is just what a commit holds keeps its commit's id.
 
-Nothing is hashed or deflated then: the objects are packed in the repository already, and go into
-the image as they are, from where they are. A delta comes along if its base does. What is not packed
-yet, or is a delta without its base, is asked of git and packed anew: a blob like any other file,
-in pieces; trees, commits and tags one by one.
+Nothing is hashed or deflated then that the repository has packed already (`taken`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from ..entry import File, Symlink, encode
-from ..errors import SourceError, raise_problems
+from ..errors import SourceError
 from ..profile import GitLimits
-from ..sources.git.blobs import Blob, Blobs
-from ..sources.git.cat_file import CatFile, Facts, facts
+from ..sources.git.blobs import Blob
+from ..sources.git.cat_file import CatFile
 from ..sources.git.program import ended, run
 from ..sources.git.repository import Repository
 from ..tree import Tree
 from . import members, objects
 from .assembly import Assembly
-from .blobs import Packer
 from .objects import MOST_BYTES, object_id
 from .pack import BLOB, KINDS
-from .repository_packs import RepositoryPacks
-
-_TYPES = {kind: number for number, kind in KINDS.items()}
+from .taken import TakenObjects
 
 
 @frozen
@@ -44,14 +38,16 @@ class KeptCommit:
     oids: frozenset[bytes]
     paths: Mapping[bytes, str]
     has_parents: bool
+    anew: bool
 
     @classmethod
     def of(
-        cls, tree: Tree, limits: GitLimits, object_format: str, *, history: bool
+        cls, tree: Tree, limits: GitLimits, object_format: str, *, history: bool, anew: bool
     ) -> KeptCommit | None:
         """The commit that `tree` is, entry by entry; None if it is none, or not any more.
 
-        With `history` all commits before it come along. Raises `SourceError`.
+        With `history` all commits before it come along; with `anew` all is packed anew. Raises
+        `SourceError`.
         """
         origin = tree.origin
         if origin is None or origin.commit is None or origin.object_format != object_format:
@@ -71,100 +67,23 @@ class KeptCommit:
         if history:
             oids = _reachable(repository, origin.commit)
         has_parents = b"\nparent " in data.partition(b"\n\n")[0]
-        return cls(repository, commit, oids, paths, has_parents)
+        return cls(repository, commit, oids, paths, has_parents, anew)
 
-    def add_to(self, assembly: Assembly) -> None:
-        """Add all objects to `assembly`, the commit as the last one.
+    @property
+    def count(self) -> int:
+        """The number of its objects."""
+        return len(self.oids)
+
+    def add_to(self, assembly: Assembly) -> bytes:
+        """Add all objects to `assembly`, the commit as the last one, and tell its id (raw).
 
         Raises `Problems` and `SourceError`, and `TargetError` if the temporary file cannot be
         written.
         """
-        with closing(RepositoryPacks(self.repository)) as packs:
-            adding = _Adding(self, packs, assembly)
-            adding.add(self.oids - {self.oid})
-            adding.add(frozenset((self.oid,)))
-            assembly.settle()
-
-
-@define
-class _Adding:
-    """Adding the objects of `kept` to `assembly`, from `packs` as far as may be."""
-
-    kept: KeptCommit
-    packs: RepositoryPacks
-    assembly: Assembly
-    _repository: Repository = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._repository = self.kept.repository
-
-    def add(self, oids: frozenset[bytes]) -> None:
-        """Add objects. Raises `Problems`, `SourceError` and `TargetError`."""
-        taken, left = self.packs.divide(oids)
-        if left:
-            self._pack(left)
-        for oid in taken:
-            self.packs.take(oid, self.assembly)
-
-    def _pack(self, oids: Iterable[bytes]) -> None:
-        """Add objects that git is to read."""
-        blobs: dict[bytes, int] = {}
-        others: dict[bytes, int] = {}
-        for oid, (kind, size) in self._facts(oids).items():
-            (blobs if kind == KINDS[BLOB] else others)[oid] = size
-        if blobs:
-            self._pack_blobs(blobs)
-        if others:
-            self._pack_others(others)
-
-    def _facts(self, oids: Iterable[bytes]) -> dict[bytes, Facts]:
-        """What git knows of objects by their ids. Raises `Problems` if some cannot be read."""
-        found: dict[bytes, Facts] = {}
-        problems = []
-        for oid, told in facts(self._repository, {oid: self._path(oid) for oid in oids}):
-            if isinstance(told, SourceError):
-                problems.append(told)
-            else:
-                found[oid] = told
-        raise_problems("this commit cannot be packed", problems)
-        return found
-
-    def _pack_blobs(self, sizes: Mapping[bytes, int]) -> None:
-        """Add blobs, by several processes and in pieces, through the spool."""
-        blobs = Blobs(self._repository)
-        files = [File(self._path(oid), size, blobs.add(oid, size)) for oid, size in sizes.items()]
-        packer = Packer.of(files, self.assembly.level, self.assembly.object_format)
-        for oid, blob in zip(sizes, packer.pack(files, forkable=True), strict=True):
-            self._require(oid, blob.oid)
-            self.packs.note(oid, self.assembly.size)
-            self.assembly.add_blob(blob, packer.spool)
-
-    def _pack_others(self, sizes: Mapping[bytes, int]) -> None:
-        """Add trees, commits and tags, each of which is in memory for a moment."""
-        with closing(CatFile(self._repository)) as reader:
-            for oid, size in sizes.items():
-                if size > MOST_BYTES:
-                    rule = f"object {oid.hex()} has {size:,} bytes and is no file"
-                    remedy = f"{MOST_BYTES:,} are the most; find out who made it"
-                    raise SourceError(self._repository.path, rule, remedy)
-                kind, data = reader.object(oid.hex(), self._path(oid), MOST_BYTES)
-                self._require(oid, object_id(kind, data, self.assembly.object_format))
-                self.packs.note(oid, self.assembly.size)
-                self.assembly.add_object(_TYPES[kind], data)
-
-    def _require(self, oid: bytes, made: bytes) -> None:
-        """Raise `SourceError` if an object has another id than it is to be found by.
-
-        Git does not look whether a loose object is what its name says.
-        """
-        if made != oid:
-            rule = f"object {oid.hex()} is damaged: its bytes make {made.hex()}"
-            remedy = f"look into it: {self._repository.told('fsck')}"
-            raise SourceError(self._path(oid), rule, remedy)
-
-    def _path(self, oid: bytes) -> str:
-        """What messages about an object name: its file, or else the repository."""
-        return self.kept.paths.get(oid, self._repository.path)
+        with TakenObjects(self.repository, assembly, self.paths, anew=self.anew) as taken:
+            taken.add(self.oids - {self.oid})
+            taken.add(frozenset((self.oid,)))
+        return self.oid
 
 
 def _ids(tree: Tree, object_format: str) -> dict[str, bytes] | None:

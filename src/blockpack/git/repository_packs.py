@@ -20,7 +20,6 @@ from attrs import define, field
 from ..errors import ImageError, SourceError
 from ..extent import FileRange
 from ..reading import OpenFile, reading_errors
-from ..sources.git.packs import pack_paths
 from ..sources.git.repository import Repository
 from .assembly import Assembly
 from .index import PackIndex
@@ -120,13 +119,12 @@ class PackFile:
 
 
 class RepositoryPacks:
-    """All packs of a repository; objects are taken from the first that has them."""
+    """Packs of a repository; objects are taken from the first that has them."""
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, paths: Iterable[Path]) -> None:
         with ExitStack() as opened:
             self.packs = [
-                opened.enter_context(closing(PackFile.at(path, repository)))
-                for path in pack_paths(repository)
+                opened.enter_context(closing(PackFile.at(path, repository))) for path in paths
             ]
             self._files = opened.pop_all()
         self._places: dict[bytes, tuple[int, int]] = {}

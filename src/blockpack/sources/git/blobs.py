@@ -183,9 +183,9 @@ class Blob:
         return self._blobs.oid(self._number)
 
     @property
-    def repository(self) -> str:
-        """The absolute path of the git directory that the object is in."""
-        return self._blobs.repository.git_dir
+    def repository(self) -> Repository:
+        """The repository that the object is in."""
+        return self._blobs.repository
 
     def extent(self, entry: File, offset: int) -> Extent:
         """The whole blob as a stream."""
