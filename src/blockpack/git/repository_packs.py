@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from functools import cached_property
-from itertools import chain, pairwise
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 
 from attrs import define, field
@@ -23,7 +23,7 @@ from ..reading import OpenFile, reading_errors
 from ..sources.git.repository import Repository
 from .assembly import Assembly
 from .index import PackIndex
-from .pack import OFS_DELTA, object_header, offset_header
+from .pack import KINDS, OFS_DELTA, object_header, offset_header
 from .store import Header, PackStore
 
 _PIECE = 1 << 20
@@ -86,36 +86,41 @@ class PackFile:
             yield self._bytes(at, min(_PIECE, start + length - at))
         self._source.check()
 
-    def check(self, oid: bytes, expected: int, actual: int) -> None:
-        """Raise `SourceError` if an object's CRC-32 is not the index's."""
-        if actual != expected:
-            raise self._damaged(oid)
-
     def header(self, oid: bytes, offset: int) -> Header:
         """The header of the object that begins at `offset`. Raises `SourceError`."""
         try:
             return self.store.header(offset)
         except ImageError:
-            raise self._damaged(oid) from None
+            raise self.damaged(oid) from None
 
     def base(self, oid: bytes, offset: int) -> bytes | None:
         """The id of the base of a delta; None for what is none. Raises `SourceError`."""
+        first = os.pread(self._source.descriptor, 1, offset)
+        if first and first[0] >> 4 & 7 in KINDS:
+            return None  # most are whole, and that is all there is to know
         base = self.header(oid, offset).base
         if base is None or isinstance(base, bytes):
             return base
         if base not in self.oids:
-            raise self._damaged(oid)
+            raise self.damaged(oid)
         return self.oids[base]
 
-    def _damaged(self, oid: bytes) -> SourceError:
+    def damaged(self, oid: bytes) -> SourceError:
+        """The error for an object that is not what the index says."""
         rule = f"object {oid.hex()} is damaged in {self.path}"
         remedy = f"look into it: {self.repository.told('fsck')}"
         return SourceError(self.repository.path, rule, remedy)
 
     def _bytes(self, start: int, length: int) -> bytes:
-        data = bytearray(length)
-        self._source.read_into(memoryview(data), start)
-        return bytes(data)
+        try:
+            data = os.pread(self._source.descriptor, length, start)
+        except OSError as error:
+            raise self._source.failed(error) from None
+        if len(data) < length:
+            rest = bytearray(length - len(data))
+            self._source.read_into(memoryview(rest), start + len(data))
+            data += rest
+        return data
 
 
 class RepositoryPacks:
@@ -127,10 +132,11 @@ class RepositoryPacks:
                 opened.enter_context(closing(PackFile.at(path, repository))) for path in paths
             ]
             self._files = opened.pop_all()
-        self._places: dict[bytes, tuple[int, int]] = {}
+        self._places: dict[bytes, tuple[int, int, int]] = {}
+        """The number of its pack, where it begins there, and its CRC-32, by an object's id."""
         for number in reversed(range(len(self.packs))):
             index = self.packs[number].index
-            places = ((number, position) for position in range(len(index.oids)))
+            places = zip(repeat(number), index.offsets, index.crcs)
             self._places.update(zip(index.oids, places, strict=True))
         self._bases: dict[bytes, bytes] = {}
         """The base of each delta that is to be taken."""
@@ -168,9 +174,8 @@ class RepositoryPacks:
 
     def take(self, oid: bytes, assembly: Assembly) -> None:
         """Add an object that can be taken to `assembly`. Raises `SourceError`."""
-        number, position = self._places[oid]
+        number, offset, crc = self._places[oid]
         pack = self.packs[number]
-        offset, crc = pack.index.offsets[position], pack.index.crcs[position]
         end = pack.ends[offset]
         at = assembly.size
         self.note(oid, at)
@@ -184,7 +189,8 @@ class RepositoryPacks:
         for data in pack.read(header.data, end - header.data):
             original = zlib.crc32(data, original)
             stream = zlib.crc32(data, stream)
-        pack.check(oid, crc, original)
+        if original != crc:
+            raise pack.damaged(oid)
         head = object_header(OFS_DELTA, header.size) + offset_header(at - self._added[base])
         assembly.add_delta(oid, head, pack, header.data, end - header.data, stream)
 
@@ -192,16 +198,11 @@ class RepositoryPacks:
         """Note that an object begins at byte `at` of the new pack, where deltas may refer to it."""
         self._added[oid] = at
 
-    def _in_order(self, oids: Iterable[bytes]) -> list[bytes]:
+    def _in_order(self, oids: frozenset[bytes]) -> Iterator[bytes]:
         """`oids` in the order of the packs; those that are not packed last, by themselves."""
-        last = len(self.packs), 0
-
-        def place(oid: bytes) -> tuple[int, int, bytes]:
-            number, position = self._places.get(oid, last)
-            offset = self.packs[number].index.offsets[position] if number < last[0] else 0
-            return number, offset, oid
-
-        return sorted(oids, key=place)
+        packed = oids & self._places.keys()
+        yield from (oid for *_, oid in sorted((*self._places[oid][:2], oid) for oid in packed))
+        yield from sorted(oids - packed)
 
     def _base(self, oid: bytes) -> bytes | None:
         """The id of the base of a delta; None for what is none. Raises `SourceError`."""
@@ -209,7 +210,7 @@ class RepositoryPacks:
         if found is None:
             return None
         pack = self.packs[found[0]]
-        base = pack.base(oid, pack.index.offsets[found[1]])
+        base = pack.base(oid, found[1])
         if base is not None:
             self._bases[oid] = base
         return base
