@@ -11,6 +11,7 @@ in which one does not is wrong, and is not written on.
 from __future__ import annotations
 
 from collections.abc import Callable
+from mmap import mmap
 
 from ..extent import Data, Extent, FileRange, Stream, Zeros
 from ..layout import Layout
@@ -33,7 +34,8 @@ class Transfer:
     def __init__(self, target: Target, advance: Advance) -> None:
         self._target = target
         self._advance = advance
-        self._buffer = memoryview(bytearray(BUFFER))
+        # On a page of its own: the kernel copies a little faster to there.
+        self._buffer = memoryview(mmap(-1, BUFFER))
         self._start = 0  # the image's offset of the buffer's first byte
         self._fill = 0
 
