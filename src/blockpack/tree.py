@@ -90,9 +90,7 @@ class Tree:
 
             tree.add_fs(open_url(source), exclude=exclude, symlinks=symlinks)
         else:
-            tree.join(
-                "", source, exclude=exclude, symlinks=symlinks, jobs=jobs, confined=confined
-            )
+            tree.join("", source, exclude=exclude, symlinks=symlinks, jobs=jobs, confined=confined)
         return tree
 
     @classmethod

@@ -57,6 +57,32 @@ def add_plan(parser: ArgumentParser) -> None:
     _add_json(parser)
 
 
+def add_build(parser: ArgumentParser) -> None:
+    """The arguments of ``build``."""
+    parser.add_argument(
+        "source",
+        metavar="DIR",
+        nargs="?",
+        default=os.curdir,
+        help="a deployment's directory (this one), or git:REPO@REV",
+    )
+    parser.add_argument("--out", metavar="DIST", required=True, help="where the images go")
+    parser.add_argument(
+        "--only",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="only this volume; may be repeated",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes that work")
+    parser.add_argument(
+        "--executor", metavar="E", help="who works instead: dask://HOST:PORT or MODULE:CALLABLE"
+    )
+    parser.add_argument("--depfile", metavar="FILE", help="write what Make and Ninja need")
+    _add_json(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+
+
 def add_ls(parser: ArgumentParser) -> None:
     """The arguments of ``ls``."""
     _add_image(parser)
