@@ -1,21 +1,22 @@
-"""The arguments of each subcommand, and the volume and tree that they ask for."""
+"""The arguments of each subcommand, and the volume and tree that they ask for.
+
+Nothing is imported before it is needed: build hooks start the command often.
+"""
 
 from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..entry import decode
 from ..errors import UsageError
-from ..formats import FORMATS, Format, format_named, format_of_file
-from ..options import COMMON, OWN, TREE, VOLUME, Option, parse_size, taken_by
 
 if TYPE_CHECKING:
     from argparse import _ArgumentGroup
 
+    from ..formats import Format
+    from ..options import Option
     from ..tree import Tree
     from ..volume import Volume
 
@@ -24,6 +25,8 @@ _SOURCE = "a directory, git:REPO@REV[:SUBDIR], or an fs URL (zip://…)"
 
 def size(text: str) -> int:
     """A number of bytes, with K, M, G or T for powers of 1024."""
+    from ..options import parse_size
+
     try:
         return parse_size(text)
     except UsageError as error:
@@ -32,11 +35,15 @@ def size(text: str) -> int:
 
 def entry_text(text: str) -> str:
     """An argument that names entries: UTF-8 as in images, whatever the locale made of it."""
+    from ..entry import decode
+
     return decode(os.fsencode(text))
 
 
 def add_pack(parser: ArgumentParser) -> None:
     """The arguments of ``pack``."""
+    from pathlib import Path
+
     parser.add_argument("source", metavar="SOURCE", help=_SOURCE)
     parser.add_argument("image", metavar="IMAGE", help="file or device; '-' is standard output")
     _add_volume(parser)
@@ -101,6 +108,8 @@ def add_cat(parser: ArgumentParser) -> None:
 
 def add_extract(parser: ArgumentParser) -> None:
     """The arguments of ``extract``."""
+    from pathlib import Path
+
     _add_image(parser)
     parser.add_argument("directory", metavar="DIR", type=Path, help="a new or an empty directory")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
@@ -132,6 +141,9 @@ def _add_json(parser: ArgumentParser) -> None:
 
 def _add_volume(parser: ArgumentParser) -> None:
     """What makes a tree of a source, and a volume of options; None where not given."""
+    from ..formats import FORMATS
+    from ..options import COMMON, OWN, TREE
+
     parser.add_argument("--format", choices=FORMATS, help="'.tar' in IMAGE means tar")
     for option in (*COMMON, *TREE):
         _add_option(parser, option)
@@ -164,6 +176,8 @@ def volume(
     Without `format` and ``--format`` the image's suffix tells the format.
     """
     volume_class = _format(arguments, format).volume_class()
+    from ..options import VOLUME, taken_by
+
     taken = taken_by(volume_class)
     given: dict[str, Any] = {}
     for option in VOLUME:
@@ -177,6 +191,8 @@ def volume(
 
 
 def _format(arguments: Namespace, format: str | None) -> Format:
+    from ..formats import FORMATS, format_named, format_of_file
+
     name = format or arguments.format
     if name is not None:
         return format_named(name)
@@ -190,6 +206,8 @@ def _format(arguments: Namespace, format: str | None) -> Format:
 def _alignment(text: str) -> str | int:
     if text == "auto":
         return text
+    from ..options import parse_size
+
     try:
         return parse_size(text)
     except UsageError as error:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..deploy.build import BuildReport, build
+from ..deploy.unchanged import unchanged
 from ..errors import printable
 from .output import amount, complain, emit_json, progress_bar
+
+if TYPE_CHECKING:
+    from ..deploy.build import BuildReport
 
 
 def run(arguments: Namespace) -> int:
     """Build the volumes of a deployment whose inputs changed."""
+    if not (arguments.only or arguments.depfile or arguments.json) and _has_nothing_to_do(
+        arguments
+    ):
+        return 0
+    from ..deploy.build import build
+
     with progress_bar("building", quiet=arguments.quiet) as progress:
         report = build(
             arguments.source,
@@ -31,6 +41,15 @@ def run(arguments: Namespace) -> int:
         for line in _summary(report, arguments.out):
             complain(line)
     return 0
+
+
+def _has_nothing_to_do(arguments: Namespace) -> bool:
+    """Whether all is as it was, which is told before anything is imported that takes long."""
+    begun = time.monotonic()
+    names = unchanged(arguments.source, arguments.out, arguments.jobs)
+    if names is not None and not arguments.quiet:
+        complain(_unchanged(len(names), time.monotonic() - begun))
+    return names is not None
 
 
 def as_json(report: BuildReport) -> dict[str, Any]:
@@ -69,8 +88,11 @@ def _summary(report: BuildReport, out: str) -> list[str]:
         shown = "" if size is None else f", {amount(size)}"
         lines.append(f"{printable(out)}/{images[name].file}: built{shown}")
     lines += (f"{printable(out)}/{name}: removed" for name in report.removed)
-    unchanged = len(report.unchanged)
-    if unchanged:
-        noun = "volume" if unchanged == 1 else "volumes"
-        lines.append(f"{unchanged} {noun} unchanged, in {report.seconds:.2f} s")
+    if report.unchanged:
+        lines.append(_unchanged(len(report.unchanged), report.seconds))
     return lines
+
+
+def _unchanged(count: int, seconds: float) -> str:
+    noun = "volume" if count == 1 else "volumes"
+    return f"{count} {noun} unchanged, in {seconds:.2f} s"

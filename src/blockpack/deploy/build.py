@@ -28,10 +28,13 @@ from ..errors import (
     raise_problems,
     reason,
 )
-from . import fingerprint
+from .fingerprint import commit_inputs, fingerprint
+from .look import TICK, settled
+from .places import places
 from .record import RECORD, BuildRecord, ImageRecord
 from .source import CommitSource, DeploymentSource, DirectorySource, deployment_source
 from .state import State, VolumeState, digest, environment, signature
+from .unchanged import looked_at, unchanged
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -218,28 +221,9 @@ class _Build:
 
     def _nothing_to_do(self) -> BuildReport | None:
         """The report of a run that finds all as it was left; None if anything is not."""
-        state, source = self.state, self.source
-        if (
-            self.record is None
-            or self.only
-            or not isinstance(source, DirectorySource)
-            or not state.complete
-            or state.environment != environment()
-            or state.source != source.root
-            or state.record != digest(self.record.encoded())
-            or state.manifest != digest(source.manifest_text())
-            or self.states.keys() != state.volumes.keys()
-        ):
+        if self.only or self.record is None or not isinstance(self.source, DirectorySource):
             return None
-        try:
-            wanted = {
-                name: fingerprint.places(source, known.parts, times=known.times)
-                for name, known in self.states.items()
-            }
-        except BlockpackError:  # a part is gone: that is for planning to tell
-            return None
-        inputs, _ = _looked_at(wanted, self.jobs)
-        if any(known.inputs != inputs[name] for name, known in self.states.items()):
+        if unchanged(self.source.path, self.directory, self.jobs) is None:
             return None
         names = tuple(image.name for image in self.record.volumes)
         return BuildReport(record=self.record, unchanged=names)
@@ -249,10 +233,10 @@ class _Build:
         seen = self._look()
         if isinstance(self.source, CommitSource):
             return seen
-        settled = fingerprint.settled(seen.latest)
-        if settled is None:  # the clock went back: what changes cannot be told from what did
+        told = settled(seen.latest)
+        if told is None:  # the clock went back: what changes cannot be told from what did
             return evolve(seen, inputs=dict.fromkeys(seen.inputs))
-        return seen if settled else self._look()
+        return seen if told else self._look()
 
     def _look(self) -> _Seen:
         from .manifest import Manifest
@@ -262,14 +246,15 @@ class _Build:
         manifest = Manifest.parse(text, self.source.manifest_file)
         specs = manifest.volumes.values()
         if isinstance(self.source, CommitSource):
-            inputs = fingerprint.commit_inputs(self.source, specs)
+            inputs = commit_inputs(self.source, specs)
             return _Seen(begun, manifest, digest(text), inputs, 0)
         wanted = {}
         for spec in specs:
             with suppress(SourceError):  # planning tells what is wrong
                 parts = [part.path for part in spec.parts]
-                wanted[spec.name] = fingerprint.places(self.source, parts, times=_times(spec))
-        inputs, latest = _looked_at(wanted, self.jobs)
+                root, left_out = self.source.root, self.source.left_out
+                wanted[spec.name] = places(root, parts, left_out, times=_times(spec))
+        inputs, latest = looked_at(wanted, self.jobs)
         return _Seen(begun, manifest, digest(text), inputs, latest)
 
     # Building ------------------------------------------------------------------------------------
@@ -394,7 +379,7 @@ class _Build:
                 raise TargetError(f"{target}: cannot be put there: {reason(error)}") from None
             files[name] = signature(target) or ()
         self.records[image.name] = image
-        self.states[image.name] = evolve(wanted, files=files)
+        self.states[image.name] = wanted.with_files(files)
 
     # Afterwards ----------------------------------------------------------------------------------
 
@@ -451,7 +436,7 @@ class _Build:
         from .depfile import write
 
         write(depfile, rule)
-        before = begun - fingerprint.TICK // 2
+        before = begun - TICK // 2
         record = os.path.join(self.directory, RECORD)
         try:
             os.utime(record, ns=(before, before))
@@ -471,24 +456,10 @@ def _times(spec: VolumeSpec) -> bool:
     return spec.options.get("mtime", "fixed") != "fixed"
 
 
-def _looked_at(
-    wanted: Mapping[str, Sequence[fingerprint.Place]], jobs: int | None
-) -> tuple[dict[str, str | None], int]:
-    """The inputs of each volume, and the latest change; each place is looked at once."""
-    places = list(dict.fromkeys(place for found in wanted.values() for place in found))
-    looks = dict(zip(places, fingerprint.look(places, jobs), strict=True))
-    latest = max((look.latest for look in looks.values()), default=0)
-    inputs = {
-        name: fingerprint.directory_inputs(looks[place] for place in found)
-        for name, found in wanted.items()
-    }
-    return inputs, latest
-
-
 def _state_of(spec: VolumeSpec, seen: _Seen, epoch: int) -> VolumeState:
     """How the volume will be noted once it is built."""
     inputs = seen.inputs.get(spec.name)
-    told = fingerprint.fingerprint(spec, epoch, inputs) if inputs is not None else ""
+    told = fingerprint(spec, epoch, inputs) if inputs is not None else ""
     parts = tuple(part.path for part in spec.parts)
     return VolumeState(told, inputs, parts, _times(spec), {})
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import SourceError, UsageError, printable, raise_problems, reason
+from .places import left_out_of, place_of
 from .source import CommitSource, DirectorySource
 
 if TYPE_CHECKING:
@@ -54,11 +55,11 @@ def _of_directory(source: DirectorySource, parts: Iterable[str]) -> Iterator[byt
     """The manifest, and each file and directory under the parts, as paths like the source's."""
     yield os.fsencode(source.manifest_file)
     for part in parts:
-        place = source.place_of(part)
+        place = place_of(source.root, part)
         if not place.endswith(b"/"):
             yield _shown(source, place)
             continue
-        left_out = {place + os.fsencode(path) for path in source.left_out_of(part)}
+        left_out = {place + os.fsencode(path) for path in left_out_of(part, source.left_out)}
         pending = [place]
         while pending:
             directory = pending.pop()

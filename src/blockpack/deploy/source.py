@@ -12,26 +12,27 @@ directory is no part of either.
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING, Self
 
 from attrs import frozen
 
-from ..entry import decode, encode
-from ..errors import BlockpackError, Problems, SourceError, UsageError, raise_problems, reason
+from ..entry import decode
+from ..errors import BlockpackError, Problems, SourceError, UsageError, raise_problems
+from .places import (
+    FILE,
+    MOST_BYTES,
+    NO_MANIFEST,
+    inside,
+    left_out_of,
+    manifest_text,
+    place_of,
+    short_enough,
+)
 
 if TYPE_CHECKING:
     from ..tree import Tree
     from .manifest import Manifest, Part, VolumeSpec
     from .record import Origin
-
-FILE = "blockpack.toml"
-"""The manifest, at the root of the tree."""
-
-MOST_BYTES = 1 << 20
-"""Bytes of a manifest, at most."""
-
-_LACKS = "write one ('blockpack init' begins it), or name the directory that has it"
 
 
 @frozen
@@ -59,20 +60,7 @@ class DirectorySource:
 
     def manifest_text(self) -> bytes:
         """The manifest's own bytes. Raises `SourceError`."""
-        name = self.manifest_file
-        try:
-            if not os.path.isdir(self.path):
-                raise SourceError(self.path, "is no directory", "give that of a deployment")
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise SourceError(self.path, f"has no {FILE}", _LACKS) from None
-        except OSError as error:
-            raise SourceError(name, f"cannot be read: {_why(name, error)}") from None
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise SourceError(name, "is no regular file")
-            text = file.read(MOST_BYTES + 1)
-        return _short_enough(name, text)
+        return manifest_text(self.path)
 
     def manifest(self) -> Manifest:
         """The manifest. Raises `SourceError`, and `Problems` with all that is wrong with it."""
@@ -85,53 +73,14 @@ class DirectorySource:
 
         Raises `UsageError` if nothing would be left.
         """
-        root = os.path.realpath(self.path)
-        place = os.path.realpath(path)
-        if place == root or root.startswith(os.path.join(place, "")):
-            rule = "is the deployment's directory, or holds it"
-            raise UsageError(f"{path}: {rule}; build into a directory of its own")
-        if not place.startswith(os.path.join(root, "")):
-            return self
-        inside = decode(os.fsencode(os.path.relpath(place, root)))
-        return type(self)(self.path, (*self.left_out, inside))
-
-    def place_of(self, path: str) -> bytes:
-        """Where the part `path` is on this machine; a directory's path ends in a slash.
-
-        Raises `SourceError` if there is none, or it is or goes through a symbolic link.
-        """
-        place = os.path.join(os.fsencode(self.root), b"")
-        for part in encode(path).split(b"/") if path else ():
-            place += part
-            try:
-                kind = os.lstat(place).st_mode
-            except OSError as error:
-                raise SourceError(path, f"cannot be read: {reason(error)}") from None
-            if stat.S_ISDIR(kind):
-                place += b"/"
-            elif not stat.S_ISREG(kind):
-                what = "a symbolic link" if stat.S_ISLNK(kind) else "no regular file"
-                raise SourceError(path, f"is {what}, or goes through one", "name what is meant")
-        return place
-
-    def left_out_of(self, path: str) -> tuple[str, ...]:
-        """Paths in the directory `path` of the tree that are no part of the deployment.
-
-        Raises `UsageError` if it is itself none.
-        """
-        prefix = f"{path}/" if path else ""
-        for left_out in self.left_out:
-            if path == left_out or path.startswith(f"{left_out}/"):
-                raise UsageError(f"{path}: is where the build goes; build into another directory")
-        inside = (place for place in self.left_out if place.startswith(prefix))
-        own = () if path else (".git",)
-        return *own, *(place[len(prefix) :] for place in inside)
+        place = inside(self.path, path)
+        return self if place is None else type(self)(self.path, (*self.left_out, place))
 
     def join(self, tree: Tree, part: Part, spec: VolumeSpec, jobs: int | None = None) -> None:
         """Add `part` of the volume `spec` to `tree`. Raises `BlockpackError`."""
         from pathlib import Path
 
-        place = self.place_of(part.path)
+        place = place_of(self.root, part.path)
         if not place.endswith(b"/"):
             tree.add(part.at or _name(part.path), Path(os.fsdecode(place)))
             return
@@ -142,7 +91,7 @@ class DirectorySource:
             symlinks=spec.symlinks,
             jobs=jobs,
             confined=True,
-            leave_out=self.left_out_of(part.path),
+            leave_out=left_out_of(part.path, self.left_out),
         )
 
     def tree(self, spec: VolumeSpec, jobs: int | None = None) -> Tree:
@@ -192,8 +141,10 @@ class CommitSource:
         with Lookup.of(self.path, self.commit) as lookup:
             found = lookup.find(FILE)
             if found is None:
-                raise SourceError(self.path, f"commit {self.commit[:12]} has no {FILE}", _LACKS)
-            return _short_enough(name, lookup.read(found, name, MOST_BYTES))
+                raise SourceError(
+                    self.path, f"commit {self.commit[:12]} has no {FILE}", NO_MANIFEST
+                )
+            return short_enough(name, lookup.read(found, name, MOST_BYTES))
 
     def manifest(self) -> Manifest:
         """The manifest. Raises `SourceError`, and `Problems` with all that is wrong with it."""
@@ -294,16 +245,6 @@ def volume_tree(source: DeploymentSource, spec: VolumeSpec, jobs: int | None) ->
             problems.append(error)
     raise_problems("this volume cannot be packed as it is", problems)
     return tree
-
-
-def _why(name: str, error: OSError) -> str:
-    return "it is a symbolic link" if os.path.islink(name) else reason(error)
-
-
-def _short_enough(name: str, text: bytes) -> bytes:
-    if len(text) > MOST_BYTES:
-        raise SourceError(name, f"has more than {MOST_BYTES:,} bytes", "no manifest needs as many")
-    return text
 
 
 def _name(path: str) -> str:
