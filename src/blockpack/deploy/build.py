@@ -285,7 +285,7 @@ class _Build:
         made = {*self.built, *self.shared}
         return BuildReport(
             record=record,
-            built=tuple(self.built),
+            built=tuple(spec.name for spec in chosen if spec.name in self.built),
             shared=tuple(self.shared),
             unchanged=tuple(spec.name for spec in chosen if spec.name not in made),
             removed=removed,
