@@ -18,7 +18,7 @@ DIFFERENT = 1
 
 def run(arguments: Namespace) -> int:
     """Check the image's structure, and with a source every byte, name and time."""
-    with open_image(arguments.image) as image:
+    with open_image(arguments.image, key_file=arguments.key_file) as image:
         problems = image.verify()
         for problem in problems:
             emit(problem)
@@ -34,7 +34,7 @@ def run(arguments: Namespace) -> int:
         own_affair = format_named(image.format).volume_class().sizing
         volume = options.volume(arguments, image.format, leaving_out=own_affair)
         tree = options.tree(arguments)
-        leave_out(tree, arguments.source, [Path(arguments.image)])
+        leave_out(tree, arguments.source, filter(None, [Path(arguments.image), arguments.key_file]))
         layout = volume.plan(tree)
         different = False
         for difference in compare(image, layout):
