@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blockpack
-from blockpack.layers.ccm import ITEM
+from blockpack.layers.ccm import ITEM, _Sealer
 from judges import ccm
 from property.strategies import Spec, fold, materialise, mirage_fat_names, specs, tree_of
 
@@ -229,6 +229,28 @@ def test_a_stream_is_read_once_however_long(tmp_path: Path) -> None:
     assert content.opened == 1
     with blockpack.open_image(tmp_path / "image", key=KEY) as image:
         assert image.open("stream").read() == content._data
+
+
+def test_reading_at_the_end_encrypts_nothing_of_what_is_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tree = blockpack.Tree()
+    tree.add("file", bytes(40 * ITEM))
+    encrypted = blockpack.encrypt(blockpack.TarVolume().plan(tree), KEY)
+    sealed = 0
+    really_seal = _Sealer.seal
+
+    def seal(self: _Sealer, data: bytes, sector: int) -> bytes:
+        nonlocal sealed
+        sealed += len(data)
+        return really_seal(self, data, sector)
+
+    monkeypatch.setattr(_Sealer, "seal", seal)
+    with encrypted.open() as file:
+        for offset in (-10, -(30 * ITEM), -(20 * ITEM)):
+            file.seek(offset, os.SEEK_END)
+            assert len(file.read(10)) == 10
+    assert sealed <= 6 * ITEM
 
 
 def test_a_source_that_changed_is_an_error_before_any_of_it_is_encrypted(tmp_path: Path) -> None:
