@@ -12,6 +12,7 @@ from typing import BinaryIO
 import pytest
 
 import blockpack
+from blockpack.layers.ccm_reader import DecryptedFile, Opener, decrypted
 from hostile.ordeal import in_memory, in_time
 from judges import ccm
 
@@ -186,6 +187,21 @@ def test_an_image_cut_short_within_a_sector_is_said_to_be(size: int, less: int) 
 def test_an_image_cut_short_by_whole_sectors_is_left_to_the_format() -> None:
     with opened(image()[: -20 * 1024]) as found:
         assert any("cut short" in problem for problem in found.verify())
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("more", [1, 1024, 100_000])
+def test_what_a_device_has_behind_the_image_is_no_damage(size: int, more: int) -> None:
+    """Its old bytes are not the image's; damage before them is, all the same."""
+    data = image(size) + random.Random(3).randbytes(more)
+    layer = decrypted(io.BytesIO(data), "the device", KEY, close=False, device=True)
+    assert list(layer.damaged()) == []
+    assert layer.buffered().read(len(plain(size))) == plain(size)
+    data[0] ^= 1
+    (damage,) = DecryptedFile(
+        io.BytesIO(data), Opener(KEY, size), layer.size // size, close=False, device=True
+    ).damaged()
+    assert damage.startswith("sector 0 does not decrypt")
 
 
 def test_swapped_sectors_go_unnoticed_as_documented() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import blockpack
 from blockpack.layers.ccm import ITEM, _Sealer
+from blockpack.writer.parallel import pieces
 from judges import ccm
 from property.strategies import Spec, fold, materialise, mirage_fat_names, specs, tree_of
 
@@ -93,6 +94,25 @@ def test_it_is_the_same_bytes_by_any_number_of_processes_and_without_being_writt
         assert ours.size == layout.size
         assert ours.verify() == []
         assert {entry.path for entry in ours.walk()} == set(spec)
+
+
+@pytest.mark.parametrize("sector_size", [512, 4096])
+def test_many_processes_write_the_same_bytes_as_one(tmp_path: Path, sector_size: int) -> None:
+    """Of an image that is large enough for each to have several pieces of it."""
+    (tmp_path / "source").mkdir()
+    for number in range(60):
+        (tmp_path / "source" / str(number)).write_bytes(random.Random(number).randbytes(200_000))
+    tree = blockpack.Tree.scan(tmp_path / "source")
+    encrypted = blockpack.encrypt(
+        blockpack.TarVolume(sector_size=sector_size, free=12345).plan(tree), KEY
+    )
+    assert len(pieces(encrypted, 3)) > 6
+    blockpack.write(encrypted, tmp_path / "one", jobs=1)
+    blockpack.write(encrypted, tmp_path / "three", jobs=3)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "three").read_bytes()
+    piped = io.BytesIO()
+    blockpack.write(encrypted, piped)
+    assert (tmp_path / "one").read_bytes() == piped.getvalue()
 
 
 @given(data=st.data(), sector_size=sector_sizes)
