@@ -51,6 +51,7 @@ def add_pack(parser: ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, metavar="N", help="processes that write")
     parser.add_argument("--manifest", type=Path, metavar="FILE", help="write offsets and digests")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    _add_key(parser, "encrypt IMAGE with the key in FILE")
     parser.add_argument("--fsync", action="store_true", help="flush the image to the disk")
     parser.add_argument(
         "--allow-device", action="store_true", help="IMAGE may be a block device; all on it is lost"
@@ -133,6 +134,11 @@ def add_verify(parser: ArgumentParser) -> None:
 
 def _add_image(parser: ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="an image, or a device that holds one")
+    _add_key(parser, "IMAGE is encrypted with the key in FILE")
+
+
+def _add_key(parser: ArgumentParser, help: str) -> None:
+    parser.add_argument("--key-file", type=Path, metavar="FILE", help=help)
 
 
 def _add_json(parser: ArgumentParser) -> None:
