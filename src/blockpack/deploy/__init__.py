@@ -1,0 +1,1 @@
+"""Deployments: volumes that a manifest names, built, activated, rolled back and attached."""
