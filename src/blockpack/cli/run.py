@@ -24,6 +24,7 @@ COMMANDS = {
     "extract": "copy everything in an image to a directory",
     "info": "show an image's format and geometry",
     "verify": "check an image, by itself or against its source",
+    "attach": "print how a machine gets the images that were built",
 }
 
 INTERRUPTED = 130

@@ -1,0 +1,82 @@
+"""Builds to attach: real images of a small tree, and the record beside them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import blockpack
+from blockpack.deploy.record import BuildRecord, FromCommit, ImageRecord
+
+FILES = {
+    "index.html": b"<h1>Hello</h1>\n",
+    "media/a long name.txt": bytes(range(256)) * 40,
+    "empty": b"",
+}
+"""What is in every volume."""
+
+
+def tree() -> blockpack.Tree:
+    """The tree of `FILES`."""
+    tree = blockpack.Tree()
+    for path, data in FILES.items():
+        tree.add(path, data)
+    return tree
+
+
+def packed(name: str, volume: blockpack.Volume, directory: Path) -> ImageRecord:
+    """Pack `FILES` as ``NAME.img``, and say what that is."""
+    layout = volume.plan(tree())
+    image = directory / f"{name}.img"
+    blockpack.write(layout, image)
+    container = layout.geometry.get("container")
+    return ImageRecord(
+        name=name,
+        file=image.name,
+        format=layout.format,
+        profile=volume.profile.name,
+        sector_size=layout.sector_size,
+        container=None if container is None else str(container),
+        size=layout.size,
+        sha256=hashlib.sha256(image.read_bytes()).hexdigest(),
+    )
+
+
+def faked(name: str, size: int, directory: Path, **values: object) -> ImageRecord:
+    """The record of an image of zeros, for what nobody reads."""
+    with (directory / f"{name}.img").open("wb") as file:
+        file.truncate(size)
+    known: dict[str, object] = {
+        "name": name,
+        "file": f"{name}.img",
+        "format": "tar",
+        "profile": "mirage",
+        "sector_size": 512,
+    }
+    if not values.get("secret"):
+        known |= {"size": size, "sha256": "0" * 64}
+    return ImageRecord(**{**known, **values})  # type: ignore[arg-type]
+
+
+def recorded(directory: Path, *images: ImageRecord, name: str = "www") -> Path:
+    """Write the record of `images` that are in `directory`, and return that."""
+    record = BuildRecord(name=name, source=FromCommit("1" * 40, "2" * 40), volumes=images)
+    record.write(directory)
+    return directory
+
+
+def built(directory: Path, volumes: Mapping[str, blockpack.Volume]) -> Path:
+    """A build in the new `directory`."""
+    directory.mkdir(parents=True)
+    return recorded(
+        directory, *(packed(name, volume, directory) for name, volume in volumes.items())
+    )
+
+
+def live(root: Path, volumes: Mapping[str, blockpack.Volume]) -> Path:
+    """A deployment's directory with one generation."""
+    generation = f"0001-{'1' * 12}"
+    built(root / "generations" / generation, volumes)
+    (root / "current").symlink_to(f"generations/{generation}")
+    return root
