@@ -85,6 +85,7 @@ def _json(
         "volumes": [_volume(disk) for disk in consumer.disks],
         "arguments": consumer.arguments(),
         "lines": lines,
+        "notes": list(consumer.notes()),
         "warnings": warnings,
     }
 

@@ -18,7 +18,7 @@ class Consumer(ABC):
     """Something that attaches images; one instance for one deployment."""
 
     follows: ClassVar[bool] = True
-    """Whether the lines are right after the next deployment, too, if they are those of what is live."""
+    """Whether the lines for what is live are right after the next deployment, too."""
 
     def __init__(self, deployed: Deployed) -> None:
         self.deployed = deployed
