@@ -14,27 +14,11 @@ import pytest
 
 import blockpack
 from cli.running import Command
-from deploy.attach.builds import built, faked, live, recorded
+from deploy.attach.builds import SKELETON, built, faked, live, recorded
 from judges.programs import on_ci
 
 RAW = 4
 """LIBXL_DISK_FORMAT_RAW, in Xen's libxl_types.idl."""
-
-SKELETON = """\
-name = '@NAME@'
-kernel = '@KERNEL@'
-type = 'pvh'
-memory = @MEMORY@
-on_crash = 'preserve'
-
-disk = [ 'format=raw, vdev=xvdc, access=rw, target=@BLOCK:media@', \
-'format=raw, vdev=xvdb, access=rw, target=@BLOCK:dist/site.img@' ]
-
-# if your system uses openvswitch then either edit /etc/xen/xl.conf and set @THIS@
-vif = [ 'bridge=@NETWORK:service@', 'bridge=@NETWORK:management@' ]
-"""
-"""What MirageOS 4.11 writes (lib/devices/target.ml) for ``block_of_file "dist/site.img"`` and
-``"media"``: in the order of a hash table, with numbers in that of the configuration."""
 
 
 class DiskStructure(ctypes.Structure):
