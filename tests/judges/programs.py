@@ -46,7 +46,7 @@ PROGRAMS: Mapping[str, Program] = {
     "virsh": Program(("virsh",), "libvirt-clients"),
     "virt-xml-validate": Program(("virt-xml-validate",), "libvirt-clients"),
     "xmllint": Program(("xmllint",), "libxml2-utils"),
-    "ocamlc": Program(("ocamlc",), "ocaml-nox libcmdliner-ocaml-dev"),
+    "ocamlc": Program(("ocamlc",), "ocaml libcmdliner-ocaml-dev"),
 }
 
 MODULES: Mapping[str, str] = {

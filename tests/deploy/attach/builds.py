@@ -107,7 +107,8 @@ def live(root: Path, volumes: Mapping[str, blockpack.Volume]) -> Path:
 def documented(place: Path) -> None:
     """What docs/deploy has in `place`, where the site is.
 
-    Builds: ``dist``, ``keys``, and ``whole``, whose image is of whole MiB. And ``www``, where the first is live; MirageOS' skeleton.
+    Builds: ``dist``, ``keys``, and ``whole``, whose image is of whole MiB. And ``www``, where the
+    first is live, and MirageOS' skeleton.
     """
     dist, keys, www = place / "dist", place / "keys", place / "www"
     dist.mkdir()
