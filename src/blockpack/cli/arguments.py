@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
@@ -42,8 +43,6 @@ def entry_text(text: str) -> str:
 
 def add_pack(parser: ArgumentParser) -> None:
     """The arguments of ``pack``."""
-    from pathlib import Path
-
     parser.add_argument("source", metavar="SOURCE", help=_SOURCE)
     parser.add_argument("image", metavar="IMAGE", help="file or device; '-' is standard output")
     _add_volume(parser)
@@ -109,8 +108,6 @@ def add_cat(parser: ArgumentParser) -> None:
 
 def add_extract(parser: ArgumentParser) -> None:
     """The arguments of ``extract``."""
-    from pathlib import Path
-
     _add_image(parser)
     parser.add_argument("directory", metavar="DIR", type=Path, help="a new or an empty directory")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
@@ -145,6 +142,44 @@ def add_init(parser: ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace a manifest that is there")
     parser.add_argument(
         "--schema", action="store_true", help="print the JSON schema of manifests, for editors"
+    )
+
+
+def add_attach(parser: ArgumentParser) -> None:
+    """The arguments of ``attach``."""
+    from ..deploy.attach.names import CONSUMERS
+
+    parser.add_argument(
+        "place", metavar="ROOT|DIST", help="what was deployed to, or what was built"
+    )
+    parser.add_argument(
+        "--for",
+        dest="consumer",
+        required=True,
+        choices=CONSUMERS,
+        metavar="CONSUMER",
+        help=f"what attaches them: {', '.join(CONSUMERS)}",
+    )
+    parser.add_argument(
+        "--writable",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a volume of DIST that may be written to; may be repeated",
+    )
+    _add_json(parser)
+    xen = parser.add_argument_group("xen")
+    xen.add_argument(
+        "--template", type=Path, metavar="NAME.xl.in", help="MirageOS' skeleton, to be filled in"
+    )
+    xen.add_argument("--kernel", metavar="FILE", help="the skeleton's @KERNEL@")
+    xen.add_argument("--memory", type=int, metavar="N", help="its @MEMORY@, in MiB")
+    xen.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        metavar="[NAME=]BRIDGE",
+        help="its @NETWORK:NAME@, or all of them; may be repeated",
     )
 
 
