@@ -1,9 +1,9 @@
 """Every exception that blockpack raises on purpose; each knows its exit code.
 
 The tree of exceptions follows the flow. What a caller can do about an error depends on
-where it arose: in what was asked (`UsageError`), in the entries to pack (`EntryError`), in
-their sources (`SourceError`), in the target (`TargetError`) or in an image that is being
-read (`ImageError`).
+where it arose: in what was asked (`UsageError`, `ManifestError`), in the entries to pack
+(`EntryError`), in their sources (`SourceError`), in the target (`TargetError`) or in an image
+that is being read (`ImageError`).
 
 Problems that can be known together are raised together: `Problems` is an `ExceptionGroup`,
 so both ``except blockpack.BlockpackError`` and ``except* blockpack.EntryError`` catch it.
@@ -26,6 +26,29 @@ class UsageError(BlockpackError, ValueError):
     """An option or an argument is wrong, whatever the tree."""
 
     exit_code = 2
+
+
+class ManifestError(BlockpackError):
+    """A manifest of a deployment is wrong.
+
+    `file` and `line` say where, `key` is what stands there (``volumes.site.format``; empty for the
+    file as a whole), `rule` what it breaks, `remedy` what to do.
+    """
+
+    exit_code = 2
+
+    def __init__(self, file: str, line: int, key: str, rule: str, remedy: str = "") -> None:
+        super().__init__(file, line, key, rule, remedy)
+        self.file = file
+        self.line = line
+        self.key = key
+        self.rule = rule
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        what = f"{self.key}: " if self.key else ""
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{printable(self.file)}:{self.line}: {what}{self.rule}{remedy}"
 
 
 class EntryError(BlockpackError):

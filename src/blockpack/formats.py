@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from .volume import require_choice
-
 if TYPE_CHECKING:
     from .image import Image
     from .volume import Volume
@@ -56,6 +54,8 @@ FORMATS = {
 
 def format_named(name: str) -> Format:
     """The format `name`. Raises `UsageError` if there is none."""
+    from .volume import require_choice  # and all that volumes need
+
     require_choice("format", name, tuple(FORMATS))
     return FORMATS[name]
 

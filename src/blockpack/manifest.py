@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, BinaryIO
 
 from .entry import File, Symlink
 from .layout import Layout, Placement
@@ -24,14 +25,17 @@ def placed(placement: Placement) -> dict[str, Any]:
     return values
 
 
-def manifest(layout: Layout) -> dict[str, Any]:
+def manifest(layout: Layout, image: BinaryIO | None = None) -> dict[str, Any]:
     """The manifest of a layout as JSON values.
 
-    Reads every source once more for the digests. Raises `SourceError` if one has changed.
+    The digests are of what is in `image`, the layout as it was written; without one every source
+    is read once more. Raises `SourceError` if one has changed.
     """
     placements = list(layout.placements())
     pieces = {_piece(placement) for placement in placements} - {None}
-    digests = dict(_digests(layout, sorted({(0, layout.size), *filter(None, pieces)})))
+    wanted = sorted({(0, layout.size), *filter(None, pieces)})
+    with nullcontext(image) if image is not None else layout.open() as file:
+        digests = dict(_digests(file, layout.size, wanted))
     entries = []
     for placement in placements:
         values = placed(placement)
@@ -72,28 +76,27 @@ def _content_digest(file: File) -> str:
 
 
 def _digests(
-    layout: Layout, pieces: list[tuple[int, int]]
+    image: BinaryIO, size: int, pieces: list[tuple[int, int]]
 ) -> Iterator[tuple[tuple[int, int], str]]:
-    """Each of the `pieces` of the image, (offset, length), with its SHA-256; in one pass.
+    """Each of the `pieces` of the image of `size` bytes, (offset, length), with its SHA-256.
 
-    Pieces are sorted by their offset, and may overlap.
+    Pieces are sorted by their offset, and may overlap; all is read once.
     """
-    ahead = iter([*pieces, (layout.size + 1, 0)])
+    ahead = iter([*pieces, (size + 1, 0)])
     following = next(ahead)
     begun: list[tuple[int, int, Any]] = []
     at = 0
-    with layout.open() as file:
-        while at <= layout.size:
-            while following[0] == at:
-                begun.append((*following, hashlib.sha256()))
-                following = next(ahead)
-            ends = [offset + length for offset, length, _ in begun]
-            stop = min([*ends, following[0], at + _CHUNK])
-            data = file.read(stop - at)
-            for _, _, digest in begun:
-                digest.update(data)
-            at = stop
-            for offset, length, digest in begun:
-                if offset + length == at:
-                    yield (offset, length), digest.hexdigest()
-            begun = [piece for piece in begun if piece[0] + piece[1] != at]
+    while at <= size:
+        while following[0] == at:
+            begun.append((*following, hashlib.sha256()))
+            following = next(ahead)
+        ends = [offset + length for offset, length, _ in begun]
+        stop = min([*ends, following[0], at + _CHUNK])
+        data = image.read(stop - at)
+        for _, _, digest in begun:
+            digest.update(data)
+        at = stop
+        for offset, length, digest in begun:
+            if offset + length == at:
+                yield (offset, length), digest.hexdigest()
+        begun = [piece for piece in begun if piece[0] + piece[1] != at]

@@ -15,12 +15,9 @@ import selectors
 import signal
 import struct
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn, Self
-
-from attrs import define, field, frozen
 
 from .errors import BlockpackError
 
@@ -51,15 +48,20 @@ def processors(jobs: int | None) -> int:
     return min(jobs, MOST_WORKERS)
 
 
-@define
 class WorkerPool:
     """Workers that do the same work together; a context manager that ends them."""
 
-    _lost: Callable[[str], BlockpackError]
-    """The error for a worker that came to an end otherwise than by itself."""
-    _numbers: int
-    _selector: selectors.BaseSelector
-    _workers: dict[int, _Worker] = field(factory=dict, init=False)
+    def __init__(
+        self,
+        lost: Callable[[str], BlockpackError],
+        numbers: int,
+        selector: selectors.BaseSelector,
+    ) -> None:
+        self._lost = lost
+        """The error for a worker that came to an end otherwise than by itself."""
+        self._numbers = numbers
+        self._selector = selector
+        self._workers: dict[int, _Worker] = {}
 
     @classmethod
     def of(cls, count: int, lost: Callable[[str], BlockpackError]) -> Self:
@@ -122,18 +124,17 @@ class WorkerPool:
             worker.stop()
 
 
-@frozen
 class _Done:
     """A worker's last message: it did all that it was to do."""
 
 
-@define
 class _Worker:
     """A forked process, and the pipe that it reports through."""
 
-    process: int
-    results: int
-    _done: bool = False
+    def __init__(self, process: int, results: int) -> None:
+        self.process = process
+        self.results = results
+        self._done = False
 
     @classmethod
     def start(cls, work: Callable[[Send], None], others: Iterable[int] = ()) -> Self:
@@ -255,5 +256,7 @@ def _portable(error: Exception) -> Exception:
     if not is_same:
         error = RuntimeError(f"{type(error).__name__}: {error}")
     if not isinstance(error, BlockpackError):
+        import traceback
+
         error.add_note(f"In a forked process:\n{traceback.format_exc()}")
     return error

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from .entry import (
     EPOCH,
@@ -65,13 +65,15 @@ class Tree:
         symlinks: Symlinks = "keep",
         submodules: Submodules = "error",
         jobs: int | None = None,
+        confined: bool = False,
     ) -> Self:
         """The tree of the directory `source`, or of a PyFilesystem URL (``zip://site.zip``), or
         of a git revision (``git:REPO@REV`` or ``git:REPO@REV:SUBDIR``, see `from_git`).
 
         `exclude` has patterns as in a ``.gitignore``. `symlinks` says whether links are kept,
         followed, skipped or errors. A URL needs the extra ``blockpack[fs]``. Large directories
-        are read by `jobs` processes (1: only this one; by default as many as pay).
+        are read by `jobs` processes (1: only this one; by default as many as pay). `confined`
+        makes a link of a directory that is to be followed out of it an error; in git it always is.
 
         Raises `SourceError` if the source is missing, and `Problems` with everything below it
         that cannot be read or packed.
@@ -88,7 +90,7 @@ class Tree:
 
             tree.add_fs(open_url(source), exclude=exclude, symlinks=symlinks)
         else:
-            tree._scan(os.fsencode(source), "", exclude, symlinks, jobs)
+            tree.join("", source, exclude=exclude, symlinks=symlinks, jobs=jobs, confined=confined)
         return tree
 
     @classmethod
@@ -112,16 +114,72 @@ class Tree:
         Raises `SourceError` if there is no such repository, revision or directory, or no git, and
         `Problems` with everything in it that cannot be packed.
         """
+        tree = cls()
+        tree.join_git(
+            *("", repo, rev, subdir),
+            exclude=exclude,
+            symlinks=symlinks,
+            submodules=submodules,
+        )
+        return tree
+
+    def join(
+        self,
+        at: str,
+        directory: str | os.PathLike[str],
+        *,
+        exclude: Iterable[str] = (),
+        symlinks: Symlinks = "keep",
+        jobs: int | None = None,
+        confined: bool = False,
+        leave_out: Iterable[str] = (),
+    ) -> None:
+        """Scan `directory` into this tree, under the path `at` (empty: into its root).
+
+        Options are as in `scan`; `exclude` goes by paths in `directory`, and so does `leave_out`,
+        which has whole paths and is cheaper. Raises as `scan` does, and `EntryError` if a path is
+        unsound, or taken by anything but two directories.
+        """
+        if at:
+            self.mkdir(at)
+        found = Scan(os.fsencode(directory), at, symlinks, excluding(exclude), confined=confined)
+        prefix = f"{at}/" if at else ""
+        found.left_out = frozenset(prefix + path for path in leave_out)
+        self._scan(found, jobs)
+
+    def join_git(
+        self,
+        at: str,
+        repo: str | os.PathLike[str],
+        rev: str = "HEAD",
+        subdir: str = "",
+        *,
+        exclude: Iterable[str] = (),
+        symlinks: Symlinks = "keep",
+        submodules: Submodules = "error",
+    ) -> None:
+        """Scan a directory of a revision into this tree, under the path `at`; see `from_git`.
+
+        Raises as `from_git` does, and `EntryError` if a path is unsound, or taken by anything
+        but two directories.
+        """
         from .sources.git.scan import scan
 
         scanned = scan(os.fspath(repo), rev, subdir, excluding(exclude), symlinks, submodules)
-        tree = cls()
+        if at or len(self):
+            for entry in scanned.entries:
+                if at:
+                    entry = evolve(entry, path=f"{at}/{entry.path}")
+                if not (type(entry) is Directory and type(self.get(entry.path)) is Directory):
+                    self._insert(entry)
+            if at:
+                self.mkdir(at)
+            return
         for entry in scanned.entries:  # sound by construction, and each directory comes first
-            tree._children[parent_of(entry.path)][entry.path] = entry
+            self._children[parent_of(entry.path)][entry.path] = entry
             if type(entry) is Directory:
-                tree._children[entry.path] = {}
-        tree.origin = scanned.origin
-        return tree
+                self._children[entry.path] = {}
+        self.origin = scanned.origin
 
     def add(
         self,
@@ -258,18 +316,10 @@ class Tree:
             mode=stat.S_IMODE(status.st_mode) if mode is None else mode,
             mtime_ns=status.st_mtime_ns if mtime_ns is None else mtime_ns,
         )
-        self._scan(os.fsencode(location), path)
+        self._scan(Scan(os.fsencode(location), path))
 
-    def _scan(
-        self,
-        root: bytes,
-        at: str,
-        exclude: Iterable[str] = (),
-        symlinks: Symlinks = "keep",
-        jobs: int | None = None,
-    ) -> None:
+    def _scan(self, scan: Scan, jobs: int | None = None) -> None:
         self.origin = None
-        scan = Scan(root, at, symlinks, excluding(exclude))
         for listing in scanned(scan, jobs):
             if not listing:
                 continue

@@ -1,65 +1,49 @@
-"""The arguments of each subcommand, and the volume and tree that they ask for."""
+"""The arguments of each subcommand, and the volume and tree that they ask for.
+
+Nothing is imported before it is needed: build hooks start the command often.
+"""
 
 from __future__ import annotations
 
 import os
-import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import fields
-
-from ..entry import decode
 from ..errors import UsageError
-from ..formats import FORMATS, Format, format_named, format_of_file
 
 if TYPE_CHECKING:
+    from argparse import _ArgumentGroup
+
+    from ..formats import Format
+    from ..options import Option
     from ..tree import Tree
     from ..volume import Volume
-
-_SIZE = re.compile(r"(\d{1,19})([KMGT]?)(i?B)?", re.IGNORECASE)
-_POWERS = "KMGT"
-
-VOLUME_OPTIONS = (
-    *("profile", "sector_size", "size", "free", "mtime", "pad"),
-    *("dialect", "align", "owner", "mode"),
-    *("label", "fat_type", "cluster_size"),
-    *(
-        "container",
-        "compression",
-        "object_format",
-        "message",
-        "author",
-        "branch",
-        "oneffs",
-        "history",
-    ),
-)
-"""The volumes' options by the name that arguments and attributes share."""
-
-_FLAGS = {"dialect": "--tar-dialect"}
 
 _SOURCE = "a directory, git:REPO@REV[:SUBDIR], or an fs URL (zip://…)"
 
 
 def size(text: str) -> int:
     """A number of bytes, with K, M, G or T for powers of 1024."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise ArgumentTypeError(f"{text!r} is not a size, such as 4096, 64K, 16M or 2G")
-    power = _POWERS.index(match[2].upper()) + 1 if match[2] else 0
-    return int(match[1]) << 10 * power
+    from ..options import parse_size
+
+    try:
+        return parse_size(text)
+    except UsageError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def entry_text(text: str) -> str:
     """An argument that names entries: UTF-8 as in images, whatever the locale made of it."""
+    from ..entry import decode
+
     return decode(os.fsencode(text))
 
 
 def add_pack(parser: ArgumentParser) -> None:
     """The arguments of ``pack``."""
+    from pathlib import Path
+
     parser.add_argument("source", metavar="SOURCE", help=_SOURCE)
     parser.add_argument("image", metavar="IMAGE", help="file or device; '-' is standard output")
     _add_volume(parser)
@@ -80,6 +64,32 @@ def add_plan(parser: ArgumentParser) -> None:
     _add_json(parser)
 
 
+def add_build(parser: ArgumentParser) -> None:
+    """The arguments of ``build``."""
+    parser.add_argument(
+        "source",
+        metavar="DIR",
+        nargs="?",
+        default=os.curdir,
+        help="a deployment's directory (this one), or git:REPO@REV",
+    )
+    parser.add_argument("--out", metavar="DIST", required=True, help="where the images go")
+    parser.add_argument(
+        "--only",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="only this volume; may be repeated",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes that work")
+    parser.add_argument(
+        "--executor", metavar="E", help="who works instead: dask://HOST:PORT or MODULE:CALLABLE"
+    )
+    parser.add_argument("--depfile", metavar="FILE", help="write what Make and Ninja need")
+    _add_json(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+
+
 def add_ls(parser: ArgumentParser) -> None:
     """The arguments of ``ls``."""
     _add_image(parser)
@@ -98,6 +108,8 @@ def add_cat(parser: ArgumentParser) -> None:
 
 def add_extract(parser: ArgumentParser) -> None:
     """The arguments of ``extract``."""
+    from pathlib import Path
+
     _add_image(parser)
     parser.add_argument("directory", metavar="DIR", type=Path, help="a new or an empty directory")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
@@ -129,78 +141,31 @@ def _add_json(parser: ArgumentParser) -> None:
 
 def _add_volume(parser: ArgumentParser) -> None:
     """What makes a tree of a source, and a volume of options; None where not given."""
+    from ..formats import FORMATS
+    from ..options import COMMON, OWN, TREE
+
     parser.add_argument("--format", choices=FORMATS, help="'.tar' in IMAGE means tar")
-    parser.add_argument("--profile", metavar="P", help="who reads it: any, mirage, linux, uefi")
-    parser.add_argument("--sector-size", type=size, metavar="N", help="the device's: 512 or 4096")
-    parser.add_argument("--size", type=size, metavar="N", help="the image's size (K, M, G)")
-    parser.add_argument("--free", type=size, metavar="N", help="room to leave (K, M, G)")
-    parser.add_argument("--pad", type=size, metavar="N", help="make it a multiple of this (4096)")
-    parser.add_argument("--mtime", choices=("fixed", "keep", "clamp"), help="times to show")
-    parser.add_argument(
-        "--exclude",
-        action="append",
-        default=[],
-        type=entry_text,
-        metavar="PATTERN",
-        help="leave out, as in a .gitignore; may be repeated",
-    )
-    parser.add_argument(
-        "--symlinks",
-        choices=("error", "follow", "keep", "skip"),
-        default="keep",
-        help="what becomes of symbolic links (keep)",
-    )
-    parser.add_argument(
-        "--submodules",
-        choices=("error", "skip"),
-        default="error",
-        help="what becomes of submodules in a git source (error)",
-    )
-    fat = parser.add_argument_group("FAT")
-    fat.add_argument("--label", metavar="L", help="up to 11 characters")
-    fat.add_argument("--fat-type", choices=("auto", "12", "16", "32"), help="chosen by content")
-    fat.add_argument("--cluster-size", type=size, metavar="N", help="512 to 64K; chosen by content")
-    tar = parser.add_argument_group("tar")
-    tar.add_argument(
-        "--tar-dialect",
-        dest="dialect",
-        choices=("pax", "ustar", "gnu"),
-        help="how long names and large numbers are written (pax)",
-    )
-    tar.add_argument(
-        "--align", metavar="N", help="payloads of N bytes or more begin on a multiple of N (auto)"
-    )
-    tar.add_argument("--owner", metavar="0:0|keep", help="owner of all entries (0:0)")
-    tar.add_argument("--mode", choices=("normal", "keep"), help="permission bits (normal)")
-    _add_git(parser)
+    for option in (*COMMON, *TREE):
+        _add_option(parser, option)
+    for title, own in OWN.items():
+        group = parser.add_argument_group(title)
+        for option in own:
+            _add_option(group, option)
 
 
-def _add_git(parser: ArgumentParser) -> None:
-    git = parser.add_argument_group("git")
-    git.add_argument(
-        "--container",
-        choices=("docteur", "bundle", "pack"),
-        help="what is around the pack of objects (docteur)",
-    )
-    git.add_argument(
-        "--compression", metavar="N", help="level of deflating, 0 (store everything) to 9 (auto)"
-    )
-    git.add_argument("--object-format", choices=("sha1", "sha256"), help="what makes ids (sha1)")
-    git.add_argument("--message", metavar="TEXT", help="the commit's message")
-    git.add_argument("--author", metavar="'NAME <EMAIL>'", help="the commit's author")
-    git.add_argument("--branch", metavar="NAME", help="the branch that is at the commit (main)")
-    git.add_argument(
-        "--history",
-        action="store_const",
-        const=True,
-        help="with a git: source, all commits before that one as well",
-    )
-    git.add_argument(
-        "--oneffs",
-        action="store_const",
-        const=True,
-        help="wrap a pack for unikernels that keep it in a OneFFS",
-    )
+def _add_option(parser: ArgumentParser | _ArgumentGroup, option: Option) -> None:
+    how: dict[str, Any] = {"help": option.help, "dest": option.name, "default": option.default}
+    if option.kind == "flag":
+        how.update(action="store_const", const=True)
+    elif option.kind == "choice":
+        how.update(choices=option.choices)
+    else:
+        how.update(metavar=option.metavar)
+    if option.kind == "size":
+        how.update(type=size)
+    if option.kind == "patterns":
+        how.update(type=entry_text, action="append", default=[])
+    parser.add_argument(option.flag, **how)
 
 
 def volume(
@@ -216,20 +181,23 @@ def volume(
     ``--format`` the image's suffix tells the format.
     """
     volume_class = _format(arguments, format).volume_class()
-    known = {field.alias for field in fields(volume_class)}
+    from ..options import VOLUME, taken_by
+
+    taken = taken_by(volume_class)
     given: dict[str, Any] = dict(told or {})
-    for option in VOLUME_OPTIONS:
-        value = getattr(arguments, option)
-        if value is None or option in leaving_out:
+    for option in VOLUME:
+        value = getattr(arguments, option.name)
+        if value is None or option.name in leaving_out:
             continue
-        if option not in known:
-            flag = _FLAGS.get(option, f"--{option.replace('_', '-')}")
-            raise UsageError(f"{flag} is not for the format {volume_class.format}")
-        given[option] = _alignment(value) if option == "align" else value
+        if option not in taken:
+            raise UsageError(f"{option.flag} is not for the format {volume_class.format}")
+        given[option.name] = _alignment(value) if option.kind == "alignment" else value
     return volume_class(**given)
 
 
 def _format(arguments: Namespace, format: str | None) -> Format:
+    from ..formats import FORMATS, format_named, format_of_file
+
     name = format or arguments.format
     if name is not None:
         return format_named(name)
@@ -243,9 +211,11 @@ def _format(arguments: Namespace, format: str | None) -> Format:
 def _alignment(text: str) -> str | int:
     if text == "auto":
         return text
+    from ..options import parse_size
+
     try:
-        return size(text)
-    except ArgumentTypeError as error:
+        return parse_size(text)
+    except UsageError as error:
         raise UsageError(f"--align: {error}") from None
 
 

@@ -18,6 +18,7 @@ from .output import complain, flush_output
 
 COMMANDS = {
     "pack": "pack a tree into an image",
+    "build": "build the images of a deployment",
     "plan": "show what pack would write: size, geometry, extents",
     "ls": "list what an image holds",
     "cat": "print a file of an image",
@@ -51,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command with `arguments`; the exit code."""
     try:
         with _termination():
-            parser = _parser()
+            parser = _parser(arguments)
             parsed = parser.parse_args(arguments)
             if parsed.command is None:
                 if sys.stderr is not None:
@@ -84,13 +85,13 @@ def run(arguments: Sequence[str]) -> int:
         return ending.exit_code
 
 
-def _complain_about(error: BlockpackError) -> None:
+def _complain_about(error: BaseException, margin: str = "") -> None:
     if not isinstance(error, Problems):
-        complain(str(error))
+        complain(f"{margin}{error}")
         return
-    complain(error.message)
+    complain(f"{margin}{error.message}")
     for member in error.exceptions:
-        complain(f"  {member}")
+        _complain_about(member, f"{margin}  ")
 
 
 @contextmanager
@@ -117,7 +118,8 @@ def _termination() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of a command line of `words`; it knows the arguments of what it may be about."""
     parser = _Parser(
         prog="blockpack", description="Pack a tree of files into a block-device image."
     )
@@ -129,5 +131,6 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(
             name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
         )
-        getattr(arguments, f"add_{name}")(command)
+        if name in words:
+            getattr(arguments, f"add_{name}")(command)
     return parser

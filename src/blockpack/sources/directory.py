@@ -114,9 +114,17 @@ def link_refused(path: str) -> EntryError:
     return EntryError(path, rule, "follow, keep or skip links")
 
 
+def link_leads_out(path: str) -> EntryError:
+    """The error for a link that would have to be followed to what is not packed."""
+    rule = "is a link that leads outside of what is packed"
+    return EntryError(path, rule, "keep or skip links, exclude it, or pack the directory above")
+
+
 @define
 class Scan:
     """One walk through the directory `root`, whose entries get their paths under `at`.
+
+    `left_out` has paths of the tree to pass over. A `confined` scan follows no link out of `root`.
 
     `begin`, then iterate over `entries()`; afterwards `problems` has what was wrong. Between
     two listings the walk can be left and gone on with: `pending` is all that is yet to read.
@@ -127,6 +135,8 @@ class Scan:
     symlinks: Symlinks = "keep"
     excluded: Excluded | None = None
     problems: list[BlockpackError] = field(factory=list)
+    left_out: frozenset[str] = frozenset()
+    confined: bool = False
     pending: list[Unread] = field(factory=list, init=False)
     content: InDirectory = field(init=False)
     _is_root: bool = field(init=False)
@@ -158,6 +168,8 @@ class Scan:
             except OSError as error:
                 self._unreadable(location, error)
                 continue
+            if self.left_out:
+                found = [entry for entry in found if entry.path not in self.left_out]
             found.sort(key=_PATH)
             for entry in found:
                 if type(entry) is Directory:
@@ -262,8 +274,16 @@ class Scan:
             rule = f"is a link that leads nowhere ({reason(error)})"
             self.problems.append(SourceError(path, rule, "mend or exclude it"))
             return None
+        if self.confined and not self._is_inside(item.path):
+            self.problems.append(link_leads_out(path))
+            return None
         if stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) in above:
             rule = "is a link to a directory that it is in"
             self.problems.append(EntryError(path, rule, "exclude it or skip links"))
             return None
         return status
+
+    def _is_inside(self, location: bytes) -> bool:
+        """Whether what `location` leads to is in the root."""
+        top = os.path.join(os.path.realpath(self.root), b"")
+        return os.path.join(os.path.realpath(location), b"").startswith(top)

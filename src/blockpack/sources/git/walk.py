@@ -17,7 +17,7 @@ from ...errors import EntryError, SourceError
 from ...git import objects
 from ...git.names import refused
 from ...git.objects import LINK, MODES, SUBMODULE, TREE
-from ..directory import Excluded, Symlinks, link_refused
+from ..directory import Excluded, Symlinks, link_leads_out, link_refused
 from .cat_file import CatFile
 from .repository import Repository
 
@@ -202,7 +202,7 @@ class Walk:
                 continue
             if part == "..":
                 if not at:
-                    raise _outside(link.path)
+                    raise link_leads_out(link.path)
                 at.pop()
                 found = TREE, self.top
                 continue
@@ -230,7 +230,7 @@ class Walk:
         """The parts of a link's target, the first one last."""
         target = link_target(self.reader, path, oid)
         if target.startswith("/"):
-            raise _outside(path)
+            raise link_leads_out(path)
         return target.split("/")[::-1]
 
     def _listing_at(self, at: list[str]) -> Listing:
@@ -253,11 +253,6 @@ def link_target(reader: CatFile, path: str, oid: bytes) -> str:
     if kind != b"blob" or not data or b"\0" in data:
         raise EntryError(path, "is a link to what is no path", "mend or exclude it")
     return decode(data)
-
-
-def _outside(path: str) -> EntryError:
-    rule = "is a link that leads outside of what is packed"
-    return EntryError(path, rule, "keep or skip links, exclude it, or pack the directory above")
 
 
 def _short(path: str) -> str:

@@ -1,0 +1,98 @@
+"""``blockpack build``."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from ..deploy.unchanged import unchanged
+from ..errors import printable
+from .output import amount, complain, emit_json, progress_bar
+
+if TYPE_CHECKING:
+    from ..deploy.build import BuildReport
+
+
+def run(arguments: Namespace) -> int:
+    """Build the volumes of a deployment whose inputs changed."""
+    if not (arguments.only or arguments.depfile or arguments.json) and _has_nothing_to_do(
+        arguments
+    ):
+        return 0
+    from ..deploy.build import build
+
+    with progress_bar("building", quiet=arguments.quiet) as progress:
+        report = build(
+            arguments.source,
+            arguments.out,
+            only=arguments.only,
+            executor=arguments.executor,
+            jobs=arguments.jobs,
+            depfile=arguments.depfile,
+            progress=progress,
+        )
+    if not arguments.quiet:
+        for name, warning in report.warnings:
+            complain(f"warning: volume {name}: {warning}")
+    if arguments.json:
+        emit_json(as_json(report))
+    elif not arguments.quiet:
+        for line in _summary(report, arguments.out):
+            complain(line)
+    return 0
+
+
+def _has_nothing_to_do(arguments: Namespace) -> bool:
+    """Whether all is as it was, which is told before anything is imported that takes long."""
+    begun = time.monotonic()
+    names = unchanged(arguments.source, arguments.out, arguments.jobs)
+    if names is not None and not arguments.quiet:
+        complain(_unchanged(len(names), time.monotonic() - begun))
+    return names is not None
+
+
+def as_json(report: BuildReport) -> dict[str, Any]:
+    """The report as JSON values (docs/json.md)."""
+    return {
+        "name": report.record.name,
+        "volumes": [
+            {
+                "name": image.name,
+                "file": image.file,
+                "size": image.size,
+                "sha256": image.sha256,
+                "outcome": outcome(report, image.name),
+            }
+            for image in report.record.volumes
+        ],
+        "removed": list(report.removed),
+        "warnings": [{"volume": name, "warning": text} for name, text in report.warnings],
+        "seconds": report.seconds,
+    }
+
+
+def outcome(report: BuildReport, name: str) -> str:
+    """What became of a volume: ``built``, ``shared``, ``unchanged`` or ``left`` alone."""
+    for what in ("built", "shared", "unchanged"):
+        if name in getattr(report, what):
+            return what
+    return "left"
+
+
+def _summary(report: BuildReport, out: str) -> list[str]:
+    images = {image.name: image for image in report.record.volumes}
+    lines = []
+    for name in report.built:
+        size = images[name].size
+        shown = "" if size is None else f", {amount(size)}"
+        lines.append(f"{printable(out)}/{images[name].file}: built{shown}")
+    lines += (f"{printable(out)}/{name}: removed" for name in report.removed)
+    if report.unchanged:
+        lines.append(_unchanged(len(report.unchanged), report.seconds))
+    return lines
+
+
+def _unchanged(count: int, seconds: float) -> str:
+    noun = "volume" if count == 1 else "volumes"
+    return f"{count} {noun} unchanged, in {seconds:.2f} s"

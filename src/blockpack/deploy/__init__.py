@@ -1,0 +1,1 @@
+"""Deployments: a tree of files with a manifest, built into images, activated, attached."""

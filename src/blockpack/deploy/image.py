@@ -1,0 +1,96 @@
+"""One volume's image: from its spec to files in a directory where builds put what is not yet whole.
+
+A task is a value that any process can be given, on this machine or on another one that sees the
+same files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from ..errors import TargetError
+from .record import ImageRecord
+
+if TYPE_CHECKING:
+    from ..layout import Layout
+    from ..writer import Progress
+    from .manifest import VolumeSpec
+    from .source import DeploymentSource
+
+
+@frozen
+class Task:
+    """An image to be made in the directory `staging`, which is there.
+
+    `epoch` (seconds since 1970) is SOURCE_DATE_EPOCH's, whatever the environment of the process
+    that does it. `jobs` processes write.
+    """
+
+    source: DeploymentSource
+    spec: VolumeSpec
+    staging: str
+    epoch: int
+    jobs: int | None = None
+
+
+@frozen
+class Built:
+    """An image that was made, and what a user should hear of."""
+
+    record: ImageRecord
+    warnings: tuple[str, ...]
+
+
+def plan(task: Task) -> Layout:
+    """The layout of the image. Raises `BlockpackError` with all that cannot be packed."""
+    volume = evolve(task.spec.volume(), epoch=task.epoch)
+    return volume.plan(task.source.tree(task.spec, task.jobs))
+
+
+def make(task: Task, layout: Layout, progress: Callable[[Progress], object] | None = None) -> Built:
+    """Write the image and its placements. Raises `SourceError` and `TargetError`."""
+    from ..manifest import manifest
+    from ..writer import write
+    from ..writer.targets import target_errors
+
+    spec = task.spec
+    names = f"{spec.name}.img", f"{spec.name}.json"
+    image, placements = (os.path.join(task.staging, name) for name in names)
+    write(layout, image, progress=progress, jobs=task.jobs)
+    with target_errors(image):
+        with open(image, "rb") as file:
+            found = manifest(layout, file)
+        with open(placements, "w", encoding="ascii") as output:
+            json.dump(found, output, indent=2)
+            output.write("\n")
+    container = layout.geometry.get("container")
+    record = ImageRecord(
+        name=spec.name,
+        file=names[0],
+        format=spec.format,
+        profile=spec.volume().profile.name,
+        sector_size=layout.sector_size,
+        container=None if container is None else str(container),
+        size=layout.size,
+        sha256=found["sha256"],
+        placements=names[1],
+    )
+    return Built(record, layout.warnings)
+
+
+def perform(task: Task) -> Built:
+    """Plan and make the image: all of a task. Raises `BlockpackError`."""
+    try:
+        return make(task, plan(task))
+    except MemoryError:
+        raise out_of_memory() from None
+
+
+def out_of_memory() -> TargetError:
+    """The error for a process that has not enough memory."""
+    return TargetError("there is not enough memory to build it")

@@ -1,0 +1,85 @@
+"""Looking things up in a revision by their paths: one object after another, and no more."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from attrs import define, field, frozen
+
+from ...errors import SourceError
+from ...git.objects import LINK, SUBMODULE, TREE
+from .cat_file import CatFile
+from .repository import Repository, Revision
+from .walk import Walk
+
+_KINDS = {LINK: "a symbolic link", SUBMODULE: "a submodule", TREE: "a directory"}
+
+
+@frozen
+class Looked:
+    """What is at a path: its mode and object id, and the ids of the ``.gitattributes`` above it."""
+
+    mode: int
+    oid: bytes
+    attributes: tuple[tuple[str, bytes], ...] = ()
+
+
+@define
+class Lookup:
+    """One revision, open to be looked into; a context manager that lets go of it.
+
+    Nothing is followed, and nothing is fetched.
+    """
+
+    repository: Repository
+    revision: Revision
+    _reader: CatFile
+    _known: dict[str, Looked] = field(factory=dict, init=False)
+
+    @classmethod
+    def of(cls, path: str, revision: str) -> Self:
+        """That of `revision` in the repository at `path`. Raises `SourceError`."""
+        repository = Repository.at(path)
+        reader = CatFile(repository)
+        try:
+            return cls(repository, repository.resolve(revision, reader), reader)
+        except BaseException:
+            reader.close()
+            raise
+
+    def find(self, path: str) -> Looked | None:
+        """What is at `path`, which is that of a tree or empty; None if there is nothing.
+
+        Raises `SourceError` if a part of the way there is no directory.
+        """
+        if not path:
+            return Looked(TREE, bytes.fromhex(self.revision.tree))
+        if path in self._known:
+            return self._known[path]
+        above, _, name = path.rpartition("/")
+        directory = self.find(above)
+        if directory is None:
+            return None
+        if directory.mode != TREE:
+            what = _KINDS.get(directory.mode, "a file")
+            raise SourceError(above, f"is {what}, and should be a directory")
+        walk = Walk(self.repository, self._reader, directory.oid)
+        found = walk.listing().get(name)
+        if found is None:
+            return None
+        prefix = f"{above}/" if above else ""
+        files = ((prefix + name, oid) for name, (_, oid) in walk.attribute_files.items())
+        self._known[path] = Looked(*found, (*directory.attributes, *files))
+        return self._known[path]
+
+    def read(self, found: Looked, path: str, most: int) -> bytes:
+        """The bytes of a file, which are no more than `most`. Raises `SourceError`."""
+        if found.mode in _KINDS:
+            raise SourceError(path, f"is {_KINDS[found.mode]}, and should be a file")
+        return self._reader.object(found.oid.hex(), path, most)[1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
