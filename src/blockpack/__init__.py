@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .errors import BlockpackError as BlockpackError
     from .errors import EntryError as EntryError
     from .errors import ImageError as ImageError
+    from .errors import ManifestError as ManifestError
     from .errors import Problems as Problems
     from .errors import SourceError as SourceError
     from .errors import TargetError as TargetError
@@ -50,6 +51,7 @@ _HOMES = {
         "BlockpackError",
         "EntryError",
         "ImageError",
+        "ManifestError",
         "Problems",
         "SourceError",
         "TargetError",
