@@ -133,6 +133,8 @@ def add_verify(parser: ArgumentParser) -> None:
 
 def add_init(parser: ArgumentParser) -> None:
     """The arguments of ``init``."""
+    from pathlib import Path
+
     parser.add_argument(
         "directory",
         metavar="DIR",
@@ -144,6 +146,46 @@ def add_init(parser: ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace a manifest that is there")
     parser.add_argument(
         "--schema", action="store_true", help="print the JSON schema of manifests, for editors"
+    )
+
+
+def add_attach(parser: ArgumentParser) -> None:
+    """The arguments of ``attach``."""
+    from pathlib import Path
+
+    from ..deploy.attach.names import CONSUMERS
+
+    parser.add_argument(
+        "place", metavar="ROOT|DIST", help="what was deployed to, or what was built"
+    )
+    parser.add_argument(
+        "--for",
+        dest="consumer",
+        required=True,
+        choices=CONSUMERS,
+        metavar="CONSUMER",
+        help=f"what attaches them: {', '.join(CONSUMERS)}",
+    )
+    parser.add_argument(
+        "--writable",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a volume of DIST that may be written to; may be repeated",
+    )
+    _add_json(parser)
+    xen = parser.add_argument_group("xen")
+    xen.add_argument(
+        "--template", type=Path, metavar="NAME.xl.in", help="MirageOS' skeleton, to be filled in"
+    )
+    xen.add_argument("--kernel", metavar="FILE", help="the skeleton's @KERNEL@")
+    xen.add_argument("--memory", type=int, metavar="N", help="its @MEMORY@, in MiB")
+    xen.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        metavar="[NAME=]BRIDGE",
+        help="its @NETWORK:NAME@, or all of them; may be repeated",
     )
 
 

@@ -1,1 +1,1 @@
-"""Deployments: a tree of files with a manifest, built into images, activated, attached."""
+"""Deployments: volumes that a manifest names, built, activated, rolled back and attached."""
