@@ -181,6 +181,7 @@ def test_a_change_during_the_build_is_not_missed(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What changes after it was read is newer than the record, however long the build takes."""
+
     def late(*arguments: object) -> object:
         built = make(*arguments)  # type: ignore[arg-type]
         time.sleep(0.05)
