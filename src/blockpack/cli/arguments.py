@@ -90,6 +90,20 @@ def add_build(parser: ArgumentParser) -> None:
     _add_quiet(parser)
 
 
+def add_check(parser: ArgumentParser) -> None:
+    """The arguments of ``check``."""
+    parser.add_argument(
+        "source",
+        metavar="DIR",
+        nargs="?",
+        default=os.curdir,
+        help="a deployment's directory (this one), or git:REPO@REV",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes that read")
+    _add_json(parser)
+    _add_quiet(parser)
+
+
 def add_deploy(parser: ArgumentParser) -> None:
     """The arguments of ``deploy``."""
     parser.add_argument("repository", metavar="REPO[@REV]", help="a repository here, a revision")

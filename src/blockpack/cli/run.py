@@ -19,6 +19,7 @@ from .output import complain, flush_output
 COMMANDS = {
     "pack": "pack a tree into an image",
     "build": "build the images of a deployment",
+    "check": "look for all that is wrong with a deployment, and write nothing",
     "deploy": "make a commit the live generation of images on this host",
     "rollback": "make an older generation live",
     "status": "show what is live, and how generations differ",

@@ -344,7 +344,7 @@ class _Build:
         for number, outcome in self._outcomes(planned):
             spec = specs[number]
             if isinstance(outcome, BlockpackError):
-                errors.append(_of_volume(spec.name, outcome))
+                errors.append(of_volume(spec.name, outcome))
                 continue
             self._finish(outcome, wanted[spec.name], staging)
         raise_problems("some volumes were not built", errors)
@@ -484,12 +484,12 @@ def _planned(tasks: Sequence[Task]) -> list[tuple[Task, Layout]]:
         try:
             planned.append((task, plan(task)))
         except BlockpackError as error:
-            errors.append(_of_volume(task.spec.name, error))
+            errors.append(of_volume(task.spec.name, error))
     raise_problems("nothing was built", errors)
     return planned
 
 
-def _of_volume(name: str, error: BlockpackError) -> Problems:
+def of_volume(name: str, error: BlockpackError) -> Problems:
     """An error with the name of the volume that it is about."""
     if isinstance(error, Problems):
         members = [each for each in error.exceptions if isinstance(each, BlockpackError)]
