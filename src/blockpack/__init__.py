@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .errors import BlockpackError as BlockpackError
     from .errors import EntryError as EntryError
     from .errors import ImageError as ImageError
+    from .errors import ManifestError as ManifestError
     from .errors import Problems as Problems
     from .errors import SourceError as SourceError
     from .errors import TargetError as TargetError
@@ -52,6 +53,7 @@ _HOMES = {
         "BlockpackError",
         "EntryError",
         "ImageError",
+        "ManifestError",
         "Problems",
         "SourceError",
         "TargetError",

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
-
-from attrs import field, fields, frozen
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .errors import UsageError
 
@@ -34,30 +32,32 @@ def parse_size(text: str) -> int:
     return int(match[1]) << 10 * power
 
 
-@frozen(kw_only=True)
-class Option:
+class Option(NamedTuple):
     """One option.
 
-    `name` is that of the volume's attribute, `key` how it is written, `help` what it does in a
-    few words. `metavar` stands for a value where there are no `choices`. `default` is the value
-    that a tree's option has if it is not given; a volume's own is for its class to say.
+    `name` is that of the volume's attribute, `help` what it does in a few words. `metavar` stands
+    for a value where there are no `choices`. `default` is the value that a tree's option has if it
+    is not given; a volume's own is for its class to say. `spelling` is how it is written, where
+    that is not its name.
     """
 
+    # A tuple, and no class of attrs: those take longer to make than to parse a command line.
     name: str
     kind: Kind
     help: str
     metavar: str | None = None
     choices: tuple[str, ...] = ()
     default: str | None = None
-    key: str = field()
+    spelling: str | None = None
 
-    @key.default
-    def _name_with_dashes(self) -> str:
-        return self.name.replace("_", "-")
+    @property
+    def key(self) -> str:
+        """How it is written in a manifest, and after two dashes."""
+        return self.spelling or self.name.replace("_", "-")
 
     @property
     def flag(self) -> str:
-        """The option on a command line."""
+        """How it is written on a command line."""
         return f"--{self.key}"
 
 
@@ -109,7 +109,7 @@ FAT = (
 TAR = (
     Option(
         name="dialect",
-        key="tar-dialect",
+        spelling="tar-dialect",
         kind="choice",
         choices=("pax", "ustar", "gnu"),
         help="how long names and large numbers are written (pax)",
@@ -172,6 +172,8 @@ VOLUME = (*COMMON, *FAT, *TAR, *GIT)
 
 def taken_by(volume_class: type[Volume]) -> tuple[Option, ...]:
     """The options that volumes of this class take."""
+    from attrs import fields
+
     known = {field.alias for field in fields(volume_class)}
     return tuple(option for option in VOLUME if option.name in known)
 

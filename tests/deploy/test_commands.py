@@ -128,7 +128,7 @@ def test_errors_are_told_in_one_line(
     assert names(host.place) == before
 
 
-# Deploy, rollback, status, gc ----------------------------------------------------------------------
+# Deploy, rollback, status, gc --------------------------------------------------------------------
 
 
 def test_the_life_of_a_deployment(host: Host) -> None:

@@ -185,6 +185,24 @@ def add_verify(parser: ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but problems")
 
 
+def add_init(parser: ArgumentParser) -> None:
+    """The arguments of ``init``."""
+    from pathlib import Path
+
+    parser.add_argument(
+        "directory",
+        metavar="DIR",
+        nargs="?",
+        default=Path(),
+        type=Path,
+        help="this one if left out",
+    )
+    parser.add_argument("--force", action="store_true", help="replace a manifest that is there")
+    parser.add_argument(
+        "--schema", action="store_true", help="print the JSON schema of manifests, for editors"
+    )
+
+
 def _add_image(parser: ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="an image, or a device that holds one")
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "extract": "copy everything in an image to a directory",
     "info": "show an image's format and geometry",
     "verify": "check an image, by itself or against its source",
+    "init": "write a manifest of volumes for a directory",
 }
 
 INTERRUPTED = 130

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import ManifestError, printable, problems, raise_problems
-from .lines import Lines, Path, TooDeep
+from .lines import Lines, Path, TooMuch
 
 LARGEST = 1 << 20
 """Bytes that a manifest has at most."""
@@ -35,8 +35,8 @@ class Document:
         decoded = self._decoded(text)
         try:
             self._lines = Lines.of(decoded)
-        except TooDeep as error:
-            raise self._refusal(error.line, "is nested too deeply", "write it flat") from None
+        except TooMuch as error:
+            raise self._refusal(error.line, error.rule, "no manifest needs so many") from None
         try:
             self.values = tomllib.loads(decoded)
         except (ValueError, RecursionError) as error:  # also numbers of too many digits
@@ -84,7 +84,7 @@ class Document:
         if isinstance(text, str):
             return text
         try:
-            return text.decode("utf-8")
+            return text.decode("utf-8").removeprefix("\ufeff")
         except UnicodeDecodeError as error:
             line = text.count(b"\n", 0, error.start) + 1
             rule = f"byte {error.start:,} is not UTF-8"
@@ -117,9 +117,9 @@ def _key(name: str) -> str:
     return shown if _BARE_KEY.fullmatch(name) else f'"{shown}"'
 
 
-def shortened(text: str) -> str:
-    """`text` fit to be part of a message."""
-    return printable(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…")
+def shortened(text: str, most: int = _LONGEST_SHOWN) -> str:
+    """`text` fit to be part of a message: of no more than so many characters, all printable."""
+    return printable(text if len(text) <= most else f"{text[:most]}…")
 
 
 def nearest(name: str, known: Mapping[str, str]) -> str | None:

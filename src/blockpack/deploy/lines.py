@@ -2,8 +2,9 @@
 
 `tomllib` gives values without their places. This goes over the same text, understands no more of
 it than where keys and values begin and end, and notes the line of each. It judges nothing: at
-what is no TOML it stops, for `tomllib` to say why. Only nesting is limited here, before `tomllib`
-takes time that grows with its square, or runs out of stack.
+what is no TOML it stops, for `tomllib` to say why. Only how much there is has limits here, far
+above what a manifest has use for, before `tomllib` takes time that grows with the square of a
+key's parts, or runs out of stack.
 
 Every step moves on through the text, so the time is linear in its length.
 """
@@ -19,7 +20,10 @@ Path = tuple[str | int, ...]
 """Keys, and the numbers of elements of arrays, that lead to a value."""
 
 MOST_LEVELS = 32
-"""Keys and elements that lead to a value, at most: several times what a manifest has use for."""
+"""Keys and elements that lead to a value, at most."""
+
+MOST_ITEMS = 100_000
+"""Keys and elements in a document, at most."""
 
 _BLANK = re.compile(r"[ \t]*+")
 _GAP = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
@@ -36,12 +40,13 @@ _STRINGS = (  # three quotes begin what goes over several lines, and may hold tw
 _SCALAR = re.compile(r"[^,\]}#\n]++")
 
 
-class TooDeep(Exception):
-    """Keys, arrays or tables are nested too deeply at `line`."""
+class TooMuch(Exception):
+    """There is more in the document than it may hold; `line` is where, `rule` what is broken."""
 
-    def __init__(self, line: int) -> None:
-        super().__init__(line)
+    def __init__(self, line: int, rule: str) -> None:
+        super().__init__(line, rule)
         self.line = line
+        self.rule = rule
 
 
 class Lines:
@@ -52,7 +57,7 @@ class Lines:
 
     @classmethod
     def of(cls, text: str) -> Lines:
-        """The lines of the document `text`, as far as it is TOML. Raises `TooDeep`."""
+        """The lines of the document `text`, as far as it is TOML. Raises `TooMuch`."""
         scan = _Scan(text)
         scan.run()
         return cls(scan.found)
@@ -135,7 +140,7 @@ class _Scan:
         while True:
             parts.append(self._part())
             if len(parts) > MOST_LEVELS:
-                raise TooDeep(self.line)
+                raise self._too_deep()
             self._skip(_BLANK)
             if not self._at("."):
                 return parts
@@ -151,7 +156,7 @@ class _Scan:
 
     def _value(self, path: Path) -> None:
         if len(path) > MOST_LEVELS:
-            raise TooDeep(self.line)
+            raise self._too_deep()
         if self._at("["):
             self._array(path)
         elif self._at("{"):
@@ -192,8 +197,13 @@ class _Scan:
 
     def _note(self, path: Path, line: int) -> None:
         if len(path) > MOST_LEVELS:
-            raise TooDeep(line)
+            raise self._too_deep()
         self.found.setdefault(path, line)
+        if len(self.found) > MOST_ITEMS:
+            raise TooMuch(line, f"there are more than {MOST_ITEMS:,} keys and elements")
+
+    def _too_deep(self) -> TooMuch:
+        return TooMuch(self.line, f"there are more than {MOST_LEVELS} levels of keys and elements")
 
     @property
     def line(self) -> int:

@@ -324,6 +324,8 @@ class _Reader:
         from ..sources.exclude import excluding
 
         for number, pattern in found:
+            if "\0" in pattern or "\n" in pattern:
+                self.complain((*path, number), "a pattern is one line, without NUL")
             try:
                 excluding([pattern])
             except UsageError as error:
@@ -383,9 +385,11 @@ class _Reader:
             return self._flag(path, table, option.key)
         if option.kind == "size" or (option.kind == "alignment" and value != "auto"):
             return self._size(here, value)
-        is_number = isinstance(value, int) and not isinstance(value, bool)
-        if is_number and (option.kind == "number" or str(value)[:9] in option.choices):
-            return str(value)
+        if _is_number(value) and (option.kind == "number" or "16" in option.choices):
+            if not -_HUGE < value < _HUGE:
+                self.complain(here, "there is no such number here")
+                return None
+            value = str(value)
         text = self._text(here, value)
         if text is not None and option.choices and text not in option.choices:
             self._not_one_of(here, text, option.choices)
@@ -397,7 +401,7 @@ class _Reader:
         while (rule := _refused(format, options)) is not None:
             culprit = _culprit(format, options, rule)
             key = next(option.key for option in VOLUME if option.name == culprit)
-            self.complain((*path, key), rule)
+            self.complain((*path, key), shortened(rule, 200))
             del options[culprit]
 
     # Values ----------------------------------------------------------------------------------
@@ -452,13 +456,13 @@ class _Reader:
                 rule = f'{_shown(value)} is not a size, such as 4096, "64K", "16M" or "2G"'
                 self.complain(path, rule)
                 return None
-        if not isinstance(value, int) or isinstance(value, bool):
+        if not _is_number(value):
             self.complain(path, f'is a size, such as 4096 or "16M", not {_kind(value)}')
             return None
-        if not -_HUGE < value < _HUGE:
+        if not -_HUGE < int(value) < _HUGE:
             self.complain(path, "no system has such a size")
             return None
-        return value
+        return int(value)
 
     def _not_one_of(self, path: Path, value: str, known: tuple[str, ...]) -> None:
         near = nearest(value, {name: name for name in known})
@@ -484,20 +488,21 @@ def _refused(format: str, options: Mapping[str, Value]) -> str | None:
 def _culprit(format: str, options: Mapping[str, Value], rule: str) -> str:
     """The one of `options` that breaks `rule`.
 
-    That is one which is refused by itself, or else the last without which the rest is accepted,
-    or without which there is another complaint, or just the last.
+    That is one which is refused by itself, or else the last without which the rule is kept.
     """
     names = list(options)
     for name in names:
         if _refused(format, {name: options[name]}) == rule:
             return name
-    without = {
-        name: _refused(format, {key: options[key] for key in names if key != name})
-        for name in reversed(names)
-    }
-    accepted = [name for name in without if without[name] is None]
-    changed = [name for name in without if without[name] != rule]
-    return (accepted or changed or names[::-1])[0]
+    for name in reversed(names):
+        if _refused(format, {key: options[key] for key in names if key != name}) != rule:
+            return name
+    return names[-1]
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a whole number; truth is none, whatever Python says."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _kind(value: Any) -> str:

@@ -1,0 +1,158 @@
+"""Manifests to parse: sound ones, and each way in which one can be wrong."""
+
+from __future__ import annotations
+
+AGE = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN you@host"
+
+DEPLOYMENT = '[deployment]\nname = "www"\n'
+TAR = f'{DEPLOYMENT}[volumes.site]\nsource = "site"\nformat = "tar"\n'
+FAT = TAR.replace('"tar"', '"fat"')
+GIT = TAR.replace('"tar"', '"git"')
+
+FULL = f"""\
+[deployment]
+name = "www"
+recipients = ["{AGE}", "{SSH}"]
+
+[volumes.site]
+source  = "site"
+format  = "fat"
+profile = "mirage"
+free    = "16M"
+exclude = ["*.psd"]
+
+[volumes.media]
+source = [{{ path = "media" }}, {{ path = "more/video.mp4", at = "video/more.mp4" }}]
+format = "tar"
+align  = 4096
+mtime  = "keep"
+symlinks = "follow"
+
+[volumes.history]
+source = "."
+format = "git"
+container = "pack"
+size = "64M"
+compression = 9
+oneffs = true
+submodules = "skip"
+
+[volumes.keys]
+source = "secrets"
+format = "tar"
+secret = true
+cipher = "aes-ccm"
+"""
+
+SOUND = {
+    "full": FULL,
+    "least": TAR,
+    "dotted": 'deployment.name = "w"\nvolumes.a = { source = ".", format = "tar" }\n',
+    "sizes": f'{TAR}size = "1MiB"\npad = "8k"\nsector-size = 4096\n',
+    "numbers": f"{FAT}fat-type = 16\nlabel = 'X'\n",
+    "words": f"{FAT}fat-type = '16'\ncluster-size = '4K'\n",
+    "auto": f"{TAR}align = 'auto'\nowner = '0:0'\n",
+    "compression": f"{GIT}compression = '0'\n",
+    "persistent": f"{TAR}secret = true\nallow_persistent = true\n",
+    "not persistent": f"{TAR}allow_persistent = false\nsecret = false\n",
+    "nested parts": TAR.replace('"site"', '[{path = "a"}, {path = "b", at = "a/b"}]'),
+    "names": f"{TAR}[volumes.{'A' * 63}]\nsource = '...'\nformat = 'tar'\n",
+}
+
+WRONG = {
+    "empty": "",
+    "no volumes": DEPLOYMENT,
+    "empty volumes": f"{DEPLOYMENT}[volumes]\n",
+    "volumes is a list": f"{DEPLOYMENT}[[volumes]]\nsource = 'a'\nformat = 'tar'\n",
+    "volumes is text": f"volumes = 'site'\n{DEPLOYMENT}",
+    "volume is text": f"{DEPLOYMENT}[volumes]\nsite = 'site'\n",
+    "no deployment": TAR.removeprefix(DEPLOYMENT),
+    "no name": TAR.replace('name = "www"', ""),
+    "name is a number": TAR.replace('"www"', "1"),
+    "name is a path": TAR.replace('"www"', '"../www"'),
+    "name is a dot": TAR.replace('"www"', '"."'),
+    "name is empty": TAR.replace('"www"', '""'),
+    "top key": f"{TAR}[volume.x]\n",
+    "deployment key": TAR.replace("name", "nmae"),
+    "volume key": f"{TAR}formt = 'tar'\n",
+    "underscore": f"{TAR}sector_size = 512\n",
+    "dash": f"{TAR}secret = true\nallow-persistent = true\n",
+    "attribute": f"{TAR}dialect = 'pax'\n",
+    "part key": TAR.replace('"site"', '[{path = "a", to = "b"}]'),
+    "volume name": TAR.replace("volumes.site", 'volumes."disk.img"'),
+    "volume number": TAR.replace("volumes.site", "volumes.1st"),
+    "volume name empty": TAR.replace("volumes.site", 'volumes.""'),
+    "volume name long": TAR.replace("volumes.site", f"volumes.{'a' * 64}"),
+    "volume manifest": TAR.replace("volumes.site", "volumes.Manifest"),
+    "no source": TAR.replace("source", "#"),
+    "source is a number": TAR.replace('"site"', "1"),
+    "source is empty": TAR.replace('"site"', '""'),
+    "source is nothing": TAR.replace('"site"', "[]"),
+    "source is texts": TAR.replace('"site"', '["a", "b"]'),
+    "part without path": TAR.replace('"site"', '[{at = "b"}]'),
+    "absolute": TAR.replace('"site"', '"/etc"'),
+    "parent": TAR.replace('"site"', '"site/../../etc"'),
+    "dot": TAR.replace('"site"', '"./site"'),
+    "slash at the end": TAR.replace('"site"', '"site/"'),
+    "NUL": TAR.replace('"site"', '"a\\u0000b"'),
+    "backslash": TAR.replace('"site"', "'..\\etc'"),
+    "git's own": TAR.replace('"site"', '"sub/.GIT/config"'),
+    "at is absolute": TAR.replace('"site"', '[{path = "a", at = "/b"}]'),
+    "at is parent": TAR.replace('"site"', '[{path = "a", at = ".."}]'),
+    "no format": TAR.replace("format", "#"),
+    "format": TAR.replace('"tar"', '"Tar"'),
+    "format is a list": TAR.replace('"tar"', '["tar"]'),
+    "profile": f"{TAR}profile = 'mirag'\n",
+    "size and free": f"{TAR}size = 4096\nfree = 0\n",
+    "size": f"{TAR}size = '16 MB'\n",
+    "size is a float": f"{TAR}size = 4096.5\n",
+    "size is negative": f"{TAR}size = -1\n",
+    "size is huge": f"{TAR}size = 0x{'f' * 20}\n",
+    "size is true": f"{TAR}size = true\n",
+    "mtime": f"{TAR}mtime = 'now'\n",
+    "symlinks": f"{TAR}symlinks = 'kept'\n",
+    "exclude": f"{TAR}exclude = '*.psd'\n",
+    "exclude numbers": f"{TAR}exclude = [1]\n",
+    "exclude lines": f"{TAR}exclude = ['''a\nb''']\n",
+    "label of tar": f"{TAR}label = 'X'\n",
+    "align of fat": f"{FAT}align = 4096\n",
+    "container of fat": f"{FAT}container = 'pack'\n",
+    "label of git": f"{GIT}label = 'X'\n",
+    "label": f"{FAT}label = 'much too long'\n",
+    "fat-type": f"{FAT}fat-type = 24\n",
+    "fat-type is huge": f"{FAT}fat-type = 0x{'f' * 20}\n",
+    "owner": f"{TAR}owner = 'root'\n",
+    "compression": f"{GIT}compression = 10\n",
+    "history is text": f"{GIT}history = 'true'\n",
+    "cipher without secret": f"{TAR}cipher = 'aes-ccm'\n",
+    "cipher with false secret": f"{TAR}cipher = 'aes-ccm'\nsecret = false\n",
+    "persistent without secret": f"{TAR}allow_persistent = true\n",
+    "cipher": f"{TAR}secret = true\ncipher = 'rot13'\n",
+    "secret is text": f"{TAR}secret = 'true'\n",
+    "recipient": TAR.replace("\n[", f'\nrecipients = ["{AGE[:-1]}"]\n[', 1),
+    "recipient in capitals": TAR.replace("\n[", f'\nrecipients = ["{AGE.upper()}"]\n[', 1),
+    "recipient is RSA's file": TAR.replace("\n[", '\nrecipients = ["id_rsa.pub"]\n[', 1),
+    "recipients is text": TAR.replace("\n[", f'\nrecipients = "{AGE}"\n[', 1),
+}
+
+BEYOND_THE_SCHEMA = {
+    "volumes by case": f"{TAR}[volumes.Site]\nsource = 'a'\nformat = 'tar'\n",
+    "parts at one place": TAR.replace('"site"', '[{path = "a"}, {path = "b", at = "."}]'),
+    "size of no sectors": f"{TAR}size = 1000\n",
+    "size is a float of no fraction": f"{TAR}size = 4096.0\n",
+    "pad": f"{TAR}pad = 1000\n",
+    "sector size": f"{TAR}sector-size = 1024\n",
+    "align": f"{TAR}align = 4097\n",
+    "FAT type of the profile": f"{FAT}profile = 'mirage'\nfat-type = 32\n",
+    "cluster size": f"{FAT}cluster-size = 3\n",
+    "author": f"{GIT}author = 'you'\n",
+    "branch": f"{GIT}branch = 'a..b'\n",
+    "object format": f"{GIT}object-format = 'sha256'\n",
+    "oneffs": f"{GIT}oneffs = true\n",
+    "size of a bundle": f"{GIT}container = 'bundle'\nfree = '1M'\n",
+    "owner": f"{TAR}owner = '9999999999:0'\n",
+    "label": f"{FAT}label = ' x'\n",
+    "pattern": f"{TAR}exclude = ['!']\n",
+}
+"""Wrong for reasons that a JSON schema cannot tell."""
