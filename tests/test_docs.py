@@ -31,6 +31,7 @@ from blockpack.fat import boot_sector, dir_entry
 from blockpack.git import container, pack
 from blockpack.profile import PROFILES
 from blockpack.tar import header
+from deploy.attach.builds import documented
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -378,6 +379,8 @@ def make_site(place: Path) -> None:
 def test_commands_print_what_is_shown(page: Path, place: Path) -> None:
     if page.name != "getting-started.md":
         make_site(place)
+    if page.parent.name == "deploy":
+        documented(place)
     for line, output in commands(page.read_text("utf-8")):
         assert steady(run_command(line, place)) == steady(output), line
 
@@ -387,6 +390,8 @@ def test_commands_print_what_is_shown(page: Path, place: Path) -> None:
 )
 def test_python_runs_and_prints_what_is_shown(page: Path, place: Path) -> None:
     make_site(place)
+    if page.parent.name == "deploy":
+        documented(place)
     names: dict[str, Any] = {}
     for number, block in enumerate(blocks(page.read_text("utf-8"), "python"), 1):
         printed = io.StringIO()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import tarfile
@@ -16,6 +17,7 @@ from judges import fat_invariants
 from judges.fat_tools import fsck, sevenzip_times
 from judges.fat_volume import Rules
 from judges.programs import run_silent
+from repositories import GitRepository
 
 GiB = 1 << 30
 MARK = b"the end"
@@ -91,11 +93,21 @@ def test_ustar_refuses_8_gib(tmp_path: Path) -> None:
     assert "large.bin: does not fit a ustar header: its size" in str(raised.value)
 
 
-_MEASURE = """
-import re, sys
-import blockpack
+_TAR = """
+import blockpack, sys
 tree = blockpack.Tree.scan(sys.argv[1])
 layout = blockpack.TarVolume().plan(tree)
+"""
+
+_KEPT = """
+import blockpack, sys
+tree = blockpack.Tree.from_git(sys.argv[1], sys.argv[3])
+layout = blockpack.GitVolume(container="bundle", history=True).plan(tree)
+assert layout.geometry["commit"] == tree.origin.commit
+"""
+
+_MEASURE = """
+import re
 report = blockpack.write(layout, sys.argv[2])
 assert report.size == layout.size
 # Not ru_maxrss, which a process has from the one that started it.
@@ -108,10 +120,31 @@ def test_memory_does_not_grow_with_the_size_of_a_file(tmp_path: Path, target: st
     """32 MiB do for 100 GiB, which is sparse, to a file; for 1 GiB to a pipe or the like."""
     (tmp_path / "source").mkdir()
     sparse(tmp_path / "source" / "huge.bin", (100 if target == "image" else 1) * GiB)
-    done = subprocess.run(
-        [sys.executable, "-c", _MEASURE, tmp_path / "source", tmp_path / target],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert int(done.stdout) <= 32 << 10, f"{done.stdout.strip()} KiB"
+    assert measured(_TAR, tmp_path / "source", tmp_path / target) <= 32 << 10
+
+
+def measured(plan: str, *arguments: str | Path) -> int:
+    """The KiB that a process took which plans so, and writes to the second of `arguments`."""
+    command = [sys.executable, "-c", plan + _MEASURE, *arguments]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("packing", ["loose", "delta"])
+def test_memory_does_not_grow_with_the_size_of_a_blob_that_is_packed_anew(
+    tmp_path: Path, packing: str
+) -> None:
+    """40 MiB do for blobs of 64 MiB, noise and text, which git reads and we pack."""
+    repository = GitRepository.init(tmp_path / "repository", "--bare")
+    repository.git("config", "fastimport.unpackLimit", "100" if packing == "loose" else "1")
+    noise = random.Random(1).randbytes(64 << 20)
+    text = b"a line of text\n" * ((64 << 20) // 15)
+    repository.commit({"noise": noise, "text": text})
+    if packing == "delta":
+        alone = repository.commit_tree("main^{tree}")
+        repository.commit({"noise": noise + b"more", "text": text + b"more"})
+        repository.git("repack", "-adfq")
+        listed = repository.git("verify-pack", "-v", *repository.path.glob("objects/pack/*.pack"))
+        assert b"chain length = 1: 2 objects" in listed
+    else:
+        alone = "main"
+    assert measured(_KEPT, repository.path, tmp_path / "image", alone) <= 40 << 10

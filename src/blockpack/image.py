@@ -78,6 +78,13 @@ class Image(ABC):
     def info(self) -> Mapping[str, Fact]:
         """The format's own facts by name, as the image states them. Raises `ImageError`."""
 
+    def options(self) -> Mapping[str, str]:
+        """The volume's options that the image tells, and a plan takes to be like it.
+
+        Raises `ImageError`.
+        """
+        return {}
+
     def verify(self) -> list[str]:
         """Everything about the structure that is wrong; empty for a sound image."""
         problems: list[str] = []

@@ -189,6 +189,34 @@ class OpenStream:
         self.close()
 
 
+def read_stream(extent: Stream, view: memoryview) -> None:
+    """Fill `view` with the bytes of `extent`, from a stream that is opened for just that.
+
+    As with files, most are small, and over after one read. Raises `SourceError`.
+    """
+    if len(view) == extent.size and _read_at_once(extent, view):
+        return
+    with OpenStream.of(extent) as source:  # takes its time, and tells what is wrong
+        source.read_into(view, extent.start)
+        source.check()
+
+
+def _read_at_once(extent: Stream, view: memoryview) -> bool:
+    """Fill `view` with a whole stream; False if that takes more than one read."""
+    try:
+        stream = extent.open()
+        try:
+            data = stream.read(len(view))
+            if len(data) != len(view) or stream.read(1):
+                return False
+            view[:] = data
+            return True
+        finally:
+            stream.close()
+    except OSError as error:
+        raise _unreadable_stream(extent, error) from None
+
+
 class InMemory:
     """Bytes that need no opening, as if they were in a file; a context manager."""
 
@@ -234,10 +262,10 @@ def read_extent(extent: Extent, view: memoryview) -> None:
     """Fill `view` with all bytes of `extent`, whose length it has. Raises `SourceError`."""
     if isinstance(extent, FileRange):
         read_range(extent, view)
-        return
-    with open_source(extent) as source:
-        source.read_into(view, 0 if isinstance(extent, Data | Zeros) else extent.start)
-        source.check()
+    elif isinstance(extent, Stream):
+        read_stream(extent, view)
+    else:
+        InMemory(extent).read_into(view, 0)
 
 
 def changed(extent: FileRange, status: os.stat_result) -> SourceError:

@@ -133,7 +133,7 @@ def test_every_value_of_a_wrong_type_is_refused(number: int, tmp_path: Path) -> 
         for wrong in [[], {}, -1.5, True, 7, "", None]:
             if (wrong is None and key in may_be_null) or type(wrong) is type(volume[key]):
                 continue
-            if wrong == "" and key in may_be_null - {"key", "placements"}:
+            if wrong == "" and key == "fingerprint":
                 continue  # any text will do
             changed = values()
             changed["volumes"][number][key] = wrong
@@ -157,6 +157,10 @@ def test_every_value_of_a_wrong_type_is_refused(number: int, tmp_path: Path) -> 
         ("sha256", "AB" * 32),
         ("sha256", "ab"),
         ("size", -1),
+        ("sector_size", 0),
+        ("sector_size", 1000),
+        ("profile", "\x1b[2J"),
+        ("cipher", "AES"),
         ("container", "bundle"),
     ],
 )

@@ -1,12 +1,15 @@
-"""Trees that several of these tests pack."""
+"""Trees and repositories that several of these tests pack."""
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
+from faults.faulty_git import Faulty
 from faults.rendering import make_files, pattern
+from repositories import GitRepository
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +18,23 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = {f"{n % 30}/{n}": pattern(8000 + n % 3000, n) for n in range(1500)}
     files |= {f"large/{n}": pattern(7 << 20, n) for n in range(4)}
     return make_files(tmp_path_factory.mktemp("tree"), files)
+
+
+@pytest.fixture(name="bare")
+def fixture_bare(tmp_path: Path) -> GitRepository:
+    return GitRepository.init(tmp_path / "bare.git", "--bare")
+
+
+@pytest.fixture(name="many")
+def fixture_many(bare: GitRepository) -> GitRepository:
+    """A repository of 12 MB: small blobs, and two that are not; none packed, so git reads them."""
+    bare.git("config", "fastimport.unpackLimit", "10000")
+    rng = random.Random(1)
+    files = {f"{n % 30}/{n}": rng.randbytes(3000 + n % 5000) for n in range(1000)}
+    bare.commit(files | {f"large{n}": rng.randbytes(4_000_000) for n in range(2)})
+    return bare
+
+
+@pytest.fixture(name="faulty")
+def fixture_faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Faulty:
+    return Faulty(tmp_path / "faulty", monkeypatch)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import random
-import shutil
 import signal
 import subprocess
 import zlib
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,62 +14,15 @@ import pytest
 
 import blockpack
 from blockpack import Tree
+from faults.faulty_git import Faulty, descriptors, held, no_children
 from faults.launching import COMMAND, SLOW, launched, run, wait_until
 from repositories import FILE, TREE, GitRepository
-
-GIT = shutil.which("git") or "git"
-
-WRAPPER = """#!/bin/sh
-for word; do
-    if [ "$word" = --batch ] && [ -n "$FAULT" ]; then
-        . "$FAULT"
-    fi
-done
-exec {git} "$@"
-"""
-"""A git on PATH that runs the shell text in the file $FAULT in place of its long-lived process."""
 
 
 @pytest.fixture(autouse=True)
 def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-
-
-@pytest.fixture(name="bare")
-def fixture_bare(tmp_path: Path) -> GitRepository:
-    return GitRepository.init(tmp_path / "bare.git", "--bare")
-
-
-@pytest.fixture(name="many")
-def fixture_many(bare: GitRepository) -> GitRepository:
-    """A repository of 12 MB: small blobs, and two that are not; none packed, so git reads them."""
-    bare.git("config", "fastimport.unpackLimit", "10000")
-    rng = random.Random(1)
-    files = {f"{n % 30}/{n}": rng.randbytes(3000 + n % 5000) for n in range(1000)}
-    bare.commit(files | {f"large{n}": rng.randbytes(4_000_000) for n in range(2)})
-    return bare
-
-
-class Faulty:
-    """A git that fails as it is told to, from then on."""
-
-    def __init__(self, place: Path, patch: pytest.MonkeyPatch) -> None:
-        self._place = place
-        self._patch = patch
-        place.mkdir()
-        (place / "git").write_text(WRAPPER.format(git=GIT))
-        (place / "git").chmod(0o755)
-        patch.setenv("PATH", str(place), prepend=os.pathsep)
-
-    def set(self, fault: str) -> None:
-        (self._place / "fault").write_text(fault.replace("GIT", GIT))
-        self._patch.setenv("FAULT", str(self._place / "fault"))
-
-
-@pytest.fixture(name="faulty")
-def fixture_faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Faulty:
-    return Faulty(tmp_path / "faulty", monkeypatch)
 
 
 def layout(repository: GitRepository) -> blockpack.Layout:
@@ -82,28 +32,6 @@ def layout(repository: GitRepository) -> blockpack.Layout:
 def rendered(planned: blockpack.Layout) -> bytes:
     with planned.open() as file:
         return file.read()
-
-
-def descriptors() -> set[str]:
-    gc.collect()  # what earlier tests left behind in cycles is not what this one is about
-    return set(os.listdir("/proc/self/fd"))
-
-
-def held() -> set[str]:
-    """What this process has open."""
-    found = set()
-    for descriptor in descriptors():
-        with suppress(FileNotFoundError):  # the one that listed them
-            found.add(os.readlink(f"/proc/self/fd/{descriptor}"))
-    return found
-
-
-def no_children() -> bool:
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
 
 
 # Git itself --------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def test_contents_know_their_object(repository: GitRepository) -> None:
     found: Any = entry.content
     assert found.oid == repository.oid("HEAD:media/a.bin")
     git_dir = repository.git("rev-parse", "--absolute-git-dir").decode().strip()
-    assert found.repository == git_dir
+    assert found.repository.git_dir == git_dir
 
 
 def test_the_origin_is_kept_until_the_tree_is_changed(repository: GitRepository) -> None:

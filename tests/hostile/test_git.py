@@ -87,7 +87,7 @@ def test_nothing_leads_outside(name: str, tmp_path: Path, capsys: Capture) -> No
 
 
 def test_every_bad_name_is_named_at_once(tmp_path: Path, capsys: Capture) -> None:
-    names = [b"../%d" % number for number in range(20)]
+    names = [b"../%02d" % number for number in range(20)]
     verdict = undergo(of(*((FILE, name, TEXT) for name in names)), tmp_path, capsys)
     assert len(verdict.problems) == 20
 

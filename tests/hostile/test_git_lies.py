@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,6 +154,10 @@ LIES: dict[str, tuple[bytes, str]] = {
         "its index is to begin",
     ),
     "an index in the pack's header": (docteur(HEAD, PACK.data(), PACK.index(), 30), "to begin"),
+    "an index in the midst of a sector": (
+        HEAD + struct.pack("<Q", 28 + len(PACK.data())) + PACK.data() + PACK.index(),
+        "the index does not begin a sector",
+    ),
     "no index": (docteur(HEAD, PACK.data(), bytes(4096)), "no index of version 2"),
     "something between the pack and its index": (
         rewritten(4095, b"!", in_docteur(PACK, HEAD)),
@@ -186,6 +191,18 @@ LIES: dict[str, tuple[bytes, str]] = {
     ),
     "a file that is missing": (of((FILE, b"a", bytes(20))), "this object is not in the image"),
     "a tree of nonsense": (below((b"rwxrwx", b"a", TEXT)), "dir: it holds what is no entry"),
+    "a tree out of order": (
+        of((FILE, b"b", TEXT), (FILE, b"a", TEXT)),
+        "the root tree: its entries are out of order",
+    ),
+    "a directory sorted as if it were a file": (
+        of((DIRECTORY, b"a", EMPTY_TREE), (FILE, b"a.b", TEXT)),
+        "the root tree: its entries are out of order",
+    ),
+    "a file sorted as if it were a directory": (
+        below((FILE, b"a.b", TEXT), (FILE, b"a", TEXT)),
+        "dir: its entries are out of order",
+    ),
     "a tree that is cut short": (of((FILE, b"a", TEXT[:19])), "the root tree: it holds what is no"),
     "a delta on itself": (
         of_packed(packed(OFS_DELTA, delta(1, 1, insert(b"x")), base=b"\0")),

@@ -43,6 +43,10 @@ PROGRAMS: Mapping[str, Program] = {
     "bsdtar": Program(("bsdtar",), "libarchive-tools"),
     "busybox": Program(("busybox",), "busybox"),
     "git": Program(("git",), "git"),
+    "virsh": Program(("virsh",), "libvirt-clients"),
+    "virt-xml-validate": Program(("virt-xml-validate",), "libvirt-clients"),
+    "xmllint": Program(("xmllint",), "libxml2-utils"),
+    "ocamlc": Program(("ocamlc",), "ocaml libcmdliner-ocaml-dev"),
 }
 
 MODULES: Mapping[str, str] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,6 +156,17 @@ unix_names = st.one_of(
     st.integers(90, 255).map(lambda length: "n" * length),
     st.sampled_from((" ", "-rf", "...", "a\nb", "%s", "~", "\x7f", "=", "a\\b", "é", "e\u0301")),
 ).filter(is_unix_name)
+
+# Names that git holds --------------------------------------------------------------------------
+
+
+def is_far_from_git(name: str) -> bool:
+    """Whether `name` is surely none that git has for itself."""
+    seen = "".join(character for character in name if unicodedata.category(character) != "Cf")
+    return not any(part in seen.casefold() for part in ("git", "gi7"))
+
+
+git_names = unix_names.filter(is_far_from_git)
 
 utf8_names = unix_names.filter(lambda name: name.isprintable())
 

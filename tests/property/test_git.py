@@ -26,11 +26,11 @@ from property.strategies import (
     HardLinkNode,
     Spec,
     SymlinkNode,
+    git_names,
     materialise,
     specs,
     times,
     tree_of,
-    unix_names,
 )
 
 Options = dict[str, Any]
@@ -47,7 +47,7 @@ CONTAINERS: tuple[Options, ...] = (
 )
 EXAMPLES = settings().max_examples
 
-trees = specs(unix_names, times=times(0, 2**33 - 1), links=True, most_units=1000)
+trees = specs(git_names, times=times(0, 2**33 - 1), links=True, most_units=1000)
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def test_files_of_every_size_are_read_back(
 
 @settings(max_examples=EXAMPLES)
 @given(
-    spec=specs(unix_names, links=True, most_units=1000).map(
+    spec=specs(git_names, links=True, most_units=1000).map(
         lambda spec: {p: n for p, n in spec.items() if not isinstance(n, HardLinkNode)}
     ),
     container=st.sampled_from(CONTAINERS),

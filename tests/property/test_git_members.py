@@ -23,9 +23,9 @@ from property.strategies import (
     FileNode,
     Spec,
     SymlinkNode,
+    git_names,
     specs,
     tree_of,
-    unix_names,
 )
 
 GIT_NAMES = (
@@ -203,7 +203,7 @@ def test_the_mirage_profile_warns_of_large_blobs(tmp_path: Path) -> None:
 
 
 @given(
-    spec=specs(unix_names, most_units=1000),
+    spec=specs(git_names, most_units=1000),
     compression=st.sampled_from(("auto", 0, 9)),
     sector_size=st.sampled_from((512, 4096)),
 )

@@ -21,14 +21,12 @@ from property.strategies import (
     Node,
     Spec,
     SymlinkNode,
+    git_names,
     specs,
-    unix_names,
 )
 from repositories import EXECUTABLE, FILE, LINK, GitRepository
 
-trees = specs(
-    unix_names.filter(lambda name: "git" not in name.casefold()), links=True, most_units=1500
-)
+trees = specs(git_names, links=True, most_units=1500)
 
 Members = dict[str, tuple[str, int, int, str, bytes]]
 """Path → kind, permission bits, time, target and bytes."""

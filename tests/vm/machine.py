@@ -77,16 +77,19 @@ class Machine(NamedTuple):
     busybox: Path
     kernel: Path
 
-    def run(self, script: str, disks: Sequence[Disk], scratch: Path) -> dict[str, bytes]:
+    def run(
+        self, script: str, disks: Sequence[Disk], scratch: Path, arguments: Sequence[str] = ()
+    ) -> dict[str, bytes]:
         """Boot, run `script` with `disks` attached, and return the files in ``/results``.
 
-        The script starts there. Asserts that the machine switched itself off in time, and that
-        the script exited with status 0 and wrote nothing to standard error. `scratch` is a
-        directory for the machine's own files, among them the kernel's ``console.log``.
+        `arguments` are more of QEMU's: disks that it gets in another way. The script starts
+        there. Asserts that the machine switched itself off in time, and that the script exited
+        with status 0 and wrote nothing to standard error. `scratch` is a directory for the
+        machine's own files, among them the kernel's ``console.log``.
         """
         accelerator = "kvm" if self._kvm_works(scratch) else "tcg"
         try:
-            found = self._boot(accelerator, script, disks, scratch, TIMEOUT)
+            found = self._boot(accelerator, script, disks, scratch, TIMEOUT, arguments)
         except subprocess.TimeoutExpired:
             log = _tail(scratch / "console.log")
             raise AssertionError(f"no end within {TIMEOUT} s:\n{log}") from None
@@ -105,7 +108,13 @@ class Machine(NamedTuple):
         return True
 
     def _boot(
-        self, accelerator: str, script: str, disks: Sequence[Disk], scratch: Path, timeout: float
+        self,
+        accelerator: str,
+        script: str,
+        disks: Sequence[Disk],
+        scratch: Path,
+        timeout: float,
+        arguments: Sequence[str] = (),
     ) -> dict[str, bytes]:
         """The files in ``/results`` after `script`, whatever became of that."""
         results = scratch / "results.img"
@@ -116,6 +125,7 @@ class Machine(NamedTuple):
         console = scratch / "console.log"
         console.touch()
         command = [self.qemu, "-accel", accelerator, *_hardware(disks, results, console)]
+        command += arguments
         command += ["-kernel", str(self.kernel / "vmlinuz"), "-initrd", str(initrd)]
         command += ["-append", "console=ttyS0 quiet panic=-1"]
         done = subprocess.run(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
@@ -203,6 +203,46 @@ def add_init(parser: ArgumentParser) -> None:
     )
 
 
+def add_attach(parser: ArgumentParser) -> None:
+    """The arguments of ``attach``."""
+    from pathlib import Path
+
+    from ..deploy.attach.names import CONSUMERS
+
+    parser.add_argument(
+        "place", metavar="ROOT|DIST", help="what was deployed to, or what was built"
+    )
+    parser.add_argument(
+        "--for",
+        dest="consumer",
+        required=True,
+        choices=CONSUMERS,
+        metavar="CONSUMER",
+        help=f"what attaches them: {', '.join(CONSUMERS)}",
+    )
+    parser.add_argument(
+        "--writable",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a volume of DIST that may be written to; may be repeated",
+    )
+    _add_json(parser)
+    xen = parser.add_argument_group("xen")
+    xen.add_argument(
+        "--template", type=Path, metavar="NAME.xl.in", help="MirageOS' skeleton, to be filled in"
+    )
+    xen.add_argument("--kernel", metavar="FILE", help="the skeleton's @KERNEL@")
+    xen.add_argument("--memory", type=int, metavar="N", help="its @MEMORY@, in MiB")
+    xen.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        metavar="[NAME=]BRIDGE",
+        help="its @NETWORK:NAME@, or all of them; may be repeated",
+    )
+
+
 def _add_image(parser: ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="an image, or a device that holds one")
 
@@ -241,17 +281,22 @@ def _add_option(parser: ArgumentParser | _ArgumentGroup, option: Option) -> None
 
 
 def volume(
-    arguments: Namespace, format: str | None = None, *, leaving_out: Iterable[str] = ()
+    arguments: Namespace,
+    format: str | None = None,
+    *,
+    leaving_out: Iterable[str] = (),
+    told: Mapping[str, str] | None = None,
 ) -> Volume:
     """The volume that the arguments ask for, without some of the options. Raises `UsageError`.
 
-    Without `format` and ``--format`` the image's suffix tells the format.
+    Those that are `told` by an image stand in for some that are left out. Without `format` and
+    ``--format`` the image's suffix tells the format.
     """
     volume_class = _format(arguments, format).volume_class()
     from ..options import VOLUME, taken_by
 
     taken = taken_by(volume_class)
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = dict(told or {})
     for option in VOLUME:
         value = getattr(arguments, option.name)
         if value is None or option.name in leaving_out:

@@ -32,7 +32,9 @@ def run(arguments: Namespace) -> int:
 
         # Sizes and types are the image's own affair; what it shows is to be compared.
         own_affair = format_named(image.format).volume_class().sizing
-        volume = options.volume(arguments, image.format, leaving_out=own_affair)
+        volume = options.volume(
+            arguments, image.format, leaving_out=own_affair, told=image.options()
+        )
         tree = options.tree(arguments)
         leave_out(tree, arguments.source, [Path(arguments.image)])
         layout = volume.plan(tree)

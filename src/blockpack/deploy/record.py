@@ -212,6 +212,17 @@ class _Checked:
             self.wrong(key, "is negative")
         return value
 
+    def sector_size(self, key: str) -> int:
+        """A size that devices' sectors have, in bytes."""
+        value = self.number(key)
+        if not 512 <= value <= 32768 or value & (value - 1):
+            self.wrong(key, "is no power of two from 512 to 32768")
+        return value
+
+    def word(self, key: str) -> str:
+        """A word that blockpack has for something."""
+        return self.matching(key, _WORD, "a word of blockpack's")
+
     def flag(self, key: str) -> bool:
         value: bool = self._get(key, bool, "true or false")
         return value
@@ -246,6 +257,7 @@ class _Checked:
             yield _Checked(value, f"{key}[{number}]", self.problems)
 
 
+_WORD = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{40,128}", re.ASCII)
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
 
@@ -263,18 +275,18 @@ def _image(values: _Checked) -> ImageRecord:
             if name in values:
                 values.wrong(name, "is told of a secret volume")
     contents: dict[str, Any] = {} if secret else _contents(values)
-    format = values.text("format")
+    format = values.word("format")
     if (format == "git") != ("container" in values):
         values.wrong("container", "goes with the format git, and with no other")
     return ImageRecord(
         name=values.matching("name", VOLUME_NAME, "a volume's name"),
         file=values.file("file"),
         format=format,
-        profile=values.text("profile"),
-        sector_size=values.number("sector_size"),
-        container=values.optional("container", values.text),
+        profile=values.word("profile"),
+        sector_size=values.sector_size("sector_size"),
+        container=values.optional("container", values.word),
         secret=secret,
-        cipher=values.optional("cipher", values.text),
+        cipher=values.optional("cipher", values.word),
         key=values.optional("key", values.file),
         **contents,
     )

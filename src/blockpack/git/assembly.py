@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from attrs import define, evolve, field, frozen
 
+from ..errors import BlockpackError
 from ..extent import Data, Extent, FileRange
 from ..layout import Run
 from ..reading import OpenFile
@@ -50,8 +51,8 @@ class Store(Protocol):
     def read(self, start: int, length: int) -> Iterator[bytes]:
         """`length` of its bytes, from `start` on, in pieces."""
 
-    def check(self, oid: bytes, expected: int, actual: int) -> None:
-        """Raise an error if an object's CRC-32 is not what was `expected`."""
+    def damaged(self, oid: bytes) -> BlockpackError:
+        """The error for an object whose CRC-32 is not what it should be."""
 
 
 @frozen
@@ -115,8 +116,12 @@ class Assembly:
     _items: list[Item] = field(factory=list, init=False)
     _starts: array[int] = field(factory=lambda: array("Q"), init=False)
     _checksum: Any = field(init=False)
+    _store: Store | None = field(default=None, init=False)
+    """Where the stretch is that is last and may grow, if one is; see `_grow`."""
+    _from: int = field(default=0, init=False)
+    _to: int = field(default=0, init=False)
     _open: list[tuple[bytes, int, int]] = field(factory=list, init=False)
-    """Id, CRC-32 and length of the objects in the last item, a stretch that may grow."""
+    """Id, CRC-32 and length of the objects in that stretch."""
 
     def __attrs_post_init__(self) -> None:
         self._checksum = hashlib.new(self.object_format, usedforsecurity=False)
@@ -128,7 +133,7 @@ class Assembly:
         Raises `SourceError`.
         """
         self._note(oid, crc)
-        self._add_stretch(oid, crc, store, start, length)
+        self._grow(oid, crc, store, start, length)
 
     def add_delta(
         self, oid: bytes, head: bytes, store: Store, start: int, length: int, crc: int
@@ -142,21 +147,18 @@ class Assembly:
             whole = zlib.crc32(data, whole)
         self._note(oid, whole)
         self._add(head)
-        self._add_stretch(oid, crc, store, start, length)
+        self._grow(oid, crc, store, start, length)
 
-    def _add_stretch(self, oid: bytes, crc: int, store: Store, start: int, length: int) -> None:
-        last = self._items[-1]
-        if (
-            isinstance(last, Stretch)
-            and self._open
-            and last.store is store
-            and last.start + last.length == start
-            and last.length < STRETCH
-        ):
-            self._items[-1] = Stretch(store, last.start, last.length + length)
-        else:
+    def _grow(self, oid: bytes, crc: int, store: Store, start: int, length: int) -> None:
+        """Add to the last stretch what follows it in its store; anything else begins a new one.
+
+        It is an item once it grows no more (`settle`): there may be a million objects in it.
+        """
+        if store is not self._store or start != self._to or start - self._from >= STRETCH:
             self.settle()
-            self._begin(Stretch(store, start, length))
+            self._store, self._from = store, start
+            self._starts.append(self.size)
+        self._to = start + length
         self._open.append((oid, crc, length))
         self.size += length
 
@@ -227,24 +229,26 @@ class Assembly:
 
     def settle(self) -> None:
         """Read the stretch that is last, which grows no more. Raises `SourceError`."""
-        if not self._open:
+        store, self._store = self._store, None
+        if store is None:
             return
-        stretch = self._items[-1]
-        assert isinstance(stretch, Stretch)
-        objects = iter(self._open)
+        stretch = Stretch(store, self._from, self._to - self._from)
+        self._items.append(stretch)
+        objects, self._open = iter(self._open), []
         oid, expected, left = next(objects)
         crc = 0
-        for data in stretch.store.read(stretch.start, stretch.length):
+        for data in store.read(stretch.start, stretch.length):
             self._checksum.update(data)
             view = memoryview(data)
-            while left <= len(view):
-                stretch.store.check(oid, expected, zlib.crc32(view[:left], crc))
-                view = view[left:]
+            at = 0
+            while at + left <= len(view):
+                if zlib.crc32(view[at : at + left], crc) != expected:
+                    raise store.damaged(oid)
+                at += left
                 oid, expected, left = next(objects, (b"", 0, stretch.length))
                 crc = 0
-            crc = zlib.crc32(view, crc)
-            left -= len(view)
-        self._open = []
+            crc = zlib.crc32(view[at:], crc)
+            left -= len(view) - at
 
 
 def _stored_pieces(blob: Blob) -> Iterator[bytes]:

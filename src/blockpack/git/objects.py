@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 ObjectFormat = Literal["sha1", "sha256"]
@@ -61,8 +62,17 @@ def object_id(kind: bytes, data: bytes, object_format: str) -> bytes:
 
 def encode_tree(entries: Iterable[RawEntry]) -> bytes:
     """A tree's bytes. Its entries are sorted by name, a directory's as if it ended in a slash."""
-    ordered = sorted(entries, key=lambda e: e[1] + b"/" if e[0] == b"40000" else e[1])
-    return b"".join([b"%b %b\0%b" % entry for entry in ordered])
+    return b"".join([b"%b %b\0%b" % entry for entry in sorted(entries, key=_sorted_by)])
+
+
+def is_in_order(entries: Sequence[RawEntry]) -> bool:
+    """Whether a tree's entries are sorted as they are to be."""
+    return all(earlier <= later for earlier, later in pairwise(map(_sorted_by, entries)))
+
+
+def _sorted_by(entry: RawEntry) -> bytes:
+    mode, name, _ = entry
+    return name + b"/" if mode in (b"40000", b"040000") else name
 
 
 def encode_commit(tree: bytes, author: str, seconds: int, message: str) -> bytes:

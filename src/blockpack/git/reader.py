@@ -23,7 +23,7 @@ from . import container, members
 from .index import HEAD_SIZE as INDEX_HEAD
 from .index import PackIndex
 from .names import refused
-from .objects import OID_SIZES, committed, field, is_oid, tree_entries
+from .objects import OID_SIZES, committed, field, is_in_order, is_oid, tree_entries
 from .pack import BLOB, COMMIT, HEADER, KINDS, SIGNATURE, TREE, VERSION
 from .sequence import PackedObject, objects
 from .store import PackStore
@@ -33,6 +33,9 @@ MOST_ENTRIES = 4_000_000
 
 _MOST_CHARACTERS = 64
 """The most characters that all paths may come to, for each of the most entries."""
+
+SECTOR = 512
+"""The least bytes that a device reads at once; docteur's index begins with that."""
 
 _MAX_PATH = 4096
 """The longest path, and link's target, in bytes. Linux has no longer ones."""
@@ -87,6 +90,8 @@ class GitImage(Image):
         self._commits: list[PackedObject] = []
         self._entry_count = 0
         self._blobs: dict[str, int] = {}
+        self._out_of_order: list[str] = []
+        """Trees whose entries are, by path: nothing that reading minds."""
 
     def info(self) -> Mapping[str, Fact]:
         """The container, the commit, the number of objects, and where the pack begins (bytes)."""
@@ -97,6 +102,11 @@ class GitImage(Image):
             "objects": self._count,
             "pack_offset": framing.pack_offset,
         }
+
+    def options(self) -> Mapping[str, str]:
+        """The hash, which a commit needs to keep its id, and a container that takes any."""
+        self._store  # noqa: B018 - tells the object format
+        return {"object_format": self._object_format, "container": "pack"}
 
     def _pack_bytes(self, offset: int, length: int) -> bytes:
         """Bytes of the pack and of what pads it; less than `length` at the end."""
@@ -185,6 +195,7 @@ class GitImage(Image):
             raise ImageError("its commit has a time that is none; damaged")
         mtime_ns = seconds * NANOSECONDS
         self._entry_count = characters = 0
+        self._out_of_order = []
         pending = [("", self._tree(bytes.fromhex(root), ""))]
         while pending:
             above, entries = pending[-1]
@@ -217,6 +228,8 @@ class GitImage(Image):
             raise _endless(path)
         if len({name for _, name, _ in found}) < len(found):
             raise ImageError(f"{printable(path) or 'the root tree'}: holds a name twice; damaged")
+        if not is_in_order(found):
+            self._out_of_order.append(path)
         return iter(found)
 
     def _entry(
@@ -267,6 +280,8 @@ class GitImage(Image):
         if self._framing.oneffs:
             self._verify_oneffs(end + oid_size, complain)
         yield from self._read_entries(complain)
+        for path in self._out_of_order:
+            complain(f"{printable(path) or 'the root tree'}: its entries are out of order")
 
     def _verify_index(
         self, found: Mapping[bytes, PackedObject], checksum: bytes, complain: Complain
@@ -286,6 +301,8 @@ class GitImage(Image):
                 actual = zlib.crc32(data, actual)
             if actual != crc:
                 complain(f"{oid.hex()}: its CRC-32 in the index is wrong")
+        if self._framing.index_offset % SECTOR:
+            complain("the index does not begin a sector, where docteur looks for it")
         rest = self._framing.index_offset + index.end
         ends = range(rest, self.size, _CHUNK)
         if any(any(self.read_at(at, min(_CHUNK, self.size - at))) for at in ends):

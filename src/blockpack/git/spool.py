@@ -83,10 +83,9 @@ class Spool:
             start += len(data)
             yield data
 
-    def check(self, oid: bytes, expected: int, actual: int) -> None:
-        """What was written here is what was made. Raises `TargetError` if it is not."""
-        if actual != expected:
-            raise TargetError(f"{tempfile.gettempdir()}: object {oid.hex()} was damaged there")
+    def damaged(self, oid: bytes) -> TargetError:
+        """The error for an object that is not any more what was written here."""
+        return TargetError(f"{tempfile.gettempdir()}: object {oid.hex()} was damaged there")
 
     def extent(self, offset: int, length: int, start: int) -> FileRange:
         """`length` bytes from `start` on, at `offset` of an image. All is written by now."""

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import ClassVar, get_args
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, get_args
 
 from attrs import field, frozen
 
-from ..entry import Directory, File, Symlink, decode, encode
+from ..entry import Directory, decode, encode
 from ..errors import EntryError, UsageError, raise_problems
 from ..layout import Layout, Placement, Run, literal, round_up, zeros
 from ..tree import Tree
 from ..volume import Volume, require_choice
 from . import members
 from .assembly import Assembly, Pack
-from .blobs import Blob, Packer
 from .container import (
     DOCTEUR_HEADER,
     Container,
@@ -31,8 +31,12 @@ from .container import (
 )
 from .deflate import AUTO_LEVEL, Compression
 from .index import pack_index
+from .made import MadeCommit
 from .objects import OID_SIZES, ObjectFormat, encode_commit, object_id
-from .pack import BLOB, COMMIT, KINDS, TREE, object_header, stored_size
+from .pack import BLOB, KINDS, object_header, stored_size
+
+if TYPE_CHECKING:
+    from .kept import KeptCommit
 
 AUTHOR = "blockpack <blockpack@localhost>"
 MESSAGE = "Packed by blockpack"
@@ -62,6 +66,10 @@ class GitVolume(Volume):
     """
 
     format: ClassVar[str] = "git"
+    sizing: ClassVar[tuple[str, ...]] = (
+        *Volume.sizing,
+        *("container", "oneffs", "object_format", "branch", "history"),
+    )
 
     container: Container = "docteur"
     compression: Compression = field(default="auto", converter=_compression)
@@ -100,7 +108,7 @@ class GitVolume(Volume):
         """
         limits = self.profile.git
         raise_problems("this tree does not fit a git repository", members.refusals(tree, limits))
-        pack, commit = self._kept(tree) or self._made(tree)
+        pack, commit = self._packed(tree)
         runs, end = self._runs(pack, commit)
         size = self.image_size(end)
         return Layout(
@@ -125,13 +133,34 @@ class GitVolume(Volume):
         """The level of deflating, 0 to 9."""
         return AUTO_LEVEL if self.compression == "auto" else self.compression
 
-    def _kept(self, tree: Tree) -> tuple[Pack, bytes] | None:
-        """The pack of the commit that `tree` is, and its id; None if a new one is to be made."""
+    def _packed(self, tree: Tree) -> tuple[Pack, bytes]:
+        """The pack of the image, and the id of its commit."""
+        source = self._kept(tree) or self._made(tree)
+        in_bundle = self.container == "bundle"
+        assembly = Assembly(source.count + in_bundle, self.level, self.object_format)
+        commit = source.add_to(assembly)
+        if in_bundle:
+            self._fill(assembly, len(bundle_header(commit, self.branch, self.object_format)))
+        return assembly.finish(), commit
+
+    @property
+    def _anew(self) -> bool:
+        """Whether what repositories have packed is to be packed anew: if a level is asked for."""
+        return self.compression != "auto"
+
+    def _kept(self, tree: Tree) -> KeptCommit | None:
+        """The commit that `tree` is; None if a new one is to be made."""
         kept = None
         if tree.origin is not None and self.message is None and self.author is None:
             from .kept import KeptCommit  # what reads repositories is not always needed
 
-            kept = KeptCommit.of(tree, self.profile.git, self.object_format, history=self.history)
+            kept = KeptCommit.of(
+                tree,
+                self.profile.git,
+                self.object_format,
+                history=self.history,
+                anew=self._anew,
+            )
         if kept is None:
             if self.history:
                 rule = "there is no history: the tree is not just what a commit holds"
@@ -142,57 +171,24 @@ class GitVolume(Volume):
             raise EntryError(
                 "", rule, "give --history to take them along, or --message to do without"
             )
-        fillers = self.container == "bundle"
-        assembly = Assembly(len(kept.oids) + fillers, self.level, self.object_format)
-        kept.add_to(assembly)
-        if self.container == "bundle":
-            self._fill(assembly, len(bundle_header(kept.oid, self.branch, self.object_format)))
-        return assembly.finish(), kept.oid
+        return kept
 
-    def _made(self, tree: Tree) -> tuple[Pack, bytes]:
-        """The pack of a new commit, and its id."""
-        limits = self.profile.git
-        files = [entry for entry in tree if isinstance(entry, File)]
-        packer = Packer.of(files, self.level, self.object_format)
-        known, deferred, ids = _unique(packer.pack(files, forkable=tree.forkable))
-        targets = self._targets(tree, ids)
-        targets = {oid: target for oid, target in targets.items() if oid not in known}
-
-        # Deferred blobs all differ, and so they make as many trees with any ids that do.
-        oid_size = OID_SIZES[self.object_format]
-        assumed = {blob.file.path: n.to_bytes(oid_size) for n, blob in enumerate(deferred)}
-        trees = members.trees(tree, ids | assumed, limits, self.object_format)
-        fillers = self.container == "bundle"
-        count = len(known) + len(targets) + len(deferred) + len(trees) + 1 + fillers
-
-        assembly = Assembly(count, self.level, self.object_format)
-        for blob in known.values():
-            assembly.add_blob(blob, packer.spool)
-        for target in targets.values():
-            assembly.add_object(BLOB, target)
-        ids |= {blob.file.path: assembly.add_deferred(blob) for blob in deferred}
-        if deferred:
-            trees = members.trees(tree, ids, limits, self.object_format)
-        for data in trees.values():
-            root = assembly.add_object(TREE, data)
-        commit = assembly.add_object(
-            COMMIT,
-            encode_commit(root, self.author or AUTHOR, self._time(tree), self.message or MESSAGE),
+    def _made(self, tree: Tree) -> MadeCommit:
+        """A new commit of `tree`."""
+        encode = partial(
+            encode_commit,
+            author=self.author or AUTHOR,
+            seconds=self._time(tree),
+            message=self.message or MESSAGE,
         )
-        if self.container == "bundle":
-            self._fill(assembly, len(bundle_header(commit, self.branch, self.object_format)))
-        return assembly.finish(), commit
-
-    def _targets(self, tree: Tree, ids: dict[str, bytes]) -> dict[bytes, bytes]:
-        """The targets of symbolic links by their ids, which `ids` gets by path, too."""
-        targets = {}
-        for entry in tree:
-            if isinstance(entry, Symlink):
-                target = encode(entry.target)
-                oid = object_id(KINDS[BLOB], target, self.object_format)
-                ids[entry.path] = oid
-                targets[oid] = target
-        return targets
+        return MadeCommit.of(
+            tree,
+            self.profile.git,
+            self.object_format,
+            encode,
+            level=self.level,
+            anew=self._anew,
+        )
 
     def _time(self, tree: Tree) -> int:
         """The commit's time in seconds since 1970: by the `mtime` rule, of what is newest."""
@@ -243,20 +239,6 @@ def _crc(pack: Pack) -> int:
         while data := file.read(1 << 20):
             crc = zlib.crc32(data, crc)
     return crc
-
-
-def _unique(blobs: Iterable[Blob]) -> tuple[dict[bytes, Blob], list[Blob], dict[str, bytes]]:
-    """Known blobs by id, each once; deferred ones; and the id of each file's by path."""
-    known: dict[bytes, Blob] = {}
-    deferred = []
-    ids = {}
-    for blob in blobs:
-        if blob.oid:
-            known.setdefault(blob.oid, blob)
-            ids[blob.file.path] = blob.oid
-        else:
-            deferred.append(blob)
-    return known, deferred, ids
 
 
 def _filler_sizes(missing: int, pad: int) -> Iterator[int]:

@@ -37,9 +37,12 @@ _WORTH_FINISHING = 1 << 20  # bytes that are read over sooner than git is starte
 
 
 class Blobs:
-    """Numbered blobs of one repository, and this process's pipe to them."""
+    """Numbered blobs of one repository, and this process's pipe to them.
 
-    def __init__(self, repository: Repository, packs: Packs) -> None:
+    Without `packs` git reads them all.
+    """
+
+    def __init__(self, repository: Repository, packs: Packs | None = None) -> None:
         self.repository = repository
         self._packs = packs
         self.sizes = array("Q")
@@ -53,7 +56,7 @@ class Blobs:
         self._last = -1  # what was opened last
         self._lock = threading.Lock()
 
-    def add(self, oid: bytes, size: int, place: Place | None) -> Blob:
+    def add(self, oid: bytes, size: int, place: Place | None = None) -> Blob:
         """The content of the next file in the order of the tree."""
         self._oids += oid
         self.sizes.append(size)
@@ -69,8 +72,9 @@ class Blobs:
     def open(self, number: int, path: str) -> BinaryIO:
         """Blob `number` from its start; `path` is for messages. Raises `SourceError`."""
         size = self.sizes[number]
-        if size <= SMALL and self._offsets[number]:
-            found = self._packs.read(self._pack_numbers[number], self._offsets[number], size)
+        offset = self._offsets[number]
+        if offset and size <= SMALL and self._packs is not None:
+            found = self._packs.read(self._pack_numbers[number], offset, size)
             if found is not None:
                 return io.BytesIO(found)
         with self._lock:
@@ -179,9 +183,9 @@ class Blob:
         return self._blobs.oid(self._number)
 
     @property
-    def repository(self) -> str:
-        """The absolute path of the git directory that the object is in."""
-        return self._blobs.repository.git_dir
+    def repository(self) -> Repository:
+        """The repository that the object is in."""
+        return self._blobs.repository
 
     def extent(self, entry: File, offset: int) -> Extent:
         """The whole blob as a stream."""

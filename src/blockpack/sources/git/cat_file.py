@@ -12,11 +12,12 @@ import re
 import subprocess
 import tempfile
 import weakref
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, cast
 
 from ...errors import SourceError
-from .program import ended, start
+from .program import ended, run, start
 
 if TYPE_CHECKING:
     from .repository import Repository
@@ -78,7 +79,7 @@ class CatFile:
             return
         kind, found = self._parsed(line, oid, path)
         if kind == b"missing":
-            raise missing(self._repository, oid, path)
+            raise missing(self._repository, oid, path, self._complaints())
         self.close()
         rule = f"object {oid} is a {kind.decode('ascii', 'replace')} of {found:,} bytes"
         planned = f"and was a blob of {size:,} bytes when it was planned"
@@ -126,7 +127,7 @@ class CatFile:
         self.request([oid])
         kind, size = self._parsed(self._answers.readline(), oid, path)
         if kind == b"missing":
-            raise missing(self._repository, oid, path)
+            raise missing(self._repository, oid, path, self._complaints())
         if size > most:
             self._pass_over(size, oid, path)
             rule = f"object {oid} has {size:,} bytes, and should have {most:,} at most"
@@ -142,8 +143,7 @@ class CatFile:
         except subprocess.TimeoutExpired:
             how = "git gave another answer than was asked for"
         else:
-            self._errors.seek(0)
-            errors = self._errors.read(_CHUNK)
+            errors = self._complaints()
             how = ended(code, errors)
             if unfetched(errors) is not None:
                 self.close()
@@ -151,6 +151,10 @@ class CatFile:
         self.close()
         remedy = f"look into it: {self._repository.told('fsck')}"
         return SourceError(path, f"object {oid} cannot be read: {how}", remedy)
+
+    def _complaints(self) -> bytes:
+        """What git complained of so far, which may go on: its place in the file is left alone."""
+        return os.pread(self._errors.fileno(), _CHUNK, 0)
 
     def close(self) -> None:
         """End git, and let go of the pipes."""
@@ -165,14 +169,53 @@ class CatFile:
             _close(self._requests, self._answers, self._errors)
 
 
+Facts = tuple[bytes, int]
+"""The kind of an object, and its size in bytes."""
+
+
+def facts(
+    repository: Repository, asked: Mapping[bytes, str]
+) -> Iterator[tuple[bytes, Facts | SourceError]]:
+    """The id, raw, of each object that is `asked` for, and its kind and size or what is wrong.
+
+    `asked` has for each id the path that messages are about. Raises `SourceError`.
+    """
+    done = run(
+        repository.command("cat-file", "--batch-check=%(objecttype) %(objectsize)", "--buffer"),
+        repository.git_dir,
+        repository.path,
+        data=b"".join(oid.hex().encode("ascii") + b"\n" for oid in asked),
+    )
+    lost = unfetched(done.stderr)
+    if lost is not None:
+        raise missing(repository, lost, asked.get(bytes.fromhex(lost), lost))
+    told = done.stdout.splitlines()
+    if done.returncode or len(told) != len(asked):
+        rule = f"its objects cannot be read: {ended(done.returncode, done.stderr)}"
+        remedy = f"look into it: {repository.told('fsck')}"
+        raise SourceError(repository.path, rule, remedy)
+    for (oid, path), line in zip(asked.items(), told, strict=True):
+        kind, _, size = line.partition(b" ")
+        if size.isdigit():
+            yield oid, (kind, int(size))
+        else:
+            yield oid, missing(repository, oid.hex(), path, done.stderr)
+
+
 def unfetched(errors: bytes) -> str | None:
     """The object that git found missing and was not let fetch; before 2.45 it gives up then."""
     found = re.search(rb"could not fetch ([0-9a-f]+) from promisor remote", errors)
     return found[1].decode("ascii") if found else None
 
 
-def missing(repository: Repository, oid: str, path: str) -> SourceError:
-    """The error for an object that is not there."""
+def missing(repository: Repository, oid: str, path: str, errors: bytes = b"") -> SourceError:
+    """The error for an object that git does not find, or by its complaints cannot read."""
+    complaints = errors.splitlines()
+    told = [line for line in complaints if oid.encode("ascii") in line]
+    told += [line for line in complaints if b"/pack/pack-" in line]  # it may have been in there
+    if told:
+        rule = f"object {oid} cannot be read: {ended(0, told[0])}"
+        return SourceError(path, rule, f"look into it: {repository.told('fsck')}")
     rule = f"object {oid} is not in {repository.git_dir}"
     fetch = repository.told("fetch --refetch")
     return SourceError(path, rule, f"a partial clone? Fetch all of it: {fetch}")

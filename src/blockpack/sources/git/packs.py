@@ -17,16 +17,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...git.index import IndexLookup
-from ...git.pack import BLOB, STORED
+from ...git.pack import BLOB
 from ...git.store import type_and_size
 from .repository import Repository
 
 _HEADER = 16
 """More bytes than the type and size of an object take."""
 
+_FRAME = 64
+"""More bytes than a zlib stream has besides its blocks."""
+
 
 class Place(NamedTuple):
-    """A blob of `size` bytes that begins at byte `offset` of a pack, which goes by a number."""
+    """A blob of `size` bytes, whose zlib stream begins at byte `offset` of a pack.
+
+    Packs go by numbers.
+    """
 
     pack: int
     offset: int
@@ -53,21 +59,16 @@ class Packs:
                 head = os.pread(descriptor, _HEADER, offset)
                 kind, size, at = type_and_size(head) if head else (0, 0, 0)
                 if kind == BLOB and at:
-                    found[oid] = Place(number, offset, size)
+                    found[oid] = Place(number, offset + at, size)
             missing = [oid for oid in missing if oid not in found]
         return found
 
     def read(self, number: int, offset: int, size: int) -> bytes | None:
         """The `size` bytes of the blob at `offset` of pack `number`; None if git is to read it."""
-        packed = os.pread(
-            self._packs[number][0], _HEADER + size + 5 * (size // STORED) + 64, offset
-        )
-        kind, found, at = type_and_size(packed) if packed else (0, 0, 0)
-        if kind != BLOB or found != size or not at:
-            return None
+        most = size + (size >> 12) + (size >> 14) + _FRAME  # as zlib's compressBound()
         stream = zlib.decompressobj()
         try:
-            data = stream.decompress(memoryview(packed)[at:], size + 1)
+            data = stream.decompress(os.pread(self._packs[number][0], most, offset), size + 1)
         except zlib.error:
             return None
         return data if stream.eof and len(data) == size else None

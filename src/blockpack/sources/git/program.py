@@ -122,8 +122,9 @@ def ended(code: int, errors: bytes) -> str:
     if code < 0:
         return f"git was killed by signal {-code}"
     lines = [line for line in errors.decode("utf-8", "replace").splitlines() if line.strip()]
-    told = next((line for line in lines if line.startswith(("fatal:", "error:"))), None)
-    words = told or (lines[-1] if lines else "")
+    last = next((line for line in lines if line.startswith("fatal:")), None)
+    first = next((line for line in lines if line.startswith("error:")), None)
+    words = last or first or (lines[-1] if lines else "")
     return f"git says: {words}" if words else f"git ended with status {code}"
 
 

@@ -28,9 +28,8 @@ from ..directory import Excluded, Symlinks
 from . import lfs
 from .attributes import Attributes, attributes, has_own
 from .blobs import Blobs
-from .cat_file import CatFile, missing, unfetched
+from .cat_file import CatFile, facts
 from .packs import Packs, Place
-from .program import ended, run
 from .repository import GitOrigin, Repository, Revision
 from .walk import Found, Problem, Submodules, Walk, link_target
 
@@ -155,36 +154,20 @@ class _Scan:
     def _sizes(self, found: list[Found]) -> dict[bytes, int]:
         """The size of each blob by its object id; `problems` gets those that are missing."""
         blobs = {entry.oid: entry.path for entry in reversed(found) if entry.mode != TREE}
-        repository = self.repository
         self.places = self.packs.places(blobs)
         sizes = {oid: place.size for oid, place in self.places.items()}
         asked = {oid: path for oid, path in blobs.items() if oid not in sizes}
-        if not asked:
-            return sizes
-        done = run(
-            repository.command("cat-file", "--batch-check=%(objecttype) %(objectsize)", "--buffer"),
-            repository.git_dir,
-            repository.path,
-            data=b"".join(oid.hex().encode("ascii") + b"\n" for oid in asked),
-        )
-        lost = unfetched(done.stderr)
-        if lost is not None:
-            raise missing(repository, lost, blobs.get(bytes.fromhex(lost), lost))
-        told = done.stdout.splitlines()
-        if done.returncode or len(told) != len(asked):
-            rule = f"its objects cannot be read: {ended(done.returncode, done.stderr)}"
-            remedy = f"look into it: {repository.told('fsck')}"
-            raise SourceError(repository.path, rule, remedy)
-        for (oid, path), line in zip(asked.items(), told, strict=True):
-            kind, _, size = line.partition(b" ")
+        for oid, told in facts(self.repository, asked) if asked else ():
+            if isinstance(told, SourceError):
+                self.problems.append(told)
+                continue
+            kind, size = told
             if kind == b"blob":
-                sizes[oid] = int(size)
-            elif size == b"missing":
-                self.problems.append(missing(repository, oid.hex(), path))
+                sizes[oid] = size
             else:
                 rule = f"object {oid.hex()} is a {kind.decode()}, and should be a blob"
-                remedy = f"look into it: {repository.told('fsck')}"
-                self.problems.append(SourceError(path, rule, remedy))
+                remedy = f"look into it: {self.repository.told('fsck')}"
+                self.problems.append(SourceError(asked[oid], rule, remedy))
         return sizes
 
     def _made(

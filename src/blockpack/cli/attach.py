@@ -1,0 +1,104 @@
+"""``blockpack attach``."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from ..deploy.attach.disks import deployed
+from ..deploy.attach.names import consumer_for
+from ..errors import UsageError, raise_problems
+from .output import binary_output, complain, emit_json
+
+if TYPE_CHECKING:
+    from ..deploy.attach.consumer import Consumer
+    from ..deploy.attach.disks import Disk
+    from ..deploy.attach.xl_template import Settings
+
+_TEMPLATE = "xen"
+"""The consumer that has a skeleton to fill in."""
+
+
+def run(arguments: Namespace) -> int:
+    """Print how a machine gets the images that were built, or are live."""
+    _check(arguments)
+    consumer = consumer_for(arguments.consumer, deployed(arguments.place, arguments.writable))
+    raise_problems(f"{arguments.consumer} cannot use these images", consumer.problems())
+    lines, warnings = list(consumer.lines()), list(consumer.warnings())
+    if arguments.template is not None:
+        text, more = _filled_in(arguments, consumer)
+        lines, warnings = text.splitlines(), [*warnings, *more]
+    if arguments.json:
+        emit_json(_json(arguments, consumer, lines, warnings))
+        return 0
+    for warning in warnings:
+        complain(f"warning: {warning}")
+    for note in consumer.notes():
+        comment = consumer.comment(note)
+        if comment is None:
+            complain(note)
+        else:
+            _emit(comment)
+    for line in lines:
+        _emit(line)
+    return 0
+
+
+def _emit(line: str) -> None:
+    """Print a line: the paths in it are bytes, which come out as they went in."""
+    binary_output().write(os.fsencode(line) + b"\n")
+
+
+def _check(arguments: Namespace) -> None:
+    """Raise `UsageError` for options of a skeleton where there is none."""
+    if arguments.template is None:
+        for option in ("kernel", "memory", "network"):
+            if getattr(arguments, option):
+                raise UsageError(f"--{option} fills in a skeleton; give --template NAME.xl.in")
+    elif arguments.consumer != _TEMPLATE:
+        raise UsageError(f"--template is for --for {_TEMPLATE}; leave it out")
+    if arguments.memory is not None and arguments.memory < 1:
+        raise UsageError("--memory is 1 MiB or more")
+
+
+def _filled_in(arguments: Namespace, consumer: Consumer) -> tuple[str, list[str]]:
+    from ..deploy.attach.xl_template import filled_in
+
+    return filled_in(arguments.template, consumer.deployed, _settings(arguments))
+
+
+def _settings(arguments: Namespace) -> Settings:
+    from ..deploy.attach.xl_template import Settings, network
+
+    networks = dict(map(network, arguments.network))
+    return Settings(kernel=arguments.kernel, memory=arguments.memory, networks=networks)
+
+
+def _json(
+    arguments: Namespace, consumer: Consumer, lines: list[str], warnings: list[str]
+) -> dict[str, Any]:
+    return {
+        "for": arguments.consumer,
+        "name": consumer.deployed.name,
+        "live": consumer.deployed.live,
+        "volumes": [_volume(disk) for disk in consumer.disks],
+        "arguments": consumer.arguments(),
+        "lines": lines,
+        "notes": list(consumer.notes()),
+        "warnings": warnings,
+    }
+
+
+def _volume(disk: Disk) -> dict[str, Any]:
+    record = disk.record
+    return {
+        "name": record.name,
+        "path": disk.path,
+        "format": record.format,
+        "sector_size": record.sector_size,
+        "read_only": not disk.writable,
+        "secret": record.secret,
+        "cipher": record.cipher,
+        "key": disk.key,
+    }

@@ -1,0 +1,53 @@
+"""libvirt: ``<disk>`` elements for a domain (https://libvirt.org/formatdomain.html).
+
+``vda`` is left to the disk that the domain boots from. A guest finds a disk by its serial number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .consumer import Consumer, ordinal
+from .disks import Disk
+from .qemu import serial, unclear_serials
+
+_FIRST = 1
+"""The number of the first disk: that of vdb."""
+
+
+class Libvirt(Consumer):
+    """A domain of libvirt's, with virtio disks."""
+
+    def lines(self) -> Iterator[str]:
+        """One element a disk, to go between ``<devices>`` and ``</devices>``."""
+        for disk in self.disks:
+            yield from _element(disk)
+
+    def warnings(self) -> Iterator[str]:
+        """Adds what the guest cannot tell apart."""
+        yield from super().warnings()
+        yield from unclear_serials(self.disks)
+
+    def comment(self, note: str) -> str:
+        """A comment of XML, in which there are no two hyphens in a row."""
+        return f"<!-- {note.replace('--', '- -')} -->"
+
+
+def _element(disk: Disk) -> Iterator[str]:
+    size = disk.sector_size
+    yield "<disk type='file' device='disk'>"
+    yield "  <driver name='qemu' type='raw'/>"
+    yield f"  <source file='{escaped(disk.path)}'/>"
+    yield f"  <blockio logical_block_size='{size}' physical_block_size='{size}'/>"
+    yield f"  <target dev='vd{ordinal(_FIRST + disk.number)}' bus='virtio'/>"
+    if not disk.writable:
+        yield "  <readonly/>"
+    yield f"  <serial>{serial(disk)}</serial>"
+    yield "</disk>"
+
+
+def escaped(text: str) -> str:
+    """Text in an attribute between single quotes."""
+    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("'", "&apos;")):
+        text = text.replace(character, entity)
+    return text

@@ -1,0 +1,103 @@
+"""MirageOS 4: the devices of a ``config.ml`` (mirage's lib/mirage.mli, 4.9 and later).
+
+``block_of_file NAME`` is Solo5's device NAME, the disk for ``@BLOCK:NAME@`` in xl's skeleton, and
+on Unix the file NAME. Its readers accept less than others do: see the profile ``mirage``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .consumer import Consumer, key_place
+from .disks import Disk
+
+PROFILE = "mirage"
+"""The profile of images that MirageOS' readers accept."""
+
+NONCE = 8
+"""Bytes of the nonces in encrypted sectors."""
+
+_DEVICES = {"tar": "tar_kv_ro", "fat": "fat_ro"}
+_WRITABLE = {"tar": "tar_kv_rw"}
+
+_DOCTEUR = """\
+let docteur_of name source =
+  let key option default =
+    Key.create option (Key.Arg.opt Cmdliner.Arg.string default (Cmdliner.Arg.info [ option ]))
+  in
+  docteur ~name:(key (name ^ "-disk") name) ~output:(key (name ^ "-output") (name ^ ".img")) source
+"""
+
+
+class Mirage(Consumer):
+    """A unikernel's configuration."""
+
+    follows = False
+    """A configuration names no files."""
+
+    def lines(self) -> Iterator[str]:
+        """A definition a volume, ``volume_NAME``, that is the device to hand to the unikernel."""
+        yield "open Mirage"
+        if any(disk.record.container == "docteur" for disk in self.disks):
+            yield ""
+            yield from _DOCTEUR.splitlines()
+        for disk in self.disks:
+            yield ""
+            yield from _definition(disk)
+
+    def notes(self) -> Iterator[str]:
+        """None: keys are told where they are used."""
+        yield from ()
+
+    def warnings(self) -> Iterator[str]:
+        """Adds what MirageOS may not read, and what it cannot write."""
+        yield from super().warnings()
+        for disk in self.disks:
+            if disk.record.profile != PROFILE:
+                rule = f"was built for the profile {disk.record.profile}"
+                yield f'{disk.name}: {rule}; build with profile = "{PROFILE}"'
+            if disk.record.container == "bundle":
+                yield f"{disk.name}: no reader of MirageOS' knows bundles; this is a bare block"
+            if disk.writable and disk.record.format not in _WRITABLE:
+                yield f"{disk.name}: MirageOS only reads this format, and not with --writable"
+
+
+def _definition(disk: Disk) -> Iterator[str]:
+    name = disk.name
+    block = f'block_of_file "{name}"'
+    if disk.record.container == "docteur" and not disk.encrypted:
+        yield "(* mirage makes an image of this directory, too; attach the one that was built *)"
+        yield f'let volume_{name} = docteur_of "{name}" "relativize://{name}"'
+        return
+    if disk.encrypted:
+        yield from _key(disk)
+        block = f"ccm_block ~nonce_len:{NONCE} key_{name} ({block})"
+    devices = _DEVICES | _WRITABLE if disk.writable else _DEVICES
+    device = devices.get(disk.record.format)
+    if device is None:
+        yield f"(* git, as {disk.record.container}: a block, for a reader in the unikernel *)"
+        yield f"let volume_{name} = {block}"
+    else:
+        yield f"let volume_{name} = {device} ({block})"
+
+
+def _key(disk: Disk) -> Iterator[str]:
+    """The key as an argument at run time: never in the configuration, nor in the kernel."""
+    name = disk.name
+    if disk.key is None:
+        given = f"--{name}-key=KEY, {key_place(disk)}"
+    else:
+        given = f"--{name}-key=KEY, the text {key_place(disk)}"
+    yield f"(* start the unikernel with {_comment(given)};"
+    yield "   and in unikernel.ml:"
+    yield f"     let key_{name} ="
+    yield f'       let doc = Cmdliner.Arg.info ~doc:"Key of {name}, in hex." [ "{name}-key" ] in'
+    yield "       Cmdliner.Arg.(required & opt (some string) None doc) *)"
+    yield f'let key_{name} = Runtime_arg.create ~pos:__POS__ "Unikernel.key_{name}"'
+
+
+def _comment(text: str) -> str:
+    """Text for a comment, where OCaml looks for strings and for the comment's end."""
+    for mark, harmless in (("*)", "* )"), ("(*", "( *"), ('"', "''"), ("{", "(")):
+        text = text.replace(mark, harmless)
+    return text

@@ -1,0 +1,137 @@
+"""MirageOS' skeleton of a domain's configuration, ``NAME.xl.in``, filled in.
+
+``mirage configure -t xen`` writes it (mirage's lib/devices/target.ml), with the numbers that the
+unikernel will look for its devices under, and with a placeholder for what only the host knows:
+``@NAME@``, ``@KERNEL@``, ``@MEMORY@`` (MiB), ``@BLOCK:filename@``, ``@NETWORK:name@``. Each stands
+in a string, but for the memory. Disks are ``access=rw`` there, and become ``access=ro`` here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from posixpath import basename
+
+from attrs import field, frozen
+
+from ...errors import BlockpackError, SourceError, UsageError, printable, raise_problems, reason
+from .disks import Deployed, Disk
+from .xen import escaped
+
+_PLACEHOLDER = re.compile(
+    r"(?:access=(?P<access>r[ow])(?P<between>[^'\"\n@]*))?"
+    r"@(?P<kind>[A-Z]+)(?::(?P<name>[^@\n]*))?@"
+)
+
+_BRIDGE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*", re.ASCII)
+
+_MOST = 1 << 20
+"""Bytes of a skeleton: far more than any has."""
+
+
+@frozen(kw_only=True)
+class Settings:
+    """What the host knows: the path of the kernel, memory in MiB, bridges by the network's name.
+
+    The bridge under the name ``""`` is for networks without one of their own.
+    """
+
+    kernel: str | None = None
+    memory: int | None = None
+    networks: Mapping[str, str] = field(factory=dict)
+
+
+def network(text: str) -> tuple[str, str]:
+    """``[NAME=]BRIDGE`` as name and bridge. Raises `UsageError`."""
+    name, equals, bridge = text.rpartition("=")
+    if not _BRIDGE.fullmatch(bridge) or (equals and not name):
+        rule = f"--network {printable(text)}: is not [NAME=]BRIDGE"
+        raise UsageError(f"{rule}; give a bridge, such as xenbr0, or service=xenbr0")
+    return name, bridge
+
+
+def filled_in(path: Path, deployed: Deployed, settings: Settings) -> tuple[str, list[str]]:
+    """The skeleton at `path` for what is deployed, and warnings.
+
+    Raises `SourceError` if it cannot be read, and `Problems` with every placeholder that nothing
+    is known for.
+    """
+    filling = _Filling(deployed, settings)
+    text = "".join(map(filling.line, _read(path).splitlines(keepends=True)))
+    raise_problems(f"{printable(str(path))} cannot be filled in", filling.problems)
+    return text, [
+        f"{disk.name}: the skeleton has no @BLOCK:{disk.name}@, and does not attach it"
+        for disk in deployed.disks
+        if disk.name not in filling.used
+    ]
+
+
+def _read(path: Path) -> str:
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return file.read(_MOST)
+    except OSError as error:
+        remedy = "mirage configure -t xen writes one"
+        raise SourceError(str(path), f"cannot be read: {reason(error)}", remedy) from None
+    except UnicodeDecodeError:
+        raise SourceError(str(path), "is not text in UTF-8") from None
+
+
+class _Filling:
+    """A skeleton that is being filled in, line by line."""
+
+    def __init__(self, deployed: Deployed, settings: Settings) -> None:
+        self._deployed = deployed
+        self._settings = settings
+        self.used: set[str] = set()
+        self.problems: list[BlockpackError] = []
+
+    def line(self, line: str) -> str:
+        """The line with all placeholders replaced; comments are left alone."""
+        if line.lstrip().startswith("#"):
+            return line
+        return _PLACEHOLDER.sub(self._replaced, line)
+
+    def _replaced(self, match: re.Match[str]) -> str:
+        kind, name = match["kind"], match["name"]
+        before = f"access={match['access']}{match['between']}" if match["access"] else ""
+        value: str | None = None
+        remedy = "there is no such placeholder in MirageOS' skeletons; check it"
+        if kind == "BLOCK" and name is not None:
+            disk = self._disk(name)
+            if disk is not None:
+                self.used.add(disk.name)
+                value = disk.path
+                access = "rw" if disk.writable else "ro"
+                before = f"access={access}{match['between']}" if before else ""
+            known = ", ".join(disk.name for disk in self._deployed.disks)
+            remedy = f"there is no such volume; there are {known}"
+        elif kind == "NETWORK" and name is not None:
+            networks = self._settings.networks
+            value = networks.get(name, networks.get(""))
+            remedy = f"give --network {printable(name)}=BRIDGE"
+        elif name is None and kind in ("NAME", "KERNEL", "MEMORY"):
+            value = self._setting(kind)
+            remedy = f"give --{kind.lower()}"
+        if value is None:
+            placeholder = f"@{kind}@" if name is None else f"@{kind}:{printable(name)}@"
+            self.problems.append(UsageError(f"{placeholder}: {remedy}"))
+            return match[0]
+        return before + escaped(value)
+
+    def _setting(self, kind: str) -> str | None:
+        settings = self._settings
+        if kind == "KERNEL":
+            return None if settings.kernel is None else os.path.abspath(settings.kernel)
+        if kind == "MEMORY":
+            return None if settings.memory is None else str(settings.memory)
+        return self._deployed.name
+
+    def _disk(self, name: str) -> Disk | None:
+        """The disk for ``block_of_file NAME``: by its volume's name, or by its file's."""
+        for disk in self._deployed.disks:
+            if basename(name) in (disk.name, disk.record.file):
+                return disk
+        return None
