@@ -13,6 +13,7 @@ import blockpack
 from blockpack import Problems, SourceError, TargetError, UsageError
 from blockpack.deploy.build import BuildReport, build
 from blockpack.deploy.record import BuildRecord
+from blockpack.manifest import manifest as image_manifest
 from deploy.deployments import contents, manifest, names, record, write_files
 from repositories import GitRepository
 
@@ -52,6 +53,12 @@ def test_images_are_those_that_pack_makes(deployment: Path, tmp_path: Path) -> N
     tree = blockpack.Tree.scan(deployment / "site")
     blockpack.write(blockpack.FatVolume().plan(tree), tmp_path / "site.img")
     assert (tmp_path / "site.img").read_bytes() == (tmp_path / "dist/site.img").read_bytes()
+
+
+def test_placements_are_those_of_pack(deployment: Path, tmp_path: Path) -> None:
+    build(deployment, tmp_path / "dist")
+    layout = blockpack.TarVolume().plan(blockpack.Tree.scan(deployment / "media"))
+    assert json.loads((tmp_path / "dist/media.json").read_text()) == image_manifest(layout)
 
 
 def test_placements_tell_where_each_file_is(deployment: Path, tmp_path: Path) -> None:
