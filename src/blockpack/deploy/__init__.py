@@ -1,1 +1,1 @@
-"""Deployments: volumes that a manifest names, built, activated, rolled back and attached."""
+"""Deployments: a tree of files with a manifest, built into images, activated, attached."""
