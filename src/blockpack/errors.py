@@ -98,6 +98,15 @@ class ImageError(BlockpackError):
     exit_code = 6
 
 
+class SecretError(BlockpackError):
+    """A secret cannot be opened, or would lie where it must not.
+
+    Its text never has a secret's name, size or digest.
+    """
+
+    exit_code = 8
+
+
 class Problems(BlockpackError, ExceptionGroup[BlockpackError]):
     """Several errors that were found together, before anything was written."""
 
