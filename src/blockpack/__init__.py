@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .entry import Entry as Entry
     from .entry import File as File
     from .entry import Symlink as Symlink
+    from .errors import ActivationError as ActivationError
     from .errors import BlockpackError as BlockpackError
     from .errors import EntryError as EntryError
     from .errors import ImageError as ImageError
@@ -49,6 +50,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "entry": ("Content", "Directory", "Entry", "File", "Symlink"),
     "errors": (
+        "ActivationError",
         "BlockpackError",
         "EntryError",
         "ImageError",

@@ -87,6 +87,60 @@ def add_build(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--depfile", metavar="FILE", help="write what Make and Ninja need")
     _add_json(parser)
+    _add_quiet(parser)
+
+
+def add_deploy(parser: ArgumentParser) -> None:
+    """The arguments of ``deploy``."""
+    parser.add_argument("repository", metavar="REPO[@REV]", help="a repository here, a revision")
+    parser.add_argument("--to", metavar="ROOT", required=True, help="where generations are")
+    parser.add_argument("--keep", type=int, metavar="N", help="remove older generations")
+    _add_on_activate(parser)
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes that work")
+    parser.add_argument(
+        "--executor", metavar="E", help="who works instead: dask://HOST:PORT or MODULE:CALLABLE"
+    )
+    _add_json(parser)
+    _add_quiet(parser)
+
+
+def add_rollback(parser: ArgumentParser) -> None:
+    """The arguments of ``rollback``."""
+    _add_root(parser)
+    parser.add_argument("--to", type=int, metavar="N", help="this generation (the one before)")
+    _add_on_activate(parser)
+    _add_quiet(parser)
+
+
+def add_status(parser: ArgumentParser) -> None:
+    """The arguments of ``status``."""
+    _add_root(parser)
+    parser.add_argument(
+        "--diff", nargs=2, type=int, metavar=("OLD", "NEW"), help="how two generations differ"
+    )
+    _add_json(parser)
+
+
+def add_gc(parser: ArgumentParser) -> None:
+    """The arguments of ``gc``."""
+    _add_root(parser)
+    parser.add_argument(
+        "--keep", type=int, metavar="N", required=True, help="so many of the newest, and the live"
+    )
+    _add_quiet(parser)
+
+
+def _add_root(parser: ArgumentParser) -> None:
+    parser.add_argument("root", metavar="ROOT", help="what was deployed to")
+
+
+def _add_on_activate(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--on-activate", metavar="CMD", help="the shell runs it; if it fails, the switch is undone"
+    )
+
+
+def _add_quiet(parser: ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
 
 

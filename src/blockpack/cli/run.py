@@ -19,6 +19,10 @@ from .output import complain, flush_output
 COMMANDS = {
     "pack": "pack a tree into an image",
     "build": "build the images of a deployment",
+    "deploy": "make a commit the live generation of images on this host",
+    "rollback": "make an older generation live",
+    "status": "show what is live, and how generations differ",
+    "gc": "remove old generations",
     "plan": "show what pack would write: size, geometry, extents",
     "ls": "list what an image holds",
     "cat": "print a file of an image",

@@ -123,11 +123,13 @@ def _held(directory: str) -> Iterator[None]:
         raise TargetError(f"{directory}: {reason(error)}; give a directory to build into") from None
     try:
         _lock(descriptor, directory)
-        _tidy(directory)
-        yield
+        try:
+            _tidy(directory)
+            yield
+        finally:
+            _tidy(directory)
     finally:
-        _tidy(directory)
-        os.close(descriptor)
+        _unlock(descriptor)
         if made:
             with suppress(OSError):  # it is not empty: all is well
                 os.rmdir(directory)
@@ -144,6 +146,14 @@ def _lock(descriptor: int, directory: str) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):  # a file system without locks
             raise
+
+
+def _unlock(descriptor: int) -> None:
+    from fcntl import LOCK_UN, flock
+
+    with suppress(OSError):  # the processes of an executor may have inherited the descriptor
+        flock(descriptor, LOCK_UN)
+    os.close(descriptor)
 
 
 def _tidy(directory: str) -> None:
