@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,13 @@ from .output import amount, complain, emit_json, progress_bar
 
 if TYPE_CHECKING:
     from ..deploy.build import BuildReport
+    from ..deploy.secrets import Secrets
 
 
 def run(arguments: Namespace) -> int:
     """Build the volumes of a deployment whose inputs changed."""
-    if not (arguments.only or arguments.depfile or arguments.json) and _has_nothing_to_do(
-        arguments
-    ):
+    asked = arguments.only or arguments.depfile or arguments.json or arguments.key_file
+    if not asked and _has_nothing_to_do(arguments):
         return 0
     from ..deploy.build import build
 
@@ -31,6 +32,7 @@ def run(arguments: Namespace) -> int:
             jobs=arguments.jobs,
             depfile=arguments.depfile,
             progress=progress,
+            secrets=secrets_of(arguments),
         )
     if not arguments.quiet:
         for name, warning in report.warnings:
@@ -41,6 +43,17 @@ def run(arguments: Namespace) -> int:
         for line in _summary(report, arguments.out):
             complain(line)
     return 0
+
+
+def secrets_of(arguments: Namespace) -> Secrets | None:
+    """How secret volumes are opened and encrypted; None if nothing is said of them."""
+    runtime = getattr(arguments, "runtime_dir", None)
+    if arguments.identity is None and arguments.key_file is None and runtime is None:
+        return None
+    from ..deploy.secrets import Secrets
+
+    key_file = None if arguments.key_file is None else os.fspath(arguments.key_file)
+    return Secrets(identity=arguments.identity, key_file=key_file, runtime=runtime)
 
 
 def _has_nothing_to_do(arguments: Namespace) -> bool:

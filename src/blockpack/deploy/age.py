@@ -133,7 +133,9 @@ def recipients_of(recipients: Iterable[str], where: str) -> list[Any]:
             found.append(kind.from_str(text))
         except pyrage.RecipientError:
             shown = text if len(text) < 80 else f"{text[:77]}…"
-            errors.append(UsageError(f"{where}: {printable(shown)} is no recipient that can be used"))
+            errors.append(
+                UsageError(f"{where}: {printable(shown)} is no recipient that can be used")
+            )
     raise_problems("nothing was encrypted", errors)
     if not found:
         rule = "names no recipients, so nobody could open the secrets"

@@ -31,7 +31,7 @@ def no_dumps() -> None:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Keep the memory of this process out of dumps, and meanwhile out of swap if that is allowed."""
+    """Keep the memory of this process out of dumps, and meanwhile out of swap if it may."""
     no_dumps()
     locked = _lock()
     try:
