@@ -50,9 +50,8 @@ def opened(path: Path, own: Path) -> bytes:
 
 def editing(script: str) -> dict[str, str]:
     """An environment with an editor that does so to the file in ``path``."""
-    return {
-        "EDITOR": shlex.join([sys.executable, "-c", f"import sys\npath = sys.argv[1]\n{script}"])
-    }
+    program = f"import os, sys\npath = sys.argv[1]\n{script}"
+    return {"EDITOR": shlex.join([sys.executable, "-c", program])}
 
 
 def in_ram() -> Iterable[Path]:
@@ -103,8 +102,8 @@ def test_an_edited_file_is_encrypted_again(place: Path, own: Path) -> None:
     ("script", "code"),
     [
         ("sys.exit(3)", 2),
-        ("import os; os.unlink(path)", 4),
-        ("import os; os.kill(os.getppid(), 15)", 143),
+        ("os.unlink(path)", 4),
+        ("os.kill(os.getppid(), 15)", 143),
     ],
 )
 def test_an_editor_that_fails_changes_nothing(

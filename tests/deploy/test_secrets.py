@@ -59,7 +59,9 @@ def fixture_ram() -> Iterator[Path]:
 
 def built(place: Path | str, dist: Path, own: Path | None, **options: Any) -> BuildReport:
     """What a build with the identity `own` did."""
-    return build(place, dist, secrets=Secrets(identity=own and str(own), **options))
+    return build(
+        place, dist, secrets=Secrets(identity=None if own is None else str(own), **options)
+    )
 
 
 def in_tar(data: bytes) -> dict[str, bytes]:
@@ -109,12 +111,11 @@ def test_the_command_shows_an_image_to_who_has_the_key(
     dist = tmp_path / "dist"
     done = run("build", place, "--out", dist, "--identity", keeper[0])
     assert done.returncode == 0, done.stderr
-    with_key = (dist / "keys.img", "--key-file", dist / "keys.key")
+    with_key: tuple[Path, str, Path] = (dist / "keys.img", "--key-file", dist / "keys.key")
     assert run("ls", *with_key).stdout.decode().split() == [NAME]
-    image, *key = with_key
-    assert run("cat", image, NAME, *key).stdout == SECRET
+    assert run("cat", dist / "keys.img", NAME, *with_key[1:]).stdout == SECRET
     assert run("verify", *with_key).returncode == 0
-    assert run("ls", image).returncode == 6
+    assert run("ls", dist / "keys.img").returncode == 6
 
 
 def test_a_commit_is_built_as_its_directory_is(tmp_path: Path, keeper: tuple[Path, str]) -> None:
@@ -183,8 +184,16 @@ def test_no_file_is_ever_open_to_others(tmp_path: Path, keeper: tuple[Path, str]
     """What makes files is watched: each that is made for a secret has its mode from there on."""
     place = secret_deployment(tmp_path / "d", keeper[1])
     trace = tmp_path / "trace"
-    tracing = ["strace", "-f", "-e", "trace=open,openat,creat", "-o", trace]
-    words = [sys.executable, "-m", "blockpack", "build", place, "--out", tmp_path / "dist"]
+    tracing: list[str | Path] = ["strace", "-f", "-e", "trace=open,openat,creat", "-o", trace]
+    words: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "blockpack",
+        "build",
+        place,
+        "--out",
+        tmp_path / "dist",
+    ]
     done = subprocess.run(
         [*tracing, *words, "--identity", keeper[0]], umask=0, check=True, capture_output=True
     )

@@ -59,7 +59,7 @@ class Place:
     def deploy(self, key_file: Path | None = None, keep: int | None = None) -> DeployReport:
         secrets = Secrets(
             identity=str(self.identity),
-            key_file=key_file and str(key_file),
+            key_file=None if key_file is None else str(key_file),
             runtime=str(self.ram / "run"),
         )
         return deploy(self.repository.path, "main", self.root, secrets=secrets, keep=keep)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
@@ -43,6 +42,8 @@ def entry_text(text: str) -> str:
 
 def add_pack(parser: ArgumentParser) -> None:
     """The arguments of ``pack``."""
+    from pathlib import Path
+
     parser.add_argument("source", metavar="SOURCE", help=_SOURCE)
     parser.add_argument("image", metavar="IMAGE", help="file or device; '-' is standard output")
     _add_volume(parser)
@@ -113,7 +114,11 @@ def add_deploy(parser: ArgumentParser) -> None:
 
 def _add_secrets(parser: ArgumentParser) -> None:
     parser.add_argument("--identity", metavar="FILE", help="what opens secrets: of age, or of SSH")
-    _add_key(parser, "encrypt secret volumes with the key in FILE, instead of a fresh one each")
+    parser.add_argument(
+        "--key-file",
+        metavar="FILE",
+        help="encrypt secret volumes with the key in FILE, not fresh ones",
+    )
 
 
 def add_secrets(parser: ArgumentParser) -> None:
@@ -197,6 +202,8 @@ def add_cat(parser: ArgumentParser) -> None:
 
 def add_extract(parser: ArgumentParser) -> None:
     """The arguments of ``extract``."""
+    from pathlib import Path
+
     _add_image(parser)
     parser.add_argument("directory", metavar="DIR", type=Path, help="a new or an empty directory")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
@@ -220,6 +227,8 @@ def add_verify(parser: ArgumentParser) -> None:
 
 def add_init(parser: ArgumentParser) -> None:
     """The arguments of ``init``."""
+    from pathlib import Path
+
     parser.add_argument(
         "directory",
         metavar="DIR",
@@ -236,6 +245,8 @@ def add_init(parser: ArgumentParser) -> None:
 
 def add_attach(parser: ArgumentParser) -> None:
     """The arguments of ``attach``."""
+    from pathlib import Path
+
     from ..deploy.attach.names import CONSUMERS
 
     parser.add_argument(
@@ -278,6 +289,8 @@ def _add_image(parser: ArgumentParser) -> None:
 
 
 def _add_key(parser: ArgumentParser, help: str) -> None:
+    from pathlib import Path
+
     parser.add_argument("--key-file", type=Path, metavar="FILE", help=help)
 
 

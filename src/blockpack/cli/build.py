@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
@@ -52,8 +51,7 @@ def secrets_of(arguments: Namespace) -> Secrets | None:
         return None
     from ..deploy.secrets import Secrets
 
-    key_file = None if arguments.key_file is None else os.fspath(arguments.key_file)
-    return Secrets(identity=arguments.identity, key_file=key_file, runtime=runtime)
+    return Secrets(identity=arguments.identity, key_file=arguments.key_file, runtime=runtime)
 
 
 def _has_nothing_to_do(arguments: Namespace) -> bool:
