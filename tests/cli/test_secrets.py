@@ -7,8 +7,9 @@ import shlex
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyrage
 import pytest
@@ -54,8 +55,12 @@ def editing(script: str) -> dict[str, str]:
     return {"EDITOR": shlex.join([sys.executable, "-c", program])}
 
 
-def in_ram() -> Iterable[Path]:
-    return Path("/dev/shm").glob("blockpack-*/*")
+@pytest.fixture(name="ram", autouse=True)
+def fixture_ram(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where files are edited: a directory in RAM, with nothing else in it."""
+    with TemporaryDirectory(dir="/dev/shm") as ram:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", ram)
+        yield Path(ram)
 
 
 def test_a_file_is_encrypted_for_the_recipients(place: Path, own: Path) -> None:
@@ -82,7 +87,7 @@ def test_standard_input_is_encrypted(place: Path, own: Path) -> None:
     assert run("secrets", "encrypt", "-", "-o", place / "vault/x").returncode == 2
 
 
-def test_an_edited_file_is_encrypted_again(place: Path, own: Path) -> None:
+def test_an_edited_file_is_encrypted_again(place: Path, own: Path, ram: Path) -> None:
     script = (
         "import os, stat\n"
         "assert stat.S_IMODE(os.stat(path).st_mode) == 0o600\n"
@@ -92,7 +97,7 @@ def test_an_edited_file_is_encrypted_again(place: Path, own: Path) -> None:
     done = run(*("secrets", "edit", place / FILE, "--identity", own), env=editing(script), umask=0)
     assert done.returncode == 0, done.stderr
     assert opened(place / FILE, own) == SECRET + b"edited"
-    assert not list(in_ram())
+    assert list(ram.iterdir()) == []
     before = (place / FILE).read_bytes()
     done = run("secrets", "edit", place / FILE, "--identity", own, env=editing(""))
     assert b"unchanged" in done.stderr and (place / FILE).read_bytes() == before
@@ -107,14 +112,14 @@ def test_an_edited_file_is_encrypted_again(place: Path, own: Path) -> None:
     ],
 )
 def test_an_editor_that_fails_changes_nothing(
-    place: Path, own: Path, script: str, code: int
+    place: Path, own: Path, ram: Path, script: str, code: int
 ) -> None:
     before = (place / FILE).read_bytes()
     done = run("secrets", "edit", place / FILE, "--identity", own, env=editing(script))
     assert done.returncode == code, done.stderr
     assert b"Traceback" not in done.stderr
     assert (place / FILE).read_bytes() == before
-    assert not list(in_ram())
+    assert list(ram.iterdir()) == []
 
 
 def test_without_ram_nothing_is_edited(
@@ -177,13 +182,16 @@ def test_rekey_follows_no_links(place: Path, own: Path, tmp_path: Path) -> None:
         (["edit", "vault/x.age", "--identity", "nowhere"], 2, b"set EDITOR"),
         (["encrypt", "vault/x.age"], 2, b"encrypted already"),
         (["encrypt", "vault/none"], 4, b"no such file"),
-        (["encrypt", "vault"], 4, b"is no regular file"),
+        (["encrypt", "vault"], 4, b"is a directory"),
         (["rekey"], 2, b"--identity"),
         ([], 2, b"ACTION"),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path: Path, words: list[str], code: int, told: bytes) -> None:
-    files = {"blockpack.toml": b'[deployment]\nname = "www"\n[volumes]\n', "vault/x": b"secret"}
+    files = {
+        "blockpack.toml": b'[deployment]\nname = "www"\n[volumes.keys]\nsource = "vault"\nformat = "tar"\n',
+        "vault/x": b"secret",
+    }
     place = write_files(tmp_path / "d", files)
     env = {key: value for key, value in os.environ.items() if key not in ("EDITOR", "VISUAL")}
     done = subprocess.run(

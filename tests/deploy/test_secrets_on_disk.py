@@ -80,8 +80,8 @@ def deployment(tmp_path: Path, disk: Path, options: str = "") -> tuple[Path, Pat
 
 
 def command(place: Path, own: Path, disk: Path, script: str | None = None) -> list[str | Path]:
-    program = ["-m", "blockpack"] if script is None else ["-c", script]
-    words = ["build", place, "--out", disk / "dist", "--identity", own]
+    program: list[str | Path] = ["-m", "blockpack"] if script is None else ["-c", script]
+    words: list[str | Path] = ["build", place, "--out", disk / "dist", "--identity", own]
     return [sys.executable, *program, *words]
 
 
