@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .errors import ImageError as ImageError
     from .errors import ManifestError as ManifestError
     from .errors import Problems as Problems
+    from .errors import SecretError as SecretError
     from .errors import SourceError as SourceError
     from .errors import TargetError as TargetError
     from .errors import UsageError as UsageError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .image import Image as Image
     from .image import ImageEntry as ImageEntry
     from .image import open_image as open_image
+    from .layers.ccm import encrypt as encrypt
     from .layout import Layout as Layout
     from .layout import Placement as Placement
     from .profile import Profile as Profile
@@ -55,6 +57,7 @@ _HOMES = {
         "ImageError",
         "ManifestError",
         "Problems",
+        "SecretError",
         "SourceError",
         "TargetError",
         "UsageError",
@@ -63,6 +66,7 @@ _HOMES = {
     "fat": ("FatVolume",),
     "git.volume": ("GitVolume",),
     "image": ("Image", "ImageEntry", "open_image"),
+    "layers.ccm": ("encrypt",),
     "layout": ("Layout", "Placement"),
     "profile": ("Profile",),
     "tar": ("TarVolume",),

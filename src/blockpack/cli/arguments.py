@@ -51,6 +51,7 @@ def add_pack(parser: ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, metavar="N", help="processes that write")
     parser.add_argument("--manifest", type=Path, metavar="FILE", help="write offsets and digests")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    _add_key(parser, "encrypt IMAGE with the key in FILE")
     parser.add_argument("--fsync", action="store_true", help="flush the image to the disk")
     parser.add_argument(
         "--allow-device", action="store_true", help="IMAGE may be a block device; all on it is lost"
@@ -86,6 +87,7 @@ def add_build(parser: ArgumentParser) -> None:
         "--executor", metavar="E", help="who works instead: dask://HOST:PORT or MODULE:CALLABLE"
     )
     parser.add_argument("--depfile", metavar="FILE", help="write what Make and Ninja need")
+    _add_secrets(parser)
     _add_json(parser)
     _add_quiet(parser)
 
@@ -110,12 +112,50 @@ def add_deploy(parser: ArgumentParser) -> None:
     parser.add_argument("--to", metavar="ROOT", required=True, help="where generations are")
     parser.add_argument("--keep", type=int, metavar="N", help="remove older generations")
     _add_on_activate(parser)
+    _add_secrets(parser)
+    parser.add_argument(
+        "--runtime-dir",
+        metavar="DIR",
+        help="in RAM, for secret images that are not encrypted (/run/blockpack)",
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes that work")
     parser.add_argument(
         "--executor", metavar="E", help="who works instead: dask://HOST:PORT or MODULE:CALLABLE"
     )
     _add_json(parser)
     _add_quiet(parser)
+
+
+def _add_secrets(parser: ArgumentParser) -> None:
+    parser.add_argument("--identity", metavar="FILE", help="what opens secrets: of age, or of SSH")
+    parser.add_argument(
+        "--key-file",
+        metavar="FILE",
+        help="encrypt secret volumes with the key in FILE, not fresh ones",
+    )
+
+
+def add_secrets(parser: ArgumentParser) -> None:
+    """The arguments of ``secrets``."""
+    commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    encrypt = commands.add_parser("encrypt", help="encrypt files for the manifest's recipients")
+    encrypt.add_argument(
+        "files", metavar="FILE", nargs="+", help="becomes FILE.age; '-' is standard input"
+    )
+    encrypt.add_argument("-o", "--output", metavar="FILE.age", help="where that of '-' goes")
+    encrypt.add_argument("--remove", action="store_true", help="wipe and remove the plain files")
+    encrypt.add_argument("--force", action="store_true", help="replace what is there")
+    edit = commands.add_parser("edit", help="edit an encrypted file")
+    edit.add_argument("file", metavar="FILE.age")
+    rekey = commands.add_parser("rekey", help="encrypt all anew, for the recipients of now")
+    for command in (edit, rekey):
+        command.add_argument(
+            "--identity", metavar="FILE", required=True, help="what opens it: of age, or of SSH"
+        )
+    for command in (encrypt, edit, rekey):
+        command.add_argument(
+            "--deployment", metavar="DIR", help="where the manifest is (at or above what is named)"
+        )
 
 
 def add_rollback(parser: ArgumentParser) -> None:
@@ -259,6 +299,13 @@ def add_attach(parser: ArgumentParser) -> None:
 
 def _add_image(parser: ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="an image, or a device that holds one")
+    _add_key(parser, "IMAGE is encrypted with the key in FILE")
+
+
+def _add_key(parser: ArgumentParser, help: str) -> None:
+    from pathlib import Path
+
+    parser.add_argument("--key-file", type=Path, metavar="FILE", help=help)
 
 
 def _add_json(parser: ArgumentParser) -> None:

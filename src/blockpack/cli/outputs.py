@@ -16,21 +16,26 @@ from ..formats import FORMATS
 if TYPE_CHECKING:
     from ..tree import Tree
 
-_HEAD = 4096
+_HEAD = 8192
+"""Bytes that tell what a file is: two sectors, which an encrypted one takes, of 4096."""
 
 
-def check_outputs(source: str, image: Path | None, manifest: Path | None) -> list[Path]:
+def check_outputs(
+    source: str, image: Path | None, manifest: Path | None, key_file: Path | None = None
+) -> list[Path]:
     """The files that a run is to write, image first; an `image` of None is standard output.
 
-    Raises `UsageError` if the two are one file, or if either would overwrite a file of `source`
+    Raises `UsageError` if any two are one file, or if one would overwrite a file of `source`
     that is no earlier one of its kind; `TargetError` if no manifest can be there.
     """
+    if image is not None and key_file is not None and _is_same(image, key_file):
+        raise UsageError(f"{image}: is the key; give the image a name of its own")
     if manifest is not None:
         _check_place(manifest)
         if _is_same(manifest, Path("/dev/stdout") if image is None else image):
             raise UsageError(f"{manifest}: is the image; give the manifest a name of its own")
     if image is not None:
-        _check_overwrites(source, image, _begins_an_image)
+        _check_overwrites(source, image, lambda head: _begins_an_image(head, key_file))
     if manifest is not None:
         _check_overwrites(source, manifest, lambda head: head.startswith(b"{"))
     return [output for output in (image, manifest) if output is not None]
@@ -66,8 +71,18 @@ def _check_overwrites(source: str, output: Path, is_expected: Callable[[bytes], 
                 raise UsageError(f"{output}: {rule}; choose another target, or remove it first")
 
 
-def _begins_an_image(head: bytes) -> bool:
-    return any(format.image_class().recognises(head) for format in FORMATS.values())
+def _begins_an_image(head: bytes, key_file: Path | None) -> bool:
+    if any(format.image_class().recognises(head[:4096]) for format in FORMATS.values()):
+        return True
+    if key_file is None:
+        return False
+    from ..layers.ccm_reader import sector_size_of
+    from ..layers.keys import read_key
+
+    def read(offset: int, length: int) -> bytes:
+        return head[offset : offset + length]
+
+    return sector_size_of(read_key(key_file), read, len(head)) is not None
 
 
 def _path_inside(source: str, output: Path) -> str | None:

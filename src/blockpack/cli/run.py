@@ -31,6 +31,7 @@ COMMANDS = {
     "info": "show an image's format and geometry",
     "verify": "check an image, by itself or against its source",
     "init": "write a manifest of volumes for a directory",
+    "secrets": "encrypt and edit secrets, and change who can open them",
     "attach": "print how a machine gets the images that were built",
 }
 

@@ -78,11 +78,13 @@ def write_parallel(layout: Layout, target: Seekable, jobs: int, advance: Advance
     try:
         pool = WorkerPool.of(len(plan), _lost)
     except OSError:  # too few descriptors left
-        Transfer(target, advance).run(layout)
+        with Transfer(target, advance) as transfer:
+            transfer.run(layout)
         return
     with pool:
         if not pool.start(jobs, lambda send: _work_off(layout, target, plan, pool, send)):
-            Transfer(target, advance).run(layout)
+            with Transfer(target, advance) as transfer:
+                transfer.run(layout)
         for message in pool.messages():
             if isinstance(message, Tally):
                 target.tally.add(message)
@@ -100,10 +102,10 @@ def _work_off(
     """The work of a worker: one piece after another, until there are no more."""
     target.tally = Tally()
     reporter = _Reporter(send)
-    transfer = Transfer(target, reporter.advance)
-    for number in pool.numbers():
-        piece = plan[number]
-        transfer.run(layout, piece.start, piece.stop)
+    with Transfer(target, reporter.advance) as transfer:
+        for number in pool.numbers():
+            piece = plan[number]
+            transfer.run(layout, piece.start, piece.stop)
     reporter.finish()
     send(target.tally)
 

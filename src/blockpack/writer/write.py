@@ -80,7 +80,8 @@ def write(
         tally, name = _write_path(layout, Path(target), meter, jobs, fsync, allow_device)
     else:
         stream = Streaming.to(target)
-        Transfer(stream, meter.advance).run(layout)
+        with Transfer(stream, meter.advance) as transfer:
+            transfer.run(layout)
         stream.flush()
         tally, name = stream.tally, stream.name
     meter.finish()
@@ -115,7 +116,8 @@ def _write_stream(layout: Layout, path: Path, meter: _Meter) -> tuple[Tally, str
         file = open(path, "wb", buffering=0)  # noqa: SIM115 - closing it may fail, too
     try:
         stream = Streaming(str(path), file, file.fileno())
-        Transfer(stream, meter.advance).run(layout)
+        with Transfer(stream, meter.advance) as transfer:
+            transfer.run(layout)
     finally:
         with target_errors(str(path)):
             file.close()
@@ -126,7 +128,8 @@ def _write_seekable(layout: Layout, target: Seekable, meter: _Meter, jobs: int) 
     if jobs > 1:
         write_parallel(layout, target, jobs, meter.advance)
     else:
-        Transfer(target, meter.advance).run(layout)
+        with Transfer(target, meter.advance) as transfer:
+            transfer.run(layout)
 
 
 def _kind(path: Path) -> str:
