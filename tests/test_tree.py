@@ -249,3 +249,51 @@ def test_a_directory_with_a_bad_mode_or_path_adds_nothing(tmp_path: Path) -> Non
         with pytest.raises(blockpack.EntryError):
             tree.add(path, tmp_path, mode=mode)
     assert len(tree) == 0
+
+
+# Joining -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="source")
+def fixture_source(tmp_path: Path) -> Path:
+    """A directory with a few files and a link that leads out of it."""
+    source = tmp_path / "source"
+    for name in ("a", "d/b", "d/e/c"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(name.encode())
+    (tmp_path / "outside").write_bytes(b"outside")
+    return source
+
+
+def test_directories_are_joined_under_paths_of_their_own(source: Path) -> None:
+    tree = Tree()
+    tree.add("x/own", b"own")
+    tree.join("x/y", source, exclude=["/a"])
+    tree.join("", source, leave_out=["d/e"])
+    assert paths(tree) == [
+        *("a", "d", "d/b", "x", "x/own", "x/y", "x/y/d", "x/y/d/b", "x/y/d/e", "x/y/d/e/c")
+    ]
+    layout = blockpack.TarVolume().plan(tree)
+    with blockpack.open_image(layout.open()) as image, image.open("x/y/d/e/c") as file:
+        assert file.read() == b"d/e/c"
+
+
+@pytest.mark.parametrize("at", ["d/b", "a", "d"])
+def test_what_is_joined_takes_no_others_place(source: Path, at: str) -> None:
+    tree = Tree.scan(source)
+    if at == "d":  # a directory meets a directory, and then a file a file
+        (source / "b").write_bytes(b"other")
+    with pytest.raises(blockpack.EntryError, match="is in the tree already"):
+        tree.join(at, source)
+
+
+def test_a_confined_scan_follows_no_link_out_of_its_root(source: Path) -> None:
+    (source / "d/inside").symlink_to("../a")
+    assert "d/inside" in paths(Tree.scan(source, symlinks="follow", confined=True))
+    for target in ("../../outside", "../..", source.parent / "outside"):
+        (source / "d/out").symlink_to(target)
+        with pytest.raises(blockpack.Problems) as caught:
+            Tree.scan(source, symlinks="follow", confined=True)
+        assert "d/out: is a link that leads outside" in str(caught.value)
+        assert Tree.scan(source, symlinks="keep", confined=True)["d/out"].kind == "symlink"
+        (source / "d/out").unlink()

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from .entry import Entry as Entry
     from .entry import File as File
     from .entry import Symlink as Symlink
+    from .errors import ActivationError as ActivationError
     from .errors import BlockpackError as BlockpackError
     from .errors import EntryError as EntryError
     from .errors import ImageError as ImageError
     from .errors import ManifestError as ManifestError
     from .errors import Problems as Problems
+    from .errors import SecretError as SecretError
     from .errors import SourceError as SourceError
     from .errors import TargetError as TargetError
     from .errors import UsageError as UsageError
@@ -49,11 +51,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "entry": ("Content", "Directory", "Entry", "File", "Symlink"),
     "errors": (
+        "ActivationError",
         "BlockpackError",
         "EntryError",
         "ImageError",
         "ManifestError",
         "Problems",
+        "SecretError",
         "SourceError",
         "TargetError",
         "UsageError",

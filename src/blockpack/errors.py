@@ -2,8 +2,8 @@
 
 The tree of exceptions follows the flow. What a caller can do about an error depends on
 where it arose: in what was asked (`UsageError`, `ManifestError`), in the entries to pack
-(`EntryError`), in their sources (`SourceError`), in the target (`TargetError`) or in an image
-that is being read (`ImageError`).
+(`EntryError`), in their sources (`SourceError`), in the target (`TargetError`), in an image
+that is being read (`ImageError`) or in what the host does with it (`ActivationError`).
 
 Problems that can be known together are raised together: `Problems` is an `ExceptionGroup`,
 so both ``except blockpack.BlockpackError`` and ``except* blockpack.EntryError`` catch it.
@@ -96,6 +96,21 @@ class ImageError(BlockpackError):
     """What should be an image is not one, or is damaged."""
 
     exit_code = 6
+
+
+class ActivationError(BlockpackError):
+    """The host's own command failed for a new generation of images; the switch to it is undone."""
+
+    exit_code = 7
+
+
+class SecretError(BlockpackError):
+    """A secret cannot be opened, or would lie where it must not.
+
+    Its text never has a secret's name, size or digest.
+    """
+
+    exit_code = 8
 
 
 class Problems(BlockpackError, ExceptionGroup[BlockpackError]):

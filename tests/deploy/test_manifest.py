@@ -317,6 +317,13 @@ def test_hostile_manifests_are_refused_in_good_time(text: str) -> None:
     assert all(len(line) < 400 for line in found)
 
 
+def test_a_manifest_that_is_too_large_is_not_even_looked_at() -> None:
+    assert complaint(TAR + "#" * LARGEST) == (
+        "1: a manifest has no more than 1,048,576 bytes; give patterns instead of names"
+    )
+    Manifest.parse(TAR + "#" * (LARGEST - len(TAR)))
+
+
 def test_of_too_many_problems_the_rest_is_counted() -> None:
     found = complaints(TAR + "".join(f"k{number} = 1\n" for number in range(1000)))
     assert len(found) == MOST_PROBLEMS + 1

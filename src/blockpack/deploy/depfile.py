@@ -20,11 +20,15 @@ from .source import CommitSource, DirectorySource
 if TYPE_CHECKING:
     from .source import DeploymentSource
 
-_UNTOLD = re.compile(rb"[\0-\x1f\x7f*;|<>^`\\]")
-"""What Ninja or Make reads otherwise, escaped or not."""
+_UNTOLD = re.compile(rb"[\0-\x1f\x7f;|\\]|\(.*\)$", re.DOTALL)
+"""What Make reads otherwise, escaped or not: also members of archives, ``lib(member)``."""
 
-_PATTERN = re.compile(rb"[\[?]")
-"""What Make takes for a pattern: it finds the file itself, but for brackets that match another."""
+_BRACKET = re.compile(rb"\[")
+"""What begins a pattern of Make's that does not match itself."""
+
+_SPLITS = re.compile(rb"[^a-zA-Z0-9+,/_:.~()}{%=@\[\]!\x80-\xff #$-]+")
+"""What ends a path for Ninja before 1.12 (some of it also later). It then finds files missing, and
+builds each time; but not if there are such files."""
 
 
 def rule(target: str, source: DeploymentSource, parts: Iterable[str]) -> bytes:
@@ -38,8 +42,11 @@ def rule(target: str, source: DeploymentSource, parts: Iterable[str]) -> bytes:
         found = list(_of_commit(source))
     told = [os.fsencode(target), *dict.fromkeys(found)]
     raise_problems("a depfile cannot tell these names", map(_refused, filter(_is_untold, told)))
-    lines = [_escaped(path) for path in told]
-    return lines[0] + b": " + b" \\\n  ".join(lines[1:]) + b"\n"
+    # One line: Make takes the space that a name ends in for one before the end of a line.
+    first, *others = map(_escaped, told)
+    # And one for each file alone, for Make to go on when it is gone.
+    alone = b"".join(other + b":\n" for other in others)
+    return first + b": " + b" ".join(others) + b"\n" + alone
 
 
 def write(path: str, text: bytes) -> None:
@@ -105,9 +112,11 @@ def _of_commit(source: CommitSource) -> Iterator[bytes]:
 
 
 def _is_untold(path: bytes) -> bool:
-    if _UNTOLD.search(path) or (path.endswith(b")") and b"(" in path):
-        return True
-    return bool(_PATTERN.search(path)) and _matches_others(path)
+    return bool(
+        _UNTOLD.search(path)
+        or (_BRACKET.search(path) and _matches_others(path))
+        or (_SPLITS.search(path) and all(map(os.path.lexists, filter(None, _SPLITS.split(path)))))
+    )
 
 
 def _matches_others(path: bytes) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
@@ -66,8 +66,7 @@ def make(task: Task, layout: Layout, progress: Callable[[Progress], object] | No
         with open(image, "rb") as file:
             found = manifest(layout, file)
         with open(placements, "w", encoding="ascii") as output:
-            json.dump(found, output, indent=2)
-            output.write("\n")
+            output.write(_lines(found))
     container = layout.geometry.get("container")
     record = ImageRecord(
         name=spec.name,
@@ -81,6 +80,13 @@ def make(task: Task, layout: Layout, progress: Callable[[Progress], object] | No
         placements=names[1],
     )
     return Built(record, layout.warnings)
+
+
+def _lines(placements: Mapping[str, Any]) -> str:
+    """The JSON of an image's manifest, an entry a line: in one piece it takes twice the time."""
+    head = {name: value for name, value in placements.items() if name != "entries"}
+    entries = ",\n".join(f"    {json.dumps(entry)}" for entry in placements["entries"])
+    return f'{json.dumps(head, indent=2)[:-2]},\n  "entries": [\n{entries}\n  ]\n}}\n'
 
 
 def perform(task: Task) -> Built:

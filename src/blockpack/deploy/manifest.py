@@ -488,20 +488,16 @@ def _refused(format: str, options: Mapping[str, Value]) -> str | None:
 def _culprit(format: str, options: Mapping[str, Value], rule: str) -> str:
     """The one of `options` that breaks `rule`.
 
-    That is one which is refused by itself, or else the last without which the rest is accepted,
-    or without which there is another complaint, or just the last.
+    That is one which is refused by itself, or else the last without which the rule is kept.
     """
     names = list(options)
     for name in names:
         if _refused(format, {name: options[name]}) == rule:
             return name
-    without = {
-        name: _refused(format, {key: options[key] for key in names if key != name})
-        for name in reversed(names)
-    }
-    accepted = [name for name in without if without[name] is None]
-    changed = [name for name in without if without[name] != rule]
-    return (accepted or changed or names[::-1])[0]
+    for name in reversed(names):
+        if _refused(format, {key: options[key] for key in names if key != name}) != rule:
+            return name
+    return names[-1]
 
 
 def _is_number(value: Any) -> bool:

@@ -1,0 +1,79 @@
+"""``blockpack deploy``."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from typing import Any
+
+from ..deploy.deploy import DeployReport, deploy
+from ..errors import printable
+from . import build as built
+from .output import amount, complain, emit_json, progress_bar
+
+_OUTCOMES = {
+    "deployed": "is live",
+    "activated": "is live again",
+    "unchanged": "is live already",
+    "held": "stays live, for it was rolled back to; deploy another commit, or roll forward",
+}
+
+
+def run(arguments: Namespace) -> int:
+    """Make a commit the live generation."""
+    repository, revision = _address(arguments.repository)
+    with progress_bar("building", quiet=arguments.quiet) as progress:
+        report = deploy(
+            repository,
+            revision,
+            arguments.to,
+            keep=arguments.keep,
+            on_activate=arguments.on_activate,
+            executor=arguments.executor,
+            jobs=arguments.jobs,
+            progress=progress,
+            secrets=built.secrets_of(arguments),
+        )
+    if arguments.json:
+        emit_json(_json(report))
+    if not arguments.quiet:
+        for name, warning in report.build.warnings if report.build else ():
+            complain(f"warning: volume {name}: {warning}")
+        if not arguments.json:
+            complain(_summary(report))
+    return 0
+
+
+def _address(text: str) -> tuple[str, str]:
+    """The parts of ``REPO[@REV]``; a directory with an ``@`` in its name is all of it."""
+    if os.path.isdir(text) or "@" not in text:
+        return text, "HEAD"
+    from ..sources.git.address import Address
+
+    address = Address.parse(f"git:{text}")
+    return address.repository, address.revision + (f":{address.subdir}" if address.subdir else "")
+
+
+def _json(report: DeployReport) -> dict[str, Any]:
+    return {
+        "outcome": report.outcome,
+        "generation": report.generation.number,
+        "path": str(report.generation.path),
+        "commit": report.commit,
+        "build": None if report.build is None else built.as_json(report.build),
+        "removed": list(report.removed),
+        "seconds": report.seconds,
+    }
+
+
+def _summary(report: DeployReport) -> str:
+    generation = report.generation
+    parts = [f"{printable(str(generation.path))} {_OUTCOMES[report.outcome]}"]
+    if report.build is not None:
+        images = report.build.record.volumes
+        new = [image for image in images if image.name in report.build.built]
+        size = sum(image.size or 0 for image in new)
+        parts.append(f"{len(new)} built ({amount(size)}), {len(report.build.shared)} shared")
+    if report.removed:
+        parts.append(f"{len(report.removed)} removed")
+    return ", ".join(parts)

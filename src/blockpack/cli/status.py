@@ -1,0 +1,98 @@
+"""``blockpack status``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import asdict
+
+from ..deploy.generations import Generations
+from ..deploy.status import GenerationStatus, Status, VolumeChange, differences, status
+from ..errors import printable
+from .output import amount, emit, emit_json
+
+_SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+
+
+def run(arguments: Namespace) -> int:
+    """Show what is live, or how two generations differ."""
+    if arguments.diff is not None:
+        place = Generations.existing(arguments.root)
+        old, new = map(place.numbered, arguments.diff)
+        changes = tuple(differences(old, new))
+        if arguments.json:
+            emit_json({"old": old.number, "new": new.number, "changes": list(map(asdict, changes))})
+        else:
+            for line in _changes(changes):
+                emit(line)
+        return 0
+    found = status(arguments.root)
+    if arguments.json:
+        emit_json(_json(found))
+        return 0
+    for line in _lines(found):
+        emit(line)
+    return 0
+
+
+def _json(found: Status) -> dict[str, Any]:
+    live = found.live
+    return {
+        "root": found.root,
+        "name": found.name,
+        "live": None if live is None else live.number,
+        "unfinished": found.unfinished,
+        "generations": [_generation(each) for each in found.generations],
+        "compared": found.compared,
+        "changes": list(map(asdict, found.changes)),
+    }
+
+
+def _generation(each: GenerationStatus) -> dict[str, Any]:
+    return {
+        "number": each.number,
+        "name": each.name,
+        "commit": each.commit,
+        "live": each.live,
+        "live_since": None if each.live_since is None else _time(each.live_since),
+        "size": each.size,
+        "volumes": [
+            {"name": image.name, "format": image.format, "size": image.size, "sha256": image.sha256}
+            for image in each.volumes
+        ],
+    }
+
+
+def _lines(found: Status) -> Iterator[str]:
+    live = found.live
+    if live is None:
+        yield f"{printable(found.root)}: nothing is live"
+    else:
+        since = _time(live.live_since or 0)
+        yield f"{found.name}: generation {live.number} is live since {since}"
+        yield f"commit {live.commit}"
+        for image in live.volumes:
+            size = "secret" if image.size is None else amount(image.size)
+            yield f"  {image.name:<16} {image.format:<4} {size:>12}"
+    if found.unfinished:
+        yield "the last run was ended before its command was; deploy again"
+    for each in found.generations:
+        mark = "*" if each.live else " "
+        yield f"{mark} {each.number:>5}  {each.commit[:12]}  {amount(each.size):>12}"
+    if found.compared is not None and found.changes:
+        yield f"changed since generation {found.compared}:"
+        yield from _changes(found.changes)
+
+
+def _changes(changes: Iterable[VolumeChange]) -> Iterator[str]:
+    for volume in changes:
+        yield f"{_SIGNS[volume.change]} {volume.name}"
+        for file in volume.files:
+            yield f"{_SIGNS[file.change]} {volume.name}/{printable(file.path)}"
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

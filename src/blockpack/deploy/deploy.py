@@ -1,0 +1,335 @@
+"""`deploy` and `rollback`: a commit becomes a generation of images, and the host is told.
+
+What runs is the host's own command, and nothing that is in the repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Literal
+
+from attrs import frozen
+
+from ..errors import ActivationError, BlockpackError, ImageError, UsageError, printable
+from .build import BuildReport, Earlier, build
+from .fingerprint import commit_inputs, fingerprint
+from .generations import Generation, Generations, share
+from .record import BuildRecord, FromCommit, ImageRecord
+from .source import CommitSource
+from .state import STATE
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from ..writer import Progress
+    from .secrets import Secrets
+
+Outcome = Literal["deployed", "activated", "unchanged", "held"]
+"""What a run came to: a new generation is live; the newest one, which was there, is; it was so
+already; or an older one stays live, for somebody rolled back to it."""
+
+_CHUNK = 1 << 20
+
+
+@frozen(kw_only=True)
+class DeployReport:
+    """What a run did: the generation that is live now, and how it came about.
+
+    `build` tells of its images, if it is new. `removed` are older generations that are gone.
+    """
+
+    outcome: Outcome
+    generation: Generation
+    commit: str
+    build: BuildReport | None = None
+    removed: tuple[int, ...] = ()
+    seconds: float = 0.0
+
+
+def deploy(
+    repository: str | os.PathLike[str],
+    revision: str,
+    root: str | os.PathLike[str],
+    *,
+    keep: int | None = None,
+    on_activate: str | None = None,
+    executor: Executor | str | None = None,
+    jobs: int | None = None,
+    progress: Callable[[Progress], object] | None = None,
+    secrets: Secrets | None = None,
+) -> DeployReport:
+    """Make the commit `revision` of a repository the live generation under the directory `root`.
+
+    Volumes that an earlier generation has are shared with it, the others built (`jobs`, `executor`
+    and `progress` are as in `build`, `secrets` as well; its `runtime` is for all deployments, by
+    default `RUNTIME`), verified and flushed to the disk; then ``current`` is
+    switched. The host's shell runs `on_activate` (see `activate`). `keep` removes all but so many
+    of the newest generations, and the live one. If all is as it is wanted, nothing is done; and
+    nothing either if somebody rolled back from this very generation, until there is another commit.
+
+    Raises what `build` raises, `ImageError` if a new image is damaged, `ActivationError` if the
+    command failed, for which the switch is undone; and `TargetError`, also while another run is at
+    work there.
+    """
+    begun = time.monotonic()
+    if keep is not None and keep < 1:
+        raise UsageError(f"at least 1 generation is kept, not {keep}")
+    source = CommitSource.of(os.fspath(repository), revision)
+    place = Generations(root)
+    with place.held():
+        current, newest = place.current(), place.newest()
+        build_report = None
+        if newest is None or not _is_wanted(newest, source, secrets):
+            outcome: Outcome = "deployed"
+            newest, build_report = _made(place, source, executor, jobs, progress, secrets)
+        elif newest == current:
+            outcome = "activated" if place.broke_off() and on_activate else "unchanged"
+        else:
+            outcome = "held" if current and place.last_switch() == "rollback" else "activated"
+        if outcome in ("deployed", "activated"):
+            activate(place, newest, current, "deploy", on_activate)
+            current = newest
+        assert current is not None
+        outdated = [] if keep is None else place.outdated(keep)
+        place.remove(outdated)
+    return DeployReport(
+        outcome=outcome,
+        generation=current,
+        commit=current.commit(),
+        build=build_report,
+        removed=tuple(generation.number for generation in outdated),
+        seconds=time.monotonic() - begun,
+    )
+
+
+def rollback(
+    root: str | os.PathLike[str], to: int | None = None, *, on_activate: str | None = None
+) -> Generation:
+    """Make an older generation live: the one before the live one, or that of the number `to`.
+
+    Raises `UsageError` if there is none, `ImageError` if it is not whole, and as `deploy` does.
+    """
+    place = Generations.existing(root)
+    with place.held():
+        current = place.current()
+        if to is not None:
+            wanted = place.numbered(to)
+        else:
+            older = [each for each in place.all() if current is not None and each < current]
+            if not older:
+                raise UsageError(f"{root}: has no older generation to go back to")
+            wanted = older[-1]
+        if wanted != current or place.broke_off():
+            require_whole(wanted)
+            activate(place, wanted, current, "rollback", on_activate)
+    return wanted
+
+
+def collect(root: str | os.PathLike[str], keep: int) -> tuple[int, ...]:
+    """Remove all generations but the newest `keep` and the live one; the numbers of what is gone.
+
+    Raises `UsageError`, `SourceError` and `TargetError`.
+    """
+    place = Generations.existing(root)
+    with place.held():
+        outdated = place.outdated(keep)
+        place.remove(outdated)
+    return tuple(generation.number for generation in outdated)
+
+
+# Making ------------------------------------------------------------------------------------------
+
+
+def _is_wanted(generation: Generation, source: CommitSource, secrets: Secrets | None) -> bool:
+    """Whether a generation is what building `source` now would make."""
+    from ..volume import source_date_epoch
+
+    try:
+        record = generation.record()
+    except BlockpackError:  # damaged: make another
+        return False
+    if record.source != FromCommit(source.commit, source.tree_id):
+        return False
+    manifest = source.manifest()
+    epoch = source_date_epoch()
+    inputs = commit_inputs(source, manifest.volumes.values())
+    wanted = []
+    for name, spec in manifest.volumes.items():
+        told = inputs[name]
+        if told is None:
+            return False
+        wanted.append((name, None if spec.secret else fingerprint(spec, epoch, told)))
+    there = [(image.name, image.fingerprint) for image in record.volumes]
+    if record.name != manifest.name or there != wanted:
+        return False
+    from .secrets import Secrets, serves
+
+    return all(
+        serves(image, generation.path, manifest.volumes[image.name], secrets or Secrets())
+        for image in record.volumes
+        if image.secret or manifest.volumes[image.name].secret
+    )
+
+
+def _made(
+    place: Generations,
+    source: CommitSource,
+    executor: Executor | str | None,
+    jobs: int | None,
+    progress: Callable[[Progress], object] | None,
+    secrets: Secrets | None,
+) -> tuple[Generation, BuildReport]:
+    """A new generation, whole, verified and on the disk."""
+    from .secrets import for_generation, verify
+
+    own = for_generation(secrets, source.manifest().name, place.next(source.commit).name)
+    with place.making() as made:
+        report = build(
+            source,
+            made,
+            executor=executor,
+            jobs=jobs,
+            progress=progress,
+            earlier=_earlier(place.all()),
+            secrets=own,
+        )
+        for image in report.record.volumes:
+            if image.secret:
+                verify(image, made, own)
+            elif image.name in report.built:
+                _verify(made, image)
+        os.unlink(os.path.join(made, STATE))  # it tells of this moment only
+        return place.adopt(made, source.commit), report
+
+
+def _earlier(generations: Iterable[Generation]) -> Earlier:
+    """What can be shared: of each image, that of the newest generation."""
+    images: dict[str, ImageRecord] = {}
+    homes: dict[str, Generation] = {}
+    for generation in generations:
+        try:
+            record = generation.record()
+        except BlockpackError:
+            continue
+        for image in record.volumes:
+            if image.fingerprint is not None:
+                images[image.fingerprint] = image
+                homes[image.fingerprint] = generation
+
+    def share_from(image: ImageRecord, into: str) -> bool:
+        assert image.fingerprint is not None
+        return share(homes[image.fingerprint].path, image, into)
+
+    return Earlier(images, share_from)
+
+
+def _verify(directory: str, image: ImageRecord) -> None:
+    """Raise `ImageError` unless the image is sound, and what was built."""
+    from ..image import open_image
+
+    path = os.path.join(directory, image.file)
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while data := file.read(_CHUNK):
+            digest.update(data)
+    if digest.hexdigest() != image.sha256:
+        raise ImageError(f"volume {image.name}: is not what was written; is the disk sound?")
+    with open_image(path) as opened:
+        problems = opened.verify()
+    if problems:
+        raise ImageError(f"volume {image.name}: {problems[0]}; nothing was switched")
+
+
+def require_whole(generation: Generation) -> BuildRecord:
+    """The record of a generation. Raises `ImageError` unless all its images are there."""
+    record = generation.record()
+    for image in record.volumes:
+        path = generation.path / image.file
+        try:
+            size = os.stat(path).st_size
+        except OSError:
+            raise ImageError(f"{printable(str(path))}: is gone; deploy again") from None
+        if image.size is not None and size != image.size:
+            rule = f"has {size:,} bytes, and should have {image.size:,}"
+            raise ImageError(f"{printable(str(path))}: {rule}; deploy again")
+    return record
+
+
+# Telling the host --------------------------------------------------------------------------------
+
+
+def activate(
+    place: Generations,
+    generation: Generation,
+    before: Generation | None,
+    why: str,
+    command: str | None,
+) -> None:
+    """Switch to `generation`, and have the host's shell run `command`.
+
+    If it fails, ``current`` leads again where it led `before`, and the command is run again, for
+    that. It runs in the root, with BLOCKPACK_ROOT, BLOCKPACK_GENERATION (a number), BLOCKPACK_PATH,
+    BLOCKPACK_COMMIT, BLOCKPACK_NAME, BLOCKPACK_PREVIOUS (a number, or empty) and BLOCKPACK_WHY
+    (``deploy``, ``rollback`` or ``undone``) in its environment, and writes to standard error.
+
+    Raises `ActivationError` and `TargetError`.
+    """
+    if before == generation:  # the last run broke off: what was live before that is not known here
+        before = place.live_before()
+    with place.activating(before):
+        place.switch(generation, why)
+        failed = None
+        if command is not None:
+            try:
+                failed = _run(place, command, generation, before, why)
+            except BaseException:
+                place.switch(before, "undone")
+                raise
+        if command is None or failed is None:
+            return
+        place.switch(before, "undone")
+        again = None
+        if before is not None:
+            again = _run(place, command, before, generation, "undone")
+    raise ActivationError(_told(generation, before, failed, again))
+
+
+def _run(
+    place: Generations, command: str, generation: Generation, before: Generation | None, why: str
+) -> str | None:
+    """Run the host's command; how it failed, if it did."""
+    record = generation.record()
+    environment = {
+        "BLOCKPACK_ROOT": place.root,
+        "BLOCKPACK_GENERATION": str(generation.number),
+        "BLOCKPACK_PATH": str(generation.path),
+        "BLOCKPACK_COMMIT": record.source.commit if isinstance(record.source, FromCommit) else "",
+        "BLOCKPACK_NAME": record.name,
+        "BLOCKPACK_PREVIOUS": "" if before is None else str(before.number),
+        "BLOCKPACK_WHY": why,
+    }
+    try:
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=place.root,
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # standard output is for what this program tells
+            check=False,
+        )
+    except OSError as error:
+        return f"cannot be run: {error.strerror}"
+    if done.returncode < 0:
+        return f"was killed by signal {-done.returncode}"
+    return f"ended with status {done.returncode}" if done.returncode else None
+
+
+def _told(generation: Generation, before: Generation | None, failed: str, again: str | None) -> str:
+    live = "nothing is live" if before is None else f"generation {before.number} is live again"
+    told = f"generation {generation.number}: the command {failed}; {live}"
+    return told if again is None else f"{told}, but for it the command {again}"

@@ -1,0 +1,364 @@
+"""Generations: builds side by side under one root, and a link to the one that is live.
+
+    generations/0007-<commit>/   a build, complete and verified, and never changed afterwards
+    current                      a link to one of them, which is switched by a rename
+    activations.jsonl            a line a switch
+    .lock, .activating           who works here, and what was switched to when it broke off
+
+Rule 1: whatever is interrupted, at whatever instant, ``current`` leads to a whole generation, or is
+absent before the first.
+Rule 2: so what a generation is made of is on the disk before it gets its name, and its name is
+before ``current`` leads there.
+Rule 3: who comes next removes what was left unfinished.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+from attrs import frozen
+
+from ..errors import SourceError, TargetError, UsageError, reason
+from .record import BuildRecord, FromCommit, ImageRecord
+
+CURRENT = "current"
+DIRECTORY = "generations"
+ACTIVATIONS = "activations.jsonl"
+LOCK = ".lock"
+ACTIVATING = ".activating"
+
+NEW = ".new-"
+"""What the directories begin with that are no generations yet, or not any more."""
+
+_NAME = re.compile(r"(\d{4,9})-([0-9a-f]{12})")
+_LINK = ".current-"
+
+
+@frozen(order=True)
+class Generation:
+    """A generation by its number; `name` is that of its directory, `root` where all are."""
+
+    number: int
+    name: str
+    root: str
+
+    @property
+    def path(self) -> Path:
+        """Its directory."""
+        return Path(self.root, DIRECTORY, self.name)
+
+    def record(self) -> BuildRecord:
+        """The record of its build. Raises `SourceError`, `ImageError` and `Problems`."""
+        return BuildRecord.read(self.path)
+
+    def commit(self) -> str:
+        """The id of the commit that it was built from. Raises as `record` does."""
+        source = self.record().source
+        return source.commit if isinstance(source, FromCommit) else ""
+
+
+class Generations:
+    """All generations under the directory `root`."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = os.path.abspath(root)
+
+    @classmethod
+    def existing(cls, root: str | os.PathLike[str]) -> Self:
+        """Those under `root`. Raises `SourceError` if nothing was ever deployed there."""
+        if not os.path.isdir(os.path.join(root, DIRECTORY)):
+            raise SourceError(str(root), "has no generations", "give what was deployed to")
+        return cls(root)
+
+    # What is there -------------------------------------------------------------------------------
+
+    def all(self) -> list[Generation]:
+        """Every generation, the oldest first."""
+        try:
+            names = os.listdir(self._path(DIRECTORY))
+        except FileNotFoundError:
+            return []
+        return sorted(filter(None, map(self._named, names)))
+
+    def newest(self) -> Generation | None:
+        """The generation that was made last, if any is there."""
+        return max(self.all(), default=None)
+
+    def current(self) -> Generation | None:
+        """The generation that is live. Raises `TargetError` if ``current`` is no link of ours."""
+        path = self._path(CURRENT)
+        try:
+            target = os.readlink(path)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            raise TargetError(f"{path}: is no link to a generation; move it away") from None
+        directory, _, name = target.rpartition("/")
+        found = self._named(name) if directory == DIRECTORY else None
+        if found is None or not found.path.is_dir():
+            raise TargetError(f"{path}: leads to {target!r}, which is no generation; mend the link")
+        return found
+
+    def live_since(self) -> float | None:
+        """When ``current`` was switched, in seconds since 1970."""
+        with suppress(OSError):
+            return os.lstat(self._path(CURRENT)).st_mtime
+        return None
+
+    def numbered(self, number: int) -> Generation:
+        """The generation of that number. Raises `UsageError` if there is none."""
+        for generation in self.all():
+            if generation.number == number:
+                return generation
+        known = ", ".join(str(generation.number) for generation in self.all()) or "none"
+        raise UsageError(f"{self.root}: has no generation {number}; there are {known}")
+
+    def activations(self) -> Iterator[dict[str, Any]]:
+        """Every switch there was, as in its file; lines that a crash has torn are passed over."""
+        with suppress(FileNotFoundError), open(self._path(ACTIVATIONS), "rb") as file:
+            for line in file:
+                with suppress(ValueError):
+                    values = json.loads(line)
+                    if isinstance(values, dict):
+                        yield values
+
+    def _named(self, name: str) -> Generation | None:
+        found = _NAME.fullmatch(name)
+        return None if found is None else Generation(int(found[1]), name, self.root)
+
+    def _path(self, *parts: str) -> str:
+        return os.path.join(self.root, *parts)
+
+    # Working on it -------------------------------------------------------------------------------
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other runs out, and remove what one that was killed left unfinished.
+
+        Raises `TargetError` if there is another one.
+        """
+        with _target_errors(self.root):
+            os.makedirs(self._path(DIRECTORY), exist_ok=True)
+            descriptor = os.open(self._path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            _lock(descriptor, self.root)
+            with _target_errors(self.root):
+                self._tidy()
+            yield
+        finally:
+            _unlock(descriptor)
+
+    def _tidy(self) -> None:
+        for name in os.listdir(self._path(DIRECTORY)):
+            if name.startswith(NEW):
+                _remove(self._path(DIRECTORY, name))
+        for name in os.listdir(self.root):
+            if name.startswith(_LINK):
+                os.unlink(self._path(name))
+
+    @contextmanager
+    def making(self) -> Iterator[str]:
+        """A new directory for what is to become a generation; removed unless it became one."""
+        path = self._path(DIRECTORY, f"{NEW}{os.urandom(6).hex()}")
+        with _target_errors(path):
+            os.mkdir(path)
+        try:
+            yield path
+        finally:
+            with suppress(OSError):
+                _remove(path)
+
+    def next(self, commit: str) -> Generation:
+        """What the next generation will be."""
+        numbers = [generation.number for generation in self.all()]
+        numbers += (n for n in (a.get("generation") for a in self.activations()) if type(n) is int)
+        number = max(numbers, default=0) + 1
+        return Generation(number, f"{number:04}-{commit[:12]}", self.root)
+
+    def adopt(self, made: str, commit: str) -> Generation:
+        """Make the directory `made` a generation, after it is all on the disk.
+
+        Raises `TargetError`.
+        """
+        generation = self.next(commit)
+        with _target_errors(made):
+            for name in os.listdir(made):
+                path = os.path.join(made, name)
+                if os.path.islink(path):  # to a secret image in RAM
+                    continue
+                private = not os.stat(path).st_mode & 0o077
+                os.chmod(path, 0o400 if private else 0o444)
+                _flush(path)
+            _flush(made)
+            os.rename(made, generation.path)
+            _flush(self._path(DIRECTORY))
+        return generation
+
+    def switch(self, generation: Generation | None, why: str) -> None:
+        """Have ``current`` lead to `generation`, or nowhere, and take it down in the history.
+
+        Raises `TargetError`.
+        """
+        path = self._path(CURRENT)
+        with _target_errors(path):
+            if generation is None:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+            else:
+                new = self._path(f"{_LINK}{os.urandom(6).hex()}")
+                os.symlink(f"{DIRECTORY}/{generation.name}", new)
+                os.replace(new, path)
+            _flush(self.root)
+            self._note(generation, why)
+
+    def _note(self, generation: Generation | None, why: str) -> None:
+        values = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "generation": None if generation is None else generation.number,
+            "commit": None if generation is None else generation.commit(),
+            "why": why,
+        }
+        line = json.dumps(values).encode("ascii") + b"\n"
+        path = self._path(ACTIVATIONS)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a crash tore the last line
+                line = b"\n" + line
+            os.write(descriptor, line)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def activating(self, before: Generation | None) -> Iterator[None]:
+        """Note that the host is being told of a switch, and what was live `before`, until it has
+        been told.
+        """
+        path = self._path(ACTIVATING)
+        with _target_errors(path):
+            with open(path, "w", encoding="ascii") as file:
+                file.write(before.name if before else "")
+            _flush(path)
+            _flush(self.root)
+        try:
+            yield
+        finally:
+            with _target_errors(path):
+                os.unlink(path)
+
+    def broke_off(self) -> bool:
+        """Whether the last run was ended before the host had been told."""
+        return os.path.lexists(self._path(ACTIVATING))
+
+    def live_before(self) -> Generation | None:
+        """What was live before the switch that broke off, if it is still there."""
+        with suppress(OSError), open(self._path(ACTIVATING), encoding="ascii") as file:
+            found = self._named(file.read(100))
+            return found if found is not None and found.path.is_dir() else None
+        return None
+
+    def last_switch(self) -> str | None:
+        """Why ``current`` was switched last."""
+        why = None
+        for activation in self.activations():
+            why = activation.get("why")
+        return why if isinstance(why, str) else None
+
+    def remove(self, generations: Iterable[Generation]) -> None:
+        """Remove generations; one that is only half gone has no name any more.
+
+        Raises `TargetError`.
+        """
+        for generation in generations:
+            gone = self._path(DIRECTORY, f"{NEW}{os.urandom(6).hex()}")
+            with _target_errors(str(generation.path)):
+                os.rename(generation.path, gone)
+                _remove(gone)
+
+    def outdated(self, keep: int) -> list[Generation]:
+        """All generations but the newest `keep` and the live one. Raises `UsageError`."""
+        if keep < 1:
+            raise UsageError(f"at least 1 generation is kept, not {keep}")
+        current = self.current()
+        return [generation for generation in self.all()[:-keep] if generation != current]
+
+
+def _remove(directory: str) -> None:
+    """Remove a directory of images, of which secret ones are wiped. Raises `OSError`."""
+    from .secrets import retire
+
+    retire(directory)
+    if os.path.lexists(directory):
+        shutil.rmtree(directory)
+
+
+def share(directory: Path, image: ImageRecord, into: str) -> bool:
+    """Put the files of an image in `directory` into another one, without their blocks being copied.
+
+    They are cloned where the file system can, else linked. False if neither can be done, or a file
+    is not as it was built.
+    """
+    names = [name for name in (image.file, image.placements) if name is not None]
+    with suppress(OSError):
+        if os.stat(directory / image.file).st_size != image.size:
+            return False
+        for name in names:
+            _clone_or_link(directory / name, os.path.join(into, name))
+        return True
+    for name in names:
+        with suppress(OSError):
+            os.unlink(os.path.join(into, name))
+    return False
+
+
+def _clone_or_link(source: Path, target: str) -> None:
+    from ..writer.clone import clone_file
+
+    if not clone_file(source, target):
+        os.link(source, target)
+
+
+def _flush(path: str) -> None:
+    """Wait until a file, or a directory's names, are on the disk. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, root: str) -> None:
+    from fcntl import LOCK_EX, LOCK_NB, flock
+
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        raise TargetError(f"{root}: another run is at work there; wait for it") from None
+    except OSError as error:
+        raise TargetError(f"{root}: cannot be locked: {reason(error)}") from None
+
+
+def _unlock(descriptor: int) -> None:
+    from fcntl import LOCK_UN, flock
+
+    with suppress(OSError):  # a process that builds may have inherited the descriptor
+        flock(descriptor, LOCK_UN)
+    os.close(descriptor)
+
+
+@contextmanager
+def _target_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else path
+        raise TargetError(f"{where}: {reason(error)}") from None

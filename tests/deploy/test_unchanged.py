@@ -1,0 +1,132 @@
+"""The run that has nothing to do: what it imports, and what it sees."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from blockpack.deploy import look as looking
+from blockpack.deploy.build import build
+from blockpack.deploy.look import look, settled
+from blockpack.deploy.unchanged import unchanged
+from cli.running import environment
+from deploy.deployments import write_files
+
+SLOW = ("attr", "tomllib", "pathlib", "blockpack.tree", "blockpack.volume", "concurrent.futures")
+"""Modules that take long to import."""
+
+PROGRAM = """
+import sys
+from blockpack.cli import main
+code = main(sys.argv[1:])
+print(code, *sorted(set(sys.modules)))
+"""
+
+
+def test_nothing_slow_is_imported(deployment: Path, tmp_path: Path) -> None:
+    out = tmp_path / "dist"
+    build(deployment, out)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", PROGRAM, "build", deployment, "--out", out],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    code, *modules = done.stdout.split()
+    assert code == "0"
+    assert "blockpack.deploy.unchanged" in modules
+    assert not set(SLOW) & set(modules)
+
+
+@pytest.fixture(name="tree")
+def fixture_tree(tmp_path: Path) -> Path:
+    """A directory with some files in several directories."""
+    files = {f"d{number % 7}/e/f{number}": b"x" for number in range(50)}
+    write_files(tmp_path / "tree", {**files, "top": b"x"})
+    (tmp_path / "tree/link").symlink_to("top")
+    (tmp_path / "tree/empty").mkdir()
+    return tmp_path / "tree"
+
+
+def seen(tree: Path, jobs: int = 1, *, times: bool = False) -> str | None:
+    ((digest, _),) = look([(os.fsencode(tree) + b"/", times, frozenset())], jobs)
+    return digest
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "contents": lambda tree: (tree / "d1/e/f1").write_bytes(b"y"),
+    "mode": lambda tree: (tree / "d1/e/f1").chmod(0o600),
+    "directory's mode": lambda tree: (tree / "d1").chmod(0o700),
+    "time": lambda tree: os.utime(tree / "d1/e/f1", (1, 1)),
+    "added": lambda tree: (tree / "d1/e/new").write_bytes(b""),
+    "removed": lambda tree: (tree / "d1/e/f1").unlink(),
+    "renamed": lambda tree: (tree / "d1/e/f1").rename(tree / "d1/e/g1"),
+    "moved": lambda tree: (tree / "d1/e/f1").rename(tree / "d2/e/f1"),
+    "directory renamed": lambda tree: (tree / "d1").rename(tree / "x1"),
+    "directory added": lambda tree: (tree / "d1/more").mkdir(),
+    "empty directory removed": lambda tree: (tree / "empty").rmdir(),
+    "link": lambda tree: ((tree / "link").unlink(), (tree / "link").symlink_to("pot")),
+    "hard link": lambda tree: os.link(tree / "top", tree / "d1/e/hard"),
+    "replaced by the same": lambda tree: (
+        (tree / "t").write_bytes(b"x"),
+        os.utime(tree / "t", ns=(0, (tree / "top").stat().st_mtime_ns)),
+        (tree / "t").rename(tree / "top"),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_is_seen(tree: Path, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = seen(tree)
+    assert before is not None
+    assert seen(tree) == before
+    monkeypatch.setattr(looking, "WORTHWHILE", 1)
+    assert seen(tree, jobs=2) == before
+    time.sleep(0.02)
+    CHANGES[change](tree)
+    after = seen(tree)
+    assert after != before
+    assert seen(tree, jobs=2) == after
+
+
+def test_times_of_directories_are_seen_where_they_matter(tree: Path) -> None:
+    before, before_with = seen(tree), seen(tree, times=True)
+    os.utime(tree / "d1", (1, 1))
+    assert seen(tree) == before
+    assert seen(tree, times=True) != before_with
+
+
+def test_what_cannot_be_looked_at_is_unknown(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((digest, _),) = look([(os.fsencode(tree) + b"/nowhere/", False, frozenset())], 1)
+    assert digest is None
+    ((digest, _),) = look([(os.fsencode(tree) + b"/nowhere", False, frozenset())], 1)
+    assert digest is None
+
+
+def test_a_change_that_the_clock_may_show_again_is_waited_for() -> None:
+    now = time.time_ns() | 1  # not a whole second
+    assert settled(now - 10**9) is True
+    begun = time.time_ns()
+    assert settled(begun | 1) is False
+    assert time.time_ns() - begun >= looking.TICK
+    assert settled(now + 10**10) is None  # the clock went back
+
+
+def test_inputs_from_the_future_are_never_unchanged(
+    deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the clock went back, what changes may get a time that was there before."""
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() - 3600 * 10**9)
+    for _ in range(2):
+        assert build(deployment, tmp_path / "dist", jobs=1).built == ("site", "media")
+    monkeypatch.undo()
+    build(deployment, tmp_path / "dist")
+    assert set(unchanged(str(deployment), str(tmp_path / "dist")) or ()) == {"site", "media"}
