@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ..layout import Layout
     from ..tree import Tree
     from .manifest import VolumeSpec
+    from .source import DeploymentSource
 
 _T = TypeVar("_T")
 
@@ -269,6 +270,21 @@ class SecretBuilds:
             if spec.cipher is None and not spec.allow_persistent:
                 require_ram(spec.name, descriptor, self._secrets.runtime is not None)
             _nameless(spec, lambda: _transfer(layout, path, descriptor), TargetError)
+
+
+def require_encrypted(source: DeploymentSource, spec: VolumeSpec) -> None:
+    """Raise `SecretError` if files that are committed are not encrypted, without opening any.
+
+    Raises `BlockpackError` also if there is no such tree.
+    """
+
+    def look() -> None:
+        tree = source.tree(spec, 1)
+        plain = sum(entry.kind == "file" and not _is_encrypted(entry) for entry in tree)
+        if plain and isinstance(source, CommitSource):
+            raise _unencrypted(plain, spec)
+
+    _nameless(spec, look)
 
 
 def _transfer(layout: Layout, path: str, descriptor: int) -> None:
