@@ -29,6 +29,7 @@ from blockpack import errors
 from blockpack.cli import arguments, run, verify
 from blockpack.fat import boot_sector, dir_entry
 from blockpack.git import container, pack
+from blockpack.layers import ccm
 from blockpack.profile import PROFILES
 from blockpack.tar import header
 from deploy.attach.builds import documented
@@ -119,6 +120,8 @@ STRUCTURES = {
     ("fat.md", "FSInfo sector"): packed(0, boot_sector.FSINFO),
     ("fat.md", "Short entry"): packed(0, dir_entry.ENTRY),
     ("fat.md", "Long-name entry"): packed(0, dir_entry.LONG),
+    ("ccm.md", "Sectors of 512 bytes"): fields(0, ccm.fields(512)),
+    ("ccm.md", "Sectors of 4096 bytes"): fields(0, ccm.fields(4096)),
     ("git.md", "docteur"): packed(0, container.DOCTEUR),
     ("git.md", "OneFFS"): packed(0, container.ONEFFS, container.ONEFFS_CRC),
     ("git.md", "Pack header"): packed(0, pack.FIELDS),
@@ -303,7 +306,7 @@ def test_every_file_and_test_that_is_named_exists(page: Path) -> None:
             assert test in functions, f"{page.name}: {name}::{test}"
 
 
-@pytest.mark.parametrize("page", ["tar.md", "fat.md", "git.md"])
+@pytest.mark.parametrize("page", ["tar.md", "fat.md", "git.md", "ccm.md"])
 def test_every_invariant_names_its_test(page: str) -> None:
     rows = table_under(DOCS / "format" / page, "Invariants", "Invariant")
     assert rows and "::" in rows[0][1]

@@ -148,3 +148,37 @@ def test_memory_does_not_grow_with_the_size_of_a_blob_that_is_packed_anew(
     else:
         alone = "main"
     assert measured(_KEPT, repository.path, tmp_path / "image", alone) <= 40 << 10
+
+
+_ENCRYPT = """
+import os, re, sys
+import blockpack
+from blockpack.layers.ccm import encrypt
+layout = blockpack.TarVolume(sector_size=4096).plan(blockpack.Tree.scan(sys.argv[1]))
+peaks = []
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+key = bytes(32)
+blockpack.write(encrypt(layout, key), sys.argv[2], jobs=1)
+peaks.append(peak())
+with blockpack.open_image(sys.argv[2], key=key) as image:
+    assert image.verify() == []
+    with image.open("huge.bin") as file:
+        while file.read(1 << 20):
+            pass
+peaks.append(peak())
+print(*peaks)
+"""
+
+
+def test_memory_does_not_grow_with_what_is_encrypted(tmp_path: Path) -> None:
+    """40 MiB do for 128 MiB, of which 8 are the library that encrypts."""
+    (tmp_path / "source").mkdir()
+    sparse(tmp_path / "source" / "huge.bin", 128 << 20)
+    done = subprocess.run(
+        [sys.executable, "-c", _ENCRYPT, tmp_path / "source", tmp_path / "image"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert all(int(peak) <= 40 << 10 for peak in done.stdout.split()), f"{done.stdout} KiB"

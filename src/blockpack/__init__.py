@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .image import Image as Image
     from .image import ImageEntry as ImageEntry
     from .image import open_image as open_image
+    from .layers.ccm import encrypt as encrypt
     from .layout import Layout as Layout
     from .layout import Placement as Placement
     from .profile import Profile as Profile
@@ -63,6 +64,7 @@ _HOMES = {
     "fat": ("FatVolume",),
     "git.volume": ("GitVolume",),
     "image": ("Image", "ImageEntry", "open_image"),
+    "layers.ccm": ("encrypt",),
     "layout": ("Layout", "Placement"),
     "profile": ("Profile",),
     "tar": ("TarVolume",),

@@ -14,15 +14,19 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import accumulate
-from typing import BinaryIO, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal, Self
 
 from attrs import frozen
 
 from .entry import check_path, check_target
-from .errors import ImageError, printable
+from .errors import ImageError, UsageError, printable
 from .layout import Fact
 from .reading import reading_errors
 from .seekable import SeekableReader
+
+if TYPE_CHECKING:
+    from .formats import Format
+    from .layers.ccm_reader import DecryptedFile
 
 Kind = Literal["file", "directory", "symlink", "hardlink", "other"]
 
@@ -62,6 +66,8 @@ class Image(ABC):
         self._file = file
         self.size = size
         """The length of the image in bytes."""
+        self.layer: DecryptedFile | None = None
+        """What decrypts the image; None if it is not encrypted."""
         self._close = close
         self._entries: dict[str, ImageEntry] | None = None
 
@@ -86,10 +92,17 @@ class Image(ABC):
         return {}
 
     def verify(self) -> list[str]:
-        """Everything about the structure that is wrong; empty for a sound image."""
+        """Everything about the structure that is wrong; empty for a sound image.
+
+        Of an encrypted one every sector is decrypted first.
+        """
         problems: list[str] = []
         entries: dict[str, ImageEntry] = {}
         try:
+            if self.layer is not None:
+                problems += self.layer.damaged()
+            if problems:
+                return problems
             entries = {entry.path: entry for entry in self._verify(problems.append)}
             problems += map(str, unsound(entries))
         except ImageError as error:  # what nothing can be read beyond
@@ -147,9 +160,7 @@ class Image(ABC):
 
     def _is_device(self) -> bool:
         """Whether the image is on a block device, which may be larger than what was written."""
-        with suppress(OSError, AttributeError):
-            return stat.S_ISBLK(os.fstat(self._file.fileno()).st_mode)
-        return False
+        return _is_device(self._file)
 
     def read_at(self, offset: int, length: int) -> bytes:
         """`length` bytes at `offset` of the image. Raises `ImageError` if they are not there."""
@@ -208,32 +219,87 @@ class _Pieces(SeekableReader):
         return count
 
 
-def open_image(source: str | os.PathLike[str] | BinaryIO) -> Image:
+def open_image(
+    source: str | os.PathLike[str] | BinaryIO,
+    *,
+    key: bytes | None = None,
+    key_file: str | os.PathLike[str] | None = None,
+    sector_size: int | None = None,
+) -> Image:
     """The image at `source`: a path (a device's too) or a seekable binary file.
 
-    Raises `SourceError` if it cannot be read, and `ImageError` if it is no image.
+    With a `key`, or the file that holds it, an encrypted one; `sector_size` is then that of the
+    encryption (bytes), which is found out without.
+
+    Raises `SourceError` if it or the key cannot be read, `UsageError` if that is no key, or may be
+    read by others, and `ImageError` if it is no image, is damaged, or has another key.
     """
-    if isinstance(source, str | os.PathLike):
-        name = str(source)
-        with reading_errors(name):
-            file: BinaryIO = open(source, "rb")  # noqa: SIM115 - the image closes it
-        try:
-            return _recognise(file, name, close=True)
-        except BaseException:
-            file.close()
+    if key_file is not None:
+        from .layers.keys import read_key
+
+        if key is not None:
+            raise UsageError("give a key or a file that holds it, not both")
+        key = read_key(key_file)
+    if not isinstance(source, str | os.PathLike):
+        name = str(getattr(source, "name", "the image"))
+        return _opened(source, name, key, sector_size, close=False)
+    name = str(source)
+    with reading_errors(name):
+        file: BinaryIO = open(source, "rb")  # noqa: SIM115 - the image closes it
+    try:
+        return _opened(file, name, key, sector_size, close=True)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _opened(
+    file: BinaryIO, name: str, key: bytes | None, sector_size: int | None, *, close: bool
+) -> Image:
+    if key is None:
+        return _recognise(file, name, close=close, remedy="; if it is encrypted, give its key")
+    from .layers.ccm_reader import READ_AHEAD, decrypted
+
+    try:
+        layer = decrypted(file, name, key, sector_size, close=close, device=_is_device(file))
+    except ImageError:
+        plain = _format_of(_head(file, name)[0])
+        if plain is None:
             raise
-    return _recognise(source, str(getattr(source, "name", "the image")), close=False)
+        rule = f"is no encrypted image, but a plain one of the format {plain.name}"
+        raise ImageError(f"{name}: {rule}; give no key") from None
+    image = _recognise(layer.buffered(READ_AHEAD), name, close=close)
+    image.layer = layer
+    return image
 
 
-def _recognise(file: BinaryIO, name: str, *, close: bool) -> Image:
+def _recognise(file: BinaryIO, name: str, *, close: bool, remedy: str = "") -> Image:
+    head, size = _head(file, name)
+    format = _format_of(head)
+    if format is None:
+        rule = "no tar archive, no FAT file system and no pack of git objects"
+        sectors = size and not size % (2 * 512)  # as encrypted ones are
+        raise ImageError(f"{name}: {rule}{remedy if sectors else ''}")
+    return format.image_class()(file, size, close=close)
+
+
+def _head(file: BinaryIO, name: str) -> tuple[bytes, int]:
+    """What the image begins with, and its size in bytes."""
     with reading_errors(name):
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        head = file.read(4096)
+        return file.read(4096), size
+
+
+def _format_of(head: bytes) -> Format | None:
+    """The format of images that begin with `head`, if any."""
     from .formats import FORMATS  # their readers build on this module
 
-    for format in FORMATS.values():
-        image_class = format.image_class()
-        if image_class.recognises(head):
-            return image_class(file, size, close=close)
-    raise ImageError(f"{name}: no tar archive, no FAT file system and no pack of git objects")
+    recognising = (f for f in FORMATS.values() if f.image_class().recognises(head))
+    return next(recognising, None)
+
+
+def _is_device(file: BinaryIO) -> bool:
+    with suppress(OSError, AttributeError):
+        return stat.S_ISBLK(os.fstat(file.fileno()).st_mode)
+    return False

@@ -14,15 +14,11 @@ import pickle
 import selectors
 import signal
 import struct
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn, Self
 
 from .errors import BlockpackError
-
-MOST_WORKERS = 16
-"""More would wait for the same disk."""
 
 MOST_NUMBERS = 1024
 """The most numbers that a pool shares out: as many as the smallest pipe holds."""
@@ -36,16 +32,6 @@ _ENDING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 """The signals that end a process which cleans up; not every system has them all."""
-
-
-def processors(jobs: int | None) -> int:
-    """How many processes may work at once: `jobs`, or one a processor; 1 where none may fork."""
-    # A process with threads must not fork: a lock that one of them holds would stay locked.
-    if not hasattr(os, "fork") or threading.active_count() > 1:
-        return 1
-    if jobs is None:
-        jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    return min(jobs, MOST_WORKERS)
 
 
 class WorkerPool:

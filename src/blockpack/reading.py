@@ -18,6 +18,7 @@ from typing import Self
 from .entry import decode
 from .errors import SourceError, reason
 from .extent import Data, Extent, FileRange, Readable, Stream, Zeros
+from .seekable import SeekableReader
 
 _FLAGS = (
     os.O_RDONLY
@@ -119,7 +120,10 @@ def read_range(extent: FileRange, view: memoryview) -> None:
 
 
 class OpenStream:
-    """What a `Stream` is read from, open at one position that only goes up; a context manager."""
+    """What a `Stream` is read from, open at one position; a context manager.
+
+    To go back is to begin again, unless the stream is one of ours that can be read anywhere.
+    """
 
     def __init__(self, extent: Stream, stream: Readable) -> None:
         self.extent = extent
@@ -140,10 +144,8 @@ class OpenStream:
 
     def read_into(self, view: memoryview, position: int) -> None:
         """Fill `view` with the bytes from `position` on. Raises `SourceError` if there are less."""
-        if position < self._position:
-            self._begin_again()
-        while self._position < position:  # not every stream can seek
-            self._read(min(position - self._position, _SKIP))
+        if position != self._position:
+            self._move(position)
         done = 0
         while done < len(view):
             data = self._read(len(view) - done)
@@ -166,6 +168,15 @@ class OpenStream:
             self._stream.close()
         except OSError as error:
             raise _unreadable_stream(self.extent, error) from None
+
+    def _move(self, position: int) -> None:
+        if isinstance(self._stream, SeekableReader):  # not every stream can, and some only say so
+            self._position = self._stream.seek(position)
+            return
+        if position < self._position:
+            self._begin_again()
+        while self._position < position:
+            self._read(min(position - self._position, _SKIP))
 
     def _begin_again(self) -> None:
         self.close()

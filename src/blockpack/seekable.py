@@ -26,9 +26,13 @@ class SeekableReader(io.RawIOBase):
         `view` is not empty and ends where the file does, or before.
         """
 
-    def buffered(self) -> BinaryIO:
-        """This file behind a buffer."""
-        return cast(BinaryIO, io.BufferedReader(self, _READ_AHEAD))
+    def buffered(self, read_ahead: int = _READ_AHEAD) -> BinaryIO:
+        """This file behind a buffer of so many bytes."""
+        return cast(BinaryIO, io.BufferedReader(self, read_ahead))
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most `size`; all that there are for less than 0."""
+        return super().read(size) or b""  # None is for files that do not block
 
     def readable(self) -> bool:
         """True."""

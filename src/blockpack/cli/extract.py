@@ -11,7 +11,7 @@ from .output import complain
 
 def run(arguments: Namespace) -> int:
     """Copy everything in the image to a new or empty directory."""
-    with open_image(arguments.image) as image:
+    with open_image(arguments.image, key_file=arguments.key_file) as image:
         count = extract(image, arguments.directory)
     if not arguments.quiet:
         complain(f"{arguments.directory}: {count:,} entries")

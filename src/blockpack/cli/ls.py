@@ -18,7 +18,7 @@ _BITS = "rwxrwxrwx"
 
 def run(arguments: Namespace) -> int:
     """List what the image holds, in its own order."""
-    with open_image(arguments.image) as image:
+    with open_image(arguments.image, key_file=arguments.key_file) as image:
         entries = list(_chosen(image, arguments.path.removeprefix("./").strip("/")))
     if arguments.json:
         emit_json({"entries": [_json(entry) for entry in entries]})

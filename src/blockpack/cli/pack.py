@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 from attrs import asdict
 
 from ..errors import UsageError, printable
 from ..layout import Layout
+from ..volume import Volume
 from ..writer import Report, write
 from . import arguments as options
 from .output import amount, binary_output, complain, emit_json, progress_bar
@@ -26,14 +26,7 @@ def run(arguments: Namespace) -> int:
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UsageError("--jobs is 1 or more")
     volume = options.volume(arguments)
-    image = None if to_output else Path(arguments.image)
-    outputs = check_outputs(arguments.source, image, arguments.manifest)
-    tree = options.tree(arguments)
-    leave_out(tree, arguments.source, outputs)
-    layout = volume.plan(tree)
-    if not arguments.quiet:
-        for warning in layout.warnings:
-            complain(f"warning: {warning}")
+    layout = _planned(volume, arguments, None if to_output else arguments.image)
     with progress_bar("packing", quiet=arguments.quiet) as progress:
         report = write(
             layout,
@@ -50,6 +43,32 @@ def run(arguments: Namespace) -> int:
     elif not arguments.quiet:
         complain(_summary(layout, report))
     return 0
+
+
+def _planned(volume: Volume, arguments: Namespace, image: str | None) -> Layout:
+    """The layout of what is to be written to `image`; None is standard output."""
+    key_file: str | None = arguments.key_file
+    if key_file is None:
+        outputs = check_outputs(arguments.source, image, arguments.manifest)
+        return _plan(volume, arguments, outputs)
+    from ..layers.ccm import encrypt
+    from ..layers.keys import read_key
+
+    if arguments.manifest is not None:
+        raise UsageError("a manifest would tell what an encrypted image holds; leave it out")
+    key = read_key(key_file)
+    outputs = check_outputs(arguments.source, image, None, key_file)
+    return encrypt(_plan(volume, arguments, [*outputs, key_file]), key)
+
+
+def _plan(volume: Volume, arguments: Namespace, left_out: list[str]) -> Layout:
+    tree = options.tree(arguments)
+    leave_out(tree, arguments.source, left_out)
+    layout = volume.plan(tree)
+    if not arguments.quiet:
+        for warning in layout.warnings:
+            complain(f"warning: {warning}")
+    return layout
 
 
 def _json(layout: Layout, report: Report) -> dict[str, Any]:
@@ -71,7 +90,7 @@ def _summary(layout: Layout, report: Report) -> str:
     return ", ".join(parts)
 
 
-def _write_manifest(layout: Layout, path: Path) -> None:
+def _write_manifest(layout: Layout, path: str) -> None:
     """Write the manifest as images are written: whole, or not at all."""
     import json
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 
 from ..errors import ImageError
 from ..formats import format_named
@@ -18,7 +17,7 @@ DIFFERENT = 1
 
 def run(arguments: Namespace) -> int:
     """Check the image's structure, and with a source every byte, name and time."""
-    with open_image(arguments.image) as image:
+    with open_image(arguments.image, key_file=arguments.key_file) as image:
         problems = image.verify()
         for problem in problems:
             emit(problem)
@@ -36,7 +35,7 @@ def run(arguments: Namespace) -> int:
             arguments, image.format, leaving_out=own_affair, told=image.options()
         )
         tree = options.tree(arguments)
-        leave_out(tree, arguments.source, [Path(arguments.image)])
+        leave_out(tree, arguments.source, filter(None, [arguments.image, arguments.key_file]))
         layout = volume.plan(tree)
         different = False
         for difference in compare(image, layout):

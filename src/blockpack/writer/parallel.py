@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from ..errors import TargetError
 from ..layout import Layout
-from ..processes import Send, WorkerPool, processors
+from ..processors import processors
 from .targets import Seekable, Tally
 from .transfer import Advance, Transfer
+
+if TYPE_CHECKING:
+    from ..processes import Send, WorkerPool
 
 ITEM_COST = 32 << 10
 """What opening a file costs, in bytes copied in the same time."""
@@ -74,15 +78,19 @@ def write_parallel(layout: Layout, target: Seekable, jobs: int, advance: Advance
 
     Raises what the first worker that failed raised; the others are stopped.
     """
+    from ..processes import WorkerPool
+
     plan = pieces(layout, jobs)
     try:
         pool = WorkerPool.of(len(plan), _lost)
     except OSError:  # too few descriptors left
-        Transfer(target, advance).run(layout)
+        with Transfer(target, advance) as transfer:
+            transfer.run(layout)
         return
     with pool:
         if not pool.start(jobs, lambda send: _work_off(layout, target, plan, pool, send)):
-            Transfer(target, advance).run(layout)
+            with Transfer(target, advance) as transfer:
+                transfer.run(layout)
         for message in pool.messages():
             if isinstance(message, Tally):
                 target.tally.add(message)
@@ -100,10 +108,10 @@ def _work_off(
     """The work of a worker: one piece after another, until there are no more."""
     target.tally = Tally()
     reporter = _Reporter(send)
-    transfer = Transfer(target, reporter.advance)
-    for number in pool.numbers():
-        piece = plan[number]
-        transfer.run(layout, piece.start, piece.stop)
+    with Transfer(target, reporter.advance) as transfer:
+        for number in pool.numbers():
+            piece = plan[number]
+            transfer.run(layout, piece.start, piece.stop)
     reporter.finish()
     send(target.tally)
 

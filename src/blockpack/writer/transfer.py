@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from mmap import mmap
+from typing import Self
 
 from ..extent import Data, Extent, FileRange, Stream, Zeros
 from ..layout import Layout
@@ -29,7 +30,10 @@ Advance = Callable[[int], None]
 
 
 class Transfer:
-    """Writes extents to one target, through one buffer."""
+    """Writes extents to one target, through one buffer; a context manager.
+
+    A stream of which there is more to come stays open until then, so that it is read once.
+    """
 
     def __init__(self, target: Target, advance: Advance) -> None:
         self._target = target
@@ -38,6 +42,7 @@ class Transfer:
         self._buffer = memoryview(mmap(-1, BUFFER))
         self._start = 0  # the image's offset of the buffer's first byte
         self._fill = 0
+        self._stream: OpenStream | None = None  # of which there may be more to come
 
     def run(self, layout: Layout, start: int = 0, stop: int | None = None) -> None:
         """Write the items of `layout` that begin at byte `start` or later, and before `stop`.
@@ -77,6 +82,12 @@ class Transfer:
             raise ValueError(f"the last extent ends at byte {position}, not at {end}")
         self._flush()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_stream()
+
     def _flush(self) -> None:
         if self._fill:
             self._target.write(self._buffer[: self._fill], self._start)
@@ -96,10 +107,24 @@ class Transfer:
             self._copy_stream(extent)
 
     def _copy_stream(self, extent: Stream) -> None:
-        with OpenStream.of(extent) as stream:
-            for done in range(0, extent.length, BUFFER):
-                view = self._buffer[: min(BUFFER, extent.length - done)]
-                stream.read_into(view, extent.start + done)
-                self._target.write(view, extent.offset + done)
-                self._advance(len(view))
-            stream.check()
+        stream = self._opened(extent)
+        for done in range(0, extent.length, BUFFER):
+            view = self._buffer[: min(BUFFER, extent.length - done)]
+            stream.read_into(view, extent.start + done)
+            self._target.write(view, extent.offset + done)
+            self._advance(len(view))
+        stream.check()
+        if extent.start + extent.length >= extent.size:
+            self._close_stream()
+
+    def _opened(self, extent: Stream) -> OpenStream:
+        """The stream of `extent`; the one that is open, if that is it."""
+        if self._stream is None or not self._stream.serves(extent):
+            self._close_stream()
+            self._stream = OpenStream.of(extent)
+        return self._stream
+
+    def _close_stream(self) -> None:
+        stream, self._stream = self._stream, None  # first, or an interrupt would close it twice
+        if stream is not None:
+            stream.close()

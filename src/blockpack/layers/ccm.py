@@ -1,0 +1,213 @@
+"""Encrypted sectors, as MirageOS' `ccm_block` reads them (docs/format/ccm.md).
+
+Rule 1: logical sector *n* of S bytes lies in the physical sectors 2n and 2n + 1: its AES-CCM
+ciphertext, the tag, the nonce and the additional data. Every sector is written, for zeros do not
+decrypt.
+Rule 2: a nonce never repeats under a key. Sector *n* has the nonce b + n, where b is 64 random bits
+of the layout's own: within an image none repeats, and of k images with N sectors together two
+share one with a probability below k · N / 2⁶⁴.
+Rule 3: a layout is the same bytes each time that it is read, anywhere, by any process. So the nonce
+follows from the number, and the additional data from that and a random key of the layout's own.
+Rule 4: what is encrypted twice under one nonce is the same bytes. Sources are checked after they
+were read and before that is encrypted; what changed since it was planned goes nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import UsageError
+from ..extent import Extent, Readable, Stream
+from ..layout import Layout, Run
+from ..seekable import SeekableReader
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+
+CIPHER = "aes-ccm"
+"""The name of this kind of encryption."""
+
+TITLE = "AES-CCM"
+
+KEY_SIZES = (16, 24, 32)
+"""How many bytes a key may have: AES-128, AES-192 and AES-256."""
+
+SECTOR_SIZES = (512, 4096)
+"""Bytes in a sector of the devices that there are."""
+
+TAG = 16
+NONCE = 8
+
+ITEM = 64 << 10
+"""Physical bytes that are one item of the layout, and so one piece of work."""
+
+AT_ONCE = 1 << 20
+"""Physical bytes that are encrypted or decrypted at once, at most."""
+
+_NONCES = 1 << 8 * NONCE
+_BLOCK = 16  # bytes in a block of AES
+
+
+def fields(sector_size: int) -> tuple[tuple[str, int], ...]:
+    """The parts of two physical sectors, in order, with their sizes in bytes."""
+    return (
+        ("ciphertext", sector_size),
+        ("tag", TAG),
+        ("nonce", NONCE),
+        ("additional data", sector_size - TAG - NONCE),
+    )
+
+
+def aes_ccm(key: bytes) -> AESCCM:
+    """The cipher under `key`. Raises `UsageError` for what is no key, and without the library."""
+    if len(key) not in KEY_SIZES:
+        known = " or ".join(map(str, KEY_SIZES))
+        raise UsageError(f"a key has {known} bytes, not {len(key)}")
+    try:
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+    except ImportError as error:
+        raise UsageError(f"encryption needs blockpack[secrets] installed ({error})") from None
+    try:
+        return AESCCM(key, tag_length=TAG)
+    except UnsupportedAlgorithm:
+        raise UsageError("the OpenSSL of the library cryptography has no AES-CCM") from None
+
+
+def require_sector_size(sector_size: int) -> None:
+    """Raise `UsageError` unless devices have sectors of so many bytes."""
+    if sector_size not in SECTOR_SIZES:
+        known = " or ".join(map(str, SECTOR_SIZES))
+        raise UsageError(f"the sector size of encryption is {known}, not {sector_size}")
+
+
+def encrypt(layout: Layout, key: bytes, *, sector_size: int | None = None) -> Layout:
+    """The layout of the image of `layout`, encrypted: twice as long, and different each time.
+
+    `key` has 16, 24 or 32 bytes. `sector_size` is that of the device (bytes), by default the one
+    that `layout` is planned for; what is encrypted for one cannot be read on another. Nothing
+    about the contents is in the new layout: no placements, and no warnings.
+
+    Raises `UsageError` for a key or a sector size that is none, and without the library
+    `cryptography`.
+    """
+    size = sector_size or layout.sector_size
+    require_sector_size(size)
+    if size > layout.sector_size:
+        rule = f"the image is planned for sectors of {layout.sector_size} bytes, not of {size}"
+        raise UsageError(f"{rule}; plan with sector size {size}")
+    if layout.size % size:
+        rule = (
+            f"only whole sectors of {size} bytes are encrypted, and the image has {layout.size:,}"
+        )
+        raise UsageError(f"{rule} bytes; plan with padding to {size}")
+    chance = _Chance.fresh()
+    _Sealer(key, size, chance)  # the key is one, and the library is there
+    return Layout(
+        format=CIPHER,
+        title=TITLE,
+        runs=_runs(2 * layout.size, lambda: EncryptedFile(layout, _Sealer(key, size, chance))),
+        sector_size=size,
+        geometry={
+            "cipher": CIPHER,
+            "sectors": layout.size // size,
+            "first_nonce": chance.nonce(0).hex(),  # in the image for all to see; and two differ
+        },
+        forkable=layout.forkable,
+    )
+
+
+def _runs(size: int, open_image: Callable[[], Readable]) -> tuple[Run, ...]:
+    """The items of an encrypted image of `size` bytes: pieces of what `open_image` opens."""
+
+    def make(offsets: range) -> Callable[[int, int], Iterator[Extent]]:
+        return lambda start, stop: (
+            Stream(at, offsets.step, open_image, "the encrypted image", at, size)
+            for at in offsets[start:stop]
+        )
+
+    if not size:
+        return ()
+    # The last item has what is left over besides: the writer opens small ones by themselves.
+    end = max(size // ITEM - 1, 0) * ITEM
+    runs = range(0, end + 1, ITEM), range(end, size + 1, size - end)
+    return tuple(Run(offsets, make(offsets)) for offsets in runs)
+
+
+class _Chance(NamedTuple):
+    """What is random about one encrypted layout, and its own."""
+
+    first_nonce: int
+    additional_key: bytes
+
+    @classmethod
+    def fresh(cls) -> _Chance:
+        return cls(int.from_bytes(os.urandom(NONCE)), os.urandom(32))
+
+    def nonce(self, sector: int) -> bytes:
+        """The nonce of the logical sector of that number."""
+        return ((self.first_nonce + sector) % _NONCES).to_bytes(NONCE)
+
+
+class _Sealer:
+    """Encrypts sectors (of `sector_size` bytes) of a layout with that `chance`."""
+
+    def __init__(self, key: bytes, sector_size: int, chance: _Chance) -> None:
+        self.sector_size = sector_size
+        self._encrypt = aes_ccm(key).encrypt
+        self._chance = chance
+        from cryptography.hazmat.primitives.ciphers import Cipher
+        from cryptography.hazmat.primitives.ciphers.algorithms import AES
+        from cryptography.hazmat.primitives.ciphers.modes import CTR
+
+        self._random = Cipher(AES(chance.additional_key), CTR(bytes(_BLOCK))).encryptor()
+
+    def seal(self, data: bytes, sector: int) -> bytes:
+        """The physical sectors of `data`: logical ones, of which the first has that number."""
+        size = self.sector_size
+        encrypt = self._encrypt
+        nonce_of = self._chance.nonce
+        additional_data = self._additional_data(sector, len(data))
+        parts: list[bytes] = []
+        for at in range(0, len(data), size):
+            nonce = nonce_of(sector)
+            additional = additional_data[at : at + size - TAG - NONCE]
+            parts += encrypt(nonce, data[at : at + size], additional), nonce, additional
+            sector += 1
+        return b"".join(parts)
+
+    def _additional_data(self, sector: int, length: int) -> bytes:
+        """Bytes that nobody can tell from random ones, as many as those of the sectors."""
+        counter = sector * self.sector_size // _BLOCK
+        self._random.reset_nonce(counter.to_bytes(_BLOCK))
+        return self._random.update(bytes(length))
+
+
+class EncryptedFile(SeekableReader):
+    """The encrypted image of a layout, read at any position; it is computed as it is read.
+
+    Reading raises `SourceError` if a source is missing or has changed.
+    """
+
+    def __init__(self, layout: Layout, sealer: _Sealer) -> None:
+        super().__init__(2 * layout.size)
+        self._plain = layout.open()
+        self._sealer = sealer
+
+    def pread(self, view: memoryview, position: int) -> int:
+        """Fill `view`, or a first part of it, from `position` on; the number of bytes."""
+        size = self._sealer.sector_size
+        sector, skip = divmod(position, 2 * size)
+        count = -(-min(skip + len(view), AT_ONCE) // (2 * size))
+        self._plain.seek(sector * size)
+        sealed = self._sealer.seal(self._plain.read(count * size), sector)
+        piece = sealed[skip : skip + len(view)]
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        """Close, and with it the sources of the layout."""
+        self._plain.close()
+        super().close()

@@ -1,0 +1,190 @@
+"""Decrypting an image as it is read, below any format's reader (docs/format/ccm.md).
+
+A sector that does not decrypt is never shown: its tag tells what is damaged from what is not. Only
+what was asked for counts; reading ahead into a damaged sector is no error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count, groupby
+from typing import BinaryIO
+
+from ..errors import ImageError
+from ..layout import Fact
+from ..reading import reading_errors
+from ..seekable import SeekableReader
+from .ccm import AT_ONCE, CIPHER, NONCE, SECTOR_SIZES, TAG, aes_ccm, require_sector_size
+
+READ_AHEAD = 16 << 10
+"""Bytes to decrypt when less is asked for: a reader of headers jumps, and needs no more."""
+
+_MOST_STRETCHES = 100
+"""Damaged stretches that are told; an image with more is beyond telling."""
+
+
+class Opener:
+    """Decrypts sectors under one key, with one size (bytes)."""
+
+    def __init__(self, key: bytes, sector_size: int) -> None:
+        self.sector_size = sector_size
+        self._decrypt = aes_ccm(key).decrypt
+        from cryptography.exceptions import InvalidTag
+
+        self._invalid = InvalidTag
+
+    def open(self, physical: memoryview) -> bytes | None:
+        """The logical sector in two physical ones; None if it does not decrypt."""
+        end = self.sector_size + TAG
+        nonce, additional = physical[end : end + NONCE], physical[end + NONCE :]
+        try:
+            return self._decrypt(nonce, physical[:end], additional)
+        except self._invalid:
+            return None
+
+
+def sector_size_of(
+    key: bytes,
+    read: Callable[[int, int], bytes],
+    size: int,
+    candidates: Iterable[int] = SECTOR_SIZES,
+) -> int | None:
+    """With which of the sector sizes an image of `size` bytes decrypts; None for none.
+
+    ``read(offset, length)`` gives bytes of it. The first, the middle and the last sector are tried,
+    for any may be damaged.
+    """
+    for sector_size in candidates:
+        opener = Opener(key, sector_size)
+        step = 2 * sector_size
+        sectors = size // step
+        for sector in sorted({0, sectors // 2, sectors - 1}) if sectors else ():
+            if opener.open(memoryview(read(sector * step, step))) is not None:
+                return sector_size
+    return None
+
+
+class DecryptedFile(SeekableReader):
+    """The image in an encrypted file, read at any position.
+
+    Reading raises `ImageError` where a sector does not decrypt.
+    """
+
+    def __init__(
+        self, file: BinaryIO, opener: Opener, sectors: int, *, close: bool, device: bool
+    ) -> None:
+        super().__init__(sectors * opener.sector_size)
+        self._file = file
+        self._opener = opener
+        self._sectors = sectors
+        self._close = close
+        self._device = device
+
+    def info(self) -> Mapping[str, Fact]:
+        """How the image is encrypted, as facts by name."""
+        return {"cipher": CIPHER, "cipher_sector": self._opener.sector_size}
+
+    def pread(self, view: memoryview, position: int) -> int:
+        """Fill `view`, or a first part of it, from `position` on; the number of bytes."""
+        size = self._opener.sector_size
+        first, skip = divmod(position, size)
+        opened = self._open(first, -(-(skip + len(view)) // size))
+        sound = []
+        for sector in opened:
+            if sector is None:
+                break
+            sound.append(sector)
+        if not sound:
+            raise ImageError(self._damage(first, first))
+        piece = b"".join(sound)[skip : skip + len(view)]
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def damaged(self) -> Iterator[str]:
+        """What does not decrypt, one text for each stretch; all of the image is read."""
+        damaged = (number for number, data in self._everything() if data is None)
+        counter = count()
+        stretches = groupby(damaged, key=lambda number: number - next(counter))
+        for told, (_, stretch) in enumerate(stretches):
+            first = last = next(stretch)
+            for last in stretch:  # noqa: B007 - the last of them is what counts
+                pass
+            if self._device and last == self._sectors - 1:
+                return  # a device goes on behind what was written to it
+            if told == _MOST_STRETCHES:
+                yield "and there are more sectors that do not decrypt"
+                return
+            yield self._damage(first, last)
+
+    def _everything(self) -> Iterator[tuple[int, bytes | None]]:
+        step = AT_ONCE // (2 * self._opener.sector_size)
+        for first in range(0, self._sectors, step):
+            yield from enumerate(self._open(first, step), first)
+
+    def _open(self, first: int, count: int) -> Iterator[bytes | None]:
+        """Sectors from number `first` on, as many as there are up to `count` and `AT_ONCE`."""
+        step = 2 * self._opener.sector_size
+        length = min(count, self._sectors - first, AT_ONCE // step) * step
+        with reading_errors("the encrypted image"):
+            self._file.seek(first * step)
+            data = memoryview(self._file.read(length))
+        if len(data) != length:
+            raise ImageError(
+                f"the encrypted image ends early, at byte {first * step + len(data):,}"
+            )
+        return (self._opener.open(data[at : at + step]) for at in range(0, length, step))
+
+    def _damage(self, first: int, last: int) -> str:
+        step = 2 * self._opener.sector_size
+        where = f"bytes {first * step:,} to {(last + 1) * step - 1:,} of the encrypted image"
+        if first == last:
+            return f"sector {first:,} does not decrypt ({where}): it is damaged"
+        return f"sectors {first:,} to {last:,} do not decrypt ({where}): they are damaged"
+
+    def fileno(self) -> int:
+        """The encrypted file's descriptor. Raises `OSError` if it has none."""
+        return self._file.fileno()
+
+    def close(self) -> None:
+        """Close, and with it the encrypted file if it was opened for this one."""
+        if self._close and not self.closed:
+            self._file.close()
+        super().close()
+
+
+def decrypted(
+    file: BinaryIO,
+    name: str,
+    key: bytes,
+    sector_size: int | None = None,
+    *,
+    close: bool,
+    device: bool,
+) -> DecryptedFile:
+    """The image in the encrypted `file`, with sectors of the size that is told or found.
+
+    `close` tells whether to close `file` with it, `device` that it may go on behind the image.
+    Raises `UsageError` for what is no key, and `ImageError` if the key is not that of the image.
+    """
+    aes_ccm(key)  # it is one, and the library is there, before anything is read
+    if sector_size is not None:
+        require_sector_size(sector_size)
+
+    def read(offset: int, length: int) -> bytes:
+        file.seek(offset)
+        return file.read(length)
+
+    with reading_errors(name):
+        size = file.seek(0, os.SEEK_END)
+        candidates = SECTOR_SIZES if sector_size is None else (sector_size,)
+        found = sector_size_of(key, read, size, candidates)
+    if found is None:
+        which = "" if sector_size is None else f" in sectors of {sector_size} bytes"
+        rule = f"does not decrypt with this key{which}"
+        raise ImageError(f"{name}: {rule}; it has another key, is damaged, or is not encrypted")
+    if size % (2 * found) and not device:
+        rule = f"has {size:,} bytes, and encrypted sectors take {2 * found:,} each"
+        raise ImageError(f"{name}: {rule}; it is cut short or damaged")
+    sectors = size // (2 * found)
+    return DecryptedFile(file, Opener(key, found), sectors, close=close, device=device)

@@ -1,0 +1,100 @@
+"""Key files: nobody but their owner may read them, and nothing that they hold is ever shown."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+
+from ..errors import TargetError, UsageError, printable, reason
+from ..reading import reading_errors
+from .ccm import KEY_SIZES
+
+_HEX = re.compile(rb"\s*([0-9A-Fa-f]+)\s*")
+_LONGEST = 4096
+"""Bytes of a key file that are read, at most."""
+
+_ONLY_READ = (
+    os.O_RDONLY
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe must not hang us
+    | getattr(os, "O_BINARY", 0)
+)
+_ONLY_NEW = (
+    os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+)
+
+
+def read_key(path: str | os.PathLike[str]) -> bytes:
+    """The key in the file at `path`: 16, 24 or 32 bytes, or twice as many hex digits.
+
+    Around hex digits there may be white space, such as the end of the line. What can be read as hex
+    digits is taken for them.
+
+    Raises `SourceError` if the file cannot be read, and `UsageError` if it is no regular file, if
+    others than its owner may read or write it, or if it holds no key.
+    """
+    name = printable(os.fspath(path))
+    with reading_errors(name):
+        descriptor = os.open(path, _ONLY_READ)
+        try:
+            _require_private(name, os.fstat(descriptor))
+            data = os.read(descriptor, _LONGEST)
+        finally:
+            os.close(descriptor)
+    digits = _HEX.fullmatch(data)
+    if digits is not None and len(digits[1]) // 2 in KEY_SIZES and len(digits[1]) % 2 == 0:
+        return bytes.fromhex(digits[1].decode("ascii"))
+    if len(data) in KEY_SIZES:
+        return data
+    known = " or ".join(map(str, KEY_SIZES))
+    rule = f"holds no key: that is {known} bytes, or twice as many hex digits"
+    raise UsageError(f"{name}: {rule}; make one with 'openssl rand -hex 32'")
+
+
+def _require_private(name: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise UsageError(f"{name}: is no regular file; keep the key in one")
+    if os.name == "posix" and status.st_mode & 0o077:
+        rule = f"others may read or write it (mode {stat.S_IMODE(status.st_mode):04o})"
+        raise UsageError(f"{name}: {rule}; run 'chmod 600 {name}', and think of who has read it")
+
+
+def make_key(path: str | os.PathLike[str], size: int = 32) -> bytes:
+    """A fresh key of `size` bytes (16, 24 or 32), and a new file at `path` that holds it.
+
+    The file has hex digits and the end of a line; it is its owner's alone (0600) from the
+    first byte on, and flushed to the disk.
+
+    Raises `TargetError` if there is something at `path`, or the file cannot be written, and
+    `UsageError` for another size.
+    """
+    if size not in KEY_SIZES:
+        raise UsageError(f"a key has {' or '.join(map(str, KEY_SIZES))} bytes, not {size}")
+    name = printable(os.fspath(path))
+    key = os.urandom(size)
+    try:
+        descriptor = os.open(path, _ONLY_NEW, 0o600)
+    except FileExistsError:
+        raise TargetError(f"{name}: is there already; a key is never overwritten") from None
+    except OSError as error:
+        raise TargetError(f"{name}: no key can be made there: {reason(error)}") from None
+    try:
+        _write_key(descriptor, key)
+    except BaseException as error:
+        os.unlink(path)  # half a key is none
+        if isinstance(error, OSError):
+            raise TargetError(f"{name}: the key cannot be written: {reason(error)}") from None
+        raise
+    finally:
+        os.close(descriptor)
+    return key
+
+
+def _write_key(descriptor: int, key: bytes) -> None:
+    if hasattr(os, "fchmod"):
+        os.fchmod(descriptor, 0o600)  # the umask may have left its owner less
+    line = key.hex().encode("ascii") + b"\n"
+    while line:
+        line = line[os.write(descriptor, line) :]
+    os.fsync(descriptor)  # a lost key is a lost image
