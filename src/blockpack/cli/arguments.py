@@ -192,7 +192,6 @@ def add_verify(parser: ArgumentParser) -> None:
 
 def add_init(parser: ArgumentParser) -> None:
     """The arguments of ``init``."""
-    from pathlib import Path
 
     parser.add_argument(
         "directory",
@@ -210,7 +209,6 @@ def add_init(parser: ArgumentParser) -> None:
 
 def add_attach(parser: ArgumentParser) -> None:
     """The arguments of ``attach``."""
-    from pathlib import Path
 
     from ..deploy.attach.names import CONSUMERS
 
