@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .errors import ImageError as ImageError
     from .errors import ManifestError as ManifestError
     from .errors import Problems as Problems
+    from .errors import SecretError as SecretError
     from .errors import SourceError as SourceError
     from .errors import TargetError as TargetError
     from .errors import UsageError as UsageError
@@ -56,6 +57,7 @@ _HOMES = {
         "ImageError",
         "ManifestError",
         "Problems",
+        "SecretError",
         "SourceError",
         "TargetError",
         "UsageError",

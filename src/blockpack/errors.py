@@ -104,6 +104,15 @@ class ActivationError(BlockpackError):
     exit_code = 7
 
 
+class SecretError(BlockpackError):
+    """A secret cannot be opened, or would lie where it must not.
+
+    Its text never has a secret's name, size or digest.
+    """
+
+    exit_code = 8
+
+
 class Problems(BlockpackError, ExceptionGroup[BlockpackError]):
     """Several errors that were found together, before anything was written."""
 

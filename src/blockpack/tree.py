@@ -248,6 +248,10 @@ class Tree:
         """Add the symbolic link `path` to `target`. Raises `EntryError` as `add` does."""
         self._insert(Symlink(path, target, mtime_ns=mtime_ns))
 
+    def put(self, entry: Entry) -> None:
+        """Add an entry as it is. Raises `EntryError` as `add` does."""
+        self._insert(entry)
+
     def remove(self, path: str) -> None:
         """Take out the entry `path`, a directory with all that it holds.
 

@@ -385,12 +385,3 @@ def test_what_a_killed_run_left_is_removed(deployment: Path, tmp_path: Path) -> 
     write_files(tmp_path / "dist", {".new-1/site.img": b"half", ".blockpack-2.tmp": b"half"})
     build(deployment, tmp_path / "dist")
     assert names(tmp_path / "dist") == EXPECTED
-
-
-def test_secret_volumes_are_refused_as_yet(tmp_path: Path) -> None:
-    text = manifest('[volumes.keys]\nsource = "s"\nformat = "tar"\nsecret = true\n')
-    place = write_files(tmp_path / "d", {"blockpack.toml": text, "s/x": b""})
-    with pytest.raises(Problems) as caught:
-        build(place, tmp_path / "dist")
-    assert "secret volumes cannot be built yet" in str(caught.value)
-    assert not (tmp_path / "dist").exists()

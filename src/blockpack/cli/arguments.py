@@ -93,6 +93,21 @@ def add_build(parser: ArgumentParser) -> None:
         "--executor", metavar="E", help="who works instead: dask://HOST:PORT or MODULE:CALLABLE"
     )
     parser.add_argument("--depfile", metavar="FILE", help="write what Make and Ninja need")
+    _add_secrets(parser)
+    _add_json(parser)
+    _add_quiet(parser)
+
+
+def add_check(parser: ArgumentParser) -> None:
+    """The arguments of ``check``."""
+    parser.add_argument(
+        "source",
+        metavar="DIR",
+        nargs="?",
+        default=os.curdir,
+        help="a deployment's directory (this one), or git:REPO@REV",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes that read")
     _add_json(parser)
     _add_quiet(parser)
 
@@ -103,12 +118,50 @@ def add_deploy(parser: ArgumentParser) -> None:
     parser.add_argument("--to", metavar="ROOT", required=True, help="where generations are")
     parser.add_argument("--keep", type=int, metavar="N", help="remove older generations")
     _add_on_activate(parser)
+    _add_secrets(parser)
+    parser.add_argument(
+        "--runtime-dir",
+        metavar="DIR",
+        help="in RAM, for secret images that are not encrypted (/run/blockpack)",
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes that work")
     parser.add_argument(
         "--executor", metavar="E", help="who works instead: dask://HOST:PORT or MODULE:CALLABLE"
     )
     _add_json(parser)
     _add_quiet(parser)
+
+
+def _add_secrets(parser: ArgumentParser) -> None:
+    parser.add_argument("--identity", metavar="FILE", help="what opens secrets: of age, or of SSH")
+    parser.add_argument(
+        "--key-file",
+        metavar="FILE",
+        help="encrypt secret volumes with the key in FILE, not fresh ones",
+    )
+
+
+def add_secrets(parser: ArgumentParser) -> None:
+    """The arguments of ``secrets``."""
+    commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    encrypt = commands.add_parser("encrypt", help="encrypt files for the manifest's recipients")
+    encrypt.add_argument(
+        "files", metavar="FILE", nargs="+", help="becomes FILE.age; '-' is standard input"
+    )
+    encrypt.add_argument("-o", "--output", metavar="FILE.age", help="where that of '-' goes")
+    encrypt.add_argument("--remove", action="store_true", help="wipe and remove the plain files")
+    encrypt.add_argument("--force", action="store_true", help="replace what is there")
+    edit = commands.add_parser("edit", help="edit an encrypted file")
+    edit.add_argument("file", metavar="FILE.age")
+    rekey = commands.add_parser("rekey", help="encrypt all anew, for the recipients of now")
+    for command in (edit, rekey):
+        command.add_argument(
+            "--identity", metavar="FILE", required=True, help="what opens it: of age, or of SSH"
+        )
+    for command in (encrypt, edit, rekey):
+        command.add_argument(
+            "--deployment", metavar="DIR", help="where the manifest is (at or above what is named)"
+        )
 
 
 def add_rollback(parser: ArgumentParser) -> None:
@@ -192,7 +245,6 @@ def add_verify(parser: ArgumentParser) -> None:
 
 def add_init(parser: ArgumentParser) -> None:
     """The arguments of ``init``."""
-
     parser.add_argument(
         "directory",
         metavar="DIR",
@@ -209,7 +261,6 @@ def add_init(parser: ArgumentParser) -> None:
 
 def add_attach(parser: ArgumentParser) -> None:
     """The arguments of ``attach``."""
-
     from ..deploy.attach.names import CONSUMERS
 
     parser.add_argument(

@@ -12,13 +12,13 @@ from .output import amount, complain, emit_json, progress_bar
 
 if TYPE_CHECKING:
     from ..deploy.build import BuildReport
+    from ..deploy.secrets import Secrets
 
 
 def run(arguments: Namespace) -> int:
     """Build the volumes of a deployment whose inputs changed."""
-    if not (arguments.only or arguments.depfile or arguments.json) and _has_nothing_to_do(
-        arguments
-    ):
+    asked = arguments.only or arguments.depfile or arguments.json or arguments.key_file
+    if not asked and _has_nothing_to_do(arguments):
         return 0
     from ..deploy.build import build
 
@@ -31,6 +31,7 @@ def run(arguments: Namespace) -> int:
             jobs=arguments.jobs,
             depfile=arguments.depfile,
             progress=progress,
+            secrets=secrets_of(arguments),
         )
     if not arguments.quiet:
         for name, warning in report.warnings:
@@ -41,6 +42,16 @@ def run(arguments: Namespace) -> int:
         for line in _summary(report, arguments.out):
             complain(line)
     return 0
+
+
+def secrets_of(arguments: Namespace) -> Secrets | None:
+    """How secret volumes are opened and encrypted; None if nothing is said of them."""
+    runtime = getattr(arguments, "runtime_dir", None)
+    if arguments.identity is None and arguments.key_file is None and runtime is None:
+        return None
+    from ..deploy.secrets import Secrets
+
+    return Secrets(identity=arguments.identity, key_file=arguments.key_file, runtime=runtime)
 
 
 def _has_nothing_to_do(arguments: Namespace) -> bool:

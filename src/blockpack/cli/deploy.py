@@ -32,6 +32,7 @@ def run(arguments: Namespace) -> int:
             executor=arguments.executor,
             jobs=arguments.jobs,
             progress=progress,
+            secrets=built.secrets_of(arguments),
         )
     if arguments.json:
         emit_json(_json(report))

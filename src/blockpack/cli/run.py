@@ -20,6 +20,7 @@ from .output import complain, flush_output
 COMMANDS = {
     "pack": "pack a tree into an image",
     "build": "build the images of a deployment",
+    "check": "look for all that is wrong with a deployment, and write nothing",
     "deploy": "make a commit the live generation of images on this host",
     "rollback": "make an older generation live",
     "status": "show what is live, and how generations differ",
@@ -31,6 +32,7 @@ COMMANDS = {
     "info": "show an image's format and geometry",
     "verify": "check an image, by itself or against its source",
     "init": "write a manifest of volumes for a directory",
+    "secrets": "encrypt and edit secrets, and change who can open them",
     "attach": "print how a machine gets the images that were built",
 }
 

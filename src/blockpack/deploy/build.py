@@ -27,6 +27,7 @@ from ..errors import (
     raise_problems,
     reason,
 )
+from ..processes import signals_held
 from .fingerprint import commit_inputs, fingerprint
 from .lock import locked
 from .look import TICK, settled
@@ -43,9 +44,13 @@ if TYPE_CHECKING:
     from ..writer import Progress
     from .image import Built, Task
     from .manifest import Manifest, VolumeSpec
+    from .secrets import SecretPlan, Secrets
 
 STAGING = ".new-"
 """What the directories begin with that hold what is not yet whole."""
+
+SECRET_STAGING = f"{STAGING}secret-"
+"""The same for secret volumes; what is in those is wiped, not just removed."""
 
 Share = Callable[[ImageRecord, str], bool]
 """Puts the files of an earlier image into a directory; False if that is not possible."""
@@ -88,6 +93,7 @@ def build(
     depfile: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], object] | None = None,
     earlier: Earlier | None = None,
+    secrets: Secrets | None = None,
 ) -> BuildReport:
     """Build the deployment `source`, a directory or ``git:REPO@REV``, into the directory `out`.
 
@@ -95,7 +101,8 @@ def build(
     those that are looked at. By default up to `jobs` processes of this machine work. An `executor`
     (or the name of one, see `executor_named`) gets a task a volume, and must see the same paths.
     `depfile` is written for Make and Ninja. `progress` is called a few times a second. What
-    `earlier` has is shared rather than built.
+    `earlier` has is shared rather than built. `secrets` tells how secret volumes are opened, which
+    this process builds by itself.
 
     Raises `Problems` with all that is wrong with the manifest or with any volume, before anything
     is written; then `SourceError`, `TargetError` and `Problems` for what goes wrong meanwhile.
@@ -107,7 +114,7 @@ def build(
     deployment = deployment_source(source).without(directory)
     deployment.manifest_text()  # nothing is made for what is no deployment
     with _held(directory):
-        run = _Build(deployment, directory, tuple(only), executor, jobs, progress, earlier)
+        run = _Build(deployment, directory, tuple(only), executor, jobs, progress, earlier, secrets)
         report = run.run(None if depfile is None else os.fspath(depfile))
     return evolve(report, seconds=time.monotonic() - begun)
 
@@ -141,6 +148,11 @@ def _tidy(directory: str) -> None:
     """Remove what runs that were killed left behind."""
     for name in os.listdir(directory):
         path = os.path.join(directory, name)
+        if name.startswith(SECRET_STAGING):
+            from .secrets import retire
+
+            with suppress(OSError):
+                retire(path)
         if name.startswith(STAGING):
             from shutil import rmtree
 
@@ -176,6 +188,7 @@ class _Build:
     jobs: int | None
     progress: Callable[[Progress], object] | None
     earlier: Earlier | None
+    secrets: Secrets | None
     state: State = field(init=False)
     record: BuildRecord | None = field(init=False)
     records: dict[str, ImageRecord] = field(factory=dict, init=False)
@@ -214,6 +227,8 @@ class _Build:
         """The report of a run that finds all as it was left; None if anything is not."""
         if self.only or self.record is None or not isinstance(self.source, DirectorySource):
             return None
+        if self.secrets is not None and self.secrets.key_file is not None:
+            return None  # the key is to be tried
         if unchanged(self.source.path, self.directory, self.jobs) is None:
             return None
         names = tuple(image.name for image in self.record.volumes)
@@ -258,7 +273,7 @@ class _Build:
         self._check_names(manifest)
         wanted = {name: _state_of(spec, seen, epoch) for name, spec in manifest.volumes.items()}
         chosen = [spec for name, spec in manifest.volumes.items() if name in (self.only or [name])]
-        pending = [spec for spec in chosen if not self._is_fresh(spec.name, wanted)]
+        pending = [spec for spec in chosen if not self._is_wanted(spec, wanted)]
         staging = os.path.join(self.directory, f"{STAGING}{os.urandom(6).hex()}")
         os.mkdir(staging)
         try:
@@ -295,6 +310,17 @@ class _Build:
         told = wanted[name].fingerprint
         return known is not None and bool(told) and known.fingerprint == told
 
+    def _is_wanted(self, spec: VolumeSpec, wanted: Mapping[str, VolumeState]) -> bool:
+        """Whether what is there need not be built."""
+        if not self._is_fresh(spec.name, wanted):
+            return False
+        if not spec.secret:
+            return True
+        from .secrets import Secrets, serves
+
+        image = self.records[spec.name]
+        return serves(image, self.directory, spec, self.secrets or Secrets())
+
     def _share(self, wanted: VolumeState, name: str, staging: str) -> bool:
         """Take an image over from an earlier build, if there is one with this fingerprint."""
         earlier = self.earlier
@@ -317,18 +343,61 @@ class _Build:
         """Plan all images, then make them. Raises `Problems`."""
         from .image import Task
 
-        tasks = [Task(self.source, spec, staging, epoch, self.jobs) for spec in specs]
-        planned = _planned(tasks)
-        if not planned:
-            return
-        errors = []
-        for number, outcome in self._outcomes(planned):
-            spec = specs[number]
+        errors: list[BlockpackError] = []
+        open_specs = [spec for spec in specs if not spec.secret]
+        planned = _planned(
+            [Task(self.source, spec, staging, epoch, self.jobs) for spec in open_specs], errors
+        )
+        secret_specs = [spec for spec in specs if spec.secret]
+        if secret_specs:
+            # First, and before other processes begin: those would inherit what is decrypted.
+            errors = self._make_secrets(secret_specs, wanted, epoch, errors)
+        else:
+            raise_problems("nothing was built", errors)
+        for number, outcome in self._outcomes(planned) if planned else ():
+            spec = open_specs[number]
             if isinstance(outcome, BlockpackError):
-                errors.append(_of_volume(spec.name, outcome))
+                errors.append(of_volume(spec.name, outcome))
                 continue
             self._finish(outcome, wanted[spec.name], staging)
         raise_problems("some volumes were not built", errors)
+
+    def _make_secrets(
+        self,
+        specs: Sequence[VolumeSpec],
+        wanted: Mapping[str, VolumeState],
+        epoch: int,
+        errors: list[BlockpackError],
+    ) -> list[BlockpackError]:
+        """Plan secret volumes, then make them; the errors of those that could not be made.
+
+        Raises `Problems`, with the `errors` of the other volumes, if any cannot be planned.
+        """
+        from .image import Task
+        from .secrets import Secrets, secret_builds
+
+        staging = os.path.join(self.directory, f"{SECRET_STAGING}{os.urandom(6).hex()}")
+        os.mkdir(staging, 0o700)
+        with secret_builds(self.secrets or Secrets()) as builds:
+            planned: list[SecretPlan] = []
+            for spec in specs:
+                try:
+                    planned.append(builds.plan(Task(self.source, spec, staging, epoch, 1)))
+                except BlockpackError as error:
+                    errors.append(error)
+            raise_problems("nothing was built", errors)
+            for plan in planned:
+                spec = plan.task.spec
+                try:
+                    built = builds.make(plan)
+                except BlockpackError as error:
+                    errors.append(error)
+                    continue
+                state = wanted[spec.name]
+                if plan.plain:  # nothing of those is noted, not even a digest
+                    state = VolumeState("", None, state.parts, state.times, {})
+                self._finish(built, state, staging)
+        return errors
 
     def _outcomes(
         self, planned: Sequence[tuple[Task, Layout]]
@@ -348,7 +417,7 @@ class _Build:
 
     def _finish(self, built: Built, wanted: VolumeState, staging: str) -> None:
         image = built.record
-        if isinstance(self.source, CommitSource):
+        if isinstance(self.source, CommitSource) and not image.secret:
             # That of a directory means something on this machine alone.
             image = evolve(image, fingerprint=wanted.fingerprint or None)
         self._commit(image, wanted, staging)
@@ -357,20 +426,35 @@ class _Build:
 
     def _commit(self, image: ImageRecord, wanted: VolumeState, staging: str) -> None:
         """Give the files of an image their names; from here on the record tells of it."""
+        with signals_held():
+            self._put_in_place(image, wanted, staging)
+
+    def _put_in_place(self, image: ImageRecord, wanted: VolumeState, staging: str) -> None:
         self.changed = True
         self.records.pop(image.name, None)
         self.states.pop(image.name, None)
-        names = [name for name in (image.file, image.placements) if name is not None]
+        before = self._recorded(image.name)
+        secret = image.secret or (before is not None and before.secret)
+        names = [name for name in (image.key, image.file, image.placements) if name is not None]
         files = {}
         for name in names:
             target = os.path.join(self.directory, name)
             try:
-                os.replace(os.path.join(staging, name), target)
+                _put(os.path.join(staging, name), target, wiping=secret)
             except OSError as error:
                 raise TargetError(f"{target}: cannot be put there: {reason(error)}") from None
             files[name] = signature(target) or ()
+        for old in (before.key, before.placements) if before is not None else ():
+            if old is not None and old not in names:
+                with suppress(OSError):
+                    _remove(os.path.join(self.directory, old), wiping=secret)
         self.records[image.name] = image
         self.states[image.name] = wanted.with_files(files)
+
+    def _recorded(self, name: str) -> ImageRecord | None:
+        """The image that the last build told of, whatever became of it."""
+        images = self.record.volumes if self.record else ()
+        return next((image for image in images if image.name == name), None)
 
     # Afterwards ----------------------------------------------------------------------------------
 
@@ -380,8 +464,9 @@ class _Build:
             for file, left in self.state.volumes[name].files.items():
                 path = os.path.join(self.directory, file)
                 if os.path.basename(file) == file and signature(path) == left:
+                    image = self._recorded(name)
                     with suppress(OSError):
-                        os.unlink(path)
+                        _remove(path, wiping=image is not None and image.secret)
                         yield file
             self.records.pop(name, None)
             self.states.pop(name, None)
@@ -455,22 +540,44 @@ def _state_of(spec: VolumeSpec, seen: _Seen, epoch: int) -> VolumeState:
     return VolumeState(told, inputs, parts, _times(spec), {})
 
 
-def _planned(tasks: Sequence[Task]) -> list[tuple[Task, Layout]]:
-    """All tasks with their layouts. Raises `Problems` with those of all volumes."""
+def _planned(tasks: Sequence[Task], errors: list[BlockpackError]) -> list[tuple[Task, Layout]]:
+    """The tasks that can be planned, with their layouts; adds what is wrong with the others."""
     from .image import plan
 
     planned = []
-    errors = []
     for task in tasks:
         try:
             planned.append((task, plan(task)))
         except BlockpackError as error:
-            errors.append(_of_volume(task.spec.name, error))
-    raise_problems("nothing was built", errors)
+            errors.append(of_volume(task.spec.name, error))
     return planned
 
 
-def _of_volume(name: str, error: BlockpackError) -> Problems:
+def _put(new: str, target: str, *, wiping: bool) -> None:
+    """Give a file its name; what had it before is wiped where that is asked for.
+
+    Raises `OSError`.
+    """
+    if not wiping:
+        os.replace(new, target)
+        return
+    from .wipe import Replaced
+
+    with Replaced(target):
+        os.replace(new, target)
+
+
+def _remove(path: str, *, wiping: bool) -> None:
+    """Remove a file that was built; a secret one is wiped. Raises `OSError`."""
+    if not wiping:
+        os.unlink(path)
+        return
+    from .wipe import wipe
+
+    wipe(path)
+
+
+def of_volume(name: str, error: BlockpackError) -> Problems:
     """An error with the name of the volume that it is about."""
     if isinstance(error, Problems):
         members = [each for each in error.exceptions if isinstance(each, BlockpackError)]

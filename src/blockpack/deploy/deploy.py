@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from ..writer import Progress
+    from .secrets import Secrets
 
 Outcome = Literal["deployed", "activated", "unchanged", "held"]
 """What a run came to: a new generation is live; the newest one, which was there, is; it was so
@@ -59,11 +60,13 @@ def deploy(
     executor: Executor | str | None = None,
     jobs: int | None = None,
     progress: Callable[[Progress], object] | None = None,
+    secrets: Secrets | None = None,
 ) -> DeployReport:
     """Make the commit `revision` of a repository the live generation under the directory `root`.
 
     Volumes that an earlier generation has are shared with it, the others built (`jobs`, `executor`
-    and `progress` are as in `build`), verified and flushed to the disk; then ``current`` is
+    and `progress` are as in `build`, `secrets` as well; its `runtime` is for all deployments, by
+    default `RUNTIME`), verified and flushed to the disk; then ``current`` is
     switched. The host's shell runs `on_activate` (see `activate`). `keep` removes all but so many
     of the newest generations, and the live one. If all is as it is wanted, nothing is done; and
     nothing either if somebody rolled back from this very generation, until there is another commit.
@@ -80,9 +83,9 @@ def deploy(
     with place.held():
         current, newest = place.current(), place.newest()
         build_report = None
-        if newest is None or not _is_wanted(newest, source):
+        if newest is None or not _is_wanted(newest, source, secrets):
             outcome: Outcome = "deployed"
-            newest, build_report = _made(place, source, executor, jobs, progress)
+            newest, build_report = _made(place, source, executor, jobs, progress, secrets)
         elif newest == current:
             outcome = "activated" if place.broke_off() and on_activate else "unchanged"
         else:
@@ -141,7 +144,7 @@ def collect(root: str | os.PathLike[str], keep: int) -> tuple[int, ...]:
 # Making ------------------------------------------------------------------------------------------
 
 
-def _is_wanted(generation: Generation, source: CommitSource) -> bool:
+def _is_wanted(generation: Generation, source: CommitSource, secrets: Secrets | None) -> bool:
     """Whether a generation is what building `source` now would make."""
     from ..volume import source_date_epoch
 
@@ -159,9 +162,17 @@ def _is_wanted(generation: Generation, source: CommitSource) -> bool:
         told = inputs[name]
         if told is None:
             return False
-        wanted.append((name, fingerprint(spec, epoch, told)))
+        wanted.append((name, None if spec.secret else fingerprint(spec, epoch, told)))
     there = [(image.name, image.fingerprint) for image in record.volumes]
-    return record.name == manifest.name and there == wanted
+    if record.name != manifest.name or there != wanted:
+        return False
+    from .secrets import Secrets, serves
+
+    return all(
+        serves(image, generation.path, manifest.volumes[image.name], secrets or Secrets())
+        for image in record.volumes
+        if image.secret or manifest.volumes[image.name].secret
+    )
 
 
 def _made(
@@ -170,8 +181,12 @@ def _made(
     executor: Executor | str | None,
     jobs: int | None,
     progress: Callable[[Progress], object] | None,
+    secrets: Secrets | None,
 ) -> tuple[Generation, BuildReport]:
     """A new generation, whole, verified and on the disk."""
+    from .secrets import for_generation, verify
+
+    own = for_generation(secrets, source.manifest().name, place.next(source.commit).name)
     with place.making() as made:
         report = build(
             source,
@@ -180,9 +195,12 @@ def _made(
             jobs=jobs,
             progress=progress,
             earlier=_earlier(place.all()),
+            secrets=own,
         )
         for image in report.record.volumes:
-            if image.name in report.built:
+            if image.secret:
+                verify(image, made, own)
+            elif image.name in report.built:
                 _verify(made, image)
         os.unlink(os.path.join(made, STATE))  # it tells of this moment only
         return place.adopt(made, source.commit), report

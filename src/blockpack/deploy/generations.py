@@ -158,7 +158,7 @@ class Generations:
     def _tidy(self) -> None:
         for name in os.listdir(self._path(DIRECTORY)):
             if name.startswith(NEW):
-                shutil.rmtree(self._path(DIRECTORY, name))
+                _remove(self._path(DIRECTORY, name))
         for name in os.listdir(self.root):
             if name.startswith(_LINK):
                 os.unlink(self._path(name))
@@ -172,21 +172,29 @@ class Generations:
         try:
             yield path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):
+                _remove(path)
+
+    def next(self, commit: str) -> Generation:
+        """What the next generation will be."""
+        numbers = [generation.number for generation in self.all()]
+        numbers += (n for n in (a.get("generation") for a in self.activations()) if type(n) is int)
+        number = max(numbers, default=0) + 1
+        return Generation(number, f"{number:04}-{commit[:12]}", self.root)
 
     def adopt(self, made: str, commit: str) -> Generation:
         """Make the directory `made` a generation, after it is all on the disk.
 
         Raises `TargetError`.
         """
-        numbers = [generation.number for generation in self.all()]
-        numbers += (n for n in (a.get("generation") for a in self.activations()) if type(n) is int)
-        number = max(numbers, default=0) + 1
-        generation = Generation(number, f"{number:04}-{commit[:12]}", self.root)
+        generation = self.next(commit)
         with _target_errors(made):
             for name in os.listdir(made):
                 path = os.path.join(made, name)
-                os.chmod(path, 0o444)
+                if os.path.islink(path):  # to a secret image in RAM
+                    continue
+                private = not os.stat(path).st_mode & 0o077
+                os.chmod(path, 0o400 if private else 0o444)
                 _flush(path)
             _flush(made)
             os.rename(made, generation.path)
@@ -273,7 +281,7 @@ class Generations:
             gone = self._path(DIRECTORY, f"{NEW}{os.urandom(6).hex()}")
             with _target_errors(str(generation.path)):
                 os.rename(generation.path, gone)
-                shutil.rmtree(gone)
+                _remove(gone)
 
     def outdated(self, keep: int) -> list[Generation]:
         """All generations but the newest `keep` and the live one. Raises `UsageError`."""
@@ -281,6 +289,15 @@ class Generations:
             raise UsageError(f"at least 1 generation is kept, not {keep}")
         current = self.current()
         return [generation for generation in self.all()[:-keep] if generation != current]
+
+
+def _remove(directory: str) -> None:
+    """Remove a directory of images, of which secret ones are wiped. Raises `OSError`."""
+    from .secrets import retire
+
+    retire(directory)
+    if os.path.lexists(directory):
+        shutil.rmtree(directory)
 
 
 def share(directory: Path, image: ImageRecord, into: str) -> bool:

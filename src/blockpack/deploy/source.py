@@ -227,13 +227,11 @@ def deployment_source(source: str | os.PathLike[str] | DeploymentSource) -> Depl
 def volume_tree(source: DeploymentSource, spec: VolumeSpec, jobs: int | None) -> Tree:
     """The tree of the volume `spec`: its parts, joined; the one place where trees are made.
 
-    What is encrypted in a secret volume is to be decrypted here, in memory. Raises `Problems`
-    with all that cannot be packed, and `UsageError` for what is not supported.
+    What is encrypted in a secret volume still is (`secrets` decrypts it). Raises `Problems` with
+    all that cannot be packed.
     """
     from ..tree import Tree
 
-    if spec.secret:
-        raise UsageError(f"{spec.name}: secret volumes cannot be built yet")
     tree = Tree()
     problems: list[BlockpackError] = []
     for part in spec.parts:

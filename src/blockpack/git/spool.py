@@ -11,6 +11,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from ..errors import TargetError, reason
 from ..extent import FileRange
@@ -35,6 +36,19 @@ def _errors() -> Iterator[None]:
         raise TargetError(f"{tempfile.gettempdir()}: {rule}; {remedy}") from None
 
 
+_in_memory = ContextVar("_in_memory", default=False)
+
+
+@contextmanager
+def in_memory() -> Iterator[None]:
+    """Keep in memory what is packed meanwhile, instead of in a file: it is secret."""
+    before = _in_memory.set(True)
+    try:
+        yield
+    finally:
+        _in_memory.reset(before)
+
+
 def _end(descriptor: int, name: str | None) -> None:
     os.close(descriptor)
     if name is not None:
@@ -46,6 +60,9 @@ class Spool:
 
     def __init__(self, adopted: str | None = None) -> None:
         """A new file, or the `adopted` one at that path, which then is its own."""
+        if _in_memory.get() and adopted is None:
+            self._begin_in_memory()
+            return
         with _errors():
             self.descriptor, name = tempfile.mkstemp(prefix="blockpack-")
             if adopted is not None:
@@ -57,6 +74,14 @@ class Spool:
             os.unlink(name)
             self.path = f"/proc/self/fd/{self.descriptor}".encode("ascii")
         weakref.finalize(self, _end, self.descriptor, None if _HAS_PATHS else name)
+
+    def _begin_in_memory(self) -> None:
+        if not (_HAS_PATHS and hasattr(os, "memfd_create")):
+            raise TargetError("packed objects cannot be kept in memory on this system")
+        with _errors():
+            self.descriptor = os.memfd_create("blockpack")
+        self.path = f"/proc/self/fd/{self.descriptor}".encode("ascii")
+        weakref.finalize(self, _end, self.descriptor, None)
 
     @property
     def size(self) -> int:

@@ -38,7 +38,7 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
     with reading_errors(name):
         descriptor = os.open(path, _ONLY_READ)
         try:
-            _require_private(name, os.fstat(descriptor))
+            require_private(name, os.fstat(descriptor))
             data = os.read(descriptor, _LONGEST)
         finally:
             os.close(descriptor)
@@ -52,9 +52,13 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
     raise UsageError(f"{name}: {rule}; make one with 'openssl rand -hex 32'")
 
 
-def _require_private(name: str, status: os.stat_result) -> None:
+def require_private(name: str, status: os.stat_result, what: str = "key") -> None:
+    """Raise `UsageError` unless `status` is a regular file's that is its owner's alone.
+
+    `name` is the file's, `what` is in it.
+    """
     if not stat.S_ISREG(status.st_mode):
-        raise UsageError(f"{name}: is no regular file; keep the key in one")
+        raise UsageError(f"{name}: is no regular file; keep the {what} in one")
     if os.name == "posix" and status.st_mode & 0o077:
         rule = f"others may read or write it (mode {stat.S_IMODE(status.st_mode):04o})"
         raise UsageError(f"{name}: {rule}; run 'chmod 600 {name}', and think of who has read it")

@@ -1,0 +1,80 @@
+"""``blockpack secrets encrypt``, ``edit`` and ``rekey``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError, printable
+from .output import complain
+
+if TYPE_CHECKING:
+    from ..deploy.secret_files import Keeper
+
+STANDARD_INPUT = "-"
+
+
+def run(arguments: Namespace) -> int:
+    """Do what is asked for with secrets."""
+    actions = {"encrypt": _encrypt, "edit": _edit, "rekey": _rekey}
+    actions[arguments.action](arguments)
+    return 0
+
+
+def _encrypt(arguments: Namespace) -> None:
+    from ..deploy.age import SUFFIX
+    from ..deploy.memory import guarded
+    from ..deploy.secret_files import plain, remove_plain
+
+    targets = dict(zip(arguments.files, _targets(arguments), strict=True))
+    for file in arguments.files:
+        if file != STANDARD_INPUT and file.endswith(SUFFIX):
+            raise UsageError(f"{printable(file)}: is encrypted already, by its name")
+    with guarded():
+        for file, target in targets.items():
+            data = sys.stdin.buffer.read() if file == STANDARD_INPUT else plain(file)
+            _keeper(arguments, target).encrypt(data, target, replace=arguments.force)
+            complain(f"{printable(target)}: encrypted")
+            if arguments.remove and file != STANDARD_INPUT:
+                remove_plain(file)
+    if not arguments.remove and arguments.files != [STANDARD_INPUT]:
+        complain("what was encrypted is still there in plain; --remove wipes and removes it")
+
+
+def _targets(arguments: Namespace) -> list[str]:
+    """Where each file goes. Raises `UsageError`."""
+    from ..deploy.age import SUFFIX
+
+    if (arguments.output is not None) != (STANDARD_INPUT in arguments.files):
+        raise UsageError("--output goes with '-', standard input, which goes nowhere without")
+    if arguments.output is not None and len(arguments.files) != 1:
+        raise UsageError("'-', standard input, is encrypted by itself; name other files later")
+    if arguments.output is not None and not arguments.output.endswith(SUFFIX):
+        raise UsageError(f"--output ends in {SUFFIX}, or no secret volume would open it")
+    return [arguments.output or f"{file}{SUFFIX}" for file in arguments.files]
+
+
+def _edit(arguments: Namespace) -> None:
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not editor:
+        raise UsageError("there is no editor; set EDITOR to one")
+    keeper = _keeper(arguments, arguments.file)
+    changed = keeper.edit(arguments.file, arguments.identity, editor)
+    complain(f"{printable(arguments.file)}: {'encrypted again' if changed else 'unchanged'}")
+
+
+def _rekey(arguments: Namespace) -> None:
+    keeper = _keeper(arguments, os.path.join(os.curdir, "."))
+    paths = keeper.rekey(arguments.identity)
+    number = f"{len(paths):,} {'file' if len(paths) == 1 else 'files'}"
+    complain(f"{number} encrypted anew for {len(keeper.manifest.recipients):,} recipients")
+
+
+def _keeper(arguments: Namespace, path: str) -> Keeper:
+    from ..deploy.secret_files import Keeper
+
+    if arguments.deployment is not None:
+        return Keeper.at(arguments.deployment)
+    return Keeper.above(path)

@@ -1,0 +1,149 @@
+"""Files encrypted with age (https://age-encryption.org/v1), by the library pyrage.
+
+Identities open them, recipients are who they are made for. Nothing here raises an error that has
+anything of a secret or an identity in it, not even as its context.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+
+from attrs import field, frozen
+
+from ..errors import BlockpackError, SecretError, UsageError, printable, raise_problems
+from ..layers.keys import require_private
+from ..reading import reading_errors
+
+SUFFIX = ".age"
+"""What the names of encrypted files end in."""
+
+_MOST_IDENTITY = 1 << 20
+"""Bytes of a file of identities, at most."""
+
+_BEGINNINGS = (b"age-encryption.org/v1\n", b"-----BEGIN AGE ENCRYPTED FILE-----")
+_NO_MATCH = "No matching keys found"
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+class Closed(Enum):
+    """Why a file does not open."""
+
+    OTHERS = "is encrypted for others"
+    DAMAGED = "is damaged, or not encrypted with age"
+
+
+def library() -> Any:
+    """The library pyrage. Raises `UsageError` without it."""
+    try:
+        import pyrage
+    except ImportError as error:
+        raise UsageError(f"secrets need blockpack[secrets] installed ({error})") from None
+    return pyrage
+
+
+@frozen
+class Identities:
+    """What opens files: the identities in the file that `name` is the name of."""
+
+    name: str
+    _keys: tuple[Any, ...] = field(repr=False)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Identities:
+        """The identities in the file at `path`: of age, one a line, or one of SSH.
+
+        Lines that are empty or begin with ``#`` do not count.
+
+        Raises `SourceError` if it cannot be read, and `UsageError` if others than its owner may
+        read or write it, and for what is no identity.
+        """
+        name = printable(os.fspath(path))
+        with reading_errors(name):
+            descriptor = os.open(path, _FLAGS)
+            try:
+                require_private(name, os.fstat(descriptor), "identity")
+                data = os.read(descriptor, _MOST_IDENTITY)
+            finally:
+                os.close(descriptor)
+        return cls(name, _identities(name, data))
+
+    def open(self, data: bytes) -> bytes | Closed:
+        """What is encrypted in `data`, or why it cannot be told."""
+        if not data.startswith(_BEGINNINGS):
+            return Closed.DAMAGED
+        pyrage = library()
+        try:
+            return bytes(pyrage.decrypt(data, list(self._keys)))
+        except pyrage.DecryptError as error:
+            return Closed.OTHERS if str(error) == _NO_MATCH else Closed.DAMAGED
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of Rust's, for a file that it trips over
+                raise
+            return Closed.DAMAGED
+
+
+def _identities(name: str, data: bytes) -> tuple[Any, ...]:
+    pyrage = library()
+    if data.lstrip().startswith(b"-----BEGIN"):
+        return (_ssh_identity(name, data),)
+    keys = []
+    errors: list[BlockpackError] = []
+    for number, line in enumerate(data.splitlines(), 1):
+        text = line.strip().decode("ascii", "replace")
+        if not text or text.startswith("#"):
+            continue
+        try:
+            keys.append(pyrage.x25519.Identity.from_str(text))
+        except pyrage.IdentityError:
+            errors.append(UsageError(f"{name}:{number}: is no identity that can be used"))
+    known = "those of age begin with AGE-SECRET-KEY-1; those of plugins cannot be used"
+    raise_problems(f"{name} is no file of identities ({known})", errors)
+    if not keys:
+        raise UsageError(f"{name}: holds no identity; make one with 'age-keygen'")
+    return tuple(keys)
+
+
+def _ssh_identity(name: str, data: bytes) -> Any:
+    pyrage = library()
+    locked = False
+    try:
+        return pyrage.ssh.Identity.from_buffer(data)
+    except pyrage.IdentityError as error:
+        locked = "must be decrypted" in str(error)
+    if locked:
+        rule = "has a passphrase, and nobody is asked for one"
+        raise UsageError(f"{name}: {rule}; give an identity without")
+    raise UsageError(f"{name}: is no identity that can be used; Ed25519 and RSA keys of SSH can")
+
+
+def recipients_of(recipients: Iterable[str], where: str) -> list[Any]:
+    """The recipients, as the library has them; `where` they are told is for messages.
+
+    Raises `Problems` for what is none, and `SecretError` if there are none at all.
+    """
+    pyrage = library()
+    found = []
+    errors: list[BlockpackError] = []
+    for text in recipients:
+        kind = pyrage.ssh.Recipient if text.startswith("ssh-") else pyrage.x25519.Recipient
+        try:
+            found.append(kind.from_str(text))
+        except pyrage.RecipientError:
+            shown = text if len(text) < 80 else f"{text[:77]}…"
+            errors.append(
+                UsageError(f"{where}: {printable(shown)} is no recipient that can be used")
+            )
+    raise_problems("nothing was encrypted", errors)
+    if not found:
+        rule = "names no recipients, so nobody could open the secrets"
+        remedy = "add recipients = [\"age1…\"] to [deployment]; 'age-keygen' tells yours"
+        raise SecretError(f"{where}: {rule}; {remedy}")
+    return found
+
+
+def encrypted(data: bytes, recipients: list[Any]) -> bytes:
+    """A file of age that has `data` in it for `recipients`, of `recipients_of`."""
+    return bytes(library().encrypt(data, recipients))

@@ -1,0 +1,247 @@
+"""The encrypted files of a deployment: made, edited, and encrypted anew for other recipients.
+
+Rule 1: an encrypted file is replaced whole or not at all, and what is there is never lost.
+Rule 2: what is decrypted is in memory, or, for an editor, on a RAM file system, its owner's alone,
+and wiped at the end.
+These are for those who keep the secrets, and name the files that they are about.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import subprocess
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from ..errors import (
+    BlockpackError,
+    SecretError,
+    SourceError,
+    TargetError,
+    UsageError,
+    printable,
+    raise_problems,
+    reason,
+)
+from ..reading import reading_errors
+from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
+from .memory import guarded
+from .private import private_file
+from .ramfs import is_ram
+from .secrets import MOST_BYTES
+from .source import DirectorySource
+from .wipe import wipe, wipe_tree
+
+if TYPE_CHECKING:
+    from .manifest import Manifest
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+@frozen
+class Keeper:
+    """A deployment in the directory `path`, whose manifest tells who can open its secrets."""
+
+    path: str
+    manifest: Manifest
+
+    @classmethod
+    def at(cls, path: str | os.PathLike[str]) -> Keeper:
+        """The deployment at `path`. Raises `SourceError` and `Problems`."""
+        return cls(os.fspath(path), DirectorySource(os.fspath(path)).manifest())
+
+    @classmethod
+    def above(cls, path: str | os.PathLike[str]) -> Keeper:
+        """The deployment that the file at `path` is in: the nearest manifest above it.
+
+        Raises `SourceError` and `Problems`.
+        """
+        from .manifest import FILE
+
+        directory = os.path.dirname(os.path.abspath(path))
+        while not os.path.isfile(os.path.join(directory, FILE)):
+            above = os.path.dirname(directory)
+            if above == directory:
+                rule = f"there is no {FILE} above it that names recipients"
+                raise SourceError(os.fspath(path), rule, "name its directory with --deployment")
+            directory = above
+        return cls.at(directory)
+
+    def encrypt(
+        self, data: bytes, target: str | os.PathLike[str], *, replace: bool = False
+    ) -> None:
+        """Encrypt `data` into the file `target`. Raises `TargetError` if it is there already."""
+        if not replace and os.path.lexists(target):
+            name = printable(os.fspath(target))
+            raise TargetError(f"{name}: is there already; give --force to replace it")
+        _write(encrypted(data, self._recipients()), target)
+
+    def edit(self, path: str | os.PathLike[str], identity: str, editor: str) -> bool:
+        """Have `editor` (a command) edit an encrypted file; False if nothing was changed.
+
+        What it edits is on a RAM file system. Raises `SecretError` if there is none, `UsageError`
+        if the editor fails, and as the other methods do.
+        """
+        recipients = self._recipients()
+        with guarded():
+            data = _opened(path, Identities.read(identity))
+            edited = _edited(data, os.path.basename(path).removesuffix(SUFFIX), editor)
+            if edited == data:
+                return False
+            _write(encrypted(edited, recipients), path)
+        return True
+
+    def rekey(self, identity: str) -> list[str]:
+        """Encrypt all files of the deployment's secret volumes anew, for its recipients of now.
+
+        All are opened before one is written; each is replaced whole. The paths, in the deployment.
+        Raises `Problems` with all that do not open.
+        """
+        recipients = self._recipients()
+        identities = Identities.read(identity)
+        paths = sorted(set(self._encrypted()))
+        errors: list[BlockpackError] = []
+        with guarded():
+            for path in paths:
+                try:
+                    _opened(path, identities)
+                except BlockpackError as error:
+                    errors.append(error)
+            raise_problems("nothing was encrypted anew", errors)
+            for path in paths:
+                _write(encrypted(_opened(path, identities), recipients), path)
+        return [os.path.relpath(path, self.path) for path in paths]
+
+    def _recipients(self) -> list[object]:
+        from .manifest import FILE
+
+        return recipients_of(self.manifest.recipients, os.path.join(self.path, FILE))
+
+    def _encrypted(self) -> Iterator[str]:
+        """The encrypted files of all secret volumes; no link is followed."""
+        from .places import place_of
+
+        root = os.path.abspath(self.path)
+        for spec in self.manifest.volumes.values():
+            for part in spec.parts if spec.secret else ():
+                place = os.fsdecode(place_of(root, part.path))
+                if not place.endswith(os.sep):
+                    yield place
+                    continue
+                for directory, below, names in os.walk(place):
+                    below[:] = [name for name in below if name != ".git"]
+                    paths = (os.path.join(directory, name) for name in names)
+                    yield from (path for path in paths if path.endswith(SUFFIX) and _is_file(path))
+
+
+def plain(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file that is to be encrypted. Raises `SourceError`."""
+    return _contents(path)
+
+
+def _is_file(path: str) -> bool:
+    return stat.S_ISREG(os.lstat(path).st_mode)
+
+
+def _contents(path: str | os.PathLike[str]) -> bytes:
+    name = os.fspath(path)
+    with reading_errors(name):
+        descriptor = os.open(path, _FLAGS)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise SourceError(name, "is no regular file", "name one")
+            data = b"" if status.st_size > MOST_BYTES else file.read(MOST_BYTES + 1)
+    if status.st_size > MOST_BYTES or len(data) > MOST_BYTES:
+        raise SourceError(name, f"has more than the {MOST_BYTES >> 20} MiB that a secret has")
+    return data
+
+
+def _opened(path: str | os.PathLike[str], identities: Identities) -> bytes:
+    """What is in an encrypted file. Raises `SourceError` and `SecretError`."""
+    found = identities.open(_contents(path))
+    if not isinstance(found, Closed):
+        return found
+    remedy = "encrypt it again"
+    if found is Closed.OTHERS:
+        remedy = f"no identity in {identities.name} opens it, so give another one"
+    raise SecretError(f"{printable(os.fspath(path))}: {found.value}; {remedy}")
+
+
+def _write(data: bytes, target: str | os.PathLike[str]) -> None:
+    """Write an encrypted file: whole, or not at all. Raises `TargetError`."""
+    from pathlib import Path
+
+    from ..extent import Data
+    from ..layout import Layout, Run
+    from ..writer import write
+
+    write(Layout(format="age", runs=(Run.of(Data(0, data)),), sector_size=1), Path(target))
+
+
+# Editing -----------------------------------------------------------------------------------------
+
+
+def _edited(data: bytes, name: str, editor: str) -> bytes:
+    """What became of `data` in the editor's hands."""
+    directory = _ram_directory()
+    try:
+        path = os.path.join(directory, name)
+        with private_file(path) as descriptor, open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        _run(editor, path)
+        return _contents(path)
+    finally:
+        try:
+            wipe_tree(directory)
+        except OSError as error:
+            rule = f"{directory}: holds a secret and cannot be removed: {reason(error)}"
+            raise SecretError(f"{rule}; remove it") from None
+
+
+def _run(editor: str, path: str) -> None:
+    try:
+        done = subprocess.run([*shlex.split(editor), path], check=False)
+    except (OSError, ValueError) as error:
+        told = reason(error) if isinstance(error, OSError) else str(error)
+        raise UsageError(f"the editor {editor!r} cannot be run: {told}; set EDITOR") from None
+    if done.returncode:
+        raise UsageError(f"the editor ended with status {done.returncode}; nothing was changed")
+
+
+def _ram_directory() -> str:
+    """A new directory on a RAM file system, its owner's alone. Raises `SecretError`."""
+    for place in _ram_places():
+        try:
+            if not is_ram(place):
+                continue
+            path = os.path.join(place, f"blockpack-{os.urandom(8).hex()}")
+            os.mkdir(path, 0o700)
+            return path
+        except OSError:  # the next one, perhaps
+            continue
+    rule = "there is no RAM file system to keep the file on while it is edited"
+    remedy = "mount a tmpfs and have XDG_RUNTIME_DIR lead to it"
+    raise SecretError(f"{rule}; {remedy}, or encrypt it anew with 'blockpack secrets encrypt -'")
+
+
+def _ram_places() -> Iterator[str]:
+    own = os.environ.get("XDG_RUNTIME_DIR")
+    if own:
+        yield own
+    if hasattr(os, "getuid"):
+        yield f"/run/user/{os.getuid()}"
+    yield "/dev/shm"
+
+
+def remove_plain(path: str | os.PathLike[str]) -> None:
+    """Wipe and remove a file that has been encrypted. Raises `TargetError`."""
+    try:
+        wipe(path)
+    except OSError as error:
+        name = printable(os.fspath(path))
+        raise TargetError(f"{name}: cannot be removed: {reason(error)}") from None

@@ -1,0 +1,235 @@
+"""``blockpack secrets``: those who keep secrets make, edit and rekey them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyrage
+import pytest
+
+from deploy.deployments import write_files
+from deploy.secret_deployments import (
+    IN_CIPHER,
+    NAME,
+    SECRET,
+    found_in,
+    identity,
+    leaks,
+    manifest,
+    run,
+    sealed,
+)
+
+FILE = f"vault/{NAME}.age"
+
+
+@pytest.fixture(name="place")
+def fixture_place(tmp_path: Path) -> Path:
+    """A deployment with one secret."""
+    recipient = identity(tmp_path / "identity")
+    files = {"blockpack.toml": manifest(recipient, IN_CIPHER), FILE: sealed(SECRET, recipient)}
+    return write_files(tmp_path / "d", files)
+
+
+@pytest.fixture(name="own")
+def fixture_own(tmp_path: Path) -> Path:
+    return tmp_path / "identity"
+
+
+def opened(path: Path, own: Path) -> bytes:
+    """What is in an encrypted file, by the library itself."""
+    line = own.read_text().splitlines()[-1]
+    return bytes(pyrage.decrypt(path.read_bytes(), [pyrage.x25519.Identity.from_str(line)]))
+
+
+def editing(script: str) -> dict[str, str]:
+    """An environment with an editor that does so to the file in ``path``."""
+    program = f"import os, sys\npath = sys.argv[1]\n{script}"
+    return {"EDITOR": shlex.join([sys.executable, "-c", program])}
+
+
+@pytest.fixture(name="ram", autouse=True)
+def fixture_ram(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where files are edited: a directory in RAM, with nothing else in it."""
+    with TemporaryDirectory(dir="/dev/shm") as ram:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", ram)
+        yield Path(ram)
+
+
+def test_a_file_is_encrypted_for_the_recipients(place: Path, own: Path) -> None:
+    (place / "vault/token").write_bytes(b"12345")
+    done = run("secrets", "encrypt", place / "vault/token")
+    assert done.returncode == 0, done.stderr
+    assert opened(place / "vault/token.age", own) == b"12345"
+    assert b"still there in plain" in done.stderr
+    assert (place / "vault/token").exists()
+    again = run("secrets", "encrypt", place / "vault/token")
+    assert again.returncode == 5 and b"give --force" in again.stderr
+    done = run("secrets", "encrypt", "--force", "--remove", place / "vault/token")
+    assert done.returncode == 0 and not (place / "vault/token").exists()
+
+
+def test_standard_input_is_encrypted(place: Path, own: Path) -> None:
+    words = [sys.executable, "-m", "blockpack", "secrets", "encrypt", "-"]
+    done = subprocess.run(
+        [*words, "-o", place / "vault/piped.age"], input=b"from a pipe", check=True
+    )
+    assert done.returncode == 0
+    assert opened(place / "vault/piped.age", own) == b"from a pipe"
+    assert run("secrets", "encrypt", "-").returncode == 2
+    assert run("secrets", "encrypt", "-", "-o", place / "vault/x").returncode == 2
+
+
+def test_an_edited_file_is_encrypted_again(place: Path, own: Path, ram: Path) -> None:
+    script = (
+        "import os, stat\n"
+        "assert stat.S_IMODE(os.stat(path).st_mode) == 0o600\n"
+        "assert os.path.basename(path) == '" + NAME + "'\n"
+        "open(path, 'ab').write(b'edited')"
+    )
+    done = run(*("secrets", "edit", place / FILE, "--identity", own), env=editing(script), umask=0)
+    assert done.returncode == 0, done.stderr
+    assert opened(place / FILE, own) == SECRET + b"edited"
+    assert list(ram.iterdir()) == []
+    before = (place / FILE).read_bytes()
+    done = run("secrets", "edit", place / FILE, "--identity", own, env=editing(""))
+    assert b"unchanged" in done.stderr and (place / FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("sys.exit(3)", 2),
+        ("os.unlink(path)", 4),
+        ("os.kill(os.getppid(), 15)", 143),
+    ],
+)
+def test_an_editor_that_fails_changes_nothing(
+    place: Path, own: Path, ram: Path, script: str, code: int
+) -> None:
+    before = (place / FILE).read_bytes()
+    done = run("secrets", "edit", place / FILE, "--identity", own, env=editing(script))
+    assert done.returncode == code, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert (place / FILE).read_bytes() == before
+    assert list(ram.iterdir()) == []
+
+
+def test_without_ram_nothing_is_edited(
+    place: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blockpack import SecretError
+    from blockpack.deploy import secret_files
+
+    monkeypatch.setattr(secret_files, "is_ram", lambda path: False)
+    with pytest.raises(SecretError, match="no RAM file system"):
+        secret_files.Keeper.at(place).edit(place / FILE, str(own), "true")
+
+
+def test_rekey_shuts_out_who_is_no_recipient_any_more(
+    place: Path, own: Path, tmp_path: Path
+) -> None:
+    next_recipient = identity(tmp_path / "next")
+    write_files(
+        place,
+        {
+            "blockpack.toml": manifest(next_recipient, IN_CIPHER),
+            "vault/deep/down.age": (place / FILE).read_bytes(),
+            "elsewhere.age": b"not of a secret volume",
+        },
+    )
+    done = run("secrets", "rekey", "--identity", own, "--deployment", place)
+    assert done.returncode == 0, done.stderr
+    assert b"2 files encrypted anew for 1 recipient" in done.stderr
+    for path in (place / FILE, place / "vault/deep/down.age"):
+        assert opened(path, tmp_path / "next") == SECRET
+        with pytest.raises(pyrage.DecryptError):
+            opened(path, own)
+    assert (place / "elsewhere.age").read_bytes() == b"not of a secret volume"
+
+
+def test_rekey_does_all_or_nothing(place: Path, own: Path) -> None:
+    write_files(place, {"vault/a.age": b"damaged", "vault/z.age": b"also"})
+    before = (place / FILE).read_bytes()
+    done = run("secrets", "rekey", "--identity", own, "--deployment", place)
+    assert done.returncode == 8
+    assert b"a.age: is damaged" in done.stderr and b"z.age: is damaged" in done.stderr
+    assert (place / FILE).read_bytes() == before
+
+
+def test_rekey_follows_no_links(place: Path, own: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.age"
+    outside.write_bytes((place / FILE).read_bytes())
+    (place / "vault/link.age").symlink_to(outside)
+    (place / "vault/above").symlink_to(tmp_path)
+    before = outside.read_bytes()
+    done = run("secrets", "rekey", "--identity", own, "--deployment", place)
+    assert done.returncode == 0 and b"1 file " in done.stderr
+    assert outside.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["encrypt", "vault/x"], 8, b"names no recipients"),
+        (["edit", "vault/x.age", "--identity", "nowhere"], 2, b"set EDITOR"),
+        (["encrypt", "vault/x.age"], 2, b"encrypted already"),
+        (["encrypt", "vault/none"], 4, b"no such file"),
+        (["encrypt", "vault"], 4, b"is a directory"),
+        (["rekey"], 2, b"--identity"),
+        ([], 2, b"ACTION"),
+    ],
+)
+def test_what_is_wrong_is_told(tmp_path: Path, words: list[str], code: int, told: bytes) -> None:
+    files = {
+        "blockpack.toml": b'[deployment]\nname = "www"\n'
+        b'[volumes.keys]\nsource = "vault"\nformat = "tar"\n',
+        "vault/x": b"secret",
+    }
+    place = write_files(tmp_path / "d", files)
+    env = {key: value for key, value in os.environ.items() if key not in ("EDITOR", "VISUAL")}
+    done = subprocess.run(
+        [sys.executable, "-m", "blockpack", "secrets", *words],
+        cwd=place,
+        env=env,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, told in done.stderr) == (code, True), done.stderr
+
+
+def test_commands_leave_and_print_nothing_of_a_secret(
+    place: Path, own: Path, tmp_path: Path
+) -> None:
+    """All that a good and a bad run of each command leave below TMPDIR and print is searched."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    identity(tmp_path / "other")
+    env = {"TMPDIR": str(scratch), **editing("open(path, 'ab').write(b'edited')")}
+    shown = b""
+    for opener in (tmp_path / "other", own):
+        with_identity = ("--identity", opener)
+        for words in (
+            ("build", place, "--out", tmp_path / "dist", *with_identity, "--json"),
+            ("build", place, "--out", tmp_path / "dist", *with_identity, "--depfile", "/dev/null"),
+            ("secrets", "rekey", "--deployment", place, *with_identity),
+            ("attach", tmp_path / "dist", "--for", "qemu", "--json"),
+        ):
+            done = run(*words, env=env)
+            # Who keeps the secrets is told which file it is that does not open.
+            if words[0] != "secrets":
+                shown += done.stdout + done.stderr
+            assert not found_in(done.stdout + done.stderr, name="no name at all"), words
+        run("secrets", "edit", place / FILE, *with_identity, env=env)
+    assert not found_in(shown), shown
+    assert (tmp_path / "dist/keys.img").exists()
+    assert list(leaks(scratch, tmp_path / "dist")) == []
+    assert [path.name for path, _ in leaks(place)] == [f"{NAME}.age"]
+    assert stat.S_IMODE((tmp_path / "dist/keys.img").stat().st_mode) == 0o600
