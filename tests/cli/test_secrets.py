@@ -189,7 +189,8 @@ def test_rekey_follows_no_links(place: Path, own: Path, tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_told(tmp_path: Path, words: list[str], code: int, told: bytes) -> None:
     files = {
-        "blockpack.toml": b'[deployment]\nname = "www"\n[volumes.keys]\nsource = "vault"\nformat = "tar"\n',
+        "blockpack.toml": b'[deployment]\nname = "www"\n'
+        b'[volumes.keys]\nsource = "vault"\nformat = "tar"\n',
         "vault/x": b"secret",
     }
     place = write_files(tmp_path / "d", files)
