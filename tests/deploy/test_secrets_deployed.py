@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -165,6 +167,35 @@ def test_a_failed_deploy_leaves_nothing_secret(place: Place) -> None:
         place.deploy()
     assert [path for path in place.ram.rglob("*") if not path.is_dir()] == []
     assert Generations(place.root).all() == []
+
+
+_KILLED = """
+import os, signal, sys
+from blockpack.deploy import secrets
+def transfer(layout, path, descriptor, real=secrets._transfer):
+    real(layout, path, descriptor)
+    if path.endswith("clear.img"):
+        os.kill(os.getpid(), signal.SIGKILL)
+secrets._transfer = transfer
+from blockpack.cli import command
+sys.argv[0] = "blockpack"
+command()
+"""
+
+
+def test_what_a_killed_deploy_left_in_ram_is_wiped(place: Place) -> None:
+    words: list[str | Path] = ["deploy", place.repository.path, "--to", place.root]
+    options: list[str | Path] = ["--identity", place.identity, "--runtime-dir", place.ram / "run"]
+    done = subprocess.run([sys.executable, "-c", _KILLED, *words, *options], check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = place.ram.rglob("clear.img")
+    with open(left, "rb") as file:
+        assert SECRET in file.read()
+        place.commit(page=b"another commit, so that the generation has another name")
+        place.deploy()
+        file.seek(0)
+        assert not file.read().strip(b"\0")
+    assert list(place.ram.rglob("clear.img")) == [place.live("clear.img").resolve()]
 
 
 def test_a_directory_in_ram_of_somebody_else_is_left_alone(place: Place) -> None:
