@@ -302,6 +302,16 @@ def test_a_key_file_is_what_an_image_opens_with(tmp_path: Path, keeper: tuple[Pa
     assert report.built == ("keys",)
 
 
+def test_a_key_may_be_taken_away(tmp_path: Path, keeper: tuple[Path, str]) -> None:
+    place = secret_deployment(tmp_path / "d", keeper[1])
+    built(place, tmp_path / "dist", keeper[0])
+    (tmp_path / "dist/keys.key").rename(tmp_path / "elsewhere")
+    assert build(place, tmp_path / "dist").unchanged == ("keys",)
+    (tmp_path / "dist/keys.img").unlink()
+    assert built(place, tmp_path / "dist", keeper[0]).built == ("keys",)
+    assert (tmp_path / "dist/keys.key").exists()
+
+
 def test_plain_files_in_a_directory_are_told_of_and_leave_no_trace(
     tmp_path: Path, keeper: tuple[Path, str]
 ) -> None:
@@ -472,6 +482,7 @@ def test_an_identity_that_others_can_read_is_refused(
         b"# nothing\n",
         b"AGE-SECRET-KEY-1QQQ",
         b"AGE-PLUGIN-X-1QQ",
+        b"age-encryption.org/v1\n-> scrypt 1QQ\n",
         b"-----BEGIN X-----\n",
         b"\xff",
     ],

@@ -161,6 +161,13 @@ def test_a_key_file_that_changed_is_taken(place: Place) -> None:
     assert not place.live("keys.key").exists()
 
 
+def test_a_key_of_a_generation_may_be_taken_away(place: Place) -> None:
+    place.commit(IN_CIPHER)
+    place.deploy()
+    place.live("keys.key").rename(place.path / "elsewhere")
+    assert place.deploy().outcome == "unchanged"
+
+
 def test_a_failed_deploy_leaves_nothing_secret(place: Place) -> None:
     place.commit(volumes=BOTH.replace('"site"\nformat', '"nowhere"\nformat'))
     with pytest.raises(Problems):
@@ -222,7 +229,14 @@ def test_the_command_tells_nothing_of_secrets(place: Place) -> None:
     words = ("deploy", place.repository.path, "--to", place.root, "--identity", place.identity)
     done = run(*words, "--runtime-dir", place.ram / "run", "--json", "--on-activate", "env")
     assert done.returncode == 0, done.stderr
+    place.commit(secret=b"another")
+    second = run(*words, "--runtime-dir", place.ram / "run")
+    assert second.returncode == 0, second.stderr
     status = run("status", place.root, "--json")
-    shown = done.stdout + done.stderr + status.stdout + status.stderr
+    assert status.returncode == 0, status.stderr
+    difference = run("status", place.root, "--diff", "1", "2")
+    assert difference.returncode == 0, difference.stderr
+    runs = (done, second, status, difference, run("status", place.root))
+    shown = b"".join(each.stdout + each.stderr for each in runs)
     (place.path / "shown").write_bytes(shown)
     assert list(leaks(place.path)) == []
