@@ -15,7 +15,7 @@ import signal
 import struct
 import subprocess
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -163,7 +163,16 @@ def options_of(command: str) -> set[str]:
     """Every way to write an option of `command`, by its parser."""
     parser = ArgumentParser(add_help=False)
     getattr(arguments, f"add_{command}")(parser)
-    return {flag for action in parser._actions for flag in action.option_strings}
+    return options_taken(parser) - {"-h", "--help"}
+
+
+def options_taken(parser: ArgumentParser) -> set[str]:
+    """Those of a parser, and of the ones for what it can be asked to do."""
+    found = {flag for action in parser._actions for flag in action.option_strings}
+    for action in parser._actions:
+        if isinstance(action, _SubParsersAction):
+            found = found.union(*map(options_taken, action.choices.values()))
+    return found
 
 
 def options_in(text: str) -> set[str]:
