@@ -15,7 +15,7 @@ import signal
 import struct
 import subprocess
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -38,6 +38,15 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 SITE = "/home/you"  # where the pages show the examples to be run
+
+COMMITTING = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    **{f"GIT_{who}_NAME": "You" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_EMAIL": "you@example.org" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_DATE": "2026-01-01T00:00:00Z" for who in ("AUTHOR", "COMMITTER")},
+}
+"""What has git make the same commits each time."""
 
 Table = list[list[str]]
 
@@ -154,7 +163,16 @@ def options_of(command: str) -> set[str]:
     """Every way to write an option of `command`, by its parser."""
     parser = ArgumentParser(add_help=False)
     getattr(arguments, f"add_{command}")(parser)
-    return {flag for action in parser._actions for flag in action.option_strings}
+    return options_taken(parser) - {"-h", "--help"}
+
+
+def options_taken(parser: ArgumentParser) -> set[str]:
+    """Those of a parser, and of the ones for what it can be asked to do."""
+    found = {flag for action in parser._actions for flag in action.option_strings}
+    for action in parser._actions:
+        if isinstance(action, _SubParsersAction):
+            found = found.union(*map(options_taken, action.choices.values()))
+    return found
 
 
 def options_in(text: str) -> set[str]:
@@ -332,6 +350,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     install_command(tmp_path / "bin", monkeypatch)
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    for name, value in COMMITTING.items():
+        monkeypatch.setenv(name, value)
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
@@ -366,6 +386,8 @@ def steady(output: str) -> str:
     """`output` without what differs between runs and file systems."""
     output = re.sub(r" in \d+\.\d\d s(, [\d.]+ \w+ cloned)?$", " in … s", output, flags=re.M)
     output = re.sub(r'"seconds": [\d.e-]+', '"seconds": 0.01', output)
+    output = re.sub(r"live since \S+Z$", "live since 2026-01-01T00:00:00Z", output, flags=re.M)
+    output = re.sub(r" +$", "", output, flags=re.M)  # git ends what a hook prints with spaces
     # Where the file system clones, what is not cloned is copied.
     return re.sub(
         r'"copied": (\d+),(\s+)"cloned": (\d+)',
@@ -388,6 +410,7 @@ def test_commands_print_what_is_shown(page: Path, place: Path) -> None:
         make_site(place)
     if page.parent.name == "deploy":
         documented(place)
+        (place / "examples").symlink_to(ROOT / "examples")
     for line, output in commands(page.read_text("utf-8")):
         assert steady(run_command(line, place)) == steady(output), line
 

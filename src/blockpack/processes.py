@@ -70,7 +70,7 @@ class WorkerPool:
     def start(self, jobs: int, work: Callable[[Send], None]) -> int:
         """Fork `jobs` processes that do `work`, or as many as may be; how many these are."""
         for number in range(jobs):
-            with _signals_held():
+            with signals_held():
                 try:
                     worker = _Worker.start(work, self._workers)
                 except OSError:  # too many processes, too little memory
@@ -185,8 +185,10 @@ class _Worker:
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
-    """Keep signals back between a worker's birth and its being known, for it could not be ended."""
+def signals_held() -> Iterator[None]:
+    """Keep back the signals that end a process, between two things that belong together: as a
+    worker's birth and its being known, for it could not be ended.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         yield

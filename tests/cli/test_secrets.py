@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import pyrage
 import pytest
 
+from deploy.deployments import manifest as manifest_of
 from deploy.deployments import write_files
 from deploy.secret_deployments import (
     IN_CIPHER,
@@ -26,6 +27,8 @@ from deploy.secret_deployments import (
     run,
     sealed,
 )
+
+OPEN = '[volumes.keys]\nsource = "vault"\nformat = "tar"\n'
 
 FILE = f"vault/{NAME}.age"
 
@@ -189,8 +192,7 @@ def test_rekey_follows_no_links(place: Path, own: Path, tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_told(tmp_path: Path, words: list[str], code: int, told: bytes) -> None:
     files = {
-        "blockpack.toml": b'[deployment]\nname = "www"\n'
-        b'[volumes.keys]\nsource = "vault"\nformat = "tar"\n',
+        "blockpack.toml": manifest_of(OPEN),
         "vault/x": b"secret",
     }
     place = write_files(tmp_path / "d", files)

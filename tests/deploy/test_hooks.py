@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyrage
 import pytest
 
+from cli.running import process
+from deploy.deployments import FILES
 from deploy.pushing import HOOKS, Host
 from judges.programs import on_ci
 from repositories import EXECUTABLE, LINK, GitRepository, pointer
@@ -432,3 +435,43 @@ def test_a_repository_with_a_working_tree(deployed: Host, tmp_path: Path) -> Non
     deployed.clone.git("remote", "set-url", "origin", place.path)
     assert deployed.push().code == 0
     assert deployed.live == f"0002-{commit[:12]}"
+
+
+# Secrets -----------------------------------------------------------------------------------------
+
+KEYS = """
+[volumes.keys]
+source = "keys"
+format = "tar"
+secret = true
+cipher = "aes-ccm"
+"""
+
+
+def test_a_secret_in_clear_is_refused(deployed: Host) -> None:
+    text = FILES["blockpack.toml"] + KEYS.encode()
+    deployed.commit({"blockpack.toml": text, "keys/tls.key": b"SECRET"})
+    with deployed.unchanged():
+        pushed = deployed.push()
+    assert REFUSED in pushed.told and "not encrypted" in pushed.told
+    assert "tls.key" not in pushed.told and "SECRET" not in pushed.told
+    oid = deployed.clone.oid("main:keys/tls.key")
+    with pytest.raises(subprocess.CalledProcessError):
+        deployed.repository.git("cat-file", "-e", oid)
+
+
+def test_secrets_are_opened_on_the_host(deployed: Host, tmp_path: Path) -> None:
+    identity = pyrage.x25519.Identity.generate()
+    file = tmp_path / "identity"
+    file.touch(0o600)
+    file.write_text(f"{identity}\n")
+    deployed.configure(identity=str(file))
+    closed = pyrage.encrypt(b"SECRET", [identity.to_public()])
+    text = FILES["blockpack.toml"] + KEYS.encode()
+    deployed.commit({"blockpack.toml": text, "keys/tls.key.age": closed})
+    pushed = deployed.push()
+    assert pushed.code == 0 and deployed.live is not None and deployed.live.startswith("0002-")
+    assert "tls.key" not in pushed.told and "SECRET" not in pushed.told
+    current = deployed.root / "current"
+    found = process("cat", current / "keys.img", "tls.key", "--key-file", current / "keys.key")
+    assert found.out == b"SECRET"

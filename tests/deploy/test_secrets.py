@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
@@ -102,6 +103,22 @@ def test_any_format_is_encrypted(tmp_path: Path, keeper: tuple[Path, str], optio
         assert image.verify() == []
         with image.open(NAME) as file:
             assert file.read() == SECRET
+
+
+@pytest.mark.parametrize("compression", [0, 9])
+def test_no_temporary_file_has_what_git_packs(
+    tmp_path: Path, keeper: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, compression: int
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise AssertionError("a temporary file was made")
+
+    monkeypatch.setattr(tempfile, "mkstemp", fail)
+    volumes = f"{IN_CIPHER.replace('tar', 'git')}compression = {compression}\n"
+    place = secret_deployment(tmp_path / "d", keeper[1], volumes)
+    built(place, tmp_path / "dist", keeper[0])
+    key = read_key(tmp_path / "dist/keys.key")
+    with open_image(tmp_path / "dist/keys.img", key=key) as image, image.open(NAME) as file:
+        assert file.read() == SECRET
 
 
 def test_the_command_shows_an_image_to_who_has_the_key(
@@ -302,6 +319,16 @@ def test_a_key_file_is_what_an_image_opens_with(tmp_path: Path, keeper: tuple[Pa
     assert report.built == ("keys",)
 
 
+def test_a_key_may_be_taken_away(tmp_path: Path, keeper: tuple[Path, str]) -> None:
+    place = secret_deployment(tmp_path / "d", keeper[1])
+    built(place, tmp_path / "dist", keeper[0])
+    (tmp_path / "dist/keys.key").rename(tmp_path / "elsewhere")
+    assert build(place, tmp_path / "dist").unchanged == ("keys",)
+    (tmp_path / "dist/keys.img").unlink()
+    assert built(place, tmp_path / "dist", keeper[0]).built == ("keys",)
+    assert (tmp_path / "dist/keys.key").exists()
+
+
 def test_plain_files_in_a_directory_are_told_of_and_leave_no_trace(
     tmp_path: Path, keeper: tuple[Path, str]
 ) -> None:
@@ -472,6 +499,7 @@ def test_an_identity_that_others_can_read_is_refused(
         b"# nothing\n",
         b"AGE-SECRET-KEY-1QQQ",
         b"AGE-PLUGIN-X-1QQ",
+        b"age-encryption.org/v1\n-> scrypt 1QQ\n",
         b"-----BEGIN X-----\n",
         b"\xff",
     ],

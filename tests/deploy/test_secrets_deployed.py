@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -159,12 +161,48 @@ def test_a_key_file_that_changed_is_taken(place: Place) -> None:
     assert not place.live("keys.key").exists()
 
 
+def test_a_key_of_a_generation_may_be_taken_away(place: Place) -> None:
+    place.commit(IN_CIPHER)
+    place.deploy()
+    place.live("keys.key").rename(place.path / "elsewhere")
+    assert place.deploy().outcome == "unchanged"
+
+
 def test_a_failed_deploy_leaves_nothing_secret(place: Place) -> None:
     place.commit(volumes=BOTH.replace('"site"\nformat', '"nowhere"\nformat'))
     with pytest.raises(Problems):
         place.deploy()
     assert [path for path in place.ram.rglob("*") if not path.is_dir()] == []
     assert Generations(place.root).all() == []
+
+
+_KILLED = """
+import os, signal, sys
+from blockpack.deploy import secrets
+def transfer(layout, path, descriptor, real=secrets._transfer):
+    real(layout, path, descriptor)
+    if path.endswith("clear.img"):
+        os.kill(os.getpid(), signal.SIGKILL)
+secrets._transfer = transfer
+from blockpack.cli import command
+sys.argv[0] = "blockpack"
+command()
+"""
+
+
+def test_what_a_killed_deploy_left_in_ram_is_wiped(place: Place) -> None:
+    words: list[str | Path] = ["deploy", place.repository.path, "--to", place.root]
+    options: list[str | Path] = ["--identity", place.identity, "--runtime-dir", place.ram / "run"]
+    done = subprocess.run([sys.executable, "-c", _KILLED, *words, *options], check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = place.ram.rglob("clear.img")
+    with open(left, "rb") as file:
+        assert SECRET in file.read()
+        place.commit(page=b"another commit, so that the generation has another name")
+        place.deploy()
+        file.seek(0)
+        assert not file.read().strip(b"\0")
+    assert list(place.ram.rglob("clear.img")) == [place.live("clear.img").resolve()]
 
 
 def test_a_directory_in_ram_of_somebody_else_is_left_alone(place: Place) -> None:
@@ -191,7 +229,14 @@ def test_the_command_tells_nothing_of_secrets(place: Place) -> None:
     words = ("deploy", place.repository.path, "--to", place.root, "--identity", place.identity)
     done = run(*words, "--runtime-dir", place.ram / "run", "--json", "--on-activate", "env")
     assert done.returncode == 0, done.stderr
+    place.commit(secret=b"another")
+    second = run(*words, "--runtime-dir", place.ram / "run")
+    assert second.returncode == 0, second.stderr
     status = run("status", place.root, "--json")
-    shown = done.stdout + done.stderr + status.stdout + status.stderr
+    assert status.returncode == 0, status.stderr
+    difference = run("status", place.root, "--diff", "1", "2")
+    assert difference.returncode == 0, difference.stderr
+    runs = (done, second, status, difference, run("status", place.root))
+    shown = b"".join(each.stdout + each.stderr for each in runs)
     (place.path / "shown").write_bytes(shown)
     assert list(leaks(place.path)) == []

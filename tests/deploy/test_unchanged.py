@@ -60,13 +60,12 @@ def seen(tree: Path, jobs: int = 1, *, times: bool = False) -> str | None:
     return digest
 
 
-def _retarget(tree: Path) -> None:
+def link_elsewhere(tree: Path) -> None:
     (tree / "link").unlink()
     (tree / "link").symlink_to("pot")
 
 
-def _replace(tree: Path) -> None:
-    """Another file of the same name, contents and time."""
+def replace_by_the_same(tree: Path) -> None:
     (tree / "t").write_bytes(b"x")
     os.utime(tree / "t", ns=(0, (tree / "top").stat().st_mtime_ns))
     (tree / "t").rename(tree / "top")
@@ -84,9 +83,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "directory renamed": lambda tree: (tree / "d1").rename(tree / "x1"),
     "directory added": lambda tree: (tree / "d1/more").mkdir(),
     "empty directory removed": lambda tree: (tree / "empty").rmdir(),
-    "link": _retarget,
+    "link": link_elsewhere,
     "hard link": lambda tree: os.link(tree / "top", tree / "d1/e/hard"),
-    "replaced by the same": _replace,
+    "replaced by the same": replace_by_the_same,
 }
 
 

@@ -69,7 +69,9 @@ def _rekey(arguments: Namespace) -> None:
     keeper = _keeper(arguments, os.path.join(os.curdir, "."))
     paths = keeper.rekey(arguments.identity)
     number = f"{len(paths):,} {'file' if len(paths) == 1 else 'files'}"
-    complain(f"{number} encrypted anew for {len(keeper.manifest.recipients):,} recipients")
+    count = len(keeper.manifest.recipients)
+    noun = "recipient" if count == 1 else "recipients"
+    complain(f"{number} encrypted anew for {count:,} {noun}")
 
 
 def _keeper(arguments: Namespace, path: str) -> Keeper:

@@ -89,6 +89,9 @@ def _identities(name: str, data: bytes) -> tuple[Any, ...]:
     pyrage = library()
     if data.lstrip().startswith(b"-----BEGIN"):
         return (_ssh_identity(name, data),)
+    if data.startswith(_BEGINNINGS):
+        rule = "is encrypted itself, and nobody is asked for a passphrase"
+        raise UsageError(f"{name}: {rule}; give an identity that is not")
     keys = []
     errors: list[BlockpackError] = []
     for number, line in enumerate(data.splitlines(), 1):

@@ -1,7 +1,8 @@
 """`check`: what is wrong with a deployment, and how large its images would be; nothing is written.
 
 It goes as far as a build does before that writes, so what passes here fails there only for want of
-room, or if a file cannot be read.
+room, or if a file cannot be read. Secrets stay closed: of a secret volume it is known only whether
+all that is committed is encrypted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .source import DeploymentSource, deployment_source
 if TYPE_CHECKING:
     from .manifest import VolumeSpec
 
-UNSEEN = "is secret: its files are not looked at before it is built"
+UNSEEN = "is secret: whether it can be opened, and be packed, shows when it is built"
 """What a secret volume's warning says."""
 
 
@@ -51,7 +52,8 @@ def check(
         try:
             checked.append(_checked(deployment, spec, epoch, jobs))
         except BlockpackError as error:
-            errors.append(of_volume(spec.name, error))
+            # Those of a secret volume say so already.
+            errors.append(error if spec.secret else of_volume(spec.name, error))
     raise_problems("this deployment cannot be built", errors)
     return tuple(checked)
 
@@ -60,6 +62,9 @@ def _checked(
     source: DeploymentSource, spec: VolumeSpec, epoch: int, jobs: int | None
 ) -> CheckedVolume:
     if spec.secret:
+        from .secrets import require_encrypted
+
+        require_encrypted(source, spec)
         return CheckedVolume(name=spec.name, format=spec.format, size=None, warnings=(UNSEEN,))
     layout = plan(Task(source, spec, os.devnull, epoch, jobs))  # nothing is made, so nowhere
     return CheckedVolume(

@@ -40,12 +40,14 @@ from .private import private_file
 from .ramfs import TYPES, file_system
 from .record import ImageRecord
 from .source import CommitSource
+from .state import KEY_SUFFIX
 from .wipe import wipe
 
 if TYPE_CHECKING:
     from ..layout import Layout
     from ..tree import Tree
     from .manifest import VolumeSpec
+    from .source import DeploymentSource
 
 _T = TypeVar("_T")
 
@@ -64,7 +66,8 @@ class Secrets:
     `identity` is the file with the identities that open files, `key_file` that of the key to
     encrypt images with; without it each image has a fresh one, in a file beside it. Images that are
     not encrypted go into `runtime`, a directory on a RAM file system, and beside the others is a
-    link; without it they go there themselves.
+    link; without it they go there themselves. The directory is one build's own: it is made, or is
+    empty.
     """
 
     identity: str | None = None
@@ -237,7 +240,7 @@ class SecretBuilds:
         if spec.cipher is not None:
             from ..layers.ccm import encrypt
 
-            key = f"{spec.name}.key" if self._key is None else None
+            key = f"{spec.name}{KEY_SUFFIX}" if self._key is None else None
             layout = encrypt(layout, self._key or _fresh_key(task))
         name = f"{spec.name}.img"
         self._write(task, name, layout)
@@ -271,6 +274,21 @@ class SecretBuilds:
             _nameless(spec, lambda: _transfer(layout, path, descriptor), TargetError)
 
 
+def require_encrypted(source: DeploymentSource, spec: VolumeSpec) -> None:
+    """Raise `SecretError` if files that are committed are not encrypted, without opening any.
+
+    Raises `BlockpackError` also if there is no such tree.
+    """
+
+    def look() -> None:
+        tree = source.tree(spec, 1)
+        plain = sum(entry.kind == "file" and not _is_encrypted(entry) for entry in tree)
+        if plain and isinstance(source, CommitSource):
+            raise _unencrypted(plain, spec)
+
+    _nameless(spec, look)
+
+
 def _transfer(layout: Layout, path: str, descriptor: int) -> None:
     from ..writer.targets import Seekable, target_errors
     from ..writer.transfer import Transfer
@@ -291,7 +309,7 @@ def _link(target: str, link: str) -> None:
 def _fresh_key(task: Task) -> bytes:
     from ..layers.keys import make_key
 
-    return make_key(os.path.join(task.staging, f"{task.spec.name}.key"))
+    return make_key(os.path.join(task.staging, f"{task.spec.name}{KEY_SUFFIX}"))
 
 
 def _warnings(plan: SecretPlan) -> Iterator[str]:
@@ -424,7 +442,7 @@ def serves(
     if spec.cipher is None:
         return spec.allow_persistent or file_system(path) in TYPES
     if secrets.key_file is None:
-        return image.key is None or os.path.isfile(os.path.join(directory, image.key))
+        return True  # its own key may have been taken to where it is needed
     from ..layers.ccm_reader import sector_size_of
     from ..layers.keys import read_key
 

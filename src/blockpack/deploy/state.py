@@ -29,6 +29,10 @@ Signature = tuple[int, ...]
 """What tells a file from what takes its place: size, time of modification, inode."""
 
 
+KEY_SUFFIX = ".key"
+"""What the names of files end in that hold an image's key, beside it."""
+
+
 def signature(path: str | os.PathLike[str]) -> Signature | None:
     """The signature of the file at `path`; None if there is none."""
     try:
@@ -36,6 +40,12 @@ def signature(path: str | os.PathLike[str]) -> Signature | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _is_as_left(directory: str, name: str, left: Signature) -> bool:
+    """Whether a file is as it was left; a key may also have been taken to where it is needed."""
+    found = signature(os.path.join(directory, name))
+    return found == left or (found is None and name.endswith(KEY_SUFFIX))
 
 
 class VolumeState:
@@ -61,9 +71,7 @@ class VolumeState:
 
     def is_whole(self, directory: str) -> bool:
         """Whether all files are in `directory`, as they were left."""
-        return all(
-            signature(os.path.join(directory, name)) == left for name, left in self.files.items()
-        )
+        return all(_is_as_left(directory, name, left) for name, left in self.files.items())
 
     def with_files(self, files: Mapping[str, Signature]) -> VolumeState:
         """The same volume, in other files."""
