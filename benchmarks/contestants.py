@@ -85,6 +85,16 @@ def blockpack_plan(program: Sequence[str], tree: Tree) -> Contestant:
     )
 
 
+def blockpack_build(program: Sequence[str], deployment: Path, images: Path) -> Contestant:
+    """``blockpack build``, which leaves alone what did not change."""
+    return Contestant(
+        name="blockpack build",
+        command=(*program, "build", "-q", str(deployment), "--out", str(images)),
+        shown=f"blockpack build -q {deployment.name} --out {images.name}",
+        ours=True,
+    )
+
+
 def gnu_tar(tree: Tree, image: Path, name: str = "GNU tar") -> Contestant:
     """GNU tar, with the options that make it as orderly as we are."""
     options = "--format=ustar --sort=name -cf"

@@ -281,6 +281,33 @@ def git_commit(stage: Stage) -> Works:
         )
 
 
+MANIFEST = """\
+[deployment]
+name = "bench"
+
+[volumes.site]
+source = "tree"
+format = "tar"
+"""
+
+
+def build(stage: Stage) -> Works:
+    """A build of a deployment in which nothing changed."""
+    count = stage.scale.small_files
+    with stage.room("build", 2 * GIB) as room:
+        deployment = room / "deployment"
+        deployment.mkdir()
+        _site(stage, deployment)
+        (deployment / "blockpack.toml").write_text(MANIFEST)
+        again = by.blockpack_build(stage.program, deployment, room / "images")
+        yield Work(
+            "build-again",
+            f"{count:,} small files, built and unchanged",
+            (again,),  # what it does to warm up is to build
+            (targets.within(again.name, 0.3),),
+        )
+
+
 def large(stage: Stage) -> Works:
     """One large file, every byte of which has to be copied."""
     size, fat_size = stage.scale.tar_file, stage.scale.fat_file
@@ -436,6 +463,7 @@ SCENES = (
     Scene(("xfs-tar", "xfs-fat"), on_xfs),
     Scene(("million-tar", "million-fat"), million),
     Scene(("sparse-plan", "sparse-pipe"), sparse),
+    Scene(("build-again",), build),
     Scene(("git-small", "git-text"), git_small),
     Scene(("git-large",), git_large),
     Scene(("commit-git", "commit-tar", "commit-fat"), git_commit),

@@ -325,16 +325,20 @@ def test_every_invariant_names_its_test(page: str) -> None:
 # Examples ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty directory to be in, with the command ``blockpack`` at hand."""
-    programs = tmp_path / "bin"
+def install_command(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the command ``blockpack`` at hand, in the new directory `programs`."""
     programs.mkdir()
     program = programs / "blockpack"
     program.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m blockpack \"$@\"\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
     monkeypatch.setenv("PYTHONPATH", str(Path(blockpack.__file__).parents[1]))
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory to be in, with the command ``blockpack`` at hand."""
+    install_command(tmp_path / "bin", monkeypatch)
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     work = tmp_path / "work"

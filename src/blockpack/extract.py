@@ -36,7 +36,7 @@ def extract(image: Image, directory: str | os.PathLike[str]) -> int:
         there = target.is_symlink() or target.exists()
         if there and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
             raise TargetError(f"{target}: is there already; give a new or an empty directory")
-        work = target if there else temporary_beside(target.absolute())
+        work = target if there else Path(temporary_beside(str(target.absolute())))
         if not there:
             work.mkdir()
         try:

@@ -14,15 +14,11 @@ import pickle
 import selectors
 import signal
 import struct
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn, Self
 
 from .errors import BlockpackError
-
-MOST_WORKERS = 16
-"""More would wait for the same disk."""
 
 MOST_NUMBERS = 1024
 """The most numbers that a pool shares out: as many as the smallest pipe holds."""
@@ -36,16 +32,6 @@ _ENDING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 """The signals that end a process which cleans up; not every system has them all."""
-
-
-def processors(jobs: int | None) -> int:
-    """How many processes may work at once: `jobs`, or one a processor; 1 where none may fork."""
-    # A process with threads must not fork: a lock that one of them holds would stay locked.
-    if not hasattr(os, "fork") or threading.active_count() > 1:
-        return 1
-    if jobs is None:
-        jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    return min(jobs, MOST_WORKERS)
 
 
 class WorkerPool:
@@ -84,7 +70,7 @@ class WorkerPool:
     def start(self, jobs: int, work: Callable[[Send], None]) -> int:
         """Fork `jobs` processes that do `work`, or as many as may be; how many these are."""
         for number in range(jobs):
-            with _signals_held():
+            with signals_held():
                 try:
                     worker = _Worker.start(work, self._workers)
                 except OSError:  # too many processes, too little memory
@@ -199,8 +185,10 @@ class _Worker:
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
-    """Keep signals back between a worker's birth and its being known, for it could not be ended."""
+def signals_held() -> Iterator[None]:
+    """Keep back the signals that end a process, between two things that belong together: as a
+    worker's birth and its being known, for it could not be ended.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         yield

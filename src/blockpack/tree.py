@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from attrs import define, evolve, field
@@ -201,8 +200,8 @@ class Tree:
         cannot be read.
         """
         if isinstance(content, os.PathLike):
-            location = Path(content)
-            if location.is_dir():
+            location = os.fspath(content)
+            if os.path.isdir(location):
                 self._add_directory(path, location, mode, mtime_ns)
                 return
             found = file_at(location, path)
@@ -309,11 +308,11 @@ class Tree:
                 yield entry.path, self.children(entry.path)
 
     def _add_directory(
-        self, path: str, location: Path, mode: int | None, mtime_ns: int | None
+        self, path: str, location: str, mode: int | None, mtime_ns: int | None
     ) -> None:
         if error := check_path(path):
             raise error
-        with reading_errors(str(location)):
+        with reading_errors(location):
             status = os.stat(location)
         self.mkdir(
             path,

@@ -60,6 +60,17 @@ def seen(tree: Path, jobs: int = 1, *, times: bool = False) -> str | None:
     return digest
 
 
+def link_elsewhere(tree: Path) -> None:
+    (tree / "link").unlink()
+    (tree / "link").symlink_to("pot")
+
+
+def replace_by_the_same(tree: Path) -> None:
+    (tree / "t").write_bytes(b"x")
+    os.utime(tree / "t", ns=(0, (tree / "top").stat().st_mtime_ns))
+    (tree / "t").rename(tree / "top")
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "contents": lambda tree: (tree / "d1/e/f1").write_bytes(b"y"),
     "mode": lambda tree: (tree / "d1/e/f1").chmod(0o600),
@@ -72,13 +83,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "directory renamed": lambda tree: (tree / "d1").rename(tree / "x1"),
     "directory added": lambda tree: (tree / "d1/more").mkdir(),
     "empty directory removed": lambda tree: (tree / "empty").rmdir(),
-    "link": lambda tree: ((tree / "link").unlink(), (tree / "link").symlink_to("pot")),
+    "link": link_elsewhere,
     "hard link": lambda tree: os.link(tree / "top", tree / "d1/e/hard"),
-    "replaced by the same": lambda tree: (
-        (tree / "t").write_bytes(b"x"),
-        os.utime(tree / "t", ns=(0, (tree / "top").stat().st_mtime_ns)),
-        (tree / "t").rename(tree / "top"),
-    ),
+    "replaced by the same": replace_by_the_same,
 }
 
 

@@ -14,6 +14,7 @@ from ..errors import UsageError
 
 if TYPE_CHECKING:
     from argparse import _ArgumentGroup
+    from pathlib import Path
 
     from ..formats import Format
     from ..options import Option
@@ -40,16 +41,21 @@ def entry_text(text: str) -> str:
     return decode(os.fsencode(text))
 
 
-def add_pack(parser: ArgumentParser) -> None:
-    """The arguments of ``pack``."""
+def path(text: str) -> Path:
+    """A place on this machine."""
     from pathlib import Path
 
+    return Path(text)
+
+
+def add_pack(parser: ArgumentParser) -> None:
+    """The arguments of ``pack``."""
     parser.add_argument("source", metavar="SOURCE", help=_SOURCE)
     parser.add_argument("image", metavar="IMAGE", help="file or device; '-' is standard output")
     _add_volume(parser)
     _add_json(parser)
     parser.add_argument("--jobs", type=int, metavar="N", help="processes that write")
-    parser.add_argument("--manifest", type=Path, metavar="FILE", help="write offsets and digests")
+    parser.add_argument("--manifest", metavar="FILE", help="write offsets and digests")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     _add_key(parser, "encrypt IMAGE with the key in FILE")
     parser.add_argument("--fsync", action="store_true", help="flush the image to the disk")
@@ -88,6 +94,20 @@ def add_build(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--depfile", metavar="FILE", help="write what Make and Ninja need")
     _add_secrets(parser)
+    _add_json(parser)
+    _add_quiet(parser)
+
+
+def add_check(parser: ArgumentParser) -> None:
+    """The arguments of ``check``."""
+    parser.add_argument(
+        "source",
+        metavar="DIR",
+        nargs="?",
+        default=os.curdir,
+        help="a deployment's directory (this one), or git:REPO@REV",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes that read")
     _add_json(parser)
     _add_quiet(parser)
 
@@ -202,10 +222,8 @@ def add_cat(parser: ArgumentParser) -> None:
 
 def add_extract(parser: ArgumentParser) -> None:
     """The arguments of ``extract``."""
-    from pathlib import Path
-
     _add_image(parser)
-    parser.add_argument("directory", metavar="DIR", type=Path, help="a new or an empty directory")
+    parser.add_argument("directory", metavar="DIR", type=path, help="a new or an empty directory")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -227,14 +245,12 @@ def add_verify(parser: ArgumentParser) -> None:
 
 def add_init(parser: ArgumentParser) -> None:
     """The arguments of ``init``."""
-    from pathlib import Path
-
     parser.add_argument(
         "directory",
         metavar="DIR",
         nargs="?",
-        default=Path(),
-        type=Path,
+        default=os.curdir,
+        type=path,
         help="this one if left out",
     )
     parser.add_argument("--force", action="store_true", help="replace a manifest that is there")
@@ -245,8 +261,6 @@ def add_init(parser: ArgumentParser) -> None:
 
 def add_attach(parser: ArgumentParser) -> None:
     """The arguments of ``attach``."""
-    from pathlib import Path
-
     from ..deploy.attach.names import CONSUMERS
 
     parser.add_argument(
@@ -270,7 +284,7 @@ def add_attach(parser: ArgumentParser) -> None:
     _add_json(parser)
     xen = parser.add_argument_group("xen")
     xen.add_argument(
-        "--template", type=Path, metavar="NAME.xl.in", help="MirageOS' skeleton, to be filled in"
+        "--template", type=path, metavar="NAME.xl.in", help="MirageOS' skeleton, to be filled in"
     )
     xen.add_argument("--kernel", metavar="FILE", help="the skeleton's @KERNEL@")
     xen.add_argument("--memory", type=int, metavar="N", help="its @MEMORY@, in MiB")
@@ -289,9 +303,7 @@ def _add_image(parser: ArgumentParser) -> None:
 
 
 def _add_key(parser: ArgumentParser, help: str) -> None:
-    from pathlib import Path
-
-    parser.add_argument("--key-file", type=Path, metavar="FILE", help=help)
+    parser.add_argument("--key-file", metavar="FILE", help=help)
 
 
 def _add_json(parser: ArgumentParser) -> None:

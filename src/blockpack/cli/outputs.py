@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..entry import decode
@@ -21,8 +20,8 @@ _HEAD = 8192
 
 
 def check_outputs(
-    source: str, image: Path | None, manifest: Path | None, key_file: Path | None = None
-) -> list[Path]:
+    source: str, image: str | None, manifest: str | None, key_file: str | None = None
+) -> list[str]:
     """The files that a run is to write, image first; an `image` of None is standard output.
 
     Raises `UsageError` if any two are one file, or if one would overwrite a file of `source`
@@ -32,7 +31,7 @@ def check_outputs(
         raise UsageError(f"{image}: is the key; give the image a name of its own")
     if manifest is not None:
         _check_place(manifest)
-        if _is_same(manifest, Path("/dev/stdout") if image is None else image):
+        if _is_same(manifest, "/dev/stdout" if image is None else image):
             raise UsageError(f"{manifest}: is the image; give the manifest a name of its own")
     if image is not None:
         _check_overwrites(source, image, lambda head: _begins_an_image(head, key_file))
@@ -41,7 +40,7 @@ def check_outputs(
     return [output for output in (image, manifest) if output is not None]
 
 
-def leave_out(tree: Tree, source: str, outputs: Iterable[Path]) -> None:
+def leave_out(tree: Tree, source: str, outputs: Iterable[str]) -> None:
     """Take out of the `tree` of `source` what this very run writes, or reads as the image."""
     for output in outputs:
         path = _path_inside(source, output)
@@ -49,16 +48,16 @@ def leave_out(tree: Tree, source: str, outputs: Iterable[Path]) -> None:
             tree.remove(path)
 
 
-def _check_place(manifest: Path) -> None:
-    if manifest.is_dir():
+def _check_place(manifest: str) -> None:
+    if os.path.isdir(manifest):
         raise TargetError(f"{manifest}: is a directory; give the path of a file in it")
-    if not os.access(manifest.absolute().parent, os.W_OK):
+    if not os.access(os.path.dirname(os.path.abspath(manifest)), os.W_OK):
         raise TargetError(f"{manifest}: cannot be written there; choose another place")
 
 
-def _check_overwrites(source: str, output: Path, is_expected: Callable[[bytes], bool]) -> None:
-    archive = Path(_place(source, whole=True))
-    if "://" in source and archive.is_file() and _is_same(archive, output):
+def _check_overwrites(source: str, output: str, is_expected: Callable[[bytes], bool]) -> None:
+    archive = _place(source, whole=True)
+    if "://" in source and os.path.isfile(archive) and _is_same(archive, output):
         raise UsageError(f"{output}: is the source; choose another target")
     if _path_inside(source, output) is None:
         return
@@ -71,7 +70,7 @@ def _check_overwrites(source: str, output: Path, is_expected: Callable[[bytes], 
                 raise UsageError(f"{output}: {rule}; choose another target, or remove it first")
 
 
-def _begins_an_image(head: bytes, key_file: Path | None) -> bool:
+def _begins_an_image(head: bytes, key_file: str | None) -> bool:
     if any(format.image_class().recognises(head[:4096]) for format in FORMATS.values()):
         return True
     if key_file is None:
@@ -85,12 +84,11 @@ def _begins_an_image(head: bytes, key_file: Path | None) -> bool:
     return sector_size_of(read_key(key_file), read, len(head)) is not None
 
 
-def _path_inside(source: str, output: Path) -> str | None:
+def _path_inside(source: str, output: str) -> str | None:
     """The path that `output` has in the tree of `source`; None if it is not in there."""
-    root = os.path.realpath(_place(source))
-    with suppress(ValueError):
-        return decode(os.fsencode(Path(os.path.realpath(output)).relative_to(root)))
-    return None
+    root = os.path.join(os.path.realpath(_place(source)), "")
+    place = os.path.realpath(output)
+    return decode(os.fsencode(place[len(root) :])) if place.startswith(root) else None
 
 
 def _place(source: str, *, whole: bool = False) -> str:
@@ -105,7 +103,7 @@ def _place(source: str, *, whole: bool = False) -> str:
     return place if whole or not inside else os.path.join(place, inside.strip("/"))
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def _is_same(one: str, other: str) -> bool:
     """Whether two paths lead to one file, be it there already or not."""
     with suppress(OSError):
         return os.path.samefile(one, other)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 from attrs import asdict
@@ -27,7 +26,7 @@ def run(arguments: Namespace) -> int:
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UsageError("--jobs is 1 or more")
     volume = options.volume(arguments)
-    layout = _planned(volume, arguments, None if to_output else Path(arguments.image))
+    layout = _planned(volume, arguments, None if to_output else arguments.image)
     with progress_bar("packing", quiet=arguments.quiet) as progress:
         report = write(
             layout,
@@ -46,9 +45,9 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _planned(volume: Volume, arguments: Namespace, image: Path | None) -> Layout:
+def _planned(volume: Volume, arguments: Namespace, image: str | None) -> Layout:
     """The layout of what is to be written to `image`; None is standard output."""
-    key_file: Path | None = arguments.key_file
+    key_file: str | None = arguments.key_file
     if key_file is None:
         outputs = check_outputs(arguments.source, image, arguments.manifest)
         return _plan(volume, arguments, outputs)
@@ -62,7 +61,7 @@ def _planned(volume: Volume, arguments: Namespace, image: Path | None) -> Layout
     return encrypt(_plan(volume, arguments, [*outputs, key_file]), key)
 
 
-def _plan(volume: Volume, arguments: Namespace, left_out: list[Path]) -> Layout:
+def _plan(volume: Volume, arguments: Namespace, left_out: list[str]) -> Layout:
     tree = options.tree(arguments)
     leave_out(tree, arguments.source, left_out)
     layout = volume.plan(tree)
@@ -91,7 +90,7 @@ def _summary(layout: Layout, report: Report) -> str:
     return ", ".join(parts)
 
 
-def _write_manifest(layout: Layout, path: Path) -> None:
+def _write_manifest(layout: Layout, path: str) -> None:
     """Write the manifest as images are written: whole, or not at all."""
     import json
 

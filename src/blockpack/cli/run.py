@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -19,6 +20,7 @@ from .output import complain, flush_output
 COMMANDS = {
     "pack": "pack a tree into an image",
     "build": "build the images of a deployment",
+    "check": "look for all that is wrong with a deployment, and write nothing",
     "deploy": "make a commit the live generation of images on this host",
     "rollback": "make an older generation live",
     "status": "show what is live, and how generations differ",
@@ -35,6 +37,8 @@ COMMANDS = {
 }
 
 INTERRUPTED = 130
+
+_WIDTH = 80  # characters
 
 
 class Terminated(BaseException):
@@ -127,16 +131,29 @@ def _termination() -> Iterator[None]:
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of a command line of `words`; it knows the arguments of what it may be about."""
+    asks_for_help = not words or any(word in ("-h", "--help") for word in words)
+    # Each argument is laid out to check it. Only help needs to know how wide the terminal is.
+    layout = partial(argparse.HelpFormatter, width=None if asks_for_help else _WIDTH)
     parser = _Parser(
-        prog="blockpack", description="Pack a tree of files into a block-device image."
+        prog="blockpack",
+        description="Pack a tree of files into a block-device image.",
+        formatter_class=layout,
     )
     parser.add_argument("--version", action="version", version=f"blockpack {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(
+        dest="command",
+        metavar="COMMAND",
+        parser_class=_Parser,
+        prog=parser.prog,  # or argparse would lay out the help to find that out
+    )
     from . import arguments
 
     for name, summary in COMMANDS.items():
         command = commands.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            formatter_class=layout,
         )
         if name in words:
             getattr(arguments, f"add_{name}")(command)

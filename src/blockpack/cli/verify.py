@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 
 from ..errors import ImageError
 from ..formats import format_named
@@ -36,7 +35,7 @@ def run(arguments: Namespace) -> int:
             arguments, image.format, leaving_out=own_affair, told=image.options()
         )
         tree = options.tree(arguments)
-        leave_out(tree, arguments.source, filter(None, [Path(arguments.image), arguments.key_file]))
+        leave_out(tree, arguments.source, filter(None, [arguments.image, arguments.key_file]))
         layout = volume.plan(tree)
         different = False
         for difference in compare(image, layout):

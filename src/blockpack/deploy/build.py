@@ -9,7 +9,6 @@ file but its own.
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +27,9 @@ from ..errors import (
     raise_problems,
     reason,
 )
+from ..processes import signals_held
 from .fingerprint import commit_inputs, fingerprint
+from .lock import locked
 from .look import TICK, settled
 from .places import places
 from .record import RECORD, BuildRecord, ImageRecord
@@ -127,39 +128,20 @@ def _held(directory: str) -> Iterator[None]:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise TargetError(f"{directory}: {reason(error)}; give a directory to build into") from None
+    busy = TargetError(
+        f"{directory}: another run is building there; wait for it, or build elsewhere"
+    )
     try:
-        _lock(descriptor, directory)
-        try:
+        with locked(descriptor, busy):
             _tidy(directory)
-            yield
-        finally:
-            _tidy(directory)
+            try:
+                yield
+            finally:
+                _tidy(directory)
     finally:
-        _unlock(descriptor)
         if made:
             with suppress(OSError):  # it is not empty: all is well
                 os.rmdir(directory)
-
-
-def _lock(descriptor: int, directory: str) -> None:
-    from fcntl import LOCK_EX, LOCK_NB, flock
-
-    try:
-        flock(descriptor, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
-        rule = "another run is building there"
-        raise TargetError(f"{directory}: {rule}; wait for it, or build elsewhere") from None
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):  # a file system without locks
-            raise
-
-
-def _unlock(descriptor: int) -> None:
-    from fcntl import LOCK_UN, flock
-
-    with suppress(OSError):  # the processes of an executor may have inherited the descriptor
-        flock(descriptor, LOCK_UN)
-    os.close(descriptor)
 
 
 def _tidy(directory: str) -> None:
@@ -375,7 +357,7 @@ class _Build:
         for number, outcome in self._outcomes(planned) if planned else ():
             spec = open_specs[number]
             if isinstance(outcome, BlockpackError):
-                errors.append(_of_volume(spec.name, outcome))
+                errors.append(of_volume(spec.name, outcome))
                 continue
             self._finish(outcome, wanted[spec.name], staging)
         raise_problems("some volumes were not built", errors)
@@ -445,6 +427,10 @@ class _Build:
 
     def _commit(self, image: ImageRecord, wanted: VolumeState, staging: str) -> None:
         """Give the files of an image their names; from here on the record tells of it."""
+        with signals_held():
+            self._put_in_place(image, wanted, staging)
+
+    def _put_in_place(self, image: ImageRecord, wanted: VolumeState, staging: str) -> None:
         self.changed = True
         self.records.pop(image.name, None)
         self.states.pop(image.name, None)
@@ -564,7 +550,7 @@ def _planned(tasks: Sequence[Task], errors: list[BlockpackError]) -> list[tuple[
         try:
             planned.append((task, plan(task)))
         except BlockpackError as error:
-            errors.append(_of_volume(task.spec.name, error))
+            errors.append(of_volume(task.spec.name, error))
     return planned
 
 
@@ -592,7 +578,7 @@ def _remove(path: str, *, wiping: bool) -> None:
     wipe(path)
 
 
-def _of_volume(name: str, error: BlockpackError) -> Problems:
+def of_volume(name: str, error: BlockpackError) -> Problems:
     """An error with the name of the volume that it is about."""
     if isinstance(error, Problems):
         members = [each for each in error.exceptions if isinstance(each, BlockpackError)]

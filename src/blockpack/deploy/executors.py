@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from ..errors import BlockpackError, TargetError, UsageError
-from ..processes import Send, WorkerPool, processors
+from ..processes import Send, WorkerPool
+from ..processors import processors
 from .image import Built, Task, make, out_of_memory, perform
 
 if TYPE_CHECKING:

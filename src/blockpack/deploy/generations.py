@@ -27,6 +27,7 @@ from typing import Any, Self
 from attrs import frozen
 
 from ..errors import SourceError, TargetError, UsageError, reason
+from .lock import locked
 from .record import BuildRecord, FromCommit, ImageRecord
 
 CURRENT = "current"
@@ -148,13 +149,11 @@ class Generations:
         with _target_errors(self.root):
             os.makedirs(self._path(DIRECTORY), exist_ok=True)
             descriptor = os.open(self._path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            _lock(descriptor, self.root)
+        busy = TargetError(f"{self.root}: another run is at work there; wait for it")
+        with locked(descriptor, busy):
             with _target_errors(self.root):
                 self._tidy()
             yield
-        finally:
-            _unlock(descriptor)
 
     def _tidy(self) -> None:
         for name in os.listdir(self._path(DIRECTORY)):
@@ -334,25 +333,6 @@ def _flush(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int, root: str) -> None:
-    from fcntl import LOCK_EX, LOCK_NB, flock
-
-    try:
-        flock(descriptor, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
-        raise TargetError(f"{root}: another run is at work there; wait for it") from None
-    except OSError as error:
-        raise TargetError(f"{root}: cannot be locked: {reason(error)}") from None
-
-
-def _unlock(descriptor: int) -> None:
-    from fcntl import LOCK_UN, flock
-
-    with suppress(OSError):  # a process that builds may have inherited the descriptor
-        flock(descriptor, LOCK_UN)
-    os.close(descriptor)
 
 
 @contextmanager

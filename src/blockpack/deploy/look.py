@@ -17,7 +17,8 @@ import os
 import time
 
 from ..errors import SourceError
-from ..processes import WorkerPool, processors
+from ..processes import WorkerPool
+from ..processors import processors
 
 TYPE_CHECKING = False  # typing is slow to import
 

@@ -22,7 +22,8 @@ from attrs import define, field, frozen
 from ..entry import File
 from ..errors import SourceError
 from ..extent import Extent, FileRange
-from ..processes import Send, WorkerPool, processors
+from ..processes import Send, WorkerPool
+from ..processors import processors
 from ..reading import open_source, read_extent
 from . import deflate
 from .deflate import PIECE, Deflating, Storing, is_worth_it, stored

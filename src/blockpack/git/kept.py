@@ -95,7 +95,7 @@ def _ids(tree: Tree, object_format: str) -> dict[str, bytes] | None:
         elif isinstance(entry, File):
             if not isinstance(entry.content, Blob):  # Git LFS has it
                 return None
-            ids[entry.path] = bytes.fromhex(entry.content.oid)
+            ids[entry.path] = entry.content.raw_oid
     return ids
 
 

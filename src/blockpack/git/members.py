@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ..entry import Directory, Entry, File, encode, name_of
+from ..entry import Directory, Entry, File, Symlink, encode, name_of
 from ..errors import EntryError, printable
 from ..profile import GitLimits
 from ..tree import Tree
@@ -24,18 +24,19 @@ TREE_KIND = b"tree"
 
 def mode_of(entry: Entry, limits: GitLimits) -> bytes:
     """The mode that stands for `entry` in its tree."""
-    if isinstance(entry, Directory):
-        return DIRECTORY
-    if isinstance(entry, File):
+    if type(entry) is File:
         return EXECUTABLE if entry.mode & 0o100 and limits.executables else FILE
-    return SYMLINK
+    return DIRECTORY if type(entry) is Directory else SYMLINK
 
 
 def refusals(tree: Tree, limits: GitLimits) -> Iterator[EntryError]:
     """What keeps entries of `tree` out of a repository, or from this profile's reader."""
     for entry in tree:
-        name = encode(name_of(entry.path))
-        is_link = not isinstance(entry, Directory | File)
+        is_link = type(entry) is Symlink
+        path = entry.path
+        if not is_link and path.isascii() and "git" not in path.lower():
+            continue  # nearly all names: no part of a path is one that git refuses
+        name = encode(name_of(path))
         rule = refused(name) or (refused_link(name) if is_link else None)
         if rule is not None:
             yield EntryError(entry.path, rule, "rename or exclude it")
@@ -65,8 +66,9 @@ def trees(
     found: dict[bytes, bytes] = {}
     ids = dict(blobs)
     for path, children in reversed(list(tree.directories())):
+        prefix = len(path) + 1 if path else 0
         entries = [
-            (mode_of(child, limits), encode(name_of(child.path)), ids[child.path])
+            (mode_of(child, limits), encode(child.path[prefix:]), ids[child.path])
             for child in children
             if child.path in ids
         ]

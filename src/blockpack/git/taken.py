@@ -136,7 +136,7 @@ def by_repository(
         content = file.content
         if isinstance(content, Blob) and content.repository.object_format == object_format:
             ids = found.setdefault(content.repository, {})
-            ids[file.path] = bytes.fromhex(content.oid)
+            ids[file.path] = content.raw_oid
         else:
             others.append(file)
     return found, others

@@ -13,7 +13,6 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from operator import attrgetter
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from attrs import define, field, frozen
@@ -83,7 +82,7 @@ class OnDisk:
         return FileRange(offset, entry.size, self.path, entry.size, entry.mtime_ns)
 
 
-def file_at(path: Path, at: str) -> File:
+def file_at(path: str, at: str) -> File:
     """The file at `path` as the entry `at`; a symbolic link to a file is followed.
 
     Raises `SourceError` if there is no such file or it cannot be read.
@@ -92,11 +91,11 @@ def file_at(path: Path, at: str) -> File:
     try:
         status = os.stat(location)
     except OSError as error:
-        raise SourceError(str(path), reason(error)) from None
+        raise SourceError(path, reason(error)) from None
     if not stat.S_ISREG(status.st_mode):
-        raise SourceError(str(path), "is no regular file", "give the path of a file")
+        raise SourceError(path, "is no regular file", "give the path of a file")
     if not os.access(location, os.R_OK):
-        raise SourceError(str(path), "cannot be read: permission denied", _READABLE)
+        raise SourceError(path, "cannot be read: permission denied", _READABLE)
     return File(
         at,
         status.st_size,

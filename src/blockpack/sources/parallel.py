@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ..entry import Directory, Entry, File, Symlink, decode
 from ..errors import BlockpackError, SourceError
-from ..processes import Send, WorkerPool, processors
+from ..processors import processors
 from .directory import PERMISSIONS, Scan, Unread
+
+if TYPE_CHECKING:
+    from ..processes import Send, WorkerPool
 
 WORTHWHILE = 2_000
 """Names below this are read before a second process has started."""
@@ -42,6 +46,8 @@ def scanned(scan: Scan, jobs: int | None) -> Iterator[list[Entry]]:
 
 
 def _shared_out(scan: Scan, workers: int) -> Iterator[list[Entry]]:
+    from ..processes import WorkerPool
+
     shares = [scan.pending[first::SHARES] for first in range(min(SHARES, len(scan.pending)))]
     try:
         pool = WorkerPool.of(len(shares), lambda how: _lost(scan, how))

@@ -13,7 +13,6 @@ import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from ..errors import TargetError
 from ..layout import Layout
@@ -25,24 +24,25 @@ _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
 @contextmanager
-def replacing(path: Path, layout: Layout, fsync: bool) -> Iterator[Seekable]:
+def replacing(path: str, layout: Layout, fsync: bool) -> Iterator[Seekable]:
     """A new file that takes the place of `path` if the block ends well.
 
     With `fsync` the file is flushed before it gets its name, and the directory after.
     Raises `TargetError`.
     """
-    name = str(path)
-    path = Path(os.path.realpath(path))  # a link stays, what it leads to is replaced
+    name = path
+    path = os.path.realpath(path)  # a link stays, what it leads to is replaced
+    directory = os.path.dirname(path)
     temporary = temporary_beside(path)
     descriptor = -1
     try:
         with target_errors(name):
-            if not path.parent.is_dir():
-                raise TargetError(f"{name}: there is no directory {path.parent}; make it first")
-            require_space(path.parent, layout)
+            if not os.path.isdir(directory):
+                raise TargetError(f"{name}: there is no directory {directory}; make it first")
+            require_space(directory, layout)
             descriptor, named = _create(temporary)
             with suppress(FileNotFoundError):
-                os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
+                os.fchmod(descriptor, stat.S_IMODE(os.stat(path).st_mode))
             os.ftruncate(descriptor, layout.size)
         yield Seekable(name, descriptor, holes=True)
         with target_errors(name):
@@ -54,7 +54,7 @@ def replacing(path: Path, layout: Layout, fsync: bool) -> Iterator[Seekable]:
             os.close(closing)  # the last chance of a network's file system to say that it is full
             os.replace(temporary, path)
             if fsync:
-                _flush_directory(path.parent)
+                _flush_directory(directory)
     finally:
         if descriptor >= 0:
             os.close(descriptor)
@@ -62,19 +62,19 @@ def replacing(path: Path, layout: Layout, fsync: bool) -> Iterator[Seekable]:
             os.unlink(temporary)
 
 
-def _create(temporary: Path) -> tuple[int, bool]:
+def _create(temporary: str) -> tuple[int, bool]:
     """A new file: its descriptor, and whether it has the name `temporary` or none yet."""
     flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
         try:
-            return os.open(temporary.parent, flags | os.O_TMPFILE, 0o666), False
+            return os.open(os.path.dirname(temporary), flags | os.O_TMPFILE, 0o666), False
         except OSError as error:
             if error.errno not in _NO_TMPFILE:
                 raise
     return os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o666), True
 
 
-def _name(descriptor: int, path: Path) -> None:
+def _name(descriptor: int, path: str) -> None:
     """Give the nameless file `descriptor` the name `path` (open(2), "O_TMPFILE")."""
     # Following the link in /proc takes linkat(), which Python calls if given a directory.
     directory = os.open("/proc/self/fd", os.O_RDONLY)
@@ -84,12 +84,12 @@ def _name(descriptor: int, path: Path) -> None:
         os.close(directory)
 
 
-def temporary_beside(path: Path) -> Path:
+def temporary_beside(path: str) -> str:
     """A name in the same directory that nobody has; short, whatever the target's name."""
-    return path.parent / f".blockpack-{os.urandom(8).hex()}.tmp"
+    return os.path.join(os.path.dirname(path), f".blockpack-{os.urandom(8).hex()}.tmp")
 
 
-def _flush_directory(path: Path) -> None:
+def _flush_directory(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -98,12 +98,12 @@ def _flush_directory(path: Path) -> None:
 
 
 @contextmanager
-def device(path: Path, layout: Layout) -> Iterator[Seekable]:
+def device(path: str, layout: Layout) -> Iterator[Seekable]:
     """The block device `path`, if nobody uses it and `layout` fits; flushed at the end.
 
     Raises `TargetError`.
     """
-    name = str(path)
+    name = path
     with target_errors(name):
         try:
             # O_EXCL on a device, without O_CREAT: refused while it is mounted or held.

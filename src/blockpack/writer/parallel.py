@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from ..errors import TargetError
 from ..layout import Layout
-from ..processes import Send, WorkerPool, processors
+from ..processors import processors
 from .targets import Seekable, Tally
 from .transfer import Advance, Transfer
+
+if TYPE_CHECKING:
+    from ..processes import Send, WorkerPool
 
 ITEM_COST = 32 << 10
 """What opening a file costs, in bytes copied in the same time."""
@@ -74,6 +78,8 @@ def write_parallel(layout: Layout, target: Seekable, jobs: int, advance: Advance
 
     Raises what the first worker that failed raised; the others are stopped.
     """
+    from ..processes import WorkerPool
+
     plan = pieces(layout, jobs)
     try:
         pool = WorkerPool.of(len(plan), _lost)

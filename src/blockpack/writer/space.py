@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from ..errors import TargetError
 from ..extent import FileRange, Zeros
@@ -12,7 +11,7 @@ from .clone import BLOCK
 from .transfer import LARGE
 
 
-def require_space(directory: Path, layout: Layout) -> None:
+def require_space(directory: str, layout: Layout) -> None:
     """Raise `TargetError` if the image would not fit into the file system of `directory`."""
     free = _free(directory)
     if layout.size <= free:
@@ -23,7 +22,7 @@ def require_space(directory: Path, layout: Layout) -> None:
         raise TargetError(f"{directory}: {rule}; free some space, or choose another place")
 
 
-def _free(directory: Path) -> int:
+def _free(directory: str) -> int:
     """Bytes that may be written to the file system of `directory`."""
     if hasattr(os, "statvfs"):
         status = os.statvfs(directory)

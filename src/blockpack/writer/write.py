@@ -6,7 +6,6 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import BinaryIO
 
 from attrs import frozen
@@ -77,7 +76,9 @@ def write(
     if isinstance(target, str | os.PathLike):
         if os.fspath(target).endswith(os.sep):
             raise TargetError(f"{target}: names a directory; give the path of a file in it")
-        tally, name = _write_path(layout, Path(target), meter, jobs, fsync, allow_device)
+        tally, name = _write_path(
+            layout, os.fspath(target) or os.curdir, meter, jobs, fsync, allow_device
+        )
     else:
         stream = Streaming.to(target)
         with Transfer(stream, meter.advance) as transfer:
@@ -92,7 +93,7 @@ def write(
 
 def _write_path(
     layout: Layout,
-    path: Path,
+    path: str,
     meter: _Meter,
     jobs: int | None,
     fsync: bool,
@@ -111,15 +112,15 @@ def _write_path(
     return seekable.tally, seekable.name
 
 
-def _write_stream(layout: Layout, path: Path, meter: _Meter) -> tuple[Tally, str]:
-    with target_errors(str(path)):
+def _write_stream(layout: Layout, path: str, meter: _Meter) -> tuple[Tally, str]:
+    with target_errors(path):
         file = open(path, "wb", buffering=0)  # noqa: SIM115 - closing it may fail, too
     try:
-        stream = Streaming(str(path), file, file.fileno())
+        stream = Streaming(path, file, file.fileno())
         with Transfer(stream, meter.advance) as transfer:
             transfer.run(layout)
     finally:
-        with target_errors(str(path)):
+        with target_errors(path):
             file.close()
     return stream.tally, stream.name
 
@@ -132,9 +133,9 @@ def _write_seekable(layout: Layout, target: Seekable, meter: _Meter, jobs: int) 
             transfer.run(layout)
 
 
-def _kind(path: Path) -> str:
+def _kind(path: str) -> str:
     """What is at `path`: a file (also if nothing is), a directory, a stream, a kind of device."""
-    with target_errors(str(path)):
+    with target_errors(path):
         try:
             status = os.stat(path)
         except FileNotFoundError:
@@ -149,11 +150,11 @@ def _kind(path: Path) -> str:
     return "file" if stat.S_ISREG(mode) else "stream"
 
 
-def _keeps_nothing(path: Path, status: os.stat_result) -> bool:
+def _keeps_nothing(path: str, status: os.stat_result) -> bool:
     """Whether the character device at `path` is a terminal, /dev/null or such, and no disk."""
     if (os.major(status.st_rdev), os.minor(status.st_rdev)) in _HARMLESS:
         return True
-    with target_errors(str(path)):
+    with target_errors(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         return os.isatty(descriptor)

@@ -47,6 +47,7 @@ class Blobs:
         self._packs = packs
         self.sizes = array("Q")
         self._oids = bytearray()
+        self._oid_size = repository.oid_size
         self._pack_numbers = array("I")
         self._offsets = array("Q")  # in these packs; 0 for a blob that git is to read
         self._reader: CatFile | None = None
@@ -64,10 +65,14 @@ class Blobs:
         self._offsets.append(place.offset if place else 0)
         return Blob(self, len(self.sizes) - 1)
 
+    def raw_oid(self, number: int) -> bytes:
+        """The object id of blob `number`."""
+        size = self._oid_size
+        return bytes(self._oids[number * size : (number + 1) * size])
+
     def oid(self, number: int) -> str:
         """The object id of blob `number`, in hexadecimal digits."""
-        size = self.repository.oid_size
-        return self._oids[number * size : (number + 1) * size].hex()
+        return self.raw_oid(number).hex()
 
     def open(self, number: int, path: str) -> BinaryIO:
         """Blob `number` from its start; `path` is for messages. Raises `SourceError`."""
@@ -181,6 +186,11 @@ class Blob:
     def oid(self) -> str:
         """The object id in hexadecimal digits."""
         return self._blobs.oid(self._number)
+
+    @property
+    def raw_oid(self) -> bytes:
+        """The object id, raw."""
+        return self._blobs.raw_oid(self._number)
 
     @property
     def repository(self) -> Repository:

@@ -1,0 +1,27 @@
+"""``blockpack check``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from attrs import asdict
+
+from ..deploy.check import check
+from .output import amount, complain, emit, emit_json
+
+
+def run(arguments: Namespace) -> int:
+    """Look for all that is wrong with a deployment, and write nothing."""
+    checked = check(arguments.source, jobs=arguments.jobs)
+    if arguments.json:
+        emit_json({"volumes": list(map(asdict, checked))})
+        return 0
+    if arguments.quiet:
+        return 0
+    for volume in checked:
+        for warning in volume.warnings:
+            complain(f"warning: volume {volume.name}: {warning}")
+    for volume in checked:
+        size = "secret" if volume.size is None else amount(volume.size)
+        emit(f"{volume.name:<16} {volume.format:<4} {size:>12}")
+    return 0

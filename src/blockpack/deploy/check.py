@@ -1,0 +1,67 @@
+"""`check`: what is wrong with a deployment, and how large its images would be; nothing is written.
+
+It goes as far as a build does before that writes, so what passes here fails there only for want of
+room, or if a file cannot be read.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from ..errors import BlockpackError, raise_problems
+from .build import of_volume
+from .image import Task, plan
+from .source import DeploymentSource, deployment_source
+
+if TYPE_CHECKING:
+    from .manifest import VolumeSpec
+
+UNSEEN = "is secret: its files are not looked at before it is built"
+"""What a secret volume's warning says."""
+
+
+@frozen(kw_only=True)
+class CheckedVolume:
+    """A volume that can be built. `size` is in bytes, and None for one that is secret."""
+
+    name: str
+    format: str
+    size: int | None
+    warnings: tuple[str, ...] = ()
+
+
+def check(
+    source: str | os.PathLike[str] | DeploymentSource, *, jobs: int | None = None
+) -> tuple[CheckedVolume, ...]:
+    """Plan all volumes of the deployment `source`, a directory or ``git:REPO@REV``.
+
+    `jobs` processes read directories. Raises `SourceError` if there is no manifest, and `Problems`
+    with all that is wrong with it, or else with all that the volumes cannot hold.
+    """
+    from ..volume import source_date_epoch
+
+    deployment = deployment_source(source)
+    epoch = source_date_epoch()
+    checked = []
+    errors: list[BlockpackError] = []
+    for spec in deployment.manifest().volumes.values():
+        try:
+            checked.append(_checked(deployment, spec, epoch, jobs))
+        except BlockpackError as error:
+            errors.append(of_volume(spec.name, error))
+    raise_problems("this deployment cannot be built", errors)
+    return tuple(checked)
+
+
+def _checked(
+    source: DeploymentSource, spec: VolumeSpec, epoch: int, jobs: int | None
+) -> CheckedVolume:
+    if spec.secret:
+        return CheckedVolume(name=spec.name, format=spec.format, size=None, warnings=(UNSEEN,))
+    layout = plan(Task(source, spec, os.devnull, epoch, jobs))  # nothing is made, so nowhere
+    return CheckedVolume(
+        name=spec.name, format=spec.format, size=layout.size, warnings=layout.warnings
+    )

@@ -1,0 +1,146 @@
+"""A deployment's whole way, with real parts: git pushes, a hook deploys, QEMU boots a Linux kernel
+with the lines that `attach` prints, and the machine reads the files that were pushed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from cli.running import process
+from deploy.pushing import Host
+from faults.mounts import file_system
+from repositories import GitRepository
+from vm.machine import Machine, require_machine
+from vm.test_attach import printed
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+LOOK = r"""
+mkdir /site && mount -t vfat -o ro /disks/site /site && cd /site
+find . -type f -exec sha256sum {} + >/results/site
+mkdir /media && cd /media && tar x -f /disks/media
+find . -type f -exec sha256sum {} + >/results/media
+"""
+"""What the machine does: digests of all files on both devices."""
+
+
+def generate_media(deployment: Path) -> None:
+    """Make the film, which the repository of examples is too small for."""
+    subprocess.run([EXAMPLES / "generate-media", deployment / "media/beam.avi"], check=True)
+
+
+def commit_all(clone: GitRepository, message: str) -> str:
+    clone.git("add", "--all")
+    clone.git("commit", "--quiet", "--message", message)
+    return clone.oid("HEAD")
+
+
+def seen(machine: Machine, root: Path, scratch: Path) -> dict[str, dict[str, str]]:
+    """The digest of each file on each device, as a machine sees them that starts now."""
+    scratch.mkdir()
+    found = machine.run(LOOK, [], scratch, printed(root))
+    return {
+        volume: {
+            line[66:].removeprefix("./"): line[:64] for line in found[volume].decode().splitlines()
+        }
+        for volume in ("site", "media")
+    }
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def wanted(clone: GitRepository) -> dict[str, dict[str, str]]:
+    """The same of the files that are checked out."""
+    return {
+        volume: {
+            str(path.relative_to(clone.path / volume)): hashlib.sha256(
+                path.read_bytes()
+            ).hexdigest()
+            for path in (clone.path / volume).rglob("*")
+            if path.is_file()
+        }
+        for volume in ("site", "media")
+    }
+
+
+def space(path: Path) -> set[int]:
+    """Where the blocks of a file lie on its file system, by their physical offsets."""
+    subprocess.run(["sync", "--file-system", path], check=True)
+    listing = subprocess.run(["filefrag", "-v", path], stdout=subprocess.PIPE, check=True)
+    rows = re.findall(rb"^ *\d+:.*?: *(\d+)\.\.", listing.stdout, re.MULTILINE)
+    return set(map(int, rows))
+
+
+def test_a_site_is_pushed_deployed_attached_and_rolled_back(tmp_path: Path) -> None:
+    machine = require_machine()
+    host = Host.at(tmp_path / "host")
+    root, clone = host.root, host.clone
+    log = tmp_path / "activations"
+    host.configure(onActivate=f'echo "$BLOCKPACK_WHY $BLOCKPACK_GENERATION" >>{log}')
+
+    # A first push.
+    shutil.copytree(EXAMPLES / "deployment", clone.path, dirs_exist_ok=True)
+    generate_media(clone.path)
+    first = commit_all(clone, "The light, and its film")
+    pushed = host.push()
+    assert pushed.code == 0 and host.live == f"0001-{first[:12]}", pushed.told
+    assert seen(machine, root, tmp_path / "first") == wanted(clone)
+    film = root / "current/media.img"
+    before = film.stat()
+    assert before.st_size > 8_000_000
+
+    # A second one, that changes one file: the film is neither built nor stored again.
+    (clone.path / "site/index.html").write_text("<h1>Lit again</h1>\n")
+    second = commit_all(clone, "The light is lit again")
+    pushed = host.push()
+    assert pushed.code == 0 and "1 built" in pushed.told and "1 shared" in pushed.told
+    assert host.live == f"0002-{second[:12]}"
+    old = root / "generations" / f"0001-{first[:12]}" / "media.img"
+    assert film.stat().st_ino == old.stat().st_ino or space(film) == space(old) != set()
+    after_second = wanted(clone)
+    assert seen(machine, root, tmp_path / "second") == after_second
+
+    # A bad one is refused, and what was live is.
+    (clone.path / "site/what?.html").write_text("no FAT holds this name")
+    bad = commit_all(clone, "A name that cannot be")
+    images = digest(root / "current/site.img"), digest(film)
+    with host.unchanged():
+        pushed = host.push()
+    assert pushed.code and "FAT has no '?' in names" in pushed.told
+
+    # So it is where nothing refuses it in time.
+    (host.repository.path / "hooks/pre-receive").unlink()
+    pushed = host.push()
+    assert host.repository.oid("main") == bad and "is not deployed" in pushed.told
+    assert host.live == f"0002-{second[:12]}"
+    assert images == (digest(root / "current/site.img"), digest(film))
+
+    # Back to the first one.
+    command = host.repository.git("config", "blockpack.onActivate").decode().strip()
+    process("rollback", root, "--on-activate", command)
+    assert host.live == f"0001-{first[:12]}"
+    clone.git("checkout", "--quiet", first)
+    assert seen(machine, root, tmp_path / "back") == wanted(clone) != after_second
+    assert log.read_text().splitlines() == ["deploy 1", "deploy 2", "rollback 1"]
+    assert not [name for name in os.listdir(root / "generations") if name.startswith(".")]
+
+
+def test_a_film_is_stored_once_where_blocks_can_be_shared(tmp_path: Path) -> None:
+    with file_system("btrfs", tmp_path, 512 << 20) as mount:
+        host = Host.at(mount)
+        shutil.copytree(EXAMPLES / "deployment", host.clone.path, dirs_exist_ok=True)
+        generate_media(host.clone.path)
+        for text in ("first", "second"):
+            (host.clone.path / "site/index.html").write_text(text)
+            commit_all(host.clone, text)
+            assert host.push().code == 0
+        one, two = sorted(path / "media.img" for path in (host.root / "generations").iterdir())
+        assert one.stat().st_ino != two.stat().st_ino
+        assert len(space(one)) and space(one) == space(two)
