@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import pyrage
 import pytest
 
+from blockpack.deploy.ramfs import is_ram
 from deploy.deployments import manifest as manifest_of
 from deploy.deployments import write_files
 from deploy.secret_deployments import (
@@ -123,6 +124,15 @@ def test_an_editor_that_fails_changes_nothing(
     assert b"Traceback" not in done.stderr
     assert (place / FILE).read_bytes() == before
     assert list(ram.iterdir()) == []
+
+
+def test_nothing_is_edited_on_a_disk(place: Path, own: Path, tmp_path: Path) -> None:
+    if is_ram(tmp_path):
+        pytest.skip("tests run in RAM")
+    script = f"sys.exit(path.startswith({str(tmp_path)!r}))"
+    env = editing(script) | {"XDG_RUNTIME_DIR": str(tmp_path)}
+    done = run("secrets", "edit", place / FILE, "--identity", own, env=env)
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_ram_nothing_is_edited(

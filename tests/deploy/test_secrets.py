@@ -20,7 +20,7 @@ import pytest
 from blockpack import Problems, SecretError, UsageError, open_image
 from blockpack.deploy.build import BuildReport, build
 from blockpack.deploy.image import Task
-from blockpack.deploy.ramfs import is_ram
+from blockpack.deploy.ramfs import file_system, is_ram
 from blockpack.deploy.secrets import MOST_BYTES, SecretContent, Secrets
 from blockpack.layers.keys import make_key, read_key
 from deploy.deployments import write_files
@@ -319,6 +319,21 @@ def test_a_key_file_is_what_an_image_opens_with(tmp_path: Path, keeper: tuple[Pa
     assert report.built == ("keys",)
 
 
+def test_a_key_that_a_build_made_is_no_key_file_for_the_next(
+    tmp_path: Path, keeper: tuple[Path, str]
+) -> None:
+    """It would be wiped together with the image that it opens."""
+    place = secret_deployment(tmp_path / "d", keeper[1])
+    dist = tmp_path / "dist"
+    built(place, dist, keeper[0])
+    own = str(dist / "keys.key")
+    assert built(place, dist, keeper[0], key_file=own).unchanged == ("keys",)
+    write_files(place, {f"vault/{NAME}.age": sealed(b"other", keeper[1])})
+    with pytest.raises(UsageError, match="keep it elsewhere"):
+        built(place, dist, keeper[0], key_file=own)
+    assert (dist / "keys.key").exists()
+
+
 def test_a_key_may_be_taken_away(tmp_path: Path, keeper: tuple[Path, str]) -> None:
     place = secret_deployment(tmp_path / "d", keeper[1])
     built(place, tmp_path / "dist", keeper[0])
@@ -386,6 +401,19 @@ assert os.waitpid(child, 0)[1] == 0
     subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("place", "told"), [("/dev/shm", "tmpfs"), ("/proc", "proc"), ("/proc/self/fd", "proc")]
+)
+def test_file_systems_are_told_apart(place: str, told: str) -> None:
+    assert file_system(place) == told
+    assert is_ram(place) == (told == "tmpfs")
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        assert file_system(descriptor) == told
+    finally:
+        os.close(descriptor)
+
+
 # What goes wrong ---------------------------------------------------------------------------------
 
 
@@ -446,6 +474,16 @@ def test_errors_tell_nothing_of_what_is_secret(
     assert not found_in(shown.stdout + shown.stderr), shown
     assert b"Traceback" not in shown.stderr
     assert list(leaks(*tmp_path.glob("dist"))) == []
+
+
+def test_warnings_tell_nothing_of_what_is_secret(ram: Path, keeper: tuple[Path, str]) -> None:
+    """Git has no empty directories, and tells which it left out."""
+    place = secret_deployment(ram / "d", keeper[1], IN_CLEAR.replace("tar", "git"))
+    (place / "vault" / f"{NAME}-of-others").mkdir()
+    report = built(place, ram / "dist", keeper[0])
+    ((volume, warning),) = report.warnings
+    assert volume == "keys" and "nothing more is told of secrets" in warning
+    assert not found_in(repr(report).encode())
 
 
 def test_plain_files_of_a_commit_are_errors(tmp_path: Path, keeper: tuple[Path, str]) -> None:

@@ -374,8 +374,9 @@ class _Build:
         Raises `Problems`, with the `errors` of the other volumes, if any cannot be planned.
         """
         from .image import Task
-        from .secrets import Secrets, secret_builds
+        from .secrets import Secrets, require_key_elsewhere, secret_builds
 
+        require_key_elsewhere(self.secrets or Secrets(), self.directory)
         staging = os.path.join(self.directory, f"{SECRET_STAGING}{os.urandom(6).hex()}")
         os.mkdir(staging, 0o700)
         with secret_builds(self.secrets or Secrets()) as builds:

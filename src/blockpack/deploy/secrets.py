@@ -29,6 +29,7 @@ from ..errors import (
     SourceError,
     TargetError,
     UsageError,
+    printable,
     reason,
 )
 from ..extent import Data
@@ -447,8 +448,6 @@ def serves(
     from ..layers.keys import read_key
 
     key = read_key(secrets.key_file)
-    if image.key is not None:
-        return False
     with open(path, "rb") as file:
 
         def read(offset: int, length: int) -> bytes:
@@ -457,6 +456,16 @@ def serves(
 
         size = file.seek(0, os.SEEK_END)
         return sector_size_of(key, read, size, (image.sector_size,)) is not None
+
+
+def require_key_elsewhere(secrets: Secrets, directory: str) -> None:
+    """Raise `UsageError` if the key file is among the images: builds remove keys from there."""
+    if secrets.key_file is None:
+        return
+    above = os.path.dirname(os.path.abspath(secrets.key_file))
+    if os.path.realpath(above) == os.path.realpath(directory):
+        rule = "is where builds make and remove keys of their own; keep it elsewhere"
+        raise UsageError(f"{printable(secrets.key_file)}: {rule}")
 
 
 def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secrets) -> None:
