@@ -304,7 +304,8 @@ def test_two_pushes_at_once_are_deployed_one_after_the_other(deployed: Host) -> 
         second = threading.Thread(target=lambda: told.append(deployed.push().told))
         second.start()
         until(lambda: deployed.repository.oid("main") == commit)
-        time.sleep(0.3)
+        second.join(3)
+        assert second.is_alive()  # it waits
         assert deployed.live is not None and deployed.live.startswith("0002-")
         go.touch()
         second.join(60)
