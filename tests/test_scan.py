@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,8 @@ def test_a_process_that_is_killed_while_scanning_is_an_error(
     def kill_workers(path: bytes) -> Any:
         if os.getpid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
+        with suppress(ChildProcessError):  # once there are workers, wait until one has come so far
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
         return listing(path)
 
     monkeypatch.setattr(os, "scandir", kill_workers)

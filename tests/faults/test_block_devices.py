@@ -150,8 +150,8 @@ def test_a_device_that_may_not_be_opened_is_a_target_error(
 ) -> None:
     really_open = os.open
 
-    def opening(path: Path, flags: int, *arguments: int) -> int:
-        if path == device:
+    def opening(path: str | Path, flags: int, *arguments: int) -> int:
+        if os.fspath(path) == str(device):
             raise PermissionError(13, "Permission denied")
         return really_open(path, flags, *arguments)
 
