@@ -20,7 +20,8 @@ BEGIN, END = "<!-- speed -->\n", "<!-- /speed -->\n"
 def section(results: dict[str, Any]) -> str:
     """The text between the marks."""
     machine = results["machine"]
-    runs = max(len(work["contestants"][0]["runs"]) for work in results["works"])
+    works = [work for work in results["works"] if work["contestants"]]  # that were measured
+    runs = max(len(work["contestants"][0]["runs"]) for work in works)
     lines = [
         f"Whole processes, medians of up to {runs} alternating runs, on {machine['cores']} cores,",
         f"{machine['file system']} where nothing else is said, {results['date']}. All of it is in",
@@ -28,7 +29,7 @@ def section(results: dict[str, Any]) -> str:
         "",
         "| work | blockpack | beside it |",
         "|---|---|---|",
-        *(_row(work) for work in results["works"] if work["contestants"]),
+        *map(_row, works),
     ]
     return "\n".join(lines) + "\n"
 
