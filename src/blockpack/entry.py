@@ -150,8 +150,8 @@ def check_path(path: str) -> EntryError | None:
         return EntryError(path, "paths are relative to the tree", "remove the leading '/'")
     for part in path.split("/"):
         if part in ("", ".", ".."):
-            shown = f"a '{part}' part" if part else "an empty part"
-            return EntryError(path, f"a path has no part like {shown}", "write it without")
+            shown = f"part '{part}'" if part else "empty part"
+            return EntryError(path, f"a path has no {shown}", "write it without")
     return _check_text(path, path)
 
 

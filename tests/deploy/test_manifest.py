@@ -188,7 +188,7 @@ cipher = "rot13"
         "6: volumes.site.source: paths are relative to the tree; remove the leading '/'",
         "7: volumes.site.formt: there is no such key; did you mean 'format'?",
         "9: volumes.site.exclude: is a list of texts, not text; write ['*.psd']",
-        "13: volumes.media.source[0].at: a path has no part like a '..' part; write it without",
+        "13: volumes.media.source[0].at: a path has no part '..'; write it without",
         "15: volumes.media.source[2]: is at the volume's root, as is source[1]; "
         "give one of them another 'at'",
         "18: volumes.media.align: alignment is 'auto' or a power of two from 512 to 16384; "

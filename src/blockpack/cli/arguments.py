@@ -73,13 +73,7 @@ def add_plan(parser: ArgumentParser) -> None:
 
 def add_build(parser: ArgumentParser) -> None:
     """The arguments of ``build``."""
-    parser.add_argument(
-        "source",
-        metavar="DIR",
-        nargs="?",
-        default=os.curdir,
-        help="a deployment's directory (this one), or git:REPO@REV",
-    )
+    _add_deployment(parser)
     parser.add_argument("--out", metavar="DIST", required=True, help="where the images go")
     parser.add_argument(
         "--only",
@@ -100,13 +94,7 @@ def add_build(parser: ArgumentParser) -> None:
 
 def add_check(parser: ArgumentParser) -> None:
     """The arguments of ``check``."""
-    parser.add_argument(
-        "source",
-        metavar="DIR",
-        nargs="?",
-        default=os.curdir,
-        help="a deployment's directory (this one), or git:REPO@REV",
-    )
+    _add_deployment(parser)
     parser.add_argument("--jobs", type=int, metavar="N", help="processes that read")
     _add_json(parser)
     _add_quiet(parser)
@@ -294,6 +282,16 @@ def add_attach(parser: ArgumentParser) -> None:
         default=[],
         metavar="[NAME=]BRIDGE",
         help="its @NETWORK:NAME@, or all of them; may be repeated",
+    )
+
+
+def _add_deployment(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "source",
+        metavar="DIR",
+        nargs="?",
+        default=os.curdir,
+        help="a deployment's directory (this one), or git:REPO@REV",
     )
 
 
