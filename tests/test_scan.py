@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -265,15 +264,22 @@ def test_a_process_that_is_killed_while_scanning_is_an_error(
 ) -> None:
     root = large(tmp_path / "large")
     parent = os.getpid()
-    listing = os.scandir
+    listing, fork = os.scandir, os.fork
+    workers: list[int] = []
+
+    def told_fork() -> int:
+        process = fork()
+        workers.append(process)
+        return process
 
     def kill_workers(path: bytes) -> Any:
         if os.getpid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
-        with suppress(ChildProcessError):  # once there are workers, wait until one has come so far
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        for worker in workers[:1]:  # once there are workers, wait until one has come so far
+            os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
         return listing(path)
 
+    monkeypatch.setattr(os, "fork", told_fork)
     monkeypatch.setattr(os, "scandir", kill_workers)
     with pytest.raises(blockpack.SourceError, match="was killed by signal 9"):
         Tree.scan(root, jobs=3)

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from blockpack import cli
 from blockpack.deploy import look as looking
 from blockpack.deploy.build import build
 from blockpack.deploy.look import look, settled
 from blockpack.deploy.unchanged import unchanged
 from cli.running import environment
-from deploy.deployments import write_files
+from deploy.deployments import names, write_files
 
 SLOW = ("attr", "tomllib", "pathlib", "blockpack.tree", "blockpack.volume", "concurrent.futures")
 """Modules that take long to import."""
@@ -43,6 +44,20 @@ def test_nothing_slow_is_imported(deployment: Path, tmp_path: Path) -> None:
     assert code == "0"
     assert "blockpack.deploy.unchanged" in modules
     assert not set(SLOW) & set(modules)
+
+
+@pytest.mark.parametrize("left", [".new-0123/site.img", ".blockpack-0123.tmp"])
+def test_what_a_killed_run_left_is_removed_though_nothing_changed(
+    deployment: Path, tmp_path: Path, left: str
+) -> None:
+    out = tmp_path / "dist"
+    build(deployment, out)
+    before = names(out)
+    write_files(out, {left: b"half an image"})
+    assert unchanged(str(deployment), str(out)) is None
+    assert cli.main(["build", str(deployment), "--out", str(out), "--quiet"]) == 0
+    assert names(out) == before
+    assert unchanged(str(deployment), str(out)) is not None
 
 
 @pytest.fixture(name="tree")

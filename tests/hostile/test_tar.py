@@ -35,20 +35,20 @@ SOUND = archive(
 MANY = 8_000
 
 ESCAPES: dict[str, tuple[bytes, str]] = {
-    "a parent": (archive(member(b"../escaped", b"x")), "'..' part"),
-    "a parent further down": (archive(member(b"a/b/../../../escaped", b"x")), "'..' part"),
-    "a parent by a prefix": (archive(member(b"escaped", b"x", prefix=b"..")), "'..' part"),
+    "a parent": (archive(member(b"../escaped", b"x")), "part '..'"),
+    "a parent further down": (archive(member(b"a/b/../../../escaped", b"x")), "part '..'"),
+    "a parent by a prefix": (archive(member(b"escaped", b"x", prefix=b"..")), "part '..'"),
     "a parent by a pax record": (
         archive(pax({b"path": b"../escaped"}), member(b"fine", b"x")),
-        "'..' part",
+        "part '..'",
     ),
     "a parent by a GNU header": (
         archive(member(b"L", b"../escaped\0", b"L"), member(b"fine", b"x")),
-        "'..' part",
+        "part '..'",
     ),
-    "a directory that is the parent": (archive(directory(b"..")), "'..' part"),
-    "a dot": (archive(member(b"a/./b", b"x")), "'.' part"),
-    "an empty part": (archive(member(b"a//b", b"x")), "an empty part"),
+    "a directory that is the parent": (archive(directory(b"..")), "part '..'"),
+    "a dot": (archive(member(b"a/./b", b"x")), "part '.'"),
+    "an empty part": (archive(member(b"a//b", b"x")), "no empty part"),
     "a NUL": (archive(pax({b"path": b"a\0b"}), member(b"x", b"x")), "no NUL"),
     "a file through a symlink": (
         archive(symlink(b"way", b"/tmp"), member(b"way/escaped", b"x")),
@@ -126,7 +126,7 @@ def test_every_escape_is_named_at_once(tmp_path: Path, capsys: pytest.CaptureFix
     data = archive(*(member(b"../escaped%d" % number, b"x") for number in range(20)))
     verdict = undergo(data, tmp_path, capsys)
     assert len(verdict.problems) == 20
-    assert verdict.messages.count("'..' part") == 20
+    assert verdict.messages.count("part '..'") == 20
 
 
 @pytest.mark.parametrize("name", [b"/escaped", b"//escaped", b"/tmp/escaped"])

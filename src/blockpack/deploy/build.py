@@ -29,6 +29,7 @@ from ..errors import (
 )
 from ..processes import signals_held
 from .fingerprint import commit_inputs, fingerprint
+from .leftovers import SECRET_STAGING, STAGING, remove_leftovers
 from .lock import locked
 from .look import TICK, settled
 from .places import places
@@ -45,12 +46,6 @@ if TYPE_CHECKING:
     from .image import Built, Task
     from .manifest import Manifest, VolumeSpec
     from .secrets import SecretPlan, Secrets
-
-STAGING = ".new-"
-"""What the directories begin with that hold what is not yet whole."""
-
-SECRET_STAGING = f"{STAGING}secret-"
-"""The same for secret volumes; what is in those is wiped, not just removed."""
 
 Share = Callable[[ImageRecord, str], bool]
 """Puts the files of an earlier image into a directory; False if that is not possible."""
@@ -133,33 +128,15 @@ def _held(directory: str) -> Iterator[None]:
     )
     try:
         with locked(descriptor, busy):
-            _tidy(directory)
+            remove_leftovers(directory)
             try:
                 yield
             finally:
-                _tidy(directory)
+                remove_leftovers(directory)
     finally:
         if made:
             with suppress(OSError):  # it is not empty: all is well
                 os.rmdir(directory)
-
-
-def _tidy(directory: str) -> None:
-    """Remove what runs that were killed left behind."""
-    for name in os.listdir(directory):
-        path = os.path.join(directory, name)
-        if name.startswith(SECRET_STAGING):
-            from .secrets import retire
-
-            with suppress(OSError):
-                retire(path)
-        if name.startswith(STAGING):
-            from shutil import rmtree
-
-            rmtree(path, ignore_errors=True)
-        elif name.startswith(".blockpack-") and name.endswith(".tmp"):
-            with suppress(OSError):
-                os.unlink(path)
 
 
 @frozen

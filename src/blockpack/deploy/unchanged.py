@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from ..errors import BlockpackError
+from .leftovers import leftovers
 from .look import look
 from .places import inside, manifest_text, places
 from .state import RECORD, State, digest, environment
@@ -34,6 +35,7 @@ def unchanged(source: str, directory: str, jobs: int | None = None) -> list[str]
             and state.manifest == digest(manifest_text(source))
             and state.record == digest(_contents(os.path.join(directory, RECORD)))
             and all(volume.is_whole(directory) for volume in state.volumes.values())
+            and not leftovers(directory)
         ):
             return None
         place = inside(source, directory)
