@@ -4,8 +4,8 @@
 
 The number of clusters alone decides which FAT it is (FAT specification, section 3.5), and
 readers disagree by a few at the borders, so counts keep clear of them. The reserved area grows
-until the data area begins on 4096 bytes, and clusters have 4096 bytes unless there is a reason:
-then every file's first byte lies where a file system can share its blocks.
+until the data area begins on 4096 bytes, and clusters have 4096 bytes unless there is a reason for
+larger ones: then every file's first byte lies where a file system can share its blocks.
 """
 
 from __future__ import annotations
@@ -104,6 +104,8 @@ class Requirements:
     """32-byte entries that the root directory needs, on FAT12 and FAT16."""
     needed: Callable[[int, int], int]
     """The clusters needed, by the type's bits and the cluster size."""
+    miscounted: Callable[[int], int]
+    """How many files fsck.fat does not count right, by the cluster size."""
 
 
 def cluster_sizes(sector_size: int) -> list[int]:
@@ -165,13 +167,40 @@ def _candidates(required: Requirements) -> Iterator[tuple[int, int]]:
 def _usual_cluster_size(required: Requirements, bits: int) -> int:
     if bits != 32:
         return PREFERRED
-    size = required.size
-    if size is None:
-        size = required.needed(32, PREFERRED) * PREFERRED
+    if required.size is not None:
+        return _advised_cluster_size(required.size)
+    advised = _advised_cluster_size(required.needed(32, PREFERRED) * PREFERRED)
+    return _leanest_cluster_size(required, advised)
+
+
+def _advised_cluster_size(size: int) -> int:
+    """What the specification's table says of a FAT32 of `size` bytes."""
     for most, cluster_size in _FAT32_CLUSTERS:
         if size <= most:
             return cluster_size
     return LARGEST_PREFERRED
+
+
+def _leanest_cluster_size(required: Requirements, least: int) -> int:
+    """From `least` on, the size with which a FAT32 is smallest.
+
+    Larger clusters leave more unused behind each file, and need less of a table: with few and
+    large files that is what counts, as the tables are written, and read by whoever mounts it.
+    """
+    best, smallest = least, _exact_size(required, least)
+    for cluster_size in CLUSTER_SIZES:
+        if least < cluster_size <= LARGEST_PREFERRED:
+            size = _exact_size(required, cluster_size)
+            if size >= smallest or required.miscounted(cluster_size) > required.miscounted(least):
+                break
+            best, smallest = cluster_size, size
+    return best
+
+
+def _exact_size(required: Requirements, cluster_size: int) -> int:
+    """The bytes of a FAT32 that has no room to spare."""
+    clusters = max(required.needed(32, cluster_size), FEWEST[32])
+    return _lay_out(32, required.sector_size, cluster_size, clusters, 0).size
 
 
 def _fit(required: Requirements, bits: int, cluster_size: int, needed: int) -> Geometry | str:

@@ -14,6 +14,7 @@ from attrs import define, field
 
 from ..entry import Directory, Entry, File, Symlink
 from ..errors import BlockpackError, EntryError, printable
+from ..layout import round_up
 from ..profile import FatLimits, GiB
 from ..tree import Tree
 from ..volume import Volume
@@ -100,6 +101,10 @@ class Survey:
             free = -(-(self.volume.free or 0) // cluster_size)
             self._clusters[key] = tables + contents + free
         return self._clusters[key]
+
+    def miscounted(self, cluster_size: int) -> list[File]:
+        """Files whose last cluster ends at 4 GiB, more than fsck.fat 4.2 counts to."""
+        return [file for file in self.largest if round_up(file.size, cluster_size) >= 4 * GiB]
 
     def _add(self, entry: Directory | None, children: list[Entry]) -> list[str]:
         """Take in one directory, and what it holds; the names of that."""

@@ -20,7 +20,6 @@ from ..entry import Entry, File, parent_of
 from ..errors import EntryError, UsageError, printable, problems, raise_problems
 from ..extent import Data, Extent, Zeros
 from ..layout import Layout, Placement, Run, literal, round_up, zeros
-from ..profile import GiB
 from ..tree import Tree
 from ..volume import Volume, require_choice
 from . import boot_sector, dir_entry, names
@@ -121,6 +120,7 @@ class FatVolume(Volume):
             size=self.size,
             root_entries=survey.directories[0].entries,
             needed=survey.clusters,
+            miscounted=lambda cluster_size: len(survey.miscounted(cluster_size)),
         )
 
 
@@ -206,10 +206,9 @@ class _Plan:
     def _warnings(self) -> Iterator[str]:
         if self.volume.label and not self.volume.profile.fat.label_entry:
             yield "the label is in the boot sector alone, for the profile's reader; fsck.fat minds"
-        for file in self.survey.largest:
-            if round_up(file.size, self.geometry.cluster_size) >= 4 * GiB:
-                rule = "has a last cluster that ends at 4 GiB, where fsck.fat miscounts"
-                yield f"{printable(file.path)}: {rule} and would cut the file"
+        for file in self.survey.miscounted(self.geometry.cluster_size):
+            rule = "has a last cluster that ends at 4 GiB, where fsck.fat miscounts"
+            yield f"{printable(file.path)}: {rule} and would cut the file"
         if self.geometry.cluster_size > LARGEST_PREFERRED:
             yield "clusters of 64 KiB are beyond the specification; some readers refuse them"
 
