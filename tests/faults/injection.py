@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 SHORT = "does less than it was asked for"
+NOTHING = "does nothing, and does not say why"
 CLONES = "clones, as far as anybody can tell"
 FULL = "says that nothing is free"
 
@@ -62,6 +63,19 @@ CALLS = {
             errno.ETXTBSY,
         ),
         target_errors=_FULL,
+    ),
+    "copy": Call(
+        harmless=(
+            SHORT,
+            NOTHING,
+            errno.EXDEV,
+            errno.EOPNOTSUPP,
+            errno.EINVAL,
+            errno.ENOSYS,
+            errno.EPERM,
+            errno.EIO,
+        ),
+        target_errors=(errno.EFBIG, errno.ENOSPC, errno.EDQUOT),
     ),
     "flush": Call(target_errors=_FULL),
     "flush directory": Call(target_errors=(errno.EIO,)),
@@ -189,7 +203,7 @@ def _patch_reading(injector: Injector, patch: pytest.MonkeyPatch) -> None:
 
 def _patch_writing(injector: Injector, patch: pytest.MonkeyPatch) -> None:
     really_pwrite, really_ioctl = os.pwrite, fcntl.ioctl
-    really_truncate, really_fchmod = os.ftruncate, os.fchmod
+    really_copy, really_truncate, really_fchmod = os.copy_file_range, os.ftruncate, os.fchmod
 
     def writing(descriptor: int, data: Any, offset: int) -> int:
         fault = injector.due("write", injector.paths.get(descriptor, ""))
@@ -207,6 +221,12 @@ def _patch_writing(injector: Injector, patch: pytest.MonkeyPatch) -> None:
             return 0
         return really_ioctl(descriptor, request, argument, *args)
 
+    def copying(source: int, target: int, count: int, start: int, at: int) -> int:
+        fault = injector.due("copy", injector.paths.get(target, ""))
+        if fault is not None:
+            count = 0 if fault.effect == NOTHING else fault.part(count)
+        return really_copy(source, target, count, start, at)
+
     def truncating(descriptor: int, length: int) -> None:
         injector.due("set size", injector.paths.get(descriptor, ""))
         really_truncate(descriptor, length)
@@ -217,6 +237,7 @@ def _patch_writing(injector: Injector, patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(os, "pwrite", writing)
     patch.setattr(fcntl, "ioctl", cloning)
+    patch.setattr(os, "copy_file_range", copying)
     patch.setattr(os, "ftruncate", truncating)
     patch.setattr(os, "fchmod", changing_mode)
 

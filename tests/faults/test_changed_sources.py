@@ -69,6 +69,7 @@ def test_a_source_that_changes_while_it_is_read_is_named(
     source: Path, target: Path, name: str, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = planned(source)
+    monkeypatch.delattr(os, "copy_file_range")
     really_preadv = os.preadv
     size = (source / name).stat().st_size
 
@@ -82,6 +83,25 @@ def test_a_source_that_changes_while_it_is_read_is_named(
     monkeypatch.setattr(os, "preadv", reading)
     error = write_fails(layout, target)
     assert error.path == str(source / name)
+    assert change in error.rule
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_source_that_changes_while_the_kernel_copies_it_is_named(
+    source: Path, target: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = planned(source)
+    really_copy = os.copy_file_range
+
+    def copying(source_descriptor: int, out: int, count: int, *offsets: int) -> int:
+        copied = really_copy(source_descriptor, out, min(count, 4096), *offsets)
+        monkeypatch.setattr(os, "copy_file_range", really_copy)
+        CHANGES[change](source / "large")
+        return copied
+
+    monkeypatch.setattr(os, "copy_file_range", copying)
+    error = write_fails(layout, target)
+    assert error.path == str(source / "large")
     assert change in error.rule
 
 

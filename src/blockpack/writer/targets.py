@@ -31,7 +31,13 @@ COPIED_AT_ONCE = 256 << 10
 two, and copying would take nearly twice as long."""
 
 SENT_AT_ONCE = 16 << 20
-"""Bytes sent by one system call, between which progress is told."""
+"""Bytes that the kernel is told to copy by one system call, between which progress is told."""
+
+_NOT_BY_THE_KERNEL = (
+    *(errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY),
+    errno.EIO,  # reading says what is wrong with the source
+)
+"""What the kernel says where it does not copy by itself, but reading and writing may do."""
 
 _REASONS = {
     errno.ENOSPC: "no space left there; free some, or choose another place",
@@ -122,7 +128,7 @@ class Seekable(Target):
             length -= count
 
     def copy(self, extent: FileRange, buffer: memoryview, advance: Callable[[int], None]) -> None:
-        """Clone, else read and write; holes in the source stay holes."""
+        """Clone, else have the kernel copy, else read and write; holes in the source stay holes."""
         with OpenFile.of(extent) as source:
             status = source.check()
             done = 0
@@ -151,11 +157,45 @@ class Seekable(Target):
         buffer: memoryview,
         advance: Callable[[int], None],
     ) -> None:
+        start = self._copy_in_kernel(source, extent, start, end, advance)
         for at in range(start, end, COPIED_AT_ONCE):
             view = buffer[: min(COPIED_AT_ONCE, end - at)]
             source.read_into(view, extent.start + at)
             self.write(view, extent.offset + at)
             advance(len(view))
+
+    def _copy_in_kernel(
+        self,
+        source: OpenFile,
+        extent: FileRange,
+        start: int,
+        end: int,
+        advance: Callable[[int], None],
+    ) -> int:
+        """Copy by `copy_file_range` as far as it goes; up to where that is.
+
+        It spares the way through this process' memory. Devices and other file systems refuse.
+        """
+        if not hasattr(os, "copy_file_range"):
+            return start
+        while start < end:
+            most = min(end - start, SENT_AT_ONCE)
+            try:
+                count = os.copy_file_range(
+                    *(source.descriptor, self.descriptor, most),
+                    *(extent.start + start, extent.offset + start),
+                )
+            except OSError as error:
+                if error.errno in _NOT_BY_THE_KERNEL:
+                    break
+                with target_errors(self.name):
+                    raise
+            if not count:  # some file systems cannot; reading says whether the source shrank
+                break
+            start += count
+            self.tally.copied += count
+            advance(count)
+        return start
 
 
 def _parts(
@@ -277,10 +317,8 @@ class Streaming(Target):
                 self._wait()
                 continue
             except OSError as error:
-                if error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK):
-                    break  # not to this kind of descriptor
-                if error.errno == errno.EIO:
-                    break  # reading says what is wrong with the source
+                if error.errno in (*_NOT_BY_THE_KERNEL, errno.ENOTSOCK):
+                    break
                 with target_errors(self.name):
                     raise
             if not count:
