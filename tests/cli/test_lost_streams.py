@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from cli.running import TIMEOUT, Argument, environment, process, python
+from deploy.deployments import FILES
+from repositories import GitRepository
 
 RUNS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (0, ("pack", "source", "x.tar")),
@@ -88,3 +90,12 @@ def test_what_cannot_be_printed_is_the_outputs_fault(
 ) -> None:
     changes = {"PYTHONUNBUFFERED": unbuffered}
     assert code_of(*arguments, redirected=f">/dev/full {redirected}", changes=changes) == 5
+
+
+@pytest.mark.parametrize("redirected", ["2>&-", "<&- >&- 2>&-"])
+def test_no_file_of_ours_takes_the_place_of_a_lost_stream(redirected: str, tmp_path: Path) -> None:
+    """What the host's command writes goes nowhere then, and not into what was opened first."""
+    GitRepository.init(tmp_path / "repository.git", "--bare").commit(FILES)
+    arguments = ("repository.git@main", "--to", "root", "--on-activate", "echo told; echo >&2 too")
+    assert code_of("deploy", *arguments, redirected=redirected) == 0
+    assert (tmp_path / "root/.lock").read_bytes() == b""

@@ -170,6 +170,64 @@ def test_what_was_rolled_back_stays_so_until_there_is_another_commit(host: Host)
     ]
 
 
+def test_a_commit_that_was_rolled_back_stays_so_whatever_else_changes(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.deploy()
+    first = host.repository.oid("main")
+    host.commit(**{"site/index.html": b"bad"})
+    host.deploy()
+    host.commit(**{"site/index.html": b"worse"})
+    host.deploy()
+    rollback(host.root)
+    rollback(host.root)
+    for epoch in ("400000000", "500000000"):  # its images would not be the same
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+        report = host.deploy(on_activate="false")
+        assert (report.outcome, report.commit, report.build) == ("held", first, None)
+    host.repository.git("update-ref", "refs/heads/main", "main~1")  # nor the other bad one
+    assert host.deploy(on_activate="false").outcome == "held"
+    host.repository.git("update-ref", "refs/heads/main", "main~1")
+    assert host.deploy().commit == first
+    host.commit(**{"site/index.html": b"good"})
+    assert host.deploy().outcome == "deployed"
+
+
+def test_what_was_rolled_back_to_is_built_anew_if_it_is_not_whole(host: Host) -> None:
+    host.deploy()
+    first = host.repository.oid("main")
+    host.commit(**{"site/index.html": b"bad"})
+    host.deploy()
+    rollback(host.root)
+    (host.root / "current/site.img").unlink()
+    report = host.deploy(on_activate=host.command())
+    assert (report.outcome, report.commit, host.live()) == ("deployed", first, 3)
+    assert host.told()[0][:4] == ["rollback", "3", "1", first]
+    assert host.deploy(on_activate="false").outcome == "held"
+    assert host.live() == 3
+
+
+def test_a_rollback_that_failed_holds_nothing(host: Host) -> None:
+    host.deploy()
+    host.commit(**{"site/index.html": b"bad"})
+    host.deploy()
+    with pytest.raises(ActivationError):
+        rollback(host.root, on_activate='[ "$BLOCKPACK_WHY" = undone ]')
+    assert host.live() == 2
+    assert host.deploy().outcome == "unchanged"
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_nobody_else_may_change_what_is_live_whatever_the_umask(host: Host, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        host.deploy()
+    finally:
+        os.umask(before)
+    directories = [host.root, *(path for path in host.root.rglob("*") if path.is_dir())]
+    assert [path for path in directories if path.stat().st_mode & 0o022] == []
+
+
 def test_there_is_not_always_something_to_go_back_to(host: Host, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="has no generations"):
         rollback(tmp_path / "nowhere")

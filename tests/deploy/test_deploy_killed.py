@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from blockpack.deploy.generations import Generations
+from blockpack.deploy.status import status
 from deploy.deployments import contents, names
 from deploy.hosts import Host
 from faults.launching import COMMAND, launched, run, wait_until
@@ -116,6 +117,31 @@ def test_a_signal_while_the_command_runs_undoes_the_switch(
         assert process.wait(timeout=10) == code
     assert host.live() == 1
     clean(host, b"new")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_rollback_that_is_ended_while_the_host_is_told_tells_it_again(
+    host: Host, number: int
+) -> None:
+    clean(host, b"<h1>hello</h1>\n")
+    host.commit(**{"site/index.html": b"bad"})
+    clean(host, b"bad")
+    started = host.place / "started"
+    slow = ("rollback", host.root, "--on-activate", f"touch '{started}'; exec sleep 20")
+    with launched(COMMAND, *slow) as process:
+        assert wait_until(started.exists)
+        assert not status(host.root).unfinished  # it is at work
+        process.send_signal(number)
+        process.wait()
+    assert status(host.root).unfinished
+    live = host.live()
+    assert live == (1 if number == signal.SIGKILL else 2)
+    report = host.deploy(on_activate=host.command())
+    assert (report.outcome, host.live()) == ("activated", live)
+    assert host.told()[0][1] == str(live)
+    assert not status(host.root).unfinished
+    expected = "held" if number == signal.SIGKILL else "unchanged"
+    assert host.deploy(on_activate="false").outcome == expected
 
 
 def test_a_run_that_broke_off_while_the_host_was_told_tells_it_again(host: Host) -> None:

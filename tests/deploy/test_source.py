@@ -94,6 +94,9 @@ def test_the_manifest_is_a_file_of_the_tree(tmp_path: Path, outside: Path) -> No
     os.mkfifo(place / "blockpack.toml")
     refused(place, tmp_path / "dist", "is no regular file")
     (place / "blockpack.toml").unlink()
+    (place / "blockpack.toml").mkdir()
+    refused(place, tmp_path / "dist", "blockpack.toml: is no regular file")
+    (place / "blockpack.toml").rmdir()
     (place / "blockpack.toml").write_bytes(b"#" * (1 << 20) + b"##")
     refused(place, tmp_path / "dist", "no manifest needs as many")
 

@@ -14,7 +14,7 @@ import pytest
 
 import blockpack
 from blockpack import Tree
-from faults.faulty_git import Faulty, descriptors, held, no_children
+from faults.faulty_git import GIT, Faulty, descriptors, held, no_children
 from faults.launching import COMMAND, SLOW, launched, run, wait_until
 from repositories import FILE, TREE, GitRepository
 
@@ -241,6 +241,35 @@ def test_nothing_is_fetched(bare: GitRepository, tmp_path: Path) -> None:
     assert f"git -C {clone.path} fetch --refetch" in str(raised.value)
     present = clone.git("cat-file", "--batch-all-objects", "--batch-check=%(objecttype)")
     assert b"blob" not in present
+
+
+def test_no_configuration_runs_a_program_even_by_an_older_git(
+    bare: GitRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that does not know GIT_NO_LAZY_FETCH would fetch what is missing, by any program."""
+    bare.commit({"a": b"far away"})
+    clone = GitRepository(tmp_path / "clone")
+    bare.git("clone", "-q", "--bare", bare.path, clone.path)
+    clone.object_file(clone.oid("HEAD:a")).unlink()
+    ran = tmp_path / "ran"
+    for name, value in {
+        "core.repositoryFormatVersion": "1",
+        "extensions.partialClone": "origin",
+        "remote.origin.promisor": "true",
+        "remote.origin.url": str(bare.path),
+        "remote.origin.uploadPack": f"touch '{ran}'; git-upload-pack",
+        "protocol.allow": "always",
+        "protocol.file.allow": "always",
+    }.items():
+        clone.git("config", name, value)
+    older = tmp_path / "older"
+    older.mkdir()
+    (older / "git").write_text(f'#!/bin/sh\nunset GIT_NO_LAZY_FETCH\nexec {GIT} "$@"\n')
+    (older / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(older), prepend=os.pathsep)
+    with pytest.raises((blockpack.Problems, blockpack.SourceError)):
+        Tree.from_git(clone.path)
+    assert not ran.exists()
 
 
 # Processes ---------------------------------------------------------------------------------------

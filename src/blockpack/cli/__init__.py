@@ -22,6 +22,7 @@ def command() -> NoReturn:
     # What is made lives to the end and has no cycles; looking for them takes a tenth of the time
     # with a million entries, and some of that of all imports.
     gc.disable()
+    _open_standard_streams()
     if len(sys.argv) > 1 and sys.argv[1] != "--version":
         # Until `run` sees to interrupts, they end the process, and not with a traceback.
         from signal import SIG_DFL, SIGINT, default_int_handler, getsignal, signal
@@ -39,6 +40,17 @@ def command() -> NoReturn:
         code = code or TargetError.exit_code
     # Taking a million entries apart, object by object, is no way to end.
     os._exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Open what we were started without: no file of ours is to be what a command that we run
+    takes for its output.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

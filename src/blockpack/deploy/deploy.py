@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from ..writer import Progress
+    from .manifest import Manifest
     from .secrets import Secrets
 
 Outcome = Literal["deployed", "activated", "unchanged", "held"]
@@ -68,8 +69,9 @@ def deploy(
     and `progress` are as in `build`, `secrets` as well; its `runtime` is for all deployments, by
     default `RUNTIME`), verified and flushed to the disk; then ``current`` is
     switched. The host's shell runs `on_activate` (see `activate`). `keep` removes all but so many
-    of the newest generations, and the live one. If all is as it is wanted, nothing is done; and
-    nothing either if somebody rolled back from this very generation, until there is another commit.
+    of the newest generations, and the live one. If all is as it is wanted, nothing is done. If
+    somebody rolled back from this very commit, it is not deployed until there was another one: what
+    was rolled back to stays live, and is built anew if it is not whole any more.
 
     Raises what `build` raises, `ImageError` if a new image is damaged, `ActivationError` if the
     command failed, for which the switch is undone; and `TargetError`, also while another run is at
@@ -81,19 +83,25 @@ def deploy(
     source = CommitSource.of(os.fspath(repository), revision)
     place = Generations(root)
     with place.held():
-        current, newest = place.current(), place.newest()
-        build_report = None
-        if newest is None or not _is_wanted(newest, source, secrets):
-            outcome: Outcome = "deployed"
-            newest, build_report = _made(place, source, executor, jobs, progress, secrets)
-        elif newest == current:
-            outcome = "activated" if place.broke_off() and on_activate else "unchanged"
+        current, build_report = place.current(), None
+        if current is not None and source.commit in place.rolled_back():
+            outcome: Outcome = "held"
+            wanted: Generation | None = current
+            why = "rollback"
+            source = CommitSource.of(os.fspath(repository), current.commit())
+            is_there = _is_whole(current, source.manifest(), secrets)
         else:
-            outcome = "held" if current and place.last_switch() == "rollback" else "activated"
+            outcome = "unchanged"
+            wanted, why = place.newest(), "deploy"
+            is_there = wanted is not None and _is_wanted(wanted, source, secrets)
+        if wanted is None or not is_there:
+            outcome = "deployed"
+            wanted, build_report = _made(place, source, executor, jobs, progress, secrets)
+        elif wanted != current or (place.broke_off() and on_activate):
+            outcome = "activated"
         if outcome in ("deployed", "activated"):
-            activate(place, newest, current, "deploy", on_activate)
-            current = newest
-        assert current is not None
+            activate(place, wanted, current, why, on_activate)
+        current = wanted
         outdated = [] if keep is None else place.outdated(keep)
         place.remove(outdated)
     return DeployReport(
@@ -164,10 +172,18 @@ def _is_wanted(generation: Generation, source: CommitSource, secrets: Secrets | 
             return False
         wanted.append((name, None if spec.secret else fingerprint(spec, epoch, told)))
     there = [(image.name, image.fingerprint) for image in record.volumes]
-    if record.name != manifest.name or there != wanted:
-        return False
+    same = record.name == manifest.name and there == wanted
+    return same and _is_whole(generation, manifest, secrets)
+
+
+def _is_whole(generation: Generation, manifest: Manifest, secrets: Secrets | None) -> bool:
+    """Whether all images of a generation are there; secret ones go with the machine's RAM."""
     from .secrets import Secrets, serves
 
+    try:
+        record = require_whole(generation)
+    except BlockpackError:
+        return False
     return all(
         serves(image, generation.path, manifest.volumes[image.name], secrets or Secrets())
         for image in record.volumes
@@ -281,17 +297,17 @@ def activate(
     if before == generation:  # the last run broke off: what was live before that is not known here
         before = place.live_before()
     with place.activating(before):
-        place.switch(generation, why)
+        place.switch(generation, why, before)
         failed = None
         if command is not None:
             try:
                 failed = _run(place, command, generation, before, why)
             except BaseException:
-                place.switch(before, "undone")
-                raise
+                place.switch(before, "undone", generation)
+                raise  # the note stays, so that the next run tells the host what is live
         if command is None or failed is None:
             return
-        place.switch(before, "undone")
+        place.switch(before, "undone", generation)
         again = None
         if before is not None:
             again = _run(place, command, before, generation, "undone")

@@ -26,7 +26,7 @@ from typing import Any, Self
 
 from attrs import frozen
 
-from ..errors import SourceError, TargetError, UsageError, reason
+from ..errors import BlockpackError, SourceError, TargetError, UsageError, reason
 from .lock import locked
 from .record import BuildRecord, FromCommit, ImageRecord
 
@@ -38,6 +38,9 @@ ACTIVATING = ".activating"
 
 NEW = ".new-"
 """What the directories begin with that are no generations yet, or not any more."""
+
+_MODE = 0o755
+"""Directories are their owner's to write, whatever the umask: what is live is decided in them."""
 
 _NAME = re.compile(r"(\d{4,9})-([0-9a-f]{12})")
 _LINK = ".current-"
@@ -147,7 +150,8 @@ class Generations:
         Raises `TargetError` if there is another one.
         """
         with _target_errors(self.root):
-            os.makedirs(self._path(DIRECTORY), exist_ok=True)
+            for path in (self.root, self._path(DIRECTORY)):
+                os.makedirs(path, _MODE, exist_ok=True)
             descriptor = os.open(self._path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         busy = TargetError(f"{self.root}: another run is at work there; wait for it")
         with locked(descriptor, busy):
@@ -168,7 +172,7 @@ class Generations:
         """A new directory for what is to become a generation; removed unless it became one."""
         path = self._path(DIRECTORY, f"{NEW}{os.urandom(6).hex()}")
         with _target_errors(path):
-            os.mkdir(path)
+            os.mkdir(path, _MODE)
         try:
             yield path
         finally:
@@ -201,8 +205,11 @@ class Generations:
             _flush(self._path(DIRECTORY))
         return generation
 
-    def switch(self, generation: Generation | None, why: str) -> None:
-        """Have ``current`` lead to `generation`, or nowhere, and take it down in the history.
+    def switch(
+        self, generation: Generation | None, why: str, before: Generation | None = None
+    ) -> None:
+        """Have ``current`` lead to `generation`, or nowhere, and take it down in the history:
+        `why`, and what was live `before`.
 
         Raises `TargetError`.
         """
@@ -216,14 +223,16 @@ class Generations:
                 os.symlink(f"{DIRECTORY}/{generation.name}", new)
                 os.replace(new, path)
             _flush(self.root)
-            self._note(generation, why)
+            self._note(generation, why, before)
 
-    def _note(self, generation: Generation | None, why: str) -> None:
+    def _note(self, generation: Generation | None, why: str, before: Generation | None) -> None:
         values = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "generation": None if generation is None else generation.number,
-            "commit": None if generation is None else generation.commit(),
+            "commit": _commit_of(generation),
             "why": why,
+            "before": None if before is None else before.number,
+            "commit_before": _commit_of(before),
         }
         line = json.dumps(values).encode("ascii") + b"\n"
         path = self._path(ACTIVATIONS)
@@ -240,7 +249,7 @@ class Generations:
     @contextmanager
     def activating(self, before: Generation | None) -> Iterator[None]:
         """Note that the host is being told of a switch, and what was live `before`, until it has
-        been told.
+        been told: the note stays if that is interrupted.
         """
         path = self._path(ACTIVATING)
         with _target_errors(path):
@@ -248,15 +257,26 @@ class Generations:
                 file.write(before.name if before else "")
             _flush(path)
             _flush(self.root)
-        try:
-            yield
-        finally:
-            with _target_errors(path):
-                os.unlink(path)
+        yield
+        with _target_errors(path):
+            os.unlink(path)
 
     def broke_off(self) -> bool:
         """Whether the last run was ended before the host had been told."""
         return os.path.lexists(self._path(ACTIVATING))
+
+    def busy(self) -> bool:
+        """Whether a run is at work there now."""
+        from fcntl import LOCK_NB, LOCK_SH, flock
+
+        try:
+            with open(self._path(LOCK), "rb") as file:
+                flock(file, LOCK_SH | LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # there is no lock, or there are none
+            return False
+        return False
 
     def live_before(self) -> Generation | None:
         """What was live before the switch that broke off, if it is still there."""
@@ -265,12 +285,21 @@ class Generations:
             return found if found is not None and found.path.is_dir() else None
         return None
 
-    def last_switch(self) -> str | None:
-        """Why ``current`` was switched last."""
-        why = None
+    def rolled_back(self) -> frozenset[object]:
+        """The commits that somebody rolled back from, until another one was deployed."""
+        found: frozenset[object] = frozenset()
+        before = found
         for activation in self.activations():
             why = activation.get("why")
-        return why if isinstance(why, str) else None
+            if why == "undone":
+                found = before
+                continue
+            before = found
+            if why == "rollback":
+                found = found - {activation.get("commit")} | {activation.get("commit_before")}
+            else:
+                found = frozenset()
+        return found
 
     def remove(self, generations: Iterable[Generation]) -> None:
         """Remove generations; one that is only half gone has no name any more.
@@ -289,6 +318,14 @@ class Generations:
             raise UsageError(f"at least 1 generation is kept, not {keep}")
         current = self.current()
         return [generation for generation in self.all()[:-keep] if generation != current]
+
+
+def _commit_of(generation: Generation | None) -> str | None:
+    """The commit of a generation, if that can be told."""
+    if generation is not None:
+        with suppress(BlockpackError):
+            return generation.commit()
+    return None
 
 
 def _remove(directory: str) -> None:

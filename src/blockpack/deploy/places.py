@@ -38,9 +38,10 @@ def manifest_text(directory: str) -> bytes:
     except OSError as error:
         why = "it is a symbolic link" if os.path.islink(name) else reason(error)
         raise SourceError(name, f"cannot be read: {why}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise SourceError(name, "is no regular file", "give a deployment its manifest there")
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise SourceError(name, "is no regular file")
         return short_enough(name, file.read(MOST_BYTES + 1))
 
 

@@ -98,7 +98,7 @@ def status(root: str | os.PathLike[str]) -> Status:
         generations=found,
         compared=before.number if before else None,
         changes=tuple(differences(before, current)) if before and current else (),
-        unfinished=place.broke_off(),
+        unfinished=place.broke_off() and not place.busy(),
     )
 
 

@@ -23,7 +23,6 @@ _CONFIGURATION = (
     f"core.attributesFile={os.devnull}",  # the image is the same on every machine
     "core.splitIndex=false",
     "core.untrackedCache=false",
-    "protocol.allow=never",  # for git before 2.45, which does not know GIT_NO_LAZY_FETCH
     "safe.bareRepository=all",  # the user has named the repository
 )
 
@@ -31,6 +30,9 @@ OPTIONS = ("--no-pager", *(word for value in _CONFIGURATION for word in ("-c", v
 """What git is always started with."""
 
 _ENVIRONMENT = {
+    # Before 2.45 git does not know GIT_NO_LAZY_FETCH: no way to fetch is allowed, whatever the
+    # repository's configuration says of one.
+    "GIT_ALLOW_PROTOCOL": "",
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
