@@ -11,32 +11,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
-from ..errors import (
-    BlockpackError,
-    ImageError,
-    Problems,
-    SourceError,
-    TargetError,
-    UsageError,
-    raise_problems,
-    reason,
-)
-from ..processes import signals_held
-from .fingerprint import commit_inputs, fingerprint
-from .leftovers import SECRET_STAGING, STAGING, remove_leftovers
-from .lock import locked
-from .look import TICK, settled
-from .places import places
-from .record import RECORD, BuildRecord, ImageRecord
+from ..errors import BlockpackError, Problems, TargetError, UsageError, raise_problems
+from .dist import Dist, held
+from .record import BuildRecord, ImageRecord
+from .seen import Seen
 from .source import CommitSource, DeploymentSource, DirectorySource, deployment_source
-from .state import State, VolumeState, digest, environment, signature
-from .unchanged import looked_at, unchanged
+from .state import State, VolumeState, digest, environment
+from .unchanged import unchanged
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -45,7 +32,7 @@ if TYPE_CHECKING:
     from ..writer import Progress
     from .image import Built, Task
     from .manifest import Manifest, VolumeSpec
-    from .secrets import SecretPlan, Secrets
+    from .secrets import SecretBuilds, SecretPlan, Secrets
 
 Share = Callable[[ImageRecord, str], bool]
 """Puts the files of an earlier image into a directory; False if that is not possible."""
@@ -108,172 +95,92 @@ def build(
         raise UsageError(f"jobs are 1 or more, not {jobs}")
     deployment = deployment_source(source).without(directory)
     deployment.manifest_text()  # nothing is made for what is no deployment
-    with _held(directory):
-        run = _Build(deployment, directory, tuple(only), executor, jobs, progress, earlier, secrets)
+    with held(directory):
+        dist = Dist(directory)
+        run = _Build(deployment, dist, tuple(only), executor, jobs, progress, earlier, secrets)
         report = run.run(None if depfile is None else os.fspath(depfile))
     return evolve(report, seconds=time.monotonic() - begun)
 
 
-@contextmanager
-def _held(directory: str) -> Iterator[None]:
-    """Keep other runs out of the directory, which is made if there is none."""
-    made = not os.path.lexists(directory)
-    try:
-        os.makedirs(directory, exist_ok=True)
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise TargetError(f"{directory}: {reason(error)}; give a directory to build into") from None
-    busy = TargetError(
-        f"{directory}: another run is building there; wait for it, or build elsewhere"
-    )
-    try:
-        with locked(descriptor, busy):
-            remove_leftovers(directory)
-            try:
-                yield
-            finally:
-                remove_leftovers(directory)
-    finally:
-        if made:
-            with suppress(OSError):  # it is not empty: all is well
-                os.rmdir(directory)
-
-
-@frozen
-class _Seen:
-    """What a look at the source told: the manifest's digest, and each volume's inputs.
-
-    `begun` is when the look began, `latest` the latest change that it saw; both in nanoseconds
-    since 1970.
-    """
-
-    begun: int
-    manifest: Manifest
-    digest: str
-    inputs: Mapping[str, str | None]
-    latest: int
-
-
 @define
 class _Build:
-    """One run. `records` and `states` tell what there is in the directory, at all times."""
+    """One run."""
 
     source: DeploymentSource
-    directory: str
+    dist: Dist
     only: tuple[str, ...]
     executor: Executor | str | None
     jobs: int | None
     progress: Callable[[Progress], object] | None
     earlier: Earlier | None
     secrets: Secrets | None
-    state: State = field(init=False)
-    record: BuildRecord | None = field(init=False)
-    records: dict[str, ImageRecord] = field(factory=dict, init=False)
-    states: dict[str, VolumeState] = field(factory=dict, init=False)
     warnings: list[tuple[str, str]] = field(factory=list, init=False)
     built: list[str] = field(factory=list, init=False)
     shared: list[str] = field(factory=list, init=False)
-    changed: bool = field(default=False, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.state = State.read(self.directory)
-        self.record = _record(self.directory)
-        for image in self.record.volumes if self.record else ():
-            known = self.state.volumes.get(image.name)
-            if known is not None and known.is_whole(self.directory):
-                self.records[image.name] = image
-                self.states[image.name] = known
 
     def run(self, depfile: str | None) -> BuildReport:
         begun = time.time_ns()
+        rule = None
         report = self._nothing_to_do()
         if report is None:
-            seen = self._seen()
+            seen = Seen.of(self.source, self.jobs)
             begun = seen.begun
-            rule = None if depfile is None else self._rule(seen.manifest)
+            if depfile is not None:
+                rule = self._rule(_parts(seen.manifest))
             report = self._build(seen)
-        else:
-            rule = None if depfile is None else self._rule(None)
-        if rule is not None and depfile is not None:
+        elif depfile is not None:
+            rule = self._rule(self.dist.parts())
+        if depfile is not None and rule is not None:
             self._write_depfile(depfile, rule, begun)
         return report
 
-    # Looking -------------------------------------------------------------------------------------
-
     def _nothing_to_do(self) -> BuildReport | None:
         """The report of a run that finds all as it was left; None if anything is not."""
-        if self.only or self.record is None or not isinstance(self.source, DirectorySource):
+        record = self.dist.record
+        if self.only or record is None or not isinstance(self.source, DirectorySource):
             return None
         if self.secrets is not None and self.secrets.key_file is not None:
             return None  # the key is to be tried
-        if unchanged(self.source.path, self.directory, self.jobs) is None:
+        if unchanged(self.source.path, self.dist.directory, self.jobs) is None:
             return None
-        names = tuple(image.name for image in self.record.volumes)
-        return BuildReport(record=self.record, unchanged=names)
+        return BuildReport(record=record, unchanged=tuple(image.name for image in record.volumes))
 
-    def _seen(self) -> _Seen:
-        """The manifest and the inputs of the volumes, once they have settled."""
-        seen = self._look()
-        if isinstance(self.source, CommitSource):
-            return seen
-        told = settled(seen.latest)
-        if told is None:  # the clock went back: what changes cannot be told from what did
-            return evolve(seen, inputs=dict.fromkeys(seen.inputs))
-        return seen if told else self._look()
-
-    def _look(self) -> _Seen:
-        from .manifest import Manifest
-
-        begun = time.time_ns()
-        text = self.source.manifest_text()
-        manifest = Manifest.parse(text, self.source.manifest_file)
-        specs = manifest.volumes.values()
-        if isinstance(self.source, CommitSource):
-            inputs = commit_inputs(self.source, specs)
-            return _Seen(begun, manifest, digest(text), inputs, 0)
-        wanted = {}
-        for spec in specs:
-            with suppress(SourceError):  # planning tells what is wrong
-                parts = [part.path for part in spec.parts]
-                root, left_out = self.source.root, self.source.left_out
-                wanted[spec.name] = places(root, parts, left_out, times=_times(spec))
-        inputs, latest = looked_at(wanted, self.jobs)
-        return _Seen(begun, manifest, digest(text), inputs, latest)
-
-    # Building ------------------------------------------------------------------------------------
-
-    def _build(self, seen: _Seen) -> BuildReport:
+    def _build(self, seen: Seen) -> BuildReport:
         from ..volume import source_date_epoch
 
         epoch = source_date_epoch()
-        manifest = seen.manifest
-        self._check_names(manifest)
-        wanted = {name: _state_of(spec, seen, epoch) for name, spec in manifest.volumes.items()}
-        chosen = [spec for name, spec in manifest.volumes.items() if name in (self.only or [name])]
-        pending = [spec for spec in chosen if not self._is_wanted(spec, wanted)]
-        staging = os.path.join(self.directory, f"{STAGING}{os.urandom(6).hex()}")
-        os.mkdir(staging)
+        volumes = seen.manifest.volumes
+        self._check_names(seen.manifest)
+        wanted = seen.wanted(epoch)
+        chosen = [spec for name, spec in volumes.items() if name in (self.only or [name])]
+        pending = [spec for spec in chosen if not self._is_there(spec, wanted[spec.name])]
+        staging = self.dist.staging()
         try:
-            pending = [
-                spec for spec in pending if not self._share(wanted[spec.name], spec.name, staging)
-            ]
+            pending = [spec for spec in pending if not self._share(spec, wanted, staging)]
             self._make(pending, wanted, staging, epoch)
         except BaseException:
             with suppress(TargetError):  # the first error is the one to tell
-                self._write(seen, manifest, staging, complete=False)
+                self._write(seen, staging, complete=False)
             raise
-        removed = () if self.only else tuple(self._remove_others(manifest))
-        complete = all(self._is_fresh(name, wanted) for name in wanted)
-        record = self._write(seen, manifest, staging, complete=complete)
+        removed = () if self.only else tuple(self.dist.remove_others(volumes))
+        complete = all(self.dist.has(name, state) for name, state in wanted.items())
+        record = self._write(seen, staging, complete=complete)
+        return self._report(record, [spec.name for spec in chosen], removed)
+
+    def _report(
+        self, record: BuildRecord, chosen: Sequence[str], removed: tuple[str, ...]
+    ) -> BuildReport:
         made = {*self.built, *self.shared}
         return BuildReport(
             record=record,
-            built=tuple(spec.name for spec in chosen if spec.name in self.built),
+            built=tuple(name for name in chosen if name in self.built),
             shared=tuple(self.shared),
-            unchanged=tuple(spec.name for spec in chosen if spec.name not in made),
+            unchanged=tuple(name for name in chosen if name not in made),
             removed=removed,
             warnings=tuple(self.warnings),
         )
+
+    # What need not be made -----------------------------------------------------------------------
 
     def _check_names(self, manifest: Manifest) -> None:
         unknown = [name for name in self.only if name not in manifest.volumes]
@@ -281,34 +188,31 @@ class _Build:
         errors = [UsageError(f"there is no volume {name!r}; known are {known}") for name in unknown]
         raise_problems("nothing was built", errors)
 
-    def _is_fresh(self, name: str, wanted: Mapping[str, VolumeState]) -> bool:
-        """Whether the image that is there is the one that is wanted."""
-        known = self.states.get(name)
-        told = wanted[name].fingerprint
-        return known is not None and bool(told) and known.fingerprint == told
-
-    def _is_wanted(self, spec: VolumeSpec, wanted: Mapping[str, VolumeState]) -> bool:
+    def _is_there(self, spec: VolumeSpec, wanted: VolumeState) -> bool:
         """Whether what is there need not be built."""
-        if not self._is_fresh(spec.name, wanted):
+        if not self.dist.has(spec.name, wanted):
             return False
         if not spec.secret:
             return True
         from .secrets import Secrets, serves
 
-        image = self.records[spec.name]
-        return serves(image, self.directory, spec, self.secrets or Secrets())
+        image = self.dist.records[spec.name]
+        return serves(image, self.dist.directory, spec, self.secrets or Secrets())
 
-    def _share(self, wanted: VolumeState, name: str, staging: str) -> bool:
+    def _share(self, spec: VolumeSpec, wanted: Mapping[str, VolumeState], staging: str) -> bool:
         """Take an image over from an earlier build, if there is one with this fingerprint."""
         earlier = self.earlier
-        found = earlier.images.get(wanted.fingerprint) if earlier else None
-        if earlier is None or found is None or found.name != name:
+        state = wanted[spec.name]
+        found = earlier.images.get(state.fingerprint) if earlier else None
+        if earlier is None or found is None or found.name != spec.name:
             return False
         if not earlier.share(found, staging):
             return False
-        self._commit(found, wanted, staging)
-        self.shared.append(name)
+        self.dist.put(found, state, staging)
+        self.shared.append(spec.name)
         return True
+
+    # Making --------------------------------------------------------------------------------------
 
     def _make(
         self,
@@ -353,28 +257,22 @@ class _Build:
         from .image import Task
         from .secrets import Secrets, require_key_elsewhere, secret_builds
 
-        require_key_elsewhere(self.secrets or Secrets(), self.directory)
-        staging = os.path.join(self.directory, f"{SECRET_STAGING}{os.urandom(6).hex()}")
-        os.mkdir(staging, 0o700)
+        require_key_elsewhere(self.secrets or Secrets(), self.dist.directory)
+        staging = self.dist.staging(secret=True)
+        tasks = [Task(self.source, spec, staging, epoch, 1) for spec in specs]
         with secret_builds(self.secrets or Secrets()) as builds:
-            planned: list[SecretPlan] = []
-            for spec in specs:
-                try:
-                    planned.append(builds.plan(Task(self.source, spec, staging, epoch, 1)))
-                except BlockpackError as error:
-                    errors.append(error)
+            planned = _secrets_planned(builds, tasks, errors)
             raise_problems("nothing was built", errors)
             for plan in planned:
-                spec = plan.task.spec
+                state = wanted[plan.task.spec.name]
+                if plan.plain:  # nothing of those is noted, not even a digest
+                    state = VolumeState("", None, state.parts, state.times, {})
                 try:
                     built = builds.make(plan)
                 except BlockpackError as error:
                     errors.append(error)
-                    continue
-                state = wanted[spec.name]
-                if plan.plain:  # nothing of those is noted, not even a digest
-                    state = VolumeState("", None, state.parts, state.times, {})
-                self._finish(built, state, staging)
+                else:
+                    self._finish(built, state, staging)
         return errors
 
     def _outcomes(
@@ -398,124 +296,45 @@ class _Build:
         if isinstance(self.source, CommitSource) and not image.secret:
             # That of a directory means something on this machine alone.
             image = evolve(image, fingerprint=wanted.fingerprint or None)
-        self._commit(image, wanted, staging)
+        self.dist.put(image, wanted, staging)
         self.built.append(image.name)
         self.warnings += ((image.name, warning) for warning in built.warnings)
 
-    def _commit(self, image: ImageRecord, wanted: VolumeState, staging: str) -> None:
-        """Give the files of an image their names; from here on the record tells of it."""
-        with signals_held():
-            self._put_in_place(image, wanted, staging)
-
-    def _put_in_place(self, image: ImageRecord, wanted: VolumeState, staging: str) -> None:
-        self.changed = True
-        self.records.pop(image.name, None)
-        self.states.pop(image.name, None)
-        before = self._recorded(image.name)
-        secret = image.secret or (before is not None and before.secret)
-        names = [name for name in (image.key, image.file, image.placements) if name is not None]
-        files = {}
-        for name in names:
-            target = os.path.join(self.directory, name)
-            try:
-                _put(os.path.join(staging, name), target, wiping=secret)
-            except OSError as error:
-                raise TargetError(f"{target}: cannot be put there: {reason(error)}") from None
-            files[name] = signature(target) or ()
-        for old in (before.key, before.placements) if before is not None else ():
-            if old is not None and old not in names:
-                with suppress(OSError):
-                    _remove(os.path.join(self.directory, old), wiping=secret)
-        self.records[image.name] = image
-        self.states[image.name] = wanted.with_files(files)
-
-    def _recorded(self, name: str) -> ImageRecord | None:
-        """The image that the last build told of, whatever became of it."""
-        images = self.record.volumes if self.record else ()
-        return next((image for image in images if image.name == name), None)
-
     # Afterwards ----------------------------------------------------------------------------------
 
-    def _remove_others(self, manifest: Manifest) -> Iterator[str]:
-        """Remove files of volumes that the manifest does not have, if they are as we left them."""
-        for name in [name for name in self.state.volumes if name not in manifest.volumes]:
-            for file, left in self.state.volumes[name].files.items():
-                path = os.path.join(self.directory, file)
-                if os.path.basename(file) == file and signature(path) == left:
-                    image = self._recorded(name)
-                    with suppress(OSError):
-                        _remove(path, wiping=image is not None and image.secret)
-                        yield file
-            self.records.pop(name, None)
-            self.states.pop(name, None)
+    def _write(self, seen: Seen, staging: str, *, complete: bool) -> BuildRecord:
+        """Write what is there into the record and the state."""
+        record = BuildRecord(
+            name=seen.manifest.name,
+            source=self.source.origin(),
+            volumes=self.dist.images(seen.manifest.volumes),
+        )
+        state = State(
+            source=self.source.root if isinstance(self.source, DirectorySource) else "",
+            manifest=seen.digest,
+            environment=environment(),
+            record=digest(record.encoded()),
+            complete=complete,
+            volumes=self.dist.states,
+        )
+        return self.dist.write(record, state, staging)
 
-    def _write(
-        self, seen: _Seen, manifest: Manifest, staging: str, *, complete: bool
-    ) -> BuildRecord:
-        """Write what is there into the record and the state, if that is not what they say."""
-        order = {name: number for number, name in enumerate(manifest.volumes)}
-        images = sorted(self.records.values(), key=lambda each: order.get(each.name, len(order)))
-        record = BuildRecord(name=manifest.name, source=self.source.origin(), volumes=tuple(images))
-        old = self.record
-        if not complete and not self.changed:
-            return old or record
-        try:
-            if old is None or record.encoded() != old.encoded():
-                record.write(self.directory)
-            State(
-                source=self.source.root if isinstance(self.source, DirectorySource) else "",
-                manifest=seen.digest,
-                environment=environment(),
-                record=digest(record.encoded()),
-                complete=complete,
-                volumes=self.states,
-            ).write(self.directory, staging)
-        except OSError as error:
-            where = os.path.join(self.directory, RECORD)
-            raise TargetError(f"{where}: cannot be written: {reason(error)}") from None
-        return record
-
-    def _rule(self, manifest: Manifest | None) -> bytes:
-        """What the depfile says; by the manifest, or by what the last build was made of."""
+    def _rule(self, parts: Iterable[str]) -> bytes:
+        """What the depfile says of an image made of these parts of the source."""
         from .depfile import rule
 
-        if manifest is not None:
-            parts = {part.path for spec in manifest.volumes.values() for part in spec.parts}
-        else:
-            parts = {path for known in self.states.values() for path in known.parts}
-        return rule(os.path.join(self.directory, RECORD), self.source, sorted(parts))
+        return rule(self.dist.record_file, self.source, sorted(parts))
 
     def _write_depfile(self, depfile: str, rule: bytes, begun: int) -> None:
-        """Write the depfile, and date the record to what was looked at: Make compares times."""
         from .depfile import write
 
         write(depfile, rule)
-        before = begun - TICK // 2
-        record = os.path.join(self.directory, RECORD)
-        try:
-            os.utime(record, ns=(before, before))
-        except OSError as error:
-            raise TargetError(f"{record}: its time cannot be set: {reason(error)}") from None
+        self.dist.date(begun)
 
 
-def _record(directory: str) -> BuildRecord | None:
-    """The record of the last build; None if there is none that can be read."""
-    with suppress(SourceError, ImageError, Problems):
-        return BuildRecord.read(directory)
-    return None
-
-
-def _times(spec: VolumeSpec) -> bool:
-    """Whether an image shows the times of directories."""
-    return spec.options.get("mtime", "fixed") != "fixed"
-
-
-def _state_of(spec: VolumeSpec, seen: _Seen, epoch: int) -> VolumeState:
-    """How the volume will be noted once it is built."""
-    inputs = seen.inputs.get(spec.name)
-    told = fingerprint(spec, epoch, inputs) if inputs is not None else ""
-    parts = tuple(part.path for part in spec.parts)
-    return VolumeState(told, inputs, parts, _times(spec), {})
+def _parts(manifest: Manifest) -> set[str]:
+    """The paths in the source that the volumes are made of."""
+    return {part.path for spec in manifest.volumes.values() for part in spec.parts}
 
 
 def _planned(tasks: Sequence[Task], errors: list[BlockpackError]) -> list[tuple[Task, Layout]]:
@@ -531,28 +350,17 @@ def _planned(tasks: Sequence[Task], errors: list[BlockpackError]) -> list[tuple[
     return planned
 
 
-def _put(new: str, target: str, *, wiping: bool) -> None:
-    """Give a file its name; what had it before is wiped where that is asked for.
-
-    Raises `OSError`.
-    """
-    if not wiping:
-        os.replace(new, target)
-        return
-    from .wipe import Replaced
-
-    with Replaced(target):
-        os.replace(new, target)
-
-
-def _remove(path: str, *, wiping: bool) -> None:
-    """Remove a file that was built; a secret one is wiped. Raises `OSError`."""
-    if not wiping:
-        os.unlink(path)
-        return
-    from .wipe import wipe
-
-    wipe(path)
+def _secrets_planned(
+    builds: SecretBuilds, tasks: Sequence[Task], errors: list[BlockpackError]
+) -> list[SecretPlan]:
+    """Those of the tasks that can be planned; adds what is wrong with the others."""
+    planned = []
+    for task in tasks:
+        try:
+            planned.append(builds.plan(task))
+        except BlockpackError as error:  # it names the volume itself
+            errors.append(error)
+    return planned
 
 
 def of_volume(name: str, error: BlockpackError) -> Problems:
