@@ -1,8 +1,14 @@
-"""Patterns of what to leave out, as in a ``.gitignore``."""
+"""Patterns of what to leave out, as in a ``.gitignore``.
+
+`pathspec` makes regular expressions of them. Those try all ways in which stars can share a name out
+among them; a few stars and a long name have more ways than there is time for, and both may come
+from somebody who knows that. So the expressions are `straightened` to try one way only.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 
 from ..errors import UsageError
 from .directory import Excluded
@@ -17,14 +23,87 @@ def excluding(patterns: Iterable[str]) -> Excluded | None:
     lines = list(patterns)
     if not lines:
         return None
-    from pathspec import GitIgnoreSpec  # slow to import, and most trees need none of it
-
-    try:
-        spec = GitIgnoreSpec.from_lines(lines)
-    except ValueError as error:
-        raise UsageError(f"a pattern to leave out is none: {error}") from None
+    rules = list(_rules(lines))[::-1]
 
     def excluded(path: str, is_directory: bool) -> bool:
-        return bool(spec.match_file(f"{path}/" if is_directory else path))
+        name = f"{path}/" if is_directory else path
+        above: bool | None = None
+        for expression, leaves_out in rules:
+            found = expression.search(name)
+            if found is None:
+                continue
+            if found.lastindex is None:
+                return leaves_out
+            # What matches is a directory; an earlier pattern may be for this very file in it.
+            above = leaves_out if above is None else above
+        return bool(above)
 
     return excluded
+
+
+def _rules(lines: Iterable[str]) -> Iterator[tuple[re.Pattern[str], bool]]:
+    """The expression of each pattern, and whether it leaves out."""
+    from pathspec import GitIgnoreSpec  # slow to import, and most trees need none of it
+
+    kind = type(GitIgnoreSpec.from_lines(["any"]).patterns[0])  # releases differ in its name
+    for line in lines:
+        try:
+            expression, leaves_out = kind.pattern_to_regex(line)
+            if expression is not None and leaves_out is not None:
+                yield re.compile(straightened(expression)), leaves_out
+        except ValueError as error:
+            raise UsageError(f"a pattern to leave out is none: {error}") from None
+        except re.error as error:
+            raise UsageError(f"a pattern to leave out is none: {line!r}: {error.msg}") from None
+
+
+# Expressions that try one way only ---------------------------------------------------------------
+
+_STAR, _WHOLE, _ANY = "[^/]*", "[^/]+", "[^/]"
+"""What pathspec makes of a star in a name, of one that is all of it, and of a question mark."""
+
+_DEEP = {"(?:.+/)?": "(?:.+?/)??", "(?:/.+)?": "(?:/.+?)??"}
+"""What it makes of ``**``, first and later on: any names. And the same, but as few as will do."""
+
+_ONE = re.compile(r"\\.|\[\^?\]?[^\]]*\]|[^]\\[(){}.*+?^$|/]", re.DOTALL)
+"""What stands for one character: an escaped one, a bracket expression, or itself."""
+
+_NAME = re.compile(rf"(?:\[\^/\][*+]|{_ONE.pattern})+", re.DOTALL)
+
+
+def straightened(expression: str) -> str:
+    """An expression of pathspec's that matches the same, without trying what is no use.
+
+    Between two stars a pattern has a fixed length. So where that fits first, most is left for what
+    comes after it, and if that does not fit then, it never will. The same goes for the names
+    between two ``**``. Only the last ``**`` is for all that it can be, the longest first: it tells
+    whether a pattern matches a path itself, or a directory above it.
+    """
+    deep = "|".join(map(re.escape, _DEEP))
+    begin, *others = re.split(f"({deep})", expression)
+    found = _straight_names(begin)
+    for at in range(0, len(others), 2):
+        any_names, names = others[at], _straight_names(others[at + 1])
+        is_last = at + 2 == len(others)
+        found += any_names + names if is_last else f"(?>{_DEEP[any_names]}{names}(?=/))"
+    return found
+
+
+def _straight_names(expression: str) -> str:
+    return _NAME.sub(lambda found: _straight_name(found[0]), expression)
+
+
+def _straight_name(name: str) -> str:
+    if name == _WHOLE:
+        return f"{_WHOLE}+"
+    begin, *others = (_ONE.sub(_in_name, part) for part in name.split(_STAR))
+    if not others:
+        return begin
+    *middle, last = others
+    fits = "".join(f"(?>{_STAR}?{part})" for part in middle if part)
+    return begin + fits + (f"(?>{_STAR}?{last}(?=/|$))" if last else f"{_STAR}+")
+
+
+def _in_name(one: re.Match[str]) -> str:
+    """What stands for one character, which is no slash; git's bracket expressions have none."""
+    return f"(?!/){one[0]}" if one[0][0] == "[" and one[0] != _ANY else one[0]
