@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import pyrage
 import pytest
 
-from blockpack.deploy.ramfs import is_ram
+from blockpack.deploy.secrets.ramfs import is_ram
 from deploy.deployments import manifest as manifest_of
 from deploy.deployments import write_files
 from deploy.secret_deployments import (
@@ -139,11 +139,11 @@ def test_without_ram_nothing_is_edited(
     place: Path, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from blockpack import SecretError
-    from blockpack.deploy import secret_files
+    from blockpack.deploy.secrets import files
 
-    monkeypatch.setattr(secret_files, "is_ram", lambda path: False)
+    monkeypatch.setattr(files, "is_ram", lambda path: False)
     with pytest.raises(SecretError, match="no RAM file system"):
-        secret_files.Keeper.at(place).edit(place / FILE, str(own), "true")
+        files.Keeper.at(place).edit(place / FILE, str(own), "true")
 
 
 def test_rekey_shuts_out_who_is_no_recipient_any_more(

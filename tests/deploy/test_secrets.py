@@ -20,8 +20,9 @@ import pytest
 from blockpack import Problems, SecretError, UsageError, open_image
 from blockpack.deploy.build import BuildReport, build
 from blockpack.deploy.image import Task
-from blockpack.deploy.ramfs import file_system, is_ram
-from blockpack.deploy.secrets import MOST_BYTES, SecretContent, Secrets
+from blockpack.deploy.secrets import Secrets
+from blockpack.deploy.secrets.opening import MOST_BYTES, SecretContent
+from blockpack.deploy.secrets.ramfs import file_system, is_ram
 from blockpack.layers.keys import make_key, read_key
 from deploy.deployments import write_files
 from deploy.secret_deployments import (
@@ -387,7 +388,7 @@ def test_no_executor_is_handed_a_secret(tmp_path: Path, keeper: tuple[Path, str]
 def test_memory_is_not_dumped(tmp_path: Path) -> None:
     script = """
 import ctypes, os, resource
-from blockpack.deploy.memory import guarded
+from blockpack.deploy.secrets.memory import guarded
 resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
 with guarded():
     pass
@@ -565,7 +566,7 @@ def test_no_more_is_decrypted_than_memory_holds(tmp_path: Path, keeper: tuple[Pa
 @pytest.mark.parametrize("step", range(0, 400, 7))
 def test_damaged_files_are_refused(tmp_path: Path, keeper: tuple[Path, str], step: int) -> None:
     """A byte of a file is changed, or it ends there."""
-    from blockpack.deploy.age import Closed, Identities
+    from blockpack.deploy.secrets.age import Closed, Identities
 
     data = bytearray(sealed(SECRET[:200], keeper[1]))
     at = step % len(data)

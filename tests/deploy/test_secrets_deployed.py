@@ -16,8 +16,8 @@ import pytest
 from blockpack import ImageError, Problems, SecretError
 from blockpack.deploy.deploy import DeployReport, collect, deploy, rollback
 from blockpack.deploy.generations import Generations
-from blockpack.deploy.ramfs import is_ram
 from blockpack.deploy.secrets import Secrets
+from blockpack.deploy.secrets.ramfs import is_ram
 from blockpack.layers.keys import make_key, read_key
 from deploy.secret_deployments import (
     IN_CIPHER,
@@ -178,12 +178,12 @@ def test_a_failed_deploy_leaves_nothing_secret(place: Place) -> None:
 
 _KILLED = """
 import os, signal, sys
-from blockpack.deploy import secrets
-def transfer(layout, path, descriptor, real=secrets._transfer):
+from blockpack.deploy.secrets import volumes
+def transfer(layout, path, descriptor, real=volumes._transfer):
     real(layout, path, descriptor)
     if path.endswith("clear.img"):
         os.kill(os.getpid(), signal.SIGKILL)
-secrets._transfer = transfer
+volumes._transfer = transfer
 from blockpack.cli import command
 sys.argv[0] = "blockpack"
 command()

@@ -29,12 +29,12 @@ SECRET = b"".join(b"Jv3|koala-at-noon|%020d|" % n for n in range(1 << 18))
 
 _STOPPED_BEFORE_THE_END = """
 import os, signal, sys
-from blockpack.deploy import secrets
-def transfer(layout, path, descriptor, real=secrets._transfer):
+from blockpack.deploy.secrets import volumes
+def transfer(layout, path, descriptor, real=volumes._transfer):
     real(layout, path, descriptor)
     os.fsync(descriptor)
     os.kill(os.getpid(), signal.SIGKILL)
-secrets._transfer = transfer
+volumes._transfer = transfer
 from blockpack.cli import command
 sys.argv[0] = "blockpack"
 command()

@@ -11,7 +11,7 @@ from ..errors import UsageError, printable
 from .output import complain
 
 if TYPE_CHECKING:
-    from ..deploy.secret_files import Keeper
+    from ..deploy.secrets.files import Keeper
 
 STANDARD_INPUT = "-"
 
@@ -24,9 +24,9 @@ def run(arguments: Namespace) -> int:
 
 
 def _encrypt(arguments: Namespace) -> None:
-    from ..deploy.age import SUFFIX
-    from ..deploy.memory import guarded
-    from ..deploy.secret_files import plain, remove_plain
+    from ..deploy.secrets.age import SUFFIX
+    from ..deploy.secrets.files import plain, remove_plain
+    from ..deploy.secrets.memory import guarded
 
     targets = dict(zip(arguments.files, _targets(arguments), strict=True))
     for file in arguments.files:
@@ -45,7 +45,7 @@ def _encrypt(arguments: Namespace) -> None:
 
 def _targets(arguments: Namespace) -> list[str]:
     """Where each file goes. Raises `UsageError`."""
-    from ..deploy.age import SUFFIX
+    from ..deploy.secrets.age import SUFFIX
 
     if (arguments.output is not None) != (STANDARD_INPUT in arguments.files):
         raise UsageError("--output goes with '-', standard input, which goes nowhere without")
@@ -75,7 +75,7 @@ def _rekey(arguments: Namespace) -> None:
 
 
 def _keeper(arguments: Namespace, path: str) -> Keeper:
-    from ..deploy.secret_files import Keeper
+    from ..deploy.secrets.files import Keeper
 
     if arguments.deployment is not None:
         return Keeper.at(arguments.deployment)

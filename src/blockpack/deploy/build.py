@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from ..writer import Progress
     from .image import Built, Task
     from .manifest import Manifest, VolumeSpec
-    from .secrets import SecretBuilds, SecretPlan, Secrets
+    from .secrets import Secrets
+    from .secrets.volumes import SecretBuilds, SecretPlan
 
 Share = Callable[[ImageRecord, str], bool]
 """Puts the files of an earlier image into a directory; False if that is not possible."""
@@ -194,7 +195,8 @@ class _Build:
             return False
         if not spec.secret:
             return True
-        from .secrets import Secrets, serves
+        from .secrets import Secrets
+        from .secrets.images import serves
 
         image = self.dist.records[spec.name]
         return serves(image, self.dist.directory, spec, self.secrets or Secrets())
@@ -255,12 +257,14 @@ class _Build:
         Raises `Problems`, with the `errors` of the other volumes, if any cannot be planned.
         """
         from .image import Task
-        from .secrets import Secrets, require_key_elsewhere, secret_builds
+        from .secrets import Secrets
+        from .secrets.volumes import secret_builds
 
-        require_key_elsewhere(self.secrets or Secrets(), self.dist.directory)
+        secrets = self.secrets or Secrets()
+        secrets.require_key_elsewhere(self.dist.directory)
         staging = self.dist.staging(secret=True)
         tasks = [Task(self.source, spec, staging, epoch, 1) for spec in specs]
-        with secret_builds(self.secrets or Secrets()) as builds:
+        with secret_builds(secrets) as builds:
             planned = _secrets_planned(builds, tasks, errors)
             raise_problems("nothing was built", errors)
             for plan in planned:

@@ -62,7 +62,7 @@ def _checked(
     source: DeploymentSource, spec: VolumeSpec, epoch: int, jobs: int | None
 ) -> CheckedVolume:
     if spec.secret:
-        from .secrets import require_encrypted
+        from .secrets.opening import require_encrypted
 
         require_encrypted(source, spec)
         return CheckedVolume(name=spec.name, format=spec.format, size=None, warnings=(UNSEEN,))

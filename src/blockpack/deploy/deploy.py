@@ -178,7 +178,8 @@ def _is_wanted(generation: Generation, source: CommitSource, secrets: Secrets | 
 
 def _is_whole(generation: Generation, manifest: Manifest, secrets: Secrets | None) -> bool:
     """Whether all images of a generation are there; secret ones go with the machine's RAM."""
-    from .secrets import Secrets, serves
+    from .secrets import Secrets
+    from .secrets.images import serves
 
     try:
         record = require_whole(generation)
@@ -200,9 +201,11 @@ def _made(
     secrets: Secrets | None,
 ) -> tuple[Generation, BuildReport]:
     """A new generation, whole, verified and on the disk."""
-    from .secrets import for_generation, verify
+    from .secrets import Secrets
+    from .secrets.images import verify
 
-    own = for_generation(secrets, source.manifest().name, place.next(source.commit).name)
+    name = place.next(source.commit).name
+    own = (secrets or Secrets()).for_generation(source.manifest().name, name)
     with place.making() as made:
         report = build(
             source,

@@ -171,7 +171,7 @@ class Dist:
         path = os.path.join(self.directory, file)
         try:
             if wiping:
-                from .wipe import wipe
+                from .secrets.wipe import wipe
 
                 wipe(path)
             else:
@@ -232,7 +232,7 @@ def _put(new: str, target: str, *, wiping: bool) -> None:
     if not wiping:
         os.replace(new, target)
         return
-    from .wipe import Replaced
+    from .secrets.wipe import Replaced
 
     with Replaced(target):
         os.replace(new, target)

@@ -330,7 +330,7 @@ def _commit_of(generation: Generation | None) -> str | None:
 
 def _remove(directory: str) -> None:
     """Remove a directory of images, of which secret ones are wiped. Raises `OSError`."""
-    from .secrets import retire
+    from .secrets.images import retire
 
     retire(directory)
     if os.path.lexists(directory):

@@ -33,7 +33,7 @@ def remove_leftovers(directory: str) -> None:
     for name in leftovers(directory):
         path = os.path.join(directory, name)
         if name.startswith(SECRET_STAGING):
-            from .secrets import retire
+            from .secrets.images import retire
 
             with suppress(OSError):
                 retire(path)

@@ -13,9 +13,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from ..errors import BlockpackError, SecretError, UsageError, printable, raise_problems
-from ..layers.keys import require_private
-from ..reading import reading_errors
+from ...errors import BlockpackError, SecretError, UsageError, printable, raise_problems
+from ...layers.keys import require_private
+from ...reading import reading_errors
 
 SUFFIX = ".age"
 """What the names of encrypted files end in."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ..errors import TargetError, reason
+from ...errors import TargetError, reason
 from .wipe import overwrite
 
 _NEW = (

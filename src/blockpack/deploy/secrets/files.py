@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from ..errors import (
+from ...errors import (
     BlockpackError,
     SecretError,
     SourceError,
@@ -27,17 +27,17 @@ from ..errors import (
     raise_problems,
     reason,
 )
-from ..reading import reading_errors
+from ...reading import reading_errors
+from ..source import DirectorySource
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
 from .memory import guarded
+from .opening import MOST_BYTES
 from .private import private_file
 from .ramfs import is_ram
-from .secrets import MOST_BYTES
-from .source import DirectorySource
 from .wipe import wipe, wipe_tree
 
 if TYPE_CHECKING:
-    from .manifest import Manifest
+    from ..manifest import Manifest
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -60,7 +60,7 @@ class Keeper:
 
         Raises `SourceError` and `Problems`.
         """
-        from .manifest import FILE
+        from ..manifest import FILE
 
         directory = os.path.dirname(os.path.abspath(path))
         while not os.path.isfile(os.path.join(directory, FILE)):
@@ -117,13 +117,13 @@ class Keeper:
         return [os.path.relpath(path, self.path) for path in paths]
 
     def _recipients(self) -> list[object]:
-        from .manifest import FILE
+        from ..manifest import FILE
 
         return recipients_of(self.manifest.recipients, os.path.join(self.path, FILE))
 
     def _encrypted(self) -> Iterator[str]:
         """The encrypted files of all secret volumes; no link is followed."""
-        from .places import place_of
+        from ..places import place_of
 
         root = os.path.abspath(self.path)
         for spec in self.manifest.volumes.values():
@@ -176,9 +176,9 @@ def _write(data: bytes, target: str | os.PathLike[str]) -> None:
     """Write an encrypted file: whole, or not at all. Raises `TargetError`."""
     from pathlib import Path
 
-    from ..extent import Data
-    from ..layout import Layout, Run
-    from ..writer import write
+    from ...extent import Data
+    from ...layout import Layout, Run
+    from ...writer import write
 
     write(Layout(format="age", runs=(Run.of(Data(0, data)),), sector_size=1), Path(target))
 

@@ -1,0 +1,89 @@
+"""Images of secret volumes that are there: whether they will do, are sound, and how they go."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ...errors import BlockpackError, SecretError
+from .memory import guarded
+from .ramfs import TYPES, file_system
+from .runtime import remove_empty
+from .wipe import wipe
+
+if TYPE_CHECKING:
+    from ..manifest import VolumeSpec
+    from ..record import ImageRecord
+    from .options import Secrets
+
+
+def serves(
+    image: ImageRecord, directory: str | os.PathLike[str], spec: VolumeSpec, secrets: Secrets
+) -> bool:
+    """Whether the image of a secret volume in `directory` is there, and is what `spec` wants.
+
+    Its contents are not compared. With a key file, that is what it must open with.
+    """
+    path = os.path.join(directory, image.file)
+    if (image.secret, image.cipher) != (spec.secret, spec.cipher) or not os.path.isfile(path):
+        return False
+    if spec.cipher is None:
+        return spec.allow_persistent or file_system(path) in TYPES
+    if secrets.key_file is None:
+        return True  # its own key may have been taken to where it is needed
+    from ...layers.keys import read_key
+
+    return _opens(path, read_key(secrets.key_file), image.sector_size)
+
+
+def _opens(path: str, key: bytes, sector_size: int) -> bool:
+    """Whether an image of such sectors opens with the key."""
+    from ...layers.ccm_reader import sector_size_of
+
+    with open(path, "rb") as file:
+
+        def read(offset: int, length: int) -> bytes:
+            file.seek(offset)
+            return file.read(length)
+
+        size = file.seek(0, os.SEEK_END)
+        return sector_size_of(key, read, size, (sector_size,)) is not None
+
+
+def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secrets) -> None:
+    """Raise `SecretError` unless the image of a secret volume is sound; all of it is read."""
+    from ...image import open_image
+    from ...layers.keys import read_key
+
+    key = None
+    if image.cipher is not None:
+        own = None if image.key is None else os.path.join(directory, image.key)
+        key_file = own or secrets.key_file
+        key = None if key_file is None else read_key(key_file)
+    sound = False
+    try:
+        with guarded(), open_image(os.path.join(directory, image.file), key=key) as opened:
+            sound = not opened.verify()
+    except BlockpackError:
+        sound = False
+    if not sound:
+        raise SecretError(f"volume {image.name}: is not what was written; is the disk sound?")
+
+
+def retire(directory: str | os.PathLike[str]) -> None:
+    """Wipe what is secret in a directory of images that is to be removed, and what it links to.
+
+    What others can read is not secret, and what has another name is still in use there.
+    Raises `OSError`.
+    """
+    for root, _, names in os.walk(directory):
+        for name in names:
+            path = os.path.join(root, name)
+            status = os.lstat(path)
+            if os.path.islink(path):
+                target = os.readlink(path)
+                wipe(target)
+                remove_empty(os.path.dirname(target))
+                os.unlink(path)
+            elif not status.st_mode & 0o077 and status.st_nlink == 1:
+                wipe(path)

@@ -1,0 +1,167 @@
+"""The tree of a secret volume with its encrypted files decrypted, in the memory of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, NoReturn
+
+from attrs import evolve
+
+from ...entry import Entry, File, name_of
+from ...errors import BlockpackError, Problems, SecretError
+from ...extent import Data
+from ...reading import read_extent
+from ..source import CommitSource
+from .age import SUFFIX, Closed, Identities
+from .redact import redacted
+
+if TYPE_CHECKING:
+    from ...tree import Tree
+    from ..manifest import VolumeSpec
+    from ..source import DeploymentSource
+
+MOST_BYTES = 256 << 20
+"""Bytes of the encrypted files of a volume, all of which are held in memory."""
+
+
+class SecretContent:
+    """What was decrypted of one file; it stays in this process."""
+
+    __slots__ = ("_data",)
+
+    forkable: ClassVar[bool] = False
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def extent(self, entry: File, offset: int) -> Data:
+        """The bytes themselves."""
+        return Data(offset, self._data)
+
+    def __repr__(self) -> str:
+        return "<SecretContent>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("what is secret is handed to no other process")
+
+
+def open_tree(
+    tree: Tree, spec: VolumeSpec, identities: Identities | None, *, committed: bool
+) -> tuple[Tree, int]:
+    """The tree with its encrypted files decrypted, and the number of others.
+
+    Of what is `committed` there may be no others. Raises `Problems`, and `SecretError` if two files
+    would have one name.
+    """
+    closed = [entry for entry in tree if isinstance(entry, File) and _is_encrypted(entry)]
+    plain = _plain(tree)
+    errors: list[BlockpackError] = []
+    if plain and committed:
+        errors.append(_unencrypted(plain, spec))
+    contents = _contents(closed, identities, errors)
+    if errors:
+        raise Problems(f"volume {spec.name}:", errors)
+    return _with(tree, dict(zip((file.path for file in closed), contents, strict=True))), plain
+
+
+def require_encrypted(source: DeploymentSource, spec: VolumeSpec) -> None:
+    """Raise `SecretError` if files that are committed are not encrypted, without opening any.
+
+    Raises `BlockpackError` also if there is no such tree.
+    """
+
+    def look() -> None:
+        plain = _plain(source.tree(spec, 1))
+        if plain and isinstance(source, CommitSource):
+            raise _unencrypted(plain, spec)
+
+    redacted(spec, look)
+
+
+def of_its(count: int) -> str:
+    """So many of a volume's files, with a verb for them."""
+    return f"{count:,} of its files {'is' if count == 1 else 'are'}"
+
+
+def _is_encrypted(entry: Entry) -> bool:
+    return entry.kind == "file" and entry.path.endswith(SUFFIX) and name_of(entry.path) != SUFFIX
+
+
+def _plain(tree: Tree) -> int:
+    """How many files of a tree are not encrypted."""
+    return sum(entry.kind == "file" and not _is_encrypted(entry) for entry in tree)
+
+
+def _contents(
+    files: Sequence[File], identities: Identities | None, errors: list[BlockpackError]
+) -> list[bytes]:
+    """What is in encrypted files; adds to the errors what keeps them closed."""
+    if not files:
+        return []
+    if identities is None:
+        rule = f"{of_its(len(files))} encrypted, and there is nothing to open them with"
+        errors.append(SecretError(f"{rule}; give --identity FILE"))
+        return []
+    if sum(file.size for file in files) > MOST_BYTES:
+        rule = f"its encrypted files have more than {MOST_BYTES >> 20} MiB together"
+        errors.append(SecretError(f"{rule}, which are held in memory; make several volumes"))
+        return []
+    found = [identities.open(_read(file)) for file in files]
+    errors += _still_closed(found, identities)
+    return [data for data in found if not isinstance(data, Closed)]
+
+
+def _still_closed(found: Sequence[bytes | Closed], identities: Identities) -> Iterator[SecretError]:
+    others, damaged = (found.count(why) for why in (Closed.OTHERS, Closed.DAMAGED))
+    if others:
+        rule = f"{of_its(others)} encrypted for others"
+        remedy = f"no identity in {identities.name} opens them: give another one, or"
+        yield SecretError(f"{rule}; {remedy} run 'blockpack secrets rekey'")
+    if damaged:
+        rule = f"{of_its(damaged)} damaged, or not encrypted with age"
+        yield SecretError(f"{rule}; encrypt them again")
+
+
+def _with(tree: Tree, contents: Mapping[str, bytes]) -> Tree:
+    """The tree with these files in the place of the encrypted ones, whose paths they go by.
+
+    Raises `SecretError` if there is something else of their names.
+    """
+    from ...tree import Tree
+
+    opened = Tree()
+    for entry in tree:
+        if entry.path not in contents:
+            opened.put(entry)
+    clashes = 0
+    for entry in tree:
+        data = contents.get(entry.path)
+        if data is None:
+            continue
+        assert isinstance(entry, File)
+        path = entry.path.removesuffix(SUFFIX)
+        if path in opened:
+            clashes += 1
+            continue
+        content = SecretContent(data)
+        opened.put(evolve(entry, path=path, size=len(data), content=content, inode=None))
+    if clashes:
+        rule = f"{of_its(clashes)} named as something else that is there, but for '{SUFFIX}'"
+        raise SecretError(f"{rule}; rename one of the two")
+    return opened
+
+
+def _read(file: File) -> bytes:
+    """The bytes of a file as it is in its source. Raises `SourceError`."""
+    data = bytearray(file.size)
+    if file.size:
+        read_extent(file.content.extent(file, 0), memoryview(data))
+    return bytes(data)
+
+
+def _unencrypted(count: int, spec: VolumeSpec) -> SecretError:
+    rule = f"{of_its(count)} not encrypted, and so known to all who can read the repository"
+    where = " ".join(part.path or "." for part in spec.parts)
+    listing = f"'git ls-files {where}' shows names without '{SUFFIX}'"
+    remedy = f"{listing}: encrypt those with 'blockpack secrets encrypt', or exclude them"
+    return SecretError(f"{rule}; {remedy}")

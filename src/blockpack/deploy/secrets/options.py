@@ -1,0 +1,43 @@
+"""How secret volumes are opened and closed."""
+
+from __future__ import annotations
+
+import os
+from typing import Self
+
+from attrs import evolve, frozen
+
+from ...errors import UsageError, printable
+
+RUNTIME = "/run/blockpack"
+"""Where deploys put images that are not encrypted, by default."""
+
+
+@frozen(kw_only=True)
+class Secrets:
+    """How secret volumes are opened and closed; all are paths.
+
+    `identity` is the file with the identities that open files, `key_file` that of the key to
+    encrypt images with; without it each image has a fresh one, in a file beside it. Images that are
+    not encrypted go into `runtime`, a directory on a RAM file system, and beside the others is a
+    link; without it they go there themselves. The directory is one build's own: it is made, or is
+    empty.
+    """
+
+    identity: str | None = None
+    key_file: str | None = None
+    runtime: str | None = None
+
+    def require_key_elsewhere(self, directory: str) -> None:
+        """Raise `UsageError` if the key file is among the images: builds remove keys from there."""
+        if self.key_file is None:
+            return
+        above = os.path.dirname(os.path.abspath(self.key_file))
+        if os.path.realpath(above) == os.path.realpath(directory):
+            rule = "is where builds make and remove keys of their own; keep it elsewhere"
+            raise UsageError(f"{printable(self.key_file)}: {rule}")
+
+    def for_generation(self, deployment: str, name: str) -> Self:
+        """The same for the generation `name`, whose images in the clear go into RAM."""
+        path = os.path.join(self.runtime or RUNTIME, deployment, name)
+        return evolve(self, runtime=os.path.abspath(path))

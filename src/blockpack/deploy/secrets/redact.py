@@ -1,0 +1,79 @@
+"""Errors about secret volumes, without what they could give away: a name, a size, a text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from ...errors import (
+    BlockpackError,
+    EntryError,
+    Problems,
+    SecretError,
+    SourceError,
+    TargetError,
+    UsageError,
+)
+from ..image import out_of_memory
+
+if TYPE_CHECKING:
+    from ..manifest import VolumeSpec
+
+_T = TypeVar("_T")
+
+
+def redacted(spec: VolumeSpec, work: Callable[[], _T], *passed: type[BlockpackError]) -> _T:
+    """What `work` returns; whatever it raises becomes an error that tells nothing of the volume.
+
+    Errors of the kinds `passed` name the image alone. This is no context manager: in one of those,
+    what was raised would be the context of the new error.
+    """
+    told: BlockpackError
+    kinds: tuple[type[BlockpackError], ...] = (SecretError, *passed)
+    try:
+        return work()
+    except kinds as error:
+        told = _of_volume(spec, error)
+    except BlockpackError as error:
+        told = _without_names(spec, error)
+    except MemoryError:
+        told = _of_volume(spec, out_of_memory())
+    except Exception as error:
+        rule = f"blockpack failed ({type(error).__name__}) and tells nothing more, for it is secret"
+        told = _of_volume(spec, SecretError(rule))
+    raise told
+
+
+def _of_volume(spec: VolumeSpec, error: BlockpackError) -> Problems:
+    return Problems(f"volume {spec.name}:", [_bare(error)])
+
+
+def _bare(error: BlockpackError) -> BlockpackError:
+    """The same error, without where it comes from."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _without_names(spec: VolumeSpec, error: BlockpackError) -> Problems:
+    members = error.exceptions if isinstance(error, Problems) else (error,)
+    errors: list[BlockpackError] = [_bare(m) for m in members if isinstance(m, SecretError)]
+    others = [member for member in members if not isinstance(member, SecretError)]
+    for kind, rule, remedy in _KINDS:
+        count = sum(isinstance(member, kind) for member in others)
+        if count:
+            source = " ".join(part.path or "." for part in spec.parts)
+            told = f"{count:,} {'problem' if count == 1 else 'problems'}: {rule}"
+            errors.append(SecretError(f"{told}; {remedy.format(spec=spec, source=source)}"))
+            others = [member for member in others if not isinstance(member, kind)]
+    if others:
+        errors.append(SecretError("it cannot be packed; nothing more is told of secrets"))
+    return Problems(f"volume {spec.name}:", errors)
+
+
+_SEE = "'blockpack plan {source} --format {spec.format}' tells more, of the files as they are there"
+_KINDS: tuple[tuple[type[BlockpackError], str, str], ...] = (
+    (EntryError, "it cannot be held by this format or profile, with these options", _SEE),
+    (SourceError, "something in its source cannot be read, or changed meanwhile", _SEE),
+    (UsageError, "its options do not go with what is in it", _SEE),
+    (TargetError, "what it takes to pack it cannot be had", "free some memory"),
+)

@@ -1,0 +1,77 @@
+"""Where images that are not encrypted may lie: in RAM, or on a disk that the manifest allows.
+
+Deploys have a directory in RAM for each generation. Beside its other images is a link to each that
+is there; so whatever happens, what is in the directory of the images tells what there is to be
+wiped.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+
+from ...errors import SecretError, TargetError, reason
+from .ramfs import TYPES, file_system
+
+
+def require_ram(volume: str, place: str | int, runtime: bool) -> None:
+    """Raise `SecretError` unless a directory, or an open file, is on a RAM file system.
+
+    `runtime` tells that it is where deploys put images that are not encrypted.
+    """
+    try:
+        found = file_system(place)
+    except OSError as error:
+        raise SecretError(f"volume {volume}: {place}: {reason(error)}") from None
+    if found in TYPES:
+        return
+    where = "the directory for images in RAM" if runtime else "the directory of the images"
+    rule = f"its image is not encrypted, and {where} is on {found}, which is no RAM file system"
+    other = "give --runtime-dir on one" if runtime else "build into one, such as /run"
+    remedy = f'add cipher = "aes-ccm", or {other}, or allow_persistent = true'
+    raise SecretError(f"volume {volume}: {rule}; {remedy}")
+
+
+def link(target: str, path: str) -> None:
+    """Make the link at `path` that leads to an image in RAM. Raises `TargetError`."""
+    try:
+        os.symlink(target, path)
+    except OSError as error:
+        raise TargetError(f"{path}: no link can be made: {reason(error)}") from None
+
+
+def nearest(path: str) -> str:
+    """The nearest directory above `path` that is there."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def make_runtime(path: str) -> None:
+    """Make a directory for images in RAM, its owner's alone; one that is empty will do.
+
+    Raises `SecretError`.
+    """
+    failed = None
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.rmdir(path)
+        os.mkdir(path, 0o700)
+    except OSError as error:
+        failed = f"cannot be made: {reason(error)}; give another --runtime-dir"
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            rule = "is there already, and nothing in this ROOT leads to it"
+            failed = f"{rule}; remove it if nothing uses it, or give another --runtime-dir"
+    if failed is not None:
+        raise SecretError(f"{path}: {failed}")
+
+
+def remove_empty(directory: str) -> None:
+    """Remove a directory of images in RAM, and the deployment's, once nothing is in them."""
+    for each in (directory, os.path.dirname(directory)):
+        try:
+            os.rmdir(each)
+        except OSError:
+            return
