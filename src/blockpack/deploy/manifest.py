@@ -18,10 +18,12 @@ from attrs import field, frozen
 
 from ..entry import check_path
 from ..errors import UsageError
-from ..formats import FORMATS, format_named
-from ..options import TREE, VOLUME, Option, keys, parse_size, taken_by
-from .document import Document, nearest, shortened
+from ..formats import format_named
+from ..options import TREE, VOLUME, keys
+from .document import Document, nearest
 from .lines import Path
+from .typed import Typed, kind, shown
+from .volume_options import Value, VolumeOptions
 
 if TYPE_CHECKING:
     from ..sources.directory import Symlinks
@@ -73,8 +75,6 @@ _SPELLINGS = {
     "ignore": "exclude",
 }
 """Other names that keys of a volume go by, for what was meant."""
-
-Value = str | int | bool
 
 
 @frozen
@@ -135,26 +135,26 @@ class Manifest:
         return cls(*manifest)
 
 
-class _Reader:
+class _Reader(Typed):
     """Makes values of a document's tables, and notes what is wrong with them.
 
     Each method gives what it can use, with None or nothing in the place of what it cannot.
     """
 
     def __init__(self, document: Document) -> None:
-        self.document = document
-        self.complain = document.complain
+        super().__init__(document)
+        self.options = VolumeOptions(document)
 
     def manifest(self) -> tuple[str, tuple[str, ...], dict[str, VolumeSpec]]:
         """The name, the recipients and the volumes."""
         top = self.document.values
-        self._unknown((), top, ("deployment", "volumes"))
-        deployment = self._table((), top, "deployment", "add [deployment] with a name")
-        volumes = self._table((), top, "volumes", "add a table such as [volumes.site]")
+        self.unknown((), top, ("deployment", "volumes"))
+        deployment = self.table((), top, "deployment", "add [deployment] with a name")
+        volumes = self.table((), top, "volumes", "add a table such as [volumes.site]")
         name = ""
         recipients: tuple[str, ...] = ()
         if deployment is not None:
-            self._unknown(("deployment",), deployment, DEPLOYMENT_KEYS)
+            self.unknown(("deployment",), deployment, DEPLOYMENT_KEYS)
             name = self._deployment_name(deployment)
             recipients = self._recipients(deployment)
         return name, recipients, self._volumes(volumes or {})
@@ -164,24 +164,24 @@ class _Reader:
         if "name" not in deployment:
             self.complain(path, "is missing", 'give the deployment a name, such as "www"')
             return ""
-        name = self._text(path, deployment["name"])
+        name = self.text(path, deployment["name"])
         if name is not None and not DEPLOYMENT_NAME.fullmatch(name):
             rule = (
                 "is 1 to 63 letters, digits, '-', '.' and '_', and begins with one of the first two"
             )
-            self.complain(path, f"{rule}; not {_shown(name)}")
+            self.complain(path, f"{rule}; not {shown(name)}")
         return name or ""
 
     def _recipients(self, deployment: Mapping[str, Any]) -> tuple[str, ...]:
         path: Path = ("deployment", "recipients")
-        found = self._texts(path, deployment.get("recipients", []), MOST_RECIPIENTS)
+        found = self.texts(path, deployment.get("recipients", []), MOST_RECIPIENTS)
         for number, recipient in found:
             here = (*path, number)
             if _SECRET_KEY.search(recipient):  # which is not to be shown
                 remedy = "give the public one, and take this for known to others"
                 self.complain(here, "is a secret key", remedy)
             elif not RECIPIENT.fullmatch(recipient):
-                rule = f"{_shown(recipient)} is no recipient of age"
+                rule = f"{shown(recipient)} is no recipient of age"
                 self.complain(here, rule, "those begin with age1, ssh-ed25519 or ssh-rsa")
         return tuple(recipient for _, recipient in found)
 
@@ -198,7 +198,7 @@ class _Reader:
             if not isinstance(table, dict):
                 known = nearest(name, {key: key for key in VOLUME_KEYS})
                 remedy = "put it below [volumes.NAME]" if known else f"write [volumes.{name}]"
-                self.complain(path, f"is the table of a volume, not {_kind(table)}", remedy)
+                self.complain(path, f"is the table of a volume, not {kind(table)}", remedy)
                 continue
             spec = self._volume(path, name, table)
             if spec is not None:
@@ -223,15 +223,15 @@ class _Reader:
             if key not in VOLUME_KEYS:
                 self.document.complain_of_unknown((*path, key), VOLUME_KEYS, _SPELLINGS)
         parts = self._parts(path, table)
-        tree = {option.name: self._option(path, table, option) for option in TREE}
+        tree = {option.name: self.options.option(path, table, option) for option in TREE}
         exclude = self._exclude((*path, "exclude"), table)
-        secret = self._flag(path, table, "secret")
-        persistent = self._flag(path, table, "allow_persistent")
+        secret = self.flag(path, table, "secret")
+        persistent = self.flag(path, table, "allow_persistent")
         cipher = self._cipher(path, table, secret)
         if persistent and not secret:
             self.complain((*path, "allow_persistent"), "is for secret volumes", "add secret = true")
-        format = self._format(path, table)
-        options = self._options(path, table, format)
+        format = self.options.format(path, table)
+        options = self.options.given(path, table, format)
         if format is None:
             return None
         return VolumeSpec(
@@ -258,7 +258,7 @@ class _Reader:
         if isinstance(source, str):
             return (Part(self._tree_path(here, source) or ""),)
         if not isinstance(source, list):
-            rule = f"is a path or a list of {{path, at}}, not {_kind(source)}"
+            rule = f"is a path or a list of {{path, at}}, not {kind(source)}"
             self.complain(here, rule)
             return ()
         if not source:
@@ -279,7 +279,7 @@ class _Reader:
             if part is None:
                 continue
             if part.at in places:
-                where = f"at {_shown(part.at)}" if part.at else "at the volume's root"
+                where = f"at {shown(part.at)}" if part.at else "at the volume's root"
                 rule = f"is {where}, as is source[{places[part.at]}]"
                 self.complain(here, rule, "give one of them another 'at'")
             places.setdefault(part.at, number)
@@ -288,10 +288,10 @@ class _Reader:
 
     def _part(self, path: Path, item: Any) -> Part | None:
         if not isinstance(item, dict):
-            remedy = f"write {{ path = {_shown(item)} }}" if isinstance(item, str) else ""
-            self.complain(path, f"is a table with path and at, not {_kind(item)}", remedy)
+            remedy = f"write {{ path = {shown(item)} }}" if isinstance(item, str) else ""
+            self.complain(path, f"is a table with path and at, not {kind(item)}", remedy)
             return None
-        self._unknown(path, item, PART_KEYS)
+        self.unknown(path, item, PART_KEYS)
         if "path" not in item:
             self.complain((*path, "path"), "is missing", "give a path in the tree")
             return None
@@ -301,7 +301,7 @@ class _Reader:
 
     def _tree_path(self, path: Path, value: Any) -> str | None:
         """The path `value`, ``.`` being the empty one; None for what is no sound path."""
-        text = self._text(path, value)
+        text = self.text(path, value)
         if text is None:
             return None
         if text == ".":
@@ -320,7 +320,7 @@ class _Reader:
     def _exclude(self, path: Path, table: Mapping[str, Any]) -> tuple[str, ...]:
         if "exclude" not in table:
             return ()
-        found = self._texts(path, table["exclude"], MOST_PATTERNS)
+        found = self.texts(path, table["exclude"], MOST_PATTERNS)
         from ..sources.exclude import excluding
 
         for number, pattern in found:
@@ -336,186 +336,9 @@ class _Reader:
         here = (*path, "cipher")
         if "cipher" not in table:
             return None
-        cipher = self._text(here, table["cipher"])
+        cipher = self.text(here, table["cipher"])
         if cipher is not None and cipher not in CIPHERS:
-            self._not_one_of(here, cipher, CIPHERS)
+            self.not_one_of(here, cipher, CIPHERS)
         if not secret:
             self.complain(here, "is for secret volumes", "add secret = true")
         return cipher
-
-    # The volume's options --------------------------------------------------------------------
-
-    def _format(self, path: Path, table: Mapping[str, Any]) -> str | None:
-        here = (*path, "format")
-        known = tuple(FORMATS)
-        if "format" not in table:
-            self.complain(here, "is missing", f"give {_alternatives(known)}")
-            return None
-        name = self._text(here, table["format"])
-        if name is None or name in known:
-            return name
-        self._not_one_of(here, name, known)
-        return None
-
-    def _options(
-        self, path: Path, table: Mapping[str, Any], format: str | None
-    ) -> dict[str, Value]:
-        """The options that are given, as arguments of the format's volume class."""
-        taken = VOLUME if format is None else taken_by(FORMATS[format].volume_class())
-        found: dict[str, Value] = {}
-        for option in VOLUME:
-            value = self._option(path, table, option)
-            if value is None:
-                continue
-            if option not in taken:
-                self.complain((*path, option.key), f"is not for the format {format}", "remove it")
-            else:
-                found[option.name] = value
-        if format is not None:
-            self._try(path, format, found)
-        return found
-
-    def _option(self, path: Path, table: Mapping[str, Any], option: Option) -> Value | None:
-        """The option's value, if there is one and it is of the right type."""
-        if option.key not in table or option.kind == "patterns":
-            return None
-        here = (*path, option.key)
-        value = table[option.key]
-        if option.kind == "flag":
-            return self._flag(path, table, option.key)
-        if option.kind == "size" or (option.kind == "alignment" and value != "auto"):
-            return self._size(here, value)
-        if _is_number(value) and (option.kind == "number" or "16" in option.choices):
-            if not -_HUGE < value < _HUGE:
-                self.complain(here, "there is no such number here")
-                return None
-            value = str(value)
-        text = self._text(here, value)
-        if text is not None and option.choices and text not in option.choices:
-            self._not_one_of(here, text, option.choices)
-            return None
-        return text
-
-    def _try(self, path: Path, format: str, options: dict[str, Value]) -> None:
-        """Note why the format's volume class refuses `options`, and take them out."""
-        while (rule := _refused(format, options)) is not None:
-            culprit = _culprit(format, options, rule)
-            key = next(option.key for option in VOLUME if option.name == culprit)
-            self.complain((*path, key), shortened(rule, 200))
-            del options[culprit]
-
-    # Values ----------------------------------------------------------------------------------
-
-    def _unknown(self, path: Path, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
-        for key in table:
-            if key not in known:
-                self.document.complain_of_unknown((*path, key), known)
-
-    def _table(
-        self, path: Path, table: Mapping[str, Any], key: str, remedy: str
-    ) -> Mapping[str, Any] | None:
-        found = table.get(key)
-        if found is None or found == {}:
-            self.complain((*path, key), "is missing" if found is None else "is empty", remedy)
-            return None
-        if isinstance(found, dict):
-            return found
-        self.complain((*path, key), f"is a table, not {_kind(found)}", remedy)
-        return None
-
-    def _text(self, path: Path, value: Any) -> str | None:
-        if isinstance(value, str):
-            return value
-        self.complain(path, f"is text, not {_kind(value)}", "put it in quotes")
-        return None
-
-    def _texts(self, path: Path, value: Any, most: int) -> list[tuple[int, str]]:
-        """The elements that are text, with their numbers."""
-        if not isinstance(value, list):
-            remedy = f"write [{_shown(value)}]" if isinstance(value, str) else ""
-            self.complain(path, f"is a list of texts, not {_kind(value)}", remedy)
-            return []
-        if len(value) > most:
-            self.complain(path, f"{len(value):,} are more than the {most:,} that it has at most")
-            return []
-        texts = [(number, self._text((*path, number), item)) for number, item in enumerate(value)]
-        return [(number, text) for number, text in texts if text is not None]
-
-    def _flag(self, path: Path, table: Mapping[str, Any], key: str) -> bool:
-        value = table.get(key, False)
-        if isinstance(value, bool):
-            return value
-        self.complain((*path, key), f"is true or false, not {_kind(value)}")
-        return False
-
-    def _size(self, path: Path, value: Any) -> int | None:
-        if isinstance(value, str):
-            try:
-                value = parse_size(value)
-            except UsageError:
-                rule = f'{_shown(value)} is not a size, such as 4096, "64K", "16M" or "2G"'
-                self.complain(path, rule)
-                return None
-        if not _is_number(value):
-            self.complain(path, f'is a size, such as 4096 or "16M", not {_kind(value)}')
-            return None
-        if not -_HUGE < int(value) < _HUGE:
-            self.complain(path, "no system has such a size")
-            return None
-        return int(value)
-
-    def _not_one_of(self, path: Path, value: str, known: tuple[str, ...]) -> None:
-        near = nearest(value, {name: name for name in known})
-        remedy = f"did you mean '{near}'?" if near else ""
-        self.complain(path, f"is one of {', '.join(known)}; not {_shown(value)}", remedy)
-
-
-_HUGE = 1 << 64
-"""Beyond all sizes; what is larger may have too many digits to be shown."""
-
-
-def _refused(format: str, options: Mapping[str, Value]) -> str | None:
-    """Why the format's volume class refuses `options`; None if it does not."""
-    from ..entry import EPOCH
-
-    try:
-        FORMATS[format].volume_class()(**{**dict[str, Any](options), "epoch": EPOCH})
-    except UsageError as error:
-        return str(error)
-    return None
-
-
-def _culprit(format: str, options: Mapping[str, Value], rule: str) -> str:
-    """The one of `options` that breaks `rule`.
-
-    That is one which is refused by itself, or else the last without which the rule is kept.
-    """
-    names = list(options)
-    for name in names:
-        if _refused(format, {name: options[name]}) == rule:
-            return name
-    for name in reversed(names):
-        if _refused(format, {key: options[key] for key in names if key != name}) != rule:
-            return name
-    return names[-1]
-
-
-def _is_number(value: Any) -> bool:
-    """Whether it is a whole number; truth is none, whatever Python says."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _kind(value: Any) -> str:
-    """What a value is, in plain words."""
-    kinds = {bool: "true or false", str: "text", dict: "a table", list: "a list"}
-    if type(value) in (int, float):
-        return "a number"
-    return kinds.get(type(value), "a date or time")
-
-
-def _shown(value: str) -> str:
-    return f"'{shortened(value)}'"
-
-
-def _alternatives(names: tuple[str, ...]) -> str:
-    return ", ".join(f'format = "{name}"' for name in names[:-1]) + f' or format = "{names[-1]}"'
