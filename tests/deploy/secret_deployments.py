@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import base64
 import os
+import stat
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pyrage
 
+from blockpack.deploy.build import BuildReport, build
+from blockpack.deploy.secrets import Secrets
 from deploy.deployments import write_files
+from judges import ccm
 
 NAME = "postmortem-passphrase"
 """The name of a secret, which is nothing else's."""
@@ -103,3 +110,38 @@ def leaks(*places: Path) -> Iterator[tuple[Path, list[bytes]]]:
                 found += found_in(path.read_bytes())
             if found:
                 yield path, found
+
+
+def built(place: Path | str, dist: Path, own: Path | None, **options: Any) -> BuildReport:
+    """What a build with the identity `own` did."""
+    return build(
+        place, dist, secrets=Secrets(identity=None if own is None else str(own), **options)
+    )
+
+
+def in_tar(data: bytes) -> dict[str, bytes]:
+    """The files in a tar archive, by Python's own reader."""
+    with tarfile.open(fileobj=BytesIO(data)) as archive:
+        files = ((member, archive.extractfile(member)) for member in archive)
+        return {member.name: file.read() for member, file in files if file is not None}
+
+
+def decrypted(dist: Path, key: bytes | None = None) -> dict[str, bytes]:
+    """The files in the image in `dist`, by a judge; its key is the one beside it, or is given."""
+    own = bytes.fromhex((dist / "keys.key").read_text()) if key is None else key
+    return in_tar(ccm.decoded((dist / "keys.img").read_bytes(), own, 512))
+
+
+def mode(path: Path) -> int:
+    """The permission bits of a file."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def everything(error: BaseException | None) -> Iterator[str]:
+    """All that an error has to say: also notes, members, causes and contexts, and their values."""
+    if error is None:
+        return
+    yield from (str(error), repr(error), repr(error.args), repr(vars(error)))
+    yield from getattr(error, "__notes__", ())
+    for each in (error.__cause__, error.__context__, *getattr(error, "exceptions", ())):
+        yield from everything(each)

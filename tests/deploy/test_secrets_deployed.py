@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from deploy.secret_deployments import (
     identity,
     leaks,
     manifest,
+    mode,
     run,
     sealed,
 )
@@ -71,17 +70,8 @@ class Place:
 
 
 @pytest.fixture(name="place")
-def fixture_place(tmp_path: Path) -> Iterator[Place]:
-    ram = Path("/dev/shm") / f"blockpack-test-{os.urandom(6).hex()}"
-    if not is_ram("/dev/shm"):
-        pytest.skip("there is no RAM file system at /dev/shm")
-    ram.mkdir()
-    yield Place(tmp_path, ram)
-    subprocess.run(["rm", "-rf", ram], check=True)
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
+def fixture_place(tmp_path: Path, ram: Path) -> Place:
+    return Place(tmp_path, ram)
 
 
 def test_a_generation_has_secrets_encrypted_or_in_ram(place: Place) -> None:
