@@ -382,6 +382,9 @@ def test_a_second_run_at_once_is_refused(deployment: Path, tmp_path: Path) -> No
 
 
 def test_what_a_killed_run_left_is_removed(deployment: Path, tmp_path: Path) -> None:
-    write_files(tmp_path / "dist", {".new-1/site.img": b"half", ".blockpack-2.tmp": b"half"})
+    write_files(
+        tmp_path / "dist",
+        {".blockpack-new-0123456789ab/site.img": b"half", ".blockpack-0123456789abcdef.tmp": b""},
+    )
     build(deployment, tmp_path / "dist")
     assert names(tmp_path / "dist") == EXPECTED

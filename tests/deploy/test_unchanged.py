@@ -46,7 +46,9 @@ def test_nothing_slow_is_imported(deployment: Path, tmp_path: Path) -> None:
     assert not set(SLOW) & set(modules)
 
 
-@pytest.mark.parametrize("left", [".new-0123/site.img", ".blockpack-0123.tmp"])
+@pytest.mark.parametrize(
+    "left", [".blockpack-new-0123456789ab/site.img", ".blockpack-0123456789abcdef.tmp"]
+)
 def test_what_a_killed_run_left_is_removed_though_nothing_changed(
     deployment: Path, tmp_path: Path, left: str
 ) -> None:

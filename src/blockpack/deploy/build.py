@@ -96,7 +96,7 @@ def build(
         raise UsageError(f"jobs are 1 or more, not {jobs}")
     deployment = deployment_source(source).without(directory)
     deployment.manifest_text()  # nothing is made for what is no deployment
-    with held(directory):
+    with held(directory, in_ram=secrets is not None and secrets.runtime is not None):
         dist = Dist(directory)
         run = _Build(deployment, dist, tuple(only), executor, jobs, progress, earlier, secrets)
         report = run.run(None if depfile is None else os.fspath(depfile))

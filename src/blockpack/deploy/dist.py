@@ -24,10 +24,11 @@ from .state import Signature, State, VolumeState, signature
 
 
 @contextmanager
-def held(directory: str) -> Iterator[None]:
+def held(directory: str, *, in_ram: bool = False) -> Iterator[None]:
     """Keep other runs out of the directory, which is made if there is none.
 
-    What a run that was killed left there is removed. Raises `TargetError`.
+    What a run that was killed left there is removed, with secret images that are `in_ram` if it is
+    a directory of which nobody else has made anything. Raises `TargetError`.
     """
     made = not os.path.lexists(directory)
     try:
@@ -40,11 +41,11 @@ def held(directory: str) -> Iterator[None]:
     )
     try:
         with locked(descriptor, busy):
-            remove_leftovers(directory)
+            remove_leftovers(directory, in_ram=in_ram)
             try:
                 yield
             finally:
-                remove_leftovers(directory)
+                remove_leftovers(directory, in_ram=in_ram)
     finally:
         if made:
             with suppress(OSError):  # it is not empty: all is well
@@ -122,7 +123,7 @@ class Dist:
             self._forget(image.name)
             before = self._recorded(image.name)
             wiping = image.secret or (before is not None and before.secret)
-            files = self._put_files(_files(image), staging, wiping=wiping)
+            files = self._put_files(image.files, staging, wiping=wiping)
             for old in (before.key, before.placements) if before is not None else ():
                 if old is not None and old not in files:
                     self._remove(old, wiping=wiping)
@@ -192,7 +193,9 @@ class Dist:
             return old or record
         try:
             if old is None or record.encoded() != old.encoded():
-                record.write(self.directory)
+                record.write(staging)
+                # By its name alone: in a directory that somebody made, it may be a link elsewhere.
+                os.replace(os.path.join(staging, RECORD), self.record_file)
             state.write(self.directory, staging)
         except OSError as error:
             where = self.record_file
@@ -217,11 +220,6 @@ def _record(directory: str) -> BuildRecord | None:
     with suppress(SourceError, ImageError, Problems):
         return BuildRecord.read(directory)
     return None
-
-
-def _files(image: ImageRecord) -> list[str]:
-    """The names of an image's files, in the order in which they get them: its key is first."""
-    return [name for name in (image.key, image.file, image.placements) if name is not None]
 
 
 def _put(new: str, target: str, *, wiping: bool) -> None:

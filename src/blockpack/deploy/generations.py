@@ -42,7 +42,7 @@ NEW = ".new-"
 _MODE = 0o755
 """Directories are their owner's to write, whatever the umask: what is live is decided in them."""
 
-_NAME = re.compile(r"(\d{4,9})-([0-9a-f]{12})")
+NAME = re.compile(r"(\d{4,9})-([0-9a-f]{12})")
 _LINK = ".current-"
 
 
@@ -87,7 +87,8 @@ class Generations:
     def all(self) -> list[Generation]:
         """Every generation, the oldest first."""
         try:
-            names = os.listdir(self._path(DIRECTORY))
+            with os.scandir(self._path(DIRECTORY)) as items:
+                names = [item.name for item in items if item.is_dir(follow_symlinks=False)]
         except FileNotFoundError:
             return []
         return sorted(filter(None, map(self._named, names)))
@@ -135,7 +136,7 @@ class Generations:
                         yield values
 
     def _named(self, name: str) -> Generation | None:
-        found = _NAME.fullmatch(name)
+        found = NAME.fullmatch(name)
         return None if found is None else Generation(int(found[1]), name, self.root)
 
     def _path(self, *parts: str) -> str:
@@ -192,13 +193,14 @@ class Generations:
         Raises `TargetError`.
         """
         generation = self.next(commit)
+        volumes = BuildRecord.read(made).volumes
+        secret = {name for image in volumes if image.secret for name in image.files}
         with _target_errors(made):
             for name in os.listdir(made):
                 path = os.path.join(made, name)
                 if os.path.islink(path):  # to a secret image in RAM
                     continue
-                private = not os.stat(path).st_mode & 0o077
-                os.chmod(path, 0o400 if private else 0o444)
+                os.chmod(path, 0o400 if name in secret else 0o444)
                 _flush(path)
             _flush(made)
             os.rename(made, generation.path)
@@ -330,9 +332,12 @@ def _commit_of(generation: Generation | None) -> str | None:
 
 def _remove(directory: str) -> None:
     """Remove a directory of images, of which secret ones are wiped. Raises `OSError`."""
+    if os.path.islink(directory):  # none of ours, and wherever it leads, nothing is to be removed
+        os.unlink(directory)
+        return
     from .secrets.images import retire
 
-    retire(directory)
+    retire(directory, in_ram=True)
     if os.path.lexists(directory):
         shutil.rmtree(directory)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-STAGING = ".new-"
+STAGING = ".blockpack-new-"
 """What the directories begin with that hold what is not yet whole."""
 
 SECRET_STAGING = f"{STAGING}secret-"
@@ -20,27 +20,40 @@ _TEMPORARY = (".blockpack-", ".tmp")
 
 def leftovers(directory: str) -> list[str]:
     """The names in `directory` that no finished run leaves. Raises `OSError`."""
+    return [name for name in os.listdir(directory) if _is_ours(name)]
+
+
+def _is_ours(name: str) -> bool:
+    """Whether it is a name that a run gives, and nobody else."""
+    if name.startswith(STAGING):
+        secret = name.startswith(SECRET_STAGING)
+        return _is_random(name.removeprefix(SECRET_STAGING if secret else STAGING))
     begin, end = _TEMPORARY
-    return [
-        name
-        for name in os.listdir(directory)
-        if name.startswith(STAGING) or (name.startswith(begin) and name.endswith(end))
-    ]
+    return (
+        name.startswith(begin) and name.endswith(end) and _is_random(name[len(begin) : -len(end)])
+    )
 
 
-def remove_leftovers(directory: str) -> None:
-    """Remove what runs that were killed left behind; for one that holds the directory's lock."""
+def _is_random(text: str) -> bool:
+    return len(text) in (12, 16) and not text.strip("0123456789abcdef")
+
+
+def remove_leftovers(directory: str, *, in_ram: bool = False) -> None:
+    """Remove what runs that were killed left behind; for one that holds the directory's lock.
+
+    No link is followed, for anybody may have made it, unless the directory is ours alone: then
+    secret images that are `in_ram` are wiped there.
+    """
     for name in leftovers(directory):
         path = os.path.join(directory, name)
-        if name.startswith(SECRET_STAGING):
-            from .secrets.images import retire
+        with suppress(OSError):
+            if os.path.islink(path) or not name.startswith(STAGING):
+                os.unlink(path)
+                continue
+            if name.startswith(SECRET_STAGING):
+                from .secrets.images import retire
 
-            with suppress(OSError):
-                retire(path)
-        if name.startswith(STAGING):
+                retire(path, in_ram=in_ram)
             from shutil import rmtree
 
-            rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                os.unlink(path)
+            rmtree(path)

@@ -55,7 +55,8 @@ def short_enough(name: str, text: bytes) -> bytes:
 def inside(root: str, path: str | os.PathLike[str]) -> str | None:
     """The path that `path` has in the directory `root`; None if it is not in there.
 
-    Raises `UsageError` if it is the directory itself, or holds it.
+    Raises `UsageError` if it is the directory itself, or holds it; and if it is in there by its
+    name alone: a link in a repository does not say where things are written.
     """
     top = os.path.realpath(root)
     place = os.path.realpath(path)
@@ -63,6 +64,9 @@ def inside(root: str, path: str | os.PathLike[str]) -> str | None:
         rule = "is the deployment's directory, or holds it"
         raise UsageError(f"{path}: {rule}; build into a directory of its own")
     if not place.startswith(os.path.join(top, "")):
+        if os.path.abspath(path).startswith(os.path.join(os.path.abspath(root), "")):
+            rule = "is in the deployment's directory by its name, but a link leads out of it"
+            raise UsageError(f"{path}: {rule}; build into another directory")
         return None
     return os.fsencode(os.path.relpath(place, top)).decode("utf-8", "surrogateescape")
 

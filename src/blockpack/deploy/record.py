@@ -89,6 +89,12 @@ class ImageRecord:
         if self.secret and any(getattr(self, name) is not None for name in _CONTENTS):
             raise ValueError("a record tells nothing of a secret volume's contents")
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of its files, in the order in which they are made known: its key is first."""
+        names = (self.key, self.file, self.placements)
+        return tuple(name for name in names if name is not None)
+
     def _values(self) -> dict[str, Any]:
         """The record as JSON values."""
         values = asdict(self)

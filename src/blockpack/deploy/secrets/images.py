@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from ...errors import BlockpackError, SecretError
+from ..leftovers import SECRET_STAGING
 from .memory import guarded
 from .ramfs import TYPES, file_system
-from .runtime import remove_empty
+from .runtime import linked_image, remove_empty
 from .wipe import wipe
 
 if TYPE_CHECKING:
@@ -70,20 +72,37 @@ def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secre
         raise SecretError(f"volume {image.name}: is not what was written; is the disk sound?")
 
 
-def retire(directory: str | os.PathLike[str]) -> None:
-    """Wipe what is secret in a directory of images that is to be removed, and what it links to.
+def retire(directory: str | os.PathLike[str], *, in_ram: bool) -> None:
+    """Wipe what is secret in a directory of images that is to be removed.
 
-    What others can read is not secret, and what has another name is still in use there.
+    That is what the record there tells to be, what was not yet given its name, and without a record
+    what nobody else may read; but nothing that has another name, and is still in use there. Links
+    are followed only if what is `in_ram` is to be wiped, and only to what a deploy put there.
     Raises `OSError`.
     """
-    for root, _, names in os.walk(directory):
+    secret = _secret_files(directory)
+    for place, _, names in os.walk(directory):
+        staged = os.path.basename(place).startswith(SECRET_STAGING)
         for name in names:
-            path = os.path.join(root, name)
+            path = os.path.join(place, name)
             status = os.lstat(path)
-            if os.path.islink(path):
-                target = os.readlink(path)
-                wipe(target)
-                remove_empty(os.path.dirname(target))
+            if stat.S_ISLNK(status.st_mode):
+                if in_ram and (target := linked_image(path)):
+                    wipe(target)
+                    remove_empty(os.path.dirname(target))
                 os.unlink(path)
-            elif not status.st_mode & 0o077 and status.st_nlink == 1:
+                continue
+            private = not status.st_mode & 0o077 if secret is None else name in secret
+            if (staged or private) and status.st_nlink == 1:
                 wipe(path)
+
+
+def _secret_files(directory: str | os.PathLike[str]) -> frozenset[str] | None:
+    """The files of secret images, as the record in the directory tells; None if there is none."""
+    from ..record import BuildRecord
+
+    try:
+        record = BuildRecord.read(directory)
+    except BlockpackError:
+        return None
+    return frozenset(name for image in record.volumes if image.secret for name in image.files)

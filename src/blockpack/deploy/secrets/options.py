@@ -40,4 +40,4 @@ class Secrets:
     def for_generation(self, deployment: str, name: str) -> Self:
         """The same for the generation `name`, whose images in the clear go into RAM."""
         path = os.path.join(self.runtime or RUNTIME, deployment, name)
-        return evolve(self, runtime=os.path.abspath(path))
+        return evolve(self, runtime=os.path.realpath(path))

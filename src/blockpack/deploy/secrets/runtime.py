@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import suppress
 
 from ...errors import SecretError, TargetError, reason
@@ -39,6 +40,31 @@ def link(target: str, path: str) -> None:
         os.symlink(target, path)
     except OSError as error:
         raise TargetError(f"{path}: no link can be made: {reason(error)}") from None
+
+
+def linked_image(path: str) -> str | None:
+    """The image that the link at `path` leads to, if it can only be one that a deploy put into RAM;
+    None if anybody else may have meant anything else by it.
+
+    Such an image has the link's name, and nobody but its owner, who is our user, can enter the
+    directory of its generation.
+    """
+    from ..generations import NAME
+
+    target = os.readlink(path)
+    home, name = os.path.split(target)
+    if name != os.path.basename(path) or not NAME.fullmatch(os.path.basename(home)):
+        return None
+    if not os.path.isabs(home) or os.path.realpath(home) != home:
+        return None
+    with suppress(OSError):
+        image, directory = os.lstat(target), os.lstat(home)
+        ours = all(
+            each.st_uid == os.geteuid() and not each.st_mode & 0o077 for each in (image, directory)
+        )
+        if ours and stat.S_ISREG(image.st_mode) and file_system(home) in TYPES:
+            return target
+    return None
 
 
 def nearest(path: str) -> str:
