@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from re import _constants as opcodes  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import example, given
@@ -25,21 +27,73 @@ paths = st.lists(names, min_size=1, max_size=6).map("/".join)
 @st.composite
 def patterns(draw: st.DrawFn) -> str:
     parts = draw(st.lists(globs | st.just("**"), min_size=1, max_size=6))
-    begin, end = draw(st.sampled_from(["", "/", "!", "!/"])), draw(st.sampled_from(["", "/"]))
-    return begin + "/".join(parts) + end
+    return draw(st.sampled_from(["", "/"])) + "/".join(parts) + draw(st.sampled_from(["", "/"]))
+
+
+def leaves_out(lines: list[str], path: str) -> bool:
+    """Whether a scan with these patterns would not come to the file `path`."""
+    excluded = excluding(lines)
+    assert excluded is not None
+    above = [path[:at] for at, character in enumerate(path) if character == "/"]
+    return any(excluded(directory, True) for directory in above) or excluded(path, False)
 
 
 @given(st.lists(patterns(), min_size=1, max_size=4), st.lists(paths, min_size=1, max_size=9))
-@example(["*a*ab", "!a*"], ["aab", "aabab", "ab/b", "b/aab/a", "aaa"])
+@example(["*a*ab"], ["aab", "aabab", "ab/b", "b/aab/a", "aaa"])
 @example(["**/a/**/b"], ["a/b/a/b", "a/a/b/b", "b/a", "a/b/b/a"])
 @example(["a*a"], ["a", "aa"])
 def test_patterns_match_as_pathspec_has_them_match(lines: list[str], found: list[str]) -> None:
     spec = GitIgnoreSpec.from_lines(lines)
-    excluded = excluding(lines)
-    assert excluded is not None
     for path in found:
-        assert excluded(path, False) == spec.match_file(path)
-        assert excluded(path, True) == spec.match_file(f"{path}/")
+        assert leaves_out(lines, path) == spec.match_file(path)
+
+
+plain_globs = st.lists(st.sampled_from("ab**?."), min_size=1, max_size=4).map("".join)
+plain_patterns = st.builds(
+    lambda takes_back, anchored, parts, end: takes_back + anchored + "/".join(parts) + end,
+    st.sampled_from(["", "", "!"]),
+    st.sampled_from(["", "/"]),
+    st.lists(plain_globs | st.just("**"), min_size=1, max_size=3).filter(
+        lambda parts: parts[-1] != "**"
+    ),
+    st.sampled_from(["", "/"]),
+)
+plain_paths = st.lists(
+    st.text("abc.", min_size=1, max_size=4).filter(lambda name: set(name) != {"."}),
+    min_size=1,
+    max_size=4,
+).map("/".join)
+
+
+@given(
+    st.lists(plain_patterns, min_size=1, max_size=5),
+    st.lists(plain_paths, min_size=1, max_size=20, unique=True),
+)
+@example(["*", "!*/", "!*.c"], ["x.c", "a/x.c", "a/b/x.c", "a/b", "a/b.d"])
+@example(["a/*", "!a/b.c"], ["a/b.c", "a/c", "b"])
+def test_patterns_match_as_git_has_them_match(lines: list[str], found: list[str]) -> None:
+    with TemporaryDirectory() as place:
+        repository = GitRepository.init(Path(place) / "repository")
+        (Path(place) / "patterns").write_text("".join(f"{line}\n" for line in lines))
+        done = subprocess.run(
+            *(
+                [
+                    "git",
+                    "-c",
+                    f"core.excludesFile={place}/patterns",
+                    "check-ignore",
+                    "-z",
+                    "--stdin",
+                ],
+            ),
+            cwd=repository.path,
+            input="".join(f"{path}\0" for path in found).encode(),
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+        assert done.returncode in (0, 1)
+        told = set(done.stdout.decode().split("\0")[:-1])
+    assert {path for path in found if leaves_out(lines, path)} == told
 
 
 FILES = [
@@ -73,6 +127,9 @@ FILES = [
         ["*b*", "!*ab*"],
         ["a/", "!a/b"],
         ["**/*.*.c"],
+        ["*", "!*/", "!*b"],
+        ["a/**", "!a/b"],
+        ["a/*", "!a/x/", "a/x/*", "!a/x/b"],
     ],
     ids=" ".join,
 )

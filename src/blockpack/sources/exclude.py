@@ -15,10 +15,13 @@ from .directory import Excluded
 
 
 def excluding(patterns: Iterable[str]) -> Excluded | None:
-    """The test for ``.gitignore``-style `patterns`; the last one that matches decides.
+    """The test for ``.gitignore``-style `patterns`; the last one that is for a path decides.
 
     A pattern with a slash is anchored at the source, one that ends in a slash means
-    directories, and ``!`` takes back an earlier pattern. Raises `UsageError` for what is none.
+    directories, and ``!`` takes back an earlier pattern. Whoever asks goes from the top down, and
+    not into what is left out; so only patterns for a path itself count (gitignore(5)).
+
+    Raises `UsageError` for what is no pattern.
     """
     lines = list(patterns)
     if not lines:
@@ -26,19 +29,29 @@ def excluding(patterns: Iterable[str]) -> Excluded | None:
     rules = list(_rules(lines))[::-1]
 
     def excluded(path: str, is_directory: bool) -> bool:
-        name = f"{path}/" if is_directory else path
-        above: bool | None = None
         for expression, leaves_out in rules:
-            found = expression.search(name)
-            if found is None:
-                continue
-            if found.lastindex is None:
+            if _is_for(expression, path, is_directory):
                 return leaves_out
-            # What matches is a directory; an earlier pattern may be for this very file in it.
-            above = leaves_out if above is None else above
-        return bool(above)
+        return False
 
     return excluded
+
+
+def _is_for(expression: re.Pattern[str], path: str, is_directory: bool) -> bool:
+    """Whether a pattern is for `path` itself, and not just for a directory above it.
+
+    An expression of pathspec's matches both. It notes the slash after a directory in a group, which
+    is the first one in the path if the pattern is for any directory.
+    """
+    found = expression.search(path)
+    if found is not None and found.lastindex is None:
+        return True
+    end = len(path)
+    for begin in (0, end) if is_directory else ():
+        found = expression.search(f"{path}/", begin)
+        if found is not None and found.lastindex and found.start(found.lastindex) == end:
+            return True
+    return False
 
 
 def _rules(lines: Iterable[str]) -> Iterator[tuple[re.Pattern[str], bool]]:
