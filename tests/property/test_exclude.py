@@ -72,28 +72,24 @@ plain_paths = st.lists(
 @example(["*", "!*/", "!*.c"], ["x.c", "a/x.c", "a/b/x.c", "a/b", "a/b.d"])
 @example(["a/*", "!a/b.c"], ["a/b.c", "a/c", "b"])
 def test_patterns_match_as_git_has_them_match(lines: list[str], found: list[str]) -> None:
+    assert {path for path in found if leaves_out(lines, path)} == ignored(lines, found)
+
+
+def ignored(lines: list[str], paths: list[str]) -> set[str]:
+    """Those of the paths that git ignores by such patterns."""
     with TemporaryDirectory() as place:
         repository = GitRepository.init(Path(place) / "repository")
-        (Path(place) / "patterns").write_text("".join(f"{line}\n" for line in lines))
+        patterns = Path(place) / "patterns"
+        patterns.write_text("".join(f"{line}\n" for line in lines))
         done = subprocess.run(
-            *(
-                [
-                    "git",
-                    "-c",
-                    f"core.excludesFile={place}/patterns",
-                    "check-ignore",
-                    "-z",
-                    "--stdin",
-                ],
-            ),
+            ("git", "-c", f"core.excludesFile={patterns}", "check-ignore", "-z", "--stdin"),
             cwd=repository.path,
-            input="".join(f"{path}\0" for path in found).encode(),
+            input="".join(f"{path}\0" for path in paths).encode(),
             stdout=subprocess.PIPE,
             check=False,
         )
-        assert done.returncode in (0, 1)
-        told = set(done.stdout.decode().split("\0")[:-1])
-    assert {path for path in found if leaves_out(lines, path)} == told
+    assert done.returncode in (0, 1)
+    return set(done.stdout.decode().split("\0")[:-1])
 
 
 FILES = [
