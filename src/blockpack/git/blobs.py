@@ -25,11 +25,12 @@ from ..extent import Extent, FileRange
 from ..processes import Send, WorkerPool
 from ..processors import processors
 from ..reading import open_source, read_extent
+from ..values import numerous
 from . import deflate
-from .deflate import PIECE, Deflating, Storing, is_worth_it, stored
-from .objects import begin_id
-from .pack import BLOB, KINDS, object_header, stored_size
-from .spool import Spool
+from .deflate import PIECE, Deflating, Storing, is_worth_it
+from .objects import begin_id, object_id
+from .pack import BLOB, KINDS, adler_of, object_header, stored_size
+from .spool import Spool, SpoolWriter
 
 LARGE = 64 << 10
 """Incompressible files from this size on (bytes) stay where they are."""
@@ -44,7 +45,7 @@ _FILE_COST = 32 << 10
 """What opening a file costs, in bytes packed in the same time."""
 
 
-@frozen
+@numerous
 class Blob:
     """A file's content in a pack: `length` bytes there, header and zlib stream.
 
@@ -136,32 +137,31 @@ class Packer:
 
     def _share(self, files: Sequence[File], share: _Share) -> _Facts:
         facts = _Facts()
-        at = share.room
+        room = SpoolWriter(self.spool, share.room)
         for file in files[share.start : share.stop]:
             extent = file.content.extent(file, 0)
             pack = self._pack_whole if file.size <= PIECE else self._pack_large
-            at += pack(file, extent, at, facts)
+            pack(file, extent, room, facts)
+        room.flush()
         return facts
 
-    def _pack_whole(self, file: File, extent: Extent, at: int, facts: _Facts) -> int:
-        """Pack content that fits the buffer; how much of the spool it took at `at`."""
+    def _pack_whole(self, file: File, extent: Extent, room: SpoolWriter, facts: _Facts) -> None:
+        """Pack content that fits the buffer."""
         view = self._buffer[: file.size]
         read_extent(extent, view)
-        digest = begin_id(KINDS[BLOB], file.size, self.object_format)
-        digest.update(view)
-        packed = object_header(BLOB, file.size)
-        if file.size >= LARGE and type(extent) is FileRange and not is_worth_it(view, self.level):
-            packed += stored(view)
-            adler = zlib.adler32(view)
-            facts.add(digest.digest(), len(packed), zlib.crc32(packed), adler=adler)
-            return 0
-        packed += deflate.packed(view, self.level)
-        self.spool.write(packed, at)
-        facts.add(digest.digest(), len(packed), zlib.crc32(packed), start=at)
-        return len(packed)
+        oid = object_id(KINDS[BLOB], view, self.object_format)
+        stream = deflate.packed(view, self.level)
+        data = object_header(BLOB, file.size) + stream
+        crc = zlib.crc32(data)
+        is_stored = len(stream) == stored_size(file.size)
+        if is_stored and file.size >= LARGE and type(extent) is FileRange:
+            facts.add(oid, len(data), crc, adler=adler_of(stream))
+            return
+        facts.add(oid, len(data), crc, start=room.at)
+        room.put(data)
 
-    def _pack_large(self, file: File, extent: Extent, at: int, facts: _Facts) -> int:
-        """Pack content that comes in pieces; how much of the spool it took at `at`."""
+    def _pack_large(self, file: File, extent: Extent, room: SpoolWriter, facts: _Facts) -> None:
+        """Pack content that comes in pieces."""
         digest = begin_id(KINDS[BLOB], file.size, self.object_format)
         head = object_header(BLOB, file.size)
         with open_source(extent) as source:
@@ -172,14 +172,15 @@ class Packer:
             if stays and file.size in self._lonely:
                 source.check()
                 facts.add(b"", len(head) + stored_size(file.size), 0)
-                return 0
+                return
             encoder = Deflating(self.level) if worth else Storing(file.size)
+            start = room.at
             length, crc = 0, 0
 
             def put(data: bytes) -> None:
                 nonlocal length, crc
                 if not stays:
-                    self.spool.write(data, at + length)
+                    room.put(data)
                 length += len(data)
                 crc = zlib.crc32(data, crc)
 
@@ -195,9 +196,8 @@ class Packer:
         if stays:
             assert isinstance(encoder, Storing)
             facts.add(digest.digest(), length, crc, adler=encoder.adler)
-            return 0
-        facts.add(digest.digest(), length, crc, start=at)
-        return length
+        else:
+            facts.add(digest.digest(), length, crc, start=start)
 
 
 @frozen

@@ -52,7 +52,7 @@ def begin_id(kind: bytes, size: int, object_format: str) -> Any:
     return hashlib.new(object_format, b"%b %d\0" % (kind, size), usedforsecurity=False)
 
 
-def object_id(kind: bytes, data: bytes, object_format: str) -> bytes:
+def object_id(kind: bytes, data: bytes | memoryview, object_format: str) -> bytes:
     """The id of an object, raw."""
     digest = begin_id(kind, len(data), object_format)
     digest.update(data)

@@ -81,6 +81,11 @@ def adler_trailer(adler: int) -> bytes:
     return _ADLER.pack(adler)
 
 
+def adler_of(stream: bytes) -> int:
+    """The Adler-32 at the end of a zlib stream."""
+    return int.from_bytes(stream[-_ADLER.size :])
+
+
 def stored_blocks(size: int) -> Iterator[tuple[int, int, bytes]]:
     """The blocks that store `size` bytes: (start in the content, length, what stands before)."""
     for start in range(0, max(size, 1), STORED):

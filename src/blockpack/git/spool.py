@@ -24,6 +24,9 @@ _CLOSED_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
 _PIECE = 1 << 20
 """Bytes that are read at once."""
 
+_GATHERED = 256 << 10
+"""Bytes that are written at once, as long as objects are smaller."""
+
 
 @contextmanager
 def _errors() -> Iterator[None]:
@@ -116,3 +119,27 @@ class Spool:
         """`length` bytes from `start` on, at `offset` of an image. All is written by now."""
         status = os.fstat(self.descriptor)
         return FileRange(offset, length, self.path, status.st_size, status.st_mtime_ns, start)
+
+
+class SpoolWriter:
+    """Puts packed objects into a spool end to end, small ones many at a time."""
+
+    def __init__(self, spool: Spool, start: int) -> None:
+        self.at = start
+        """Where the next byte goes."""
+        self._spool = spool
+        self._waiting: list[bytes] = []
+        self._written = start
+
+    def put(self, data: bytes) -> None:
+        """Put what comes next. Raises `TargetError`."""
+        self._waiting.append(data)
+        self.at += len(data)
+        if self.at - self._written >= _GATHERED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits. Raises `TargetError`."""
+        self._spool.write(b"".join(self._waiting), self._written)
+        self._waiting.clear()
+        self._written = self.at
