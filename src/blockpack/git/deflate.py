@@ -21,6 +21,9 @@ Compression = Literal["auto"] | int
 
 AUTO_LEVEL = 6
 
+_KEPT = 1 << 20
+"""Bytes; glibc keeps twice as many."""
+
 PIECE = 16 * STORED
 """Content up to this size (bytes) is packed in one go, larger content in pieces of it."""
 
@@ -46,6 +49,16 @@ def is_worth_it(view: memoryview, level: int) -> bool:
         tried += len(attempt.compress(view[place * step : place * step + SAMPLE]))
         tried += len(attempt.flush())
     return tried < _WORTH * places * SAMPLE
+
+
+def keep_freed_memory() -> None:
+    """Have this process, and those that it forks, keep the memory that each zlib stream takes.
+
+    That is 268 KiB, which glibc returns to the kernel after each stream; getting it back takes
+    longer than deflating a small file. But glibc learns: what is as large as a block that was freed
+    before, it keeps (mallopt(3), "M_MMAP_THRESHOLD"). With another allocator it does nothing.
+    """
+    bytearray(_KEPT)
 
 
 class Encoder(Protocol):
