@@ -17,9 +17,10 @@ from attrs import define
 from .pack import STORED, ZLIB_STORED, adler_trailer, stored_block, stored_size
 
 Compression = Literal["auto"] | int
-"""The level of deflating, 0 (store everything) to 9; ``auto`` is zlib's own default."""
+"""The level of deflating, 0 (store everything) to 9; ``auto`` is `AUTO_LEVEL`."""
 
-AUTO_LEVEL = 6
+AUTO_LEVEL = 4
+"""Above, time grows much more than what is deflated gets smaller."""
 
 _KEPT = 1 << 20
 """Bytes; glibc keeps twice as many."""

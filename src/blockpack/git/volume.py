@@ -57,7 +57,7 @@ class GitVolume(Volume):
 
     `container` is what is around the pack of them: ``docteur`` for MirageOS, ``bundle`` for any
     git, ``pack`` for git-kv, with `oneffs` in a OneFFS. `compression` is the level of deflating, 0
-    (store everything) to 9; ``auto`` is zlib's own. `object_format` is ``sha1`` or ``sha256``.
+    (store everything) to 9; ``auto`` is 4. `object_format` is ``sha1`` or ``sha256``.
     `message`, `author` (``NAME <EMAIL>``) and `branch` are the commit's; its time is `epoch`, or,
     by the `mtime` rule, that of the newest file.
 
