@@ -14,6 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blockpack
+from blockpack.entry import encode
+from blockpack.git.names import are_plain
+from blockpack.git.names import refused as refused_name
 from hostile import git_images
 from hostile.git_images import FILE, LINK
 from judges import docteur, git_pack, git_tools
@@ -141,6 +144,19 @@ def test_names_near_git_are_refused_as_git_does(
 ) -> None:
     distinct = tuple(sorted({*names} - {".", ".."}))
     assert refused(distinct) == rejected(distinct, tmp_path_factory.mktemp("git"))
+
+
+@given(
+    st.lists(st.one_of(st.binary(max_size=4), st.text(st.sampled_from("./gGiItT~1x")).map(encode)))
+)
+def test_names_that_are_plain_all_together_are_so_each(names: list[bytes]) -> None:
+    if are_plain(names):
+        assert not any(map(refused_name, names))
+
+
+@given(st.lists(st.text(st.sampled_from("abc-_0."), min_size=3), min_size=1))
+def test_usual_names_are_plain(names: list[str]) -> None:
+    assert are_plain(list(map(encode, names)))
 
 
 def test_directories_of_git_are_refused_with_all_else(tmp_path: Path) -> None:

@@ -176,19 +176,22 @@ class IndexLookup:
             each = ((oid, self.find(oid)) for oid in oids)
             yield from ((oid, offset) for oid, offset in each if offset is not None)
             return
-        table = self._data[self._oids : self._oids + count * self._oid_size]
-        places = dict(
-            zip(struct.iter_unpack(f"{self._oid_size}s", table), range(count), strict=True)
-        )
+        size = self._oid_size
+        table = self._data[self._oids : self._oids + count * size]
+        ids = [table[at : at + size] for at in range(0, count * size, size)]
+        small = self._data[self._offsets : self._offsets + 4 * count]
+        offsets = dict(zip(ids, _numbers("I", small, 0, count), strict=True))
         for oid in oids:
-            place = places.get((oid,))
-            if place is not None:
-                yield oid, self._offset(place)
+            offset = offsets.get(oid)
+            if offset is not None:
+                yield oid, offset if offset < _LARGE else self._large(offset)
 
     def _offset(self, place: int) -> int:
         at = self._offsets + 4 * place
         offset = int.from_bytes(self._data[at : at + 4])
-        if offset < _LARGE:
-            return offset
+        return offset if offset < _LARGE else self._large(offset)
+
+    def _large(self, offset: int) -> int:
+        """The offset that `offset`, whose top bit is set, stands for."""
         at = self._offsets + 4 * self._fanout[-1] + 8 * (offset - _LARGE)
         return int.from_bytes(self._data[at : at + 8])

@@ -7,6 +7,7 @@ Whoever unpacks an image may do so where names are folded: what some file system
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 _IGNORED = dict.fromkeys(
     (*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF)
@@ -37,6 +38,20 @@ def refused(name: bytes) -> str | None:
     if not plain and _is_git_directory(name.decode("utf-8", "surrogateescape")):
         return "has the name of a git directory"
     return None
+
+
+def are_plain(names: Collection[bytes]) -> bool:
+    """Whether nothing can be wrong with any of `names`, as with those of nearly all trees.
+
+    It takes a fraction of what it takes to ask for each whether it is `refused`.
+    """
+    joined = b"/".join(names)
+    return (
+        joined.isascii()
+        and b"git" not in joined.lower()
+        and joined.count(b"/") == len(names) - 1
+        and not any(name in names for name in (b"", b".", b".."))
+    )
 
 
 def refused_link(name: bytes) -> str | None:

@@ -18,11 +18,10 @@ from collections import deque
 from functools import partial
 from typing import BinaryIO, ClassVar, cast
 
-from attrs import frozen
-
 from ...entry import File
 from ...errors import SourceError
 from ...extent import Extent, Stream
+from ...values import numerous
 from .cat_file import CatFile
 from .packs import Packs, Place
 from .repository import Repository
@@ -59,11 +58,13 @@ class Blobs:
 
     def add(self, oid: bytes, size: int, place: Place | None = None) -> Blob:
         """The content of the next file in the order of the tree."""
+        number = len(self.sizes)
+        pack, offset, _ = place or (0, 0, size)
         self._oids += oid
         self.sizes.append(size)
-        self._pack_numbers.append(place.pack if place else 0)
-        self._offsets.append(place.offset if place else 0)
-        return Blob(self, len(self.sizes) - 1)
+        self._pack_numbers.append(pack)
+        self._offsets.append(offset)
+        return Blob(self, number)
 
     def raw_oid(self, number: int) -> bytes:
         """The object id of blob `number`."""
@@ -173,7 +174,7 @@ class Blobs:
         self._expected.clear()
 
 
-@frozen(weakref_slot=False, eq=False)
+@numerous(weakref_slot=False)
 class Blob:
     """The content of a file: a blob."""
 

@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from ...git.index import IndexLookup
 from ...git.pack import BLOB
@@ -27,16 +26,9 @@ _HEADER = 16
 _FRAME = 64
 """More bytes than a zlib stream has besides its blocks."""
 
-
-class Place(NamedTuple):
-    """A blob of `size` bytes, whose zlib stream begins at byte `offset` of a pack.
-
-    Packs go by numbers.
-    """
-
-    pack: int
-    offset: int
-    size: int
+Place = tuple[int, int, int]
+"""Where a blob is: the number of its pack, where its zlib stream begins there, and its size, the
+latter in bytes."""
 
 
 class Packs:
@@ -53,14 +45,13 @@ class Packs:
     def places(self, oids: Collection[bytes]) -> dict[bytes, Place]:
         """Where each of the blobs `oids` is, and its size, of those that are in a pack, whole."""
         found: dict[bytes, Place] = {}
-        missing = oids
         for number, (descriptor, index) in enumerate(self._packs):
+            missing = [oid for oid in oids if oid not in found] if found else oids
             for oid, offset in index.found(missing):
                 head = os.pread(descriptor, _HEADER, offset)
                 kind, size, at = type_and_size(head) if head else (0, 0, 0)
                 if kind == BLOB and at:
-                    found[oid] = Place(number, offset + at, size)
-            missing = [oid for oid in missing if oid not in found]
+                    found[oid] = (number, offset + at, size)
         return found
 
     def read(self, number: int, offset: int, size: int) -> bytes | None:

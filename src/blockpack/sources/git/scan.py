@@ -155,7 +155,7 @@ class _Scan:
         """The size of each blob by its object id; `problems` gets those that are missing."""
         blobs = {entry.oid: entry.path for entry in reversed(found) if entry.mode != TREE}
         self.places = self.packs.places(blobs)
-        sizes = {oid: place.size for oid, place in self.places.items()}
+        sizes = {oid: size for oid, (_, _, size) in self.places.items()}
         asked = {oid: path for oid, path in blobs.items() if oid not in sizes}
         for oid, told in facts(self.repository, asked) if asked else ():
             if isinstance(told, SourceError):
@@ -222,11 +222,11 @@ def _exported(found: list[Found], ignored: frozenset[str]) -> list[Found]:
     """
     if ignored:
         found = list(_not_ignored(found, ignored))
-    needed = set()
+    kept: list[Found] = []
     for entry in reversed(found):
-        if entry.mode != TREE or entry.path in needed:
-            needed.add(parent_of(entry.path))
-    return [entry for entry in found if entry.mode != TREE or entry.path in needed]
+        if entry.mode != TREE or (kept and kept[-1].path.startswith(f"{entry.path}/")):
+            kept.append(entry)
+    return kept[::-1]
 
 
 def _not_ignored(found: list[Found], ignored: frozenset[str]) -> Iterator[Found]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from ...entry import decode
 from ...errors import EntryError, SourceError
 from ...git import objects
-from ...git.names import refused
+from ...git.names import are_plain, refused
 from ...git.objects import LINK, MODES, SUBMODULE, TREE
+from ...values import numerous
 from ..directory import Excluded, Symlinks, link_leads_out, link_refused
 from .cat_file import CatFile
 from .repository import Repository
@@ -37,7 +38,7 @@ _MOST_LINKS = 40
 """Links that one link may lead through."""
 
 
-@frozen(weakref_slot=False)
+@numerous(weakref_slot=False)
 class Found:
     """An entry to pack: its `path`, what it is, and where in the repository.
 
@@ -129,9 +130,17 @@ class Walk:
         """The entries of the directory `real` sorted by name; those that cannot be are reported."""
         if (known := self._listings.get(real)) is not None:
             return known
+        entries = self._read_tree(oid, real)
+        listing = dict(sorted((_sound(entries) or self._checked(entries, real)).items()))
+        if self.symlinks == "follow":
+            self._listings[real] = listing
+        return listing
+
+    def _checked(self, entries: list[objects.RawEntry], real: str) -> Listing:
+        """Those of `entries` of the directory `real` that can be; the others are reported."""
         listing: Listing = {}
         seen: set[bytes] = set()
-        for mode, name, child in self._read_tree(oid, real):
+        for mode, name, child in entries:
             rule = refused(name)
             if rule is None and mode not in MODES:
                 rule = f"has the mode {mode.decode('ascii', 'replace')}, which git does not know"
@@ -145,9 +154,6 @@ class Walk:
         found = listing.get(".gitattributes")
         if found is not None and found[0] not in (TREE, SUBMODULE):
             self.attribute_files[f"{real}/.gitattributes" if real else ".gitattributes"] = found
-        listing = dict(sorted(listing.items()))
-        if self.symlinks == "follow":
-            self._listings[real] = listing
         return listing
 
     def _report(self, above: str, name: str, rule: str) -> None:
@@ -245,6 +251,15 @@ class Walk:
         if not at:
             return self.top
         return self._listing_at(at[:-1])[at[-1]][1]
+
+
+def _sound(entries: list[objects.RawEntry]) -> Listing | None:
+    """The listing of `entries` if nothing can be wrong with them; None if each is to be checked."""
+    names = {name for _, name, _ in entries}
+    modes = {mode for mode, _, _ in entries}
+    if len(names) < len(entries) or not (modes <= MODES.keys() and are_plain(names)):
+        return None
+    return {name.decode("ascii"): (MODES[mode], child) for mode, name, child in entries}
 
 
 def link_target(reader: CatFile, path: str, oid: bytes) -> str:
