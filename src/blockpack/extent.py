@@ -74,6 +74,7 @@ class Stream:
 
     For sources that the kernel cannot read by itself. `name` is for messages. `size` is how many
     bytes the whole source has; whoever reads the last of them sees to it that there are no more.
+    `whole`, where there is such, gives all of them at once, or None: then it is to be opened.
     """
 
     kind: ClassVar[str] = "stream"
@@ -84,6 +85,7 @@ class Stream:
     name: str
     start: int = 0
     size: int = field()
+    whole: Callable[[], bytes | None] | None = field(default=None, eq=False)
 
     @size.default
     def _size_is_the_end(self) -> int:

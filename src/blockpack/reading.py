@@ -205,8 +205,13 @@ def read_stream(extent: Stream, view: memoryview) -> None:
 
     As with files, most are small, and over after one read. Raises `SourceError`.
     """
-    if len(view) == extent.size and _read_at_once(extent, view):
-        return
+    if len(view) == extent.size:
+        data = extent.whole() if extent.whole is not None else None
+        if data is not None and len(data) == len(view):
+            view[:] = data
+            return
+        if _read_at_once(extent, view):
+            return
     with OpenStream.of(extent) as source:  # takes its time, and tells what is wrong
         source.read_into(view, extent.start)
         source.check()

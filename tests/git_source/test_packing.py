@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import shutil
@@ -112,6 +113,12 @@ def test_however_objects_are_stored(bare: GitRepository, tmp_path: Path, packing
     for order in (sorted(files), sorted(files, reverse=True), sorted(files, key=lambda p: p[-2:])):
         for path in order:
             assert content(tree, path) == files[path]
+    same = Tree()
+    for path, data in files.items():
+        same.add(path, data)
+    written = io.BytesIO()
+    blockpack.write(blockpack.TarVolume().plan(tree), written)
+    assert written.getvalue() == image(tree) == image(same)
 
 
 def test_sizes_at_which_reading_changes(bare: GitRepository) -> None:

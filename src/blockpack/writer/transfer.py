@@ -16,7 +16,7 @@ from typing import Self
 
 from ..extent import Data, Extent, FileRange, Stream, Zeros
 from ..layout import Layout
-from ..reading import OpenStream, read_extent, read_range
+from ..reading import OpenStream, read_extent, read_range, read_stream
 from .targets import Target
 
 BUFFER = 1 << 20
@@ -74,6 +74,8 @@ class Transfer:
                 buffer[fill:end] = extent.data
             elif type(extent) is FileRange:
                 read_range(extent, buffer[fill:end])
+            elif type(extent) is Stream:
+                read_stream(extent, buffer[fill:end])
             else:
                 read_extent(extent, buffer[fill:end])
             self._fill = end

@@ -75,14 +75,20 @@ class Blobs:
         """The object id of blob `number`, in hexadecimal digits."""
         return self.raw_oid(number).hex()
 
+    def packed(self, number: int) -> bytes | None:
+        """All of blob `number`, if it is small and can be read from a pack."""
+        offset = self._offsets[number]
+        size = self.sizes[number]
+        if not offset or size > SMALL or self._packs is None:
+            return None
+        return self._packs.read(self._pack_numbers[number], offset, size)
+
     def open(self, number: int, path: str) -> BinaryIO:
         """Blob `number` from its start; `path` is for messages. Raises `SourceError`."""
+        found = self.packed(number)
+        if found is not None:
+            return io.BytesIO(found)
         size = self.sizes[number]
-        offset = self._offsets[number]
-        if offset and size <= SMALL and self._packs is not None:
-            found = self._packs.read(self._pack_numbers[number], offset, size)
-            if found is not None:
-                return io.BytesIO(found)
         with self._lock:
             if size > SMALL:
                 return cast(BinaryIO, _LargeBlob(self, self._taken(number), number, path))
@@ -200,8 +206,9 @@ class Blob:
 
     def extent(self, entry: File, offset: int) -> Extent:
         """The whole blob as a stream."""
-        path = entry.path
-        return Stream(offset, entry.size, partial(self._blobs.open, self._number, path), path)
+        blobs, number, path = self._blobs, self._number, entry.path
+        whole = partial(blobs.packed, number)
+        return Stream(offset, entry.size, partial(blobs.open, number, path), path, whole=whole)
 
 
 class _LargeBlob(io.RawIOBase):

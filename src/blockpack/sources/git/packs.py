@@ -26,6 +26,10 @@ _HEADER = 16
 _FRAME = 64
 """More bytes than a zlib stream has besides its blocks."""
 
+_AHEAD = 256 << 10
+"""Bytes that are read at once where one blob follows another."""
+
+
 Place = tuple[int, int, int]
 """Where a blob is: the number of its pack, where its zlib stream begins there, and its size, the
 latter in bytes."""
@@ -36,6 +40,7 @@ class Packs:
 
     def __init__(self, repository: Repository) -> None:
         self._packs: list[tuple[int, IndexLookup]] = []
+        self._read = (0, 0, b"")  # what was read last: number of the pack, offset, bytes
         weakref.finalize(self, _close, self._packs)
         for path in pack_paths(repository):
             with suppress(OSError, ValueError):  # git knows what is wrong, or what came instead
@@ -59,10 +64,24 @@ class Packs:
         most = size + (size >> 12) + (size >> 14) + _FRAME  # as zlib's compressBound()
         stream = zlib.decompressobj()
         try:
-            data = stream.decompress(os.pread(self._packs[number][0], most, offset), size + 1)
-        except zlib.error:
+            data = stream.decompress(self._bytes(number, offset, most), max(size, 1))
+        except (OSError, zlib.error):
             return None
         return data if stream.eof and len(data) == size else None
+
+    def _bytes(self, number: int, offset: int, most: int) -> memoryview:
+        """Bytes of pack `number` from `offset` on, up to `most`.
+
+        Blobs mostly lie there in the order of the tree, so more is read if one follows another.
+        """
+        last, start, data = self._read
+        at = offset - start
+        if last != number or not 0 <= at <= len(data) - most:
+            follows = last == number and 0 <= at <= len(data)
+            data = os.pread(self._packs[number][0], max(most, _AHEAD if follows else 0), offset)
+            self._read = number, offset, data
+            at = 0
+        return memoryview(data)[at : at + most]
 
 
 def pack_paths(repository: Repository) -> list[Path]:
