@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import blockpack
-from faults.launching import COMMAND, NO_NAMELESS_FILES, SLOW, launched, wait_until
+from faults.launching import COMMAND, NO_NAMELESS_FILES, SLOW, launched, run, wait_until
 from faults.rendering import differ_at, make_files, pattern, rendered
 
 SLOW_EXTRACTION = """
@@ -106,6 +106,36 @@ cli.main = main
 cli.command()
 """
 """Tells when the command begins: what the interpreter does before is not ours."""
+
+
+LOST = """
+import os, signal, sys, time, weakref
+from blockpack.cli import pack
+class Held:
+    pass
+def interrupted(_):
+    os.kill(os.getpid(), getattr(signal, os.environ["NUMBER"]))
+    for _ in range(1000):
+        pass
+def run(arguments):
+    held = Held()
+    reference = weakref.ref(held, interrupted)
+    del held
+    time.sleep(20)
+pack.run = run
+"""
+"""Before the command: a signal comes while Python drops whatever is raised."""
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_that_comes_while_nothing_can_be_raised_is_not_lost(
+    number: str, code: int, source: Path
+) -> None:
+    begun = time.monotonic()
+    arguments = ("pack", source, "x.tar")
+    found, _, errors = run(LOST + COMMAND, *arguments, env={"NUMBER": number})
+    assert (found, time.monotonic() - begun < 10) == (code, True)
+    assert errors == ("blockpack: interrupted\n" if code == 130 else "blockpack: terminated\n")
 
 
 def test_an_interrupt_right_at_the_start_is_never_a_traceback(source: Path, tmp_path: Path) -> None:

@@ -22,13 +22,13 @@ def command() -> NoReturn:
     # What is made lives to the end and has no cycles; looking for them takes a tenth of the time
     # with a million entries, and some of that of all imports.
     gc.disable()
-    _open_standard_streams()
     if len(sys.argv) > 1 and sys.argv[1] != "--version":
         # Until `run` sees to interrupts, they end the process, and not with a traceback.
         from signal import SIG_DFL, SIGINT, default_int_handler, getsignal, signal
 
         if getsignal(SIGINT) is default_int_handler:  # and not ignored, as a shell's '&' has it
             signal(SIGINT, SIG_DFL)
+    _open_standard_streams()
     code = 0
     try:
         code = main()

@@ -7,7 +7,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -39,6 +39,7 @@ COMMANDS = {
 INTERRUPTED = 130
 
 _WIDTH = 80  # characters
+_MOMENT = 0.01  # seconds
 
 
 class Terminated(BaseException):
@@ -113,6 +114,8 @@ def _termination() -> Iterator[None]:
         raise Terminated(number)
 
     before: dict[int, Any] = {}
+    hook = sys.unraisablehook
+    sys.unraisablehook = partial(_unraised, hook)
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -125,8 +128,26 @@ def _termination() -> Iterator[None]:
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _unraised(hook: Callable[[Any], object], lost: sys.UnraisableHookArgs) -> None:
+    """Have an ending that came while nobody could be told come again, in a moment.
+
+    Python drops what is raised while a weak reference calls back, as they do in each import.
+    """
+    ending = lost.exc_value
+    if not isinstance(ending, KeyboardInterrupt | Terminated):
+        hook(lost)
+        return
+
+    def end(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise ending
+
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, _MOMENT)
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

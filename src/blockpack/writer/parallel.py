@@ -28,7 +28,7 @@ ITEM_COST = 32 << 10
 WORTHWHILE = 64 << 20
 """Work below this (bytes, items included) is done before a second process has started."""
 
-PIECES = 16
+PIECES = 64
 """Pieces a worker, so that none waits long for the last."""
 
 _REPORT_SECONDS = 0.1
