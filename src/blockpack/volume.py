@@ -100,10 +100,14 @@ class Volume(ABC):
     def image_size(self, needed: int) -> int:
         """The image's length for `needed` bytes, by `size`, `free` and `pad`.
 
-        Raises `EntryError` if `size` is less than that.
+        Raises `EntryError` if `size` is less than that, and for what no system has.
         """
         if self.size is None:
-            return round_up(needed + (self.free or 0), self.pad)
+            size = round_up(needed + (self.free or 0), self.pad)
+            if size > MOST:
+                rule = f"the image has {size:,} bytes, and no system has files of so many"
+                raise EntryError("", rule, "leave less room")
+            return size
         if needed > self.size:
             rule = f"the tree takes {needed:,} bytes, {needed - self.size:,} more than the size"
             raise EntryError("", rule, "give a larger size, or pack less")

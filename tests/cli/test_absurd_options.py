@@ -31,6 +31,37 @@ def test_an_option_that_cannot_be_meant_is_wrong_usage(
     assert not (tmp_path / "image").exists()
 
 
+MOST = (1 << 63) - 512
+"""The last size, in whole sectors, that an option may have."""
+
+
+@pytest.mark.parametrize("options", [("--format=tar",), ("--format=git", "--container=pack")])
+def test_an_image_of_more_bytes_than_files_have_is_refused(
+    command: Command, source: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """What is packed comes on top of the room that is left."""
+    (source / "hollow").rmdir()  # git has no empty directories
+    words = (*options, f"--free={MOST}")
+    for done in (
+        command("pack", source, tmp_path / "image", *words, code=3),
+        command("plan", source, *words, code=3),
+    ):
+        assert "no system has files of so many; leave less room" in done.err
+    assert not (tmp_path / "image").exists()
+
+
+def test_an_encrypted_image_of_more_bytes_than_files_have_is_refused(
+    command: Command, source: Path, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    key.touch(0o600)
+    key.write_bytes(bytes(range(32)))
+    words = ("--key-file", key, f"--size={MOST}")
+    done = command("pack", source, tmp_path / "x.tar", *words, code=3)
+    assert "encrypted, the image has 18,446,744,073,709,550,592 bytes" in done.err
+    assert not (tmp_path / "x.tar").exists()
+
+
 @pytest.mark.parametrize(
     "option",
     [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from blockpack import Problems, SecretError
+from blockpack import Problems, SecretError, TargetError
 from blockpack.deploy.secrets.ramfs import file_system, is_ram
 from deploy.deployments import write_files
 from deploy.secret_deployments import (
@@ -148,3 +148,17 @@ def test_file_systems_are_told_apart(place: str, told: str) -> None:
         assert file_system(descriptor) == told
     finally:
         os.close(descriptor)
+
+
+def test_an_encrypted_image_that_does_not_fit_is_refused_before_a_byte_is_written(
+    tmp_path: Path, keeper: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blockpack.writer import space
+
+    monkeypatch.setattr(space, "free_bytes", lambda directory: 1000)
+    place = secret_deployment(tmp_path / "d", keeper[1])
+    with pytest.raises(Problems) as raised:
+        built(place, tmp_path / "dist", keeper[0])
+    assert "more than the 1,000 bytes that are free" in str(raised.value)
+    assert raised.value.exit_code == TargetError.exit_code
+    assert not (tmp_path / "dist").exists()

@@ -124,3 +124,14 @@ def test_an_unforeseen_error_is_not_shown(
         built(place, tmp_path / "dist", keeper[0])
     said = "\n".join(everything(raised.value))
     assert "KeyError" in said and not found_in(said.encode())
+
+
+def test_a_size_that_no_system_has_is_refused_and_not_told(
+    tmp_path: Path, keeper: tuple[Path, str]
+) -> None:
+    volumes = f"{IN_CIPHER}size = {1 << 62}\n"  # what is encrypted is twice as long
+    place = secret_deployment(tmp_path / "d", keeper[1], volumes)
+    with pytest.raises(Problems) as raised:
+        built(place, tmp_path / "dist", keeper[0])
+    assert "cannot be held" in str(raised.value) and str(1 << 63) not in str(raised.value)
+    assert not (tmp_path / "dist").exists()

@@ -18,10 +18,11 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import UsageError
+from ..errors import EntryError, UsageError
 from ..extent import Extent, Readable, Stream
 from ..layout import Layout, Run
 from ..seekable import SeekableReader
+from ..volume import MOST
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESCCM
@@ -83,6 +84,14 @@ def require_sector_size(sector_size: int) -> None:
         raise UsageError(f"the sector size of encryption is {known}, not {sector_size}")
 
 
+def encrypted_size(size: int) -> int:
+    """Bytes that so many become. Raises `EntryError` if no system has files of as many."""
+    if 2 * size > MOST:
+        rule = f"encrypted, the image has {2 * size:,} bytes, and no system has files of so many"
+        raise EntryError("", rule, "leave less room")
+    return 2 * size
+
+
 def encrypt(layout: Layout, key: bytes, *, sector_size: int | None = None) -> Layout:
     """The layout of the image of `layout`, encrypted: twice as long, and different each time.
 
@@ -91,7 +100,7 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: int | None = None) -> La
     about the contents is in the new layout: no placements, and no warnings.
 
     Raises `UsageError` for a key or a sector size that is none, and without the library
-    `cryptography`.
+    `cryptography`; `EntryError` as `encrypted_size` does.
     """
     size = sector_size or layout.sector_size
     require_sector_size(size)
@@ -103,12 +112,13 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: int | None = None) -> La
             f"only whole sectors of {size} bytes are encrypted, and the image has {layout.size:,}"
         )
         raise UsageError(f"{rule} bytes; plan with padding to {size}")
+    physical = encrypted_size(layout.size)
     chance = _Chance.fresh()
     _Sealer(key, size, chance)  # the key is one, and the library is there
     return Layout(
         format=CIPHER,
         title=TITLE,
-        runs=_runs(2 * layout.size, lambda: EncryptedFile(layout, _Sealer(key, size, chance))),
+        runs=_runs(physical, lambda: EncryptedFile(layout, _Sealer(key, size, chance))),
         sector_size=size,
         geometry={
             "cipher": CIPHER,

@@ -13,7 +13,7 @@ from .transfer import LARGE
 
 def require_space(directory: str, layout: Layout) -> None:
     """Raise `TargetError` if the image would not fit into the file system of `directory`."""
-    free = _free(directory)
+    free = free_bytes(directory)
     if layout.size <= free:
         return
     needed = _least(layout, os.stat(directory).st_dev)
@@ -22,7 +22,7 @@ def require_space(directory: str, layout: Layout) -> None:
         raise TargetError(f"{directory}: {rule}; free some space, or choose another place")
 
 
-def _free(directory: str) -> int:
+def free_bytes(directory: str) -> int:
     """Bytes that may be written to the file system of `directory`."""
     if hasattr(os, "statvfs"):
         status = os.statvfs(directory)

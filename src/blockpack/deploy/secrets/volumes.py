@@ -23,6 +23,7 @@ from .runtime import link, make_runtime, nearest, require_ram
 
 if TYPE_CHECKING:
     from ...layout import Layout
+    from ..manifest import VolumeSpec
     from .options import Secrets
 
 
@@ -79,6 +80,7 @@ class SecretBuilds:
         opened, plain = open_tree(tree, spec, self._identities, committed=is_commit)
         with in_memory():
             layout = volume.plan(opened)
+        _size_of(spec, layout)
         return SecretPlan(task, layout, plain)
 
     def _require_place(self, task: Task) -> None:
@@ -140,14 +142,39 @@ class SecretBuilds:
             redacted(spec, lambda: _transfer(layout, path, descriptor), TargetError)
 
 
+def _size_of(spec: VolumeSpec, layout: Layout) -> int:
+    """Bytes of the file that the image of `layout` goes into. Raises `EntryError`."""
+    if spec.cipher is None:
+        return layout.size
+    from ...layers.ccm import encrypted_size
+
+    return encrypted_size(layout.size)
+
+
 def _transfer(layout: Layout, path: str, descriptor: int) -> None:
+    from ...layers.ccm import CIPHER
     from ...writer.targets import Seekable, target_errors
     from ...writer.transfer import Transfer
 
+    if layout.format == CIPHER:
+        _require_room(path, layout.size)
     with target_errors(path):
         os.ftruncate(descriptor, layout.size)
     with Transfer(Seekable(path, descriptor, holes=True), lambda count: None) as transfer:
         transfer.run(layout)
+
+
+def _require_room(path: str, size: int) -> None:
+    """Raise `TargetError` if `size` bytes do not fit beside `path`: what is encrypted has no holes.
+
+    Without that a disk would be full before it is told.
+    """
+    from ...writer.space import free_bytes
+
+    free = free_bytes(os.path.dirname(path))
+    if size > free:
+        rule = f"the image takes more than the {free:,} bytes that are free there"
+        raise TargetError(f"{path}: {rule}; free some space, or choose another place")
 
 
 def _fresh_key(task: Task) -> bytes:
