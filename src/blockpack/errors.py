@@ -52,7 +52,8 @@ class ManifestError(BlockpackError):
 
 
 class EntryError(BlockpackError):
-    """One entry (or the tree as a whole) cannot be held by the format or the profile.
+    """One entry (or the tree as a whole) cannot be held by the format or the profile, or the image
+    is larger than is allowed.
 
     `path` is the entry's path in the tree, `rule` what it breaks, `remedy` what to do.
     """

@@ -402,6 +402,28 @@ def test_nothing_is_left_in_temporary_directories(
     assert not list(scratch.iterdir())
 
 
+def test_how_large_images_may_be_is_configured(deployed: Host) -> None:
+    text = FILES["blockpack.toml"].replace(b'format = "tar"', b'format = "tar"\nfree = "1T"')
+    deployed.configure(maxSize="1G")
+    deployed.commit({"blockpack.toml": text})
+    with deployed.unchanged():
+        pushed = deployed.push()
+    assert pushed.code and REFUSED in pushed.told
+    assert "volume media" in pushed.told and "the limit of 1,073,741,824 bytes" in pushed.told
+    deployed.commit({"site/new": b"new"})
+    assert deployed.push().code == 0 and deployed.live is not None
+    assert deployed.live.startswith("0002-")
+
+
+def test_images_too_large_are_not_deployed_without_pre_receive_either(tmp_path: Path) -> None:
+    host = Host.at(tmp_path / "host", hooks=())
+    host.configure(maxSize="64K")
+    host.commit()
+    pushed = host.push()
+    assert "more than the limit of 65,536 bytes" in pushed.told and host.live is None
+    assert "is not deployed; what was live stays live" in pushed.told
+
+
 def test_what_is_kept_is_configured(deployed: Host) -> None:
     deployed.configure(keep="2")
     for number in range(4):

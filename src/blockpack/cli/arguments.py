@@ -88,6 +88,7 @@ def add_build(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--depfile", metavar="FILE", help="write what Make and Ninja need")
     _add_secrets(parser)
+    _add_max_size(parser)
     _add_json(parser)
     _add_quiet(parser)
 
@@ -96,6 +97,7 @@ def add_check(parser: ArgumentParser) -> None:
     """The arguments of ``check``."""
     _add_deployment(parser)
     parser.add_argument("--jobs", type=int, metavar="N", help="processes that read")
+    _add_max_size(parser)
     _add_json(parser)
     _add_quiet(parser)
 
@@ -112,6 +114,7 @@ def add_deploy(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="in RAM, for secret images that are not encrypted (/run/blockpack)",
     )
+    _add_max_size(parser)
     parser.add_argument("--jobs", type=int, metavar="N", help="processes that work")
     parser.add_argument(
         "--executor", metavar="E", help="who works instead: dask://HOST:PORT or MODULE:CALLABLE"
@@ -126,6 +129,15 @@ def _add_secrets(parser: ArgumentParser) -> None:
         "--key-file",
         metavar="FILE",
         help="encrypt secret volumes with the key in FILE, not fresh ones",
+    )
+
+
+def _add_max_size(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-size",
+        type=size,
+        metavar="SIZE",
+        help="refuse volumes whose images would be larger (K, M, G, T)",
     )
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def run(arguments: Namespace) -> int:
     """Build the volumes of a deployment whose inputs changed."""
     asked = arguments.only or arguments.depfile or arguments.json or arguments.key_file
-    if not asked and _has_nothing_to_do(arguments):
+    limited = arguments.max_size is not None
+    if not asked and not limited and _has_nothing_to_do(arguments):
         return 0
     from ..deploy.build import build
 
@@ -32,6 +33,7 @@ def run(arguments: Namespace) -> int:
             depfile=arguments.depfile,
             progress=progress,
             secrets=secrets_of(arguments),
+            max_size=arguments.max_size,
         )
     if not arguments.quiet:
         for name, warning in report.warnings:

@@ -12,7 +12,7 @@ from .output import amount, complain, emit, emit_json
 
 def run(arguments: Namespace) -> int:
     """Look for all that is wrong with a deployment, and write nothing."""
-    checked = check(arguments.source, jobs=arguments.jobs)
+    checked = check(arguments.source, jobs=arguments.jobs, max_size=arguments.max_size)
     if arguments.json:
         emit_json({"volumes": list(map(asdict, checked))})
         return 0

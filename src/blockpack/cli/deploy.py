@@ -33,6 +33,7 @@ def run(arguments: Namespace) -> int:
             jobs=arguments.jobs,
             progress=progress,
             secrets=built.secrets_of(arguments),
+            max_size=arguments.max_size,
         )
     if arguments.json:
         emit_json(_json(report))

@@ -19,6 +19,7 @@ from attrs import define, evolve, field, frozen
 
 from ..errors import BlockpackError, Problems, TargetError, UsageError, raise_problems
 from .dist import Dist, held
+from .limit import is_larger, require_limit, too_large
 from .record import BuildRecord, ImageRecord
 from .seen import Seen
 from .source import CommitSource, DeploymentSource, DirectorySource, deployment_source
@@ -77,6 +78,7 @@ def build(
     progress: Callable[[Progress], object] | None = None,
     earlier: Earlier | None = None,
     secrets: Secrets | None = None,
+    max_size: int | None = None,
 ) -> BuildReport:
     """Build the deployment `source`, a directory or ``git:REPO@REV``, into the directory `out`.
 
@@ -85,7 +87,8 @@ def build(
     (or the name of one, see `executor_named`) gets a task a volume, and must see the same paths.
     `depfile` is written for Make and Ninja. `progress` is called a few times a second. What
     `earlier` has is shared rather than built. `secrets` tells how secret volumes are opened, which
-    this process builds by itself.
+    this process builds by itself. Volumes whose images would have more than `max_size` bytes are
+    refused, also those whose images are there already.
 
     Raises `Problems` with all that is wrong with the manifest or with any volume, before anything
     is written; then `SourceError`, `TargetError` and `Problems` for what goes wrong meanwhile.
@@ -94,11 +97,14 @@ def build(
     directory = os.fspath(out)
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs are 1 or more, not {jobs}")
+    require_limit(max_size)
     deployment = deployment_source(source).without(directory)
     deployment.manifest_text()  # nothing is made for what is no deployment
     with held(directory, in_ram=secrets is not None and secrets.runtime is not None):
         dist = Dist(directory)
-        run = _Build(deployment, dist, tuple(only), executor, jobs, progress, earlier, secrets)
+        run = _Build(
+            deployment, dist, tuple(only), executor, jobs, progress, earlier, secrets, max_size
+        )
         report = run.run(None if depfile is None else os.fspath(depfile))
     return evolve(report, seconds=time.monotonic() - begun)
 
@@ -115,6 +121,7 @@ class _Build:
     progress: Callable[[Progress], object] | None
     earlier: Earlier | None
     secrets: Secrets | None
+    max_size: int | None
     warnings: list[tuple[str, str]] = field(factory=list, init=False)
     built: list[str] = field(factory=list, init=False)
     shared: list[str] = field(factory=list, init=False)
@@ -144,6 +151,8 @@ class _Build:
             return None  # the key is to be tried
         if unchanged(self.source.path, self.dist.directory, self.jobs) is None:
             return None
+        if any(is_larger(image, self.dist.directory, self.max_size) for image in record.volumes):
+            return None
         return BuildReport(record=record, unchanged=tuple(image.name for image in record.volumes))
 
     def _build(self, seen: Seen) -> BuildReport:
@@ -155,10 +164,11 @@ class _Build:
         wanted = seen.wanted(epoch)
         chosen = [spec for name, spec in volumes.items() if name in (self.only or [name])]
         pending = [spec for spec in chosen if not self._is_there(spec, wanted[spec.name])]
+        errors = list(self._too_large(spec for spec in chosen if spec not in pending))
         staging = self.dist.staging()
         try:
             pending = [spec for spec in pending if not self._share(spec, wanted, staging)]
-            self._make(pending, wanted, staging, epoch)
+            self._make(pending, wanted, staging, epoch, errors)
         except BaseException:
             with suppress(TargetError):  # the first error is the one to tell
                 self._write(seen, staging, complete=False)
@@ -201,6 +211,13 @@ class _Build:
         image = self.dist.records[spec.name]
         return serves(image, self.dist.directory, spec, self.secrets or Secrets())
 
+    def _too_large(self, specs: Iterable[VolumeSpec]) -> Iterator[BlockpackError]:
+        """The errors for those volumes whose images are there, and larger than is allowed."""
+        for spec in specs:
+            image = self.dist.records[spec.name]
+            if self.max_size is not None and is_larger(image, self.dist.directory, self.max_size):
+                yield of_volume(spec.name, too_large(spec, image.size, self.max_size))
+
     def _share(self, spec: VolumeSpec, wanted: Mapping[str, VolumeState], staging: str) -> bool:
         """Take an image over from an earlier build, if there is one with this fingerprint."""
         earlier = self.earlier
@@ -208,6 +225,8 @@ class _Build:
         found = earlier.images.get(state.fingerprint) if earlier else None
         if earlier is None or found is None or found.name != spec.name:
             return False
+        if self.max_size is not None and (found.size or 0) > self.max_size:
+            return False  # planning refuses it
         if not earlier.share(found, staging):
             return False
         self.dist.put(found, state, staging)
@@ -222,15 +241,14 @@ class _Build:
         wanted: Mapping[str, VolumeState],
         staging: str,
         epoch: int,
+        errors: list[BlockpackError],
     ) -> None:
-        """Plan all images, then make them. Raises `Problems`."""
+        """Plan all images, then make them. Raises `Problems`, with the `errors` before that."""
         from .image import Task
 
-        errors: list[BlockpackError] = []
         open_specs = [spec for spec in specs if not spec.secret]
-        planned = _planned(
-            [Task(self.source, spec, staging, epoch, self.jobs) for spec in open_specs], errors
-        )
+        options = staging, epoch, self.jobs, self.max_size
+        planned = _planned([Task(self.source, spec, *options) for spec in open_specs], errors)
         secret_specs = [spec for spec in specs if spec.secret]
         if secret_specs:
             # First, and before other processes begin: those would inherit what is decrypted.
@@ -263,7 +281,7 @@ class _Build:
         secrets = self.secrets or Secrets()
         secrets.require_key_elsewhere(self.dist.directory)
         staging = self.dist.staging(secret=True)
-        tasks = [Task(self.source, spec, staging, epoch, 1) for spec in specs]
+        tasks = [Task(self.source, spec, staging, epoch, 1, self.max_size) for spec in specs]
         with secret_builds(secrets) as builds:
             planned = _secrets_planned(builds, tasks, errors)
             raise_problems("nothing was built", errors)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from ..errors import BlockpackError, raise_problems
+from ..errors import BlockpackError, EntryError, raise_problems
 from .build import of_volume
 from .image import Task, plan
+from .limit import least_size, require_limit, require_within
 from .source import DeploymentSource, deployment_source
 
 if TYPE_CHECKING:
@@ -35,22 +36,29 @@ class CheckedVolume:
 
 
 def check(
-    source: str | os.PathLike[str] | DeploymentSource, *, jobs: int | None = None
+    source: str | os.PathLike[str] | DeploymentSource,
+    *,
+    jobs: int | None = None,
+    max_size: int | None = None,
 ) -> tuple[CheckedVolume, ...]:
     """Plan all volumes of the deployment `source`, a directory or ``git:REPO@REV``.
 
-    `jobs` processes read directories. Raises `SourceError` if there is no manifest, and `Problems`
-    with all that is wrong with it, or else with all that the volumes cannot hold.
+    `jobs` processes read directories. Volumes whose images would have more than `max_size` bytes
+    are refused; of secret ones it is known how much room the manifest asks for, and no more.
+
+    Raises `SourceError` if there is no manifest, and `Problems` with all that is wrong with it, or
+    else with all that the volumes cannot hold.
     """
     from ..volume import source_date_epoch
 
+    require_limit(max_size)
     deployment = deployment_source(source)
     epoch = source_date_epoch()
     checked = []
     errors: list[BlockpackError] = []
     for spec in deployment.manifest().volumes.values():
         try:
-            checked.append(_checked(deployment, spec, epoch, jobs))
+            checked.append(_checked(deployment, spec, epoch, jobs, max_size))
         except BlockpackError as error:
             # Those of a secret volume say so already.
             errors.append(error if spec.secret else of_volume(spec.name, error))
@@ -59,14 +67,21 @@ def check(
 
 
 def _checked(
-    source: DeploymentSource, spec: VolumeSpec, epoch: int, jobs: int | None
+    source: DeploymentSource,
+    spec: VolumeSpec,
+    epoch: int,
+    jobs: int | None,
+    max_size: int | None,
 ) -> CheckedVolume:
     if spec.secret:
         from .secrets.opening import require_encrypted
+        from .secrets.redact import redacted
 
+        redacted(spec, lambda: require_within(spec, least_size(spec), max_size), EntryError)
         require_encrypted(source, spec)
         return CheckedVolume(name=spec.name, format=spec.format, size=None, warnings=(UNSEEN,))
-    layout = plan(Task(source, spec, os.devnull, epoch, jobs))  # nothing is made, so nowhere
+    # Nothing is made, so nowhere.
+    layout = plan(Task(source, spec, os.devnull, epoch, jobs, max_size))
     return CheckedVolume(
         name=spec.name, format=spec.format, size=layout.size, warnings=layout.warnings
     )

@@ -18,6 +18,7 @@ from ..errors import ActivationError, BlockpackError, ImageError, UsageError, pr
 from .build import BuildReport, Earlier, build
 from .fingerprint import commit_inputs, fingerprint
 from .generations import Generation, Generations, share
+from .limit import is_larger, require_limit
 from .record import BuildRecord, FromCommit, ImageRecord
 from .source import CommitSource
 from .state import STATE
@@ -62,12 +63,13 @@ def deploy(
     jobs: int | None = None,
     progress: Callable[[Progress], object] | None = None,
     secrets: Secrets | None = None,
+    max_size: int | None = None,
 ) -> DeployReport:
     """Make the commit `revision` of a repository the live generation under the directory `root`.
 
-    Volumes that an earlier generation has are shared with it, the others built (`jobs`, `executor`
-    and `progress` are as in `build`, `secrets` as well; its `runtime` is for all deployments, by
-    default `RUNTIME`), verified and flushed to the disk; then ``current`` is
+    Volumes that an earlier generation has are shared with it, the others built (`jobs`, `executor`,
+    `progress` and `max_size` are as in `build`, `secrets` as well; its `runtime` is for all
+    deployments, by default `RUNTIME`), verified and flushed to the disk; then ``current`` is
     switched. The host's shell runs `on_activate` (see `activate`). `keep` removes all but so many
     of the newest generations, and the live one. If all is as it is wanted, nothing is done. If
     somebody rolled back from this very commit, it is not deployed until there was another one: what
@@ -80,6 +82,7 @@ def deploy(
     begun = time.monotonic()
     if keep is not None and keep < 1:
         raise UsageError(f"at least 1 generation is kept, not {keep}")
+    require_limit(max_size)
     source = CommitSource.of(os.fspath(repository), revision)
     place = Generations(root)
     with place.held():
@@ -93,10 +96,10 @@ def deploy(
         else:
             outcome = "unchanged"
             wanted, why = place.newest(), "deploy"
-            is_there = wanted is not None and _is_wanted(wanted, source, secrets)
+            is_there = wanted is not None and _is_wanted(wanted, source, secrets, max_size)
         if wanted is None or not is_there:
             outcome = "deployed"
-            wanted, build_report = _made(place, source, executor, jobs, progress, secrets)
+            wanted, build_report = _made(place, source, executor, jobs, progress, secrets, max_size)
         elif wanted != current or (place.broke_off() and on_activate):
             outcome = "activated"
         if outcome in ("deployed", "activated"):
@@ -152,7 +155,9 @@ def collect(root: str | os.PathLike[str], keep: int) -> tuple[int, ...]:
 # Making ------------------------------------------------------------------------------------------
 
 
-def _is_wanted(generation: Generation, source: CommitSource, secrets: Secrets | None) -> bool:
+def _is_wanted(
+    generation: Generation, source: CommitSource, secrets: Secrets | None, max_size: int | None
+) -> bool:
     """Whether a generation is what building `source` now would make."""
     from ..volume import source_date_epoch
 
@@ -162,6 +167,8 @@ def _is_wanted(generation: Generation, source: CommitSource, secrets: Secrets | 
         return False
     if record.source != FromCommit(source.commit, source.tree_id):
         return False
+    if any(is_larger(image, generation.path, max_size) for image in record.volumes):
+        return False  # the build refuses it
     manifest = source.manifest()
     epoch = source_date_epoch()
     inputs = commit_inputs(source, manifest.volumes.values())
@@ -199,6 +206,7 @@ def _made(
     jobs: int | None,
     progress: Callable[[Progress], object] | None,
     secrets: Secrets | None,
+    max_size: int | None,
 ) -> tuple[Generation, BuildReport]:
     """A new generation, whole, verified and on the disk."""
     from .secrets import Secrets
@@ -215,6 +223,7 @@ def _made(
             progress=progress,
             earlier=_earlier(place.all()),
             secrets=own,
+            max_size=max_size,
         )
         for image in report.record.volumes:
             if image.secret:

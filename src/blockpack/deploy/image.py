@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from ..errors import TargetError
+from .limit import require_within
 from .record import ImageRecord
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Task:
     """An image to be made in the directory `staging`, which is there.
 
     `epoch` (seconds since 1970) is SOURCE_DATE_EPOCH's, whatever the environment of the process
-    that does it. `jobs` processes write.
+    that does it. `jobs` processes write. `max_size` (bytes) is the largest image that is allowed.
     """
 
     source: DeploymentSource
@@ -36,6 +37,7 @@ class Task:
     staging: str
     epoch: int
     jobs: int | None = None
+    max_size: int | None = None
 
 
 @frozen
@@ -47,9 +49,14 @@ class Built:
 
 
 def plan(task: Task) -> Layout:
-    """The layout of the image. Raises `BlockpackError` with all that cannot be packed."""
+    """The layout of the image. Raises `BlockpackError` with all that cannot be packed.
+
+    Raises `EntryError` if it is larger than is allowed.
+    """
     volume = evolve(task.spec.volume(), epoch=task.epoch)
-    return volume.plan(task.source.tree(task.spec, task.jobs))
+    layout = volume.plan(task.source.tree(task.spec, task.jobs))
+    require_within(task.spec, layout.size, task.max_size)
+    return layout
 
 
 def make(task: Task, layout: Layout, progress: Callable[[Progress], object] | None = None) -> Built:

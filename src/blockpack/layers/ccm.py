@@ -85,7 +85,7 @@ def require_sector_size(sector_size: int) -> None:
 
 
 def encrypted_size(size: int) -> int:
-    """Bytes that so many become. Raises `EntryError` if no system has files of as many."""
+    """Bytes of the encrypted image of so many. Raises `EntryError` if no system has as many."""
     if 2 * size > MOST:
         rule = f"encrypted, the image has {2 * size:,} bytes, and no system has files of so many"
         raise EntryError("", rule, "leave less room")

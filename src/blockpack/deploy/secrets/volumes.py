@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
-from ...errors import TargetError
+from ...errors import EntryError, TargetError
 from ..image import Built, Task
+from ..limit import require_within, size_in_file
 from ..record import ImageRecord
 from ..source import CommitSource
 from ..state import KEY_SUFFIX
@@ -23,7 +24,6 @@ from .runtime import link, make_runtime, nearest, require_ram
 
 if TYPE_CHECKING:
     from ...layout import Layout
-    from ..manifest import VolumeSpec
     from .options import Secrets
 
 
@@ -67,7 +67,11 @@ class SecretBuilds:
     def plan(self, task: Task) -> SecretPlan:
         """The volume's image, as it is before it is encrypted. Raises `BlockpackError`."""
         self._require_place(task)
-        return redacted(task.spec, lambda: self._plan(task))
+        spec = task.spec
+        planned = redacted(spec, lambda: self._plan(task))
+        size = size_in_file(spec, planned.layout.size)
+        redacted(spec, lambda: require_within(spec, size, task.max_size), EntryError)
+        return planned
 
     def _plan(self, task: Task) -> SecretPlan:
         from ...git.spool import in_memory
@@ -80,7 +84,7 @@ class SecretBuilds:
         opened, plain = open_tree(tree, spec, self._identities, committed=is_commit)
         with in_memory():
             layout = volume.plan(opened)
-        _size_of(spec, layout)
+        size_in_file(spec, layout.size)  # of which there is one
         return SecretPlan(task, layout, plain)
 
     def _require_place(self, task: Task) -> None:
@@ -140,15 +144,6 @@ class SecretBuilds:
             if spec.cipher is None and not spec.allow_persistent:
                 require_ram(spec.name, descriptor, self._secrets.runtime is not None)
             redacted(spec, lambda: _transfer(layout, path, descriptor), TargetError)
-
-
-def _size_of(spec: VolumeSpec, layout: Layout) -> int:
-    """Bytes of the file that the image of `layout` goes into. Raises `EntryError`."""
-    if spec.cipher is None:
-        return layout.size
-    from ...layers.ccm import encrypted_size
-
-    return encrypted_size(layout.size)
 
 
 def _transfer(layout: Layout, path: str, descriptor: int) -> None:

@@ -1,0 +1,70 @@
+"""The largest image that is allowed, which is for the host to say.
+
+A manifest may ask for terabytes of room in a few characters. That is planned in no time, but all of
+an image is read for its digest, and once more when it is deployed.
+
+Of a secret volume it is told only that it is larger.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ..errors import EntryError, UsageError
+
+if TYPE_CHECKING:
+    from .manifest import VolumeSpec
+    from .record import ImageRecord
+
+
+def require_limit(max_size: int | None) -> None:
+    """Raise `UsageError` unless `max_size` (bytes) is a limit, or None: there is none."""
+    if max_size is not None and max_size < 1:
+        raise UsageError(f"the largest image has 1 byte or more, not {max_size}")
+
+
+def too_large(spec: VolumeSpec, size: int | None, max_size: int) -> EntryError:
+    """The error for an image of `size` bytes (None: unknown), which are more than `max_size`.
+
+    Nothing that is in the volume is named.
+    """
+    has = "is larger" if spec.secret or size is None else f"has {size:,} bytes, more"
+    rule = f"its image {has} than the limit of {max_size:,} bytes"
+    return EntryError("", rule, "ask for less room, pack less, or raise the limit (--max-size)")
+
+
+def require_within(spec: VolumeSpec, size: int, max_size: int | None) -> None:
+    """Raise `too_large` unless an image has at most `max_size` bytes, or there is no limit."""
+    if max_size is not None and size > max_size:
+        raise too_large(spec, size, max_size)
+
+
+def is_larger(image: ImageRecord, directory: str | os.PathLike[str], max_size: int | None) -> bool:
+    """Whether an image in `directory` has more than `max_size` bytes; one that is gone has none."""
+    if max_size is None:
+        return False
+    try:
+        size = os.stat(os.path.join(directory, image.file)).st_size
+    except OSError:
+        return False
+    return size > max_size
+
+
+def size_in_file(spec: VolumeSpec, size: int) -> int:
+    """Bytes of the file that an image of `size` bytes goes into: more, if it is encrypted.
+
+    Raises `EntryError`.
+    """
+    if spec.cipher is None:
+        return size
+    from ..layers.ccm import encrypted_size
+
+    return encrypted_size(size)
+
+
+def least_size(spec: VolumeSpec) -> int:
+    """Bytes that the image has at least, by its options; whatever is in it. Raises `EntryError`."""
+    volume = spec.volume()
+    least = volume.size if volume.size is not None else max(volume.free or 0, volume.pad)
+    return size_in_file(spec, least)
