@@ -27,19 +27,23 @@ from ...errors import (
     raise_problems,
     reason,
 )
+from ...extent import FileRange
 from ...reading import reading_errors
 from ..source import DirectorySource
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
 from .memory import guarded
-from .opening import MOST_BYTES
+from .opening import MOST_BYTES, is_encrypted
 from .private import private_file
 from .ramfs import is_ram
 from .wipe import wipe, wipe_tree
 
 if TYPE_CHECKING:
+    from ...entry import File
     from ..manifest import Manifest
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+
+_NOT_ANEW = "nothing was encrypted anew"
 
 
 @frozen
@@ -96,14 +100,15 @@ class Keeper:
         return True
 
     def rekey(self, identity: str) -> list[str]:
-        """Encrypt all files of the deployment's secret volumes anew, for its recipients of now.
+        """Encrypt the files that secret volumes are made of anew, for the recipients of now.
 
-        All are opened before one is written; each is replaced whole. The paths, in the deployment.
-        Raises `Problems` with all that do not open.
+        Those are the encrypted ones that a build would open. All are opened before one is written;
+        each is replaced whole. The paths, in the deployment. Raises `Problems` with all that do not
+        open, or with what is wrong with the volumes.
         """
         recipients = self._recipients()
         identities = Identities.read(identity)
-        paths = sorted(set(self._encrypted()))
+        paths = self._encrypted()
         errors: list[BlockpackError] = []
         with guarded():
             for path in paths:
@@ -111,7 +116,7 @@ class Keeper:
                     _opened(path, identities)
                 except BlockpackError as error:
                     errors.append(error)
-            raise_problems("nothing was encrypted anew", errors)
+            raise_problems(_NOT_ANEW, errors)
             for path in paths:
                 _write(encrypted(_opened(path, identities), recipients), path)
         return [os.path.relpath(path, self.path) for path in paths]
@@ -121,30 +126,40 @@ class Keeper:
 
         return recipients_of(self.manifest.recipients, os.path.join(self.path, FILE))
 
-    def _encrypted(self) -> Iterator[str]:
-        """The encrypted files of all secret volumes; no link is followed."""
-        from ..places import place_of
+    def _encrypted(self) -> list[str]:
+        """Where the encrypted files are that secret volumes are made of, each once.
 
-        root = os.path.abspath(self.path)
+        Raises `Problems` if there is no telling, for a volume cannot be packed.
+        """
+        from ..build import of_volume
+
+        source = DirectorySource(self.path)
+        found: dict[str, str] = {}
+        errors: list[BlockpackError] = []
         for spec in self.manifest.volumes.values():
-            for part in spec.parts if spec.secret else ():
-                place = os.fsdecode(place_of(root, part.path))
-                if not place.endswith(os.sep):
-                    yield place
-                    continue
-                for directory, below, names in os.walk(place):
-                    below[:] = [name for name in below if name != ".git"]
-                    paths = (os.path.join(directory, name) for name in names)
-                    yield from (path for path in paths if path.endswith(SUFFIX) and _is_file(path))
+            if not spec.secret:
+                continue
+            try:
+                tree = source.tree(spec, 1)
+            except BlockpackError as error:
+                errors.append(of_volume(spec.name, error))
+                continue
+            for path in map(_path, filter(is_encrypted, tree)):
+                found.setdefault(os.path.realpath(path), path)  # a volume may follow links
+        raise_problems(_NOT_ANEW, errors)
+        return sorted(found.values())
+
+
+def _path(file: File) -> str:
+    """Where a file of a directory's tree is."""
+    extent = file.content.extent(file, 0)
+    assert isinstance(extent, FileRange)
+    return os.fsdecode(extent.path)
 
 
 def plain(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a file that is to be encrypted. Raises `SourceError`."""
     return _contents(path)
-
-
-def _is_file(path: str) -> bool:
-    return stat.S_ISREG(os.lstat(path).st_mode)
 
 
 def _contents(path: str | os.PathLike[str]) -> bytes:

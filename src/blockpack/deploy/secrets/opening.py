@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn, TypeGuard
 
 from attrs import evolve
 
@@ -53,7 +53,7 @@ def open_tree(
     Of what is `committed` there may be no others. Raises `Problems`, and `SecretError` if two files
     would have one name.
     """
-    closed = [entry for entry in tree if isinstance(entry, File) and _is_encrypted(entry)]
+    closed = [entry for entry in tree if is_encrypted(entry)]
     plain = _plain(tree)
     errors: list[BlockpackError] = []
     if plain and committed:
@@ -83,13 +83,14 @@ def of_its(count: int) -> str:
     return f"{count:,} of its files {'is' if count == 1 else 'are'}"
 
 
-def _is_encrypted(entry: Entry) -> bool:
+def is_encrypted(entry: Entry) -> TypeGuard[File]:
+    """Whether an entry of a secret volume is a file that is decrypted when the volume is built."""
     return entry.kind == "file" and entry.path.endswith(SUFFIX) and name_of(entry.path) != SUFFIX
 
 
 def _plain(tree: Tree) -> int:
     """How many files of a tree are not encrypted."""
-    return sum(entry.kind == "file" and not _is_encrypted(entry) for entry in tree)
+    return sum(entry.kind == "file" and not is_encrypted(entry) for entry in tree)
 
 
 def _contents(
