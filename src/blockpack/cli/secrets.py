@@ -17,7 +17,10 @@ STANDARD_INPUT = "-"
 
 
 def run(arguments: Namespace) -> int:
-    """Do what is asked for with secrets."""
+    """Do what is asked for with secrets, and tidy up after runs that were killed."""
+    from ..deploy.secrets.editing import wipe_left
+
+    wipe_left()
     actions = {"encrypt": _encrypt, "edit": _edit, "rekey": _rekey}
     actions[arguments.action](arguments)
     return 0

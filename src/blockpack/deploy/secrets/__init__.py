@@ -10,9 +10,9 @@ files there is something wrong with, and how to find them. What others raise is 
 text, and not as a cause or a context either.
 
 `volumes` makes them, of what `opening` decrypts; `images` is about those that are there, `runtime`
-about where they may lie. `files` maintains the encrypted files. One thing each: `age` encrypts,
-`redact` keeps errors silent, `memory` and `private` keep others from reading, `wipe` overwrites,
-and `ramfs` tells what is on no disk.
+about where they may lie. `files` maintains the encrypted files, and `editing` has them edited. One
+thing each: `age` encrypts, `redact` keeps errors silent, `memory` and `private` keep others from
+reading, `wipe` overwrites, and `ramfs` tells what is on no disk.
 """
 
 from .options import Secrets

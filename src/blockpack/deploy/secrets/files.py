@@ -9,10 +9,7 @@ These are for those who keep the secrets, and name the files that they are about
 from __future__ import annotations
 
 import os
-import shlex
 import stat
-import subprocess
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -22,7 +19,6 @@ from ...errors import (
     SecretError,
     SourceError,
     TargetError,
-    UsageError,
     printable,
     raise_problems,
     reason,
@@ -31,11 +27,10 @@ from ...extent import FileRange
 from ...reading import reading_errors
 from ..source import DirectorySource
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
+from .editing import edited
 from .memory import guarded
 from .opening import MOST_BYTES, is_encrypted
-from .private import private_file
-from .ramfs import is_ram
-from .wipe import wipe, wipe_tree
+from .wipe import wipe
 
 if TYPE_CHECKING:
     from ...entry import File
@@ -93,10 +88,11 @@ class Keeper:
         recipients = self._recipients()
         with guarded():
             data = _opened(path, Identities.read(identity))
-            edited = _edited(data, os.path.basename(path).removesuffix(SUFFIX), editor)
-            if edited == data:
+            with edited(data, os.path.basename(path).removesuffix(SUFFIX), editor) as file:
+                now = _contents(file)
+            if now == data:
                 return False
-            _write(encrypted(edited, recipients), path)
+            _write(encrypted(now, recipients), path)
         return True
 
     def rekey(self, identity: str) -> list[str]:
@@ -196,61 +192,6 @@ def _write(data: bytes, target: str | os.PathLike[str]) -> None:
     from ...writer import write
 
     write(Layout(format="age", runs=(Run.of(Data(0, data)),), sector_size=1), Path(target))
-
-
-# Editing -----------------------------------------------------------------------------------------
-
-
-def _edited(data: bytes, name: str, editor: str) -> bytes:
-    """What became of `data` in the editor's hands."""
-    directory = _ram_directory()
-    try:
-        path = os.path.join(directory, name)
-        with private_file(path) as descriptor, open(descriptor, "wb", closefd=False) as file:
-            file.write(data)
-        _run(editor, path)
-        return _contents(path)
-    finally:
-        try:
-            wipe_tree(directory)
-        except OSError as error:
-            rule = f"{directory}: holds a secret and cannot be removed: {reason(error)}"
-            raise SecretError(f"{rule}; remove it") from None
-
-
-def _run(editor: str, path: str) -> None:
-    try:
-        done = subprocess.run([*shlex.split(editor), path], check=False)
-    except (OSError, ValueError) as error:
-        told = reason(error) if isinstance(error, OSError) else str(error)
-        raise UsageError(f"the editor {editor!r} cannot be run: {told}; set EDITOR") from None
-    if done.returncode:
-        raise UsageError(f"the editor ended with status {done.returncode}; nothing was changed")
-
-
-def _ram_directory() -> str:
-    """A new directory on a RAM file system, its owner's alone. Raises `SecretError`."""
-    for place in _ram_places():
-        try:
-            if not is_ram(place):
-                continue
-            path = os.path.join(place, f"blockpack-{os.urandom(8).hex()}")
-            os.mkdir(path, 0o700)
-            return path
-        except OSError:  # the next one, perhaps
-            continue
-    rule = "there is no RAM file system to keep the file on while it is edited"
-    remedy = "mount a tmpfs and have XDG_RUNTIME_DIR lead to it"
-    raise SecretError(f"{rule}; {remedy}, or encrypt it anew with 'blockpack secrets encrypt -'")
-
-
-def _ram_places() -> Iterator[str]:
-    own = os.environ.get("XDG_RUNTIME_DIR")
-    if own:
-        yield own
-    if hasattr(os, "getuid"):
-        yield f"/run/user/{os.getuid()}"
-    yield "/dev/shm"
 
 
 def remove_plain(path: str | os.PathLike[str]) -> None:
