@@ -22,8 +22,10 @@ import mmap
 import struct
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
+from operator import itemgetter, lt
 
 from .objects import OID_SIZES
 
@@ -50,20 +52,16 @@ def pack_index(
     objects, in any order.
     """
     order = sorted(range(len(ids)), key=ids.__getitem__)
-    small = array("I", bytes(4 * len(order)))
-    large = array("Q")
-    for place, number in enumerate(order):
-        offset = offsets[number]
-        if offset >= _LARGE:
-            large.append(offset)
-            offset = _LARGE | len(large) - 1
-        small[place] = offset
+    places = array("Q", map(offsets.__getitem__, order))
+    large = array("Q", [offset for offset in places if offset >= _LARGE])
+    numbers = iter(range(_LARGE, 2 * _LARGE))
+    small = array("I", [offset if offset < _LARGE else next(numbers) for offset in places])
     packed = b"".join(
         (
             _HEAD.pack(SIGNATURE, VERSION),
             _big_endian(array("I", _fanout(ids))),
-            b"".join(ids[number] for number in order),
-            _big_endian(array("I", (checksums[number] for number in order))),
+            b"".join(map(ids.__getitem__, order)),
+            _big_endian(array("I", map(checksums.__getitem__, order))),
             _big_endian(small),
             _big_endian(large),
             pack_checksum,
@@ -74,10 +72,8 @@ def pack_index(
 
 def _fanout(ids: Sequence[bytes]) -> list[int]:
     """How many ids begin with a byte not above 0, 1, … 255."""
-    counts = [0] * FANOUT
-    for oid in ids:
-        counts[oid[0]] += 1
-    return list(accumulate(counts))
+    counts = Counter(map(itemgetter(0), ids))
+    return list(accumulate(counts[first] for first in range(FANOUT)))
 
 
 def _big_endian(numbers: array[int]) -> bytes:
@@ -107,22 +103,21 @@ class PackIndex:
         """The CRC-32 of each as it is packed."""
         small = _numbers("I", data, at + 4 * count, count)
         at += 8 * count
-        large_count = sum(offset >= _LARGE for offset in small)
+        large_count = sum(map(_LARGE.__le__, small))
         if len(data) < least + 8 * large_count:
             raise ValueError("its index is cut short")
         large = _numbers("Q", data, at, large_count)
         at += 8 * large_count
-        if any(offset - _LARGE >= large_count for offset in small if offset >= _LARGE):
+        if max(small, default=0) >= _LARGE + large_count:
             raise ValueError("its index leads beyond its offsets")
-        self.offsets = array(
-            "Q", (large[offset - _LARGE] if offset >= _LARGE else offset for offset in small)
-        )
+        whole = [offset if offset < _LARGE else large[offset - _LARGE] for offset in small]
+        self.offsets = array("Q", whole)
         """Where each is, in bytes from the pack's first."""
         self.pack_checksum = data[at : at + oid_size]
         self.end = at + 2 * oid_size
         """The length of the index in bytes."""
         self.is_sound = (
-            self.oids == sorted(set(self.oids))
+            all(map(lt, self.oids, islice(self.oids, 1, None)))
             and list(fanout) == _fanout(self.oids)
             and hashlib.new(object_format, data[: at + oid_size]).digest()
             == data[at + oid_size : self.end]

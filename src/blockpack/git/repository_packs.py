@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import cached_property
-from itertools import chain, pairwise, repeat
+from itertools import chain, pairwise
 from pathlib import Path
 
 from attrs import define, field
@@ -21,12 +21,31 @@ from ..errors import ImageError, SourceError
 from ..extent import FileRange
 from ..reading import OpenFile, reading_errors
 from ..sources.git.repository import Repository
+from ..values import numerous
 from .assembly import Assembly
 from .index import PackIndex
 from .pack import KINDS, OFS_DELTA, object_header, offset_header
 from .store import Header, PackStore
 
 _PIECE = 1 << 20
+
+_WHOLE = frozenset(bytes((byte,)) for byte in range(256) if byte >> 4 & 7 in KINDS)
+"""What objects that are no deltas begin with."""
+
+
+@numerous
+class Packed:
+    """An object as a pack has it: the bytes from `start` up to, not including, `end`.
+
+    `crc` is their CRC-32, `base` the id of a delta's base. Ids are raw.
+    """
+
+    pack: PackFile
+    oid: bytes
+    start: int
+    end: int
+    crc: int
+    base: bytes | None
 
 
 @define(eq=False, slots=False)
@@ -93,15 +112,31 @@ class PackFile:
         except ImageError:
             raise self.damaged(oid) from None
 
-    def base(self, oid: bytes, offset: int) -> bytes | None:
-        """The id of the base of a delta; None for what is none. Raises `SourceError`."""
-        first = os.pread(self._source.descriptor, 1, offset)
-        if first and first[0] >> 4 & 7 in KINDS:
-            return None  # most are whole, and that is all there is to know
+    def objects(self, oids: Collection[bytes]) -> Iterator[Packed]:
+        """Those of the objects `oids` that are here, in order. Raises `SourceError`."""
+        index = self.index
+        here = [place for place, oid in enumerate(index.oids) if oid in oids]
+        here.sort(key=index.offsets.__getitem__)
+        starts = [index.offsets[place] for place in here]
+        for place, start, is_whole in zip(here, starts, self._are_whole(starts), strict=True):
+            oid = index.oids[place]
+            base = None if is_whole else self._base(oid, start)
+            yield Packed(self, oid, start, self.ends[start], index.crcs[place], base)
+
+    def _are_whole(self, starts: Iterable[int]) -> list[bool]:
+        """Whether each object that begins at one of `starts` is no delta."""
+        descriptor = self._source.descriptor
+        try:
+            return [os.pread(descriptor, 1, start) in _WHOLE for start in starts]
+        except OSError as error:
+            raise self._source.failed(error) from None
+
+    def _base(self, oid: bytes, offset: int) -> bytes:
+        """The id of the base of the delta that begins at `offset`."""
         base = self.header(oid, offset).base
-        if base is None or isinstance(base, bytes):
+        if isinstance(base, bytes):
             return base
-        if base not in self.oids:
+        if base is None or base not in self.oids:
             raise self.damaged(oid)
         return self.oids[base]
 
@@ -132,85 +167,78 @@ class RepositoryPacks:
                 opened.enter_context(closing(PackFile.at(path, repository))) for path in paths
             ]
             self._files = opened.pop_all()
-        self._places: dict[bytes, tuple[int, int, int]] = {}
-        """The number of its pack, where it begins there, and its CRC-32, by an object's id."""
-        for number in reversed(range(len(self.packs))):
-            index = self.packs[number].index
-            places = zip(repeat(number), index.offsets, index.crcs)
-            self._places.update(zip(index.oids, places, strict=True))
-        self._bases: dict[bytes, bytes] = {}
-        """The base of each delta that is to be taken."""
+        self._bases: set[bytes] = set()
+        """The bases of all deltas that are to be taken."""
         self._added: dict[bytes, int] = {}
-        """Where in the new pack each object begins that is there."""
+        """Where in the new pack each of these bases begins that is there."""
 
     def close(self) -> None:
         """Let go of all files."""
         self._files.close()
 
-    def divide(self, oids: frozenset[bytes]) -> tuple[list[bytes], list[bytes]]:
+    def divide(self, oids: frozenset[bytes]) -> tuple[list[Packed], list[bytes]]:
         """Those of `oids` that can be taken, each after its base; and those that cannot.
 
         The latter are in no pack, or deltas whose base is not among `oids`. They may be bases of
         others, and so are to be added before these. Raises `SourceError`.
         """
-        taken: list[bytes] = []
-        left: list[bytes] = []
-        come: set[bytes] = set()
-        waiting: dict[bytes, list[bytes]] = {}  # deltas, by the base that is still to come
-        for oid in self._in_order(oids):
-            base = self._base(oid)
-            if base is not None and base in oids and base not in come:
-                waiting.setdefault(base, []).append(oid)
-                continue
-            (taken if oid in self._places and (base is None or base in oids) else left).append(oid)
-            ready = [oid]
-            while ready:
-                come.add(ready[-1])
-                on_top = waiting.pop(ready.pop(), [])
-                taken += on_top
-                ready += on_top
-        left += chain.from_iterable(waiting.values())  # in a circle: git is to say so
-        return taken, left
+        packed: dict[bytes, Packed] = {}
+        for pack in self.packs:
+            packed |= {found.oid: found for found in pack.objects(oids - packed.keys())}
+        loose = sorted(oids - packed.keys())
+        bases = {found.base for found in packed.values() if found.base is not None}
+        if not bases:
+            return [*packed.values()], loose
+        self._bases |= bases
+        return _after_their_bases(packed, loose)
 
-    def take(self, oid: bytes, assembly: Assembly) -> None:
+    def take(self, found: Packed, assembly: Assembly) -> None:
         """Add an object that can be taken to `assembly`. Raises `SourceError`."""
-        number, offset, crc = self._places[oid]
-        pack = self.packs[number]
-        end = pack.ends[offset]
+        pack, start, end = found.pack, found.start, found.end
         at = assembly.size
-        self.note(oid, at)
-        base = self._bases.get(oid)
-        if base is None:
-            assembly.add_packed(oid, crc, pack, offset, end - offset)
+        self.note(found.oid, at)
+        if found.base is None:
+            assembly.add_packed(found.oid, found.crc, pack, start, end - start)
             return
-        header = pack.header(oid, offset)
-        original = zlib.crc32(b"".join(pack.read(offset, header.data - offset)))
+        header = pack.header(found.oid, start)
+        original = zlib.crc32(b"".join(pack.read(start, header.data - start)))
         stream = 0
         for data in pack.read(header.data, end - header.data):
             original = zlib.crc32(data, original)
             stream = zlib.crc32(data, stream)
-        if original != crc:
-            raise pack.damaged(oid)
-        head = object_header(OFS_DELTA, header.size) + offset_header(at - self._added[base])
-        assembly.add_delta(oid, head, pack, header.data, end - header.data, stream)
+        if original != found.crc:
+            raise pack.damaged(found.oid)
+        head = object_header(OFS_DELTA, header.size) + offset_header(at - self._added[found.base])
+        assembly.add_delta(found.oid, head, pack, header.data, end - header.data, stream)
 
     def note(self, oid: bytes, at: int) -> None:
         """Note that an object begins at byte `at` of the new pack, where deltas may refer to it."""
-        self._added[oid] = at
+        if oid in self._bases:
+            self._added[oid] = at
 
-    def _in_order(self, oids: frozenset[bytes]) -> Iterator[bytes]:
-        """`oids` in the order of the packs; those that are not packed last, by themselves."""
-        packed = oids & self._places.keys()
-        yield from (oid for *_, oid in sorted((*self._places[oid][:2], oid) for oid in packed))
-        yield from sorted(oids - packed)
 
-    def _base(self, oid: bytes) -> bytes | None:
-        """The id of the base of a delta; None for what is none. Raises `SourceError`."""
-        found = self._places.get(oid)
-        if found is None:
-            return None
-        pack = self.packs[found[0]]
-        base = pack.base(oid, found[1])
-        if base is not None:
-            self._bases[oid] = base
-        return base
+def _after_their_bases(
+    packed: Mapping[bytes, Packed], loose: Iterable[bytes]
+) -> tuple[list[Packed], list[bytes]]:
+    """All that can be taken, each after its base, and all that cannot."""
+    taken: list[Packed] = []
+    left = [*loose]
+    come = {*left}
+    waiting: dict[bytes, list[Packed]] = {}  # deltas, by the base that is still to come
+    for found in packed.values():
+        base = found.base
+        if base is None or base in come:
+            taken.append(found)
+        elif base in packed:
+            waiting.setdefault(base, []).append(found)
+            continue
+        else:
+            left.append(found.oid)
+        ready = [found.oid]
+        while ready:
+            come.add(ready[-1])
+            on_top = waiting.pop(ready.pop(), [])
+            taken += on_top
+            ready += [delta.oid for delta in on_top]
+    left += (found.oid for found in chain.from_iterable(waiting.values()))  # in a circle
+    return taken, left

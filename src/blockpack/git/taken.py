@@ -59,8 +59,8 @@ class TakenObjects(AbstractContextManager["TakenObjects"]):
         taken, left = self._packs.divide(oids)
         if left:
             self._pack(left)
-        for oid in taken:
-            self._packs.take(oid, self._assembly)
+        for found in taken:
+            self._packs.take(found, self._assembly)
 
     def _pack(self, oids: Iterable[bytes]) -> None:
         """Add objects that git is to read."""
