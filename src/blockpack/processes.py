@@ -16,12 +16,14 @@ import signal
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn, Self
+from typing import NoReturn, Self, TypeVar, cast
 
 from .errors import BlockpackError
 
 MOST_NUMBERS = 1024
 """The most numbers that a pool shares out: as many as the smallest pipe holds."""
+
+Result = TypeVar("Result")
 
 Send = Callable[[object], None]
 """Sends one message, anything that can be pickled, to the parent."""
@@ -108,6 +110,36 @@ class WorkerPool:
         os.close(self._numbers)
         for worker in self._workers.values():
             worker.stop()
+
+
+def shared_out(
+    count: int, jobs: int, work: Callable[[int], Result], lost: Callable[[str], BlockpackError]
+) -> Iterator[tuple[int, Result]]:
+    """Each number below `count` and what `work` makes of it, by `jobs` processes, in no order.
+
+    This process is one of them, and the only one where no others can be had. `count` is
+    `MOST_NUMBERS` at most; for `lost` see `WorkerPool`. Raises what `work` raises.
+    """
+    jobs = min(jobs, count)
+    try:
+        pool = WorkerPool.of(count, lost) if jobs > 1 else None
+    except OSError:  # too few descriptors left
+        pool = None
+    if pool is None:
+        yield from ((number, work(number)) for number in range(count))
+        return
+
+    def work_off(send: Send) -> None:
+        for number in pool.numbers():
+            send((number, work(number)))
+
+    with pool:
+        pool.start(jobs - 1, work_off)
+        for number in pool.numbers():
+            yield number, work(number)
+            # Now and then, for a full pipe would hold the others up.
+            yield from cast(Iterator[tuple[int, Result]], pool.messages(wait=False))
+        yield from cast(Iterator[tuple[int, Result]], pool.messages())
 
 
 class _Done:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
 from attrs import define, field, frozen
@@ -22,7 +22,7 @@ from attrs import define, field, frozen
 from ..entry import File
 from ..errors import SourceError
 from ..extent import Extent, FileRange
-from ..processes import Send, WorkerPool
+from ..processes import shared_out
 from ..processors import processors
 from ..reading import open_source, read_extent
 from ..values import numerous
@@ -110,31 +110,13 @@ class Packer:
     def pack(self, files: Sequence[File], *, forkable: bool) -> Iterator[Blob]:
         """The blob of each file, in order. Raises `SourceError` and `TargetError`."""
         shares = _shares(files)
-        facts = dict(self._packed(files, shares, forkable))
+        jobs = processors(None) if forkable and _work(files) >= WORTHWHILE else 1
+        packed = shared_out(
+            len(shares), jobs, lambda number: self._share(files, shares[number]), _lost
+        )
+        facts = dict(packed)
         for number, share in enumerate(shares):
             yield from facts.pop(number).blobs(files[share.start : share.stop])
-
-    def _packed(
-        self, files: Sequence[File], shares: list[_Share], forkable: bool
-    ) -> Iterator[tuple[int, _Facts]]:
-        """The facts of each share, whoever packed it, in no order."""
-        pool = _pool(files, shares) if forkable else None
-        if pool is None:
-            yield from ((number, self._share(files, share)) for number, share in enumerate(shares))
-            return
-        with pool:
-            pool.start(processors(None) - 1, lambda send: self._work_off(files, shares, pool, send))
-            for number in pool.numbers():
-                yield number, self._share(files, shares[number])
-                yield from _received(pool, wait=False)  # a full pipe would hold them up
-            yield from _received(pool, wait=True)
-
-    def _work_off(
-        self, files: Sequence[File], shares: list[_Share], pool: WorkerPool, send: Send
-    ) -> None:
-        """The work of another process: one share after another, until there are no more."""
-        for number in pool.numbers():
-            send((number, self._share(files, shares[number])))
 
     def _share(self, files: Sequence[File], share: _Share) -> _Facts:
         facts = _Facts()
@@ -212,7 +194,7 @@ class _Share:
 
 def _shares(files: Sequence[File]) -> list[_Share]:
     """The files in parts of about equal work."""
-    budget = sum(_FILE_COST + file.size for file in files) // SHARES + 1
+    budget = _work(files) // SHARES + 1
     shares = []
     start = room = taken = work = 0
     for number, file in enumerate(files, 1):
@@ -229,22 +211,9 @@ def _most_packed(size: int) -> int:
     return size + (size >> 12) + (size >> 14) + (size >> 25) + 64
 
 
-def _pool(files: Sequence[File], shares: list[_Share]) -> WorkerPool | None:
-    """A pool of processes, if that pays and may be."""
-    work = sum(_FILE_COST + file.size for file in files)
-    if work < WORTHWHILE or len(shares) == 1 or processors(None) == 1:
-        return None
-    try:
-        return WorkerPool.of(len(shares), _lost)
-    except OSError:  # too few descriptors left
-        return None
-
-
-def _received(pool: WorkerPool, *, wait: bool) -> Iterator[tuple[int, _Facts]]:
-    """What other processes have packed."""
-    for message in pool.messages(wait=wait):
-        if isinstance(message, tuple):
-            yield message
+def _work(files: Iterable[File]) -> int:
+    """The work that `files` are, in bytes packed in the same time."""
+    return sum(_FILE_COST + file.size for file in files)
 
 
 def _lost(how: str) -> SourceError:
