@@ -81,7 +81,11 @@ class Tree:
             from .sources.git.address import Address
 
             return cls.from_git(
-                *Address.parse(source), exclude=exclude, symlinks=symlinks, submodules=submodules
+                *Address.parse(source),
+                exclude=exclude,
+                symlinks=symlinks,
+                submodules=submodules,
+                jobs=jobs,
             )
         tree = cls()
         if isinstance(source, str) and "://" in source:
@@ -102,13 +106,14 @@ class Tree:
         exclude: Iterable[str] = (),
         symlinks: Symlinks = "keep",
         submodules: Submodules = "error",
+        jobs: int | None = None,
     ) -> Self:
         """The tree of the directory `subdir` of the revision `rev` of the repository at `repo`.
 
         Bytes come from git's object store, or from that of Git LFS; nothing is checked out. All
         entries have the time of the commit. `exclude` and `symlinks` are as in `scan`; links are
-        followed inside of what is packed. `submodules` are errors, or skipped. `origin` tells
-        what was found.
+        followed inside of what is packed. `submodules` are errors, or skipped. Many blobs are
+        found by `jobs` processes, as in `scan`. `origin` tells what was found.
 
         Raises `SourceError` if there is no such repository, revision or directory, or no git, and
         `Problems` with everything in it that cannot be packed.
@@ -119,6 +124,7 @@ class Tree:
             exclude=exclude,
             symlinks=symlinks,
             submodules=submodules,
+            jobs=jobs,
         )
         return tree
 
@@ -156,6 +162,7 @@ class Tree:
         exclude: Iterable[str] = (),
         symlinks: Symlinks = "keep",
         submodules: Submodules = "error",
+        jobs: int | None = None,
     ) -> None:
         """Scan a directory of a revision into this tree, under the path `at`; see `from_git`.
 
@@ -164,7 +171,8 @@ class Tree:
         """
         from .sources.git.scan import scan
 
-        scanned = scan(os.fspath(repo), rev, subdir, excluding(exclude), symlinks, submodules)
+        path = os.fspath(repo)
+        scanned = scan(path, rev, subdir, excluding(exclude), symlinks, submodules, jobs)
         if at or len(self):
             for entry in scanned.entries:
                 if at:

@@ -121,6 +121,49 @@ def test_however_objects_are_stored(bare: GitRepository, tmp_path: Path, packing
     assert written.getvalue() == image(tree) == image(same)
 
 
+_FIND_WITH = """
+import hashlib, os, signal, sys
+import blockpack
+from blockpack.sources.git import packs
+packs.WORTHWHILE = 1
+for jobs in (1, 2, 3, 7):
+    tree = blockpack.Tree.from_git(sys.argv[1], jobs=jobs)
+    with blockpack.TarVolume().plan(tree).open() as file:
+        print(len(tree), hashlib.file_digest(file, "sha256").hexdigest())
+parent, find = os.getpid(), packs.Packs._places
+def _killed(self, oids):
+    if os.getpid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)  # or this process might take all the work
+    return find(self, oids)
+packs.Packs._places = _killed
+try:
+    blockpack.Tree.from_git(sys.argv[1], jobs=2)
+except blockpack.SourceError as error:
+    print(error)
+"""
+
+
+def test_however_many_processes_find_the_blobs(bare: GitRepository) -> None:
+    rng = random.Random(5)
+    lines = b"\n".join(rng.randbytes(30).hex().encode() for _ in range(200))
+    bare.git("config", "fastimport.unpackLimit", "100")
+    files = {f"{number:02}": lines + b"%d" % number for number in range(30)}
+    bare.commit(files)
+    bare.git("repack", "-a", "-d", "-f", "-q", "--window=20")
+    files |= {f"{number:02}": rng.randbytes(100) for number in range(20, 40)}  # loose
+    bare.commit(files)
+    done = subprocess.run(
+        [sys.executable, "-c", _FIND_WITH, bare.path],
+        env={**os.environ, "PYTHONPATH": str(Path(blockpack.__file__).parents[1])},
+        capture_output=True,
+        check=True,
+    )
+    *images, lost = done.stdout.decode().splitlines()
+    assert len(images) == 4 and len(set(images)) == 1 and images[0].startswith("40 ")
+    assert lost.startswith(f"{bare.path}: a process that reads it was killed by signal 9")
+
+
 def test_sizes_at_which_reading_changes(bare: GitRepository) -> None:
     rng = random.Random(9)
     sizes = (0, 1, 65_535, 65_536, 262_143, 262_144, 262_145, 1 << 20, (1 << 20) + 1, 3_000_000)

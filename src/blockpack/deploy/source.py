@@ -176,6 +176,7 @@ class CommitSource:
             exclude=spec.exclude,
             symlinks=spec.symlinks,
             submodules=spec.submodules,
+            jobs=jobs,
         )
 
     def _join_file(self, tree: Tree, part: Part) -> None:

@@ -7,17 +7,21 @@ left to git, and so is to say what is wrong with one.
 
 from __future__ import annotations
 
+import marshal
 import mmap
 import os
 import weakref
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
+from ...errors import SourceError
 from ...git.index import IndexLookup
 from ...git.pack import BLOB
 from ...git.store import type_and_size
+from ...processors import processors
 from .repository import Repository
 
 _HEADER = 16
@@ -25,6 +29,9 @@ _HEADER = 16
 
 _FRAME = 64
 """More bytes than a zlib stream has besides its blocks."""
+
+WORTHWHILE = 10_000
+"""Blobs that one process finds before another has started."""
 
 _AHEAD = 256 << 10
 """Bytes that are read at once where one blob follows another."""
@@ -39,6 +46,7 @@ class Packs:
     """The packs of a repository, open to be read by any number of processes."""
 
     def __init__(self, repository: Repository) -> None:
+        self._repository = repository
         self._packs: list[tuple[int, IndexLookup]] = []
         self._read = (0, 0, b"")  # what was read last: number of the pack, offset, bytes
         weakref.finalize(self, _close, self._packs)
@@ -47,8 +55,34 @@ class Packs:
                 index = IndexLookup(_mapped(path.with_suffix(".idx")), repository.oid_size)
                 self._packs.append((os.open(path, os.O_RDONLY | os.O_CLOEXEC), index))
 
-    def places(self, oids: Collection[bytes]) -> dict[bytes, Place]:
-        """Where each of the blobs `oids` is, and its size, of those that are in a pack, whole."""
+    def places(self, oids: Iterable[bytes], jobs: int | None) -> dict[bytes, Place]:
+        """Where each of the blobs `oids` is, and its size, of those that are in a pack, whole.
+
+        Many are looked for by `jobs` processes (1: only this one; None: as many as pay). Raises
+        `SourceError`.
+        """
+        wanted = [*oids]
+        jobs = min(processors(jobs), len(wanted) // WORTHWHILE)
+        if jobs < 2:
+            return self._places(wanted)
+        from ...processes import shared_out
+
+        size = -(-len(wanted) // jobs)
+
+        def work(number: int) -> bytes:
+            share = wanted[number * size : (number + 1) * size]
+            found = self._places(share)
+            return marshal.dumps([found.get(oid) for oid in share])
+
+        told = dict(shared_out(jobs, jobs, work, self._lost))
+        places = chain.from_iterable(marshal.loads(told[number]) for number in range(jobs))
+        return {oid: place for oid, place in zip(wanted, places, strict=True) if place is not None}
+
+    def _lost(self, how: str) -> SourceError:
+        return SourceError(self._repository.path, f"a process that reads it {how}", "pack it again")
+
+    def _places(self, oids: Collection[bytes]) -> dict[bytes, Place]:
+        """`places`, by this process alone."""
         found: dict[bytes, Place] = {}
         for number, (descriptor, index) in enumerate(self._packs):
             missing = [oid for oid in oids if oid not in found] if found else oids

@@ -49,10 +49,12 @@ def scan(
     excluded: Excluded | None,
     symlinks: Symlinks,
     submodules: Submodules,
+    jobs: int | None,
 ) -> Scanned:
     """The entries of the directory `subdir` of a revision of the repository at `path`.
 
-    Raises `SourceError`, and `Problems` with all that cannot be packed.
+    `jobs` processes find many blobs. Raises `SourceError`, and `Problems` with all that cannot be
+    packed.
     """
     if submodules not in get_args(Submodules):
         raise UsageError(f"submodules is 'error' or 'skip'; not {submodules!r}")
@@ -63,7 +65,7 @@ def scan(
         found = repository.resolve(revision, reader)
         top, outer = _descend(repository, reader, found, subdir)
         walk = Walk(repository, reader, top, symlinks, submodules, excluded)
-        scan = _Scan(repository, revision, found, subdir, reader, walk, outer)
+        scan = _Scan(repository, revision, found, subdir, reader, walk, outer, jobs)
         entries = scan.entries()
     finally:
         reader.close()
@@ -109,6 +111,7 @@ class _Scan:
     reader: CatFile
     walk: Walk
     outer: _Files
+    jobs: int | None
     problems: list[Problem] = field(factory=list, init=False)
     packs: Packs = field(init=False)
     places: dict[bytes, Place] = field(factory=dict, init=False)
@@ -154,7 +157,7 @@ class _Scan:
     def _sizes(self, found: list[Found]) -> dict[bytes, int]:
         """The size of each blob by its object id; `problems` gets those that are missing."""
         blobs = {entry.oid: entry.path for entry in reversed(found) if entry.mode != TREE}
-        self.places = self.packs.places(blobs)
+        self.places = self.packs.places(blobs, self.jobs)
         sizes = {oid: size for oid, (_, _, size) in self.places.items()}
         asked = {oid: path for oid, path in blobs.items() if oid not in sizes}
         for oid, told in facts(self.repository, asked) if asked else ():
