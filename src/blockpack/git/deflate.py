@@ -22,7 +22,7 @@ Compression = Literal["auto"] | int
 AUTO_LEVEL = 4
 """Above, time grows much more than what is deflated gets smaller."""
 
-_KEPT = 1 << 20
+_KEPT = 4 << 20
 """Bytes; glibc keeps twice as many."""
 
 PIECE = 16 * STORED
@@ -64,11 +64,12 @@ def _has_pattern(view: memoryview) -> bool:
 
 
 def keep_freed_memory() -> None:
-    """Have this process, and those that it forks, keep the memory that each zlib stream takes.
+    """Have this process, and those that it forks, keep memory that it needs again and again.
 
-    That is 268 KiB, which glibc returns to the kernel after each stream; getting it back takes
-    longer than deflating a small file. But glibc learns: what is as large as a block that was freed
-    before, it keeps (mallopt(3), "M_MMAP_THRESHOLD"). With another allocator it does nothing.
+    A zlib stream takes 268 KiB, a `PIECE` a little more than 1 MiB. All that glibc returns to the
+    kernel after each of them, and getting it back takes longer than deflating a small file. But it
+    learns: what is no larger than a block that was freed before, it keeps (mallopt(3),
+    "M_MMAP_THRESHOLD"). With another allocator this does nothing.
     """
     bytearray(_KEPT)
 
