@@ -27,7 +27,7 @@ from ..processors import processors
 from ..reading import open_source, read_extent
 from ..values import numerous
 from . import deflate
-from .deflate import PIECE, Deflating, Storing, is_worth_it, keep_freed_memory
+from .deflate import PIECE, Deflating, Storing, is_worth_it
 from .objects import begin_id, object_id
 from .pack import BLOB, KINDS, adler_of, object_header, stored_size
 from .spool import Spool, SpoolWriter
@@ -102,7 +102,6 @@ class Packer:
     @classmethod
     def of(cls, files: Sequence[File], level: int, object_format: str) -> Self:
         """The packer for `files`."""
-        keep_freed_memory()
         counts = Counter(file.size for file in files if file.size > PIECE)
         lonely = frozenset(size for size, count in counts.items() if count == 1)
         return cls(Spool(), level, object_format, lonely)

@@ -29,7 +29,7 @@ from .container import (
     docteur_header,
     oneffs_header,
 )
-from .deflate import AUTO_LEVEL, Compression
+from .deflate import AUTO_LEVEL, Compression, keep_freed_memory
 from .index import pack_index
 from .made import MadeCommit
 from .objects import OID_SIZES, ObjectFormat, encode_commit, object_id
@@ -135,6 +135,7 @@ class GitVolume(Volume):
 
     def _packed(self, tree: Tree) -> tuple[Pack, bytes]:
         """The pack of the image, and the id of its commit."""
+        keep_freed_memory()
         source = self._kept(tree) or self._made(tree)
         in_bundle = self.container == "bundle"
         assembly = Assembly(source.count + in_bundle, self.level, self.object_format)
