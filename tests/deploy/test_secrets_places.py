@@ -11,6 +11,7 @@ import pytest
 
 from blockpack import Problems, SecretError, TargetError
 from blockpack.deploy.secrets.ramfs import file_system, is_ram
+from blockpack.deploy.secrets.wipe import overwrite
 from deploy.deployments import write_files
 from deploy.secret_deployments import (
     IN_CIPHER,
@@ -162,3 +163,54 @@ def test_an_encrypted_image_that_does_not_fit_is_refused_before_a_byte_is_writte
     assert "more than the 1,000 bytes that are free" in str(raised.value)
     assert raised.value.exit_code == TargetError.exit_code
     assert not (tmp_path / "dist").exists()
+
+
+# Wiping ------------------------------------------------------------------------------------------
+
+
+def sparse(path: Path) -> Path:
+    """A file with a secret at each end, and a hole of 64 MiB in between."""
+    with open(path, "wb") as file:
+        file.write(SECRET * 1000)
+        file.seek(64 << 20)
+        file.write(SECRET)
+    return path
+
+
+def overwritten(path: Path) -> tuple[int, int]:
+    """The blocks of a file before and after it is overwritten."""
+    before = path.stat().st_blocks
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        overwrite(descriptor)
+    finally:
+        os.close(descriptor)
+    return before, path.stat().st_blocks
+
+
+def test_what_is_wiped_takes_no_more_room_than_before(ram: Path) -> None:
+    path = sparse(ram / "image")
+    before, after = overwritten(path)
+    assert after == before
+    with open(path, "rb") as file:
+        assert not file.read(len(SECRET) * 1000).strip(b"\0")
+        file.seek(64 << 20)
+        assert file.read() == bytes(len(SECRET))
+
+
+def test_where_holes_cannot_be_told_all_is_overwritten(
+    ram: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ram / "image"
+    with open(path, "wb") as file:
+        file.write(SECRET * (2 << 20 >> 4))
+        file.seek(8 << 20)
+        file.write(SECRET)
+    write = os.pwrite
+    with monkeypatch.context() as patch:
+        patch.delattr(os, "SEEK_DATA")
+        # A write may be cut short.
+        patch.setattr(os, "pwrite", lambda file, data, at: write(file, data[:300_000], at))
+        before, after = overwritten(path)
+    assert after > before
+    assert not path.read_bytes().strip(b"\0")

@@ -7,8 +7,10 @@ bytes all the same (docs/threat-model.md).
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
 
 _ZEROS = bytes(1 << 20)
@@ -42,13 +44,35 @@ def _make_writable(path: str | os.PathLike[str]) -> None:
 
 
 def overwrite(descriptor: int) -> None:
-    """Fill an open regular file with zeros, as far as its blocks go, and flush it to the disk."""
+    """Fill an open regular file with zeros, as far as its blocks go, and flush it to the disk.
+
+    Holes stay holes: nothing is in them, and to fill them may take more room than there is.
+    """
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         return
-    for at in range(0, status.st_size, len(_ZEROS)):
-        os.pwrite(descriptor, _ZEROS[: status.st_size - at], at)
+    for at, end in _blocks(descriptor, status.st_size):
+        while at < end:
+            at += os.pwrite(descriptor, _ZEROS[: end - at], at)
     os.fsync(descriptor)
+
+
+def _blocks(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where a file has blocks: begins and ends, or all of it where there is no telling."""
+    if not hasattr(os, "SEEK_DATA"):
+        yield 0, size
+        return
+    at = 0
+    while at < size:
+        try:
+            begin = os.lseek(descriptor, at, os.SEEK_DATA)
+            end = os.lseek(descriptor, begin, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # which is to say that there are no more
+                yield at, size
+            return
+        yield begin, min(end, size)
+        at = end
 
 
 def wipe_tree(directory: str | os.PathLike[str]) -> None:
