@@ -57,6 +57,7 @@ SOUND = {
     "persistent": f"{TAR}secret = true\nallow_persistent = true\n",
     "not persistent": f"{TAR}allow_persistent = false\nsecret = false\n",
     "nested parts": TAR.replace('"site"', '[{path = "a"}, {path = "b", at = "a/b"}]'),
+    "path": TAR.replace('"site"', f'[{{path = "a{"/a" * 254}", at = "{"a" * 4096}"}}]'),
     "names": f"{TAR}[volumes.{'A' * 63}]\nsource = '...'\nformat = 'tar'\n",
 }
 
@@ -100,6 +101,10 @@ WRONG = {
     "git's own": TAR.replace('"site"', '"sub/.GIT/config"'),
     "at is absolute": TAR.replace('"site"', '[{path = "a", at = "/b"}]'),
     "at is parent": TAR.replace('"site"', '[{path = "a", at = ".."}]'),
+    "long path": TAR.replace('"site"', f'"{"a" * 4097}"'),
+    "deep path": TAR.replace('"site"', f'"a{"/a" * 255}"'),
+    "at is long": TAR.replace('"site"', f'[{{path = "a", at = "{"a" * 4097}"}}]'),
+    "at is deep": TAR.replace('"site"', f'[{{path = "a", at = "a{"/a" * 255}"}}]'),
     "no format": TAR.replace("format", "#"),
     "format": TAR.replace('"tar"', '"Tar"'),
     "format is a list": TAR.replace('"tar"', '["tar"]'),
@@ -154,5 +159,6 @@ BEYOND_THE_SCHEMA = {
     "owner": f"{TAR}owner = '9999999999:0'\n",
     "label": f"{FAT}label = ' x'\n",
     "pattern": f"{TAR}exclude = ['!']\n",
+    "path of many bytes": TAR.replace('"site"', '"' + "ä" * 2049 + '"'),
 }
 """Wrong for reasons that a JSON schema cannot tell."""

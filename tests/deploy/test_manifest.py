@@ -296,6 +296,8 @@ HOSTILE = {
     "long key": f"{TAR}{'k' * 900_000} = 1",
     "long value": f"{TAR}profile = '{'p' * 900_000}'",
     "patterns": f"{TAR}exclude = [{'1,' * (MOST_PATTERNS + 1)}]",
+    "path": TAR.replace('"site"', f'"{"a/" * 500_000}a"'),
+    "at": TAR.replace('"site"', f'[{{path = "a", at = "{"a/" * 500_000}a"}}]'),
     "parts": TAR.replace('"site"', "[" + "{path='a'}," * 60_000 + "]"),
     "digits": f"{TAR}size = {'1' * 900_000}",
     "hexadecimal digits": f"{TAR}size = 0x{'f' * 900_000}",

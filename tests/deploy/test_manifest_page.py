@@ -72,6 +72,8 @@ def test_limits_are_those_of_the_code() -> None:
         manifest.MOST_PARTS,
         manifest.MOST_PATTERNS,
         manifest.MOST_RECIPIENTS,
+        manifest.LONGEST_PATH,
+        manifest.DEEPEST_PATH,
     ]
     assert f"more than {document.MOST_PROBLEMS} problems" in sections(PAGE)["Limits"]
 

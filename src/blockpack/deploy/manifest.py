@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, frozen
 
-from ..entry import check_path
+from ..entry import check_path, encode
 from ..errors import UsageError
 from ..formats import format_named
 from ..options import TREE, VOLUME, keys
@@ -41,6 +41,10 @@ MOST_PARTS = 1000
 MOST_PATTERNS = 10_000
 MOST_RECIPIENTS = 1000
 """How many of each a manifest has at most."""
+
+LONGEST_PATH = 4096
+DEEPEST_PATH = 255
+"""How many bytes a path has at most, and how many parts between slashes: each is a directory."""
 
 DEPLOYMENT_KEYS = ("name", "recipients")
 PART_KEYS = ("path", "at")
@@ -313,6 +317,10 @@ class _Reader(Typed):
             self.complain(path, "has a backslash", "the parts of a path are separated by '/'")
         elif path[-1] != "at" and ".git" in text.lower().split("/"):
             self.complain(path, "is git's own", "give a path of the files themselves")
+        elif len(encode(text)) > LONGEST_PATH:
+            self.complain(path, f"is a path of more than {LONGEST_PATH:,} bytes", "shorten it")
+        elif text.count("/") >= DEEPEST_PATH:
+            self.complain(path, f"is a path of more than {DEEPEST_PATH} parts", "shorten it")
         else:
             return text
         return None

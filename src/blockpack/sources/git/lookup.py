@@ -52,14 +52,22 @@ class Lookup:
 
         Raises `SourceError` if a part of the way there is no directory.
         """
-        if not path:
-            return Looked(TREE, bytes.fromhex(self.revision.tree))
+        found = Looked(TREE, bytes.fromhex(self.revision.tree))
+        above = ""
+        for name in path.split("/") if path else ():
+            below = self._below(found, above, name)
+            if below is None:
+                return None
+            found = below
+            above = f"{above}/{name}" if above else name
+        return found
+
+    def _below(self, directory: Looked, above: str, name: str) -> Looked | None:
+        """What has a name in a directory, whose path is `above`."""
+        prefix = f"{above}/" if above else ""
+        path = prefix + name
         if path in self._known:
             return self._known[path]
-        above, _, name = path.rpartition("/")
-        directory = self.find(above)
-        if directory is None:
-            return None
         if directory.mode != TREE:
             what = _KINDS.get(directory.mode, "a file")
             raise SourceError(above, f"is {what}, and should be a directory")
@@ -67,7 +75,6 @@ class Lookup:
         found = walk.listing().get(name)
         if found is None:
             return None
-        prefix = f"{above}/" if above else ""
         files = ((prefix + name, oid) for name, (_, oid) in walk.attribute_files.items())
         self._known[path] = Looked(*found, (*directory.attributes, *files))
         return self._known[path]
