@@ -18,8 +18,10 @@ from blockpack import (
     TargetError,
     UsageError,
 )
-from blockpack.deploy.deploy import collect, rollback
+from blockpack.deploy import deploy as deploying
+from blockpack.deploy.deploy import collect, deploy, rollback
 from blockpack.deploy.generations import Generations
+from blockpack.deploy.record import ImageRecord
 from blockpack.deploy.status import status
 from deploy.deployments import FILES, contents, names, record
 from deploy.hosts import Host
@@ -205,6 +207,23 @@ def test_what_was_rolled_back_to_is_built_anew_if_it_is_not_whole(host: Host) ->
     assert host.told()[0][:4] == ["rollback", "3", "1", first]
     assert host.deploy(on_activate="false").outcome == "held"
     assert host.live() == 3
+
+
+def test_what_was_rolled_back_to_stays_though_its_commit_is_gone(
+    host: Host, tmp_path: Path
+) -> None:
+    host.deploy()
+    host.commit(**{"site/index.html": b"bad"})
+    host.deploy()
+    rollback(host.root)
+    shallow, url = tmp_path / "shallow.git", f"file://{host.repository.path}"
+    host.repository.git("clone", "-q", "--bare", "--depth", "1", url, str(shallow))
+    assert deploy(shallow, "main", host.root, on_activate="false").outcome == "held"
+    assert host.live() == 1
+    # It is needed to build what is gone.
+    (host.root / "current/site.img").unlink()
+    with pytest.raises(SourceError):
+        deploy(shallow, "main", host.root)
 
 
 def test_a_rollback_that_failed_holds_nothing(host: Host) -> None:

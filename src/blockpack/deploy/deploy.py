@@ -91,8 +91,10 @@ def deploy(
             outcome: Outcome = "held"
             wanted: Generation | None = current
             why = "rollback"
-            source = CommitSource.of(os.fspath(repository), current.commit())
-            is_there = _is_whole(current, source.manifest(), secrets)
+            is_there = _is_whole_by_itself(current)
+            if not is_there:
+                source = CommitSource.of(os.fspath(repository), current.commit())
+                is_there = _is_whole(current, source.manifest(), secrets)
         else:
             outcome = "unchanged"
             wanted, why = place.newest(), "deploy"
@@ -181,6 +183,19 @@ def _is_wanted(
     there = [(image.name, image.fingerprint) for image in record.volumes]
     same = record.name == manifest.name and there == wanted
     return same and _is_whole(generation, manifest, secrets)
+
+
+def _is_whole_by_itself(generation: Generation) -> bool:
+    """Whether all images of a generation are there; False as well if its commit must be asked.
+
+    That tells what secret ones are to be. It may be in the repository no more, so of what else is
+    there it is not asked.
+    """
+    try:
+        record = require_whole(generation)
+    except BlockpackError:
+        return False
+    return not any(image.secret for image in record.volumes)
 
 
 def _is_whole(generation: Generation, manifest: Manifest, secrets: Secrets | None) -> bool:
