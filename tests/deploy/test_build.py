@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -379,6 +380,26 @@ def test_a_second_run_at_once_is_refused(deployment: Path, tmp_path: Path) -> No
     finally:
         os.close(descriptor)
     build(deployment, out)
+
+
+@pytest.mark.parametrize("name", ["mkdir", "listdir"])
+def test_a_directory_that_may_not_be_used_is_told(
+    deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    out = tmp_path / "dist"
+    out.mkdir()
+    usual = getattr(os, name)
+
+    def denied(path: str, *arguments: object) -> object:
+        if os.fspath(path) == str(out) or "/.blockpack-new-" in os.fspath(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return usual(path, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, denied)
+        with pytest.raises(TargetError, match=r"dist: .*: permission denied"):
+            build(deployment, out)
+    assert not names(out)
 
 
 def test_what_a_killed_run_left_is_removed(deployment: Path, tmp_path: Path) -> None:

@@ -363,6 +363,21 @@ def test_an_image_that_is_not_sound_is_not_switched_to(
     assert host.live() == 1
 
 
+def test_an_image_that_cannot_be_read_is_not_switched_to(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = deploying.__dict__["_verify"]
+
+    def losing(directory: str, image: ImageRecord) -> None:
+        Path(directory, image.file).unlink()
+        verify(directory, image)
+
+    monkeypatch.setattr(deploying, "_verify", losing)
+    with pytest.raises(SourceError, match=r"site\.img: cannot be read"):
+        host.deploy()
+    assert host.live() is None
+
+
 def test_current_that_is_not_ours_is_left_alone(host: Host, tmp_path: Path) -> None:
     host.root.mkdir()
     (host.root / "current").mkdir()

@@ -271,12 +271,16 @@ def _earlier(generations: Iterable[Generation]) -> Earlier:
 
 
 def _verify(directory: str, image: ImageRecord) -> None:
-    """Raise `ImageError` unless the image is sound, and what was built."""
+    """Raise `ImageError` unless the image is sound, and what was built.
+
+    Raises `SourceError` if it cannot be read.
+    """
     from ..image import open_image
+    from ..reading import reading_errors
 
     path = os.path.join(directory, image.file)
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with reading_errors(path), open(path, "rb") as file:
         while data := file.read(_CHUNK):
             digest.update(data)
     if digest.hexdigest() != image.sha256:

@@ -41,15 +41,23 @@ def held(directory: str, *, in_ram: bool = False) -> Iterator[None]:
     )
     try:
         with locked(descriptor, busy):
-            remove_leftovers(directory, in_ram=in_ram)
+            _tidy(directory, in_ram=in_ram)
             try:
                 yield
             finally:
-                remove_leftovers(directory, in_ram=in_ram)
+                _tidy(directory, in_ram=in_ram)
     finally:
         if made:
             with suppress(OSError):  # it is not empty: all is well
                 os.rmdir(directory)
+
+
+def _tidy(directory: str, *, in_ram: bool) -> None:
+    try:
+        remove_leftovers(directory, in_ram=in_ram)
+    except OSError as error:
+        rule = f"what a killed run left there cannot be looked for: {reason(error)}"
+        raise TargetError(f"{directory}: {rule}") from None
 
 
 @define
@@ -107,10 +115,17 @@ class Dist:
     # Giving names --------------------------------------------------------------------------------
 
     def staging(self, *, secret: bool = False) -> str:
-        """A new directory for what is not yet whole; what is left there is removed at the end."""
+        """A new directory for what is not yet whole; what is left there is removed at the end.
+
+        Raises `TargetError`.
+        """
         begin, mode = (SECRET_STAGING, 0o700) if secret else (STAGING, 0o777)
         path = os.path.join(self.directory, f"{begin}{os.urandom(6).hex()}")
-        os.mkdir(path, mode)
+        try:
+            os.mkdir(path, mode)
+        except OSError as error:
+            rule = f"nothing can be put there: {reason(error)}"
+            raise TargetError(f"{self.directory}: {rule}; give a directory to build into") from None
         return path
 
     def put(self, image: ImageRecord, state: VolumeState, staging: str) -> None:
