@@ -83,6 +83,25 @@ def test_a_file_is_encrypted_for_the_recipients(place: Path, own: Path) -> None:
     assert done.returncode == 0 and not (place / "vault/token").exists()
 
 
+def test_no_link_is_removed_in_the_place_of_what_it_leads_to(place: Path) -> None:
+    (place / "plain").write_bytes(b"12345")
+    (place / "vault/token").symlink_to("../plain")
+    done = run("secrets", "encrypt", "--remove", place / "vault/token")
+    assert done.returncode == 2
+    assert b"is a link" in done.stderr and os.fsencode(place / "plain") in done.stderr
+    assert (place / "vault/token").is_symlink()
+    assert not (place / "vault/token.age").exists()
+    assert run("secrets", "encrypt", place / "vault/token").returncode == 0
+
+
+def test_standard_input_that_is_closed_is_told(place: Path) -> None:
+    words = [sys.executable, "-m", "blockpack", "secrets", "encrypt", "-"]
+    closed = ["sh", "-c", 'exec "$@" <&-', "sh", *words, "-o", str(place / "vault/piped.age")]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"blockpack: standard input is closed"), done.stderr
+
+
 def test_standard_input_is_encrypted(place: Path, own: Path) -> None:
     words = [sys.executable, "-m", "blockpack", "secrets", "encrypt", "-"]
     done = subprocess.run(

@@ -35,15 +35,25 @@ def _encrypt(arguments: Namespace) -> None:
     for file in arguments.files:
         if file != STANDARD_INPUT and file.endswith(SUFFIX):
             raise UsageError(f"{printable(file)}: is encrypted already, by its name")
+        if arguments.remove and os.path.islink(file):
+            rule = "is a link, and --remove would leave what it leads to there in plain"
+            remedy = f"name {printable(os.path.realpath(file))} itself"
+            raise UsageError(f"{printable(file)}: {rule}; {remedy}")
     with guarded():
         for file, target in targets.items():
-            data = sys.stdin.buffer.read() if file == STANDARD_INPUT else plain(file)
+            data = _standard_input() if file == STANDARD_INPUT else plain(file)
             _keeper(arguments, target).encrypt(data, target, replace=arguments.force)
             complain(f"{printable(target)}: encrypted")
             if arguments.remove and file != STANDARD_INPUT:
                 remove_plain(file)
     if not arguments.remove and arguments.files != [STANDARD_INPUT]:
         complain("what was encrypted is still there in plain; --remove wipes and removes it")
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None:  # it was closed when this began
+        raise UsageError("standard input is closed; give what is to be encrypted there")
+    return sys.stdin.buffer.read()
 
 
 def _targets(arguments: Namespace) -> list[str]:
