@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from blockpack import cli
 from cli.running import FORMATS, TIMEOUT, Argument, environment, process, python
 
 COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
@@ -222,3 +223,14 @@ def test_control_characters_in_names_never_reach_the_terminal(source: Path, tmp_
     (source / "bell\x07\x1b[31m\nline").unlink()
     different = process("verify", tmp_path / "x.tar", source, code=1)
     assert different.lines == [f"{shown}: is in the image, and not in the source"]
+
+
+def test_a_file_that_an_error_names_in_bytes_is_told_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), b"a\nb\xff")
+
+    monkeypatch.setattr("blockpack.cli.info.run", failing)
+    assert cli.main(["info", "x"]) == 5
+    assert capsys.readouterr().err == "blockpack: a\\x0ab\\xff: input/output error\n"

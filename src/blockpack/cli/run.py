@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from .. import __version__
-from ..errors import BlockpackError, Problems, TargetError, UsageError, reason
+from ..errors import BlockpackError, Problems, TargetError, UsageError, printable, reason
 from .output import complain, flush_output
 
 COMMANDS = {
@@ -87,7 +87,7 @@ def run(arguments: Sequence[str]) -> int:
         complain("there is not enough memory for this")
         return TargetError.exit_code
     except OSError as error:
-        complain(f"{error.filename}: {reason(error)}" if error.filename else reason(error))
+        complain(f"{_named(error)}{reason(error)}")
         return TargetError.exit_code
     except KeyboardInterrupt:
         complain("interrupted")
@@ -95,6 +95,12 @@ def run(arguments: Sequence[str]) -> int:
     except Terminated as ending:
         complain("terminated")
         return ending.exit_code
+
+
+def _named(error: OSError) -> str:
+    """The beginning of what is told of an error: the file, where it is known by a name."""
+    name = error.filename  # a descriptor's number, if that was all that was known
+    return f"{printable(os.fsdecode(name))}: " if name and not isinstance(name, int) else ""
 
 
 def _complain_about(error: BaseException, margin: str = "") -> None:
