@@ -28,6 +28,8 @@ from deploy.secret_deployments import (
     secret_deployment,
 )
 
+ON_DISK = "allow_persistent = true\n"
+
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o277, 0o777])
 @pytest.mark.parametrize("volumes", [IN_CIPHER, IN_CLEAR])
@@ -163,6 +165,39 @@ def test_an_encrypted_image_that_does_not_fit_is_refused_before_a_byte_is_writte
     assert "more than the 1,000 bytes that are free" in str(raised.value)
     assert raised.value.exit_code == TargetError.exit_code
     assert not (tmp_path / "dist").exists()
+
+
+def test_a_key_that_is_not_the_builds_any_more_is_left_alone(
+    tmp_path: Path, keeper: tuple[Path, str]
+) -> None:
+    place = secret_deployment(tmp_path / "d", keeper[1], IN_CIPHER)
+    built(place, tmp_path / "dist", keeper[0])
+    (tmp_path / "dist/keys.key").unlink()
+    (tmp_path / "dist/keys.key").write_bytes(b"mine")
+    write_files(place, {"blockpack.toml": manifest(keeper[1], f"{IN_CLEAR}{ON_DISK}")})
+    built(place, tmp_path / "dist", keeper[0])
+    assert in_tar((tmp_path / "dist/keys.img").read_bytes()) == {NAME: SECRET}
+    assert (tmp_path / "dist/keys.key").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "volumes",
+    [
+        pytest.param(f"{IN_CLEAR}{ON_DISK}", id="replaced"),
+        pytest.param('[volumes.site]\nsource = "vault"\nformat = "tar"\n', id="removed"),
+    ],
+)
+def test_what_has_another_name_is_not_wiped(
+    tmp_path: Path, keeper: tuple[Path, str], volumes: str
+) -> None:
+    place = secret_deployment(tmp_path / "d", keeper[1], IN_CIPHER)
+    built(place, tmp_path / "dist", keeper[0])
+    (tmp_path / "used").hardlink_to(tmp_path / "dist/keys.key")
+    key = (tmp_path / "used").read_bytes()
+    write_files(place, {"blockpack.toml": manifest(keeper[1], volumes)})
+    built(place, tmp_path / "dist", keeper[0])
+    assert not (tmp_path / "dist/keys.key").exists()
+    assert (tmp_path / "used").read_bytes() == key
 
 
 # Wiping ------------------------------------------------------------------------------------------

@@ -139,8 +139,10 @@ class Dist:
             before = self._recorded(image.name)
             wiping = image.secret or (before is not None and before.secret)
             files = self._put_files(image.files, staging, wiping=wiping)
+            known = self.state.volumes.get(image.name)
+            left = {} if known is None else known.files
             for old in (before.key, before.placements) if before is not None else ():
-                if old is not None and old not in files:
+                if old in left and old not in files and self._is_there(old, left[old]):
                     self._remove(old, wiping=wiping)
             self.records[image.name] = image
             self.states[image.name] = state.with_files(files)
@@ -183,10 +185,13 @@ class Dist:
         return os.path.basename(file) == file and signature(path) == left
 
     def _remove(self, file: str, *, wiping: bool) -> bool:
-        """Remove a file, and wipe it where that is asked for; False if that cannot be done."""
+        """Remove a file, and wipe it where that is asked for; False if that cannot be done.
+
+        What has another name is in use there, and loses this one alone.
+        """
         path = os.path.join(self.directory, file)
         try:
-            if wiping:
+            if wiping and os.lstat(path).st_nlink == 1:
                 from .secrets.wipe import wipe
 
                 wipe(path)
