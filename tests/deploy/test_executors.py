@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from blockpack import Problems, TargetError, UsageError
 from blockpack.deploy.build import build
+from blockpack.processes import WorkerPool
 from cli.running import environment, process
 from deploy.deployments import names, record, write_files
 
@@ -109,6 +118,54 @@ def test_what_an_executor_loses_is_told_and_the_rest_is_there(
         *("site.img", "site.json", "manifest.json", ".blockpack-build.json")
     }
     assert build(deployment, tmp_path / "dist").built == ("media",)
+
+
+@pytest.mark.parametrize(
+    "volumes",
+    [
+        pytest.param(["site"], id="takes no more"),
+        pytest.param([], id="takes nothing"),
+    ],
+)
+def test_what_an_executor_does_not_take_is_told_and_the_rest_is_there(
+    deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, volumes: list[str]
+) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        submit = executor.submit
+        taken = iter(volumes)
+
+        def breaking(fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+            if next(taken, None) is None:
+                raise BrokenExecutor("the pool is broken")
+            return submit(fn, *args, **kwargs)
+
+        monkeypatch.setattr(executor, "submit", breaking)
+        with pytest.raises(Problems) as caught:
+            build(deployment, tmp_path / "dist", executor=executor)
+    rule = "the executor did not build it: BrokenExecutor: the pool is broken"
+    assert str(caught.value).count(rule) == 2 - len(volumes)
+    if volumes:
+        assert [name for name, _ in images(tmp_path / "dist")] == volumes
+
+
+def no_descriptors(*_: object) -> NoReturn:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"), [("of", no_descriptors), ("start", lambda *_: 0)], ids=["pipe", "process"]
+)
+def test_without_another_process_this_one_builds(
+    deployment: Path,
+    tmp_path: Path,
+    expected: list[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    instead: object,
+) -> None:
+    monkeypatch.setattr(WorkerPool, name, instead)
+    build(deployment, tmp_path / "dist", jobs=2)
+    assert images(tmp_path / "dist") == expected
 
 
 # A cluster -------------------------------------------------------------------------------------

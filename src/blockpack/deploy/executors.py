@@ -1,13 +1,14 @@
 """Who makes the images: this process, forked ones, or any `concurrent.futures.Executor`.
 
 A volume is a task; there are few, and each is large. Every way gives outcomes as they come: the
-number of a task, and what was built or the error. One that fails keeps no other from being built.
+number of a task, and what was built or the error. One that fails keeps no other from being built;
+but a forked process that is lost, as one that is killed for want of memory, ends the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
@@ -18,7 +19,7 @@ from ..processors import processors
 from .image import Built, Task, make, out_of_memory, perform
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
     from ..layout import Layout
     from ..writer import Progress
@@ -40,11 +41,15 @@ def outcomes(planned: Planned, jobs: int | None, advance: Advance) -> Iterator[O
     """Make all images by up to `jobs` processes of this machine."""
     most = processors(jobs)
     workers = min(most, len(planned))
+    pool = None
     if workers > 1:
-        yield from _forked(planned, workers, most // workers, advance)
+        with suppress(OSError):  # too few descriptors left
+            pool = WorkerPool.of(len(planned), _lost)
+    if pool is None:
+        yield from (_made(planned, number, jobs, advance) for number in range(len(planned)))
         return
-    for number in range(len(planned)):
-        yield _made(planned, number, jobs, advance)
+    with pool:
+        yield from _forked(pool, planned, workers, most // workers, advance)
 
 
 def _made(planned: Planned, number: int, jobs: int | None, advance: Advance) -> Outcome:
@@ -69,8 +74,13 @@ class _Done:
     count: int
 
 
-def _forked(planned: Planned, workers: int, jobs: int, advance: Advance) -> Iterator[Outcome]:
-    """Make images side by side. Raises `TargetError` if a process came to an end by itself."""
+def _forked(
+    pool: WorkerPool, planned: Planned, workers: int, jobs: int, advance: Advance
+) -> Iterator[Outcome]:
+    """Make images side by side; in this process, if no other can be had.
+
+    Raises `TargetError` if a process came to an end by itself.
+    """
     # The largest ones first, or one would be begun when all others are done.
     order = sorted(range(len(planned)), key=lambda number: -planned[number][1].size)
 
@@ -81,14 +91,14 @@ def _forked(planned: Planned, workers: int, jobs: int, advance: Advance) -> Iter
         for place in pool.numbers():
             send(_made(planned, order[place], jobs, tell))
 
-    with WorkerPool.of(len(planned), _lost) as pool:
-        if not pool.start(workers, work):
-            raise TargetError("no process can be started; try again, or build with one job")
-        for message in pool.messages():
-            if isinstance(message, _Done):
-                advance(message.number, message.count)
-            elif isinstance(message, tuple):
-                yield message
+    if not pool.start(workers, work):
+        for place in pool.numbers():
+            yield _made(planned, order[place], jobs, advance)
+    for message in pool.messages():
+        if isinstance(message, _Done):
+            advance(message.number, message.count)
+        elif isinstance(message, tuple):
+            yield message
 
 
 def _lost(how: str) -> TargetError:
@@ -99,19 +109,30 @@ def outcomes_on(executor: Executor, tasks: Sequence[Task]) -> Iterator[Outcome]:
     """Have `executor` plan and make all images; what is not begun when this ends never is."""
     from concurrent.futures import as_completed
 
-    futures = {executor.submit(perform, task): number for number, task in enumerate(tasks)}
+    futures: dict[Future[Built], int] = {}
+    refused: list[Outcome] = []
     try:
+        for number, task in enumerate(tasks):
+            try:
+                futures[executor.submit(perform, task)] = number
+            except Exception as error:  # it is broken, or takes nothing any more
+                refused.append((number, _not_built(error)))
+        yield from refused
         for future in as_completed(futures):
             try:
                 yield futures[future], future.result()
             except BlockpackError as error:
                 yield futures[future], error
             except Exception as error:  # whatever an executor raises for work that it lost
-                rule = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-                yield futures[future], TargetError(f"the executor did not build it: {rule}")
+                yield futures[future], _not_built(error)
     finally:
         for future in futures:
             future.cancel()
+
+
+def _not_built(error: Exception) -> TargetError:
+    rule = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return TargetError(f"the executor did not build it: {rule}")
 
 
 @contextmanager
