@@ -140,6 +140,16 @@ def test_if_the_command_fails_the_switch_is_undone(host: Host, code: int) -> Non
     assert why == ["deploy", "deploy", "undone", "deploy", "undone", "deploy"]
 
 
+def test_that_the_command_failed_is_told_though_what_was_live_is_damaged(host: Host) -> None:
+    host.deploy()
+    old = Generations(host.root).numbered(1).path
+    host.commit(**{"site/index.html": b"bad"})
+    failed = "status 3; generation 1 is live again, but for it the command cannot be run: "
+    with pytest.raises(ActivationError, match=failed):
+        host.deploy(on_activate=f"rm -f {shlex.quote(str(old / 'manifest.json'))}; exit 3")
+    assert os.readlink(host.root / "current") == f"generations/{old.name}"
+
+
 def test_if_the_first_command_fails_nothing_is_live(host: Host) -> None:
     with pytest.raises(ActivationError, match="nothing is live"):
         host.deploy(on_activate="false")

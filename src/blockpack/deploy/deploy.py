@@ -341,7 +341,10 @@ def activate(
         place.switch(before, "undone", generation)
         again = None
         if before is not None:
-            again = _run(place, command, before, generation, "undone")
+            try:
+                again = _run(place, command, before, generation, "undone")
+            except BlockpackError as error:  # its record is damaged
+                again = f"cannot be run: {error}"
     raise ActivationError(_told(generation, before, failed, again))
 
 
