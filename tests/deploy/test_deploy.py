@@ -469,6 +469,22 @@ def test_status_tells_what_is_live_and_what_changed(host: Host) -> None:
     ]
 
 
+def test_a_run_that_ends_while_status_asks_is_not_unfinished(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.deploy()
+    note = host.root / ".activating"
+    note.write_text("")
+    assert status(host.root).unfinished
+
+    def ending(place: Generations) -> bool:
+        note.unlink()
+        return False
+
+    monkeypatch.setattr(Generations, "busy", ending)
+    assert not status(host.root).unfinished
+
+
 def test_status_when_nothing_is_live(host: Host) -> None:
     with pytest.raises(ActivationError):
         host.deploy(on_activate="false")

@@ -98,7 +98,8 @@ def status(root: str | os.PathLike[str]) -> Status:
         generations=found,
         compared=before.number if before else None,
         changes=tuple(differences(before, current)) if before and current else (),
-        unfinished=place.broke_off() and not place.busy(),
+        # Asked again, for a run that was at work at first may have ended in between.
+        unfinished=place.broke_off() and not place.busy() and place.broke_off(),
     )
 
 
