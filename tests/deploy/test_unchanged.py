@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from blockpack import cli
+from blockpack import SourceError, cli
 from blockpack.deploy import look as looking
 from blockpack.deploy.build import build
 from blockpack.deploy.look import look, settled
@@ -60,6 +64,26 @@ def test_what_a_killed_run_left_is_removed_though_nothing_changed(
     assert cli.main(["build", str(deployment), "--out", str(out), "--quiet"]) == 0
     assert names(out) == before
     assert unchanged(str(deployment), str(out)) is not None
+
+
+def test_another_zlib_may_deflate_otherwise(
+    deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(deployment, tmp_path / "dist")
+    assert unchanged(str(deployment), str(tmp_path / "dist")) is not None
+    monkeypatch.setattr(zlib, "ZLIB_RUNTIME_VERSION", "0.9")
+    assert unchanged(str(deployment), str(tmp_path / "dist")) is None
+
+
+def test_if_it_cannot_be_looked_at_the_build_is_to_tell(
+    deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> NoReturn:
+        raise SourceError("d", "a process that looks for changes was killed")
+
+    build(deployment, tmp_path / "dist")
+    monkeypatch.setattr("blockpack.deploy.unchanged.look", lost)
+    assert unchanged(str(deployment), str(tmp_path / "dist")) is None
 
 
 @pytest.fixture(name="tree")
@@ -125,6 +149,18 @@ def test_times_of_directories_are_seen_where_they_matter(tree: Path) -> None:
     os.utime(tree / "d1", (1, 1))
     assert seen(tree) == before
     assert seen(tree, times=True) != before_with
+
+
+def test_a_process_that_is_lost_is_told_with_the_directory(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(looking, "WORTHWHILE", 1)
+    monkeypatch.setattr(looking.__dict__["_Walk"], "_work_off", die)
+    with pytest.raises(SourceError, match=f"{re.escape(str(tree))}.*: a process .* by signal 9"):
+        seen(tree, 3)
 
 
 def test_what_cannot_be_looked_at_is_unknown(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,7 +144,7 @@ class _Walk:
         """Look at what is pending together with other processes."""
         shares = [self.pending[first::SHARES] for first in range(min(SHARES, len(self.pending)))]
         try:
-            pool = WorkerPool.of(len(shares), _lost)
+            pool = WorkerPool.of(len(shares), self._lost)
         except OSError:  # too few descriptors left
             return
         with pool:
@@ -156,6 +156,10 @@ class _Walk:
                     self._found += found
                     self._latest = list(map(max, self._latest, latest))
                     self._failed |= failed
+
+    def _lost(self, how: str) -> SourceError:
+        top = os.path.commonpath([location for location, _, _ in self._places])
+        return SourceError(os.fsdecode(top), f"a process that looks for changes {how}", "try again")
 
     def _work_off(self, shares: list[list[_Pending]], pool: WorkerPool, send: Send) -> None:
         """The work of another process."""
@@ -178,10 +182,6 @@ class _Walk:
             digests[number].update(b"%d:%b%b" % (len(name), name, digest))
         for number, told in enumerate(digests):
             yield None if number in self._failed else told.hexdigest(), self._latest[number]
-
-
-def _lost(how: str) -> SourceError:
-    return SourceError("", f"a process that looks for changes {how}", "try again")
 
 
 def tick(latest: int) -> int:

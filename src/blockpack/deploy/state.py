@@ -128,9 +128,12 @@ class State:
 
 def environment() -> str:
     """What a build depends on beside its source and its manifest."""
+    import zlib
+
     from .. import __version__
 
-    return f"{__version__} {os.environ.get('SOURCE_DATE_EPOCH', '')}"
+    # The deflated parts of an image are what this zlib makes of them.
+    return f"{__version__} {os.environ.get('SOURCE_DATE_EPOCH', '')} {zlib.ZLIB_RUNTIME_VERSION}"
 
 
 def digest(data: bytes) -> str:

@@ -44,9 +44,9 @@ def unchanged(source: str, directory: str, jobs: int | None = None) -> list[str]
             name: places(state.source, volume.parts, left_out, times=volume.times)
             for name, volume in state.volumes.items()
         }
+        inputs, _ = looked_at(wanted, jobs)
     except (BlockpackError, OSError):  # it is for the build to tell
         return None
-    inputs, _ = looked_at(wanted, jobs)
     if any(volume.inputs != inputs[name] for name, volume in state.volumes.items()):
         return None
     return list(state.volumes)
