@@ -10,12 +10,12 @@ import pytest
 from attrs import evolve
 
 from blockpack.deploy.record import (
-    RECORD,
     BuildRecord,
     FromCommit,
     FromDirectory,
     ImageRecord,
 )
+from blockpack.deploy.state import RECORD
 from blockpack.errors import BlockpackError, ImageError, Problems, TargetError
 
 SITE = ImageRecord(

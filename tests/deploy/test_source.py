@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 
 from blockpack import BlockpackError, SourceError, UsageError
-from blockpack.deploy import manifest as manifests
-from blockpack.deploy import places
 from blockpack.deploy.build import build
 from blockpack.deploy.source import CommitSource, DirectorySource, deployment_source
 from deploy.deployments import contents, manifest, write_files
@@ -185,7 +183,3 @@ def test_names_stand_for_directories_or_commits(tmp_path: Path) -> None:
         deployment_source(f"git:{repository.path}@main^{{tree}}")
     with pytest.raises(UsageError, match="leave out SUBDIR"):
         deployment_source(f"git:{repository.path}@main:sub")
-
-
-def test_the_manifest_has_one_name() -> None:
-    assert places.FILE == manifests.FILE

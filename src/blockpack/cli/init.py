@@ -16,7 +16,7 @@ def run(arguments: Namespace) -> int:
     if arguments.schema:
         emit(files("blockpack").joinpath("deploy/schema.json").read_text("utf-8").rstrip())
         return 0
-    from ..deploy.manifest import FILE
+    from ..deploy.places import FILE
     from ..deploy.starter import starter
 
     if not arguments.directory.is_dir():

@@ -19,8 +19,8 @@ from ..processes import signals_held
 from .leftovers import SECRET_STAGING, STAGING, remove_leftovers
 from .lock import locked
 from .look import TICK
-from .record import RECORD, BuildRecord, ImageRecord
-from .state import Signature, State, VolumeState, signature
+from .record import BuildRecord, ImageRecord
+from .state import RECORD, Signature, State, VolumeState, signature
 
 
 @contextmanager

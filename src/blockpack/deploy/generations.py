@@ -31,6 +31,8 @@ from .lock import locked
 from .record import BuildRecord, FromCommit, ImageRecord
 
 CURRENT = "current"
+"""The link to the generation that is live."""
+
 DIRECTORY = "generations"
 ACTIVATIONS = "activations.jsonl"
 LOCK = ".lock"

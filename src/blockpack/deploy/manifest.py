@@ -22,6 +22,8 @@ from ..formats import format_named
 from ..options import TREE, VOLUME, keys
 from .document import Document, nearest
 from .lines import Path
+from .places import FILE
+from .record import VOLUME_NAME
 from .typed import Typed, kind, shown
 from .volume_options import Value, VolumeOptions
 
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from ..sources.directory import Symlinks
     from ..sources.git.walk import Submodules
     from ..volume import Volume
-
-FILE = "blockpack.toml"
-"""The manifest's name, at the root of the tree."""
 
 CIPHERS = ("aes-ccm",)
 """How volumes can be encrypted."""
@@ -56,9 +55,6 @@ VOLUME_KEYS = (*OWN_KEYS, *keys(TREE), *keys(VOLUME))
 
 RESERVED = ("manifest",)
 """Names that no volume has: ``manifest.json`` is the build's own file, beside ``<volume>.json``."""
-
-VOLUME_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
-"""What every consumer takes as the name of a device."""
 
 DEPLOYMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """What is sound as the name of a directory."""

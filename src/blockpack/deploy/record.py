@@ -20,14 +20,12 @@ from attrs import asdict, field, frozen
 
 from .. import __version__
 from ..errors import ImageError, SourceError, printable, raise_problems, reason
-
-RECORD = "manifest.json"
-"""The record's name in the directory of its images."""
+from .state import RECORD
 
 SCHEMA = 1
 """The version of the record's schema; a reader refuses those that it does not know."""
 
-VOLUME_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}", re.ASCII)
+VOLUME_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 """What every consumer takes as the name of a device."""
 
 DEPLOYMENT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}", re.ASCII)

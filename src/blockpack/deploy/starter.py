@@ -22,7 +22,9 @@ from ..entry import File, decode
 from ..errors import BlockpackError, Problems, UsageError, printable
 from ..formats import format_named
 from ..tree import Tree
-from .manifest import DEPLOYMENT_NAME, FILE, MOST_VOLUMES, RESERVED, VOLUME_NAME, Manifest
+from .manifest import DEPLOYMENT_NAME, MOST_VOLUMES, RESERVED, Manifest
+from .places import FILE
+from .record import VOLUME_NAME
 
 LARGE = 64 << 20
 """Bytes from which a file, or a directory as a whole, goes into a tar."""

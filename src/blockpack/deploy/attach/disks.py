@@ -16,10 +16,8 @@ from pathlib import Path
 from attrs import frozen
 
 from ...errors import BlockpackError, ImageError, SourceError, UsageError, printable, reason
+from ..generations import CURRENT
 from ..record import BuildRecord, ImageRecord
-
-CURRENT = "current"
-"""The link from a deployment's directory to the generation that is live."""
 
 
 @frozen(kw_only=True)

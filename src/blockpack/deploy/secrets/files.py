@@ -59,7 +59,7 @@ class Keeper:
 
         Raises `SourceError` and `Problems`.
         """
-        from ..manifest import FILE
+        from ..places import FILE
 
         directory = os.path.dirname(os.path.abspath(path))
         while not os.path.isfile(os.path.join(directory, FILE)):
@@ -118,7 +118,7 @@ class Keeper:
         return [os.path.relpath(path, self.path) for path in paths]
 
     def _recipients(self) -> list[object]:
-        from ..manifest import FILE
+        from ..places import FILE
 
         return recipients_of(self.manifest.recipients, os.path.join(self.path, FILE))
 
