@@ -95,24 +95,28 @@ def test_git_killed_while_scanning_is_an_error(many: GitRepository, faulty: Faul
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("size", "answer", "told"),
     [
-        ("$oid blob 6\\nsixsix\\n", "is a blob of 6 bytes, and was a blob of 5 bytes"),
-        ("$oid tree 5\\n12345\\n", "is a tree of 5 bytes, and was a blob of 5 bytes"),
-        ("$oid missing\\n", "is not in"),
-        ("0000 blob 5\\n12345\\n", "cannot be read: git gave another answer"),
-        ("nonsense\\n", "cannot be read: git gave another answer"),
+        (5, "$oid blob 6\\nsixsix\\n", "is a blob of 6 bytes, and was a blob of 5 bytes"),
+        (5, "$oid tree 5\\n12345\\n", "is a tree of 5 bytes, and was a blob of 5 bytes"),
+        (5, "$oid missing\\n", "is not in"),
+        (5, "0000 blob 5\\n12345\\n", "cannot be read: git gave another answer"),
+        (5, "nonsense\\n", "cannot be read: git gave another answer"),
+        # Read in pieces, as a stream that whoever gives up closes.
+        (300_000, "$oid missing\\n", "is not in"),
+        (300_000, "$oid blob 6\\nsixsix\\n", "is a blob of 6 bytes, and was a blob of 300,000"),
     ],
 )
 def test_answers_that_are_not_what_was_planned_are_errors(
     bare: GitRepository,
     faulty: Faulty,
     monkeypatch: pytest.MonkeyPatch,
+    size: int,
     answer: str,
     told: str,
 ) -> None:
     monkeypatch.setattr("blockpack.sources.git.cat_file._PATIENCE", 0.1)
-    bare.commit({"a": b"12345"})
+    bare.commit({"a": bytes(size)})
     planned = layout(bare)
     faulty.set(f'while read oid; do printf "{answer}"; done; exit\n')
     with pytest.raises(blockpack.SourceError) as raised:

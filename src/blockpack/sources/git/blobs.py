@@ -216,13 +216,15 @@ class _LargeBlob(io.RawIOBase):
 
     def __init__(self, blobs: Blobs, reader: CatFile, number: int, path: str) -> None:
         super().__init__()
+        self._left = 0  # nothing for close() to read over, if it does not begin
         self._blobs = blobs
         self._reader = reader
         self._number = number
         self._oid = blobs.oid(number)
         self._path = path
-        self._left = blobs.sizes[number]
-        reader.begin_blob(self._oid, self._left, path)
+        size = blobs.sizes[number]
+        reader.begin_blob(self._oid, size, path)
+        self._left = size
 
     def readable(self) -> bool:
         """True."""

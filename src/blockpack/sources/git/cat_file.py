@@ -29,7 +29,11 @@ _PATIENCE = 5.0  # seconds, for git to end once it has closed its output
 
 
 class CatFile:
-    """One process of ``git cat-file --batch``. Whatever fails, it is closed afterwards."""
+    """One process of ``git cat-file --batch``.
+
+    It is closed when it does not answer, or otherwise than it should. It can be asked for more
+    after an object that `object` or `skip` did not find, or that `object` found too large.
+    """
 
     def __init__(self, repository: Repository) -> None:
         self.alive = True
@@ -72,15 +76,16 @@ class CatFile:
     def begin_blob(self, oid: str, size: int, path: str) -> None:
         """Read up to the bytes of the next object, a blob of `size` bytes, that of `path`.
 
-        Raises `SourceError` if it is another one or missing, or git failed.
+        Raises `SourceError` if it is another one or missing, or git failed; closes then.
         """
         line = self._answers.readline()
         if line == f"{oid} blob {size}\n".encode("ascii"):
             return
         kind, found = self._parsed(line, oid, path)
-        if kind == b"missing":
-            raise missing(self._repository, oid, path, self._complaints())
+        complaints = self._complaints()
         self.close()
+        if kind == b"missing":
+            raise missing(self._repository, oid, path, complaints)
         rule = f"object {oid} is a {kind.decode('ascii', 'replace')} of {found:,} bytes"
         planned = f"and was a blob of {size:,} bytes when it was planned"
         raise SourceError(path, f"{rule}, {planned}", "pack again once it is left alone")
