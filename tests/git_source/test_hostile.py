@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import blockpack
 from blockpack import Tree
-from git_source.trees import paths, problems, refused
+from git_source.trees import content, paths, problems, refused
+from hostile import git_images
 from repositories import FILE, TREE, GitRepository
 
 HOSTILE = [
@@ -100,3 +103,46 @@ def test_a_bomb_of_trees_is_refused(bare: GitRepository, monkeypatch: pytest.Mon
         deep = bare.raw_tree((TREE, b"d", deep))
     with refused("more than 8 directories deep"):
         Tree.from_git(bare.path, deep)
+
+
+def hostile_pack(repository: GitRepository, data: bytes, stated: int) -> tuple[Path, bytes]:
+    """Where a pack of one blob is to be put that says to be of `stated` bytes; and the pack."""
+    pack = git_images.Pack()
+    pack.add(git_images.BLOB, data, size=stated)
+    place = repository.path / "objects" / "pack" / f"pack-{'1' * 40}.pack"
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(pack.data())
+    place.with_suffix(".idx").write_bytes(pack.index())
+    return place, pack.data()
+
+
+def with_large_offset(oid: bytes, offset: int, pack: bytes) -> bytes:
+    """The index of a pack whose only object is said to be at that offset."""
+    large = offset.to_bytes(8)
+    return git_images.index({oid: (1 << 31, 0)}, pack[-20:], large=large)
+
+
+@pytest.mark.parametrize("offset", [1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_an_offset_where_no_file_goes_is_left_to_git(bare: GitRepository, offset: int) -> None:
+    data = b"there as well, loose"
+    bare.git("config", "fastimport.unpackLimit", "100")
+    bare.commit({"a": data})
+    place, pack = hostile_pack(bare, data, len(data))
+    oid = bytes.fromhex(bare.oid("HEAD:a"))
+    place.with_suffix(".idx").write_bytes(with_large_offset(oid, offset, pack))
+    tree = Tree.from_git(bare.path)
+    assert content(tree, "a") == data
+    with pytest.raises(blockpack.SourceError):  # which would take it over from there
+        blockpack.GitVolume().plan(tree)
+
+
+@pytest.mark.parametrize("stated", [1 << 63, 1 << 64, (1 << 66) - 1])
+def test_a_size_that_no_blob_has_is_left_to_git(bare: GitRepository, stated: int) -> None:
+    bare.commit({})
+    data = b"short"
+    oid = git_images.object_id(git_images.BLOB, data)
+    hostile_pack(bare, data, stated)
+    top = bare.raw_tree((FILE, b"a", oid.hex()))
+    with pytest.raises((blockpack.Problems, blockpack.SourceError)) as raised:
+        content(Tree.from_git(bare.path, top), "a")
+    assert "a: object" in str(raised.value)

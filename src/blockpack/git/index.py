@@ -36,6 +36,8 @@ _HEAD = struct.Struct(">4sI")
 HEAD_SIZE = _HEAD.size + 4 * FANOUT
 """The bytes before the ids."""
 _LARGE = 1 << 31
+_TOO_LARGE = 1 << 63
+"""Where no file goes: an offset in one is a signed number of 64 bits."""
 _MOST_AT_ONCE = 100_000
 
 
@@ -88,11 +90,11 @@ class PackIndex:
 
     def __init__(self, data: bytes, object_format: str) -> None:
         oid_size = OID_SIZES[object_format]
-        if len(data) < _HEAD.size + 4 * FANOUT or _HEAD.unpack_from(data) != (SIGNATURE, VERSION):
+        if len(data) < HEAD_SIZE or _HEAD.unpack_from(data) != (SIGNATURE, VERSION):
             raise ValueError("it has no index of version 2")
         fanout = _numbers("I", data, _HEAD.size, FANOUT)
         count = fanout[-1]
-        at = _HEAD.size + 4 * FANOUT
+        at = HEAD_SIZE
         least = at + count * (oid_size + 8) + 2 * oid_size
         if list(fanout) != sorted(fanout) or len(data) < least:
             raise ValueError("its index is cut short, or its fan-out does not go up")
@@ -110,6 +112,8 @@ class PackIndex:
         at += 8 * large_count
         if max(small, default=0) >= _LARGE + large_count:
             raise ValueError("its index leads beyond its offsets")
+        if max(large, default=0) >= _TOO_LARGE:
+            raise ValueError("its index leads beyond where a file may go")
         whole = [offset if offset < _LARGE else large[offset - _LARGE] for offset in small]
         self.offsets = array("Q", whole)
         """Where each is, in bytes from the pack's first."""
@@ -139,11 +143,11 @@ class IndexLookup:
     def __init__(self, data: mmap.mmap, oid_size: int) -> None:
         self._data = data
         self._oid_size = oid_size
-        if len(data) < _HEAD.size + 4 * FANOUT or _HEAD.unpack_from(data) != (SIGNATURE, VERSION):
+        if len(data) < HEAD_SIZE or _HEAD.unpack_from(data) != (SIGNATURE, VERSION):
             raise ValueError("it is no index of version 2")
-        self._fanout = (0, *_numbers("I", data[: _HEAD.size + 4 * FANOUT], _HEAD.size, FANOUT))
+        self._fanout = (0, *_numbers("I", data[:HEAD_SIZE], _HEAD.size, FANOUT))
         count = self._fanout[-1]
-        self._oids = _HEAD.size + 4 * FANOUT
+        self._oids = HEAD_SIZE
         self._offsets = self._oids + count * (oid_size + 4)
         if len(data) < self._offsets + 4 * count:
             raise ValueError("it is cut short")
@@ -178,15 +182,18 @@ class IndexLookup:
         offsets = dict(zip(ids, _numbers("I", small, 0, count), strict=True))
         for oid in oids:
             offset = offsets.get(oid)
+            if offset is not None and offset >= _LARGE:
+                offset = self._large(offset)
             if offset is not None:
-                yield oid, offset if offset < _LARGE else self._large(offset)
+                yield oid, offset
 
-    def _offset(self, place: int) -> int:
+    def _offset(self, place: int) -> int | None:
         at = self._offsets + 4 * place
         offset = int.from_bytes(self._data[at : at + 4])
         return offset if offset < _LARGE else self._large(offset)
 
-    def _large(self, offset: int) -> int:
-        """The offset that `offset`, whose top bit is set, stands for."""
+    def _large(self, offset: int) -> int | None:
+        """The offset that `offset`, whose top bit is set, stands for; None if it can be none."""
         at = self._offsets + 4 * self._fanout[-1] + 8 * (offset - _LARGE)
-        return int.from_bytes(self._data[at : at + 8])
+        found = int.from_bytes(self._data[at : at + 8])
+        return found if found < _TOO_LARGE else None

@@ -30,6 +30,9 @@ _HEADER = 16
 _FRAME = 64
 """More bytes than a zlib stream has besides its blocks."""
 
+_TOO_LARGE = 1 << 63
+"""Bytes that no blob has, whatever a pack says."""
+
 WORTHWHILE = 10_000
 """Blobs that one process finds before another has started."""
 
@@ -87,9 +90,12 @@ class Packs:
         for number, (descriptor, index) in enumerate(self._packs):
             missing = [oid for oid in oids if oid not in found] if found else oids
             for oid, offset in index.found(missing):
-                head = os.pread(descriptor, _HEADER, offset)
+                try:
+                    head = os.pread(descriptor, _HEADER, offset)
+                except OSError:  # whether it matters is for git to say
+                    continue
                 kind, size, at = type_and_size(head) if head else (0, 0, 0)
-                if kind == BLOB and at:
+                if kind == BLOB and at and size < _TOO_LARGE:
                     found[oid] = (number, offset + at, size)
         return found
 
