@@ -15,7 +15,7 @@ import selectors
 import signal
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn, Self, TypeVar, cast
 
 from .errors import BlockpackError
@@ -201,7 +201,8 @@ class _Worker:
 
     def stop(self) -> None:
         """End it, whatever it does."""
-        os.kill(self.process, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # somebody else waited for it
+            os.kill(self.process, signal.SIGKILL)
         self.finish()
 
     def _read(self, length: int) -> bytes:

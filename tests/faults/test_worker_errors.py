@@ -158,3 +158,39 @@ def test_with_few_descriptors_as_many_processes_write_as_may_be(tmp_path: Path) 
     expected = rendered(blockpack.TarVolume().plan(blockpack.Tree.scan(source)))
     for target in targets:
         assert differ_at(target.read_bytes(), expected) is None
+
+
+REAPED = """
+import os, signal, time
+from blockpack import BlockpackError
+from blockpack.processes import WorkerPool
+
+processes, _fork = [], os.fork
+def noted():
+    processes.append(_fork())
+    return processes[-1]
+os.fork = noted
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever ends is not there any more
+try:
+    with WorkerPool.of(2, BlockpackError) as pool:
+        pool.start(1, lambda send: None)
+        while True:
+            try:
+                os.kill(processes[0], 0)
+            except ProcessLookupError:
+                break
+        pool.start(1, lambda send: time.sleep(600))
+        raise KeyError("what went wrong")
+except KeyError as error:
+    print(error)
+try:
+    os.kill(processes[1], 0)
+except ProcessLookupError:
+    print("all have ended")
+"""
+
+
+def test_a_worker_that_is_gone_hides_no_error_and_keeps_no_other_alive() -> None:
+    code, output, errors = run(REAPED)
+    assert (code, errors, output) == (0, "", b"'what went wrong'\nall have ended\n")
