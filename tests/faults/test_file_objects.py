@@ -8,6 +8,7 @@ import gzip
 import io
 import lzma
 import os
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,9 @@ from faults.rendering import differ_at, make_files, pattern, rendered
 
 PIPE_SIZE = 4096
 """The smallest pipe that Linux has."""
+
+HIGH = 1024
+"""A descriptor that `select` does not take."""
 
 
 @pytest.fixture(params=["tar", "fat"])
@@ -100,6 +104,25 @@ def test_a_pipe_that_does_not_block_gets_the_image(layout: blockpack.Layout, kin
         assert report.copied == layout.size
         file.close()
     assert differ_at(b"".join(parts), b"before" + rendered(layout)) is None
+
+
+def test_a_pipe_with_a_high_descriptor_that_does_not_block_gets_the_image(
+    layout: blockpack.Layout,
+) -> None:
+    """Of 1024 or more: `select` cannot wait for such."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[1] != resource.RLIM_INFINITY and before[1] <= HIGH:
+        pytest.skip("so many descriptors are not allowed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], HIGH + 1), before[1]))
+    try:
+        with read_slowly(blocking=False) as (writer, parts):
+            high = fcntl.fcntl(writer, fcntl.F_DUPFD_CLOEXEC, HIGH)
+            file = os.fdopen(high, "wb", buffering=0)
+            blockpack.write(layout, cast(BinaryIO, file))
+            file.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert differ_at(b"".join(parts), rendered(layout)) is None
 
 
 def test_a_raw_file_that_does_not_block_gets_the_image(

@@ -10,10 +10,10 @@ from __future__ import annotations
 import errno
 import io
 import os
+import selectors
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from select import select
 from typing import BinaryIO
 
 from attrs import define
@@ -283,7 +283,9 @@ class Streaming(Target):
 
     def _wait(self) -> None:
         """Wait until there is room for more."""
-        select([], [self.file.fileno()], [])
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.file.fileno(), selectors.EVENT_WRITE)
+            selector.select()
 
     def zeros(self, offset: int, length: int) -> None:
         """Write zeros."""
