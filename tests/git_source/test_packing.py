@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import pytest
 import blockpack
 from blockpack import Directory, File, Symlink, Tree
 from blockpack.cli.run import run
+from blockpack.sources.git import packs
+from blockpack.sources.git.repository import Repository
 from git_source.trees import SITE, checked_out, content, image
 from repositories import TIME, GitRepository
 
@@ -317,3 +320,58 @@ def test_the_image_is_the_one_of_the_unpacked_archive(bare: GitRepository, tmp_p
     compared = shutil.which("diff")
     assert compared is not None
     subprocess.run([compared, "-r", "--exclude=.git", place, work], check=True)
+
+
+def packs_of(repository: GitRepository, count: int) -> dict[str, bytes]:
+    """Files, each committed and packed by itself."""
+    files: dict[str, bytes] = {}
+    for number in range(count):
+        files[f"{number}"] = random.Random(number).randbytes(100 * (number + 1))
+        repository.commit(files)
+    assert len(list(repository.path.glob("objects/pack/*.pack"))) == count
+    return files
+
+
+@pytest.mark.parametrize("history", [False, True])
+def test_of_more_packs_than_may_be_open_the_rest_is_left_to_git(
+    bare: GitRepository, monkeypatch: pytest.MonkeyPatch, history: bool
+) -> None:
+    bare.git("config", "fastimport.unpackLimit", "1")
+    bare.git("config", "gc.auto", "0")
+    files = packs_of(bare, 6)
+    monkeypatch.setattr(packs, "MOST_PACKS", 2)
+    opened = packs.pack_paths(Repository.at(str(bare.path)))
+    sizes = [path.stat().st_size for path in bare.path.glob("objects/pack/*.pack")]
+    assert sorted(path.stat().st_size for path in opened) == sorted(sizes)[-2:]
+    tree = Tree.from_git(bare.path)
+    assert {path: content(tree, path) for path in files} == files
+    volume = blockpack.GitVolume(history=history)
+    with blockpack.open_image(volume.plan(tree).open()) as read:
+        assert {path: read.open(path).read() for path in files} == files
+
+
+def test_repositories_that_borrow_from_each_other_are_met_once(
+    bare: GitRepository, tmp_path: Path
+) -> None:
+    bare.git("config", "fastimport.unpackLimit", "1")
+    bare.commit({"a": b"x"})
+    other = GitRepository.init(tmp_path / "other.git", "--bare")
+    for one, borrows in ((bare, other), (other, bare)):
+        alternates = f"{borrows.path}/objects\n../../{borrows.path.name}/objects\n"
+        (one.path / "objects" / "info" / "alternates").write_text(alternates)
+    (found,) = packs.pack_paths(Repository.at(str(other.path)))
+    assert found.samefile(*bare.path.glob("objects/pack/*.pack"))
+
+
+@pytest.mark.parametrize("levels", [6, 7])
+def test_packs_are_borrowed_from_as_far_as_git_goes(tmp_path: Path, levels: int) -> None:
+    chain = [GitRepository.init(tmp_path / f"{n}.git", "--bare") for n in range(levels + 1)]
+    for one, borrows in pairwise(chain):
+        alternates = one.path / "objects" / "info" / "alternates"
+        alternates.write_text(f"{borrows.path}/objects\n")
+    last = chain[-1]
+    last.git("config", "fastimport.unpackLimit", "1")
+    oid = last.commit({"a": b"x"})
+    told = chain[0].git("cat-file", "--batch-check", data=f"{oid}\n".encode())
+    assert len(packs.pack_paths(Repository.at(str(chain[0].path)))) == (b"missing" not in told)
+    assert (b"missing" in told) == (levels > 6)

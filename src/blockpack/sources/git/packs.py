@@ -12,7 +12,7 @@ import mmap
 import os
 import weakref
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -32,6 +32,14 @@ _FRAME = 64
 
 _TOO_LARGE = 1 << 63
 """Bytes that no blob has, whatever a pack says."""
+
+MOST_PACKS = 64
+"""The most packs of a repository that are open at once, each with its index, for descriptors are
+scarce. Git packs a repository anew that has more than 50 (git-config(1), "gc.autoPackLimit"); what
+is in others is left to git."""
+
+_MOST_LEVELS = 6
+"""How far git goes from one repository to another that it borrows from."""
 
 WORTHWHILE = 10_000
 """Blobs that one process finds before another has started."""
@@ -125,17 +133,42 @@ class Packs:
 
 
 def pack_paths(repository: Repository) -> list[Path]:
-    """The packs of a repository, and of those that it borrows objects from, in a fixed order."""
+    """The packs of a repository, and of those that it borrows objects from, in a fixed order.
+
+    Of more than `MOST_PACKS` these are the largest.
+    """
     found: list[Path] = []
-    pending = [Path(repository.common_dir, "objects")]
-    for directory in pending:  # grows meanwhile
+    for directory in _object_directories(Path(repository.common_dir, "objects")):
         packs = sorted(directory.glob("pack/*.pack"))
         found += (path for path in packs if path.with_suffix(".idx").is_file())
-        with suppress(OSError):
-            lines = os.fsdecode((directory / "info" / "alternates").read_bytes()).splitlines()
-            others = (directory / line for line in lines if line and not line.startswith("#"))
-            pending += (other for other in others if other not in pending)
+    if len(found) > MOST_PACKS:
+        largest = {*sorted(found, key=_size, reverse=True)[:MOST_PACKS]}
+        found = [path for path in found if path in largest]
     return found
+
+
+def _object_directories(first: Path) -> Iterator[Path]:
+    """A repository's directory of objects, and those that it borrows from, each once."""
+    met = {os.path.realpath(first)}
+    level = [first]
+    for _ in range(_MOST_LEVELS + 1):
+        yield from level
+        others = {os.path.realpath(other): other for above in level for other in _alternates(above)}
+        level = [other for real, other in others.items() if real not in met]
+        met |= others.keys()
+
+
+def _alternates(directory: Path) -> Iterator[Path]:
+    """Those that a directory of objects itself names (gitrepository-layout(5))."""
+    with suppress(OSError):
+        lines = os.fsdecode((directory / "info" / "alternates").read_bytes()).splitlines()
+        yield from (directory / line for line in lines if line and not line.startswith("#"))
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):  # it has just been packed anew
+        return path.stat().st_size
+    return 0
 
 
 def _mapped(path: Path) -> mmap.mmap:
