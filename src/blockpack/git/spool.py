@@ -19,8 +19,6 @@ from ..extent import FileRange
 _HAS_PATHS = os.path.isdir("/proc/self/fd")
 """Whether a file without a name can be found by its descriptor."""
 
-_CLOSED_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
-
 _PIECE = 1 << 20
 """Bytes that are read at once."""
 
@@ -61,17 +59,12 @@ def _end(descriptor: int, name: str | None) -> None:
 class Spool:
     """A temporary file without a name, where the system has such, that extents can refer to."""
 
-    def __init__(self, adopted: str | None = None) -> None:
-        """A new file, or the `adopted` one at that path, which then is its own."""
-        if _in_memory.get() and adopted is None:
+    def __init__(self) -> None:
+        if _in_memory.get():
             self._begin_in_memory()
             return
         with _errors():
             self.descriptor, name = tempfile.mkstemp(prefix="blockpack-")
-            if adopted is not None:
-                os.close(self.descriptor)
-                os.replace(adopted, name)
-                self.descriptor = os.open(name, os.O_RDWR | _CLOSED_ON_EXEC)
         self.path = os.fsencode(name)
         if _HAS_PATHS:  # of descriptors, which lead there in a forked process, too
             os.unlink(name)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, cast
 
-from ...errors import SourceError
+from ...errors import SourceError, reason
 from .program import ended, run, start
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class CatFile:
         try:
             self._errors = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115 - see _end
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise SourceError(tempfile.gettempdir(), f"holds no temporary file: {reason}") from None
+            rule = f"holds no temporary file: {reason(error)}"
+            raise SourceError(tempfile.gettempdir(), rule) from None
         try:
             self._process = start(command, repository.git_dir, repository.path, self._errors)
         except BaseException:

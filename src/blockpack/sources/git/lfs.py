@@ -15,7 +15,7 @@ from typing import ClassVar
 from attrs import frozen
 
 from ...entry import File
-from ...errors import SourceError
+from ...errors import SourceError, reason
 from ...extent import Extent, FileRange
 from .repository import Repository
 
@@ -74,8 +74,7 @@ def lfs_object(repository: Repository, revision: str, path: str, pointer: Pointe
     try:
         status = os.stat(place)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        rule = f"its LFS object {oid} is not in the repository ({reason})"
+        rule = f"its LFS object {oid} is not in the repository ({reason(error)})"
         raise SourceError(path, rule, f"fetch it: {fetch}") from None
     if not stat.S_ISREG(status.st_mode) or not os.access(place, os.R_OK):
         raise SourceError(path, f"its LFS object {oid} cannot be read", f"see to {place}")

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-from ...errors import SourceError
+from ...errors import SourceError, reason
 
 OLDEST = (2, 31)
 """The oldest git that does: it tells absolute paths, and knows SHA-256."""
@@ -133,5 +133,4 @@ def ended(code: int, errors: bytes) -> str:
 def _not_started(repository: str, cwd: str, error: OSError) -> SourceError:
     if isinstance(error, FileNotFoundError) and os.path.isdir(cwd):
         return SourceError(repository, "takes git, and PATH leads to none", "install git")
-    reason = (error.strerror or str(error)).lower()
-    return SourceError(repository, f"git cannot be started there: {reason}")
+    return SourceError(repository, f"git cannot be started there: {reason(error)}")
