@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -118,6 +119,31 @@ def refused(names: tuple[str, ...], *, link: bool = False) -> set[str]:
 def test_names_that_git_refuses_are_refused_all_at_once(tmp_path: Path) -> None:
     names = GIT_NAMES + HARMLESS
     assert refused(names) == rejected(names, tmp_path) == set(GIT_NAMES)
+
+
+@pytest.mark.parametrize("object_format", ["sha1", "sha256"])
+@pytest.mark.parametrize("directory", ["", "many/"])
+def test_a_directory_is_refused_from_just_where_its_tree_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, directory: str, object_format: Literal["sha1", "sha256"]
+) -> None:
+    """Of one byte more, and so one entry."""
+    entry = len(b"100644 012\0") + (20 if object_format == "sha1" else 32)
+    for module in ("members", "store"):
+        monkeypatch.setattr(f"blockpack.git.{module}.MOST_META", 900 * entry)
+    monkeypatch.setattr("blockpack.git.members._LONGEST", 3)
+    tree = blockpack.Tree()
+    for number in range(900):
+        tree.add(f"{directory}{number:03}", b"x")
+    volume = blockpack.GitVolume(container="pack", object_format=object_format)
+    with blockpack.open_image(volume.plan(tree).open()) as image:
+        assert not image.verify()
+    tree.add(f"{directory}900", b"x")
+    with pytest.raises(blockpack.Problems) as raised:
+        volume.plan(tree)
+    (problem,) = raised.value.exceptions
+    assert isinstance(problem, blockpack.EntryError)
+    assert problem.path == directory.rstrip("/")
+    assert "its 901 entries make a tree of more than" in problem.rule
 
 
 def test_a_link_that_git_would_not_check_out_is_refused(tmp_path: Path) -> None:

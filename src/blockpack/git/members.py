@@ -2,7 +2,7 @@
 
 Rule 1: of permission bits git keeps whether a file's owner may execute it.
 Rule 2: a directory is there because something is in it; one without a file or a link is left out.
-Rule 3: what git itself would not check out is refused.
+Rule 3: what git itself would not check out is refused, and a tree that the reader would refuse.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from ..errors import EntryError, printable
 from ..profile import GitLimits
 from ..tree import Tree
 from .names import refused, refused_link
-from .objects import encode_tree, object_id
+from .objects import OID_SIZES, encode_tree, object_id
+from .store import MOST_META
 
 FILE, EXECUTABLE, SYMLINK, DIRECTORY = b"100644", b"100755", b"120000", b"40000"
 """The modes of a tree's entries (git-fast-import(1), "filemodify")."""
 
 TREE_KIND = b"tree"
+
+_BESIDE_NAME = len(b"100644 \0")
+"""Bytes of a tree's entry besides its name and its object id, at most."""
 
 
 def mode_of(entry: Entry, limits: GitLimits) -> bytes:
@@ -29,8 +33,13 @@ def mode_of(entry: Entry, limits: GitLimits) -> bytes:
     return DIRECTORY if type(entry) is Directory else SYMLINK
 
 
-def refusals(tree: Tree, limits: GitLimits) -> Iterator[EntryError]:
+_LONGEST = 4096
+"""More bytes than a name has on any system."""
+
+
+def refusals(tree: Tree, limits: GitLimits, object_format: str) -> Iterator[EntryError]:
     """What keeps entries of `tree` out of a repository, or from this profile's reader."""
+    yield from _too_large(tree, OID_SIZES[object_format])
     for entry in tree:
         is_link = type(entry) is Symlink
         path = entry.path
@@ -43,6 +52,22 @@ def refusals(tree: Tree, limits: GitLimits) -> Iterator[EntryError]:
         if not limits.symlinks and is_link:
             rule = "is a symbolic link, which the profile's reader does not list"
             yield EntryError(entry.path, rule, "follow or skip links")
+
+
+def _too_large(tree: Tree, oid_size: int) -> Iterator[EntryError]:
+    """Directories whose trees would be larger than one that is read."""
+    most_names = MOST_META // (_LONGEST + _BESIDE_NAME + oid_size)
+    if len(tree) <= most_names:
+        return
+    for path, children in tree.directories():
+        if len(children) <= most_names:
+            continue
+        prefix = len(path) + 1 if path else 0
+        size = sum(len(encode(child.path[prefix:])) for child in children)
+        size += len(children) * (_BESIDE_NAME + oid_size)
+        if size > MOST_META:
+            rule = f"its {len(children):,} entries make a tree of more than {MOST_META:,} bytes"
+            yield EntryError(path, rule, "spread them over more directories, or exclude some")
 
 
 def warnings(tree: Tree, limits: GitLimits) -> Iterator[str]:

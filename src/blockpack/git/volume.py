@@ -107,7 +107,8 @@ class GitVolume(Volume):
         that cannot be read, and `TargetError` if the temporary file cannot be written.
         """
         limits = self.profile.git
-        raise_problems("this tree does not fit a git repository", members.refusals(tree, limits))
+        refusals = members.refusals(tree, limits, self.object_format)
+        raise_problems("this tree does not fit a git repository", refusals)
         pack, commit = self._packed(tree)
         runs, end = self._runs(pack, commit)
         size = self.image_size(end)
