@@ -238,7 +238,7 @@ def test_where_holes_cannot_be_told_all_is_overwritten(
 ) -> None:
     path = ram / "image"
     with open(path, "wb") as file:
-        file.write(SECRET * (2 << 20 >> 4))
+        file.write((SECRET * (1 << 20))[: 2 << 20])
         file.seek(8 << 20)
         file.write(SECRET)
     write = os.pwrite
