@@ -34,21 +34,18 @@ def run(arguments: Namespace) -> int:
 
 def _write(path: Path, text: str, *, force: bool) -> None:
     """Write the manifest as images are written: whole, or not at all."""
-    from ..extent import Data
-    from ..layout import Layout, Run
-    from ..writer import write
+    from ..writer import write_bytes
 
     data = text.encode()
-    document = Layout(format="toml", runs=(Run.of(Data(0, data)),), sector_size=1)
     if force:
-        write(document, path)
+        write_bytes(data, path)
         return
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except FileExistsError:
         raise _is_there(path) from None
     try:
-        write(document, path)
+        write_bytes(data, path)
     except BaseException:
         path.unlink()
         raise

@@ -10,7 +10,7 @@ from attrs import asdict
 from ..errors import UsageError, printable
 from ..layout import Layout
 from ..volume import Volume
-from ..writer import Report, write
+from ..writer import Report, write, write_bytes
 from . import arguments as options
 from .output import amount, binary_output, complain, emit_json, progress_bar
 from .outputs import check_outputs, leave_out
@@ -94,10 +94,6 @@ def _write_manifest(layout: Layout, path: str) -> None:
     """Write the manifest as images are written: whole, or not at all."""
     import json
 
-    from ..extent import Data
-    from ..layout import Run
     from ..manifest import manifest
 
-    text = json.dumps(manifest(layout), indent=2).encode("ascii") + b"\n"
-    document = Layout(format="json", runs=(Run.of(Data(0, text)),), sector_size=1)
-    write(document, path)
+    write_bytes(json.dumps(manifest(layout), indent=2).encode("ascii") + b"\n", path)

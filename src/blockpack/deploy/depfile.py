@@ -51,11 +51,9 @@ def rule(target: str, source: DeploymentSource, parts: Iterable[str]) -> bytes:
 
 def write(path: str, text: bytes) -> None:
     """Write the depfile `path`, whole or not at all. Raises `TargetError`."""
-    from ..extent import Data
-    from ..layout import Layout, Run
-    from ..writer import write
+    from ..writer import write_bytes
 
-    write(Layout(format="depfile", runs=(Run.of(Data(0, text)),), sector_size=1), path)
+    write_bytes(text, path)
 
 
 def _of_directory(source: DirectorySource, parts: Iterable[str]) -> Iterator[bytes]:

@@ -134,12 +134,9 @@ class BuildRecord:
 
     def write(self, directory: str | os.PathLike[str]) -> None:
         """Write the record to `directory`: whole, or not at all. Raises `TargetError`."""
-        from ..extent import Data
-        from ..layout import Layout, Run
-        from ..writer import write
+        from ..writer import write_bytes
 
-        document = Layout(format="json", runs=(Run.of(Data(0, self.encoded())),), sector_size=1)
-        write(document, Path(directory) / RECORD)
+        write_bytes(self.encoded(), Path(directory) / RECORD)
 
     def encoded(self) -> bytes:
         """The record as it is in its file; the same for the same build."""

@@ -11,7 +11,8 @@ from typing import BinaryIO
 from attrs import frozen
 
 from ..errors import TargetError
-from ..layout import Layout
+from ..extent import Data
+from ..layout import Layout, Run
 from .files import device, replacing
 from .parallel import choose_jobs, write_parallel
 from .targets import Seekable, Streaming, Tally, target_errors
@@ -89,6 +90,11 @@ def write(
     return Report(
         name, layout.size, tally.copied, tally.cloned, tally.holes, time.monotonic() - begun
     )
+
+
+def write_bytes(data: bytes, target: str | os.PathLike[str]) -> None:
+    """Write a small file as images are written: whole, or not at all. Raises `TargetError`."""
+    write(Layout(format="data", runs=(Run.of(Data(0, data)),), sector_size=1), target)
 
 
 def _write_path(

@@ -185,13 +185,9 @@ def _opened(path: str | os.PathLike[str], identities: Identities) -> bytes:
 
 def _write(data: bytes, target: str | os.PathLike[str]) -> None:
     """Write an encrypted file: whole, or not at all. Raises `TargetError`."""
-    from pathlib import Path
+    from ...writer import write_bytes
 
-    from ...extent import Data
-    from ...layout import Layout, Run
-    from ...writer import write
-
-    write(Layout(format="age", runs=(Run.of(Data(0, data)),), sector_size=1), Path(target))
+    write_bytes(data, target)
 
 
 def remove_plain(path: str | os.PathLike[str]) -> None:
