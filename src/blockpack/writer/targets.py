@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import selectors
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -283,6 +282,8 @@ class Streaming(Target):
 
     def _wait(self) -> None:
         """Wait until there is room for more."""
+        import selectors  # most runs need none
+
         with selectors.DefaultSelector() as selector:
             selector.register(self.file.fileno(), selectors.EVENT_WRITE)
             selector.select()

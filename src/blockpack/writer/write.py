@@ -11,8 +11,7 @@ from typing import BinaryIO
 from attrs import frozen
 
 from ..errors import TargetError
-from ..extent import Data
-from ..layout import Layout, Run
+from ..layout import Layout, literal
 from .files import device, replacing
 from .parallel import choose_jobs, write_parallel
 from .targets import Seekable, Streaming, Tally, target_errors
@@ -94,7 +93,7 @@ def write(
 
 def write_bytes(data: bytes, target: str | os.PathLike[str]) -> None:
     """Write a small file as images are written: whole, or not at all. Raises `TargetError`."""
-    write(Layout(format="data", runs=(Run.of(Data(0, data)),), sector_size=1), target)
+    write(Layout(format="data", runs=(literal(0, data),), sector_size=1), target)
 
 
 def _write_path(
