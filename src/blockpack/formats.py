@@ -6,19 +6,17 @@ Nothing is imported before it is asked for: build hooks start the command often.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-from attrs import frozen
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from .image import Image
     from .volume import Volume
 
 
-@frozen
-class Format:
+class Format(NamedTuple):
     """A format by its name, with its classes as ``MODULE:CLASS`` below this package."""
 
+    # A tuple for the reason that `options.Option` is one.
     name: str
     volume: str
     image: str

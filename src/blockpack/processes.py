@@ -10,15 +10,16 @@ Work is shared out by numbers: each is taken once, by whichever process is free.
 from __future__ import annotations
 
 import os
-import pickle
-import selectors
 import signal
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import NoReturn, Self, TypeVar, cast
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, cast
 
 from .errors import BlockpackError
+
+if TYPE_CHECKING:
+    from selectors import BaseSelector
 
 MOST_NUMBERS = 1024
 """The most numbers that a pool shares out: as many as the smallest pipe holds."""
@@ -26,9 +27,10 @@ MOST_NUMBERS = 1024
 Result = TypeVar("Result")
 
 Send = Callable[[object], None]
-"""Sends one message, anything that can be pickled, to the parent."""
+"""Sends one message, anything that can be pickled, to the parent; bytes are sent as they are."""
 
-_LENGTH = struct.Struct("=Q")
+_FRAME = struct.Struct("=Q?")  # bytes of the message that follows; whether it is pickled
+_DONE = _FRAME.pack(0, False)  # a worker's last message: it did all that it was to do
 _NUMBER = struct.Struct("=I")
 _ENDING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -43,13 +45,13 @@ class WorkerPool:
         self,
         lost: Callable[[str], BlockpackError],
         numbers: int,
-        selector: selectors.BaseSelector,
+        selector: BaseSelector,
     ) -> None:
         self._lost = lost
         """The error for a worker that came to an end otherwise than by itself."""
         self._numbers = numbers
         self._selector = selector
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, Worker] = {}
 
     @classmethod
     def of(cls, count: int, lost: Callable[[str], BlockpackError]) -> Self:
@@ -57,12 +59,14 @@ class WorkerPool:
 
         Raises `OSError` if there are too few descriptors left.
         """
+        from selectors import DefaultSelector
+
         if count > MOST_NUMBERS:
             raise ValueError(f"{count} numbers do not fit a pipe")
         numbers, fill = os.pipe()
         try:
             os.write(fill, b"".join(map(_NUMBER.pack, range(count))))
-            return cls(lost, numbers, selectors.DefaultSelector())
+            return cls(lost, numbers, DefaultSelector())
         except BaseException:
             os.close(numbers)
             raise
@@ -71,14 +75,16 @@ class WorkerPool:
 
     def start(self, jobs: int, work: Callable[[Send], None]) -> int:
         """Fork `jobs` processes that do `work`, or as many as may be; how many these are."""
+        from selectors import EVENT_READ
+
         for number in range(jobs):
             with signals_held():
                 try:
-                    worker = _Worker.start(work, self._workers)
+                    worker = Worker.start(work, self._workers)
                 except OSError:  # too many processes, too little memory
                     return number
                 self._workers[worker.results] = worker
-            self._selector.register(worker.results, selectors.EVENT_READ)
+            self._selector.register(worker.results, EVENT_READ)
         return jobs
 
     def numbers(self) -> Iterator[int]:
@@ -142,11 +148,7 @@ def shared_out(
         yield from cast(Iterator[tuple[int, Result]], pool.messages())
 
 
-class _Done:
-    """A worker's last message: it did all that it was to do."""
-
-
-class _Worker:
+class Worker:
     """A forked process, and the pipe that it reports through."""
 
     def __init__(self, process: int, results: int) -> None:
@@ -175,16 +177,21 @@ class _Worker:
 
     def receive(self) -> object:
         """The next message; None when the worker has ended. Raises what the worker raised."""
-        length = self._read(_LENGTH.size)
-        message = self._read(_LENGTH.unpack(length)[0]) if length else b""
-        if not message:
+        frame = self._read(_FRAME.size)
+        if frame == _DONE:
+            self._done = True
+            frame = self._read(_FRAME.size)  # there is none: it ends
+        if not frame:
             return None
+        length, is_pickled = _FRAME.unpack(frame)
+        message = self._read(length)
+        if not is_pickled or not message:
+            return message or None
+        import pickle
+
         value = pickle.loads(message)
         if isinstance(value, Exception):
             raise value
-        if isinstance(value, _Done):
-            self._done = True
-            return self.receive()
         return value
 
     def finish(self) -> str | None:
@@ -237,8 +244,16 @@ def _live(work: Callable[[Send], None], report: int, not_ours: Iterable[int]) ->
     """The life of a worker, which is born with signals held back."""
 
     def send(message: object) -> None:
+        if isinstance(message, bytes):
+            put(_FRAME.pack(len(message), False) + message)
+            return
+        import pickle
+
         data = pickle.dumps(message)
-        view = memoryview(_LENGTH.pack(len(data)) + data)
+        put(_FRAME.pack(len(data), True) + data)
+
+    def put(data: bytes) -> None:
+        view = memoryview(data)
         try:
             while view:
                 view = view[os.write(report, view) :]
@@ -256,7 +271,7 @@ def _live(work: Callable[[Send], None], report: int, not_ours: Iterable[int]) ->
             os.close(descriptor)
         try:
             work(send)
-            send(_Done())
+            put(_DONE)
         except _ParentGone:
             raise
         except Exception as error:
@@ -270,6 +285,8 @@ def _live(work: Callable[[Send], None], report: int, not_ours: Iterable[int]) ->
 
 def _portable(error: Exception) -> Exception:
     """`error` as the parent can raise it; one that is not ours with the way that it came."""
+    import pickle
+
     try:
         is_same = type(pickle.loads(pickle.dumps(error))) is type(error)
     except Exception:  # whatever an error's own way to be pickled may raise

@@ -39,6 +39,7 @@ from .sources.exclude import excluding
 from .sources.parallel import scanned
 
 if TYPE_CHECKING:
+    from .sources.ahead import HeadStart
     from .sources.git.repository import GitOrigin
     from .sources.git.walk import Submodules
 
@@ -65,6 +66,7 @@ class Tree:
         submodules: Submodules = "error",
         jobs: int | None = None,
         confined: bool = False,
+        ahead: HeadStart | None = None,
     ) -> Self:
         """The tree of the directory `source`, or of a PyFilesystem URL (``zip://site.zip``), or
         of a git revision (``git:REPO@REV`` or ``git:REPO@REV:SUBDIR``, see `from_git`).
@@ -73,6 +75,7 @@ class Tree:
         followed, skipped or errors. A URL needs the extra ``blockpack[fs]``. Large directories
         are read by `jobs` processes (1: only this one; by default as many as pay). `confined`
         makes a link of a directory that is to be followed out of it an error; in git it always is.
+        `ahead` is a process that has been listing that directory, if one has.
 
         Raises `SourceError` if the source is missing, and `Problems` with everything below it
         that cannot be read or packed.
@@ -93,7 +96,8 @@ class Tree:
 
             tree.add_fs(open_url(source), exclude=exclude, symlinks=symlinks)
         else:
-            tree.join("", source, exclude=exclude, symlinks=symlinks, jobs=jobs, confined=confined)
+            scan = Scan(os.fsencode(source), "", symlinks, excluding(exclude), confined=confined)
+            tree._scan(scan, jobs, ahead)
         return tree
 
     @classmethod
@@ -329,18 +333,21 @@ class Tree:
         )
         self._scan(Scan(os.fsencode(location), path))
 
-    def _scan(self, scan: Scan, jobs: int | None = None) -> None:
+    def _scan(self, scan: Scan, jobs: int | None = None, ahead: HeadStart | None = None) -> None:
         self.origin = None
-        for listing in scanned(scan, jobs):
+        for listing in scanned(scan, jobs, ahead):
             if not listing:
                 continue
             # The scan's paths are sound by construction; only a clash is left to see.
             parent = parent_of(listing[0].path)
-            siblings = self._children.setdefault(parent, {})
-            for entry in listing if siblings else ():
-                if entry.path in siblings:
-                    self._clash(entry)
-            siblings.update((entry.path, entry) for entry in listing)
+            found = {entry.path: entry for entry in listing}
+            siblings = self._children.get(parent)
+            if siblings:
+                for path in sorted(siblings.keys() & found.keys()):
+                    self._clash(found[path])
+                siblings.update(found)
+            else:
+                self._children[parent] = found
             for entry in listing:
                 if type(entry) is Directory:
                     self._children.setdefault(entry.path, {})

@@ -82,6 +82,7 @@ def test_git_killed_midway_is_an_error_and_leaves_nothing(
     with pytest.raises(blockpack.SourceError, match="cannot be read: git was killed by signal 9"):
         blockpack.write(planned, target, jobs=jobs)
     assert not os.listdir(target.parent)
+    del planned  # with a git of this process' own, if it was another's that was killed
     assert descriptors() == before
     assert no_children()
 
@@ -284,8 +285,11 @@ def test_no_process_and_no_descriptor_is_left(many: GitRepository, tmp_path: Pat
     for jobs in (1, 2):
         planned = layout(many)
         blockpack.write(planned, tmp_path / "x.tar", jobs=jobs)
-        assert descriptors() == before  # all was read, so git has ended by itself
+        if jobs > 1:  # some was read by this process, whose git may be asked for more
+            del planned
+        assert descriptors() == before  # or all was read, so git has ended by itself
         assert no_children()
+    planned = layout(many)
     with planned.open() as file:
         file.seek(3_000_000)
         file.read(10)  # now git is in the middle of it

@@ -69,7 +69,7 @@ def test_workers_end_soon_after_their_parent_was_killed(tree: Path, tmp_path: Pa
     target = old_image(tmp_path)
     environment = {"STARTED": str(tmp_path / "started")}
     with launched(SLOW + COMMAND, *pack(tree, target, 2), env=environment) as process:
-        assert wait_until(lambda: len(process.processes()) == 3)
+        assert wait_until(lambda: len(process.processes()) == 2)
         assert wait_until((tmp_path / "started").exists)
         process.kill()
         process.wait()
@@ -143,7 +143,7 @@ def test_a_signal_that_all_processes_hear_is_told_once_and_leaves_the_old_image(
     ) as process:
         assert wait_until(started.exists)
         if moment == "writing":
-            assert wait_until(lambda: len(process.processes()) == 3)
+            assert wait_until(lambda: len(process.processes()) == 2)
         os.killpg(process.pid, number)
         errors = end_by([], process, started)
     assert (process.returncode, errors) == (code, message)

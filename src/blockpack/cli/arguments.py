@@ -410,4 +410,5 @@ def tree(arguments: Namespace) -> Tree:
         symlinks=arguments.symlinks,
         submodules=arguments.submodules,
         jobs=getattr(arguments, "jobs", None),
+        ahead=getattr(arguments, "ahead", None),
     )

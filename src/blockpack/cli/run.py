@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import BlockpackError, Problems, TargetError, UsageError, printable, reason
+from .ahead import listing_ahead
 from .output import complain, flush_output
 
 COMMANDS = {
@@ -70,8 +71,9 @@ def run(arguments: Sequence[str]) -> int:
                 if sys.stderr is not None:
                     parser.print_help(sys.stderr)
                 return UsageError.exit_code
-            module = importlib.import_module(f".{parsed.command}", __package__)
-            code: int = module.run(parsed)
+            with listing_ahead(parsed):
+                module = importlib.import_module(f".{parsed.command}", __package__)
+                code: int = module.run(parsed)
             flush_output()
             return code
     except SystemExit as error:
@@ -175,7 +177,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     from . import arguments
 
-    for name, summary in COMMANDS.items():
+    for name in words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS:
+        summary = COMMANDS[name]
         command = commands.add_parser(
             name,
             help=summary,

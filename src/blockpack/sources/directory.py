@@ -1,7 +1,8 @@
 """A directory of this machine as a source.
 
 Names are read as bytes, so that neither locale nor platform has a say in them. One `lstat` a
-name is all that a scan costs; contents are left alone.
+name is all that a scan costs; contents are left alone. What is found are rows (`listing`), also
+where another process finds them; entries are made of them where the tree is.
 
 All that is wrong with a source (an unreadable directory, a socket, a broken link that should
 be followed) is collected and raised together at the end of the scan.
@@ -12,25 +13,21 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from operator import attrgetter
 from typing import ClassVar, Literal
 
 from attrs import define, field, frozen
 
-from ..entry import Directory, Entry, File, Symlink, decode, encode
+from ..entry import Directory, Entry, File, Symlink, decode
 from ..errors import BlockpackError, EntryError, SourceError, reason
 from ..extent import Extent, FileRange
 from ..reading import reading_errors
+from .listing import Row, Unread, found_below, plain_rows
 
 Symlinks = Literal["error", "follow", "keep", "skip"]
 """What to do with symbolic links: refuse, pack what they point to, keep, or leave out."""
 
 Excluded = Callable[[str, bool], bool]
 """Whether to leave out a path (relative to the source); the flag tells directories."""
-
-Unread = tuple[bytes, str, frozenset[tuple[int, int]]]
-"""A directory yet to read: where it is, what its entries' paths begin with, and the identities
-of it and those above it, which only following links needs: it is how a loop is told."""
 
 _KINDS = {
     stat.S_IFIFO: "named pipe",
@@ -42,11 +39,6 @@ _KINDS = {
 PERMISSIONS = tuple(range(0o10000))
 """All permission bits there are: one integer for all entries that share them."""
 
-_PLAIN = stat.S_IFMT(0o177777) | 0o444
-_PLAIN_FILE = stat.S_IFREG | 0o444
-"""The bits of a mode that tell a regular file that everybody may read."""
-
-_PATH = attrgetter("path")
 _READABLE = "make it readable or exclude it"
 
 
@@ -125,7 +117,7 @@ class Scan:
 
     `left_out` has paths of the tree to pass over. A `confined` scan follows no link out of `root`.
 
-    `begin`, then iterate over `entries()`; afterwards `problems` has what was wrong. Between
+    `begin`, then iterate over `listings()`; afterwards `problems` has what was wrong. Between
     two listings the walk can be left and gone on with: `pending` is all that is yet to read.
     """
 
@@ -155,26 +147,48 @@ class Scan:
         prefix = f"{self.at}/" if self.at else ""
         self.pending = [(top, prefix, frozenset([(status.st_dev, status.st_ino)]))]
 
-    def entries(self) -> Iterator[list[Entry]]:
-        """The entries of one directory after another, each list sorted by name.
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing to decide about what is found."""
+        return self.excluded is None and self.symlinks == "keep" and not self.left_out
 
-        The first list has the entries right under the root.
+    def listings(self) -> Iterator[list[Row]]:
+        """The rows of one directory after another, each list sorted by name.
+
+        The first list has what is right under the root.
         """
+        plain = self.plain
         while self.pending:
-            location, prefix, above = self.pending.pop()
+            unread = self.pending.pop()
+            rows = plain_rows(unread) if plain else None
+            if rows is not None:
+                self.pending += found_below(unread, rows)
+                yield rows
+                continue
             try:
-                found = self._listing(location, prefix, above)
+                rows = self._listing(unread)
             except OSError as error:
-                self._unreadable(location, error)
+                self._unreadable(unread[0], error)
                 continue
             if self.left_out:
-                found = [entry for entry in found if entry.path not in self.left_out]
-            found.sort(key=_PATH)
-            for entry in found:
-                if type(entry) is Directory:
-                    below = location + encode(entry.path[len(prefix) :]) + b"/"
-                    self._put_off(below, f"{entry.path}/", above)
-            yield found
+                rows = [row for row in rows if row[0] not in self.left_out]
+            rows.sort()
+            for below in found_below(unread, rows):
+                self._put_off(*below)
+            yield rows
+
+    def entries(self, rows: list[Row]) -> list[Entry]:
+        """The entries that `rows` tell of, in their order."""
+        content = self.content
+        # Permissions are one integer for all that share them.
+        return [
+            File(path, what, content, PERMISSIONS[mode], mtime_ns, uid, gid, inode)
+            if type(what) is int
+            else Symlink(path, what, PERMISSIONS[mode], mtime_ns, uid, gid)
+            if type(what) is str
+            else Directory(path, PERMISSIONS[mode], mtime_ns, uid, gid)
+            for path, what, mode, mtime_ns, uid, gid, inode in rows
+        ]
 
     def _put_off(self, location: bytes, prefix: str, above: frozenset[tuple[int, int]]) -> None:
         """Note a directory that is yet to read."""
@@ -191,46 +205,31 @@ class Scan:
         path = decode(location.rstrip(b"/"))
         self.problems.append(SourceError(path, f"cannot be read: {reason(error)}", _READABLE))
 
-    def _listing(
-        self, location: bytes, prefix: str, above: frozenset[tuple[int, int]]
-    ) -> list[Entry]:
-        """The entries of one directory, in no order. Raises `OSError` if it cannot be read."""
-        found: list[Entry] = []
-        content = self.content
-        plain = self.excluded is None
+    def _listing(self, unread: Unread) -> list[Row]:
+        """The rows of one directory, in no order. Raises `OSError` if it cannot be read."""
+        location, prefix, above = unread
+        found: list[Row] = []
         with os.scandir(location) as listing:
             for item in listing:
-                path = prefix + item.name.decode("utf-8", "surrogateescape")
+                path = prefix + decode(item.name)
                 try:
                     status = item.stat(follow_symlinks=False)
                 except OSError as error:
                     self.problems.append(SourceError(path, f"cannot be read: {reason(error)}"))
                     continue
-                # A file that everybody may read, with one name: that is nearly all of them.
-                if plain and status.st_nlink == 1 and status.st_mode & _PLAIN == _PLAIN_FILE:
-                    entry: Entry | None = File(
-                        path,
-                        status.st_size,
-                        content,
-                        PERMISSIONS[status.st_mode & 0o7777],
-                        status.st_mtime_ns,
-                        status.st_uid,
-                        status.st_gid,
-                    )
-                else:
-                    entry = self._entry(item, path, status, above)
-                if entry is not None:
-                    found.append(entry)
+                row = self._row(item, path, status, above)
+                if row is not None:
+                    found.append(row)
         return found
 
-    def _entry(
+    def _row(
         self,
         item: os.DirEntry[bytes],
         path: str,
         status: os.stat_result,
         above: frozenset[tuple[int, int]],
-    ) -> Entry | None:
-        """The entry for one name of a directory; None if it is left out or is a problem."""
+    ) -> Row | None:
+        """The row for one name of a directory; None if it is left out or is a problem."""
         is_directory = stat.S_ISDIR(status.st_mode)
         if self.excluded is not None and self.excluded(path[self.content.drop :], is_directory):
             return None
@@ -240,20 +239,20 @@ class Scan:
                 return None
             status = followed
         kind = stat.S_IFMT(status.st_mode)
-        permissions = PERMISSIONS[status.st_mode & 0o7777]
-        shared = status.st_mtime_ns, status.st_uid, status.st_gid
+        permissions = status.st_mode & 0o7777
+        shared = permissions, status.st_mtime_ns, status.st_uid, status.st_gid
         if kind == stat.S_IFREG:
             # Root may read everything, and a file that everybody may read needs no question.
             if self._is_root or permissions & 0o444 == 0o444 or os.access(item.path, os.R_OK):
                 inode = (status.st_dev, status.st_ino) if status.st_nlink > 1 else None
-                return File(path, status.st_size, self.content, permissions, *shared, inode)
+                return path, status.st_size, *shared, inode
             rule = "cannot be read: permission denied"
             self.problems.append(SourceError(path, rule, _READABLE))
             return None
         if kind == stat.S_IFDIR:
-            return Directory(path, permissions, *shared)
+            return path, None, *shared, None
         if kind == stat.S_IFLNK:
-            return Symlink(path, decode(os.readlink(item.path)), 0o777, *shared)
+            return path, decode(os.readlink(item.path)), *shared, None
         rule = f"is a {_KINDS.get(kind, 'special file')}, which no image holds"
         self.problems.append(EntryError(path, rule, "exclude it"))
         return None

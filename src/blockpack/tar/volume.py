@@ -162,6 +162,8 @@ class _Plan:
             and Member(b"", header.FILE, 0, volume.epoch, 0, *volume.owner).plain
         )
         largest = min(self._threshold - 1, header.MAX_SIZE)
+        longest = header.NAME_SIZE
+        append = offsets.append
         end = 0
         for index, entry in enumerate(self.entries):
             path = entry.path
@@ -170,7 +172,7 @@ class _Plan:
                 uniform
                 and type(entry) is File
                 and entry.size <= largest
-                and len(path) <= header.NAME_SIZE
+                and len(path) <= longest
                 and path.isascii()
                 and entry.inode is None
             ):
@@ -181,7 +183,7 @@ class _Plan:
                 self.problems += refusals(member, entry, volume.dialect, limits)
                 headers = len(blocks(member, volume.dialect))
                 end = start + self._gap(start, headers, member) + headers + member.size
-            offsets.append(end)
+            append(end)
         return offsets
 
     def _gap(self, at: int, headers: int, member: Member) -> int:

@@ -1,14 +1,15 @@
 """Several processes write different parts of one image.
 
 The layout is known, so any process can write any part of it with `pwrite`. Pieces of about equal
-work wait in a queue, and each worker takes the next one; what it did, or what went wrong, comes
-back through a pipe of its own.
+work wait in a queue, and each process takes the next one, this one too; what others did, or what
+went wrong there, comes back through pipes.
 """
 
 from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -74,28 +75,33 @@ def choose_jobs(layout: Layout, jobs: int | None) -> int:
 
 
 def write_parallel(layout: Layout, target: Seekable, jobs: int, advance: Advance) -> None:
-    """Write all of `layout` to `target` by `jobs` forked processes, or by this one.
+    """Write all of `layout` to `target` by `jobs` processes, of which this is one, and the only
+    one where no others can be had.
 
-    Raises what the first worker that failed raised; the others are stopped.
+    Raises what the first of them that failed raised; the others are stopped.
     """
     from ..processes import WorkerPool
 
-    plan = pieces(layout, jobs)
-    try:
-        pool = WorkerPool.of(len(plan), _lost)
-    except OSError:  # too few descriptors left
-        with Transfer(target, advance) as transfer:
-            transfer.run(layout)
-        return
-    with pool:
-        if not pool.start(jobs, lambda send: _work_off(layout, target, plan, pool, send)):
-            with Transfer(target, advance) as transfer:
-                transfer.run(layout)
-        for message in pool.messages():
+    def hear(messages: Iterator[object]) -> None:
+        for message in messages:
             if isinstance(message, Tally):
                 target.tally.add(message)
             elif isinstance(message, int):
                 advance(message)
+
+    plan = pieces(layout, jobs)
+    with Transfer(target, advance) as transfer:
+        try:
+            pool = WorkerPool.of(len(plan), _lost)
+        except OSError:  # too few descriptors left
+            transfer.run(layout)
+            return
+        with pool:
+            pool.start(jobs - 1, lambda send: _work_off(layout, target, plan, pool, send))
+            for number in pool.numbers():
+                transfer.run(layout, plan[number].start, plan[number].stop)
+                hear(pool.messages(wait=False))
+            hear(pool.messages())
 
 
 def _lost(how: str) -> TargetError:
@@ -105,13 +111,12 @@ def _lost(how: str) -> TargetError:
 def _work_off(
     layout: Layout, target: Seekable, plan: list[Piece], pool: WorkerPool, send: Send
 ) -> None:
-    """The work of a worker: one piece after another, until there are no more."""
+    """The work of another process: one piece after another, until there are no more."""
     target.tally = Tally()
     reporter = _Reporter(send)
     with Transfer(target, reporter.advance) as transfer:
         for number in pool.numbers():
-            piece = plan[number]
-            transfer.run(layout, piece.start, piece.stop)
+            transfer.run(layout, plan[number].start, plan[number].stop)
     reporter.finish()
     send(target.tally)
 
