@@ -72,6 +72,7 @@ def fixture_reference(
         {"TZ": "Pacific/Chatham"},
         {"LANG": "C", "LC_ALL": "C"},
         {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "0"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
         {"PYTHONHASHSEED": "1"},
         {"PYTHONHASHSEED": "2"},
         {"HOME": "/nonexistent", "USER": "nobody"},
