@@ -1,20 +1,17 @@
-"""`deploy` and `rollback`: a commit becomes a generation of images, and the host is told.
-
-What runs is the host's own command, and nothing that is in the repository.
-"""
+"""`deploy` and `rollback`: a commit becomes the live generation of images, or an older one does."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 
-from ..errors import ActivationError, BlockpackError, ImageError, UsageError, printable
+from ..errors import BlockpackError, ImageError, UsageError, printable
+from .activation import activate
 from .build import BuildReport, Earlier, build
 from .fingerprint import commit_inputs, fingerprint
 from .generations import Generation, Generations, share
@@ -304,82 +301,3 @@ def require_whole(generation: Generation) -> BuildRecord:
             rule = f"has {size:,} bytes, and should have {image.size:,}"
             raise ImageError(f"{printable(str(path))}: {rule}; deploy again")
     return record
-
-
-# Telling the host --------------------------------------------------------------------------------
-
-
-def activate(
-    place: Generations,
-    generation: Generation,
-    before: Generation | None,
-    why: str,
-    command: str | None,
-) -> None:
-    """Switch to `generation`, and have the host's shell run `command`.
-
-    If it fails, ``current`` leads again where it led `before`, and the command is run again, for
-    that. It runs in the root, with BLOCKPACK_ROOT, BLOCKPACK_GENERATION (a number), BLOCKPACK_PATH,
-    BLOCKPACK_COMMIT, BLOCKPACK_NAME, BLOCKPACK_PREVIOUS (a number, or empty) and BLOCKPACK_WHY
-    (``deploy``, ``rollback`` or ``undone``) in its environment, and writes to standard error.
-
-    Raises `ActivationError` and `TargetError`.
-    """
-    if before == generation:  # the last run broke off: what was live before that is not known here
-        before = place.live_before()
-    with place.activating(before):
-        place.switch(generation, why, before)
-        failed = None
-        if command is not None:
-            try:
-                failed = _run(place, command, generation, before, why)
-            except BaseException:
-                place.switch(before, "undone", generation)
-                raise  # the note stays, so that the next run tells the host what is live
-        if command is None or failed is None:
-            return
-        place.switch(before, "undone", generation)
-        again = None
-        if before is not None:
-            try:
-                again = _run(place, command, before, generation, "undone")
-            except BlockpackError as error:  # its record is damaged
-                again = f"cannot be run: {error}"
-    raise ActivationError(_told(generation, before, failed, again))
-
-
-def _run(
-    place: Generations, command: str, generation: Generation, before: Generation | None, why: str
-) -> str | None:
-    """Run the host's command; how it failed, if it did."""
-    record = generation.record()
-    environment = {
-        "BLOCKPACK_ROOT": place.root,
-        "BLOCKPACK_GENERATION": str(generation.number),
-        "BLOCKPACK_PATH": str(generation.path),
-        "BLOCKPACK_COMMIT": record.source.commit if isinstance(record.source, FromCommit) else "",
-        "BLOCKPACK_NAME": record.name,
-        "BLOCKPACK_PREVIOUS": "" if before is None else str(before.number),
-        "BLOCKPACK_WHY": why,
-    }
-    try:
-        done = subprocess.run(
-            command,
-            shell=True,
-            cwd=place.root,
-            env=os.environ | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # standard output is for what this program tells
-            check=False,
-        )
-    except OSError as error:
-        return f"cannot be run: {error.strerror}"
-    if done.returncode < 0:
-        return f"was killed by signal {-done.returncode}"
-    return f"ended with status {done.returncode}" if done.returncode else None
-
-
-def _told(generation: Generation, before: Generation | None, failed: str, again: str | None) -> str:
-    live = "nothing is live" if before is None else f"generation {before.number} is live again"
-    told = f"generation {generation.number}: the command {failed}; {live}"
-    return told if again is None else f"{told}, but for it the command {again}"

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 BATCH = 4_000
 """Rows sent at once."""
 
-
 Lost = Callable[[str], "BlockpackError"]
 """Makes the error for a process that came to an end otherwise than by itself."""
 
@@ -90,7 +89,7 @@ def _list(pending: list[Unread], enough: int, send: Send) -> None:
     not_plain: list[Unread] = []
     messages: list[bytes] = []
     batch: list[list[Row]] = []
-    in_batch = count = 0
+    count = before = 0  # rows found, and those of them that are in messages
     while pending and not select([enough], [], [], 0)[0]:
         unread = pending.pop()
         rows = plain_rows(unread)
@@ -100,9 +99,9 @@ def _list(pending: list[Unread], enough: int, send: Send) -> None:
         pending += found_below(unread, rows)
         batch.append(rows)
         count += len(rows)
-        if count >= in_batch + BATCH:
+        if count >= before + BATCH:
             messages.append(marshal.dumps(batch))
-            batch, in_batch = [], count
+            batch, before = [], count
     send(marshal.dumps((count, pending + not_plain)))
     for message in (*messages, marshal.dumps(batch)):
         send(message)
