@@ -1,9 +1,10 @@
 """Comparing contestants: whole processes, in alternation, under the same conditions.
 
-One run of each contestant in turn is a round. The first round warms the page cache and is not
-counted. Outside the timed part, before every run, the outputs of the last one are removed and
-everything that is dirty is flushed: otherwise the kernel would throttle one contestant for the
-pages that another left behind.
+One run of each contestant in turn is a round; every other round is run backwards, so that nobody
+always follows the same one. The first round warms the page cache and is not counted. Outside the
+timed part, before every run, the outputs of the last one are removed and everything that is dirty
+is flushed: otherwise the kernel would throttle one contestant for the pages that another left
+behind.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def compare(
     """
     samples: dict[str, list[Sample]] = {contestant.name: [] for contestant in contestants}
     for number in range(0 if warm_up else 1, runs + 1):
-        for contestant in contestants:
+        for contestant in contestants if number % 2 else contestants[::-1]:
             _remove_outputs(contestant)
             os.sync()
             try:
