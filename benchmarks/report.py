@@ -15,7 +15,7 @@ from works import Metric
 
 METHOD = """\
 Every number is for a whole process, from its start to its end. The contestants take turns
-(A B A B …) after one round that warms the page cache and is not counted; between runs, outside
+(A B, B A, …) after one round that warms the page cache and is not counted; between runs, outside
 the timed part, the last output is removed and everything dirty is flushed. Peak RSS is the
 largest of any single process, forked workers and children included, in any run; the process
 that starts the command sets its floor, so that less shows as "≤". No tool was asked to flush

@@ -156,6 +156,7 @@ def small(stage: Stage) -> Works:
                 by.python_tarfile(tree, room / "python.tar"),
             ),
             (targets.at_most("blockpack", "GNU tar", 1.0),),
+            repeat=2,
         )
         fat = ("--format", "fat", "--fat-type", "32")
         yield Work(
