@@ -7,6 +7,7 @@ import signal
 import time
 from argparse import Namespace
 from pathlib import Path
+from select import select
 from typing import Any
 
 import pytest
@@ -54,6 +55,12 @@ def children() -> list[int]:
     return found
 
 
+def wait_for(ahead: HeadStart) -> None:
+    """Until it has listed all there is, or has come to an end: then there is something to read."""
+    assert ahead._worker is not None
+    assert select([ahead._worker.results], [], [], 60)[0]
+
+
 @pytest.mark.parametrize("seconds", [0, 0.02, 0.3])
 @pytest.mark.parametrize("directories", [0, 3, 60])
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -74,7 +81,7 @@ def test_it_is_of_use(tmp_path: Path) -> None:
     root = make(tmp_path / "source", 5)
     (root / "d03" / "pipe").touch()
     with HeadStart(str(root)) as ahead:
-        time.sleep(0.5)
+        wait_for(ahead)
         ahead.call_off(blockpack.TargetError)
         listings = list(ahead.listings(blockpack.TargetError))
     assert ahead.pending == []
@@ -89,7 +96,7 @@ def test_what_takes_a_decision_is_left_to_the_scan(tmp_path: Path) -> None:
     os.mkfifo(root / "d03" / "deeper" / "pipe")
     told = []
     with HeadStart(str(root)) as ahead:
-        time.sleep(0.5)
+        wait_for(ahead)
         for head_start in (None, ahead):
             with pytest.raises(blockpack.Problems, match="2 problems") as raised:
                 Tree.scan(root, ahead=head_start)
@@ -131,7 +138,7 @@ def test_one_that_was_killed_is_an_error(
         HeadStart(str(root)) as ahead,
         pytest.raises(blockpack.SourceError, match="was killed by signal 9"),
     ):
-        time.sleep(0.3)
+        wait_for(ahead)
         Tree.scan(root, ahead=ahead)
     assert children() == before
 
@@ -139,8 +146,8 @@ def test_one_that_was_killed_is_an_error(
 def test_one_that_nobody_asks_ends(sources: dict[int, Path]) -> None:
     root = sources[60]
     before = children()
-    with pytest.raises(KeyError), HeadStart(str(root)):
-        time.sleep(0.3)  # by now it waits to be heard
+    with pytest.raises(KeyError), HeadStart(str(root)) as ahead:
+        wait_for(ahead)  # which now waits to be heard
         raise KeyError
     assert children() == before
 
