@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from select import select
 from typing import Any
@@ -76,33 +77,60 @@ def test_the_tree_is_that_of_a_scan(
     assert children() == before
 
 
-def test_it_is_of_use(tmp_path: Path) -> None:
-    """What it has listed is not listed again."""
-    root = make(tmp_path / "source", 5)
-    (root / "d03" / "pipe").touch()
-    with HeadStart(str(root)) as ahead:
+def test_what_it_has_listed_is_not_listed_again(
+    sources: dict[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HeadStart(str(sources[3])) as ahead:
         wait_for(ahead)
-        ahead.call_off(blockpack.TargetError)
-        listings = list(ahead.listings(blockpack.TargetError))
-    assert ahead.pending == []
-    paths = sorted(path for rows in listings for path, *_ in rows)
-    assert paths == sorted(entry.path for entry in Tree.scan(root))
-    assert ahead.count == len(paths)
+        monkeypatch.setattr(os, "scandir", None)
+        tree = Tree.scan(sources[3], ahead=ahead)
+    assert len(tree) > 100
+
+
+def test_it_ends_when_it_is_called_off(
+    sources: dict[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the directory that it is at: it is slow here, and called off in the first one."""
+    begun, begin = os.pipe()
+    listing = os.scandir
+
+    def slow(path: Any) -> Any:
+        os.write(begin, b"x")
+        time.sleep(0.3)
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", slow)
+    with HeadStart(str(sources[3])) as ahead:
+        os.read(begun, 1)
+        found = ahead.call_off(blockpack.TargetError)
+    os.close(begun)
+    os.close(begin)
+    assert found is not None
+    assert (found.names, len(found.pending)) == (5, 4)
 
 
 def test_what_takes_a_decision_is_left_to_the_scan(tmp_path: Path) -> None:
     root = make(tmp_path / "source", 5)
     os.mkfifo(root / "d01" / "pipe")
     os.mkfifo(root / "d03" / "deeper" / "pipe")
-    told = []
     with HeadStart(str(root)) as ahead:
         wait_for(ahead)
-        for head_start in (None, ahead):
-            with pytest.raises(blockpack.Problems, match="2 problems") as raised:
-                Tree.scan(root, ahead=head_start)
-            told.append(str(raised.value))
+        found = ahead.call_off(blockpack.TargetError)
+        assert found is not None
+        assert sorted(unread[1] for unread in found.pending) == ["d01/", "d03/deeper/"]
+    told = []
+    for head_start in (None, HeadStart(str(root))):
+        with pytest.raises(blockpack.Problems, match="2 problems") as raised:
+            Tree.scan(root, ahead=head_start)
+        told.append(str(raised.value))
     assert told[0] == told[1]
-    assert sorted(unread[1] for unread in ahead.pending) == ["d01/", "d03/deeper/"]
+
+
+def test_it_is_taken_over_once_and_for_its_own_directory_alone(sources: dict[int, Path]) -> None:
+    with HeadStart(str(sources[60])) as ahead:
+        assert len(Tree.scan(sources[3], ahead=ahead)) < 1_000
+        first = Tree.scan(sources[60], ahead=ahead)
+        assert list(Tree.scan(sources[60], ahead=ahead)) == list(first)
 
 
 def test_a_scan_that_decides_makes_nothing_of_it(sources: dict[int, Path]) -> None:
@@ -121,26 +149,80 @@ def test_a_source_that_is_missing_is_told_as_ever(tmp_path: Path) -> None:
         Tree.scan(missing, ahead=ahead)
 
 
-def test_one_that_was_killed_is_an_error(
-    sources: dict[int, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = sources[3]
+def in_the_other_process(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
+    """Have it `do` something when it is about to list."""
     parent, listing = os.getpid(), os.scandir
 
-    def killed(path: bytes) -> Any:
+    def scandir(path: Any) -> Any:
         if os.getpid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)
+            do()
         return listing(path)
 
-    monkeypatch.setattr(os, "scandir", killed)
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+@pytest.mark.parametrize("how", ["killed", "out of memory"])
+def test_without_it_the_scan_does_it_all(
+    sources: dict[int, Path], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    def fail() -> None:
+        if how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise MemoryError
+
     before = children()
-    with (
-        HeadStart(str(root)) as ahead,
-        pytest.raises(blockpack.SourceError, match="was killed by signal 9"),
-    ):
-        wait_for(ahead)
-        Tree.scan(root, ahead=ahead)
+    with monkeypatch.context() as patch:
+        in_the_other_process(patch, fail)
+        with HeadStart(str(sources[3])) as ahead:
+            wait_for(ahead)
+            tree = Tree.scan(sources[3], ahead=ahead)
+    assert list(tree) == list(Tree.scan(sources[3]))
     assert children() == before
+
+
+def test_one_that_is_killed_while_it_is_heard_is_an_error(tmp_path: Path) -> None:
+    root = tmp_path / "source"
+    root.mkdir()
+    for number in range(3_000):
+        (root / f"{number:0200}").touch()  # more than a pipe holds
+    before = children()
+    with HeadStart(str(root)) as ahead:
+        wait_for(ahead)
+        found = ahead.call_off(lambda how: blockpack.SourceError("source", how))
+        assert found is not None
+        (lister,) = set(children()) - set(before)
+        os.kill(lister, signal.SIGKILL)
+        with pytest.raises(blockpack.SourceError, match="was killed by signal 9"):
+            list(found.listings)
+    assert children() == before
+
+
+SIGNALLED = """
+import os, signal, sys
+from blockpack.sources.ahead import HeadStart
+
+_fork = os.fork
+def signalled():
+    process = _fork()
+    if process:
+        os.kill(os.getpid(), signal.SIGINT)
+    return process
+os.fork = signalled
+
+descriptors = os.listdir("/proc/self/fd")
+try:
+    HeadStart(sys.argv[1])
+except KeyboardInterrupt:
+    print(os.listdir("/proc/self/fd") == descriptors)
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("no child")
+"""
+
+
+def test_a_signal_at_its_birth_ends_it(sources: dict[int, Path]) -> None:
+    assert run(SIGNALLED, sources[60]) == (0, b"True\nno child\n", "")
 
 
 def test_one_that_nobody_asks_ends(sources: dict[int, Path]) -> None:
@@ -176,12 +258,14 @@ def test_without_another_process_the_scan_does_it_all(
         ({"symlinks": "follow"}, False),
         ({"source": "git:."}, False),
         ({"source": "/missing"}, False),
+        ({"source": os.path.dirname(__file__)}, False),  # few names
     ],
 )
 def test_the_command_begins_early_where_it_may(
-    tmp_path: Path, changes: dict[str, Any], begins: bool
+    sources: dict[int, Path], changes: dict[str, Any], begins: bool
 ) -> None:
-    arguments = Namespace(command="pack", source=str(tmp_path), exclude=[], symlinks="keep", jobs=2)
+    source = str(sources[60])
+    arguments = Namespace(command="pack", source=source, exclude=[], symlinks="keep", jobs=2)
     vars(arguments).update(changes)
     with listing_ahead(arguments):
         assert isinstance(getattr(arguments, "ahead", None), HeadStart) == begins

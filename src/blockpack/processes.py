@@ -29,8 +29,8 @@ Result = TypeVar("Result")
 Send = Callable[[object], None]
 """Sends one message, anything that can be pickled, to the parent; bytes are sent as they are."""
 
-_FRAME = struct.Struct("=Q?")  # bytes of the message that follows; whether it is pickled
-_DONE = _FRAME.pack(0, False)  # a worker's last message: it did all that it was to do
+_FRAME = struct.Struct("=QB")  # bytes of the message that follows, and what it is:
+_RAW, _PICKLED, _DONE = range(3)  # the last one, of no bytes, when all has been done
 _NUMBER = struct.Struct("=I")
 _ENDING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -59,6 +59,7 @@ class WorkerPool:
 
         Raises `OSError` if there are too few descriptors left.
         """
+        import pickle  # noqa: F401 - here, and not where a worker is out of descriptors
         from selectors import DefaultSelector
 
         if count > MOST_NUMBERS:
@@ -178,15 +179,15 @@ class Worker:
     def receive(self) -> object:
         """The next message; None when the worker has ended. Raises what the worker raised."""
         frame = self._read(_FRAME.size)
-        if frame == _DONE:
-            self._done = True
-            frame = self._read(_FRAME.size)  # there is none: it ends
         if not frame:
             return None
-        length, is_pickled = _FRAME.unpack(frame)
+        length, kind = _FRAME.unpack(frame)
+        if kind == _DONE:
+            self._done = True
+            return self.receive()
         message = self._read(length)
-        if not is_pickled or not message:
-            return message or None
+        if message is None or kind == _RAW:
+            return message
         import pickle
 
         value = pickle.loads(message)
@@ -212,13 +213,13 @@ class Worker:
             os.kill(self.process, signal.SIGKILL)
         self.finish()
 
-    def _read(self, length: int) -> bytes:
-        """`length` bytes, or none if the worker ended."""
+    def _read(self, length: int) -> bytes | None:
+        """`length` bytes; None if the worker ended before."""
         parts = []
         while length:
             part = os.read(self.results, length)
             if not part:
-                return b""
+                return None
             parts.append(part)
             length -= len(part)
         return b"".join(parts)
@@ -245,12 +246,12 @@ def _live(work: Callable[[Send], None], report: int, not_ours: Iterable[int]) ->
 
     def send(message: object) -> None:
         if isinstance(message, bytes):
-            put(_FRAME.pack(len(message), False) + message)
+            put(_FRAME.pack(len(message), _RAW) + message)
             return
         import pickle
 
         data = pickle.dumps(message)
-        put(_FRAME.pack(len(data), True) + data)
+        put(_FRAME.pack(len(data), _PICKLED) + data)
 
     def put(data: bytes) -> None:
         view = memoryview(data)
@@ -271,7 +272,7 @@ def _live(work: Callable[[Send], None], report: int, not_ours: Iterable[int]) ->
             os.close(descriptor)
         try:
             work(send)
-            put(_DONE)
+            put(_FRAME.pack(0, _DONE))
         except _ParentGone:
             raise
         except Exception as error:

@@ -69,8 +69,8 @@ def test_workers_end_soon_after_their_parent_was_killed(tree: Path, tmp_path: Pa
     target = old_image(tmp_path)
     environment = {"STARTED": str(tmp_path / "started")}
     with launched(SLOW + COMMAND, *pack(tree, target, 2), env=environment) as process:
-        assert wait_until(lambda: len(process.processes()) == 2)
         assert wait_until((tmp_path / "started").exists)
+        assert wait_until(lambda: len(process.processes()) == 2)
         process.kill()
         process.wait()
         # Each of them is within half a second of its next report, and seconds from its end.

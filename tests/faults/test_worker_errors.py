@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,61 @@ except ProcessLookupError:
 def test_a_worker_that_is_gone_hides_no_error_and_keeps_no_other_alive() -> None:
     code, output, errors = run(REAPED)
     assert (code, errors, output) == (0, "", b"'what went wrong'\nall have ended\n")
+
+
+NOTICED = """
+import os, sys, time
+import blockpack
+
+parent, reads = os.getpid(), 0
+
+class Slow:
+    def read(self, most):
+        global reads
+        if os.getpid() != parent:
+            raise OSError(5, "Input/output error")
+        reads += 1
+        time.sleep(0.02)
+        return bytes(most)
+    def close(self):
+        pass
+
+class Content:
+    forkable = True
+    def extent(self, entry, offset):
+        return blockpack.Stream(offset, entry.size, Slow, entry.path)
+
+tree = blockpack.Tree()
+for name in ("a", "z"):  # in two pieces of work, one for each process
+    tree.add(name, Content(), size=64 << 20)
+try:
+    blockpack.write(blockpack.TarVolume().plan(tree), sys.argv[1], jobs=2)
+except blockpack.SourceError as error:
+    print(error.rule, reads < 128)
+"""
+
+
+def test_a_failure_is_noticed_while_this_process_is_busy(tmp_path: Path) -> None:
+    """It reads 256 times, and stops long before."""
+    code, output, errors = run(NOTICED, tmp_path / "x.img")
+    assert (code, errors, output) == (0, "", b"cannot be read: input/output error True\n")
+    assert not os.listdir(tmp_path)
+
+
+SENT = """
+from blockpack import BlockpackError
+from blockpack.processes import WorkerPool
+
+def work(send):
+    for message in (b"", b"bytes", "text"):
+        send(message)
+
+with WorkerPool.of(1, BlockpackError) as pool:
+    pool.start(1, work)
+    print(list(pool.messages()))
+"""
+
+
+def test_messages_arrive_as_they_were_sent() -> None:
+    code, output, errors = run(SENT)
+    assert (code, errors, output) == (0, "", b"[b'', b'bytes', 'text']\n")

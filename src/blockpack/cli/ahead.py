@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..processors import processors
 
 _PACKING = ("pack", "plan")
+
+_WORTHWHILE = 2_000
+"""Names below this are listed before another process would have started."""
 
 
 @contextmanager
@@ -32,5 +35,18 @@ def _pays(arguments: Namespace) -> bool:
         and arguments.symlinks == "keep"
         and not arguments.exclude
         and processors(getattr(arguments, "jobs", None)) > 1
-        and os.path.isdir(arguments.source)
+        and _is_large(arguments.source)
     )
+
+
+def _is_large(source: str) -> bool:
+    """Whether a directory holds many names; they are counted no further, and nothing else is."""
+    pending = [source]
+    count = 0
+    while pending and count < _WORTHWHILE:
+        with suppress(OSError), os.scandir(pending.pop()) as listing:
+            for item in listing:
+                count += 1
+                if item.is_dir(follow_symlinks=False):
+                    pending.append(item.path)
+    return count >= _WORTHWHILE

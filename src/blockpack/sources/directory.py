@@ -21,7 +21,7 @@ from ..entry import Directory, Entry, File, Symlink, decode
 from ..errors import BlockpackError, EntryError, SourceError, reason
 from ..extent import Extent, FileRange
 from ..reading import reading_errors
-from .listing import Row, Unread, found_below, plain_rows
+from .listing import Row, Unread, found_below, path_of, plain_rows
 
 Symlinks = Literal["error", "follow", "keep", "skip"]
 """What to do with symbolic links: refuse, pack what they point to, keep, or leave out."""
@@ -171,8 +171,8 @@ class Scan:
                 self._unreadable(unread[0], error)
                 continue
             if self.left_out:
-                rows = [row for row in rows if row[0] not in self.left_out]
-            rows.sort()
+                rows = [row for row in rows if path_of(row) not in self.left_out]
+            rows.sort(key=path_of)
             for below in found_below(unread, rows):
                 self._put_off(*below)
             yield rows

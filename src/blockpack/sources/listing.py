@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 Row = tuple[str, int | str | None, int, int, int, int, tuple[int, int] | None]
 """An entry: path; a file's size in bytes, a link's target or None for a directory; permission bits;
@@ -21,9 +22,17 @@ loop is told."""
 _KIND, _FILE, _DIRECTORY, _LINK = 0o170000, 0o100000, 0o040000, 0o120000  # as in `stat`
 _READABLE = 0o444
 
-_OPEN = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
-_BY_DESCRIPTOR = os.scandir in os.supports_fd
-_NAMES_ARE_UTF8 = sys.getfilesystemencoding() == "utf-8"  # as Python takes them: text
+_OPEN = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+
+# By a descriptor names come as text, which is what they are in every locale of UTF-8 alone.
+_BY_DESCRIPTOR = os.scandir in os.supports_fd and sys.getfilesystemencoding() == "utf-8"
+
+BATCH = 4_000
+"""Rows, or a few more, that are sent at once."""
+
+
+path_of = itemgetter(0)
+"""The path of a row."""
 
 
 def plain_rows(unread: Unread) -> list[Row] | None:
@@ -44,7 +53,7 @@ def plain_rows(unread: Unread) -> list[Row] | None:
     except OSError:
         return None
     if rows is not None:
-        rows.sort()
+        rows.sort(key=path_of)
     return rows
 
 
@@ -63,12 +72,12 @@ def _rows(directory: int, prefix: str) -> list[Row] | None:
                 if status.st_nlink > 1:
                     inode = status.st_dev, status.st_ino
             elif kind == _LINK:
-                what = _text(os.readlink(item.name, dir_fd=directory))
+                what = os.readlink(item.name, dir_fd=directory)
             elif kind != _DIRECTORY:
                 return None
             rows.append(
                 (
-                    prefix + (item.name if _NAMES_ARE_UTF8 else _text(item.name)),
+                    prefix + item.name,
                     what,
                     mode & 0o7777,
                     status.st_mtime_ns,
@@ -80,11 +89,6 @@ def _rows(directory: int, prefix: str) -> list[Row] | None:
     return rows
 
 
-def _text(name: str) -> str:
-    """A name as entries have it, UTF-8, whatever the locale made of it."""
-    return os.fsencode(name).decode("utf-8", "surrogateescape")
-
-
 def found_below(unread: Unread, rows: list[Row]) -> Iterator[Unread]:
     """The directories among the `rows` of a directory; those above them are as above it."""
     location, prefix, above = unread
@@ -92,3 +96,16 @@ def found_below(unread: Unread, rows: list[Row]) -> Iterator[Unread]:
         if what is None:
             name = path[len(prefix) :].encode("utf-8", "surrogateescape")
             yield b"%b%b/" % (location, name), f"{path}/", above
+
+
+def batches(listings: Iterable[list[Row]]) -> Iterator[list[list[Row]]]:
+    """`listings`, as many together as have `BATCH` rows; the last ones with as many as are left."""
+    batch: list[list[Row]] = []
+    count = 0
+    for rows in listings:
+        batch.append(rows)
+        count += len(rows)
+        if count >= BATCH:
+            yield batch
+            batch, count = [], 0
+    yield batch

@@ -1,7 +1,8 @@
 """Scanning a large directory by several processes.
 
-Most sources are small, so the scan begins in this process. If it turns out large, the directories
-yet to read wait in a queue, and each process takes the next ones, this one too. Rows come back
+Most sources are small, so the scan begins in this process, or where a head start has got to. If it
+turns out large, the directories yet to read wait in a queue, and each process takes the next ones,
+this one too. Rows come back
 by `marshal`, the fastest way for plain tuples (both ends are one program).
 """
 
@@ -17,7 +18,7 @@ from ..entry import Entry, decode
 from ..errors import BlockpackError, SourceError
 from ..processors import processors
 from .directory import Scan
-from .listing import Row, Unread
+from .listing import Row, Unread, batches
 
 if TYPE_CHECKING:
     from ..processes import Send, WorkerPool
@@ -28,9 +29,6 @@ WORTHWHILE = 2_000
 
 SHARES = 512
 """The most parts that directories are shared out in."""
-
-BATCH = 4_000
-"""Entries sent at once."""
 
 
 def scanned(scan: Scan, jobs: int | None, ahead: HeadStart | None) -> Iterator[list[Entry]]:
@@ -43,42 +41,50 @@ def scanned(scan: Scan, jobs: int | None, ahead: HeadStart | None) -> Iterator[l
 
 
 def _listings(scan: Scan, jobs: int | None, ahead: HeadStart | None) -> Iterator[list[Row]]:
+    """What there is to scan: by this process alone, until it is worth others and can be shared."""
     found: Iterator[list[Row]] = iter(())
     seen = 0
-    if ahead is not None and scan.plain:
-        ahead.call_off(partial(_lost, scan))
-        scan.pending, seen = list(ahead.pending), ahead.count
-        found = ahead.listings(partial(_lost, scan))
-    if seen < WORTHWHILE:
-        seen = 0
-        for rows in chain(found, scan.listings()):
-            yield rows
-            seen += len(rows)
-            if seen >= WORTHWHILE and len(scan.pending) > 1:
-                break
+    if ahead is not None and scan.plain and ahead.root == scan.root:
+        head_start = ahead.call_off(partial(_lost, scan))
+        if head_start is not None:
+            seen, scan.pending, found = head_start
+    rest = chain(found, scan.listings())
+    while seen < WORTHWHILE or len(scan.pending) < 2:
+        rows = next(rest, None)
+        if rows is None:
+            return
+        yield rows
+        seen += len(rows)
     workers = min(processors(jobs), len(scan.pending))
-    yield from _shared_out(scan, workers, found) if workers > 1 else chain(found, scan.listings())
+    yield from _shared_out(scan, workers, found) if workers > 1 else rest
 
 
 def _shared_out(scan: Scan, workers: int, found: Iterator[list[Row]]) -> Iterator[list[Row]]:
-    """`found`, while the other workers are at it already, and what is pending."""
+    """`found`, while other workers are at it already, and what is pending."""
     from ..processes import WorkerPool
 
     shares = [scan.pending[first::SHARES] for first in range(min(SHARES, len(scan.pending)))]
     try:
         pool = WorkerPool.of(len(shares), partial(_lost, scan))
     except OSError:  # too few descriptors left
-        yield from found
-        yield from scan.listings()
+        yield from chain(found, scan.listings())
         return
     with pool:
         pool.start(workers - 1, lambda send: _work_off(scan, shares, pool, send))
-        yield from found
-        for number in pool.numbers():
-            scan.pending = shares[number]
-            yield from scan.listings()
+        for rows in found:
+            yield rows
+            yield from _received(scan, pool, wait=False)
+        for rows in _shares(scan, shares, pool):
+            yield rows
             yield from _received(scan, pool, wait=False)
         yield from _received(scan, pool, wait=True)
+
+
+def _shares(scan: Scan, shares: list[list[Unread]], pool: WorkerPool) -> Iterator[list[Row]]:
+    """What a process lists: one share after another, until there are no more."""
+    for number in pool.numbers():
+        scan.pending = shares[number]
+        yield from scan.listings()
 
 
 def _lost(scan: Scan, how: str) -> SourceError:
@@ -86,19 +92,10 @@ def _lost(scan: Scan, how: str) -> SourceError:
 
 
 def _work_off(scan: Scan, shares: list[list[Unread]], pool: WorkerPool, send: Send) -> None:
-    """The work of another process: one share after another, until there are no more."""
+    """The work of another process."""
     scan.problems = []
-    batch: list[list[Row]] = []
-    count = 0
-    for number in pool.numbers():
-        scan.pending = shares[number]
-        for rows in scan.listings():
-            batch.append(rows)
-            count += len(rows)
-            if count >= BATCH:
-                send(marshal.dumps(batch))
-                batch, count = [], 0
-    send(marshal.dumps(batch))
+    for batch in batches(_shares(scan, shares, pool)):
+        send(marshal.dumps(batch))
     send(tuple(scan.problems))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -82,26 +82,29 @@ def write_parallel(layout: Layout, target: Seekable, jobs: int, advance: Advance
     """
     from ..processes import WorkerPool
 
-    def hear(messages: Iterator[object]) -> None:
-        for message in messages:
+    def hear(*, wait: bool) -> None:
+        for message in pool.messages(wait=wait):
             if isinstance(message, Tally):
                 target.tally.add(message)
             elif isinstance(message, int):
                 advance(message)
 
     plan = pieces(layout, jobs)
-    with Transfer(target, advance) as transfer:
-        try:
-            pool = WorkerPool.of(len(plan), _lost)
-        except OSError:  # too few descriptors left
+    try:
+        pool = WorkerPool.of(len(plan), _lost)
+    except OSError:  # too few descriptors left
+        with Transfer(target, advance) as transfer:
             transfer.run(layout)
-            return
-        with pool:
-            pool.start(jobs - 1, lambda send: _work_off(layout, target, plan, pool, send))
+        return
+    with pool:
+        pool.start(jobs - 1, lambda send: _work_off(layout, target, plan, pool, send))
+        # Now and then the others are heard: one that failed, or whose pipe is full, does not wait.
+        reporter = _Reporter(advance, lambda: hear(wait=False))
+        with Transfer(target, reporter.advance) as transfer:
             for number in pool.numbers():
                 transfer.run(layout, plan[number].start, plan[number].stop)
-                hear(pool.messages(wait=False))
-            hear(pool.messages())
+        reporter.finish()
+        hear(wait=True)
 
 
 def _lost(how: str) -> TargetError:
@@ -122,10 +125,11 @@ def _work_off(
 
 
 class _Reporter:
-    """Tells the parent how far this worker got, a few times a second."""
+    """Tells how far this process got, a few times a second, and then does what is to be done."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, tell: Advance, then: Callable[[], None] = lambda: None) -> None:
+        self._tell = tell
+        self._then = then
         self._done = 0
         self._last = time.monotonic()
 
@@ -133,9 +137,10 @@ class _Reporter:
         self._done += count
         now = time.monotonic()
         if now - self._last >= _REPORT_SECONDS:
-            self._send(self._done)
-            self._done = 0
+            self.finish()
             self._last = now
 
     def finish(self) -> None:
-        self._send(self._done)
+        self._tell(self._done)
+        self._done = 0
+        self._then()
