@@ -129,6 +129,25 @@ def test_an_edited_file_is_encrypted_again(place: Path, own: Path, ram: Path) ->
     assert b"unchanged" in done.stderr and (place / FILE).read_bytes() == before
 
 
+def test_what_somebody_else_changed_meanwhile_is_not_overwritten(place: Path, own: Path) -> None:
+    path = place / FILE
+    theirs = path.read_bytes()[:-1]
+    script = f"open({str(path)!r}, 'wb').write({theirs!r}); open(path, 'ab').write(b'edited')"
+    done = run("secrets", "edit", path, "--identity", own, env=editing(script))
+    assert done.returncode == 5
+    assert b"somebody else changed it meanwhile; edit it again" in done.stderr
+    assert path.read_bytes() == theirs
+
+
+def test_standard_input_is_no_larger_than_a_secret_may_be(place: Path) -> None:
+    target = place / "vault/large.age"
+    with open("/dev/zero", "rb") as endless:
+        done = run("secrets", "encrypt", "-", "-o", target, stdin=endless)
+    assert done.returncode == 2
+    assert b"more than the 256 MiB" in done.stderr
+    assert not target.exists()
+
+
 @pytest.mark.parametrize(
     ("script", "code"),
     [

@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyrage
 
@@ -66,11 +66,15 @@ def secret_deployment(
 
 
 def run(
-    *words: str | Path, umask: int = 0o022, env: Mapping[str, str] | None = None
+    *words: str | Path,
+    umask: int = 0o022,
+    env: Mapping[str, str] | None = None,
+    stdin: IO[bytes] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """The command, in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "blockpack", *words],
+        stdin=stdin,
         capture_output=True,
         umask=umask,
         env={**os.environ, **(env or {})},

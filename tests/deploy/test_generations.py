@@ -1,12 +1,16 @@
-"""The order in which a generation comes about: what a crash of the machine could leave."""
+"""The order in which a generation comes about and is switched to, and what a fault there leaves."""
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from blockpack import SourceError, TargetError
+from blockpack.deploy.deploy import deploy, rollback
+from blockpack.deploy.generations import Generations
 from deploy.deployments import names
 from deploy.hosts import Host
 
@@ -47,7 +51,7 @@ def test_all_is_on_the_disk_before_it_gets_a_name_and_is_live(
     assert flushed.index(made) == len(flushed) - 1
     assert ("flush", directory) in done[named:live]
     assert ("flush", str(host.root)) in done[live:]
-    assert ("flush", str(host.root / "activations.jsonl")) in done[live:]
+    assert ("flush", str(host.root / "activations.jsonl")) in done[named:live]
 
 
 def test_a_line_that_a_crash_has_torn_spoils_no_other(tmp_path: Path) -> None:
@@ -61,3 +65,125 @@ def test_a_line_that_a_crash_has_torn_spoils_no_other(tmp_path: Path) -> None:
 
     found = list(Generations(host.root).activations())
     assert [each["generation"] for each in found] == [1, 2]
+
+
+def test_a_history_that_cannot_be_written_switches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(tmp_path)
+    host.deploy()
+    host.commit(**{"site/index.html": b"new"})
+    host.deploy()
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("activations.jsonl"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(TargetError, match="no space left"):
+        rollback(host.root, on_activate=host.command())
+    monkeypatch.undo()
+    assert host.live() == 2
+    assert not host.log.exists()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_rollback_that_is_killed_is_not_undone_by_the_next_run(
+    tmp_path: Path, moment: str
+) -> None:
+    """Before the switch the old commit stays live, and after it the older one."""
+    host = Host(tmp_path)
+    host.deploy()
+    host.commit(**{"site/index.html": b"bad"})
+    host.deploy()
+    child = os.fork()
+    if not child:
+        replace = os.replace
+
+        def killed(old: str, new: str) -> None:
+            if moment == "after":
+                replace(old, new)
+            os._exit(9)
+
+        os.replace = killed  # type: ignore[assignment]
+        rollback(host.root)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert host.deploy().outcome == "held"
+    assert host.live() == (2 if moment == "before" else 1)
+
+
+def test_a_link_that_cannot_be_switched_is_no_switch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(tmp_path)
+    host.deploy()
+    host.commit(**{"site/index.html": b"new"})
+    host.deploy()
+
+    def fail(_old: str, _new: str) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(TargetError, match="input/output error"):
+            rollback(host.root)
+    assert host.live() == 2
+    assert not Generations(host.root).rolled_back()
+
+
+def test_an_image_that_somebody_wrote_to_is_not_shared(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    first = host.deploy().generation.path / "site.img"
+    was = first.read_bytes()
+    first.chmod(0o644)
+    with open(first, "r+b") as file:
+        file.seek(-4, os.SEEK_END)
+        file.write(b"evil")
+    host.commit(unrelated=b"x")
+    report = host.deploy()
+    assert report.build is not None
+    assert "site" in report.build.built
+    assert (report.generation.path / "site.img").read_bytes() == was
+
+
+def test_an_older_generation_that_cannot_be_removed_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(tmp_path)
+    host.deploy()
+    host.commit(**{"site/index.html": b"new"})
+
+    def fail(path: str) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), "site.img")
+
+    monkeypatch.setattr("shutil.rmtree", fail)
+    report = host.deploy(keep=1, on_activate=host.command())
+    assert report.left is not None and "generations/0001-" in report.left
+    assert host.told()
+    host.commit(**{"site/index.html": b"newer"})
+    assert host.deploy().outcome == "deployed"  # it does not get in the way
+    monkeypatch.undo()
+    host.commit(**{"site/index.html": b"newest"})
+    host.deploy()
+    assert host.live() == 4  # which looks for what is left
+
+
+def test_nobody_else_can_keep_runs_out(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.root.mkdir()
+    (host.root / ".lock").touch(0o644)
+    host.deploy()
+    assert (host.root / ".lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_tag_does_not_stand_for_a_branch_of_its_name(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.repository.git("tag", "main", host.commit(**{"site/index.html": b"evil"}))
+    host.commit(**{"site/index.html": b"good"})
+    with pytest.raises(SourceError, match="a branch and a tag; say refs/heads/main or"):
+        host.deploy()
+    deploy(host.repository.path, "refs/heads/main", host.root)
+    assert host.live() == 1

@@ -7,7 +7,7 @@ from argparse import Namespace
 from typing import Any
 
 from ..deploy.deploy import DeployReport, deploy
-from ..errors import printable
+from ..errors import UsageError, printable
 from . import build as built
 from .output import amount, complain, emit_json, progress_bar
 
@@ -21,6 +21,8 @@ _OUTCOMES = {
 
 def run(arguments: Namespace) -> int:
     """Make a commit the live generation."""
+    if not arguments.to:
+        raise UsageError("--to is empty; give the directory to deploy to")
     repository, revision = _address(arguments.repository)
     with progress_bar("building", quiet=arguments.quiet) as progress:
         report = deploy(
@@ -40,6 +42,8 @@ def run(arguments: Namespace) -> int:
     if not arguments.quiet:
         for name, warning in report.build.warnings if report.build else ():
             complain(f"warning: volume {name}: {warning}")
+        if report.left is not None:
+            complain(f"warning: an older generation cannot be removed: {report.left}")
         if not arguments.json:
             complain(_summary(report))
     return 0
@@ -63,6 +67,7 @@ def _json(report: DeployReport) -> dict[str, Any]:
         "commit": report.commit,
         "build": None if report.build is None else built.as_json(report.build),
         "removed": list(report.removed),
+        "left": report.left,
         "seconds": report.seconds,
     }
 

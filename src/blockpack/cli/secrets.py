@@ -53,7 +53,12 @@ def _encrypt(arguments: Namespace) -> None:
 def _standard_input() -> bytes:
     if sys.stdin is None:  # it was closed when this began
         raise UsageError("standard input is closed; give what is to be encrypted there")
-    return sys.stdin.buffer.read()
+    from ..deploy.secrets.opening import MOST_BYTES
+
+    data = sys.stdin.buffer.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise UsageError(f"standard input has more than the {MOST_BYTES >> 20} MiB of a secret")
+    return data
 
 
 def _targets(arguments: Namespace) -> list[str]:

@@ -20,8 +20,10 @@ from .source import CommitSource, DirectorySource
 if TYPE_CHECKING:
     from .source import DeploymentSource
 
-_UNTOLD = re.compile(rb"[\0-\x1f\x7f;|\\]|\(.*\)$", re.DOTALL)
-"""What Make reads otherwise, escaped or not: also members of archives, ``lib(member)``."""
+_UNTOLD = re.compile(rb"[\0-\x1f\x7f;|\\=%]|\(.*\)$|[& ]$", re.DOTALL)
+"""What Make reads otherwise, escaped or not: also members of archives, ``lib(member)``; patterns;
+grouped targets, ``a&:``; a space before a colon; and assignments, of which ``a!=command`` runs a
+command."""
 
 _BRACKET = re.compile(rb"\[")
 """What begins a pattern of Make's that does not match itself."""

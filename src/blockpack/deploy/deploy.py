@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 
-from ..errors import BlockpackError, ImageError, UsageError, printable
+from ..errors import BlockpackError, ImageError, TargetError, UsageError, printable
 from .activation import activate
 from .build import BuildReport, Earlier, build
 from .fingerprint import commit_inputs, fingerprint
@@ -38,7 +38,8 @@ _CHUNK = 1 << 20
 class DeployReport:
     """What a run did: the generation that is live now, and how it came about.
 
-    `build` tells of its images, if it is new. `removed` are older generations that are gone.
+    `build` tells of its images, if it is new. `removed` are older generations that are gone;
+    `left` tells why others could not be removed.
     """
 
     outcome: Outcome
@@ -46,6 +47,7 @@ class DeployReport:
     commit: str
     build: BuildReport | None = None
     removed: tuple[int, ...] = ()
+    left: str | None = None
     seconds: float = 0.0
 
 
@@ -103,15 +105,19 @@ def deploy(
             outcome = "activated"
         if outcome in ("deployed", "activated"):
             activate(place, wanted, current, why, on_activate)
-        current = wanted
+        current, left = wanted, None
         outdated = [] if keep is None else place.outdated(keep)
-        place.remove(outdated)
+        try:
+            place.remove(outdated)
+        except TargetError as error:  # what is live is what was asked for
+            left = str(error)
     return DeployReport(
         outcome=outcome,
         generation=current,
         commit=current.commit(),
         build=build_report,
-        removed=tuple(generation.number for generation in outdated),
+        removed=tuple(each.number for each in outdated if not each.path.exists()),
+        left=left,
         seconds=time.monotonic() - begun,
     )
 
@@ -262,7 +268,15 @@ def _earlier(generations: Iterable[Generation]) -> Earlier:
 
     def share_from(image: ImageRecord, into: str) -> bool:
         assert image.fingerprint is not None
-        return share(homes[image.fingerprint].path, image, into)
+        home = homes[image.fingerprint].path
+        if not share(home, image, into):
+            return False
+        # Somebody may have written to it: a machine that has it attached, and more than reads.
+        if _digest(os.path.join(into, image.file)) == image.sha256:
+            return True
+        for name in image.files:
+            os.unlink(os.path.join(into, name))
+        return False
 
     return Earlier(images, share_from)
 
@@ -273,19 +287,25 @@ def _verify(directory: str, image: ImageRecord) -> None:
     Raises `SourceError` if it cannot be read.
     """
     from ..image import open_image
-    from ..reading import reading_errors
 
     path = os.path.join(directory, image.file)
-    digest = hashlib.sha256()
-    with reading_errors(path), open(path, "rb") as file:
-        while data := file.read(_CHUNK):
-            digest.update(data)
-    if digest.hexdigest() != image.sha256:
+    if _digest(path) != image.sha256:
         raise ImageError(f"volume {image.name}: is not what was written; is the disk sound?")
     with open_image(path) as opened:
         problems = opened.verify()
     if problems:
         raise ImageError(f"volume {image.name}: {problems[0]}; nothing was switched")
+
+
+def _digest(path: str) -> str:
+    """The SHA-256 of a file. Raises `SourceError`."""
+    from ..reading import reading_errors
+
+    digest = hashlib.sha256()
+    with reading_errors(path), open(path, "rb") as file:
+        while data := file.read(_CHUNK):
+            digest.update(data)
+    return digest.hexdigest()
 
 
 def require_whole(generation: Generation) -> BuildRecord:

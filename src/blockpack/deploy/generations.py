@@ -26,7 +26,7 @@ from typing import Any, Self
 
 from attrs import frozen
 
-from ..errors import BlockpackError, SourceError, TargetError, UsageError, reason
+from ..errors import BlockpackError, SourceError, TargetError, UsageError, printable, reason
 from .lock import locked
 from .record import BuildRecord, FromCommit, ImageRecord
 
@@ -126,7 +126,7 @@ class Generations:
             if generation.number == number:
                 return generation
         known = ", ".join(str(generation.number) for generation in self.all()) or "none"
-        raise UsageError(f"{self.root}: has no generation {number}; there are {known}")
+        raise UsageError(f"{printable(self.root)}: has no generation {number}; there are {known}")
 
     def activations(self) -> Iterator[dict[str, Any]]:
         """Every switch there was, as in its file; lines that a crash has torn are passed over."""
@@ -134,7 +134,7 @@ class Generations:
             for line in file:
                 with suppress(ValueError):
                     values = json.loads(line)
-                    if isinstance(values, dict):
+                    if isinstance(values, dict) and not any(map(_is_composed, values.values())):
                         yield values
 
     def _named(self, name: str) -> Generation | None:
@@ -155,7 +155,9 @@ class Generations:
         with _target_errors(self.root):
             for path in (self.root, self._path(DIRECTORY)):
                 os.makedirs(path, _MODE, exist_ok=True)
-            descriptor = os.open(self._path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            # Nobody else is to hold it, for which to read it would do.
+            descriptor = os.open(self._path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.fchmod(descriptor, 0o600)
         busy = TargetError(f"{self.root}: another run is at work there; wait for it")
         with locked(descriptor, busy):
             with _target_errors(self.root):
@@ -165,7 +167,8 @@ class Generations:
     def _tidy(self) -> None:
         for name in os.listdir(self._path(DIRECTORY)):
             if name.startswith(NEW):
-                _remove(self._path(DIRECTORY, name))
+                with suppress(OSError):  # whoever removes it is told why; others go on
+                    _remove(self._path(DIRECTORY, name))
         for name in os.listdir(self.root):
             if name.startswith(_LINK):
                 os.unlink(self._path(name))
@@ -215,19 +218,28 @@ class Generations:
         """Have ``current`` lead to `generation`, or nowhere, and take it down in the history:
         `why`, and what was live `before`.
 
-        Raises `TargetError`.
+        The history comes first: of a rollback that is killed in between, what is rolled back from
+        is known. Raises `TargetError`; then nothing was switched.
         """
         path = self._path(CURRENT)
         with _target_errors(path):
-            if generation is None:
-                with suppress(FileNotFoundError):
-                    os.unlink(path)
-            else:
-                new = self._path(f"{_LINK}{os.urandom(6).hex()}")
-                os.symlink(f"{DIRECTORY}/{generation.name}", new)
-                os.replace(new, path)
-            _flush(self.root)
             self._note(generation, why, before)
+            try:
+                self._lead_to(generation, path)
+            except OSError:
+                with suppress(OSError):
+                    self._note(before, "undone", generation)
+                raise
+            _flush(self.root)
+
+    def _lead_to(self, generation: Generation | None, path: str) -> None:
+        if generation is None:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            return
+        new = self._path(f"{_LINK}{os.urandom(6).hex()}")
+        os.symlink(f"{DIRECTORY}/{generation.name}", new)
+        os.replace(new, path)
 
     def _note(self, generation: Generation | None, why: str, before: Generation | None) -> None:
         values = {
@@ -262,7 +274,7 @@ class Generations:
             _flush(path)
             _flush(self.root)
         yield
-        with _target_errors(path):
+        with suppress(OSError):  # it has been told; at worst it is told again
             os.unlink(path)
 
     def broke_off(self) -> bool:
@@ -322,6 +334,10 @@ class Generations:
             raise UsageError(f"at least 1 generation is kept, not {keep}")
         current = self.current()
         return [generation for generation in self.all()[:-keep] if generation != current]
+
+
+def _is_composed(value: object) -> bool:
+    return isinstance(value, dict | list)
 
 
 def _commit_of(generation: Generation | None) -> str | None:
@@ -384,5 +400,6 @@ def _target_errors(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename if isinstance(error.filename, str) else path
-        raise TargetError(f"{where}: {reason(error)}") from None
+        name = error.filename
+        where = name if isinstance(name, str) and os.path.isabs(name) else path
+        raise TargetError(f"{printable(where)}: {reason(error)}") from None

@@ -83,15 +83,20 @@ class Keeper:
         """Have `editor` (a command) edit an encrypted file; False if nothing was changed.
 
         What it edits is on a RAM file system. Raises `SecretError` if there is none, `UsageError`
-        if the editor fails, and as the other methods do.
+        if the editor fails, `TargetError` if somebody else changed the file meanwhile, and as the
+        other methods do.
         """
         recipients = self._recipients()
         with guarded():
+            closed = _contents(path)
             data = _opened(path, Identities.read(identity))
             with edited(data, os.path.basename(path).removesuffix(SUFFIX), editor) as file:
                 now = _contents(file)
             if now == data:
                 return False
+            if _contents(path) != closed:
+                rule = "is not what was opened any more: somebody else changed it meanwhile"
+                raise TargetError(f"{printable(os.fspath(path))}: {rule}; edit it again")
             _write(encrypted(now, recipients), path)
         return True
 

@@ -81,7 +81,7 @@ def retire(directory: str | os.PathLike[str], *, in_ram: bool) -> None:
     Raises `OSError`.
     """
     secret = _secret_files(directory)
-    for place, _, names in os.walk(directory):
+    for place, _, names in os.walk(directory, onerror=_raise):
         staged = os.path.basename(place).startswith(SECRET_STAGING)
         for name in names:
             path = os.path.join(place, name)
@@ -95,6 +95,10 @@ def retire(directory: str | os.PathLike[str], *, in_ram: bool) -> None:
             private = not status.st_mode & 0o077 if secret is None else name in secret
             if (staged or private) and status.st_nlink == 1:
                 wipe(path)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _secret_files(directory: str | os.PathLike[str]) -> frozenset[str] | None:

@@ -98,7 +98,7 @@ class Repository:
     def resolve(self, revision: str, reader: CatFile) -> Revision:
         """What `revision` names: a commit, or a tree, or a tag of one.
 
-        Raises `SourceError` if it names neither.
+        Raises `SourceError` if it names neither, or both a branch and a tag.
         """
         unknown = SourceError(
             self.path, f"has no revision {revision!r}", "fetch it, or name another"
@@ -109,11 +109,15 @@ class Repository:
             raise unknown from None
         if not name or name.startswith(b"-") or b"\0" in name:
             raise unknown
-        command = self.command("rev-parse", "--verify", "--quiet", name)
-        done = run(command, self.git_dir, self.path)
+        told = self.command("-c", "core.warnAmbiguousRefs=true", "rev-parse", "--verify", name)
+        done = run(told, self.git_dir, self.path)
         oid = done.stdout.decode("ascii", "replace").strip()
         if done.returncode or not objects.is_oid(oid, self.oid_size):
             raise unknown
+        if b"is ambiguous" in done.stderr:  # whoever may make tags must not choose for a branch
+            rule = f"has several that {revision!r} may be, a branch and a tag"
+            remedy = f"say refs/heads/{revision} or refs/tags/{revision}"
+            raise SourceError(self.path, rule, remedy)
         for _ in range(_MOST_TAGS):
             kind, data = reader.object(oid, revision, objects.MOST_BYTES)
             if kind == b"tree":
