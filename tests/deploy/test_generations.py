@@ -11,6 +11,7 @@ import pytest
 from blockpack import SourceError, TargetError
 from blockpack.deploy.deploy import deploy, rollback
 from blockpack.deploy.generations import Generations
+from blockpack.deploy.status import status
 from deploy.deployments import names
 from deploy.hosts import Host
 
@@ -61,8 +62,6 @@ def test_a_line_that_a_crash_has_torn_spoils_no_other(tmp_path: Path) -> None:
         file.write(b'{"time": "20')
     host.commit(**{"site/index.html": b"new"})
     assert host.deploy().generation.number == 2
-    from blockpack.deploy.generations import Generations
-
     found = list(Generations(host.root).activations())
     assert [each["generation"] for each in found] == [1, 2]
 
@@ -187,3 +186,18 @@ def test_a_tag_does_not_stand_for_a_branch_of_its_name(tmp_path: Path) -> None:
         host.deploy()
     deploy(host.repository.path, "refs/heads/main", host.root)
     assert host.live() == 1
+
+
+def test_a_generation_that_is_damaged_hides_no_other(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    first = host.deploy().generation
+    for content in (b"new", b"newer"):
+        host.commit(**{"site/index.html": content})
+        host.deploy()
+    damaged = Generations(host.root).all()[1].path / "manifest.json"
+    damaged.chmod(0o644)
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    found = status(host.root)
+    assert found.live is not None
+    assert (found.live.number, found.compared) == (3, first.number)
+    assert [each.damaged is not None for each in found.generations] == [False, True, False]

@@ -59,6 +59,7 @@ def _generation(each: GenerationStatus) -> dict[str, Any]:
         "live": each.live,
         "live_since": None if each.live_since is None else _time(each.live_since),
         "size": each.size,
+        "damaged": each.damaged,
         "volumes": [
             {"name": image.name, "format": image.format, "size": image.size, "sha256": image.sha256}
             for image in each.volumes
@@ -81,6 +82,9 @@ def _lines(found: Status) -> Iterator[str]:
         yield "the last run was ended before its command was; deploy again"
     for each in found.generations:
         mark = "*" if each.live else " "
+        if each.damaged is not None:
+            yield f"{mark} {each.number:>5}  damaged: {each.damaged}"
+            continue
         yield f"{mark} {each.number:>5}  {each.commit[:12]}  {amount(each.size):>12}"
     if found.compared is not None and found.changes:
         yield f"changed since generation {found.compared}:"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from ..errors import ImageError, SourceError, printable, reason
+from ..errors import BlockpackError, ImageError, SourceError, printable, reason
 from .generations import Generation, Generations
 from .record import BuildRecord, FromCommit, ImageRecord
 
@@ -43,7 +43,7 @@ class GenerationStatus:
     """One generation. `size` is that of its images, in bytes; those of secret volumes left out.
 
     `volumes` has each image, and `live_since` (seconds since 1970) is when the live one was
-    switched to.
+    switched to. Of one that is `damaged`, which says how, there is no more to tell than its name.
     """
 
     number: int
@@ -53,6 +53,7 @@ class GenerationStatus:
     live_since: float | None
     size: int
     volumes: tuple[ImageRecord, ...]
+    damaged: str | None = None
 
 
 @frozen(kw_only=True)
@@ -79,23 +80,29 @@ class Status:
 def status(root: str | os.PathLike[str]) -> Status:
     """What there is under `root`.
 
-    Raises `SourceError` if nothing was ever deployed there, and `ImageError` for what is damaged.
+    Raises `SourceError` if nothing was ever deployed there, and `ImageError` if what is live is
+    damaged.
     """
     place = Generations.existing(root)
     current = place.current()
     since = place.live_since()
-    generations = place.all()
-    records = {generation: generation.record() for generation in generations}
-    found = tuple(
-        _status(generation, record, since if generation == current else None)
-        for generation, record in records.items()
-    )
-    older = [each for each in generations if current is not None and each < current]
+    records: dict[Generation, BuildRecord] = {}
+    found: list[GenerationStatus] = []
+    for generation in place.all():
+        try:
+            record = records[generation] = generation.record()
+        except BlockpackError as error:
+            if generation == current:
+                raise
+            found.append(_damaged(generation, str(error)))
+        else:
+            found.append(_status(generation, record, since if generation == current else None))
+    older = [each for each in records if current is not None and each < current]
     before = older[-1] if older else None
     return Status(
         root=place.root,
         name=records[current].name if current in records else "",
-        generations=found,
+        generations=tuple(found),
         compared=before.number if before else None,
         changes=tuple(differences(before, current)) if before and current else (),
         # Asked again, for a run that was at work at first may have ended in between.
@@ -114,6 +121,19 @@ def _status(
         live_since=live_since,
         size=sum(image.size or 0 for image in record.volumes),
         volumes=record.volumes,
+    )
+
+
+def _damaged(generation: Generation, how: str) -> GenerationStatus:
+    return GenerationStatus(
+        number=generation.number,
+        name=generation.name,
+        commit="",
+        live=False,
+        live_since=None,
+        size=0,
+        volumes=(),
+        damaged=how,
     )
 
 
