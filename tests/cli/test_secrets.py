@@ -319,6 +319,7 @@ def test_rekey_shuts_out_who_is_no_recipient_any_more(
             "blockpack.toml": manifest(next_recipient, IN_CIPHER),
             "vault/deep/down.age": (place / FILE).read_bytes(),
             "elsewhere.age": b"not of a secret volume",
+            "vault/deep/.blockpack-0123456789abcdef.tmp": b"left by a run that was killed",
         },
     )
     done = run("secrets", "rekey", "--identity", own, "--deployment", place)
@@ -329,6 +330,7 @@ def test_rekey_shuts_out_who_is_no_recipient_any_more(
         with pytest.raises(pyrage.DecryptError):
             opened(path, own)
     assert (place / "elsewhere.age").read_bytes() == b"not of a secret volume"
+    assert os.listdir(place / "vault/deep") == ["down.age"]
 
 
 def test_rekey_does_all_or_nothing(place: Path, own: Path) -> None:

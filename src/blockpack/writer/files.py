@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import struct
 from collections.abc import Iterator
@@ -87,6 +88,11 @@ def _name(descriptor: int, path: str) -> None:
 def temporary_beside(path: str) -> str:
     """A name in the same directory that nobody has; short, whatever the target's name."""
     return os.path.join(os.path.dirname(path), f".blockpack-{os.urandom(8).hex()}.tmp")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of that name was made to be put in place of another one."""
+    return re.fullmatch(r"\.blockpack-[0-9a-f]{16}\.tmp", name) is not None
 
 
 def _flush_directory(path: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -104,8 +105,9 @@ class Keeper:
         """Encrypt the files that secret volumes are made of anew, for the recipients of now.
 
         Those are the encrypted ones that a build would open. All are opened before one is written;
-        each is replaced whole. The paths, in the deployment. Raises `Problems` with all that do not
-        open, or with what is wrong with the volumes.
+        each is replaced whole, and what a killed run left beside them is removed. The paths, in
+        the deployment. Raises `Problems` with all that do not open, or with what is wrong with the
+        volumes.
         """
         recipients = self._recipients()
         identities = Identities.read(identity)
@@ -118,6 +120,8 @@ class Keeper:
                 except BlockpackError as error:
                     errors.append(error)
             raise_problems(_NOT_ANEW, errors)
+            for directory in {os.path.dirname(path) for path in paths}:
+                _remove_left(directory)
             for path in paths:
                 _write(encrypted(_opened(path, identities), recipients), path)
         return [os.path.relpath(path, self.path) for path in paths]
@@ -193,6 +197,16 @@ def _write(data: bytes, target: str | os.PathLike[str]) -> None:
     from ...writer import write_bytes
 
     write_bytes(data, target)
+
+
+def _remove_left(directory: str) -> None:
+    """Remove what a run left beside encrypted files that was killed when it replaced one."""
+    from ...writer.files import is_temporary
+
+    for name in os.listdir(directory):
+        if is_temporary(name):
+            with suppress(OSError):
+                os.unlink(os.path.join(directory, name))
 
 
 def remove_plain(path: str | os.PathLike[str]) -> None:
