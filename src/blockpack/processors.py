@@ -8,8 +8,16 @@ from __future__ import annotations
 import os
 import threading
 
+from .errors import UsageError
+
 MOST_WORKERS = 16
 """More would wait for the same disk."""
+
+
+def require_jobs(jobs: int | None) -> None:
+    """Raise `UsageError` for a number of processes that there cannot be."""
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs are 1 or more, not {jobs}")
 
 
 def processors(jobs: int | None) -> int:

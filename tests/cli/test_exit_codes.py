@@ -128,8 +128,9 @@ def test_4_is_for_a_source_that_cannot_be_read(
     closed = os.fsencode(source / "pages")
     scandir = os.scandir
 
-    def refuse(path: bytes) -> object:
-        if path.rstrip(b"/") == closed:
+    def refuse(path: str | bytes | int) -> object:
+        place = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else path
+        if os.fsencode(place).rstrip(b"/") == closed:
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 

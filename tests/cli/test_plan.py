@@ -73,15 +73,23 @@ def test_nothing_is_opened_and_nothing_is_written(
     form: str,
     output: tuple[str, ...],
 ) -> None:
+    opens = os.open
+
     def forbidden(*arguments: object, **_: object) -> NoReturn:
         raise AssertionError(f"opened {arguments[0]!r}")
+
+    def directories(path: bytes, flags: int, *more: Any) -> int:
+        """A directory must be opened to be listed."""
+        if not flags & os.O_DIRECTORY:
+            forbidden(path)
+        return opens(path, flags, *more)
 
     command("plan", source, "--format", form, *output)  # now all modules are imported
     before = {path: path.lstat() for path in tmp_path.rglob("*")}
     with monkeypatch.context() as patched:
         patched.setattr(builtins, "open", forbidden)
         patched.setattr(io, "open", forbidden)
-        patched.setattr(os, "open", forbidden)
+        patched.setattr(os, "open", directories)
         command("plan", source, "--format", form, *output)
     after = {path: path.lstat() for path in tmp_path.rglob("*")}
     assert before.keys() == after.keys()

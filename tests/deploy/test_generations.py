@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from blockpack import SourceError, TargetError
+from blockpack import SourceError, TargetError, UsageError
 from blockpack.deploy.deploy import deploy, rollback
 from blockpack.deploy.generations import Generations
 from blockpack.deploy.status import status
@@ -201,3 +201,17 @@ def test_a_generation_that_is_damaged_hides_no_other(tmp_path: Path) -> None:
     assert found.live is not None
     assert (found.live.number, found.compared) == (3, first.number)
     assert [each.damaged is not None for each in found.generations] == [False, True, False]
+
+
+def test_options_are_looked_at_though_there_is_nothing_to_do(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.deploy()
+    with pytest.raises(UsageError, match="jobs are 1 or more, not 0"):
+        host.deploy(jobs=0)
+
+
+def test_a_root_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.root.symlink_to("nowhere")
+    with pytest.raises(TargetError, match="root: is no directory, and leads to none; move it away"):
+        host.deploy()

@@ -9,6 +9,7 @@ from attrs import asdict
 
 from ..errors import UsageError, printable
 from ..layout import Layout
+from ..processors import require_jobs
 from ..volume import Volume
 from ..writer import Report, write, write_bytes
 from . import arguments as options
@@ -23,8 +24,7 @@ def run(arguments: Namespace) -> int:
         raise UsageError("the image and JSON cannot both go to standard output")
     if to_output and binary_output().isatty():
         raise UsageError("an image does not belong on a terminal; redirect the output")
-    if arguments.jobs is not None and arguments.jobs < 1:
-        raise UsageError("--jobs is 1 or more")
+    require_jobs(arguments.jobs)
     volume = options.volume(arguments)
     layout = _planned(volume, arguments, None if to_output else arguments.image)
     with progress_bar("packing", quiet=arguments.quiet) as progress:

@@ -69,14 +69,15 @@ def _targets(arguments: Namespace) -> list[str]:
         raise UsageError("--output goes with '-', standard input, which goes nowhere without")
     if arguments.output is not None and len(arguments.files) != 1:
         raise UsageError("'-', standard input, is encrypted by itself; name other files later")
-    if arguments.output is not None and not arguments.output.endswith(SUFFIX):
-        raise UsageError(f"--output ends in {SUFFIX}, or no secret volume would open it")
+    name = None if arguments.output is None else os.path.basename(arguments.output)
+    if name is not None and (name == SUFFIX or not name.endswith(SUFFIX)):
+        raise UsageError(f"--output ends in NAME{SUFFIX}, or no secret volume would open it")
     return [arguments.output or f"{file}{SUFFIX}" for file in arguments.files]
 
 
 def _edit(arguments: Namespace) -> None:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if not editor:
+    if not editor or editor.isspace():
         raise UsageError("there is no editor; set EDITOR to one")
     keeper = _keeper(arguments, arguments.file)
     changed = keeper.edit(arguments.file, arguments.identity, editor)

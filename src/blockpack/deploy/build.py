@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from ..errors import BlockpackError, Problems, TargetError, UsageError, raise_problems
+from ..processors import require_jobs
 from .dist import Dist, held
 from .limit import is_larger, require_limit, too_large
 from .record import BuildRecord, ImageRecord
@@ -95,8 +96,7 @@ def build(
     """
     begun = time.monotonic()
     directory = os.fspath(out)
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"jobs are 1 or more, not {jobs}")
+    require_jobs(jobs)
     require_limit(max_size)
     deployment = deployment_source(source).without(directory)
     deployment.manifest_text()  # nothing is made for what is no deployment

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from attrs import frozen
 
 from ..errors import BlockpackError, ImageError, TargetError, UsageError, printable
+from ..processors import require_jobs
 from .activation import activate
 from .build import BuildReport, Earlier, build
 from .fingerprint import commit_inputs, fingerprint
@@ -82,6 +83,7 @@ def deploy(
     if keep is not None and keep < 1:
         raise UsageError(f"at least 1 generation is kept, not {keep}")
     require_limit(max_size)
+    require_jobs(jobs)
     source = CommitSource.of(os.fspath(repository), revision)
     place = Generations(root)
     with place.held():

@@ -154,7 +154,11 @@ class Generations:
         """
         with _target_errors(self.root):
             for path in (self.root, self._path(DIRECTORY)):
-                os.makedirs(path, _MODE, exist_ok=True)
+                try:
+                    os.makedirs(path, _MODE, exist_ok=True)
+                except FileExistsError:
+                    told = "is no directory, and leads to none; move it away"
+                    raise TargetError(f"{printable(path)}: {told}") from None
             # Nobody else is to hold it, for which to read it would do.
             descriptor = os.open(self._path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             os.fchmod(descriptor, 0o600)
