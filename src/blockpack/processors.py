@@ -17,7 +17,7 @@ MOST_WORKERS = 16
 def require_jobs(jobs: int | None) -> None:
     """Raise `UsageError` for a number of processes that there cannot be."""
     if jobs is not None and jobs < 1:
-        raise UsageError(f"jobs are 1 or more, not {jobs}")
+        raise UsageError(f"--jobs, the number of processes, is 1 or more, not {jobs}")
 
 
 def processors(jobs: int | None) -> int:
