@@ -18,18 +18,12 @@ from blockpack import Tree
 from blockpack.cli.ahead import listing_ahead
 from blockpack.sources.ahead import HeadStart
 from faults.launching import COMMAND, run
+from large_sources import fill
 
 
 def make(root: Path, directories: int) -> Path:
-    """A source with a bit of everything; of 60 directories it is worth several processes."""
-    for number in range(directories):
-        directory = root / f"d{number:02}" / "deeper"
-        directory.mkdir(parents=True)
-        for index in range(60):
-            (directory / f"file {index}").write_bytes(b"x" * index)
-        (directory / "link").symlink_to("file 1")
-        (directory / "run").touch(0o755)
-        os.link(directory / "file 2", directory.parent / "again")
+    """A source with an empty directory and a name that is no text, too."""
+    fill(root, directories)
     (root / "empty").mkdir(parents=True)
     with open(os.fsencode(root) + b"/\xff", "wb"):
         pass

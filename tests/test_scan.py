@@ -12,6 +12,7 @@ import pytest
 
 import blockpack
 from blockpack import File, Symlink, Tree
+from large_sources import fill
 
 
 @pytest.fixture(name="source")
@@ -225,16 +226,8 @@ def test_a_bad_url_is_an_error_that_names_it(
 
 
 def large(root: Path) -> Path:
-    """A source that is worth several processes, with a bit of everything."""
-    for number in range(60):
-        directory = root / f"d{number:02}" / "deeper"
-        directory.mkdir(parents=True)
-        for index in range(60):
-            (directory / f"file {index}").write_bytes(b"x" * index)
-        (directory / "link").symlink_to("file 1")
-        (directory / "run").touch(0o755)
-        os.link(directory / "file 2", directory.parent / "again")
-    return root
+    """A source that is worth several processes."""
+    return fill(root, 60)
 
 
 @pytest.mark.parametrize("jobs", [2, 3, 9])

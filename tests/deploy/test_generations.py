@@ -16,6 +16,15 @@ from deploy.deployments import names
 from deploy.hosts import Host
 
 
+def deployed_twice(place: Path) -> Host:
+    """A host with two generations of different contents."""
+    host = Host(place)
+    host.deploy()
+    host.commit(**{"site/index.html": b"new"})
+    host.deploy()
+    return host
+
+
 def test_all_is_on_the_disk_before_it_gets_a_name_and_is_live(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,10 +78,7 @@ def test_a_line_that_a_crash_has_torn_spoils_no_other(tmp_path: Path) -> None:
 def test_a_history_that_cannot_be_written_switches_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host = Host(tmp_path)
-    host.deploy()
-    host.commit(**{"site/index.html": b"new"})
-    host.deploy()
+    host = deployed_twice(tmp_path)
     write = os.write
 
     def full(descriptor: int, data: bytes) -> int:
@@ -93,10 +99,7 @@ def test_a_rollback_that_is_killed_is_not_undone_by_the_next_run(
     tmp_path: Path, moment: str
 ) -> None:
     """Before the switch the old commit stays live, and after it the older one."""
-    host = Host(tmp_path)
-    host.deploy()
-    host.commit(**{"site/index.html": b"bad"})
-    host.deploy()
+    host = deployed_twice(tmp_path)
     child = os.fork()
     if not child:
         replace = os.replace
@@ -117,10 +120,7 @@ def test_a_rollback_that_is_killed_is_not_undone_by_the_next_run(
 def test_a_link_that_cannot_be_switched_is_no_switch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host = Host(tmp_path)
-    host.deploy()
-    host.commit(**{"site/index.html": b"new"})
-    host.deploy()
+    host = deployed_twice(tmp_path)
 
     def fail(_old: str, _new: str) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))

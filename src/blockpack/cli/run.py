@@ -177,7 +177,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     from . import arguments
 
-    for name in words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS:
+    asked_for = [words[0]] if words and words[0] in COMMANDS else COMMANDS
+    for name in asked_for:  # each takes its time, and only help and errors are about all
         summary = COMMANDS[name]
         command = commands.add_parser(
             name,

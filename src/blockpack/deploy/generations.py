@@ -223,7 +223,7 @@ class Generations:
         `why`, and what was live `before`.
 
         The history comes first: of a rollback that is killed in between, what is rolled back from
-        is known. Raises `TargetError`; then nothing was switched.
+        is known. Raises `TargetError`; then nothing was switched, or it may not be on the disk.
         """
         path = self._path(CURRENT)
         with _target_errors(path):
