@@ -17,13 +17,12 @@ All numbers are big-endian.
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import struct
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import accumulate, islice
 from operator import itemgetter, lt
 
@@ -38,7 +37,6 @@ HEAD_SIZE = _HEAD.size + 4 * FANOUT
 _LARGE = 1 << 31
 _TOO_LARGE = 1 << 63
 """Where no file goes: an offset in one is a signed number of 64 bits."""
-_MOST_AT_ONCE = 100_000
 
 
 def pack_index(
@@ -69,13 +67,19 @@ def pack_index(
             pack_checksum,
         )
     )
-    return packed + hashlib.new(object_format, packed).digest()
+    return packed + _checksum(packed, object_format)
 
 
 def _fanout(ids: Sequence[bytes]) -> list[int]:
     """How many ids begin with a byte not above 0, 1, … 255."""
     counts = Counter(map(itemgetter(0), ids))
     return list(accumulate(counts[first] for first in range(FANOUT)))
+
+
+def _checksum(data: bytes, object_format: str) -> bytes:
+    import hashlib  # it takes a while, and to look things up takes none
+
+    return hashlib.new(object_format, data).digest()
 
 
 def _big_endian(numbers: array[int]) -> bytes:
@@ -123,8 +127,7 @@ class PackIndex:
         self.is_sound = (
             all(map(lt, self.oids, islice(self.oids, 1, None)))
             and list(fanout) == _fanout(self.oids)
-            and hashlib.new(object_format, data[: at + oid_size]).digest()
-            == data[at + oid_size : self.end]
+            and _checksum(data[: at + oid_size], object_format) == data[at + oid_size : self.end]
         )
         """Whether it is in order, and its checksum right."""
 
@@ -151,6 +154,8 @@ class IndexLookup:
         self._offsets = self._oids + count * (oid_size + 4)
         if len(data) < self._offsets + 4 * count:
             raise ValueError("it is cut short")
+        self._asked = 0
+        self._table: dict[bytes, int] | None = None
 
     def find(self, oid: bytes) -> int | None:
         """Where the object `oid` (raw) begins in the pack, in bytes; None if it is not there."""
@@ -168,32 +173,36 @@ class IndexLookup:
                 return self._offset(middle)
         return None
 
-    def found(self, oids: Collection[bytes]) -> Iterator[tuple[bytes, int]]:
-        """Those of `oids` that are there, each with where it begins."""
-        count = self._fanout[-1]
-        if count > _MOST_AT_ONCE and count > 16 * len(oids):  # a few of very many
-            each = ((oid, self.find(oid)) for oid in oids)
-            yield from ((oid, offset) for oid, offset in each if offset is not None)
-            return
-        size = self._oid_size
+    def offsets(self, oids: Collection[bytes]) -> Iterable[int | None]:
+        """What `find` would tell of each of `oids`."""
+        self._asked += len(oids)
+        if self._table is None and 16 * self._asked < self._fanout[-1]:  # a few of very many
+            return map(self.find, oids)
+        if self._table is None:
+            self._table = self._all()
+        return map(self._table.get, oids)
+
+    def _all(self) -> dict[bytes, int]:
+        """Where each object begins, by its id."""
+        count, size = self._fanout[-1], self._oid_size
         table = self._data[self._oids : self._oids + count * size]
         ids = [table[at : at + size] for at in range(0, count * size, size)]
-        small = self._data[self._offsets : self._offsets + 4 * count]
-        offsets = dict(zip(ids, _numbers("I", small, 0, count), strict=True))
-        for oid in oids:
-            offset = offsets.get(oid)
-            if offset is not None and offset >= _LARGE:
-                offset = self._large(offset)
-            if offset is not None:
-                yield oid, offset
+        offsets = _numbers("I", self._data[self._offsets : self._offsets + 4 * count], 0, count)
+        found = dict(zip(ids, offsets, strict=True))
+        if max(offsets, default=0) >= _LARGE:
+            whole = ((oid, self._large(offset)) for oid, offset in found.items())
+            found = {oid: offset for oid, offset in whole if offset is not None}
+        return found
 
     def _offset(self, place: int) -> int | None:
         at = self._offsets + 4 * place
         offset = int.from_bytes(self._data[at : at + 4])
-        return offset if offset < _LARGE else self._large(offset)
+        return self._large(offset)
 
     def _large(self, offset: int) -> int | None:
-        """The offset that `offset`, whose top bit is set, stands for; None if it can be none."""
+        """The offset that `offset` stands for if its top bit is set; None if it can be none."""
+        if offset < _LARGE:
+            return offset
         at = self._offsets + 4 * self._fanout[-1] + 8 * (offset - _LARGE)
         found = int.from_bytes(self._data[at : at + 8])
         return found if found < _TOO_LARGE else None

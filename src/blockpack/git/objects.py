@@ -7,7 +7,6 @@ An object's id is the hash of its type, a space, its size in decimal digits, a N
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -49,6 +48,8 @@ _ENTRIES = {
 
 def begin_id(kind: bytes, size: int, object_format: str) -> Any:
     """The hash of an object of `size` bytes, to be updated with these."""
+    import hashlib  # it takes a while, and to read a repository takes none
+
     return hashlib.new(object_format, b"%b %d\0" % (kind, size), usedforsecurity=False)
 
 

@@ -56,6 +56,21 @@ def object_header(kind: int, size: int) -> bytes:
     return bytes(packed)
 
 
+def type_and_size(data: bytes) -> tuple[int, int, int]:
+    """An object's type and size, and where what follows them begins; 0 if there is no such."""
+    byte = data[0]
+    kind, size, shift = byte >> 4 & 7, byte & 0xF, 4
+    at = 1
+    while byte & 0x80:
+        if at >= len(data) or shift > 60:
+            return kind, size, 0
+        byte = data[at]
+        at += 1
+        size |= (byte & 0x7F) << shift
+        shift += 7
+    return kind, size, at
+
+
 def offset_header(distance: int) -> bytes:
     """How far before a delta its base begins, in bytes, as it stands after the delta's header."""
     packed = bytearray([distance & 0x7F])

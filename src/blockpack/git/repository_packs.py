@@ -13,13 +13,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import cached_property
 from itertools import chain, pairwise
-from pathlib import Path
 
 from attrs import define, field
 
 from ..errors import ImageError, SourceError
 from ..extent import FileRange
 from ..reading import OpenFile, reading_errors
+from ..sources.git.packs import index_path
 from ..sources.git.repository import Repository
 from ..values import numerous
 from .assembly import Assembly
@@ -52,7 +52,7 @@ class Packed:
 class PackFile:
     """A pack of a repository, open to be read."""
 
-    path: Path
+    path: str
     repository: Repository
     index: PackIndex
     ends: dict[int, int] = field(init=False)
@@ -62,22 +62,22 @@ class PackFile:
     _source: OpenFile = field(init=False)
 
     @classmethod
-    def at(cls, path: Path, repository: Repository) -> PackFile:
+    def at(cls, path: str, repository: Repository) -> PackFile:
         """The pack at `path`, beside which is its index. Raises `SourceError`."""
         remedy = f"look into it: {repository.told('fsck')}"
-        with reading_errors(str(path)):
+        with reading_errors(path):
             try:
-                data = path.with_suffix(".idx").read_bytes()
-                index = PackIndex(data, repository.object_format)
+                with open(index_path(path), "rb") as file:
+                    index = PackIndex(file.read(), repository.object_format)
             except ValueError as error:
-                raise SourceError(str(path), f"is damaged: {error}", remedy) from None
+                raise SourceError(path, f"is damaged: {error}", remedy) from None
             if not index.is_sound:
                 rule = "is damaged: its index is out of order, or has a wrong checksum"
-                raise SourceError(str(path), rule, remedy)
+                raise SourceError(path, rule, remedy)
             return cls(path, repository, index)
 
     def __attrs_post_init__(self) -> None:
-        status = self.path.stat()
+        status = os.stat(self.path)
         path = os.fsencode(self.path)
         self._file = FileRange(0, status.st_size, path, status.st_size, status.st_mtime_ns)
         end = status.st_size - self.repository.oid_size
@@ -161,7 +161,7 @@ class PackFile:
 class RepositoryPacks:
     """Packs of a repository; objects are taken from the first that has them."""
 
-    def __init__(self, repository: Repository, paths: Iterable[Path]) -> None:
+    def __init__(self, repository: Repository, paths: Iterable[str]) -> None:
         with ExitStack() as opened:
             self.packs = [
                 opened.enter_context(closing(PackFile.at(path, repository))) for path in paths

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from attrs import define, field, frozen
 
 from ..errors import ImageError
-from .pack import KINDS, OFS_DELTA, REF_DELTA
+from .pack import KINDS, OFS_DELTA, REF_DELTA, type_and_size
 
 MOST_DELTA = 64 << 20
 """The most bytes that a delta, its base or its result may have."""
@@ -201,21 +201,6 @@ class Inflating:
         if left:
             raise ImageError(f"{where} is shorter than it says; damaged")
         self.end = at - len(stream.unused_data)
-
-
-def type_and_size(data: bytes) -> tuple[int, int, int]:
-    """An object's type and size, and where what follows them begins; 0 if there is no such."""
-    byte = data[0]
-    kind, size, shift = byte >> 4 & 7, byte & 0xF, 4
-    at = 1
-    while byte & 0x80:
-        if at >= len(data) or shift > 60:
-            return kind, size, 0
-        byte = data[at]
-        at += 1
-        size |= (byte & 0x7F) << shift
-        shift += 7
-    return kind, size, at
 
 
 def apply_delta(base: bytes, delta: bytes) -> bytes:

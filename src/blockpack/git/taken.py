@@ -7,6 +7,7 @@ blob like any other file, in pieces; trees, commits and tags one by one.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, closing
 from typing import Self
@@ -15,7 +16,8 @@ from ..entry import File
 from ..errors import SourceError, raise_problems
 from ..sources.git.blobs import Blob, Blobs
 from ..sources.git.cat_file import CatFile, Facts, facts
-from ..sources.git.packs import pack_paths
+from ..sources.git.packs import Packs, pack_paths
+from ..sources.git.places import Places
 from ..sources.git.repository import Repository
 from .assembly import Assembly
 from .blobs import Packer
@@ -87,8 +89,13 @@ class TakenObjects(AbstractContextManager["TakenObjects"]):
 
     def _pack_blobs(self, sizes: Mapping[bytes, int]) -> None:
         """Add blobs, by several processes and in pieces, through the spool."""
-        blobs = Blobs(self._repository)
-        files = [File(self._path(oid), size, blobs.add(oid, size)) for oid, size in sizes.items()]
+        places = Places.unknown(len(sizes))
+        places.sizes[:] = array("Q", sizes.values())
+        blobs = Blobs(self._repository, Packs(self._repository, ()), b"".join(sizes), places)
+        files = [
+            File(self._path(oid), size, Blob(blobs, number))
+            for number, (oid, size) in enumerate(sizes.items())
+        ]
         packer = Packer.of(files, self._assembly.level, self._assembly.object_format)
         for oid, blob in zip(sizes, packer.pack(files, forkable=True), strict=True):
             self._require(oid, blob.oid)

@@ -7,7 +7,6 @@ those files and nothing else in it, and git is asked about the paths.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
@@ -41,6 +40,8 @@ def attributes(
 
     Paths are those in the repository; a directory's ends in a slash. Raises `SourceError`.
     """
+    import tempfile  # most repositories have no attributes
+
     with (
         reading_errors(tempfile.gettempdir()),
         tempfile.TemporaryDirectory(prefix="blockpack-") as place,

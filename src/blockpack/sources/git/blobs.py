@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import threading
-from array import array
 from collections import deque
 from functools import partial
 from typing import BinaryIO, ClassVar, cast
@@ -23,7 +22,8 @@ from ...errors import SourceError
 from ...extent import Extent, Stream
 from ...values import numerous
 from .cat_file import CatFile
-from .packs import Packs, Place
+from .packs import Packs
+from .places import Places
 from .repository import Repository
 
 SMALL = 256 << 10
@@ -38,17 +38,19 @@ _WORTH_FINISHING = 1 << 20  # bytes that are read over sooner than git is starte
 class Blobs:
     """Numbered blobs of one repository, and this process's pipe to them.
 
-    Without `packs` git reads them all.
+    `oids` has their raw ids end to end, in the order of the tree, and `places` where they are.
     """
 
-    def __init__(self, repository: Repository, packs: Packs | None = None) -> None:
+    def __init__(self, repository: Repository, packs: Packs, oids: bytes, places: Places) -> None:
         self.repository = repository
+        self.sizes = places.sizes
+        self.last = len(self.sizes) - 1
+        """The number of the last one that is to be read."""
         self._packs = packs
-        self.sizes = array("Q")
-        self._oids = bytearray()
+        self._oids = oids
         self._oid_size = repository.oid_size
-        self._pack_numbers = array("I")
-        self._offsets = array("Q")  # in these packs; 0 for a blob that git is to read
+        self._pack_numbers = places.packs
+        self._offsets = places.offsets
         self._reader: CatFile | None = None
         self._expected: deque[tuple[int, str]] = deque()  # asked for: number and object id
         self._ahead = 0  # how many more to ask for
@@ -56,20 +58,10 @@ class Blobs:
         self._last = -1  # what was opened last
         self._lock = threading.Lock()
 
-    def add(self, oid: bytes, size: int, place: Place | None = None) -> Blob:
-        """The content of the next file in the order of the tree."""
-        number = len(self.sizes)
-        pack, offset, _ = place or (0, 0, size)
-        self._oids += oid
-        self.sizes.append(size)
-        self._pack_numbers.append(pack)
-        self._offsets.append(offset)
-        return Blob(self, number)
-
     def raw_oid(self, number: int) -> bytes:
         """The object id of blob `number`."""
         size = self._oid_size
-        return bytes(self._oids[number * size : (number + 1) * size])
+        return self._oids[number * size : (number + 1) * size]
 
     def oid(self, number: int) -> str:
         """The object id of blob `number`, in hexadecimal digits."""
@@ -79,7 +71,7 @@ class Blobs:
         """All of blob `number`, if it is small and can be read from a pack."""
         offset = self._offsets[number]
         size = self.sizes[number]
-        if not offset or size > SMALL or self._packs is None:
+        if not offset or size > SMALL:
             return None
         return self._packs.read(self._pack_numbers[number], offset, size)
 
@@ -98,7 +90,7 @@ class Blobs:
             except BaseException:  # even Ctrl-C: the pipe is anywhere
                 self._drop()
                 raise
-            if number == len(self.sizes) - 1:
+            if number == self.last:
                 self._drop()  # nothing is left to be read in order
         return io.BytesIO(data)
 
@@ -145,7 +137,7 @@ class Blobs:
         more = []
         following = expected[-1][0] + 1
         room = _ROOM_AHEAD - sum(self.sizes[number] for number, _ in expected)
-        while len(expected) <= self._ahead and following < len(self.sizes):
+        while len(expected) <= self._ahead and following <= self.last:
             size = self.sizes[following]
             room -= size
             if size > SMALL or room < 0:
@@ -168,7 +160,7 @@ class Blobs:
     def give_back(self, reader: CatFile, number: int) -> None:
         """Take back the pipe of a large blob that was read to its end."""
         with self._lock:
-            if self._reader is None and number < len(self.sizes) - 1:
+            if self._reader is None and number < self.last:
                 self._reader = reader
             else:
                 reader.close()
@@ -182,7 +174,7 @@ class Blobs:
 
 @numerous(weakref_slot=False)
 class Blob:
-    """The content of a file: a blob."""
+    """The content of a file: the blob with a number."""
 
     forkable: ClassVar[bool] = True
 
@@ -208,7 +200,8 @@ class Blob:
         """The whole blob as a stream."""
         blobs, number, path = self._blobs, self._number, entry.path
         whole = partial(blobs.packed, number)
-        return Stream(offset, entry.size, partial(blobs.open, number, path), path, whole=whole)
+        size = entry.size
+        return Stream(offset, size, partial(blobs.open, number, path), path, 0, size, whole)
 
 
 class _LargeBlob(io.RawIOBase):

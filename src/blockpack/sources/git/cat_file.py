@@ -10,7 +10,6 @@ import io
 import os
 import re
 import subprocess
-import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -41,10 +40,10 @@ class CatFile:
         self._repository = repository
         command = repository.command("cat-file", "--batch")
         try:
-            self._errors = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115 - see _end
+            self._errors = _nameless_file()
         except OSError as error:
-            rule = f"holds no temporary file: {reason(error)}"
-            raise SourceError(tempfile.gettempdir(), rule) from None
+            rule = f"there is no room for what git says: {reason(error)}"
+            raise SourceError(repository.path, rule) from None
         try:
             self._process = start(command, repository.git_dir, repository.path, self._errors)
         except BaseException:
@@ -52,7 +51,7 @@ class CatFile:
             raise
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests = self._process.stdin
-        _widen(self._process.stdout)
+        widen(self._process.stdout)
         self._answers = io.BufferedReader(cast(io.RawIOBase, self._process.stdout), _BUFFER)
         self._end = weakref.finalize(
             self, _end, self._process, self._requests, self._answers, self._errors
@@ -226,7 +225,16 @@ def missing(repository: Repository, oid: str, path: str, errors: bytes = b"") ->
     return SourceError(path, rule, f"a partial clone? Fetch all of it: {fetch}")
 
 
-def _widen(pipe: IO[bytes]) -> None:
+def _nameless_file() -> IO[bytes]:
+    """A new file without a name; in memory, where the system has such."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("git"), "w+b", buffering=0)
+    import tempfile
+
+    return cast(IO[bytes], tempfile.TemporaryFile())
+
+
+def widen(pipe: IO[bytes] | int) -> None:
     """Give a pipe more room, where that is possible: it is only faster."""
     with suppress(OSError, ImportError):
         from fcntl import F_SETPIPE_SZ, fcntl  # only on Linux

@@ -25,11 +25,12 @@ from ...entry import (
 from ...errors import EntryError, SourceError, UsageError, raise_problems
 from ...git.objects import EXECUTABLE, LINK, TREE
 from ..directory import Excluded, Symlinks
-from . import lfs
 from .attributes import Attributes, attributes, has_own
-from .blobs import Blobs
+from .blobs import Blob, Blobs
 from .cat_file import CatFile, facts
-from .packs import Packs, Place
+from .finder import Finder
+from .packs import Packs, pack_paths
+from .places import UNKNOWN, Places
 from .repository import GitOrigin, Repository, Revision
 from .walk import Found, Problem, Submodules, Walk, link_target
 
@@ -114,24 +115,37 @@ class _Scan:
     jobs: int | None
     problems: list[Problem] = field(factory=list, init=False)
     packs: Packs = field(init=False)
-    places: dict[bytes, Place] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.packs = Packs(self.repository)
+        self.packs = Packs(self.repository, pack_paths(self.repository))
 
     def entries(self) -> list[Entry]:
         """All entries in the order of a tree. Raises `Problems`."""
-        found = list(self.walk.entries())
-        told = self._attributes(found)
-        found = _exported(found, told.ignored)
-        sizes = self._sizes(found)
-        entries = list(self._made(found, sizes, told.lfs))
+        with Finder(self.packs, self.jobs) as finder:
+            found = self._met(finder)
+            told = self._attributes(found)
+            places = finder.places()
+        kept = _exported(found, told.ignored)
+        if told.ignored:
+            numbers = {entry.path: number for number, entry in enumerate(filter(_is_file, found))}
+            places = places.of(numbers[entry.path] for entry in filter(_is_file, kept))
+        self._ask(kept, places)
+        entries = list(self._made(kept, places, told.lfs))
         self.problems += self.walk.hostile
         self.problems += (
             problem for problem in self.walk.problems if not _is_under(problem.path, told.ignored)
         )
         raise_problems("this source cannot be packed as it is", sorted(self.problems, key=str))
         return entries
+
+    def _met(self, finder: Finder) -> list[Found]:
+        """All that the walk meets; `finder` looks for the files."""
+        found = []
+        for entry in self.walk.entries():
+            found.append(entry)
+            if _is_file(entry):
+                finder.add(entry.oid)
+        return found
 
     def _attributes(self, found: list[Found]) -> Attributes:
         """What git says about all paths, which are given and told without `subdir`."""
@@ -154,68 +168,82 @@ class _Scan:
             frozenset(path[drop:] for path in told.lfs),
         )
 
-    def _sizes(self, found: list[Found]) -> dict[bytes, int]:
-        """The size of each blob by its object id; `problems` gets those that are missing."""
-        blobs = {entry.oid: entry.path for entry in reversed(found) if entry.mode != TREE}
-        self.places = self.packs.places(blobs, self.jobs)
-        sizes = {oid: size for oid, (_, _, size) in self.places.items()}
-        asked = {oid: path for oid, path in blobs.items() if oid not in sizes}
-        for oid, told in facts(self.repository, asked) if asked else ():
+    def _ask(self, found: list[Found], places: Places) -> None:
+        """Have git tell the sizes that no pack does; `problems` gets the blobs that are missing."""
+        sizes = places.sizes
+        if UNKNOWN not in sizes:
+            return
+        files = [*filter(_is_file, found)]
+        unknown = [number for number, size in enumerate(sizes) if size == UNKNOWN]
+        asked = {files[number].oid: files[number].path for number in reversed(unknown)}
+        known = dict.fromkeys(asked, UNKNOWN)
+        for oid, told in facts(self.repository, asked):
             if isinstance(told, SourceError):
                 self.problems.append(told)
                 continue
             kind, size = told
-            if kind == b"blob":
-                sizes[oid] = size
+            if kind == b"blob" and size < UNKNOWN:
+                known[oid] = size
             else:
                 rule = f"object {oid.hex()} is a {kind.decode()}, and should be a blob"
                 remedy = f"look into it: {self.repository.told('fsck')}"
                 self.problems.append(SourceError(asked[oid], rule, remedy))
-        return sizes
+        for number in unknown:
+            sizes[number] = known[files[number].oid]
 
     def _made(
-        self, found: list[Found], sizes: dict[bytes, int], with_lfs: frozenset[str]
+        self, found: list[Found], places: Places, with_lfs: frozenset[str]
     ) -> Iterator[Entry]:
         """The entries, as far as there is no problem with them."""
         time = self.resolved.seconds * NANOSECONDS
-        blobs = Blobs(self.repository, self.packs)
+        oids = b"".join([entry.oid for entry in found if _is_file(entry)])
+        blobs = Blobs(self.repository, self.packs, oids, places)
+        sizes = places.sizes
+        number = last = -1
         for entry in found:
-            if entry.mode == TREE:
+            mode = entry.mode
+            if mode == TREE:
                 yield Directory(entry.path, 0o755, time)
                 continue
-            size = sizes.get(entry.oid)
-            if size is None:
-                continue
+            content: Content | None = None
             try:
-                if entry.mode == LINK:
+                if mode == LINK:
                     target = link_target(self.reader, entry.path, entry.oid)
                     yield Symlink(entry.path, target, mtime_ns=time)
                     continue
-                content: Content | None = None
-                if size <= lfs.MOST_BYTES and entry.real in with_lfs:
+                number += 1
+                size = sizes[number]
+                if entry.real in with_lfs:
                     content, size = self._lfs(entry, size)
             except (EntryError, SourceError) as error:
                 if not self.reader.alive:
                     raise
                 self.problems.append(error)
                 continue
-            mode = 0o755 if entry.mode == EXECUTABLE else 0o644
-            yield File(
-                entry.path,
-                size,
-                content or blobs.add(entry.oid, size, self.places.get(entry.oid)),
-                mode,
-                time,
-            )
+            if size == UNKNOWN:  # there is a problem already
+                continue
+            if content is None:
+                content = Blob(blobs, number)
+                last = number
+            yield File(entry.path, size, content, 0o755 if mode == EXECUTABLE else 0o644, time)
+        blobs.last = last
 
     def _lfs(self, entry: Found, size: int) -> tuple[Content | None, int]:
         """The content and size of a file that Git LFS should keep; no content if it does not."""
+        from . import lfs  # most repositories have none
+
+        if size > lfs.MOST_BYTES:
+            return None, size
         _, data = self.reader.object(entry.oid.hex(), entry.path, lfs.MOST_BYTES)
         pointer = lfs.Pointer.parse(data, entry.path)
         if pointer is None:  # it was committed without Git LFS
             return None, size
         content = lfs.lfs_object(self.repository, self.revision, entry.path, pointer)
         return content, pointer.size
+
+
+def _is_file(entry: Found) -> bool:
+    return entry.mode not in (TREE, LINK)
 
 
 def _exported(found: list[Found], ignored: frozenset[str]) -> list[Found]:

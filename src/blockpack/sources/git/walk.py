@@ -113,18 +113,24 @@ class Walk:
     def _children(self, path: str, real: str, oid: bytes) -> Iterator[Found]:
         """The entries of one directory by name, without what is left out or a problem."""
         prefix = f"{path}/" if path else ""
-        prefix_real = f"{real}/" if real else ""
-        for name, (mode, child) in self._listing(oid, real).items():
-            found = Found(prefix + name, mode, child, prefix_real + name)
-            if self.excluded is not None and self.excluded(found.path, mode in (TREE, SUBMODULE)):
-                continue
-            if mode == SUBMODULE:
-                if self.submodules == "error":
-                    rule = "is a submodule, whose files are in another repository"
-                    remedy = "skip submodules, exclude it, or pack that repository"
-                    self.problems.append(EntryError(found.path, rule, remedy))
-                continue
-            yield found
+        listing = self._listing(oid, real).items()
+        if path == real:
+            found = [Found(at := prefix + name, *child, at) for name, child in listing]
+        else:
+            found = [Found(prefix + name, *child, f"{real}/{name}") for name, child in listing]
+        return filter(self._is_wanted, found)
+
+    def _is_wanted(self, found: Found) -> bool:
+        """Whether an entry is neither left out nor a problem; submodules are one or the other."""
+        is_submodule = found.mode == SUBMODULE
+        is_directory = is_submodule or found.mode == TREE
+        if self.excluded is not None and self.excluded(found.path, is_directory):
+            return False
+        if is_submodule and self.submodules == "error":
+            rule = "is a submodule, whose files are in another repository"
+            remedy = "skip submodules, exclude it, or pack that repository"
+            self.problems.append(EntryError(found.path, rule, remedy))
+        return not is_submodule
 
     def _listing(self, oid: bytes, real: str) -> Listing:
         """The entries of the directory `real` sorted by name; those that cannot be are reported."""

@@ -1,0 +1,47 @@
+"""Where blobs are in packs, as arrays: there may be a million."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from typing import Self
+
+from attrs import frozen
+
+UNKNOWN = (1 << 64) - 1
+"""The size of a blob that no pack has whole, as long as git has not told it."""
+
+
+@frozen
+class Places:
+    """Where blobs are, in the order in which they were asked for.
+
+    For each the number of its pack in `packs`; in `offsets` where its zlib stream begins there, and
+    in `sizes` its size, both in bytes. What git is to read has the offset 0.
+    """
+
+    packs: array[int]
+    offsets: array[int]
+    sizes: array[int]
+
+    @classmethod
+    def unknown(cls, count: int) -> Self:
+        """Those of `count` blobs of which nothing is known yet."""
+        zeros = array("Q", [0]) * count
+        return cls(array("I", [0]) * count, zeros, array("Q", [UNKNOWN]) * count)
+
+    def of(self, numbers: Iterable[int]) -> Places:
+        """Those of the blobs with these numbers alone, in that order."""
+        kept = [*numbers]
+        packs, offsets, sizes = (map(each.__getitem__, kept) for each in self.arrays)
+        return Places(array("I", packs), array("Q", offsets), array("Q", sizes))
+
+    def extend(self, other: Places) -> None:
+        """Those of more blobs."""
+        for own, others in zip(self.arrays, other.arrays, strict=True):
+            own.extend(others)
+
+    @property
+    def arrays(self) -> tuple[array[int], array[int], array[int]]:
+        """All that they are."""
+        return self.packs, self.offsets, self.sizes
