@@ -200,7 +200,7 @@ def git_small(stage: Stage) -> Works:
                 replace(by.git_store(tree, room / "repository"), inspect=theirs.inspect),
             ),
             (
-                targets.faster("blockpack", "git add + commit + repack", 15),
+                targets.faster("blockpack", "git add + commit + repack"),
                 targets.no_larger(ours, theirs, 1.2),
             ),
             repeat=0.6,

@@ -47,42 +47,6 @@ def test_a_commit_becomes_a_generation(host: Host) -> None:
         assert path.stat().st_mode & 0o777 == 0o444
 
 
-def test_what_did_not_change_is_shared_and_not_built(host: Host) -> None:
-    host.deploy()
-    host.commit(**{"site/index.html": b"new"})
-    report = host.deploy()
-    assert report.build is not None
-    assert (report.build.built, report.build.shared) == (("site",), ("media",))
-    old, new = (generation.path for generation in Generations(host.root).all())
-    assert shares(old / "media.img", new / "media.img")
-    assert not shares(old / "site.img", new / "site.img")
-    assert contents(old / "site.img")["index.html"] == b"<h1>hello</h1>\n"
-    assert contents(new / "site.img")["index.html"] == b"new"
-    # Back to what was: that is there already, in an older generation.
-    host.commit()
-    report = host.deploy()
-    assert report.build is not None
-    assert (report.build.built, set(report.build.shared)) == ((), {"site", "media"})
-    assert host.live() == 3
-
-
-def shares(one: Path, other: Path) -> bool:
-    """Whether two files are one; where they could be clones, the same bytes have to do."""
-    return one.samefile(other) or one.read_bytes() == other.read_bytes()
-
-
-def test_what_was_shared_and_is_damaged_is_built_again(host: Host) -> None:
-    host.deploy()
-    image = host.root / "current/media.img"
-    image.chmod(0o644)
-    os.truncate(image, 512)
-    host.commit(**{"site/index.html": b"new"})
-    report = host.deploy()
-    assert report.build is not None
-    assert set(report.build.built) == {"site", "media"}
-    assert host.live() == 2
-
-
 def test_nothing_is_done_twice(host: Host) -> None:
     host.deploy(on_activate=host.command())
     assert len(host.told()) == 1
@@ -354,7 +318,6 @@ def test_an_image_that_is_not_sound_is_not_switched_to(
         host.deploy()
     assert host.live() == 1
     assert host.numbers() == [1]
-    monkeypatch.setattr("blockpack.deploy.deploy._CHUNK", 1 << 19)
     monkeypatch.undo()
 
     from blockpack.deploy import executors

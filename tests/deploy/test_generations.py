@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -133,21 +136,6 @@ def test_a_link_that_cannot_be_switched_is_no_switch(
     assert not Generations(host.root).rolled_back()
 
 
-def test_an_image_that_somebody_wrote_to_is_not_shared(tmp_path: Path) -> None:
-    host = Host(tmp_path)
-    first = host.deploy().generation.path / "site.img"
-    was = first.read_bytes()
-    first.chmod(0o644)
-    with open(first, "r+b") as file:
-        file.seek(-4, os.SEEK_END)
-        file.write(b"evil")
-    host.commit(unrelated=b"x")
-    report = host.deploy()
-    assert report.build is not None
-    assert "site" in report.build.built
-    assert (report.generation.path / "site.img").read_bytes() == was
-
-
 def test_an_older_generation_that_cannot_be_removed_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,3 +203,86 @@ def test_a_root_that_leads_nowhere_is_told(tmp_path: Path) -> None:
     host.root.symlink_to("nowhere")
     with pytest.raises(TargetError, match="root: is no directory, and leads to none; move it away"):
         host.deploy()
+
+
+def test_a_note_of_what_was_live_is_whole_or_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = deployed_twice(tmp_path)
+    place = Generations(host.root)
+    first, second = place.all()
+    with pytest.raises(KeyboardInterrupt), place.activating(first):
+        raise KeyboardInterrupt
+    assert place.live_before() == first
+    broken = OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def failing(*_: object) -> None:
+        raise broken
+
+    # Whatever it is that fails, as a power cut would have it, the note tells what it did.
+    for call in ("fsync", "rename"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, failing)
+            with pytest.raises(TargetError), place.activating(second):
+                raise AssertionError("the note was not made")
+        assert place.live_before() == first
+    host.deploy()
+    assert names(host.root) == {
+        "generations",
+        "current",
+        ".lock",
+        "activations.jsonl",
+        ".activating",
+    }
+    host.deploy(on_activate="true")
+    assert not place.broke_off()
+
+
+def test_what_is_live_is_built_anew_though_its_record_is_damaged(tmp_path: Path) -> None:
+    host = deployed_twice(tmp_path)
+    rolled_back = rollback(host.root)
+    commit = rolled_back.commit()
+    for damage in (b"{", None):
+        live = Generations(host.root).current()
+        assert live is not None
+        damaged = live.path / "manifest.json"
+        damaged.chmod(0o644)
+        if damage is None:
+            damaged.unlink()
+        else:
+            damaged.write_bytes(damage)
+        report = host.deploy()
+        assert (report.outcome, report.commit) == ("deployed", commit)
+        assert host.deploy().outcome == "held"
+
+
+def test_a_history_that_nobody_wrote_is_passed_over(tmp_path: Path) -> None:
+    host = deployed_twice(tmp_path)
+    with open(host.root / "activations.jsonl", "ab") as file:
+        file.write(b'{"generation": 99999999999}\n{"why": "rollback", "commit": [1]}\n')
+        file.write(b"[" * 100_000 + b"\n" + b'{"generation": true}\n')
+    host.commit(**{"site/index.html": b"newer"})
+    assert host.deploy().generation.number == 3
+    assert host.live() == 3
+    assert host.deploy().outcome == "unchanged"
+
+
+def test_who_asks_whether_a_run_is_at_work_keeps_none_out(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.deploy()
+    place = Generations(host.root)
+    asked = threading.Event()
+
+    def asking() -> None:
+        with open(host.root / ".lock", "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            asked.set()
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=asking)
+    thread.start()
+    assert asked.wait(10)
+    with place.held():
+        assert place.busy()
+    thread.join()
+    assert not place.busy()

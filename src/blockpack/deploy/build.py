@@ -21,7 +21,7 @@ from ..errors import BlockpackError, Problems, TargetError, UsageError, raise_pr
 from ..processors import require_jobs
 from .dist import Dist, held
 from .limit import is_larger, require_limit, too_large
-from .record import BuildRecord, ImageRecord
+from .record import BuildRecord
 from .seen import Seen
 from .source import CommitSource, DeploymentSource, DirectorySource, deployment_source
 from .state import State, VolumeState, digest, environment
@@ -36,17 +36,7 @@ if TYPE_CHECKING:
     from .manifest import Manifest, VolumeSpec
     from .secrets import Secrets
     from .secrets.volumes import SecretBuilds, SecretPlan
-
-Share = Callable[[ImageRecord, str], bool]
-"""Puts the files of an earlier image into a directory; False if that is not possible."""
-
-
-@frozen
-class Earlier:
-    """Images of earlier builds, by their fingerprints, and a way to share them."""
-
-    images: Mapping[str, ImageRecord]
-    share: Share
+    from .sharing import Earlier
 
 
 @frozen(kw_only=True)
@@ -220,14 +210,13 @@ class _Build:
 
     def _share(self, spec: VolumeSpec, wanted: Mapping[str, VolumeState], staging: str) -> bool:
         """Take an image over from an earlier build, if there is one with this fingerprint."""
-        earlier = self.earlier
         state = wanted[spec.name]
-        found = earlier.images.get(state.fingerprint) if earlier else None
-        if earlier is None or found is None or found.name != spec.name:
+        found = self.earlier.find(spec.name, state.fingerprint) if self.earlier else None
+        if self.earlier is None or found is None:
             return False
         if self.max_size is not None and (found.size or 0) > self.max_size:
             return False  # planning refuses it
-        if not earlier.share(found, staging):
+        if not self.earlier.share(found, staging):
             return False
         self.dist.put(found, state, staging)
         self.shared.append(spec.name)

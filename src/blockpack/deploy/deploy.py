@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
@@ -13,11 +12,12 @@ from attrs import frozen
 from ..errors import BlockpackError, ImageError, TargetError, UsageError, printable
 from ..processors import require_jobs
 from .activation import activate
-from .build import BuildReport, Earlier, build
+from .build import BuildReport, build
 from .fingerprint import commit_inputs, fingerprint
-from .generations import Generation, Generations, share
+from .generations import Generation, Generations
 from .limit import is_larger, require_limit
 from .record import BuildRecord, FromCommit, ImageRecord
+from .sharing import Earlier, digest_of
 from .source import CommitSource
 from .state import STATE
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 Outcome = Literal["deployed", "activated", "unchanged", "held"]
 """What a run came to: a new generation is live; the newest one, which was there, is; it was so
 already; or an older one stays live, for somebody rolled back to it."""
-
-_CHUNK = 1 << 20
 
 
 @frozen(kw_only=True)
@@ -87,27 +85,20 @@ def deploy(
     source = CommitSource.of(os.fspath(repository), revision)
     place = Generations(root)
     with place.held():
-        current, build_report = place.current(), None
-        if current is not None and source.commit in place.rolled_back():
-            outcome: Outcome = "held"
-            wanted: Generation | None = current
-            why = "rollback"
-            is_there = _is_whole_by_itself(current)
-            if not is_there:
-                source = CommitSource.of(os.fspath(repository), current.commit())
-                is_there = _is_whole(current, source.manifest(), secrets)
+        before, build_report = place.current(), None
+        outcome, why, wanted = _wanted(place, before, source, secrets, max_size)
+        if isinstance(wanted, Generation):
+            current = wanted
+            if current != before or (place.broke_off() and on_activate):
+                outcome = "activated"
         else:
-            outcome = "unchanged"
-            wanted, why = place.newest(), "deploy"
-            is_there = wanted is not None and _is_wanted(wanted, source, secrets, max_size)
-        if wanted is None or not is_there:
             outcome = "deployed"
-            wanted, build_report = _made(place, source, executor, jobs, progress, secrets, max_size)
-        elif wanted != current or (place.broke_off() and on_activate):
-            outcome = "activated"
+            current, build_report = _made(
+                place, wanted, executor, jobs, progress, secrets, max_size
+            )
         if outcome in ("deployed", "activated"):
-            activate(place, wanted, current, why, on_activate)
-        current, left = wanted, None
+            activate(place, current, before, why, on_activate)
+        left = None
         outdated = [] if keep is None else place.outdated(keep)
         try:
             place.remove(outdated)
@@ -157,6 +148,28 @@ def collect(root: str | os.PathLike[str], keep: int) -> tuple[int, ...]:
         outdated = place.outdated(keep)
         place.remove(outdated)
     return tuple(generation.number for generation in outdated)
+
+
+def _wanted(
+    place: Generations,
+    live: Generation | None,
+    source: CommitSource,
+    secrets: Secrets | None,
+    max_size: int | None,
+) -> tuple[Outcome, str, Generation | CommitSource]:
+    """What is to be live: what a run comes to that finds it so, why, and the generation, or of what
+    it is to be made.
+    """
+    if live is not None and source.commit in place.rolled_back():
+        if _is_whole_by_itself(live):
+            return "held", "rollback", live
+        source = CommitSource.of(source.path, live.revision)
+        is_there = _is_whole(live, source.manifest(), secrets)
+        return "held", "rollback", live if is_there else source
+    newest = place.newest()
+    if newest is not None and _is_wanted(newest, source, secrets, max_size):
+        return "unchanged", "deploy", newest
+    return "unchanged", "deploy", source
 
 
 # Making ------------------------------------------------------------------------------------------
@@ -241,7 +254,7 @@ def _made(
             executor=executor,
             jobs=jobs,
             progress=progress,
-            earlier=_earlier(place.all()),
+            earlier=Earlier.of(place.all()),
             secrets=own,
             max_size=max_size,
         )
@@ -254,35 +267,6 @@ def _made(
         return place.adopt(made, source.commit), report
 
 
-def _earlier(generations: Iterable[Generation]) -> Earlier:
-    """What can be shared: of each image, that of the newest generation."""
-    images: dict[str, ImageRecord] = {}
-    homes: dict[str, Generation] = {}
-    for generation in generations:
-        try:
-            record = generation.record()
-        except BlockpackError:
-            continue
-        for image in record.volumes:
-            if image.fingerprint is not None:
-                images[image.fingerprint] = image
-                homes[image.fingerprint] = generation
-
-    def share_from(image: ImageRecord, into: str) -> bool:
-        assert image.fingerprint is not None
-        home = homes[image.fingerprint].path
-        if not share(home, image, into):
-            return False
-        # Somebody may have written to it: a machine that has it attached, and more than reads.
-        if _digest(os.path.join(into, image.file)) == image.sha256:
-            return True
-        for name in image.files:
-            os.unlink(os.path.join(into, name))
-        return False
-
-    return Earlier(images, share_from)
-
-
 def _verify(directory: str, image: ImageRecord) -> None:
     """Raise `ImageError` unless the image is sound, and what was built.
 
@@ -291,23 +275,12 @@ def _verify(directory: str, image: ImageRecord) -> None:
     from ..image import open_image
 
     path = os.path.join(directory, image.file)
-    if _digest(path) != image.sha256:
+    if digest_of(path) != image.sha256:
         raise ImageError(f"volume {image.name}: is not what was written; is the disk sound?")
     with open_image(path) as opened:
         problems = opened.verify()
     if problems:
         raise ImageError(f"volume {image.name}: {problems[0]}; nothing was switched")
-
-
-def _digest(path: str) -> str:
-    """The SHA-256 of a file. Raises `SourceError`."""
-    from ..reading import reading_errors
-
-    digest = hashlib.sha256()
-    with reading_errors(path), open(path, "rb") as file:
-        while data := file.read(_CHUNK):
-            digest.update(data)
-    return digest.hexdigest()
 
 
 def require_whole(generation: Generation) -> BuildRecord:

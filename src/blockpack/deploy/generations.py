@@ -28,7 +28,7 @@ from attrs import frozen
 
 from ..errors import BlockpackError, SourceError, TargetError, UsageError, printable, reason
 from .lock import locked
-from .record import BuildRecord, FromCommit, ImageRecord
+from .record import BuildRecord, FromCommit
 
 CURRENT = "current"
 """The link to the generation that is live."""
@@ -43,6 +43,9 @@ NEW = ".new-"
 
 _MODE = 0o755
 """Directories are their owner's to write, whatever the umask: what is live is decided in them."""
+
+_MOST = 999_999_999
+"""The last number that a generation can have."""
 
 NAME = re.compile(r"(\d{4,9})-([0-9a-f]{12})")
 _LINK = ".current-"
@@ -69,6 +72,11 @@ class Generation:
         """The id of the commit that it was built from. Raises as `record` does."""
         source = self.record().source
         return source.commit if isinstance(source, FromCommit) else ""
+
+    @property
+    def revision(self) -> str:
+        """What git finds its commit by: the id, or how that begins if the record is damaged."""
+        return _commit_of(self) or self.name.partition("-")[2]
 
 
 class Generations:
@@ -132,7 +140,7 @@ class Generations:
         """Every switch there was, as in its file; lines that a crash has torn are passed over."""
         with suppress(FileNotFoundError), open(self._path(ACTIVATIONS), "rb") as file:
             for line in file:
-                with suppress(ValueError):
+                with suppress(ValueError, RecursionError):
                     values = json.loads(line)
                     if isinstance(values, dict) and not any(map(_is_composed, values.values())):
                         yield values
@@ -174,7 +182,7 @@ class Generations:
                 with suppress(OSError):  # whoever removes it is told why; others go on
                     _remove(self._path(DIRECTORY, name))
         for name in os.listdir(self.root):
-            if name.startswith(_LINK):
+            if name.startswith((_LINK, f"{ACTIVATING}-")):
                 os.unlink(self._path(name))
 
     @contextmanager
@@ -192,7 +200,8 @@ class Generations:
     def next(self, commit: str) -> Generation:
         """What the next generation will be."""
         numbers = [generation.number for generation in self.all()]
-        numbers += (n for n in (a.get("generation") for a in self.activations()) if type(n) is int)
+        told = (activation.get("generation") for activation in self.activations())
+        numbers += (number for number in told if type(number) is int and number < _MOST)
         number = max(numbers, default=0) + 1
         return Generation(number, f"{number:04}-{commit[:12]}", self.root)
 
@@ -273,9 +282,11 @@ class Generations:
         """
         path = self._path(ACTIVATING)
         with _target_errors(path):
-            with open(path, "w", encoding="ascii") as file:
+            new = f"{path}-{os.urandom(6).hex()}"  # there may be a note, of which this is made
+            with open(new, "w", encoding="ascii") as file:
                 file.write(before.name if before else "")
-            _flush(path)
+            _flush(new)
+            os.rename(new, path)
             _flush(self.root)
         yield
         with suppress(OSError):  # it has been told; at worst it is told again
@@ -362,32 +373,6 @@ def _remove(directory: str) -> None:
     retire(directory, in_ram=True)
     if os.path.lexists(directory):
         shutil.rmtree(directory)
-
-
-def share(directory: Path, image: ImageRecord, into: str) -> bool:
-    """Put the files of an image in `directory` into another one, without their blocks being copied.
-
-    They are cloned where the file system can, else linked. False if neither can be done, or a file
-    is not as it was built.
-    """
-    names = [name for name in (image.file, image.placements) if name is not None]
-    with suppress(OSError):
-        if os.stat(directory / image.file).st_size != image.size:
-            return False
-        for name in names:
-            _clone_or_link(directory / name, os.path.join(into, name))
-        return True
-    for name in names:
-        with suppress(OSError):
-            os.unlink(os.path.join(into, name))
-    return False
-
-
-def _clone_or_link(source: Path, target: str) -> None:
-    from ..writer.clone import clone_file
-
-    if not clone_file(source, target):
-        os.link(source, target)
 
 
 def _flush(path: str) -> None:

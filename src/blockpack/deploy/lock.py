@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -11,6 +12,11 @@ from ..errors import TargetError, reason
 
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What a file system says that has none: then nothing is kept out."""
+
+
+_PATIENCE, _MOMENT = 0.2, 0.01
+"""Seconds until a lock is taken for that of another run: who only asks whether there is one holds
+it for an instant."""
 
 
 @contextmanager
@@ -21,14 +27,20 @@ def locked(descriptor: int, busy: TargetError) -> Iterator[None]:
     """
     from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 
+    patience = time.monotonic() + _PATIENCE
     try:
-        try:
-            flock(descriptor, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            raise busy from None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise TargetError(f"cannot be locked: {reason(error)}") from None
+        while True:
+            try:
+                flock(descriptor, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > patience:
+                    raise busy from None
+                time.sleep(_MOMENT)
+                continue
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise TargetError(f"cannot be locked: {reason(error)}") from None
+            break
         try:
             yield
         finally:

@@ -23,6 +23,8 @@ def excluding(patterns: Iterable[str]) -> Excluded | None:
 
     Raises `UsageError` for what is no pattern.
     """
+    if isinstance(patterns, str):  # whose characters would be patterns, a star among them
+        raise UsageError(f"patterns to leave out are a list, such as [{patterns!r}]")
     lines = list(patterns)
     if not lines:
         return None
@@ -63,7 +65,8 @@ def _rules(lines: Iterable[str]) -> Iterator[tuple[re.Pattern[str], bool]]:
         try:
             expression, leaves_out = kind.pattern_to_regex(line)
             if expression is not None and leaves_out is not None:
-                yield re.compile(straightened(expression)), leaves_out
+                # A name may hold a newline, and pathspec's dots are for any character.
+                yield re.compile(straightened(expression), re.DOTALL), leaves_out
         except ValueError as error:
             raise UsageError(f"a pattern to leave out is none: {error}") from None
         except re.error as error:

@@ -22,7 +22,7 @@ from ..extent import Data, Extent
 from ..layout import Layout, Placement, Run, literal, zeros
 from ..profile import TarLimits
 from ..tree import Tree
-from ..volume import Volume, require_choice
+from ..volume import MOST, Volume, require_choice
 from . import header
 from .header import BLOCK, file_headers
 from .members import Dialect, Member, blocks, refusals
@@ -99,7 +99,7 @@ class TarVolume(Volume):
         Raises `Problems` with all that the dialect or the profile cannot hold.
         """
         plan = _Plan(self, list(tree))
-        end = plan.offsets[-1]
+        end = plan.end
         needed = header.padded(end) + len(header.END)
         problems: list[BlockpackError] = list(plan.problems)
         size = needed
@@ -183,7 +183,10 @@ class _Plan:
                 self.problems += refusals(member, entry, volume.dialect, limits)
                 headers = len(blocks(member, volume.dialect))
                 end = start + self._gap(start, headers, member) + headers + member.size
+            if end > MOST:  # it is refused for that, and no array holds more
+                break
             append(end)
+        self.end = end
         return offsets
 
     def _gap(self, at: int, headers: int, member: Member) -> int:
