@@ -214,3 +214,18 @@ def test_a_layout_is_shown_in_a_few_lines_however_much_it_holds(volume: blockpac
     assert shown.startswith(f"Layout(format='{volume.format}', ")
     assert len(shown) < 1000
     assert all(len(repr(run)) < 100 for run in layout.runs)
+
+
+@pytest.mark.parametrize("volume", [blockpack.TarVolume(), blockpack.FatVolume()], ids=repr)
+def test_sizes_that_nothing_has_are_refused(volume: blockpack.Volume) -> None:
+    class Claimed:
+        forkable: ClassVar[bool] = False
+
+        def extent(self, entry: blockpack.File, offset: int) -> Stream:
+            raise AssertionError("nothing is to be written")
+
+    tree = blockpack.Tree()
+    for name in "abc":
+        tree.add(name, Claimed(), size=(1 << 63) - 1)
+    with pytest.raises(blockpack.Problems):
+        volume.plan(tree)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import blockpack
-from blockpack import File, Symlink, Tree
+from blockpack import File, Problems, Symlink, Tree, UsageError
 from large_sources import fill
 
 
@@ -276,3 +276,28 @@ def test_a_process_that_is_killed_while_scanning_is_an_error(
     monkeypatch.setattr(os, "scandir", kill_workers)
     with pytest.raises(blockpack.SourceError, match="was killed by signal 9"):
         Tree.scan(root, jobs=3)
+
+
+def test_a_pattern_goes_for_names_below_a_name_with_a_newline(tmp_path: Path) -> None:
+    below = tmp_path / "new\nline"
+    below.mkdir()
+    for name in ("secret.key", "new\nline/secret.key", "new\nline/kept"):
+        (tmp_path / name).write_bytes(b"x")
+    tree = Tree.scan(tmp_path, exclude=["*.key"])
+    assert [entry.path for entry in tree] == ["new\nline", "new\nline/kept"]
+
+
+def test_one_string_is_no_list_of_patterns(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"are a list, such as \['\*\.psd'\]"):
+        Tree.scan(tmp_path, exclude="*.psd")
+
+
+def test_what_a_filesystem_tells_nothing_of_can_be_excluded(tmp_path: Path) -> None:
+    pytest.importorskip("fs", reason="blockpack[fs] is not installed")
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(Problems) as raised:
+        Tree.scan(f"osfs://{tmp_path}")
+    assert str(raised.value.exceptions[0]).endswith("; mend or exclude it")
+    tree = Tree.scan(f"osfs://{tmp_path}", exclude=["link"])
+    assert [entry.path for entry in tree] == ["file"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import pytest
 
 import blockpack
 from blockpack import Tree
+from blockpack.sources.git import cat_file
 from git_source.trees import content, paths, problems, refused
 from hostile import git_images
-from repositories import FILE, TREE, GitRepository
+from repositories import FILE, LINK, TREE, GitRepository
 
 HOSTILE = [
     b"..",
@@ -146,3 +148,34 @@ def test_a_size_that_no_blob_has_is_left_to_git(bare: GitRepository, stated: int
     with pytest.raises((blockpack.Problems, blockpack.SourceError)) as raised:
         content(Tree.from_git(bare.path, top), "a")
     assert "a: object" in str(raised.value)
+
+
+@pytest.mark.parametrize("stated", [7, 1000, 600_000])
+@pytest.mark.parametrize("mode", [FILE, LINK])
+def test_a_loose_blob_that_claims_to_be_longer_is_told(
+    bare: GitRepository, monkeypatch: pytest.MonkeyPatch, mode: str, stated: int
+) -> None:
+    monkeypatch.setattr(cat_file, "_PATIENCE", 0.2)
+    bare.commit({})
+    oid = bare.blob(b"short\n")
+    top = bare.raw_tree((mode, b"a", oid))
+    loose = bare.path / "objects" / oid[:2] / oid[2:]
+    loose.chmod(0o644)
+    loose.write_bytes(zlib.compress(b"blob %d\0short\n" % stated))
+    with pytest.raises((blockpack.Problems, blockpack.SourceError)) as raised:
+        content(Tree.from_git(bare.path, top), "a")
+    assert f"a: object {oid} cannot be read" in str(raised.value)
+
+
+def test_a_git_that_is_slow_is_waited_for(
+    bare: GitRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare.git("config", "fastimport.unpackLimit", "100")  # loose: git reads them
+    files = {f"{number}/{name}": b"%d" % number * 10 for number in range(5) for name in "ab"}
+    files["large"] = bytes(range(256)) * 4096
+    bare.commit(files)
+    monkeypatch.setattr(cat_file, "_PATIENCE", 0.0)  # as if it were
+    tree = Tree.from_git(bare.path)
+    assert {path: content(tree, path) for path in files} == files
+    monkeypatch.undo()
+    assert {path: content(tree, path) for path in files} == files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import random
@@ -19,7 +20,9 @@ import pytest
 import blockpack
 from blockpack import Directory, File, Symlink, Tree
 from blockpack.cli.run import run
+from blockpack.extent import Stream
 from blockpack.sources.git import packs
+from blockpack.sources.git.blobs import SMALL
 from blockpack.sources.git.repository import Repository
 from git_source.trees import SITE, checked_out, content, image
 from repositories import TIME, GitRepository
@@ -127,16 +130,16 @@ def test_however_objects_are_stored(bare: GitRepository, tmp_path: Path, packing
 _FIND_WITH = """
 import errno, hashlib, os, signal, sys
 import blockpack
-from blockpack.sources.git import finder, packs
+from blockpack.sources.git import finder
 def show(jobs):
     tree = blockpack.Tree.from_git(sys.argv[1], jobs=jobs)
     with blockpack.TarVolume().plan(tree).open() as file:
         print(len(tree), hashlib.file_digest(file, "sha256").hexdigest())
-parent, find, asked = os.getpid(), packs.Packs.find, []
+parent, find, asked = os.getpid(), finder._Search.find, []
 def noted(self, oids):
     asked.append(len(oids))
     return find(self, oids)
-packs.Packs.find = noted
+finder._Search.find = noted
 for finder.BATCH in (1, 7, 40, 4000):
     show(2)
 print(asked)
@@ -154,7 +157,7 @@ for last in (3, 13):  # before it is told of the rest, and after
         if os.getpid() != parent and sum(asked) >= last:
             os.kill(os.getpid(), signal.SIGKILL)
         return find(self, oids)
-    packs.Packs.find = killed
+    finder._Search.find = killed
     del asked[:]
     try:
         blockpack.Tree.from_git(sys.argv[1], jobs=2)
@@ -187,12 +190,25 @@ def test_however_many_processes_find_the_blobs(bare: GitRepository) -> None:
         assert told.startswith(f"{bare.path}: a process that reads it was killed by signal 9")
 
 
-def test_sizes_at_which_reading_changes(bare: GitRepository) -> None:
+@pytest.mark.parametrize("limit", ["100", "1"], ids=["loose", "packed"])
+def test_sizes_at_which_reading_changes(bare: GitRepository, limit: str) -> None:
     rng = random.Random(9)
-    sizes = (0, 1, 65_535, 65_536, 262_143, 262_144, 262_145, 1 << 20, (1 << 20) + 1, 3_000_000)
+    edges = (65_536, 131_072, 262_144, 1 << 20)
+    sizes = (0, 1, *(edge + by for edge in edges for by in (-1, 0, 1)), 3_000_000)
     files = {f"{size:09}": rng.randbytes(size) for size in sizes}
+    bare.git("config", "fastimport.unpackLimit", limit)
     bare.commit(files)
     tree = Tree.from_git(bare.path)
+    for path in files:
+        entry = tree[path]
+        assert isinstance(entry, File)
+        extent = entry.content.extent(entry, 0)
+        assert isinstance(extent, Stream) and extent.whole is not None
+        whole = extent.whole()
+        if limit == "1" and len(files[path]) <= SMALL:
+            assert whole == files[path]  # by this process, without git
+        else:
+            assert whole is None
     for path, data in files.items():
         assert content(tree, path) == data
     assert image(tree) == image(Tree.from_git(bare.path))
@@ -395,3 +411,47 @@ def test_packs_are_borrowed_from_as_far_as_git_goes(tmp_path: Path, levels: int)
     told = chain[0].git("cat-file", "--batch-check", data=f"{oid}\n".encode())
     assert len(packs.pack_paths(Repository.at(str(chain[0].path)))) == (b"missing" not in told)
     assert (b"missing" in told) == (levels > 6)
+
+
+def test_trees_of_a_repository_have_its_packs_open_once(bare: GitRepository) -> None:
+    bare.git("config", "fastimport.unpackLimit", "1")
+    bare.git("config", "gc.auto", "0")
+    files = packs_of(bare, 5)
+    gc.collect()  # what earlier tests left behind in cycles is not what this one is about
+    before = len(os.listdir("/proc/self/fd"))
+    first = Tree.from_git(bare.path)
+    opened = len(os.listdir("/proc/self/fd"))
+    assert opened == before + 5  # the packs, and no index any more
+    trees = [first, *(Tree.from_git(bare.path) for _ in range(5))]
+    assert len(os.listdir("/proc/self/fd")) == opened
+    bare.commit(files | {"new": b"x"})
+    trees.append(Tree.from_git(bare.path))  # of one pack more
+    assert content(trees[-1], "new") == b"x"
+    assert all(content(tree, "4") == files["4"] for tree in trees)
+    del first, trees
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_pack_that_is_a_pipe_holds_nobody_up(bare: GitRepository) -> None:
+    bare.git("config", "fastimport.unpackLimit", "100")
+    bare.commit({"a": b"loose"})
+    pipe = bare.path / "objects" / "pack" / f"pack-{'0' * 40}.pack"
+    pipe.parent.mkdir(exist_ok=True)
+    os.mkfifo(pipe)
+    pipe.with_suffix(".idx").write_bytes(b"no index")
+    assert content(Tree.from_git(bare.path), "a") == b"loose"
+
+
+@pytest.mark.parametrize("kept", [64, 48])
+def test_a_process_with_few_descriptors_leaves_packs_to_git(bare: GitRepository, kept: int) -> None:
+    bare.git("config", "fastimport.unpackLimit", "1")
+    bare.git("config", "gc.auto", "0")
+    packs_of(bare, 40)
+    done = subprocess.run(
+        ["bash", "-c", f'ulimit -n {kept}; exec "$0" -m blockpack pack "$1" - --format tar -q',
+         sys.executable, f"git:{bare.path}@HEAD"],
+        env={**os.environ, "PYTHONPATH": str(Path(blockpack.__file__).parents[1])},
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == image(Tree.from_git(bare.path))

@@ -119,6 +119,9 @@ FILES = [
         ["a[!q]x", "ab"],
         ["[+-0]b", "ab"],
         ["\\[a", "\\*"],
+        ["a[[:alpha:]]b"],
+        ["a[![:alpha:]]b"],
+        ["a[[:space:][:digit:]x]b", "\\[[[:lower:]]"],
         ["/*", "!/a"],
         ["*b*", "!*ab*"],
         ["a/", "!a/b"],
@@ -205,7 +208,7 @@ def test_a_hostile_pattern_comes_to_an_end(pattern: str, path: str) -> None:
     assert not excluded(path, False)
 
 
-@pytest.mark.parametrize("pattern", ["[z-a]", "!", "a\\"])
+@pytest.mark.parametrize("pattern", ["[z-a]", "!", "a\\", "[a\\-b]", "[[:punct:]]"])
 def test_what_is_no_pattern_is_wrong_usage(pattern: str) -> None:
     with pytest.raises(UsageError, match="a pattern to leave out is none: "):
         excluding([pattern])

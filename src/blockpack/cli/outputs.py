@@ -30,6 +30,8 @@ def check_outputs(
     if image is not None and key_file is not None and _is_same(image, key_file):
         raise UsageError(f"{image}: is the key; give the image a name of its own")
     if manifest is not None:
+        if manifest == "-":
+            raise UsageError("a manifest goes to a file; to standard output: /dev/stdout")
         _check_place(manifest)
         if _is_same(manifest, "/dev/stdout" if image is None else image):
             raise UsageError(f"{manifest}: is the image; give the manifest a name of its own")

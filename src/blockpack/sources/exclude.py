@@ -63,7 +63,7 @@ def _rules(lines: Iterable[str]) -> Iterator[tuple[re.Pattern[str], bool]]:
     kind = type(GitIgnoreSpec.from_lines(["any"]).patterns[0])  # releases differ in its name
     for line in lines:
         try:
-            expression, leaves_out = kind.pattern_to_regex(line)
+            expression, leaves_out = kind.pattern_to_regex(_BRACKETS.sub(_without_classes, line))
             if expression is not None and leaves_out is not None:
                 # A name may hold a newline, and pathspec's dots are for any character.
                 yield re.compile(straightened(expression), re.DOTALL), leaves_out
@@ -71,6 +71,34 @@ def _rules(lines: Iterable[str]) -> Iterator[tuple[re.Pattern[str], bool]]:
             raise UsageError(f"a pattern to leave out is none: {error}") from None
         except re.error as error:
             raise UsageError(f"a pattern to leave out is none: {line!r}: {error.msg}") from None
+
+
+_BRACKETS = re.compile(r"\\.|\[[!^]?\]?(?:\[:[a-z]*:\]|\\.|[^]\\])*\]", re.DOTALL)
+"""What is escaped; or a bracket expression, in which there may be classes (wildmatch)."""
+
+_CLASSES = {
+    "alnum": "A-Za-z0-9",
+    "alpha": "A-Za-z",
+    "blank": " \t",
+    "digit": "0-9",
+    "lower": "a-z",
+    "space": " \t\n\r\f\v",
+    "upper": "A-Z",
+    "xdigit": "0-9A-Fa-f",
+}
+
+
+def _without_classes(brackets: re.Match[str]) -> str:
+    """A bracket expression as pathspec understands it: it knows no classes. Raises `ValueError`."""
+    text = brackets[0]
+    if text[0] == "[" and r"\-" in text:
+        raise ValueError(f"{text!r} escapes a '-'; write it last in the brackets")
+    if text[0] == "[" and "[:" in text:
+        try:
+            return re.sub(r"\[:([a-z]*):\]", lambda found: _CLASSES[found[1]], text)
+        except KeyError as unknown:
+            raise ValueError(f"the class {unknown} in {text!r} is not known") from None
+    return text
 
 
 # Expressions that try one way only ---------------------------------------------------------------

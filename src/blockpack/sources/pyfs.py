@@ -155,8 +155,10 @@ class _Walk:
                 modified = info.get("details", "modified")
                 mtime_ns = int((EPOCH if modified is None else modified) * NANOSECONDS)
                 size = 0 if info.is_dir else int(info.size)
-        except SourceError as error:
-            self.problems.append(error)
+        except SourceError as error:  # as a link that leads nowhere, of which fs tells nothing
+            if self.excluded is None or not self.excluded(path, False):
+                remedy = "mend or exclude it"
+                self.problems.append(SourceError(path, error.rule, error.remedy or remedy))
             return None
         if self.excluded is not None and self.excluded(path, info.is_dir):
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from attrs import define
+from attrs import define, evolve
 
 from ..entry import NANOSECONDS, decode
 from ..errors import ImageError, printable
@@ -36,6 +36,7 @@ _USED = (b"path", b"linkpath", b"mtime")
 """The extended records that make an entry; ``size`` is seen to where headers are found."""
 _ONE_MEMBERS = (b"path", b"linkpath", b"size")
 """Those that say what no two members have in common."""
+_OLD_SPARSE = b"S"
 _SPARSE = b"GNU.sparse."
 """What the records of GNU's sparse files begin with, whose content is not what it seems."""
 
@@ -85,6 +86,7 @@ class TarImage(Image):
         overall: dict[bytes, bytes] = {}
         extended = _Extended({})
         seen: dict[str, Kind] = {}
+        links: dict[str, str] = {}  # hard links, and the files that they lead to in the end
         for at, block, size in self._headers(complain):
             if block.typeflag in _META:
                 self._extend(block, at, overall, extended, complain)
@@ -96,6 +98,9 @@ class TarImage(Image):
                 continue
             if entry.path in seen and not entry.kind == seen[entry.path] == "directory":
                 complain(f"{printable(entry.path)}: is in the archive twice")
+            if entry.kind == "hardlink":
+                entry = evolve(entry, target=links.get(entry.target, entry.target))
+                links[entry.path] = entry.target
             if entry.kind == "hardlink" and seen.get(entry.target) != "file":
                 complain(f"{printable(entry.path)}: links to a file that is not before it")
             seen[entry.path] = entry.kind
@@ -201,13 +206,14 @@ class TarImage(Image):
             name = _text(block.name)
             if block.magic == header.USTAR and block.prefix[0]:
                 name = _text(block.prefix) + b"/" + name
-        kind = "other" if extended.sparse else _KINDS.get(block.typeflag, "other")
+        sparse = extended.sparse or block.typeflag == _OLD_SPARSE
+        kind = "other" if sparse else _KINDS.get(block.typeflag, "other")
         if kind == "file" and name.endswith(b"/"):
             kind = "directory"  # before POSIX
         path = decode(name.removeprefix(b"./").strip(b"/"))
         if path in ("", "."):
             return None
-        if extended.sparse:
+        if sparse:
             complain(f"{printable(path)}: is a sparse file of GNU tar's, which is not read here")
         linkname = records.get(b"linkpath", extended.linkname or _text(block.linkname))
         try:

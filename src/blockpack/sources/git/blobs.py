@@ -55,7 +55,7 @@ class Blobs:
         self._expected: deque[tuple[int, str]] = deque()  # asked for: number and object id
         self._ahead = 0  # how many more to ask for
         self._most_ahead = _MOST_AHEAD
-        self._last = -1  # what was opened last
+        self._opened_last = -1  # what was opened last
         self._lock = threading.Lock()
 
     def raw_oid(self, number: int) -> bytes:
@@ -101,14 +101,14 @@ class Blobs:
         if reader is None or not reader.alive or not expected or expected[0][0] != number:
             reader = self._at_rest(number)
             if not expected:
-                self._ahead = 1 if number == self._last + 1 else 0
+                self._ahead = 1 if number == self._opened_last + 1 else 0
                 oid = self.oid(number)
                 reader.request([oid])
                 expected.append((number, oid))
         if len(expected) <= self._ahead // 2 + 1:
             self._ask_ahead(reader)
             self._ahead = min(2 * self._ahead, self._most_ahead)
-        self._last = number
+        self._opened_last = number
         return reader
 
     def _at_rest(self, number: int = -1) -> CatFile:
@@ -154,7 +154,7 @@ class Blobs:
         reader = self._at_rest()
         self._reader = None
         reader.request([self.oid(number)])
-        self._last = number
+        self._opened_last = number
         return reader
 
     def give_back(self, reader: CatFile, number: int) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from select import POLLIN, poll
 from typing import IO, TYPE_CHECKING, cast
 
 from ...errors import SourceError, reason
@@ -24,20 +25,27 @@ if TYPE_CHECKING:
 _BUFFER = 256 << 10
 _PIPE = 1 << 20
 _CHUNK = 1 << 20
-_PATIENCE = 5.0  # seconds, for git to end once it has closed its output
+_PATIENCE = 5.0  # seconds, for git to answer, or to end once it has closed its output
 
 
 class CatFile:
     """One process of ``git cat-file --batch``.
 
-    It is closed when it does not answer, or otherwise than it should. It can be asked for more
-    after an object that `object` or `skip` did not find, or that `object` found too large.
+    It is closed when it answers otherwise than it should. It can be asked for more after an object
+    that `object` or `skip` did not find, or that `object` found too large.
+
+    Git tells the size that an object claims to have, and then what there is, which may be less: it
+    waits for the next request, and who reads for the rest. So when nothing comes for a while, it
+    gets no more requests. Then it answers all that it was asked, if it was only slow, and ends.
     """
 
     def __init__(self, repository: Repository) -> None:
-        self.alive = True
-        """Whether it can be asked for more, by this process."""
+        self._closed = False
         self._repository = repository
+        self._start()
+
+    def _start(self) -> None:
+        repository = self._repository
         command = repository.command("cat-file", "--batch")
         try:
             self._errors = _nameless_file()
@@ -52,11 +60,16 @@ class CatFile:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests = self._process.stdin
         widen(self._process.stdout)
-        self._answers = io.BufferedReader(cast(io.RawIOBase, self._process.stdout), _BUFFER)
+        self._answers = io.BufferedReader(_Answers(self._process.stdout, self._requests), _BUFFER)
         self._end = weakref.finalize(
             self, _end, self._process, self._requests, self._answers, self._errors
         )
         _running.add(self)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked for more, by this process."""
+        return not (self._closed or self._requests.closed)
 
     def request(self, oids: list[str]) -> None:
         """Ask for objects: no more without an answer than the smallest pipe has room for, 4 KiB."""
@@ -128,6 +141,10 @@ class CatFile:
 
         Raises `SourceError` if there are more or it is missing, or git failed.
         """
+        if not self.alive:  # it was slow once
+            self.close()
+            self._start()
+            self._closed = False
         self.request([oid])
         kind, size = self._parsed(self._answers.readline(), oid, path)
         if kind == b"missing":
@@ -148,7 +165,8 @@ class CatFile:
             how = "git gave another answer than was asked for"
         else:
             errors = self._complaints()
-            how = ended(code, errors)
+            short = "it is shorter than it claims to be"
+            how = ended(code, errors) if code or errors else short
             if unfetched(errors) is not None:
                 self.close()
                 return missing(self._repository, oid, path)
@@ -162,15 +180,39 @@ class CatFile:
 
     def close(self) -> None:
         """End git, and let go of the pipes."""
-        self.alive = False
+        self._closed = True
         self._end()
 
     def forget(self) -> None:
         """Let go of the pipes in a forked process, where git is not ours."""
-        self.alive = False
+        self._closed = True
         if self._end.detach() is not None:
             self._process.returncode = 0  # nothing to wait for
             _close(self._requests, self._answers, self._errors)
+
+
+class _Answers(io.RawIOBase):
+    """What git writes to a pipe; the one for `requests` is closed if nothing comes for a while."""
+
+    def __init__(self, pipe: IO[bytes], requests: IO[bytes]) -> None:
+        super().__init__()
+        self._pipe = pipe
+        self._requests = requests
+        self._heard = poll()
+        self._heard.register(pipe, POLLIN)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if not self._heard.poll(_PATIENCE * 1000):
+            with suppress(OSError):
+                self._requests.close()
+        return os.readv(self._pipe.fileno(), [buffer])
+
+    def close(self) -> None:
+        self._pipe.close()
+        super().close()
 
 
 Facts = tuple[bytes, int]
@@ -221,7 +263,7 @@ def missing(repository: Repository, oid: str, path: str, errors: bytes = b"") ->
         rule = f"object {oid} cannot be read: {ended(0, told[0])}"
         return SourceError(path, rule, f"look into it: {repository.told('fsck')}")
     rule = f"object {oid} is not in {repository.git_dir}"
-    fetch = repository.told("fetch --refetch")
+    fetch = repository.told("fetch --refetch --no-filter")
     return SourceError(path, rule, f"a partial clone? Fetch all of it: {fetch}")
 
 

@@ -7,33 +7,26 @@ left to git, and so is to say what is wrong with one.
 
 from __future__ import annotations
 
-import mmap
+import errno
 import os
+import stat
 import weakref
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from resource import RLIMIT_NOFILE, getrlimit
 
-from ...git.index import IndexLookup
-from ...git.pack import BLOB, type_and_size
-from .places import Places
 from .repository import Repository
 
 _PACK = ".pack"
 
-_HEADER = 16
-"""More bytes than the type and size of an object take."""
-
 _FRAME = 64
 """More bytes than a zlib stream has besides its blocks."""
 
-_TOO_LARGE = 1 << 63
-"""Bytes that no blob has, whatever a pack says."""
-
 MOST_PACKS = 64
-"""The most packs of a repository that are open at once, each with its index, for descriptors are
-scarce. Git packs a repository anew that has more than 50 (git-config(1), "gc.autoPackLimit"); what
-is in others is left to git."""
+"""The most packs of a repository that are open at once, for descriptors are scarce. Git packs a
+repository anew that has more than 50 (git-config(1), "gc.autoPackLimit"); what is in others is left
+to git."""
 
 _MOST_LEVELS = 6
 """How far git goes from one repository to another that it borrows from."""
@@ -51,44 +44,24 @@ class Packs:
 
     def __init__(self, repository: Repository, paths: Iterable[str]) -> None:
         self.repository = repository
-        self._packs: list[tuple[int, IndexLookup]] = []
+        self.paths: list[str] = []
+        self.descriptors: list[int] = []
         self._read = (0, 0, memoryview(b""))  # what was read last: a pack's number, offset, bytes
-        weakref.finalize(self, _close, self._packs)
+        weakref.finalize(self, _close, self.descriptors)
         for path in paths:
-            with suppress(OSError, ValueError):  # git knows what is wrong, or what came instead
-                index = IndexLookup(_mapped(index_path(path)), repository.oid_size)
-                self._packs.append((os.open(path, os.O_RDONLY | os.O_CLOEXEC), index))
+            with suppress(OSError):  # git knows what is wrong, or what came instead
+                self.descriptors.append(_opened(path))
+                self.paths.append(path)
 
-    def find(self, oids: Sequence[bytes]) -> Places:
-        """Where each of the blobs `oids` is."""
-        places = Places.unknown(len(oids))
-        missing: Sequence[int] = range(len(oids))
-        for pack in range(len(self._packs)):
-            missing = self._find(pack, oids, missing, places)
-        return places
-
-    def _find(
-        self, pack: int, oids: Sequence[bytes], wanted: Sequence[int], places: Places
-    ) -> list[int]:
-        """Find in one pack those of `oids` with the numbers `wanted`; those that are not there."""
-        descriptor, index = self._packs[pack]
-        packs, starts, sizes = places.arrays
-        missing = []
-        offsets = index.offsets([oids[number] for number in wanted])
-        for number, offset in zip(wanted, offsets, strict=True):
-            if offset is not None:
-                try:
-                    header = os.pread(descriptor, _HEADER, offset)
-                except OSError:  # whether it matters is for git to say
-                    header = b""
-                kind, size, length = type_and_size(header) if header else (0, 0, 0)
-                if kind == BLOB and length and size < _TOO_LARGE:
-                    packs[number] = pack
-                    starts[number] = offset + length
-                    sizes[number] = size
-                    continue
-            missing.append(number)
-        return missing
+    @classmethod
+    def of(cls, repository: Repository) -> Packs:
+        """All of a repository; one for all who have them open, as long as they stay the same."""
+        paths = pack_paths(repository)
+        key = (repository.path, *map(_identity, paths))
+        packs = _open.get(key)
+        if packs is None:
+            packs = _open[key] = cls(repository, paths)
+        return packs
 
     def read(self, number: int, offset: int, size: int) -> bytes | None:
         """The `size` bytes of the blob at `offset` of pack `number`; None if git is to read it."""
@@ -118,21 +91,23 @@ class Packs:
         """
         last, start, data = self._read
         follows = last == number and 0 <= offset - start <= len(data)
-        read = os.pread(self._packs[number][0], max(most, _AHEAD if follows else 0), offset)
-        self._read = number, offset, memoryview(read)
-        return self._read[2]
+        read = os.pread(self.descriptors[number], max(most, _AHEAD if follows else 0), offset)
+        data = memoryview(read)
+        self._read = number, offset, data
+        return data
 
 
 def pack_paths(repository: Repository) -> list[str]:
     """The packs of a repository, and of those that it borrows objects from, in a fixed order.
 
-    Of more than `MOST_PACKS` these are the largest.
+    Of more than `MOST_PACKS`, or than there are descriptors for, these are the largest.
     """
     found: list[str] = []
     for directory in _object_directories(os.path.join(repository.common_dir, "objects")):
         found += _packs_in(os.path.join(directory, "pack"))
-    if len(found) > MOST_PACKS:
-        largest = {*sorted(found, key=_size, reverse=True)[:MOST_PACKS]}
+    most = min(MOST_PACKS, getrlimit(RLIMIT_NOFILE)[0] // 8)
+    if len(found) > most:
+        largest = {*sorted(found, key=_size, reverse=True)[:most]}
         found = [path for path in found if path in largest]
     return found
 
@@ -175,11 +150,26 @@ def _size(path: str) -> int:
     return 0
 
 
-def _mapped(path: str) -> mmap.mmap:
-    with open(path, "rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def _close(packs: list[tuple[int, IndexLookup]]) -> None:
-    for descriptor, _ in packs:
+def _opened(path: str) -> int:
+    """A descriptor on a regular file. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no regular file", path)
+    return descriptor
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _identity(path: str) -> tuple[object, ...]:
+    """What tells a pack from another one of its name."""
+    with suppress(OSError):
+        status = os.stat(path)
+        return path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return (path,)
+
+
+_open: weakref.WeakValueDictionary[tuple[object, ...], Packs] = weakref.WeakValueDictionary()

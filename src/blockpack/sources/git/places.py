@@ -8,6 +8,9 @@ from typing import Self
 
 from attrs import frozen
 
+TOO_LARGE = 1 << 63
+"""Bytes that no blob has, whatever a pack or git says."""
+
 UNKNOWN = (1 << 64) - 1
 """The size of a blob that no pack has whole, as long as git has not told it."""
 

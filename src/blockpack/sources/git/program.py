@@ -21,6 +21,7 @@ _CONFIGURATION = (
     "core.fsmonitor=false",
     f"core.hooksPath={os.devnull}",
     f"core.attributesFile={os.devnull}",  # the image is the same on every machine
+    "core.bigFileThreshold=1m",  # larger blobs are streamed, where git can, and not read whole
     "core.splitIndex=false",
     "core.untrackedCache=false",
     "safe.bareRepository=all",  # the user has named the repository

@@ -67,7 +67,7 @@ class Repository:
         )
         if done.returncode:
             raise _refused(path, done.returncode, done.stderr)
-        lines = os.fsdecode(done.stdout).splitlines()
+        lines = os.fsdecode(done.stdout.removesuffix(b"\n")).split("\n")
         if len(lines) != 3:
             raise SourceError(path, "has a line break in its path", "rename the directory")
         git_dir, common_dir, object_format = lines

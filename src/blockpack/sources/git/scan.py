@@ -1,8 +1,8 @@
 """From a revision to the entries of a tree.
 
-The trees are walked, git is asked about attributes, then in one go for the sizes of all blobs. No
-blob is read but the targets of links, and those that may be pointers of Git LFS. All that is wrong
-is raised together.
+The trees are walked, while their blobs are looked for in packs; git is asked about attributes, then
+in one go for the sizes that no pack tells. No blob is read but the targets of links, and those that
+may be pointers of Git LFS. All that is wrong is raised together.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from .attributes import Attributes, attributes, has_own
 from .blobs import Blob, Blobs
 from .cat_file import CatFile, facts
 from .finder import Finder
-from .packs import Packs, pack_paths
-from .places import UNKNOWN, Places
+from .packs import Packs
+from .places import TOO_LARGE, UNKNOWN, Places
 from .repository import GitOrigin, Repository, Revision
 from .walk import Found, Problem, Submodules, Walk, link_target
 
@@ -54,8 +54,8 @@ def scan(
 ) -> Scanned:
     """The entries of the directory `subdir` of a revision of the repository at `path`.
 
-    `jobs` processes find many blobs. Raises `SourceError`, and `Problems` with all that cannot be
-    packed.
+    Of `jobs` processes one looks for the blobs, where there are many. Raises `SourceError`, and
+    `Problems` with all that cannot be packed.
     """
     if submodules not in get_args(Submodules):
         raise UsageError(f"submodules is 'error' or 'skip'; not {submodules!r}")
@@ -117,7 +117,7 @@ class _Scan:
     packs: Packs = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.packs = Packs(self.repository, pack_paths(self.repository))
+        self.packs = Packs.of(self.repository)
 
     def entries(self) -> list[Entry]:
         """All entries in the order of a tree. Raises `Problems`."""
@@ -182,10 +182,13 @@ class _Scan:
                 self.problems.append(told)
                 continue
             kind, size = told
-            if kind == b"blob" and size < UNKNOWN:
+            if kind == b"blob" and size < TOO_LARGE:
                 known[oid] = size
             else:
-                rule = f"object {oid.hex()} is a {kind.decode()}, and should be a blob"
+                what = f"a {kind.decode()}, and should be a blob"
+                if kind == b"blob":
+                    what = f"said to have {size:,} bytes, and nothing has so many"
+                rule = f"object {oid.hex()} is {what}"
                 remedy = f"look into it: {self.repository.told('fsck')}"
                 self.problems.append(SourceError(asked[oid], rule, remedy))
         for number in unknown:
