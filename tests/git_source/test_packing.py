@@ -290,7 +290,6 @@ def test_nothing_is_written_to_the_repository(bare: GitRepository, tmp_path: Pat
             for path in [bare.path, *bare.path.rglob("*")]
         }
 
-    before = state()
     hook = tmp_path / "ran"
     for name in ("post-index-change", "post-checkout"):
         (bare.path / "hooks").mkdir(exist_ok=True)

@@ -150,16 +150,16 @@ class IndexLookup:
             raise ValueError("it is no index of version 2")
         self._fanout = (0, *_numbers("I", data[:HEAD_SIZE], _HEAD.size, FANOUT))
         count = self._fanout[-1]
-        self._oids = HEAD_SIZE
-        self._offsets = self._oids + count * (oid_size + 4)
-        if len(data) < self._offsets + 4 * count:
+        self._oids_at = HEAD_SIZE
+        self._offsets_at = self._oids_at + count * (oid_size + 4)
+        if len(data) < self._offsets_at + 4 * count:
             raise ValueError("it is cut short")
         self._asked = 0
         self._table: dict[bytes, int] | None = None
 
     def find(self, oid: bytes) -> int | None:
         """Where the object `oid` (raw) begins in the pack, in bytes; None if it is not there."""
-        data, size, first = self._data, self._oid_size, self._oids
+        data, size, first = self._data, self._oid_size, self._oids_at
         low, high = self._fanout[oid[0]], self._fanout[oid[0] + 1]
         while low < high:
             middle = (low + high) // 2
@@ -185,9 +185,11 @@ class IndexLookup:
     def _all(self) -> dict[bytes, int]:
         """Where each object begins, by its id."""
         count, size = self._fanout[-1], self._oid_size
-        table = self._data[self._oids : self._oids + count * size]
+        table = self._data[self._oids_at : self._oids_at + count * size]
         ids = [table[at : at + size] for at in range(0, count * size, size)]
-        offsets = _numbers("I", self._data[self._offsets : self._offsets + 4 * count], 0, count)
+        offsets = _numbers(
+            "I", self._data[self._offsets_at : self._offsets_at + 4 * count], 0, count
+        )
         found = dict(zip(ids, offsets, strict=True))
         if max(offsets, default=0) >= _LARGE:
             whole = ((oid, self._large(offset)) for oid, offset in found.items())
@@ -195,7 +197,7 @@ class IndexLookup:
         return found
 
     def _offset(self, place: int) -> int | None:
-        at = self._offsets + 4 * place
+        at = self._offsets_at + 4 * place
         offset = int.from_bytes(self._data[at : at + 4])
         return self._large(offset)
 
@@ -203,6 +205,6 @@ class IndexLookup:
         """The offset that `offset` stands for if its top bit is set; None if it can be none."""
         if offset < _LARGE:
             return offset
-        at = self._offsets + 4 * self._fanout[-1] + 8 * (offset - _LARGE)
+        at = self._offsets_at + 4 * self._fanout[-1] + 8 * (offset - _LARGE)
         found = int.from_bytes(self._data[at : at + 8])
         return found if found < _TOO_LARGE else None

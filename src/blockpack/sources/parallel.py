@@ -2,8 +2,8 @@
 
 Most sources are small, so the scan begins in this process, or where a head start has got to. If it
 turns out large, the directories yet to read wait in a queue, and each process takes the next ones,
-this one too. Rows come back
-by `marshal`, the fastest way for plain tuples (both ends are one program).
+this one too. Rows come back by `marshal`, the fastest way for plain tuples (both ends are one
+program).
 """
 
 from __future__ import annotations
