@@ -58,7 +58,7 @@ class _OpenFile:
 
 
 @contextmanager
-def _fs_errors(path: str, rule: str = "cannot be read") -> Iterator[None]:
+def _fs_errors(path: str, rule: str = "cannot be read", remedy: str = "") -> Iterator[None]:
     """Turn what PyFilesystem and the libraries behind it raise into a `SourceError`.
 
     That may be anything: they take a damaged archive for a sound one.
@@ -69,7 +69,7 @@ def _fs_errors(path: str, rule: str = "cannot be read") -> Iterator[None]:
         raise
     except Exception as error:
         what = reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
-        raise SourceError(path, f"{rule}: {what}") from error
+        raise SourceError(path, f"{rule}: {what}", remedy) from error
 
 
 def open_url(url: str) -> Any:
@@ -147,7 +147,7 @@ class _Walk:
     def _entry(self, path: str, above: _Identities) -> Entry | None:
         """The entry for a path; None if it is left out or is a problem."""
         try:
-            with _fs_errors(path):
+            with _fs_errors(path, remedy="mend or exclude it"):
                 info = self.filesystem.getinfo(path, ["details", "link"])
                 target = info.get("link", "target")
                 if target is not None and self.symlinks == "follow":
@@ -157,8 +157,7 @@ class _Walk:
                 size = 0 if info.is_dir else int(info.size)
         except SourceError as error:  # as a link that leads nowhere, of which fs tells nothing
             if self.excluded is None or not self.excluded(path, False):
-                remedy = "mend or exclude it"
-                self.problems.append(SourceError(path, error.rule, error.remedy or remedy))
+                self.problems.append(error)
             return None
         if self.excluded is not None and self.excluded(path, info.is_dir):
             return None
