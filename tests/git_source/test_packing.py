@@ -6,6 +6,7 @@ import gc
 import io
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -430,6 +431,17 @@ def test_trees_of_a_repository_have_its_packs_open_once(bare: GitRepository) -> 
     del first, trees
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(("limit", "opened"), [(resource.RLIM_INFINITY, 5), (24, 3), (0, 0)])
+def test_as_many_packs_are_open_as_there_are_descriptors_for(
+    bare: GitRepository, monkeypatch: pytest.MonkeyPatch, limit: int, opened: int
+) -> None:
+    bare.git("config", "fastimport.unpackLimit", "1")
+    bare.git("config", "gc.auto", "0")
+    packs_of(bare, 5)
+    monkeypatch.setattr(packs, "getrlimit", lambda _: (limit, limit))
+    assert len(packs.pack_paths(Repository.at(str(bare.path)))) == opened
 
 
 def test_a_pack_that_is_a_pipe_holds_nobody_up(bare: GitRepository) -> None:

@@ -14,7 +14,7 @@ import weakref
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from resource import RLIMIT_NOFILE, getrlimit
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 
 from .repository import Repository
 
@@ -105,7 +105,8 @@ def pack_paths(repository: Repository) -> list[str]:
     found: list[str] = []
     for directory in _object_directories(os.path.join(repository.common_dir, "objects")):
         found += _packs_in(os.path.join(directory, "pack"))
-    most = min(MOST_PACKS, getrlimit(RLIMIT_NOFILE)[0] // 8)
+    descriptors, _ = getrlimit(RLIMIT_NOFILE)
+    most = MOST_PACKS if descriptors == RLIM_INFINITY else min(MOST_PACKS, descriptors // 8)
     if len(found) > most:
         largest = {*sorted(found, key=_size, reverse=True)[:most]}
         found = [path for path in found if path in largest]
