@@ -38,13 +38,14 @@ _WORTH_FINISHING = 1 << 20  # bytes that are read over sooner than git is starte
 class Blobs:
     """Numbered blobs of one repository, and this process's pipe to them.
 
-    `oids` has their raw ids end to end, in the order of the tree, and `places` where they are.
+    `oids` has their raw ids end to end, in the order of the tree, and `places` where they are, as
+    far as they have been found yet.
     """
 
     def __init__(self, repository: Repository, packs: Packs, oids: bytes, places: Places) -> None:
         self.repository = repository
         self.sizes = places.sizes
-        self.last = len(self.sizes) - 1
+        self.last = len(oids) // repository.oid_size - 1
         """The number of the last one that is to be read."""
         self._packs = packs
         self._oids = oids
@@ -179,17 +180,17 @@ class Blob:
     forkable: ClassVar[bool] = True
 
     _blobs: Blobs
-    _number: int
+    number: int
 
     @property
     def oid(self) -> str:
         """The object id in hexadecimal digits."""
-        return self._blobs.oid(self._number)
+        return self._blobs.oid(self.number)
 
     @property
     def raw_oid(self) -> bytes:
         """The object id, raw."""
-        return self._blobs.raw_oid(self._number)
+        return self._blobs.raw_oid(self.number)
 
     @property
     def repository(self) -> Repository:
@@ -198,7 +199,7 @@ class Blob:
 
     def extent(self, entry: File, offset: int) -> Extent:
         """The whole blob as a stream."""
-        blobs, number, path = self._blobs, self._number, entry.path
+        blobs, number, path = self._blobs, self.number, entry.path
         whole = partial(blobs.packed, number)
         size = entry.size
         return Stream(offset, size, partial(blobs.open, number, path), path, 0, size, whole)

@@ -17,13 +17,13 @@ from select import POLLIN, poll
 from typing import IO, TYPE_CHECKING, cast
 
 from ...errors import SourceError, reason
+from .pipes import widened
 from .program import ended, run, start
 
 if TYPE_CHECKING:
     from .repository import Repository
 
 _BUFFER = 256 << 10
-_PIPE = 1 << 20
 _CHUNK = 1 << 20
 _PATIENCE = 5.0  # seconds, for git to answer, or to end once it has closed its output
 
@@ -59,7 +59,7 @@ class CatFile:
             raise
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests = self._process.stdin
-        widen(self._process.stdout)
+        widened(self._process.stdout)
         self._answers = io.BufferedReader(_Answers(self._process.stdout, self._requests), _BUFFER)
         self._end = weakref.finalize(
             self, _end, self._process, self._requests, self._answers, self._errors
@@ -274,14 +274,6 @@ def _nameless_file() -> IO[bytes]:
     import tempfile
 
     return cast(IO[bytes], tempfile.TemporaryFile())
-
-
-def widen(pipe: IO[bytes] | int) -> None:
-    """Give a pipe more room, where that is possible: it is only faster."""
-    with suppress(OSError, ImportError):
-        from fcntl import F_SETPIPE_SZ, fcntl  # only on Linux
-
-        fcntl(pipe, F_SETPIPE_SZ, _PIPE)
 
 
 def _end(process: subprocess.Popen[bytes], *files: IO[bytes]) -> None:

@@ -1,14 +1,18 @@
 """Finding blobs in packs while the walk that meets them goes on.
 
 To look one up and read its size takes longer than to meet it. So where there are many, another
-process does that, and is told of them through a pipe; it answers when it has been told of all.
+process does that: it is told of them through a pipe, and answers through another one, in order.
+What it has found is used while it looks for the rest.
+
+Rule: it is told of no more than what its answers have room for. So it never waits to be heard
+while it is waited for.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
@@ -16,16 +20,18 @@ from ...errors import SourceError
 from ...git.index import IndexLookup
 from ...git.pack import BLOB, type_and_size
 from ...processors import processors
-from .cat_file import widen
 from .packs import Packs, index_path
-from .places import TOO_LARGE, Places
+from .pipes import widened
+from .places import PLACE_BYTES, TOO_LARGE, Places
 
 if TYPE_CHECKING:
     from ...processes import Send, Worker
 
-BATCH = 4_000
-"""Blobs that another process is told of at once; fewer are found before it has started."""
+MANY = 4_000
+"""Blobs for which another process is started; fewer are found before it has."""
 
+BATCH = 1_000
+"""Blobs that it is told of at once."""
 
 _HEADER = 16
 """More bytes than the type and size of an object take."""
@@ -34,50 +40,72 @@ _HEADER = 16
 class Finder:
     """Finds blobs for a walk, in the order in which it meets them; a context manager.
 
-    `jobs` processes may work at once (1: only this one; None: one a processor).
+    `jobs` processes may work at once (1: only this one; None: one a processor). `places` has
+    those whose sizes have been told.
     """
 
     def __init__(self, packs: Packs, jobs: int | None) -> None:
+        self.places = Places.unknown(0)
         self._packs = packs
         self._search = _Search(packs)
         self._alone = processors(jobs) < 2
         self._met: list[bytes] = []  # and nobody was told of them
         self._worker: Worker | None = None
         self._questions: int | None = None
+        self._unanswered = 0  # blobs that the other process was told of
+        self._room = 0  # blobs whose answers its pipe has room for
 
     def add(self, oid: bytes) -> None:
-        """The walk has met the blob `oid`."""
+        """The walk has met the blob `oid`. Raises as `sizes` does."""
         self._met.append(oid)
-        if len(self._met) >= BATCH and not self._alone:
-            self._tell()
+        if self._worker is not None:
+            if len(self._met) >= BATCH:
+                self._tell()
+        elif len(self._met) >= MANY and not self._alone:
+            self._start()
 
-    def places(self) -> Places:
-        """Where all of them are. Raises `SourceError` if the other process is killed."""
+    def sizes(self) -> Iterator[int]:
+        """The size of each blob as soon as it is found, once all have been met.
+
+        Raises `SourceError` if the other process is killed.
+        """
         if self._worker is None:
-            return self._search.find(self._met)
-        self._tell()
-        self._hang_up()
-        answers = [*iter(self._worker.receive, None)]
-        worker, self._worker = self._worker, None
-        if how := worker.finish():
-            path = self._packs.repository.path
-            raise SourceError(path, f"a process that reads it {how}", "pack it again")
-        places = Places.unknown(0)
-        for numbers, answer in zip(places.arrays, answers, strict=True):
-            assert isinstance(answer, bytes)
-            numbers.frombytes(answer)
-        return places
+            self.places.extend(self._search.find(self._met))
+        else:
+            self._tell()
+            self._hang_up()
+        told = 0
+        while True:
+            found = self.places.sizes[told:]
+            yield from found
+            told += len(found)
+            if not self._unanswered:
+                return
+            self._hear()
 
     def _tell(self) -> None:
-        """Have another process look for what has been met since, if there can be one."""
-        if self._questions is None:
-            self._start()
-            return
+        """Have the other process look for what has been met since."""
+        assert self._questions is not None
+        while self._unanswered and self._unanswered + len(self._met) > self._room:
+            self._hear()
         view = memoryview(b"".join(self._met))
         with suppress(BrokenPipeError):  # it has come to an end; to hear it tells how
             while view:
                 view = view[os.write(self._questions, view) :]
+        self._unanswered += len(self._met)
         self._met = []
+
+    def _hear(self) -> None:
+        """Wait for an answer of the other process."""
+        assert self._worker is not None
+        answer = self._worker.receive()
+        if answer is None:
+            worker, self._worker = self._worker, None
+            how = worker.finish() or "came to an end"
+            path = self._packs.repository.path
+            raise SourceError(path, f"a process that reads it {how}", "pack it again")
+        assert isinstance(answer, bytes)
+        self._unanswered -= self.places.add_bytes(answer)
 
     def _start(self) -> None:
         """Start another process, which begins with what has been met."""
@@ -88,28 +116,30 @@ class Finder:
         except OSError:  # too few descriptors left
             self._alone = True
             return
-        widen(questions)
         try:
             with signals_held():
                 self._worker = Worker.start(
                     lambda send: self._answer(questions, send), [self._questions]
                 )
-            self._met = []
         except OSError:  # too many processes, too little memory
             self._alone = True
+            return
         finally:
             os.close(questions)
+        # Half of it, for a pipe's pages need not be full.
+        self._room = widened(self._worker.results) // PLACE_BYTES // 2
+        widened(self._questions)
+        self._unanswered = len(self._met)
+        self._met = []
 
     def _answer(self, questions: int, send: Send) -> None:
         """The work of the other process."""
-        places = self._search.find(self._met)
+        send(self._search.find(self._met).to_bytes())
         size = self._packs.repository.oid_size
         with open(questions, "rb") as told:
             while oids := told.read(BATCH * size):
                 met = [oids[at : at + size] for at in range(0, len(oids), size)]
-                places.extend(self._search.find(met))
-        for numbers in places.arrays:
-            send(numbers.tobytes())
+                send(self._search.find(met).to_bytes())
 
     def _hang_up(self) -> None:
         if self._questions is not None:

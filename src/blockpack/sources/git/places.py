@@ -14,6 +14,9 @@ TOO_LARGE = 1 << 63
 UNKNOWN = (1 << 64) - 1
 """The size of a blob that no pack has whole, as long as git has not told it."""
 
+PLACE_BYTES = sum(array(code).itemsize for code in "IQQ")
+"""Bytes that one takes."""
+
 
 @frozen
 class Places:
@@ -43,6 +46,20 @@ class Places:
         """Those of more blobs."""
         for own, others in zip(self.arrays, other.arrays, strict=True):
             own.extend(others)
+
+    def to_bytes(self) -> bytes:
+        """All of them, as `add_bytes` takes them."""
+        return b"".join(numbers.tobytes() for numbers in self.arrays)
+
+    def add_bytes(self, data: bytes) -> int:
+        """Those of more blobs, of which another process of this machine made bytes; how many."""
+        count = len(data) // PLACE_BYTES
+        at = 0
+        for numbers in self.arrays:
+            end = at + count * numbers.itemsize
+            numbers.frombytes(data[at:end])
+            at = end
+        return count
 
     @property
     def arrays(self) -> tuple[array[int], array[int], array[int]]:

@@ -7,7 +7,8 @@ may be pointers of Git LFS. All that is wrong is raised together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, MutableSequence
 from typing import get_args
 
 from attrs import define, field, frozen
@@ -30,7 +31,7 @@ from .blobs import Blob, Blobs
 from .cat_file import CatFile, facts
 from .finder import Finder
 from .packs import Packs
-from .places import TOO_LARGE, UNKNOWN, Places
+from .places import TOO_LARGE, UNKNOWN
 from .repository import GitOrigin, Repository, Revision
 from .walk import Found, Problem, Submodules, Walk, link_target
 
@@ -115,22 +116,18 @@ class _Scan:
     jobs: int | None
     problems: list[Problem] = field(factory=list, init=False)
     packs: Packs = field(init=False)
+    time: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.packs = Packs.of(self.repository)
+        self.time = self.resolved.seconds * NANOSECONDS
 
     def entries(self) -> list[Entry]:
         """All entries in the order of a tree. Raises `Problems`."""
         with Finder(self.packs, self.jobs) as finder:
             found = self._met(finder)
             told = self._attributes(found)
-            places = finder.places()
-        kept = _exported(found, told.ignored)
-        if told.ignored:
-            numbers = {entry.path: number for number, entry in enumerate(filter(_is_file, found))}
-            places = places.of(numbers[entry.path] for entry in filter(_is_file, kept))
-        self._ask(kept, places)
-        entries = list(self._made(kept, places, told.lfs))
+            entries = self._made(found, told, finder)
         self.problems += self.walk.hostile
         self.problems += (
             problem for problem in self.walk.problems if not _is_under(problem.path, told.ignored)
@@ -168,14 +165,67 @@ class _Scan:
             frozenset(path[drop:] for path in told.lfs),
         )
 
-    def _ask(self, found: list[Found], places: Places) -> None:
-        """Have git tell the sizes that no pack does; `problems` gets the blobs that are missing."""
-        sizes = places.sizes
-        if UNKNOWN not in sizes:
+    def _made(self, found: list[Found], told: Attributes, finder: Finder) -> list[Entry]:
+        """The entries, as far as there is no problem with them."""
+        kept = _exported(found, told.ignored)
+        files = [*filter(_is_file, kept)]
+        sizes, places = finder.sizes(), finder.places
+        if told.ignored:
+            numbers = {entry.path: number for number, entry in enumerate(filter(_is_file, found))}
+            deque(sizes, 0)  # until all are found
+            places = places.of(numbers[entry.path] for entry in files)
+            sizes = iter(places.sizes)
+        oids = b"".join([entry.oid for entry in files])
+        blobs = Blobs(self.repository, self.packs, oids, places)
+        entries, left = self._plain(kept, blobs, sizes, told.lfs)
+        self._ask([files[number] for number in left.values()], [*left.values()], blobs.sizes)
+        for at, number in left.items():
+            entries[at] = self._file(files[number], blobs, number, files[number].real in told.lfs)
+        made = [entry for entry in entries if entry is not None]
+        contents = (entry.content for entry in reversed(made) if isinstance(entry, File))
+        blobs.last = next((each.number for each in contents if isinstance(each, Blob)), -1)
+        return made
+
+    def _plain(
+        self, kept: list[Found], blobs: Blobs, sizes: Iterator[int], with_lfs: frozenset[str]
+    ) -> tuple[list[Entry | None], dict[int, int]]:
+        """The entries of `kept`, and those for which there is more to ask, which are None yet:
+        where in that list → the number of the blob.
+        """
+        entries: list[Entry | None] = []
+        left = {}
+        time = self.time
+        number = 0
+        for entry in kept:
+            mode = entry.mode
+            made: Entry | None = None
+            if mode == TREE:
+                made = Directory(entry.path, 0o755, time)
+            elif mode == LINK:
+                made = self._link(entry)
+            else:
+                size = next(sizes)
+                if size == UNKNOWN or entry.real in with_lfs:
+                    left[len(entries)] = number
+                else:
+                    permissions = 0o755 if mode == EXECUTABLE else 0o644
+                    made = File(entry.path, size, Blob(blobs, number), permissions, time)
+                number += 1
+            entries.append(made)
+        return entries, left
+
+    def _ask(self, found: list[Found], numbers: list[int], sizes: MutableSequence[int]) -> None:
+        """Have git tell those of the `sizes` of the files `found`, which have these `numbers`, that
+        no pack does; `problems` gets the blobs that are missing.
+        """
+        unknown = [
+            (number, file)
+            for number, file in zip(numbers, found, strict=True)
+            if sizes[number] == UNKNOWN
+        ]
+        if not unknown:
             return
-        files = [*filter(_is_file, found)]
-        unknown = [number for number, size in enumerate(sizes) if size == UNKNOWN]
-        asked = {files[number].oid: files[number].path for number in reversed(unknown)}
+        asked = {file.oid: file.path for _, file in reversed(unknown)}
         known = dict.fromkeys(asked, UNKNOWN)
         for oid, told in facts(self.repository, asked):
             if isinstance(told, SourceError):
@@ -191,56 +241,49 @@ class _Scan:
                 rule = f"object {oid.hex()} is {what}"
                 remedy = f"look into it: {self.repository.told('fsck')}"
                 self.problems.append(SourceError(asked[oid], rule, remedy))
-        for number in unknown:
-            sizes[number] = known[files[number].oid]
+        for number, file in unknown:
+            sizes[number] = known[file.oid]
 
-    def _made(
-        self, found: list[Found], places: Places, with_lfs: frozenset[str]
-    ) -> Iterator[Entry]:
-        """The entries, as far as there is no problem with them."""
-        time = self.resolved.seconds * NANOSECONDS
-        oids = b"".join([entry.oid for entry in found if _is_file(entry)])
-        blobs = Blobs(self.repository, self.packs, oids, places)
-        sizes = places.sizes
-        number = last = -1
-        for entry in found:
-            mode = entry.mode
-            if mode == TREE:
-                yield Directory(entry.path, 0o755, time)
-                continue
-            content: Content | None = None
+    def _file(self, entry: Found, blobs: Blobs, number: int, with_lfs: bool) -> Entry | None:
+        """A file of which git has been asked; None if there is a problem with it."""
+        size = blobs.sizes[number]
+        content: Content = Blob(blobs, number)
+        if with_lfs:
             try:
-                if mode == LINK:
-                    target = link_target(self.reader, entry.path, entry.oid)
-                    yield Symlink(entry.path, target, mtime_ns=time)
-                    continue
-                number += 1
-                size = sizes[number]
-                if entry.real in with_lfs:
-                    content, size = self._lfs(entry, size)
+                content, size = self._lfs(entry, size) or (content, size)
             except (EntryError, SourceError) as error:
-                if not self.reader.alive:
-                    raise
-                self.problems.append(error)
-                continue
-            if size == UNKNOWN:  # there is a problem already
-                continue
-            if content is None:
-                content = Blob(blobs, number)
-                last = number
-            yield File(entry.path, size, content, 0o755 if mode == EXECUTABLE else 0o644, time)
-        blobs.last = last
+                self._note(error)
+                return None
+        if size == UNKNOWN:  # there is a problem already
+            return None
+        permissions = 0o755 if entry.mode == EXECUTABLE else 0o644
+        return File(entry.path, size, content, permissions, self.time)
 
-    def _lfs(self, entry: Found, size: int) -> tuple[Content | None, int]:
-        """The content and size of a file that Git LFS should keep; no content if it does not."""
+    def _link(self, entry: Found) -> Entry | None:
+        """A link; None if there is a problem with it."""
+        try:
+            target = link_target(self.reader, entry.path, entry.oid)
+            return Symlink(entry.path, target, mtime_ns=self.time)
+        except (EntryError, SourceError) as error:
+            self._note(error)
+            return None
+
+    def _note(self, error: Problem) -> None:
+        """A problem to be raised with all others, unless it is the end of git."""
+        if not self.reader.alive:
+            raise error
+        self.problems.append(error)
+
+    def _lfs(self, entry: Found, size: int) -> tuple[Content, int] | None:
+        """The content and size of a file that Git LFS should keep; None if it does not."""
         from . import lfs  # most repositories have none
 
         if size > lfs.MOST_BYTES:
-            return None, size
+            return None
         _, data = self.reader.object(entry.oid.hex(), entry.path, lfs.MOST_BYTES)
         pointer = lfs.Pointer.parse(data, entry.path)
         if pointer is None:  # it was committed without Git LFS
-            return None, size
+            return None
         content = lfs.lfs_object(self.repository, self.revision, entry.path, pointer)
         return content, pointer.size
 
