@@ -3,6 +3,9 @@
 # make help   the rest
 
 PYTHON ?= python3
+# The system's own, where it will do: it is built as the peers beside it are.
+BENCH_PYTHON ?= $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && echo /usr/bin/python3 || echo $(PYTHON))
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -48,9 +51,9 @@ test-all:
 
 bench:
 	@scripts/install-debian $(BENCH_PACKAGES)
-	@scripts/venv $(VENV) $(PYTHON) '.[test,bench]'
-	$(BIN)/python benchmarks/run.py $(BENCH)
+	@scripts/venv .venv-bench $(BENCH_PYTHON) '.[bench]'
+	.venv-bench/bin/python benchmarks/run.py $(BENCH)
 
 clean:
-	rm -rf build dist .venv .venv-3.* .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist .venv .venv-3.* .venv-bench .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f examples/site/media/*.avi examples/deployment/media/*.avi

@@ -7,6 +7,8 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 _NUMBER = re.compile(r"\d+(\.\d+)+")
@@ -41,6 +43,7 @@ def versions(blockpack: Sequence[str]) -> dict[str, str]:
     found = {
         "blockpack": _version((*blockpack, "--version")),
         "Python": platform.python_version(),
+        "isal": metadata.version("isal") if find_spec("isal") else "",
     }
     for name, command in PEERS.items():
         found[name] = _version(command)

@@ -24,7 +24,8 @@ def section(results: dict[str, Any]) -> str:
     runs = max(len(work["contestants"][0]["runs"]) for work in works)
     lines = [
         f"Whole processes, medians of up to {runs} alternating runs, on {machine['cores']} cores,",
-        f"{machine['file system']} where nothing else is said, {results['date']}. All of it is in",
+        f"{machine['file system']} where nothing else is said, {results['date']}, by Python",
+        f"{results['versions']['Python']}{_extras(results)}. All of it is in",
         "[benchmarks/results.md](benchmarks/results.md), which `make bench` writes.",
         "",
         "| work | blockpack | beside it |",
@@ -32,6 +33,10 @@ def section(results: dict[str, Any]) -> str:
         *map(_row, works),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _extras(results: dict[str, Any]) -> str:
+    return " with `blockpack[fast]`" if "isal" in results["versions"] else ""
 
 
 def _row(work: dict[str, Any]) -> str:

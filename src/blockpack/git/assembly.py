@@ -9,7 +9,6 @@ pass by when the pack's checksum is made, and that is when their ids come about.
 from __future__ import annotations
 
 import hashlib
-import zlib
 from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from ..layout import Run
 from ..reading import OpenFile
 from .blobs import Blob
 from .deflate import PIECE, Storing, packed
+from .inflate import adler32, crc32
 from .objects import begin_id, object_id
 from .pack import (
     BLOB,
@@ -142,9 +142,9 @@ class Assembly:
 
         Raises `SourceError`.
         """
-        whole = zlib.crc32(head)
+        whole = crc32(head)
         for data in store.read(start, length):
-            whole = zlib.crc32(data, whole)
+            whole = crc32(data, whole)
         self._note(oid, whole)
         self._add(head)
         self._grow(oid, crc, store, start, length)
@@ -192,7 +192,7 @@ class Assembly:
 
     def add_bytes(self, oid: bytes, data: bytes) -> None:
         """Add an object whose packed bytes are `data`."""
-        self._note(oid, zlib.crc32(data))
+        self._note(oid, crc32(data))
         self._add(data)
 
     def finish(self) -> Pack:
@@ -242,12 +242,12 @@ class Assembly:
             view = memoryview(data)
             at = 0
             while at + left <= len(view):
-                if zlib.crc32(view[at : at + left], crc) != expected:
+                if crc32(view[at : at + left], crc) != expected:
                     raise store.damaged(oid)
                 at += left
                 oid, expected, left = next(objects, (b"", 0, stretch.length))
                 crc = 0
-            crc = zlib.crc32(view[at:], crc)
+            crc = crc32(view[at:], crc)
             left -= len(view) - at
 
 
@@ -286,7 +286,7 @@ def _read_deferred(blob: Blob, checksum: Any, object_format: str) -> Blob:
 
     def take_in(view: memoryview) -> None:
         digest.update(view)
-        storing.adler = zlib.adler32(view, storing.adler)
+        storing.adler = adler32(view, storing.adler)
 
     waiting: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1) as contents, ThreadPoolExecutor(1) as packs:
@@ -294,7 +294,7 @@ def _read_deferred(blob: Blob, checksum: Any, object_format: str) -> Blob:
         def put(data: bytes) -> None:
             nonlocal crc
             waiting.append(packs.submit(checksum.update, data))
-            crc = zlib.crc32(data, crc)
+            crc = crc32(data, crc)
 
         put(object_header(BLOB, file.size))
         for view in _pieces(blob):

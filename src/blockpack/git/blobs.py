@@ -11,7 +11,6 @@ so reading it can wait until the pack's checksum is made, which reads it anyway 
 
 from __future__ import annotations
 
-import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +27,7 @@ from ..reading import open_source, read_extent
 from ..values import numerous
 from . import deflate
 from .deflate import PIECE, Deflating, Storing, is_worth_it
+from .inflate import crc32
 from .objects import begin_id, object_id
 from .pack import BLOB, KINDS, adler_of, object_header, stored_size
 from .spool import Spool, SpoolWriter
@@ -134,7 +134,7 @@ class Packer:
         oid = object_id(KINDS[BLOB], view, self.object_format)
         stream = deflate.packed(view, self.level)
         data = object_header(BLOB, file.size) + stream
-        crc = zlib.crc32(data)
+        crc = crc32(data)
         is_stored = len(stream) == stored_size(file.size)
         if is_stored and file.size >= LARGE and type(extent) is FileRange:
             facts.add(oid, len(data), crc, adler=adler_of(stream))
@@ -164,7 +164,7 @@ class Packer:
                 if not stays:
                     room.put(data)
                 length += len(data)
-                crc = zlib.crc32(data, crc)
+                crc = crc32(data, crc)
 
             put(head)
             for position in range(0, file.size, PIECE):

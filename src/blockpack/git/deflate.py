@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from attrs import define
 
+from .inflate import adler32
 from .pack import STORED, ZLIB_STORED, adler_trailer, stored_block, stored_size
 
 Compression = Literal["auto"] | int
@@ -110,7 +111,7 @@ class Storing:
 
     def feed(self, view: memoryview) -> bytes:
         """The piece as stored blocks."""
-        self.adler = zlib.adler32(view, self.adler)
+        self.adler = adler32(view, self.adler)
         return self.frame(view)
 
     def frame(self, view: memoryview) -> bytes:

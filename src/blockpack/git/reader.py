@@ -8,7 +8,6 @@ recomputes every id and checksum.
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import BinaryIO
@@ -22,6 +21,7 @@ from ..volume import MOST
 from . import container, members
 from .index import HEAD_SIZE as INDEX_HEAD
 from .index import PackIndex
+from .inflate import crc32
 from .names import refused
 from .objects import OID_SIZES, committed, field, is_in_order, is_oid, tree_entries
 from .pack import BLOB, COMMIT, HEADER, KINDS, SIGNATURE, TREE, VERSION
@@ -298,7 +298,7 @@ class GitImage(Image):
         for oid, crc in zip(index.oids, index.crcs, strict=True):
             actual = 0
             for data in self._chunks(found[oid].offset, found[oid].end):
-                actual = zlib.crc32(data, actual)
+                actual = crc32(data, actual)
             if actual != crc:
                 complain(f"{oid.hex()}: its CRC-32 in the index is wrong")
         if self._framing.index_offset % SECTOR:
@@ -312,7 +312,7 @@ class GitImage(Image):
         size, crc = container.oneffs_facts(self._head)
         actual = 0
         for data in self._chunks(0, min(size, self._pack_size)):
-            actual = zlib.crc32(data, actual)
+            actual = crc32(data, actual)
         if size != pack_size or actual != crc:
             complain("the OneFFS' size or CRC-32 is not that of its pack")
 

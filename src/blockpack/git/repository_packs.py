@@ -8,7 +8,6 @@ object's CRC-32 is compared with the index's, as git does when it takes objects 
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import cached_property
@@ -24,6 +23,7 @@ from ..sources.git.repository import Repository
 from ..values import numerous
 from .assembly import Assembly
 from .index import PackIndex
+from .inflate import crc32
 from .pack import KINDS, OFS_DELTA, object_header, offset_header
 from .store import Header, PackStore
 
@@ -201,11 +201,11 @@ class RepositoryPacks:
             assembly.add_packed(found.oid, found.crc, pack, start, end - start)
             return
         header = pack.header(found.oid, start)
-        original = zlib.crc32(b"".join(pack.read(start, header.data - start)))
+        original = crc32(b"".join(pack.read(start, header.data - start)))
         stream = 0
         for data in pack.read(header.data, end - header.data):
-            original = zlib.crc32(data, original)
-            stream = zlib.crc32(data, stream)
+            original = crc32(data, original)
+            stream = crc32(data, stream)
         if original != found.crc:
             raise pack.damaged(found.oid)
         head = object_header(OFS_DELTA, header.size) + offset_header(at - self._added[found.base])

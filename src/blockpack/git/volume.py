@@ -8,7 +8,6 @@ often as one likes.
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, get_args
@@ -31,6 +30,7 @@ from .container import (
 )
 from .deflate import AUTO_LEVEL, Compression, keep_freed_memory
 from .index import pack_index
+from .inflate import crc32
 from .made import MadeCommit
 from .objects import OID_SIZES, ObjectFormat, encode_commit, object_id
 from .pack import BLOB, KINDS, object_header, stored_size
@@ -239,7 +239,7 @@ def _crc(pack: Pack) -> int:
     crc = 0
     with Layout(format="pack", runs=(pack.run(0),), sector_size=1).open() as file:
         while data := file.read(1 << 20):
-            crc = zlib.crc32(data, crc)
+            crc = crc32(data, crc)
     return crc
 
 

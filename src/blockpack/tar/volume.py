@@ -148,6 +148,10 @@ class _Plan:
             self._threshold = sys.maxsize  # every payload is aligned as it is
         self._long_padding = limits.long_padding and volume.dialect != "ustar"
         self._alike = bytearray(len(entries))
+        ids = (0, 0) if volume.owner == "keep" else volume.owner
+        self._file_headers = tuple(
+            file_headers(mode, *ids, volume.epoch) for mode in (PLAIN, EXECUTABLE)
+        )
         self.offsets = self._place(limits)
 
     def _place(self, limits: TarLimits) -> array[int]:
@@ -216,10 +220,7 @@ class _Plan:
 
     def extents(self, start: int, stop: int) -> Iterator[Extent]:
         """The extents of the members from `start` up to, not including, `stop`."""
-        owner = self.volume.owner
-        ids = (0, 0) if owner == "keep" else owner
-        plain = file_headers(PLAIN, *ids, self.volume.epoch)
-        executable = file_headers(EXECUTABLE, *ids, self.volume.epoch)
+        plain, executable = self._file_headers
         alike, entries, offsets = self._alike, self.entries, self.offsets
         for index in range(start, stop):
             if not alike[index]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import BinaryIO, ClassVar, cast
 
@@ -68,18 +69,18 @@ class Blobs:
         """The object id of blob `number`, in hexadecimal digits."""
         return self.raw_oid(number).hex()
 
-    def packed(self, number: int) -> bytes | None:
-        """All of blob `number`, if it is small and can be read from a pack."""
+    def packed(self, number: int) -> Callable[[], bytes | None] | None:
+        """What reads all of blob `number` at once from a pack, if it is small and in one, whole."""
         offset = self._offsets[number]
         size = self.sizes[number]
         if not offset or size > SMALL:
             return None
-        return self._packs.read(self._pack_numbers[number], offset, size)
+        return partial(self._packs.read, self._pack_numbers[number], offset, size)
 
     def open(self, number: int, path: str) -> BinaryIO:
         """Blob `number` from its start; `path` is for messages. Raises `SourceError`."""
-        found = self.packed(number)
-        if found is not None:
+        packed = self.packed(number)
+        if packed is not None and (found := packed()) is not None:
             return io.BytesIO(found)
         size = self.sizes[number]
         with self._lock:
@@ -200,9 +201,9 @@ class Blob:
     def extent(self, entry: File, offset: int) -> Extent:
         """The whole blob as a stream."""
         blobs, number, path = self._blobs, self.number, entry.path
-        whole = partial(blobs.packed, number)
         size = entry.size
-        return Stream(offset, size, partial(blobs.open, number, path), path, 0, size, whole)
+        opening = partial(blobs.open, number, path)
+        return Stream(offset, size, opening, path, 0, size, blobs.packed(number))
 
 
 class _LargeBlob(io.RawIOBase):

@@ -27,7 +27,7 @@ from .places import PLACE_BYTES, TOO_LARGE, Places
 if TYPE_CHECKING:
     from ...processes import Send, Worker
 
-MANY = 4_000
+MANY = 2_000
 """Blobs for which another process is started; fewer are found before it has."""
 
 BATCH = 1_000
@@ -172,13 +172,18 @@ class _Search:
         """Where each of the blobs `oids` is."""
         places = Places.unknown(len(oids))
         packs, starts, sizes = places.arrays
+        pread = os.pread
         missing: Sequence[int] = range(len(oids))
         for pack, descriptor, index in self._packs:
             wanted, missing = missing, []
             offsets = index.offsets([oids[number] for number in wanted])
             for number, offset in zip(wanted, offsets, strict=True):
                 if offset is not None:
-                    kind, size, length = _header(descriptor, offset)
+                    try:
+                        header = pread(descriptor, _HEADER, offset)
+                    except OSError:  # whether it matters is for git to say
+                        header = b""
+                    kind, size, length = type_and_size(header) if header else (0, 0, 0)
                     if kind == BLOB and length and size < TOO_LARGE:
                         packs[number] = pack
                         starts[number] = offset + length
@@ -186,15 +191,6 @@ class _Search:
                         continue
                 missing.append(number)
         return places
-
-
-def _header(descriptor: int, offset: int) -> tuple[int, int, int]:
-    """The type and size of the object there, and how long its header is; 0 if there is none."""
-    try:
-        header = os.pread(descriptor, _HEADER, offset)
-    except OSError:  # whether it matters is for git to say
-        return 0, 0, 0
-    return type_and_size(header) if header else (0, 0, 0)
 
 
 def _mapped(path: str) -> mmap.mmap:

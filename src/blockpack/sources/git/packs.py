@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 
+from ...git.inflate import InflateError, decompress
 from .repository import Repository
 
 _PACK = ".pack"
@@ -74,13 +75,13 @@ class Packs:
                 at = 0
             stream = ahead[at : at + most]
             if size <= _AT_ONCE:
-                data = zlib.decompress(stream, bufsize=size or 1)
+                data = decompress(stream, bufsize=size or 1)
             else:
                 inflating = zlib.decompressobj()
                 data = inflating.decompress(stream, size)
                 if not inflating.eof:
                     return None
-        except (OSError, zlib.error):
+        except (OSError, InflateError, zlib.error):
             return None
         return data if len(data) == size else None
 

@@ -56,7 +56,6 @@ class Repository:
         """The repository at `path`, bare or not. Raises `SourceError` if there is none."""
         if not os.path.isdir(path):
             raise SourceError(path, "is no directory", "give the path of a repository")
-        require_version(path)
         done = run(
             (
                 *("git", *OPTIONS, "rev-parse", "--path-format=absolute"),
@@ -65,9 +64,11 @@ class Repository:
             path,
             path,
         )
+        lines = os.fsdecode(done.stdout.removesuffix(b"\n")).split("\n")
+        if done.returncode or len(lines) != 3:  # as one gives that is too old
+            require_version(path)
         if done.returncode:
             raise _refused(path, done.returncode, done.stderr)
-        lines = os.fsdecode(done.stdout.removesuffix(b"\n")).split("\n")
         if len(lines) != 3:
             raise SourceError(path, "has a line break in its path", "rename the directory")
         git_dir, common_dir, object_format = lines

@@ -1,0 +1,106 @@
+"""Whichever library inflates, what comes of it is the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import blockpack
+from blockpack.git import inflate
+
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module as it is where ISA-L is not installed."""
+    monkeypatch.setitem(sys.modules, "isal.isal_zlib", None)
+    spec = importlib.util.spec_from_file_location("plain", inflate.__file__)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.decompress is zlib.decompress
+    return module
+
+
+@pytest.fixture
+def fast() -> ModuleType:
+    """The module as it is where ISA-L is installed."""
+    pytest.importorskip("isal", reason="blockpack[fast] is not installed")
+    assert inflate.decompress is not zlib.decompress
+    return inflate
+
+
+def _streams() -> list[bytes]:
+    rng = random.Random(7)
+    contents = [b"", b"x", b"abc" * 5000, rng.randbytes(70_000), rng.randbytes(300) * 99]
+    whole = [zlib.compress(data, level) for data in contents for level in (0, 1, 6, 9)]
+    streams = [b"", *whole]
+    for stream in whole:
+        flipped = bytearray(stream)
+        flipped[rng.randrange(len(stream))] ^= 1 << rng.randrange(8)
+        wrong = stream[:-1] + bytes([stream[-1] ^ 1])
+        streams += [
+            stream[:-1],
+            stream[: len(stream) // 2],
+            wrong,
+            bytes(flipped),
+            stream + b"more",
+        ]
+    return streams
+
+
+def _inflated(module: ModuleType, stream: bytes) -> bytes | None:
+    try:
+        found: bytes = module.decompress(memoryview(stream), bufsize=100)
+    except module.InflateError:
+        return None
+    return found
+
+
+def test_either_gives_the_same(plain: ModuleType, fast: ModuleType) -> None:
+    refused = 0
+    for stream in _streams():
+        found = _inflated(plain, stream)
+        assert _inflated(fast, stream) == found
+        refused += found is None
+        for checksum in ("crc32", "adler32"):
+            for begun in (0, 1, 0xDEADBEEF):
+                expected = getattr(zlib, checksum)(stream, begun)
+                assert getattr(fast, checksum)(stream, begun) == expected
+    assert refused > 50
+
+
+def test_images_are_as_sound_without_it(tmp_path: Path) -> None:
+    shadow = tmp_path / "isal"
+    shadow.mkdir()
+    (shadow / "__init__.py").write_text("raise ImportError\n")
+    told = "from blockpack.git import inflate; print(inflate.decompress.__module__)"
+    source = Path(blockpack.__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{source}"}
+    run = [sys.executable, "-c", told]
+    done = subprocess.run(run, env=environment, capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == "zlib"
+    tests: list[str | Path] = [
+        TESTS / "hostile" / "test_git.py",
+        TESTS / "hostile" / "test_git_lies.py",
+        f"{TESTS / 'git_source' / 'test_packing.py'}::test_sizes_at_which_reading_changes",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", *tests],
+        env=environment,
+        cwd=TESTS.parent,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
