@@ -143,6 +143,12 @@ def noted(self, oids):
 finder._Search.find = noted
 for finder.MANY, finder.BATCH in ((1, 1), (7, 3), (3, 7), (40, 40), (41, 1)):
     show(2)
+widened = finder.widened
+for room in (0, 3 * 2 * finder.PLACE_BYTES):  # answers that its pipe has room for: none, three
+    finder.widened = lambda pipe: room
+    finder.MANY, finder.BATCH = 5, 2
+    show(2)
+finder.widened = widened
 print(asked)
 show(1)
 finder.MANY = finder.BATCH = 3
@@ -186,7 +192,7 @@ def test_however_many_processes_find_the_blobs(bare: GitRepository) -> None:
     alone = [line for line in images if line.startswith("[")]
     assert alone == ["[40]", "[40, 40, 40]"]  # what this process found by itself
     images = [line for line in images if line not in alone]
-    assert len(images) == 7 and len(set(images)) == 1 and images[0].startswith("40 ")
+    assert len(images) == 9 and len(set(images)) == 1 and images[0].startswith("40 ")
     for told in (lost, lost_later):
         assert told.startswith(f"{bare.path}: a process that reads it was killed by signal 9")
 
