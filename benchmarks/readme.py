@@ -23,9 +23,9 @@ def section(results: dict[str, Any]) -> str:
     works = [work for work in results["works"] if work["contestants"]]  # that were measured
     runs = max(len(work["contestants"][0]["runs"]) for work in works)
     lines = [
-        f"Whole processes, medians of up to {runs} alternating runs, on {machine['cores']} cores,",
-        f"{machine['file system']} where nothing else is said, {results['date']}, by Python",
-        f"{results['versions']['Python']}{_extras(results)}. All of it is in",
+        f"Whole processes, medians of up to {runs} alternating runs, by {_python(results)},",
+        f"on {machine['cores']} cores, {machine['file system']} where nothing else is said, "
+        f"{results['date']}. All of it is in",
         "[benchmarks/results.md](benchmarks/results.md), which `make bench` writes.",
         "",
         "| work | blockpack | beside it |",
@@ -35,8 +35,10 @@ def section(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _extras(results: dict[str, Any]) -> str:
-    return " with `blockpack[fast]`" if "isal" in results["versions"] else ""
+def _python(results: dict[str, Any]) -> str:
+    versions = results["versions"]
+    extra = " with `blockpack[fast]`" if "isal" in versions else ""
+    return f"Python {versions['Python']}{extra}"
 
 
 def _row(work: dict[str, Any]) -> str:
