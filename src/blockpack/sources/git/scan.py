@@ -1,39 +1,28 @@
 """From a revision to the entries of a tree.
 
-The trees are walked, while their blobs are looked for in packs; git is asked about attributes, then
-in one go for the sizes that no pack tells. No blob is read but the targets of links, and those that
-may be pointers of Git LFS. All that is wrong is raised together.
+The trees are walked, while their blobs are looked for in packs; git is asked about attributes, and
+then the entries are made (`making`). All that is wrong is raised together.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Iterator
 from typing import get_args
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
-from ...entry import (
-    NANOSECONDS,
-    Content,
-    Directory,
-    Entry,
-    File,
-    Symlink,
-    check_path,
-    parent_of,
-)
-from ...errors import EntryError, SourceError, UsageError, raise_problems
-from ...git.objects import EXECUTABLE, LINK, TREE
+from ...entry import Entry, check_path, parent_of
+from ...errors import SourceError, UsageError, raise_problems
+from ...git.objects import TREE
 from ..directory import Excluded, Symlinks
 from .attributes import Attributes, attributes, has_own
-from .blobs import Blob, Blobs
-from .cat_file import CatFile, facts
+from .cat_file import CatFile
 from .finder import Finder
+from .making import Making, is_file
 from .packs import Packs
-from .places import TOO_LARGE, UNKNOWN
 from .repository import GitOrigin, Repository, Revision
-from .walk import Found, Problem, Submodules, Walk, link_target
+from .walk import Found, Submodules, Walk
 
 
 @frozen
@@ -114,25 +103,26 @@ class _Scan:
     walk: Walk
     outer: _Files
     jobs: int | None
-    problems: list[Problem] = field(factory=list, init=False)
-    packs: Packs = field(init=False)
-    time: int = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.packs = Packs.of(self.repository)
-        self.time = self.resolved.seconds * NANOSECONDS
 
     def entries(self) -> list[Entry]:
         """All entries in the order of a tree. Raises `Problems`."""
-        with Finder(self.packs, self.jobs) as finder:
+        packs = Packs.of(self.repository)
+        with Finder(packs, self.jobs) as finder:
             found = self._met(finder)
             told = self._attributes(found)
-            entries = self._made(found, told, finder)
-        self.problems += self.walk.hostile
-        self.problems += (
+            kept = _exported(found, told.ignored)
+            sizes, places = finder.sizes(), finder.places
+            if told.ignored:
+                deque(sizes, 0)  # until all are found
+                places = places.of(_numbers(kept, found))
+                sizes = iter(places.sizes)
+            making = Making(self.repository, packs, self.reader, self.resolved, self.revision)
+            entries = making.entries(kept, sizes, places, told.lfs)
+        problems = making.problems + self.walk.hostile
+        problems += (
             problem for problem in self.walk.problems if not _is_under(problem.path, told.ignored)
         )
-        raise_problems("this source cannot be packed as it is", sorted(self.problems, key=str))
+        raise_problems("this source cannot be packed as it is", sorted(problems, key=str))
         return entries
 
     def _met(self, finder: Finder) -> list[Found]:
@@ -140,7 +130,7 @@ class _Scan:
         found = []
         for entry in self.walk.entries():
             found.append(entry)
-            if _is_file(entry):
+            if is_file(entry):
                 finder.add(entry.oid)
         return found
 
@@ -165,131 +155,11 @@ class _Scan:
             frozenset(path[drop:] for path in told.lfs),
         )
 
-    def _made(self, found: list[Found], told: Attributes, finder: Finder) -> list[Entry]:
-        """The entries, as far as there is no problem with them."""
-        kept = _exported(found, told.ignored)
-        files = [*filter(_is_file, kept)]
-        sizes, places = finder.sizes(), finder.places
-        if told.ignored:
-            numbers = {entry.path: number for number, entry in enumerate(filter(_is_file, found))}
-            deque(sizes, 0)  # until all are found
-            places = places.of(numbers[entry.path] for entry in files)
-            sizes = iter(places.sizes)
-        oids = b"".join([entry.oid for entry in files])
-        blobs = Blobs(self.repository, self.packs, oids, places)
-        entries, left = self._plain(kept, blobs, sizes, told.lfs)
-        self._ask([files[number] for number in left.values()], [*left.values()], blobs.sizes)
-        for at, number in left.items():
-            entries[at] = self._file(files[number], blobs, number, files[number].real in told.lfs)
-        made = [entry for entry in entries if entry is not None]
-        contents = (entry.content for entry in reversed(made) if isinstance(entry, File))
-        blobs.last = next((each.number for each in contents if isinstance(each, Blob)), -1)
-        return made
 
-    def _plain(
-        self, kept: list[Found], blobs: Blobs, sizes: Iterator[int], with_lfs: frozenset[str]
-    ) -> tuple[list[Entry | None], dict[int, int]]:
-        """The entries of `kept`, and those for which there is more to ask, which are None yet:
-        where in that list → the number of the blob.
-        """
-        entries: list[Entry | None] = []
-        left = {}
-        time = self.time
-        number = 0
-        for entry in kept:
-            mode = entry.mode
-            made: Entry | None = None
-            if mode == TREE:
-                made = Directory(entry.path, 0o755, time)
-            elif mode == LINK:
-                made = self._link(entry)
-            else:
-                size = next(sizes)
-                if size == UNKNOWN or entry.real in with_lfs:
-                    left[len(entries)] = number
-                else:
-                    permissions = 0o755 if mode == EXECUTABLE else 0o644
-                    made = File(entry.path, size, Blob(blobs, number), permissions, time)
-                number += 1
-            entries.append(made)
-        return entries, left
-
-    def _ask(self, found: list[Found], numbers: list[int], sizes: MutableSequence[int]) -> None:
-        """Have git tell those of the `sizes` of the files `found`, which have these `numbers`, that
-        no pack does; `problems` gets the blobs that are missing.
-        """
-        unknown = [
-            (number, file)
-            for number, file in zip(numbers, found, strict=True)
-            if sizes[number] == UNKNOWN
-        ]
-        if not unknown:
-            return
-        asked = {file.oid: file.path for _, file in reversed(unknown)}
-        known = dict.fromkeys(asked, UNKNOWN)
-        for oid, told in facts(self.repository, asked):
-            if isinstance(told, SourceError):
-                self.problems.append(told)
-                continue
-            kind, size = told
-            if kind == b"blob" and size < TOO_LARGE:
-                known[oid] = size
-            else:
-                what = f"a {kind.decode()}, and should be a blob"
-                if kind == b"blob":
-                    what = f"said to have {size:,} bytes, and nothing has so many"
-                rule = f"object {oid.hex()} is {what}"
-                remedy = f"look into it: {self.repository.told('fsck')}"
-                self.problems.append(SourceError(asked[oid], rule, remedy))
-        for number, file in unknown:
-            sizes[number] = known[file.oid]
-
-    def _file(self, entry: Found, blobs: Blobs, number: int, with_lfs: bool) -> Entry | None:
-        """A file of which git has been asked; None if there is a problem with it."""
-        size = blobs.sizes[number]
-        content: Content = Blob(blobs, number)
-        if with_lfs:
-            try:
-                content, size = self._lfs(entry, size) or (content, size)
-            except (EntryError, SourceError) as error:
-                self._note(error)
-                return None
-        if size == UNKNOWN:  # there is a problem already
-            return None
-        permissions = 0o755 if entry.mode == EXECUTABLE else 0o644
-        return File(entry.path, size, content, permissions, self.time)
-
-    def _link(self, entry: Found) -> Entry | None:
-        """A link; None if there is a problem with it."""
-        try:
-            target = link_target(self.reader, entry.path, entry.oid)
-            return Symlink(entry.path, target, mtime_ns=self.time)
-        except (EntryError, SourceError) as error:
-            self._note(error)
-            return None
-
-    def _note(self, error: Problem) -> None:
-        """A problem to be raised with all others, unless it is the end of git."""
-        if not self.reader.alive:
-            raise error
-        self.problems.append(error)
-
-    def _lfs(self, entry: Found, size: int) -> tuple[Content, int] | None:
-        """The content and size of a file that Git LFS should keep; None if it does not."""
-        from . import lfs  # most repositories have none
-
-        if size > lfs.MOST_BYTES:
-            return None
-        _, data = self.reader.object(entry.oid.hex(), entry.path, lfs.MOST_BYTES)
-        pointer = lfs.Pointer.parse(data, entry.path)
-        if pointer is None:  # it was committed without Git LFS
-            return None
-        content = lfs.lfs_object(self.repository, self.revision, entry.path, pointer)
-        return content, pointer.size
-
-
-def _is_file(entry: Found) -> bool:
-    return entry.mode not in (TREE, LINK)
+def _numbers(kept: list[Found], found: list[Found]) -> list[int]:
+    """Which of the files in `found` those in `kept` are."""
+    numbers = {entry.path: number for number, entry in enumerate(filter(is_file, found))}
+    return [numbers[entry.path] for entry in filter(is_file, kept)]
 
 
 def _exported(found: list[Found], ignored: frozenset[str]) -> list[Found]:
