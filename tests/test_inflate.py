@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -77,6 +78,32 @@ def test_either_gives_the_same(plain: ModuleType, fast: ModuleType) -> None:
                 expected = getattr(zlib, checksum)(stream, begun)
                 assert getattr(fast, checksum)(stream, begun) == expected
     assert refused > 50
+
+
+def test_what_zlib_refuses_has_the_right_checksum_if_it_is_taken(
+    plain: ModuleType, fast: ModuleType
+) -> None:
+    data = b"an odd text, and odd again " * 9
+    body = zlib.compress(data)[2:-4]
+    end = zlib.adler32(data).to_bytes(4)
+    rng = random.Random(8)
+    streams = [head.to_bytes(2) + body + end for head in range(1 << 16)]
+    for _ in range(4000):
+        flipped = bytearray(body)
+        flipped[rng.randrange(len(body))] ^= 1 << rng.randrange(8)
+        inflating = zlib.decompressobj(-15)
+        with suppress(zlib.error):
+            checksum = zlib.adler32(inflating.decompress(bytes(flipped)))
+            streams.append(b"\x78\x9c" + flipped + checksum.to_bytes(4))
+    taken = 0
+    for stream in streams:
+        found, expected = _inflated(fast, stream), _inflated(plain, stream)
+        if expected is not None:
+            assert found == expected
+            taken += 1
+        elif found is not None:
+            assert zlib.adler32(found) == int.from_bytes(stream[-4:])
+    assert taken > 2000
 
 
 def test_images_are_as_sound_without_it(tmp_path: Path) -> None:

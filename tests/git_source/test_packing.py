@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gc
 import io
 import os
@@ -22,7 +24,7 @@ import blockpack
 from blockpack import Directory, File, Symlink, Tree
 from blockpack.cli.run import run
 from blockpack.extent import Stream
-from blockpack.sources.git import packs
+from blockpack.sources.git import packs, pipes
 from blockpack.sources.git.blobs import SMALL
 from blockpack.sources.git.repository import Repository
 from git_source.trees import SITE, checked_out, content, image
@@ -143,12 +145,33 @@ def noted(self, oids):
 finder._Search.find = noted
 for finder.MANY, finder.BATCH in ((1, 1), (7, 3), (3, 7), (40, 40), (41, 1)):
     show(2)
-widened = finder.widened
+widened, tell = finder.widened, finder.Finder._tell
+def told(self):
+    tell(self)
+    assert self._unanswered <= max(self._room, finder.BATCH), (self._unanswered, self._room)
+finder.Finder._tell = told
 for room in (0, 3 * 2 * finder.PLACE_BYTES):  # answers that its pipe has room for: none, three
     finder.widened = lambda pipe: room
     finder.MANY, finder.BATCH = 5, 2
     show(2)
-finder.widened = widened
+finder.widened, finder.Finder._tell = widened, tell
+close, hang_up = os.close, finder.Finder._hang_up
+def interrupted(descriptor):
+    os.close = close
+    close(descriptor)
+    raise KeyboardInterrupt
+def hang_up_once(self):
+    finder.Finder._hang_up = hang_up
+    os.close = interrupted
+    hang_up(self)
+finder.Finder._hang_up = hang_up_once
+try:
+    show(2)
+except KeyboardInterrupt:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        print("interrupted")
 print(asked)
 show(1)
 finder.MANY = finder.BATCH = 3
@@ -189,12 +212,24 @@ def test_however_many_processes_find_the_blobs(bare: GitRepository) -> None:
         check=True,
     )
     *images, lost, lost_later = done.stdout.decode().splitlines()
+    images.remove("interrupted")  # and nothing was left
     alone = [line for line in images if line.startswith("[")]
     assert alone == ["[40]", "[40, 40, 40]"]  # what this process found by itself
     images = [line for line in images if line not in alone]
     assert len(images) == 9 and len(set(images)) == 1 and images[0].startswith("40 ")
     for told in (lost, lost_later):
         assert told.startswith(f"{bare.path}: a process that reads it was killed by signal 9")
+
+
+def test_pipes_that_cannot_be_widened_are_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(errno.EINVAL, "not here")
+
+    reader, writer = os.pipe()
+    with open(reader, "rb"), open(writer, "wb"):
+        assert pipes.widened(writer) >= 65_536
+        monkeypatch.setattr(fcntl, "fcntl", refused)
+        assert pipes.widened(writer) == 4096
 
 
 @pytest.mark.parametrize("limit", ["100", "1"], ids=["loose", "packed"])

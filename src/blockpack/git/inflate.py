@@ -1,14 +1,15 @@
 """Inflating at once, and the checksums of packs, by the fastest library that is there.
 
 ISA-L, which comes with ``blockpack[fast]``, takes a third of zlib's time for either, and gives the
-very same bytes: there is but one way to inflate a stream. To deflate there are many, and so that is
-zlib's alone (`deflate`). So is to inflate piece by piece: of a stream whose pieces have bounds,
-ISA-L may have read all and not know yet that this was its end.
+very same bytes: there is but one way to inflate a stream. (It takes a few that are malformed, and
+that zlib refuses, if their checksum is right.) To deflate there are many ways, and so that is left
+to zlib (`deflate`). So is to inflate piece by piece: of a stream whose pieces have bounds, ISA-L
+may have read all and not know yet that this was its end.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # whichever it is, they are as zlib's are
     from zlib import adler32, crc32, decompress

@@ -41,7 +41,7 @@ class Finder:
     """Finds blobs for a walk, in the order in which it meets them; a context manager.
 
     `jobs` processes may work at once (1: only this one; None: one a processor). `places` has
-    those whose sizes have been told.
+    those that have been found by now.
     """
 
     def __init__(self, packs: Packs, jobs: int | None) -> None:
@@ -83,6 +83,12 @@ class Finder:
                 return
             self._hear()
 
+    def all(self) -> Places:
+        """Where all blobs are, once all have been met. Raises as `sizes` does."""
+        for _ in self.sizes():
+            pass
+        return self.places
+
     def _tell(self) -> None:
         """Have the other process look for what has been met since."""
         assert self._questions is not None
@@ -123,6 +129,7 @@ class Finder:
                 )
         except OSError:  # too many processes, too little memory
             self._alone = True
+            self._hang_up()
             return
         finally:
             os.close(questions)
@@ -142,18 +149,21 @@ class Finder:
                 send(self._search.find(met).to_bytes())
 
     def _hang_up(self) -> None:
-        if self._questions is not None:
-            os.close(self._questions)
-            self._questions = None
+        questions, self._questions = (
+            self._questions,
+            None,
+        )  # first, or an interrupt would do it twice
+        if questions is not None:
+            os.close(questions)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._hang_up()
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
+        self._hang_up()
 
 
 class _Search:

@@ -11,13 +11,16 @@ from collections.abc import Iterator, MutableSequence
 
 from ...entry import NANOSECONDS, Content, Directory, Entry, File, Symlink
 from ...errors import EntryError, SourceError
-from ...git.objects import EXECUTABLE, LINK, TREE
+from ...git.objects import EXECUTABLE, FILE, LINK, TREE
 from .blobs import Blob, Blobs
 from .cat_file import CatFile, facts
 from .packs import Packs
 from .places import TOO_LARGE, UNKNOWN, Places
 from .repository import Repository, Revision
 from .walk import Found, Problem, link_target
+
+_PERMISSIONS = {FILE: 0o644, EXECUTABLE: 0o755}
+"""The permission bits of files by what git knows of them."""
 
 
 class Making:
@@ -82,16 +85,15 @@ class Making:
                 if size == UNKNOWN or entry.real in with_lfs:
                     left[len(entries)] = number
                 else:
-                    permissions = 0o755 if mode == EXECUTABLE else 0o644
-                    made = File(entry.path, size, Blob(blobs, number), permissions, time)
+                    made = File(entry.path, size, Blob(blobs, number), _PERMISSIONS[mode], time)
                 number += 1
             entries.append(made)
         return entries, left
 
     def _ask(self, files: dict[int, Found], sizes: MutableSequence[int]) -> None:
-        """Have git tell those of the `sizes` of `files`, by number, that no pack does.
-
-        `problems` gets the blobs that are missing.
+        """Have git tell the sizes that no pack tells. `files` has those by number that are not
+        made yet; with Git LFS, there are others among them. `problems` gets the blobs that are
+        missing.
         """
         unknown = {number: file for number, file in files.items() if sizes[number] == UNKNOWN}
         if not unknown:
@@ -129,8 +131,7 @@ class Making:
                 return None
         if size == UNKNOWN:  # there is a problem already
             return None
-        permissions = 0o755 if entry.mode == EXECUTABLE else 0o644
-        return File(entry.path, size, content, permissions, self._time)
+        return File(entry.path, size, content, _PERMISSIONS[entry.mode], self._time)
 
     def _lfs(self, entry: Found, size: int) -> tuple[Content, int] | None:
         """The content and size of a file that Git LFS should keep; None if it does not."""

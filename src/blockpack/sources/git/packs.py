@@ -81,7 +81,7 @@ class Packs:
                 data = inflating.decompress(stream, size)
                 if not inflating.eof:
                     return None
-        except (OSError, InflateError, zlib.error):
+        except (OSError, InflateError, zlib.error):  # of either library
             return None
         return data if len(data) == size else None
 

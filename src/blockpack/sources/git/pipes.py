@@ -18,6 +18,7 @@ def widened(pipe: IO[bytes] | int) -> int:
         from fcntl import F_GETPIPE_SZ, F_SETPIPE_SZ, fcntl
     except ImportError:  # only Linux has them
         return _LEAST
-    with suppress(OSError):
-        return fcntl(pipe, F_SETPIPE_SZ, _MOST)
-    return fcntl(pipe, F_GETPIPE_SZ)
+    for command in (F_SETPIPE_SZ, F_GETPIPE_SZ):
+        with suppress(OSError):
+            return fcntl(pipe, command, _MOST)
+    return _LEAST

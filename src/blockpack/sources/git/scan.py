@@ -6,7 +6,6 @@ then the entries are made (`making`). All that is wrong is raised together.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import get_args
 
@@ -113,8 +112,7 @@ class _Scan:
             kept = _exported(found, told.ignored)
             sizes, places = finder.sizes(), finder.places
             if told.ignored:
-                deque(sizes, 0)  # until all are found
-                places = places.of(_numbers(kept, found))
+                places = finder.all().of(_numbers(kept, found))
                 sizes = iter(places.sizes)
             making = Making(self.repository, packs, self.reader, self.resolved, self.revision)
             entries = making.entries(kept, sizes, places, told.lfs)
