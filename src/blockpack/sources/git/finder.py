@@ -149,10 +149,8 @@ class Finder:
                 send(self._search.find(met).to_bytes())
 
     def _hang_up(self) -> None:
-        questions, self._questions = (
-            self._questions,
-            None,
-        )  # first, or an interrupt would do it twice
+        # Forgotten first, or an interrupt between the two would have it closed twice.
+        questions, self._questions = self._questions, None
         if questions is not None:
             os.close(questions)
 
