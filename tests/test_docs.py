@@ -27,11 +27,11 @@ import blockpack
 import readme
 from blockpack import errors
 from blockpack.cli import arguments, run, verify
-from blockpack.fat import boot_sector, dir_entry
-from blockpack.git import container, pack
+from blockpack.formats.fat import boot_sector, dir_entry
+from blockpack.formats.git import container, pack
+from blockpack.formats.tar import header
 from blockpack.layers import ccm
-from blockpack.profile import PROFILES
-from blockpack.tar import header
+from blockpack.planning.profile import PROFILES
 from deploy.attach.builds import documented
 
 ROOT = Path(__file__).parents[1]

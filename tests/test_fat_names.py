@@ -10,7 +10,7 @@ import pytest
 
 import blockpack
 from blockpack import FatVolume, Tree
-from blockpack.extent import Extent
+from blockpack.model.extent import Extent
 
 GiB = 1 << 30
 

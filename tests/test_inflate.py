@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 
 import blockpack
-from blockpack.git import inflate
+from blockpack.formats.git import inflate
 
 TESTS = Path(__file__).parent
 
@@ -110,7 +110,7 @@ def test_images_are_as_sound_without_it(tmp_path: Path) -> None:
     shadow = tmp_path / "isal"
     shadow.mkdir()
     (shadow / "__init__.py").write_text("raise ImportError\n")
-    told = "from blockpack.git import inflate; print(inflate.decompress.__module__)"
+    told = "from blockpack.formats.git import inflate; print(inflate.decompress.__module__)"
     source = Path(blockpack.__file__).parents[1]
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{source}"}
     run = [sys.executable, "-c", told]

@@ -10,11 +10,6 @@ from __future__ import annotations
 TYPE_CHECKING = False  # typing is slow to import, and `--version` needs none of it
 
 if TYPE_CHECKING:
-    from .entry import Content as Content
-    from .entry import Directory as Directory
-    from .entry import Entry as Entry
-    from .entry import File as File
-    from .entry import Symlink as Symlink
     from .errors import ActivationError as ActivationError
     from .errors import BlockpackError as BlockpackError
     from .errors import EntryError as EntryError
@@ -25,31 +20,36 @@ if TYPE_CHECKING:
     from .errors import SourceError as SourceError
     from .errors import TargetError as TargetError
     from .errors import UsageError as UsageError
-    from .extent import Data as Data
-    from .extent import FileRange as FileRange
-    from .extent import Stream as Stream
-    from .extent import Zeros as Zeros
-    from .fat import FatVolume as FatVolume
-    from .git.volume import GitVolume as GitVolume
-    from .image import Image as Image
-    from .image import ImageEntry as ImageEntry
-    from .image import open_image as open_image
+    from .formats.fat import FatVolume as FatVolume
+    from .formats.git.volume import GitVolume as GitVolume
+    from .formats.image import Image as Image
+    from .formats.image import ImageEntry as ImageEntry
+    from .formats.image import open_image as open_image
+    from .formats.tar import TarVolume as TarVolume
     from .layers.ccm import encrypt as encrypt
-    from .layout import Layout as Layout
-    from .layout import Placement as Placement
-    from .profile import Profile as Profile
-    from .tar import TarVolume as TarVolume
-    from .tree import Tree as Tree
-    from .volume import Volume as Volume
-    from .writer import Progress as Progress
-    from .writer import Report as Report
-    from .writer import write as write
+    from .model.entry import Content as Content
+    from .model.entry import Directory as Directory
+    from .model.entry import Entry as Entry
+    from .model.entry import File as File
+    from .model.entry import Symlink as Symlink
+    from .model.extent import Data as Data
+    from .model.extent import FileRange as FileRange
+    from .model.extent import Stream as Stream
+    from .model.extent import Zeros as Zeros
+    from .model.tree import Tree as Tree
+    from .planning.layout import Layout as Layout
+    from .planning.layout import Placement as Placement
+    from .planning.profile import Profile as Profile
+    from .planning.volume import Volume as Volume
+    from .writing import Progress as Progress
+    from .writing import Report as Report
+    from .writing import write as write
 
 __version__ = "0.1.0"
 
 # Names are imported when they are first used: build hooks start blockpack often.
 _HOMES = {
-    "entry": ("Content", "Directory", "Entry", "File", "Symlink"),
+    "model.entry": ("Content", "Directory", "Entry", "File", "Symlink"),
     "errors": (
         "ActivationError",
         "BlockpackError",
@@ -62,17 +62,17 @@ _HOMES = {
         "TargetError",
         "UsageError",
     ),
-    "extent": ("Data", "FileRange", "Stream", "Zeros"),
-    "fat": ("FatVolume",),
-    "git.volume": ("GitVolume",),
-    "image": ("Image", "ImageEntry", "open_image"),
+    "model.extent": ("Data", "FileRange", "Stream", "Zeros"),
+    "formats.fat.volume": ("FatVolume",),
+    "formats.git.volume": ("GitVolume",),
+    "formats.image": ("Image", "ImageEntry", "open_image"),
     "layers.ccm": ("encrypt",),
-    "layout": ("Layout", "Placement"),
-    "profile": ("Profile",),
-    "tar": ("TarVolume",),
-    "tree": ("Tree",),
-    "volume": ("Volume",),
-    "writer": ("Progress", "Report", "write"),
+    "planning.layout": ("Layout", "Placement"),
+    "planning.profile": ("Profile",),
+    "formats.tar.volume": ("TarVolume",),
+    "model.tree": ("Tree",),
+    "planning.volume": ("Volume",),
+    "writing.write": ("Progress", "Report", "write"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -17,8 +17,8 @@ from blockpack.deploy.build import BuildReport, build
 from blockpack.deploy.image import Task, plan
 from blockpack.deploy.look import TICK
 from blockpack.deploy.record import BuildRecord
-from blockpack.layout import Layout
-from blockpack.manifest import manifest as image_manifest
+from blockpack.images.contents import manifest as image_manifest
+from blockpack.planning.layout import Layout
 from deploy.deployments import contents, manifest, names, record, write_files
 from repositories import GitRepository
 

@@ -313,7 +313,9 @@ def test_an_image_that_is_not_sound_is_not_switched_to(
 ) -> None:
     host.deploy()
     host.commit(**{"site/index.html": b"x"})
-    monkeypatch.setattr("blockpack.fat.reader.FatImage.verify", lambda self: ["it is damaged"])
+    monkeypatch.setattr(
+        "blockpack.formats.fat.reader.FatImage.verify", lambda self: ["it is damaged"]
+    )
     with pytest.raises(ImageError, match="volume site: it is damaged; nothing was switched"):
         host.deploy()
     assert host.live() == 1

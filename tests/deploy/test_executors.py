@@ -22,7 +22,7 @@ import pytest
 
 from blockpack import Problems, TargetError, UsageError
 from blockpack.deploy.build import build
-from blockpack.processes import WorkerPool
+from blockpack.workers.pool import WorkerPool
 from cli.running import environment, process
 from deploy.deployments import names, record, write_files
 from faults.launching import COMMAND, run

@@ -9,7 +9,7 @@ import pytest
 
 from blockpack.deploy import document, lines, manifest
 from blockpack.deploy.manifest import DEPLOYMENT_KEYS, OWN_KEYS, PART_KEYS, VOLUME_KEYS, Manifest
-from blockpack.options import COMMON, OWN, TREE, keys
+from blockpack.planning.options import COMMON, OWN, TREE, keys
 from test_docs import DOCS, blocks, code, sections, tables
 
 PAGE = DOCS / "deploy" / "manifest.md"

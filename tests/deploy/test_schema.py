@@ -20,9 +20,9 @@ from blockpack.deploy.manifest import (
     VOLUME_KEYS,
     Manifest,
 )
-from blockpack.formats import FORMATS
-from blockpack.options import COMMON, OWN, TREE, VOLUME, keys, taken_by
-from blockpack.profile import PROFILES
+from blockpack.formats.registry import FORMATS
+from blockpack.planning.options import COMMON, OWN, TREE, VOLUME, keys, taken_by
+from blockpack.planning.profile import PROFILES
 from deploy.manifests import BEYOND_THE_SCHEMA, FAT, GIT, SOUND, TAR, WRONG
 
 

@@ -23,7 +23,14 @@ from blockpack.deploy.unchanged import unchanged
 from cli.running import environment
 from deploy.deployments import names, write_files
 
-SLOW = ("attr", "tomllib", "pathlib", "blockpack.tree", "blockpack.volume", "concurrent.futures")
+SLOW = (
+    "attr",
+    "tomllib",
+    "pathlib",
+    "blockpack.model.tree",
+    "blockpack.planning.volume",
+    "concurrent.futures",
+)
 """Modules that take long to import."""
 
 PROGRAM = """

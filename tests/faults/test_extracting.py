@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import blockpack
-from blockpack.extract import extract
+from blockpack.images.extract import extract
 from faults.launching import run
 from faults.mounts import file_system, require_root
 from faults.rendering import pattern
@@ -114,7 +114,7 @@ def test_a_full_disk_is_told_with_the_entry_and_given_back(
 AS_NOBODY = """
 import os, sys
 import blockpack
-from blockpack.extract import extract
+from blockpack.images.extract import extract
 image, out, nobody = sys.argv[1], sys.argv[2], int(sys.argv[3])
 opened = blockpack.open_image(image)
 opened.get("first")  # so that all is imported while we may

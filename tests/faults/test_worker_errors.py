@@ -175,7 +175,7 @@ def test_with_few_descriptors_as_many_processes_write_as_may_be(tmp_path: Path) 
 REAPED = """
 import os, signal, time
 from blockpack import BlockpackError
-from blockpack.processes import WorkerPool
+from blockpack.workers.pool import WorkerPool
 
 processes, _fork = [], os.fork
 def noted():
@@ -249,7 +249,7 @@ def test_a_failure_is_noticed_while_this_process_is_busy(tmp_path: Path) -> None
 
 SENT = """
 from blockpack import BlockpackError
-from blockpack.processes import WorkerPool
+from blockpack.workers.pool import WorkerPool
 
 def work(send):
     for message in (b"", b"bytes", "text"):

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 import blockpack
-from blockpack.extract import extract
+from blockpack.images.extract import extract
 from hostile.ordeal import STEPS, in_time, read, verify
 
 

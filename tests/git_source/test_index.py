@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from blockpack.git.index import IndexLookup, pack_index
+from blockpack.formats.git.index import IndexLookup, pack_index
 
 
 @pytest.mark.parametrize("count", [1, 15, 400])

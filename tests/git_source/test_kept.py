@@ -14,7 +14,7 @@ import pytest
 import blockpack
 from blockpack import GitVolume, Layout, Tree
 from blockpack.cli.run import run
-from blockpack.git import taken
+from blockpack.formats.git import taken
 from blockpack.sources.git.cat_file import facts
 from blockpack.sources.git.repository import Repository
 from judges import docteur, git_kv, git_pack, git_tools

@@ -21,7 +21,7 @@ import pytest
 import blockpack
 from blockpack import Directory, File, Symlink, Tree
 from blockpack.cli.run import run
-from blockpack.extent import Stream
+from blockpack.model.extent import Stream
 from blockpack.sources.git import packs
 from blockpack.sources.git.blobs import SMALL
 from blockpack.sources.git.repository import Repository

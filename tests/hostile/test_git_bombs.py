@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import blockpack
-from blockpack.git import reader, store
+from blockpack.formats.git import reader, store
 from hostile.git_images import (
     BLOB,
     COMMIT,

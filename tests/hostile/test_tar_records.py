@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import blockpack
-from blockpack.extract import extract
-from blockpack.image import ImageEntry
+from blockpack.formats.image import ImageEntry
+from blockpack.images.extract import extract
 from hostile.ordeal import undergo
 from hostile.tar_images import archive, hardlink, header, member, pax
 from judges.programs import run

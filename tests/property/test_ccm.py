@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import blockpack
 from blockpack.layers.ccm import ITEM, _Sealer
-from blockpack.writer.parallel import pieces
+from blockpack.writing.parallel import pieces
 from judges import ccm
 from property.strategies import Spec, fold, materialise, mirage_fat_names, specs, tree_of
 
@@ -43,7 +43,7 @@ def layouts(sector_size: int) -> st.SearchStrategy[blockpack.Layout]:
         rest = -at % sector_size
         if rest:
             extents.append(blockpack.Zeros(at, rest))
-        from blockpack.layout import Run
+        from blockpack.planning.layout import Run
 
         return blockpack.Layout(format="raw", runs=(Run.of(*extents),), sector_size=sector_size)
 
@@ -174,7 +174,7 @@ def test_two_encryptions_have_nothing_in_common(sector_size: int) -> None:
 
 
 def test_the_same_content_looks_different_in_each_sector() -> None:
-    from blockpack.layout import Run
+    from blockpack.planning.layout import Run
 
     zeros = (Run.of(blockpack.Zeros(0, 1 << 20)),)
     image = image_of(
@@ -309,7 +309,7 @@ def test_sector_sizes_that_do_not_fit_are_usage_errors() -> None:
     odd = blockpack.Layout(format="raw", runs=layout.runs, sector_size=1)
     with pytest.raises(blockpack.UsageError, match="the sector size of encryption"):
         blockpack.encrypt(odd, KEY)
-    from blockpack.layout import Run
+    from blockpack.planning.layout import Run
 
     runs = (Run.of(blockpack.Data(0, b"odd")),)
     with pytest.raises(blockpack.UsageError, match="only whole sectors of 512 bytes"):

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import blockpack
-from blockpack.git.deflate import PIECE
+from blockpack.formats.git.deflate import PIECE
 from judges import docteur, git_kv, git_pack, git_tools
 from judges.git_tools import Files
 from property.strategies import (

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blockpack
-from blockpack.entry import encode
-from blockpack.git.names import are_plain
-from blockpack.git.names import refused as refused_name
+from blockpack.formats.git.names import are_plain
+from blockpack.formats.git.names import refused as refused_name
+from blockpack.model.entry import encode
 from hostile import git_images
 from hostile.git_images import FILE, LINK
 from judges import docteur, git_pack, git_tools
@@ -129,8 +129,8 @@ def test_a_directory_is_refused_from_just_where_its_tree_cannot_be_read(
     """Of one byte more, and so one entry."""
     entry = len(b"100644 012\0") + (20 if object_format == "sha1" else 32)
     for module in ("members", "store"):
-        monkeypatch.setattr(f"blockpack.git.{module}.MOST_META", 900 * entry)
-    monkeypatch.setattr("blockpack.git.members._LONGEST", 3)
+        monkeypatch.setattr(f"blockpack.formats.git.{module}.MOST_META", 900 * entry)
+    monkeypatch.setattr("blockpack.formats.git.members._LONGEST", 3)
     tree = blockpack.Tree()
     for number in range(900):
         tree.add(f"{directory}{number:03}", b"x")
@@ -364,7 +364,7 @@ def test_a_branch_that_git_cannot_have_is_wrong_usage(branch: str) -> None:
 _PACK_WITH = """
 import hashlib, sys
 import blockpack
-from blockpack.git import blobs
+from blockpack.formats.git import blobs
 blobs.WORTHWHILE = 0
 for container in ("docteur", "bundle", "pack"):
     for forkable in (True, False):

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 
 import blockpack
-from blockpack.extract import extract
+from blockpack.images.extract import extract
 from judges import git_tools
 from judges.git_tools import Files
 from property.strategies import Spec, fat_names, fold, materialise, specs, unix_names

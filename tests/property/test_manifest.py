@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blockpack
-from blockpack.manifest import manifest
+from blockpack.images.contents import manifest
 from property.strategies import (
     DirectoryNode,
     FileNode,
@@ -88,7 +88,7 @@ def test_digests_are_under_any_names_that_tar_holds(
 
 def test_pieces_that_overlap_have_each_its_own_digest() -> None:
     """No format of ours makes such a layout: a file, its first half, its second, and nothing."""
-    from blockpack.layout import Layout, Placement, Run
+    from blockpack.planning.layout import Layout, Placement, Run
 
     data = os.urandom(3 << 20)
     places = [("all", 0, 3 << 20), ("first", 0, 1 << 20), ("last", 5000, (3 << 20) - 5000)]

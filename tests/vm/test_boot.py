@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import blockpack
-from blockpack.layout import Fact
+from blockpack.planning.layout import Fact
 from vm.machine import Disk, require_machine
 
 Files = Mapping[str, bytes | None]

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from argparse import _ArgumentGroup
     from pathlib import Path
 
-    from ..formats import Format
-    from ..options import Option
-    from ..tree import Tree
-    from ..volume import Volume
+    from ..formats.registry import Format
+    from ..model.tree import Tree
+    from ..planning.options import Option
+    from ..planning.volume import Volume
 
 _SOURCE = "a directory, git:REPO@REV[:SUBDIR], or an fs URL (zip://…)"
 
 
 def size(text: str) -> int:
     """A number of bytes, with K, M, G or T for powers of 1024."""
-    from ..options import parse_size
+    from ..planning.options import parse_size
 
     try:
         return parse_size(text)
@@ -36,7 +36,7 @@ def size(text: str) -> int:
 
 def entry_text(text: str) -> str:
     """An argument that names entries: UTF-8 as in images, whatever the locale made of it."""
-    from ..entry import decode
+    from ..model.entry import decode
 
     return decode(os.fsencode(text))
 
@@ -322,8 +322,8 @@ def _add_json(parser: ArgumentParser) -> None:
 
 def _add_volume(parser: ArgumentParser) -> None:
     """What makes a tree of a source, and a volume of options; None where not given."""
-    from ..formats import FORMATS
-    from ..options import COMMON, OWN, TREE
+    from ..formats.registry import FORMATS
+    from ..planning.options import COMMON, OWN, TREE
 
     parser.add_argument("--format", choices=FORMATS, help="'.tar' in IMAGE means tar")
     for option in (*COMMON, *TREE):
@@ -362,7 +362,7 @@ def volume(
     ``--format`` the image's suffix tells the format.
     """
     volume_class = _format(arguments, format).volume_class()
-    from ..options import VOLUME, taken_by
+    from ..planning.options import VOLUME, taken_by
 
     taken = taken_by(volume_class)
     given: dict[str, Any] = dict(told or {})
@@ -377,7 +377,7 @@ def volume(
 
 
 def _format(arguments: Namespace, format: str | None) -> Format:
-    from ..formats import FORMATS, format_named, format_of_file
+    from ..formats.registry import FORMATS, format_named, format_of_file
 
     name = format or arguments.format
     if name is not None:
@@ -392,7 +392,7 @@ def _format(arguments: Namespace, format: str | None) -> Format:
 def _alignment(text: str) -> str | int:
     if text == "auto":
         return text
-    from ..options import parse_size
+    from ..planning.options import parse_size
 
     try:
         return parse_size(text)
@@ -402,7 +402,7 @@ def _alignment(text: str) -> str | int:
 
 def tree(arguments: Namespace) -> Tree:
     """The tree of the source."""
-    from ..tree import Tree
+    from ..model.tree import Tree
 
     return Tree.scan(
         arguments.source,

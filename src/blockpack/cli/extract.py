@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ..extract import extract
-from ..image import open_image
+from ..formats.image import open_image
+from ..images.extract import extract
 from .output import complain
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..entry import NANOSECONDS
 from ..errors import ImageError, printable
-from ..image import Image, ImageEntry, open_image
+from ..formats.image import Image, ImageEntry, open_image
+from ..model.entry import NANOSECONDS
 from .output import emit, emit_json
 
 _LETTERS = {"file": "-", "directory": "d", "symlink": "l", "hardlink": "h", "other": "?"}

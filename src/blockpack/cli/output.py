@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 from ..errors import TargetError
 
 if TYPE_CHECKING:
-    from ..writer import Progress
+    from ..writing import Progress
 
 
 def complain(message: str) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..entry import decode
 from ..errors import TargetError, UsageError
-from ..formats import FORMATS
+from ..formats.registry import FORMATS
+from ..model.entry import decode
 
 if TYPE_CHECKING:
-    from ..tree import Tree
+    from ..model.tree import Tree
 
 _HEAD = 8192
 """Bytes that tell what a file is: two sectors, which an encrypted one takes, of 4096."""

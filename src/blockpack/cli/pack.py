@@ -8,10 +8,10 @@ from typing import Any
 from attrs import asdict
 
 from ..errors import UsageError, printable
-from ..layout import Layout
-from ..processors import require_jobs
-from ..volume import Volume
-from ..writer import Report, write, write_bytes
+from ..planning.layout import Layout
+from ..planning.volume import Volume
+from ..workers.processors import require_jobs
+from ..writing import Report, write, write_bytes
 from . import arguments as options
 from .output import amount, binary_output, complain, emit_json, progress_bar
 from .outputs import check_outputs, leave_out
@@ -94,6 +94,6 @@ def _write_manifest(layout: Layout, path: str) -> None:
     """Write the manifest as images are written: whole, or not at all."""
     import json
 
-    from ..manifest import manifest
+    from ..images.contents import manifest
 
     write_bytes(json.dumps(manifest(layout), indent=2).encode("ascii") + b"\n", path)

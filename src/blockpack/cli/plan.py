@@ -6,10 +6,10 @@ from argparse import Namespace
 from collections import Counter
 from typing import Any
 
-from ..entry import decode
-from ..extent import Extent, FileRange, Stream
-from ..layout import Layout
-from ..manifest import placed
+from ..images.contents import placed
+from ..model.entry import decode
+from ..model.extent import Extent, FileRange, Stream
+from ..planning.layout import Layout
 from . import arguments as options
 from .output import complain, emit, emit_facts, emit_json
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 
 from ..errors import ImageError
-from ..formats import format_named
-from ..image import open_image
+from ..formats.image import open_image
+from ..formats.registry import format_named
 from . import arguments as options
 from .output import complain, emit
 from .outputs import leave_out
@@ -27,7 +27,7 @@ def run(arguments: Namespace) -> int:
             if not arguments.quiet:
                 complain(f"{arguments.image}: sound")
             return 0
-        from ..compare import compare
+        from ..images.compare import compare
 
         # Sizes and types are the image's own affair; what it shows is to be compared.
         own_affair = format_named(image.format).volume_class().sizing

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from ..errors import BlockpackError, Problems, TargetError, UsageError, raise_problems
-from ..processors import require_jobs
+from ..workers.processors import require_jobs
 from .dist import Dist, held
 from .limit import is_larger, require_limit, too_large
 from .record import BuildRecord
@@ -30,8 +30,8 @@ from .unchanged import unchanged
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ..layout import Layout
-    from ..writer import Progress
+    from ..planning.layout import Layout
+    from ..writing import Progress
     from .image import Built, Task
     from .manifest import Manifest, VolumeSpec
     from .secrets import Secrets
@@ -146,7 +146,7 @@ class _Build:
         return BuildReport(record=record, unchanged=tuple(image.name for image in record.volumes))
 
     def _build(self, seen: Seen) -> BuildReport:
-        from ..volume import source_date_epoch
+        from ..planning.volume import source_date_epoch
 
         epoch = source_date_epoch()
         volumes = seen.manifest.volumes
@@ -391,7 +391,7 @@ class _Meter:
         self._progress = progress
 
     def advance(self, number: int, count: int) -> None:
-        from ..writer import Progress
+        from ..writing import Progress
 
         self._done[number] = count
         if self._progress is not None:

@@ -49,7 +49,7 @@ def check(
     Raises `SourceError` if there is no manifest, and `Problems` with all that is wrong with it, or
     else with all that the volumes cannot hold.
     """
-    from ..volume import source_date_epoch
+    from ..planning.volume import source_date_epoch
 
     require_limit(max_size)
     deployment = deployment_source(source)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from attrs import frozen
 
 from ..errors import BlockpackError, ImageError, TargetError, UsageError, printable
-from ..processors import require_jobs
+from ..workers.processors import require_jobs
 from .activation import activate
 from .build import BuildReport, build
 from .fingerprint import commit_inputs, fingerprint
@@ -24,7 +24,7 @@ from .state import STATE
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ..writer import Progress
+    from ..writing import Progress
     from .manifest import Manifest
     from .secrets import Secrets
 
@@ -179,7 +179,7 @@ def _is_wanted(
     generation: Generation, source: CommitSource, secrets: Secrets | None, max_size: int | None
 ) -> bool:
     """Whether a generation is what building `source` now would make."""
-    from ..volume import source_date_epoch
+    from ..planning.volume import source_date_epoch
 
     try:
         record = generation.record()
@@ -272,7 +272,7 @@ def _verify(directory: str, image: ImageRecord) -> None:
 
     Raises `SourceError` if it cannot be read.
     """
-    from ..image import open_image
+    from ..formats.image import open_image
 
     path = os.path.join(directory, image.file)
     if digest_of(path) != image.sha256:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from attrs import define, field
 
 from ..errors import ImageError, Problems, SourceError, TargetError, reason
-from ..processes import signals_held
+from ..workers.pool import signals_held
 from .leftovers import SECRET_STAGING, STAGING, remove_leftovers
 from .lock import locked
 from .look import TICK

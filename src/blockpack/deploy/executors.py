@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from ..errors import BlockpackError, TargetError, UsageError
-from ..processes import Send, WorkerPool
-from ..processors import processors
+from ..workers.pool import Send, WorkerPool
+from ..workers.processors import processors
 from .image import Built, Task, make, out_of_memory, perform
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
-    from ..layout import Layout
-    from ..writer import Progress
+    from ..planning.layout import Layout
+    from ..writing import Progress
 
 Outcome = tuple[int, Built | BlockpackError]
 """The number of a task, and what became of it."""

@@ -18,8 +18,8 @@ from .limit import require_within
 from .record import ImageRecord
 
 if TYPE_CHECKING:
-    from ..layout import Layout
-    from ..writer import Progress
+    from ..planning.layout import Layout
+    from ..writing import Progress
     from .manifest import VolumeSpec
     from .source import DeploymentSource
 
@@ -61,9 +61,9 @@ def plan(task: Task) -> Layout:
 
 def make(task: Task, layout: Layout, progress: Callable[[Progress], object] | None = None) -> Built:
     """Write the image and its placements. Raises `SourceError` and `TargetError`."""
-    from ..manifest import manifest
-    from ..writer import write
-    from ..writer.targets import target_errors
+    from ..images.contents import manifest
+    from ..writing import write
+    from ..writing.targets import target_errors
 
     spec = task.spec
     names = f"{spec.name}.img", f"{spec.name}.json"

@@ -17,15 +17,15 @@ import os
 import time
 
 from ..errors import SourceError
-from ..processes import WorkerPool
-from ..processors import processors
+from ..workers.pool import WorkerPool
+from ..workers.processors import processors
 
 TYPE_CHECKING = False  # typing is slow to import
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..processes import Send
+    from ..workers.pool import Send
 
 WORTHWHILE = 2_000
 """Names below this are looked at before a second process has started."""

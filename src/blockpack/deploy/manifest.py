@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, frozen
 
-from ..entry import check_path, encode
 from ..errors import UsageError
-from ..formats import format_named
-from ..options import TREE, VOLUME, keys
+from ..formats.registry import format_named
+from ..model.entry import check_path, encode
+from ..planning.options import TREE, VOLUME, keys
 from .document import Document, nearest
 from .lines import Path
 from .places import FILE
@@ -28,9 +28,9 @@ from .typed import Typed, kind, shown
 from .volume_options import Value, VolumeOptions
 
 if TYPE_CHECKING:
+    from ..planning.volume import Volume
     from ..sources.directory import Symlinks
     from ..sources.git.walk import Submodules
-    from ..volume import Volume
 
 CIPHERS = ("aes-ccm",)
 """How volumes can be encrypted."""

@@ -16,7 +16,7 @@ from typing import Self
 from attrs import frozen
 
 from ..errors import BlockpackError
-from ..reading import reading_errors
+from ..reading.extents import reading_errors
 from .generations import Generation
 from .record import ImageRecord
 
@@ -63,7 +63,7 @@ class Earlier:
 
 
 def _clone_or_link(source: Path, target: str) -> None:
-    from ..writer.clone import clone_file
+    from ..writing.clone import clone_file
 
     if not clone_file(source, target):
         os.link(source, target)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Self
 
 from attrs import frozen
 
-from ..entry import decode
 from ..errors import BlockpackError, Problems, SourceError, UsageError, raise_problems
+from ..model.entry import decode
 from .places import (
     FILE,
     MOST_BYTES,
@@ -30,7 +30,7 @@ from .places import (
 )
 
 if TYPE_CHECKING:
-    from ..tree import Tree
+    from ..model.tree import Tree
     from .manifest import Manifest, Part, VolumeSpec
     from .record import Origin
 
@@ -158,7 +158,7 @@ class CommitSource:
 
     def join(self, tree: Tree, part: Part, spec: VolumeSpec, jobs: int | None = None) -> None:
         """Add `part` of the volume `spec` to `tree`. Raises `BlockpackError`."""
-        from ..git.objects import TREE
+        from ..formats.git.objects import TREE
         from ..sources.git.lookup import Lookup
 
         with Lookup.of(self.path, self.commit) as lookup:
@@ -180,8 +180,8 @@ class CommitSource:
         )
 
     def _join_file(self, tree: Tree, part: Part) -> None:
-        from ..entry import File
-        from ..tree import Tree
+        from ..model.entry import File
+        from ..model.tree import Tree
 
         above, _, name = part.path.rpartition("/")
         only = ("/*", f"!/{_as_pattern(name)}")
@@ -231,7 +231,7 @@ def volume_tree(source: DeploymentSource, spec: VolumeSpec, jobs: int | None) ->
     What is encrypted in a secret volume still is (`secrets` decrypts it). Raises `Problems` with
     all that cannot be packed.
     """
-    from ..tree import Tree
+    from ..model.tree import Tree
 
     tree = Tree()
     problems: list[BlockpackError] = []

@@ -18,10 +18,10 @@ from typing import Any
 
 from attrs import frozen
 
-from ..entry import File, decode
 from ..errors import BlockpackError, Problems, UsageError, printable
-from ..formats import format_named
-from ..tree import Tree
+from ..formats.registry import format_named
+from ..model.entry import File, decode
+from ..model.tree import Tree
 from .manifest import DEPLOYMENT_NAME, MOST_VOLUMES, RESERVED, Manifest
 from .places import FILE
 from .record import VOLUME_NAME

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UsageError
-from ..options import parse_size
+from ..planning.options import parse_size
 from .document import Document, nearest, shortened
 from .lines import Path
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UsageError
-from ..formats import FORMATS
-from ..options import VOLUME, Option, taken_by
+from ..formats.registry import FORMATS
+from ..planning.options import VOLUME, Option, taken_by
 from .document import shortened
 from .lines import Path
 from .typed import HUGE, Typed, is_number
@@ -84,7 +84,7 @@ class VolumeOptions(Typed):
 
 def _refused(format: str, options: Mapping[str, Value]) -> str | None:
     """Why the format's volume class refuses `options`; None if it does not."""
-    from ..entry import EPOCH
+    from ..model.entry import EPOCH
 
     try:
         FORMATS[format].volume_class()(**{**dict[str, Any](options), "epoch": EPOCH})

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import EntryError, UsageError
-from ..extent import Extent, Readable, Stream
-from ..layout import Layout, Run
-from ..seekable import SeekableReader
-from ..volume import MOST
+from ..model.extent import Extent, Readable, Stream
+from ..planning.layout import Layout, Run
+from ..planning.volume import MOST
+from ..reading.seekable import SeekableReader
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESCCM

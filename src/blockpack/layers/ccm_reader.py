@@ -12,9 +12,9 @@ from itertools import count, groupby
 from typing import BinaryIO
 
 from ..errors import ImageError
-from ..layout import Fact
-from ..reading import reading_errors
-from ..seekable import SeekableReader
+from ..planning.layout import Fact
+from ..reading.extents import reading_errors
+from ..reading.seekable import SeekableReader
 from .ccm import AT_ONCE, CIPHER, NONCE, SECTOR_SIZES, TAG, aes_ccm, require_sector_size
 
 READ_AHEAD = 16 << 10

@@ -7,7 +7,7 @@ import re
 import stat
 
 from ..errors import TargetError, UsageError, printable, reason
-from ..reading import reading_errors
+from ..reading.extents import reading_errors
 from .ccm import KEY_SIZES
 
 _HEX = re.compile(rb"\s*([0-9A-Fa-f]+)\s*")

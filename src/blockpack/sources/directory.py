@@ -17,10 +17,10 @@ from typing import ClassVar, Literal
 
 from attrs import define, field, frozen
 
-from ..entry import Directory, Entry, File, Symlink, decode
 from ..errors import BlockpackError, EntryError, SourceError, reason
-from ..extent import Extent, FileRange
-from ..reading import reading_errors
+from ..model.entry import Directory, Entry, File, Symlink, decode
+from ..model.extent import Extent, FileRange
+from ..reading.extents import reading_errors
 from .listing import Row, Unread, found_below, path_of, plain_rows
 
 Symlinks = Literal["error", "follow", "keep", "skip"]

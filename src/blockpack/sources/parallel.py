@@ -14,14 +14,14 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from ..entry import Entry, decode
 from ..errors import BlockpackError, SourceError
-from ..processors import processors
+from ..model.entry import Entry, decode
+from ..workers.processors import processors
 from .directory import Scan
 from .listing import Row, Unread, batches
 
 if TYPE_CHECKING:
-    from ..processes import Send, WorkerPool
+    from ..workers.pool import Send, WorkerPool
     from .ahead import HeadStart
 
 WORTHWHILE = 2_000
@@ -61,7 +61,7 @@ def _listings(scan: Scan, jobs: int | None, ahead: HeadStart | None) -> Iterator
 
 def _shared_out(scan: Scan, workers: int, found: Iterator[list[Row]]) -> Iterator[list[Row]]:
     """`found`, while other workers are at it already, and what is pending."""
-    from ..processes import WorkerPool
+    from ..workers.pool import WorkerPool
 
     shares = [scan.pending[first::SHARES] for first in range(min(SHARES, len(scan.pending)))]
     try:

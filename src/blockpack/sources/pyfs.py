@@ -14,9 +14,9 @@ from typing import Any, BinaryIO, ClassVar
 
 from attrs import define, field, frozen
 
-from ..entry import EPOCH, NANOSECONDS, Directory, Entry, File, Symlink, check_path
 from ..errors import BlockpackError, EntryError, SourceError, UsageError, raise_problems, reason
-from ..extent import Extent, Stream
+from ..model.entry import EPOCH, NANOSECONDS, Directory, Entry, File, Symlink, check_path
+from ..model.extent import Extent, Stream
 from .directory import Excluded, Symlinks, link_refused
 
 _FILES = (0, 2)

@@ -26,7 +26,7 @@ def consumer_for(name: str, deployed: Deployed) -> Consumer:
     """The consumer `name` of what is deployed. Raises `UsageError` if there is none."""
     from importlib import import_module
 
-    from ...volume import require_choice
+    from ...planning.volume import require_choice
 
     require_choice("consumer", name, tuple(CONSUMERS))
     module, _, attribute = CONSUMERS[name].partition(":")

@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from ...errors import BlockpackError, SecretError, UsageError, printable, raise_problems
 from ...layers.keys import require_private
-from ...reading import reading_errors
+from ...reading.extents import reading_errors
 
 SUFFIX = ".age"
 """What the names of encrypted files end in."""

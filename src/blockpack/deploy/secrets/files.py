@@ -24,8 +24,8 @@ from ...errors import (
     raise_problems,
     reason,
 )
-from ...extent import FileRange
-from ...reading import reading_errors
+from ...model.extent import FileRange
+from ...reading.extents import reading_errors
 from ..source import DirectorySource
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
 from .editing import edited
@@ -34,7 +34,7 @@ from .opening import MOST_BYTES, is_encrypted
 from .wipe import wipe
 
 if TYPE_CHECKING:
-    from ...entry import File
+    from ...model.entry import File
     from ..manifest import Manifest
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -194,14 +194,14 @@ def _opened(path: str | os.PathLike[str], identities: Identities) -> bytes:
 
 def _write(data: bytes, target: str | os.PathLike[str]) -> None:
     """Write an encrypted file: whole, or not at all. Raises `TargetError`."""
-    from ...writer import write_bytes
+    from ...writing import write_bytes
 
     write_bytes(data, target)
 
 
 def _remove_left(directory: str) -> None:
     """Remove what a run left beside encrypted files that was killed when it replaced one."""
-    from ...writer.files import is_temporary
+    from ...writing.files import is_temporary
 
     for name in os.listdir(directory):
         if is_temporary(name):

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn, TypeGuard
 
 from attrs import evolve
 
-from ...entry import Entry, File, name_of
 from ...errors import BlockpackError, Problems, SecretError
-from ...extent import Data
-from ...reading import read_extent
+from ...model.entry import Entry, File, name_of
+from ...model.extent import Data
+from ...reading.extents import read_extent
 from ..source import CommitSource
 from .age import SUFFIX, Closed, Identities
 from .redact import redacted
 
 if TYPE_CHECKING:
-    from ...tree import Tree
+    from ...model.tree import Tree
     from ..manifest import VolumeSpec
     from ..source import DeploymentSource
 
@@ -128,7 +128,7 @@ def _with(tree: Tree, contents: Mapping[str, bytes]) -> Tree:
 
     Raises `SecretError` if there is something else of their names.
     """
-    from ...tree import Tree
+    from ...model.tree import Tree
 
     opened = Tree()
     for entry in tree:

@@ -23,7 +23,7 @@ from .redact import redacted
 from .runtime import link, make_runtime, nearest, require_ram
 
 if TYPE_CHECKING:
-    from ...layout import Layout
+    from ...planning.layout import Layout
     from .options import Secrets
 
 
@@ -74,7 +74,7 @@ class SecretBuilds:
         return planned
 
     def _plan(self, task: Task) -> SecretPlan:
-        from ...git.spool import in_memory
+        from ...formats.git.spool import in_memory
 
         spec = task.spec
         volume = evolve(spec.volume(), epoch=task.epoch)
@@ -148,8 +148,8 @@ class SecretBuilds:
 
 def _transfer(layout: Layout, path: str, descriptor: int) -> None:
     from ...layers.ccm import CIPHER
-    from ...writer.targets import Seekable, target_errors
-    from ...writer.transfer import Transfer
+    from ...writing.targets import Seekable, target_errors
+    from ...writing.transfer import Transfer
 
     if layout.format == CIPHER:
         _require_room(path, layout.size)
@@ -164,7 +164,7 @@ def _require_room(path: str, size: int) -> None:
 
     Without that a disk would be full before it is told.
     """
-    from ...writer.space import free_bytes
+    from ...writing.space import free_bytes
 
     free = free_bytes(os.path.dirname(path))
     if size > free:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple, Self
 
-from ...entry import decode
 from ...errors import SourceError, UsageError
+from ...model.entry import decode
 
 SCHEME = "git:"
 """What addresses of this source begin with."""

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from ...entry import decode, encode
 from ...errors import SourceError
-from ...reading import reading_errors
+from ...model.entry import decode, encode
+from ...reading.extents import reading_errors
 from .program import ended, run
 from .repository import Repository
 

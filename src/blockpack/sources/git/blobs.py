@@ -18,10 +18,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import BinaryIO, ClassVar, cast
 
-from ...entry import File
 from ...errors import SourceError
-from ...extent import Extent, Stream
-from ...values import numerous
+from ...model.entry import File
+from ...model.extent import Extent, Stream
+from ...model.values import numerous
 from .cat_file import CatFile
 from .packs import Packs
 from .places import Places

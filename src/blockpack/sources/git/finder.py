@@ -17,15 +17,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from ...errors import SourceError
-from ...git.index import IndexLookup
-from ...git.pack import BLOB, type_and_size
-from ...processors import processors
+from ...formats.git.index import IndexLookup
+from ...formats.git.pack import BLOB, type_and_size
+from ...workers.processors import processors
 from .packs import Packs, index_path
 from .pipes import widened
 from .places import PLACE_BYTES, TOO_LARGE, Places
 
 if TYPE_CHECKING:
-    from ...processes import Send, Worker
+    from ...workers.pool import Send, Worker
 
 MANY = 2_000
 """Blobs for which another process is started; fewer are found before it has."""
@@ -115,7 +115,7 @@ class Finder:
 
     def _start(self) -> None:
         """Start another process, which begins with what has been met."""
-        from ...processes import Worker, signals_held
+        from ...workers.pool import Worker, signals_held
 
         try:
             questions, self._questions = os.pipe()

@@ -14,9 +14,9 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from ...entry import File
 from ...errors import SourceError, reason
-from ...extent import Extent, FileRange
+from ...model.entry import File
+from ...model.extent import Extent, FileRange
 from .repository import Repository
 
 MOST_BYTES = 1023

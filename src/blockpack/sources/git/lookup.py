@@ -7,7 +7,7 @@ from typing import Self
 from attrs import define, field, frozen
 
 from ...errors import SourceError
-from ...git.objects import LINK, SUBMODULE, TREE
+from ...formats.git.objects import LINK, SUBMODULE, TREE
 from .cat_file import CatFile
 from .repository import Repository, Revision
 from .walk import Walk

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableSequence
 
-from ...entry import NANOSECONDS, Content, Directory, Entry, File, Symlink
 from ...errors import EntryError, SourceError
-from ...git.objects import EXECUTABLE, FILE, LINK, TREE
+from ...formats.git.objects import EXECUTABLE, FILE, LINK, TREE
+from ...model.entry import NANOSECONDS, Content, Directory, Entry, File, Symlink
 from .blobs import Blob, Blobs
 from .cat_file import CatFile, facts
 from .packs import Packs

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 
-from ...git.inflate import InflateError, decompress
+from ...formats.git.inflate import InflateError, decompress
 from .repository import Repository
 
 _PACK = ".pack"

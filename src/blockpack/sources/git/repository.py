@@ -8,9 +8,9 @@ from typing import Self
 
 from attrs import frozen
 
-from ...entry import EPOCH
 from ...errors import SourceError
-from ...git import objects
+from ...formats.git import objects
+from ...model.entry import EPOCH
 from .cat_file import CatFile
 from .program import OPTIONS, ended, require_version, run
 

@@ -11,9 +11,9 @@ from typing import get_args
 
 from attrs import define, frozen
 
-from ...entry import Entry, check_path, parent_of
 from ...errors import SourceError, UsageError, raise_problems
-from ...git.objects import TREE
+from ...formats.git.objects import TREE
+from ...model.entry import Entry, check_path, parent_of
 from ..directory import Excluded, Symlinks
 from .attributes import Attributes, attributes, has_own
 from .cat_file import CatFile

@@ -12,12 +12,12 @@ from typing import Literal
 
 from attrs import define, field
 
-from ...entry import decode
 from ...errors import EntryError, SourceError
-from ...git import objects
-from ...git.names import are_plain, refused
-from ...git.objects import LINK, MODES, SUBMODULE, TREE
-from ...values import numerous
+from ...formats.git import objects
+from ...formats.git.names import are_plain, refused
+from ...formats.git.objects import LINK, MODES, SUBMODULE, TREE
+from ...model.entry import decode
+from ...model.values import numerous
 from ..directory import Excluded, Symlinks, link_leads_out, link_refused
 from .cat_file import CatFile
 from .repository import Repository

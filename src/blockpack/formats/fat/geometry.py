@@ -1,0 +1,289 @@
+"""Geometry: which FAT, how large its clusters, and where everything lies.
+
+    reserved sectors | FAT | FAT | root directory (not FAT32) | data area: clusters from 2 on
+
+The number of clusters alone decides which FAT it is (FAT specification, section 3.5), and
+readers disagree by a few at the borders, so counts keep clear of them. The reserved area grows
+until the data area begins on 4096 bytes, and clusters have 4096 bytes unless there is a reason for
+larger ones: then every file's first byte lies where a file system can share its blocks.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+
+from attrs import evolve, frozen
+
+from ...errors import EntryError
+from ...planning.layout import round_up
+from .dir_entry import SIZE as ENTRY_SIZE
+from .table import FIRST_CLUSTER, table_bytes
+
+ALIGNMENT = 4096
+"""The data area begins on a multiple of this many bytes."""
+
+MARGIN = 16
+"""How far cluster counts stay from the borders between types."""
+
+FEWEST = {12: 1, 16: 4085 + MARGIN, 32: 65525 + MARGIN}
+MOST = {12: 4084 - MARGIN, 16: 65524 - MARGIN, 32: 0x0FFFFFF6 - FIRST_CLUSTER - MARGIN}
+"""The least and the greatest number of data clusters of each type."""
+
+CLUSTER_SIZES = tuple(512 << step for step in range(8))
+"""512 bytes to 64 KiB."""
+PREFERRED = 4096
+LARGEST_PREFERRED = 32 << 10
+"""Clusters above 32 KiB are beyond the specification; most readers take them nonetheless."""
+
+# FAT32's cluster size by the volume's: the specification's table for its larger disks.
+_FAT32_CLUSTERS = ((8 << 30, 4096), (16 << 30, 8192), (32 << 30, 16384))
+
+MAX_SECTORS = 0xFFFFFFFF
+
+MAX_ROOT_ENTRIES = 65_408
+"""The most that fit the boot sector's 16-bit count in whole sectors of 4096 bytes."""
+
+DEFAULT_ROOT_ENTRIES = 512
+"""What the specification advises; some readers expect nothing else."""
+
+
+@frozen(kw_only=True)
+class Geometry:
+    """Where everything lies; offsets and sizes in bytes unless named otherwise."""
+
+    bits: int
+    sector_size: int
+    sectors: int
+    """All there are; what is left at the end may be too little for one more cluster."""
+    cluster_size: int
+    clusters: int
+    root_entries: int
+    reserved_sectors: int
+    sectors_per_fat: int
+
+    @property
+    def fat_offset(self) -> int:
+        """Where the first FAT begins."""
+        return self.reserved_sectors * self.sector_size
+
+    @property
+    def fat_size(self) -> int:
+        """The size of one FAT."""
+        return self.sectors_per_fat * self.sector_size
+
+    @property
+    def root_offset(self) -> int:
+        """Where the root directory begins, on FAT12 and FAT16."""
+        return self.fat_offset + 2 * self.fat_size
+
+    @property
+    def data_offset(self) -> int:
+        """Where cluster 2 begins."""
+        return self.root_offset + self.root_entries * ENTRY_SIZE
+
+    @property
+    def size(self) -> int:
+        """The size of the file system."""
+        return self.sectors * self.sector_size
+
+    def offset_of(self, cluster: int) -> int:
+        """Where `cluster` begins."""
+        return self.data_offset + (cluster - FIRST_CLUSTER) * self.cluster_size
+
+
+@frozen(kw_only=True)
+class Requirements:
+    """What a volume asks for, and the limits that it has to keep. Sizes are in bytes."""
+
+    types: tuple[int, ...]
+    sector_size: int
+    cluster_size: int | None
+    size: int | None
+    root_entries: int
+    """32-byte entries that the root directory needs, on FAT12 and FAT16."""
+    needed: Callable[[int, int], int]
+    """The clusters needed, by the type's bits and the cluster size."""
+    miscounted: Callable[[int], int]
+    """How many files fsck.fat does not count right, by the cluster size."""
+
+
+def cluster_sizes(sector_size: int) -> list[int]:
+    """The sizes of clusters that whole sectors make, in bytes."""
+    return [size for size in CLUSTER_SIZES if size >= sector_size]
+
+
+def choose(required: Requirements) -> Geometry:
+    """The first geometry that holds what is needed, by the order of preference.
+
+    Raises `EntryError` if there is none.
+    """
+    reasons = []
+    for bits, cluster_size in _candidates(required):
+        needed = required.needed(bits, cluster_size)
+        found = _fit(required, bits, cluster_size, needed)
+        if isinstance(found, Geometry):
+            return found
+        reasons.append(found)
+    _require_room(required)
+    raise EntryError("", reasons[-1], _remedy(required))
+
+
+def _require_room(required: Requirements) -> None:
+    """Raise `EntryError` if the size that is asked for is less than what would be chosen."""
+    if required.size is None:
+        return
+    chosen = choose(evolve(required, size=None)).size
+    if chosen > required.size:
+        rule = f"{chosen:,} bytes are needed, {chosen - required.size:,} more than the size"
+        raise EntryError("", rule, "give a larger size, or pack less")
+
+
+def _remedy(required: Requirements) -> str:
+    if required.size is not None:
+        return "give another size, or let type and cluster size be chosen"
+    if required.cluster_size is not None or len(required.types) == 1:
+        return "pack less, or choose another type, cluster size or profile"
+    return "pack less"
+
+
+def _candidates(required: Requirements) -> Iterator[tuple[int, int]]:
+    """Types and cluster sizes, best first."""
+    sizes = cluster_sizes(required.sector_size)
+    if required.cluster_size is not None:
+        yield from ((bits, required.cluster_size) for bits in required.types)
+        return
+    # Small types only with the preferred clusters, as long as there is a larger type.
+    for bits in required.types[:-1]:
+        yield bits, PREFERRED
+    last = required.types[-1]
+    usual = _usual_cluster_size(required, last)
+    yield last, usual
+    # A given type may need smaller clusters to have enough of them, or larger to reach far.
+    yield from ((last, size) for size in reversed(sizes) if size < usual)
+    yield from ((last, size) for size in sizes if size > usual)
+
+
+def _usual_cluster_size(required: Requirements, bits: int) -> int:
+    if bits != 32:
+        return PREFERRED
+    if required.size is not None:
+        return _advised_cluster_size(required.size)
+    advised = _advised_cluster_size(required.needed(32, PREFERRED) * PREFERRED)
+    return _leanest_cluster_size(required, advised)
+
+
+def _advised_cluster_size(size: int) -> int:
+    """What the specification's table says of a FAT32 of `size` bytes."""
+    for most, cluster_size in _FAT32_CLUSTERS:
+        if size <= most:
+            return cluster_size
+    return LARGEST_PREFERRED
+
+
+def _leanest_cluster_size(required: Requirements, least: int) -> int:
+    """From `least` on, the size with which a FAT32 is smallest.
+
+    Larger clusters leave more unused behind each file, and need less of a table: with few and
+    large files that is what counts, as the tables are written, and read by whoever mounts it.
+    """
+    best, smallest = least, _exact_size(required, least)
+    for cluster_size in CLUSTER_SIZES:
+        if least < cluster_size <= LARGEST_PREFERRED:
+            size = _exact_size(required, cluster_size)
+            if size >= smallest or required.miscounted(cluster_size) > required.miscounted(least):
+                break
+            best, smallest = cluster_size, size
+    return best
+
+
+def _exact_size(required: Requirements, cluster_size: int) -> int:
+    """The bytes of a FAT32 that has no room to spare."""
+    clusters = max(required.needed(32, cluster_size), FEWEST[32])
+    return _lay_out(32, required.sector_size, cluster_size, clusters, 0).size
+
+
+def _fit(required: Requirements, bits: int, cluster_size: int, needed: int) -> Geometry | str:
+    """The geometry for `needed` clusters, or what speaks against it."""
+    root_entries = 0
+    if bits != 32:
+        if required.root_entries > MAX_ROOT_ENTRIES:
+            return (
+                f"the root directory takes {required.root_entries:,} entries, FAT{bits} has at "
+                f"most {MAX_ROOT_ENTRIES:,}"
+            )
+        in_sector = required.sector_size // ENTRY_SIZE
+        root_entries = round_up(max(required.root_entries, DEFAULT_ROOT_ENTRIES), in_sector)
+
+    def lay_out(clusters: int) -> Geometry:
+        return _lay_out(bits, required.sector_size, cluster_size, clusters, root_entries)
+
+    if needed > MOST[bits]:
+        return (
+            f"the tree takes {needed:,} clusters of {cluster_size:,} bytes, FAT{bits} has at "
+            f"most {MOST[bits]:,}"
+        )
+    if required.size is not None:
+        return _fit_size(required.size, bits, cluster_size, needed, lay_out)
+    # Small volumes of a given type: smaller clusters before unused ones, down to the smallest,
+    # which has to do.
+    smallest = cluster_size == (required.cluster_size or required.sector_size)
+    if len(required.types) == 1 and needed < FEWEST[bits] and not smallest:
+        return f"the tree takes {needed:,} clusters, FAT{bits} has at least {FEWEST[bits]:,}"
+    whole = round_up(max(needed, FEWEST[bits]), max(1, ALIGNMENT // cluster_size))
+    found = lay_out(min(whole, MOST[bits]))
+    if found.sectors > MAX_SECTORS:
+        return f"the volume has {found.size:,} bytes, more than FAT's 32-bit count of sectors"
+    return found
+
+
+def _fit_size(
+    size: int, bits: int, cluster_size: int, needed: int, lay_out: Callable[[int], Geometry]
+) -> Geometry | str:
+    """The geometry that takes `size` bytes, or what speaks against it.
+
+    What is no whole cluster, or one too many for the type, goes to the reserved area.
+    """
+    fitting = bisect_right(range(size // cluster_size), size, key=lambda n: lay_out(n).size) - 1
+    if fitting > MOST[bits] + 3 * MARGIN:  # more than lies between two types
+        return f"FAT{bits} with clusters of {cluster_size:,} bytes cannot fill {size:,} bytes"
+    clusters = min(fitting, MOST[bits])
+    while clusters >= FEWEST[bits]:
+        data_offset = (size - clusters * cluster_size) // ALIGNMENT * ALIGNMENT
+        found = lay_out((size - data_offset) // cluster_size)
+        if found.clusters <= MOST[bits] and found.data_offset <= data_offset:
+            break
+        clusters -= 1
+    else:
+        return (
+            f"a FAT{bits} of {size:,} bytes has {max(clusters, 0):,} clusters of "
+            f"{cluster_size:,} bytes, and at least {FEWEST[bits]:,} are needed"
+        )
+    if needed > found.clusters:
+        missing = (needed - found.clusters) * cluster_size
+        return f"the tree takes {missing:,} bytes more than a size of {size:,} leaves"
+    sectors = size // found.sector_size
+    if sectors > MAX_SECTORS:
+        return f"{size:,} bytes are more than FAT's 32-bit count of sectors can say"
+    reserved = found.reserved_sectors + (data_offset - found.data_offset) // found.sector_size
+    return evolve(found, sectors=sectors, reserved_sectors=reserved)
+
+
+def _lay_out(
+    bits: int, sector_size: int, cluster_size: int, clusters: int, root_entries: int
+) -> Geometry:
+    """The geometry for that many clusters, the reserved area padded to align the data."""
+    sectors_per_fat = -(-table_bytes(bits, clusters) // sector_size)
+    least = 32 if bits == 32 else 1
+    before = (least + 2 * sectors_per_fat) * sector_size + root_entries * ENTRY_SIZE
+    data_offset = round_up(before, ALIGNMENT)
+    return Geometry(
+        bits=bits,
+        sector_size=sector_size,
+        sectors=(data_offset + clusters * cluster_size) // sector_size,
+        cluster_size=cluster_size,
+        clusters=clusters,
+        root_entries=root_entries,
+        reserved_sectors=least + (data_offset - before) // sector_size,
+        sectors_per_fat=sectors_per_fat,
+    )

@@ -1,0 +1,178 @@
+"""The survey: one pass over a tree, before anything has a place.
+
+It finds what every directory takes and all that FAT, or the profile's reader of it, cannot hold;
+the geometry is chosen by what it counts.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Self
+from zlib import crc32
+
+from attrs import define, field
+
+from ...errors import BlockpackError, EntryError, printable
+from ...model.entry import Directory, Entry, File, Symlink
+from ...model.tree import Tree
+from ...planning.layout import round_up
+from ...planning.profile import FatLimits, GiB
+from ...planning.volume import Volume
+from . import dir_entry, names
+
+LARGEST = 4 * GiB - (64 << 10)
+"""From this size on (bytes), a file is one of the `largest`."""
+
+
+@define
+class PlannedDirectory:
+    """A directory to be: its entry (None: the root), what it holds, and how much that takes."""
+
+    entry: Directory | None
+    children: list[Entry]
+    entries: int
+    """The number of its 32-byte entries."""
+    first_file: int
+    """The index of its first file among all files."""
+
+    @property
+    def path(self) -> str:
+        """Its path; empty for the root."""
+        return self.entry.path if self.entry else ""
+
+    def names(self) -> list[str]:
+        """The names of its children."""
+        return _names(self.path, self.children)
+
+    def clusters(self, cluster_size: int) -> int:
+        """The clusters that it takes; even an empty one has its own."""
+        return max(1, -(-self.entries * dir_entry.SIZE // cluster_size))
+
+
+def _names(path: str, children: list[Entry]) -> list[str]:
+    start = len(path) + 1 if path else 0
+    return [child.path[start:] for child in children]
+
+
+@define
+class Survey:
+    """What there is, what it takes, and what cannot be."""
+
+    volume: Volume
+    label_entry: bool
+    """Whether the root directory has an entry for the label."""
+    directories: list[PlannedDirectory] = field(factory=list)
+    """The root first, each directory before those in it."""
+    files: list[File] = field(factory=list)
+    """All files, directory by directory."""
+    problems: list[BlockpackError] = field(factory=list)
+    warnings: list[str] = field(factory=list)
+    largest: list[File] = field(factory=list)
+    """Files whose last cluster, if it is a large one, may end at 4 GiB."""
+    digest: int = 0
+    """A CRC-32 of all names, sizes and times."""
+    _clusters: dict[tuple[int, int], int] = field(factory=dict)
+
+    @classmethod
+    def of(cls, volume: Volume, tree: Tree, *, label_entry: bool) -> Self:
+        """The survey of `tree` for `volume`."""
+        survey = cls(volume, label_entry)
+        survey._check_epoch()
+        for path, children in tree.directories():
+            entry = tree.get(path)
+            names = survey._add(entry if isinstance(entry, Directory) else None, children)
+            survey._digest_more("\0".join([path, *names, ""]).encode("utf-8", "surrogateescape"))
+        survey._digest_more(array("Q", (file.size for file in survey.files)))
+        if volume.mtime != "fixed":
+            survey._digest_more(array("q", map(volume.seconds, tree)))
+        survey._digest_more(volume.epoch.to_bytes(16, "little", signed=True))
+        return survey
+
+    def _digest_more(self, data: bytes | array[int]) -> None:
+        self.digest = crc32(data, self.digest)
+
+    def clusters(self, bits: int, cluster_size: int) -> int:
+        """The clusters that everything takes on such a volume, free space included."""
+        key = bits, cluster_size
+        if key not in self._clusters:
+            directories = self.directories if bits == 32 else self.directories[1:]
+            tables = sum(directory.clusters(cluster_size) for directory in directories)
+            contents = sum(-(-file.size // cluster_size) for file in self.files)
+            free = -(-(self.volume.free or 0) // cluster_size)
+            self._clusters[key] = tables + contents + free
+        return self._clusters[key]
+
+    def miscounted(self, cluster_size: int) -> list[File]:
+        """Files whose last cluster ends at 4 GiB, more than fsck.fat 4.2 counts to."""
+        return [file for file in self.largest if round_up(file.size, cluster_size) >= 4 * GiB]
+
+    def _add(self, entry: Directory | None, children: list[Entry]) -> list[str]:
+        """Take in one directory, and what it holds; the names of that."""
+        limits = self.volume.profile.fat
+        path = entry.path if entry else ""
+        listing = _names(path, children)
+        self._check_names(path, children, listing, limits)
+        self._check_entries(children, limits)
+        entries = len(listing) + sum([names.long_entries(name, limits) for name in listing])
+        if entry is not None:
+            entries += 2  # '.' and '..'
+        elif self.label_entry:
+            entries += 1
+        if entries > dir_entry.MAX_ENTRIES:
+            where = "a directory" if entry else "the root directory"
+            most = dir_entry.MAX_ENTRIES
+            rule = f"{where} takes {entries:,} entries of 32 bytes, and FAT has {most:,}"
+            self.problems.append(EntryError(path, rule, "spread it over several directories"))
+        self.directories.append(PlannedDirectory(entry, children, entries, len(self.files)))
+        self.files += [child for child in children if type(child) is File]
+        return listing
+
+    def _check_names(
+        self, path: str, children: list[Entry], listing: list[str], limits: FatLimits
+    ) -> None:
+        if not names.all_ordinary(listing, path, limits):
+            for child, name in zip(children, listing, strict=True):
+                self.problems += names.refusals(child, limits)
+                if limits.windows and names.is_device(name):
+                    rule = "Windows takes this name for a device"
+                    self.warnings.append(f"{printable(child.path)}: {rule}")
+        folded = names.fold_all(listing)
+        if len(set(folded)) == len(listing):
+            return
+        first: dict[str, str] = {}
+        for child, name, key in zip(children, listing, folded, strict=True):
+            if first.setdefault(key, name) != name:
+                rule = f"its name equals {first[key]!r} but for case, and FAT knows no case"
+                self.problems.append(EntryError(child.path, rule, "rename one of the two"))
+
+    def _check_entries(self, children: list[Entry], limits: FatLimits) -> None:
+        """Note what FAT or the profile has against kinds, sizes and times."""
+        noteworthy = min(limits.file_size + 1, limits.large_file or limits.file_size, LARGEST)
+        fixed = self.volume.mtime == "fixed"
+        for child in children:
+            if type(child) is File:
+                if child.size >= noteworthy:
+                    self._check_size(child, limits)
+            elif type(child) is Symlink:
+                rule = "is a symbolic link, and FAT has none"
+                self.problems.append(EntryError(child.path, rule, "follow or skip links"))
+            if not fixed and not dir_entry.has_time(self.volume.seconds(child)):
+                rule = "its time is outside 1980 to 2107, all that FAT can show"
+                self.problems.append(EntryError(child.path, rule, "touch it, or fix the times"))
+
+    def _check_size(self, file: File, limits: FatLimits) -> None:
+        if file.size >= LARGEST:
+            self.largest.append(file)
+        if file.size > limits.file_size:
+            rule = f"has {file.size:,} bytes, and {limits.file_size:,} are the most"
+            self.problems.append(EntryError(file.path, rule, "split it, or use tar"))
+        elif limits.large_file is not None and file.size >= limits.large_file:
+            advice = "the profile's reader holds files whole in memory; tar suits better"
+            self.warnings.append(f"{printable(file.path)}: {file.size:,} bytes; {advice}")
+
+    def _check_epoch(self) -> None:
+        epoch = self.volume.epoch
+        if self.volume.mtime == "fixed" and not dir_entry.has_time(epoch):
+            rule = f"the fixed time {epoch} is outside 1980 to 2107, all that FAT can show"
+            remedy = f"set SOURCE_DATE_EPOCH to {dir_entry.FIRST_TIME} or later"
+            self.problems.append(EntryError("", rule, remedy))

@@ -1,0 +1,348 @@
+"""Planning a FAT file system.
+
+Directories come first, then files, each in the tree's order and each in one piece, end to end.
+So a file's place follows from the sizes before it, and the plan holds a few bytes an entry:
+the clusters at which files begin, and the offsets of the layout's items. Directories and
+tables are made when they are written.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import ClassVar, Literal
+from zlib import crc32
+
+from attrs import field, frozen
+
+from ...errors import EntryError, UsageError, printable, problems, raise_problems
+from ...model.entry import Entry, File, parent_of
+from ...model.extent import Data, Extent, Zeros
+from ...model.tree import Tree
+from ...planning.layout import Layout, Placement, Run, literal, round_up, zeros
+from ...planning.volume import Volume, require_choice
+from . import boot_sector, dir_entry, names
+from .boot_sector import BACKUP_SECTOR, FSINFO_SECTOR, NO_NAME, BootSector
+from .geometry import LARGEST_PREFERRED, Geometry, Requirements, choose, cluster_sizes
+from .survey import PlannedDirectory, Survey
+from .table import FIRST_CLUSTER, Chains
+
+_TABLE_ITEM = 96 << 10
+"""Bytes of the allocation table in one item; whole entries of every type."""
+
+FatType = Literal["auto"] | int
+
+
+def _fat_type(value: str | int) -> FatType:
+    """A type option: ``auto``, 12, 16 or 32. Raises `UsageError`."""
+    require_choice("FAT type", str(value), ("auto", "12", "16", "32"))
+    return "auto" if value == "auto" else int(value)
+
+
+def _label(label: str | bytes) -> bytes:
+    """A label's 11 bytes, in upper case; empty for none. Raises `UsageError`."""
+    text = label.decode("ascii", "replace").rstrip() if isinstance(label, bytes) else label
+    upper = text.upper()
+    if upper and not (
+        len(upper) <= 11
+        and upper.isascii()
+        and upper.isprintable()
+        and upper == upper.strip()
+        and not set(upper) & set('"*+,./:;<=>?[\\]|')
+    ):
+        rule = 'is 1 to 11 ASCII characters, none of "*+,./:;<=>?[\\]|, no space around it'
+        raise UsageError(f"a label {rule}; not {label!r}")
+    return upper.ljust(11).encode("ascii") if upper else b""
+
+
+@frozen(kw_only=True)
+class FatVolume(Volume):
+    """A FAT file system as an image, without a partition table.
+
+    `sector_size` is the logical sector, in bytes; the default is the profile's. `label` has up
+    to 11 characters. `fat_type` (12, 16, 32) and `cluster_size` (bytes) are chosen by the
+    content if not given.
+    """
+
+    format: ClassVar[str] = "fat"
+    sizing: ClassVar[tuple[str, ...]] = (*Volume.sizing, "fat_type", "cluster_size")
+
+    sector_size: int = field()
+    label: bytes = field(default=b"", converter=_label)
+    fat_type: FatType = field(default="auto", converter=_fat_type)
+    cluster_size: int | None = None
+
+    @sector_size.default
+    def _profile_sector_size(self) -> int:
+        return self.profile.fat.sector_size
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        limits = self.profile.fat
+        if self.sector_size not in limits.sector_sizes:
+            known = " or ".join(map(str, limits.sector_sizes))
+            rule = f"profile {self.profile.name} reads FAT sectors of {known} bytes"
+            raise UsageError(f"{rule}; not {self.sector_size}")
+        if self.fat_type != "auto" and self.fat_type not in limits.types:
+            known = " or ".join(f"FAT{bits}" for bits in limits.types)
+            raise UsageError(f"profile {self.profile.name} reads {known}; not FAT{self.fat_type}")
+        sizes = cluster_sizes(self.sector_size)
+        if self.cluster_size is not None and self.cluster_size not in sizes:
+            known = ", ".join(map(str, sizes))
+            raise UsageError(f"cluster size is one of {known}; not {self.cluster_size}")
+
+    def plan(self, tree: Tree) -> Layout:
+        """The layout of the file system that holds `tree`; no file is opened.
+
+        Raises `Problems` with all that FAT or the profile cannot hold.
+        """
+        survey = Survey.of(self, tree, label_entry=self._has_label_entry)
+        refused = "this tree does not fit a FAT file system"
+        try:
+            geometry = choose(self._requirements(survey))
+        except EntryError as error:
+            raise problems(refused, [*survey.problems, error]) from None
+        raise_problems(refused, survey.problems)
+        return _Plan(self, survey, geometry).layout(tree.forkable)
+
+    @property
+    def _has_label_entry(self) -> bool:
+        return bool(self.label) and self.profile.fat.label_entry
+
+    def _requirements(self, survey: Survey) -> Requirements:
+        """What the geometry has to hold."""
+        types = self.profile.fat.types if self.fat_type == "auto" else (int(self.fat_type),)
+        return Requirements(
+            types=types,
+            sector_size=self.sector_size,
+            cluster_size=self.cluster_size,
+            size=self.size,
+            root_entries=survey.directories[0].entries,
+            needed=survey.clusters,
+            miscounted=lambda cluster_size: len(survey.miscounted(cluster_size)),
+        )
+
+
+class _Plan:
+    """Places everything in a geometry, and makes the extents of each part."""
+
+    def __init__(self, volume: FatVolume, survey: Survey, geometry: Geometry) -> None:
+        self.volume = volume
+        self.survey = survey
+        self.geometry = geometry
+        self.directories = survey.directories
+        self._fixed = dir_entry.fat_time(volume.epoch) if volume.mtime == "fixed" else None
+        self.cluster_of = {"": 0}  # each directory's first; the root's is 0, as '..' has it
+        chains = self._place_directories()
+        size = geometry.cluster_size
+        counts = (-(-file.size // size) for file in survey.files)
+        # Where each file begins, and the first free cluster; an empty one begins, and takes none.
+        self.file_clusters = array("I", accumulate(counts, initial=chains.pop()))
+        chains.extend(self.file_clusters)
+        self.chains = Chains(geometry.bits, chains)
+        base = geometry.offset_of(0)
+        # Not by a list: a million numbers in one would be the most memory that there ever is.
+        self.file_offsets = array("Q", (base + size * first for first in self.file_clusters))
+
+    def _place_directories(self) -> array[int]:
+        """The first cluster of each directory, and of what follows them."""
+        firsts = array("I")
+        cluster = FIRST_CLUSTER
+        wide = self.geometry.bits == 32
+        for directory in self.directories:
+            if directory.entry is None and not wide:
+                continue  # FAT12 and FAT16 have a place for the root
+            firsts.append(cluster)
+            if directory.entry is not None:
+                self.cluster_of[directory.path] = cluster
+            cluster += directory.clusters(self.geometry.cluster_size)
+        firsts.append(cluster)
+        return firsts
+
+    def layout(self, forkable: bool) -> Layout:
+        """The layout of it all."""
+        geometry = self.geometry
+        free = geometry.offset_of(self.chains.end)
+        # Size and free space are in the geometry already.
+        size = round_up(geometry.size, 1 if self.volume.size else self.volume.pad)
+        runs = [
+            literal(0, self._reserved()),
+            *self._table(geometry.fat_offset),
+            *self._table(geometry.fat_offset + geometry.fat_size),
+        ]
+        in_clusters = self.directories
+        if geometry.bits != 32:
+            in_clusters = self.directories[1:]
+            runs.append(Run([geometry.root_offset, geometry.data_offset], self._root))
+        runs += [
+            self._directory_run(in_clusters),
+            Run(self.file_offsets, self._contents),
+            zeros(free, size),
+        ]
+        return Layout(
+            format=self.volume.format,
+            title=f"FAT{geometry.bits}",
+            runs=tuple(runs),
+            sector_size=self.volume.sector_size,
+            geometry={
+                "fat_type": geometry.bits,
+                "sector_size": geometry.sector_size,
+                "cluster_size": geometry.cluster_size,
+                "clusters": geometry.clusters,
+                "free_clusters": self._free_clusters,
+                "reserved_sectors": geometry.reserved_sectors,
+                "sectors_per_fat": geometry.sectors_per_fat,
+                "root_entries": geometry.root_entries,
+                "data_offset": geometry.data_offset,
+                "serial": f"{self._serial >> 16:04X}-{self._serial & 0xFFFF:04X}",
+                "label": self.volume.label.decode("ascii").rstrip(),
+            },
+            warnings=(*self.survey.warnings, *self._warnings()),
+            placements=self.placements,
+            forkable=forkable,
+        )
+
+    def _warnings(self) -> Iterator[str]:
+        if self.volume.label and not self.volume.profile.fat.label_entry:
+            yield "the label is in the boot sector alone, for the profile's reader; fsck.fat minds"
+        for file in self.survey.miscounted(self.geometry.cluster_size):
+            rule = "has a last cluster that ends at 4 GiB, where fsck.fat miscounts"
+            yield f"{printable(file.path)}: {rule} and would cut the file"
+        if self.geometry.cluster_size > LARGEST_PREFERRED:
+            yield "clusters of 64 KiB are beyond the specification; some readers refuse them"
+
+    @property
+    def _free_clusters(self) -> int:
+        return self.geometry.clusters + FIRST_CLUSTER - self.chains.end
+
+    @property
+    def _serial(self) -> int:
+        """The volume's serial number: from what is planned, so that it is the same each time."""
+        facts = f"{self.geometry!r} {self.volume.label!r}"
+        return crc32(facts.encode(), self.survey.digest)
+
+    def _reserved(self) -> bytes:
+        """The reserved sectors: the boot sector, and FAT32's FSInfo and their backups."""
+        geometry = self.geometry
+        wide = geometry.bits == 32
+        sector = BootSector(
+            bits=geometry.bits,
+            bytes_per_sector=geometry.sector_size,
+            sectors_per_cluster=geometry.cluster_size // geometry.sector_size,
+            reserved_sectors=geometry.reserved_sectors,
+            root_entries=geometry.root_entries,
+            total_sectors=geometry.sectors,
+            sectors_per_fat=geometry.sectors_per_fat,
+            serial=self._serial,
+            label=self.volume.label or NO_NAME,
+            root_cluster=FIRST_CLUSTER if wide else 0,
+            fsinfo_sector=FSINFO_SECTOR if wide else 0,
+            backup_sector=BACKUP_SECTOR if wide else 0,
+        ).pack()
+        if wide:
+            following = self.chains.end if self._free_clusters else boot_sector.UNKNOWN
+            sector += boot_sector.pack_fsinfo(self._free_clusters, following, geometry.sector_size)
+            sector = sector.ljust(BACKUP_SECTOR * geometry.sector_size, b"\0") + sector
+        return sector.ljust(geometry.fat_offset, b"\0")
+
+    def _table(self, offset: int) -> tuple[Run, Run]:
+        """One allocation table: the part that is used in items, the rest as zeros."""
+        bits = self.geometry.bits
+        in_item = _TABLE_ITEM * 8 // bits
+        entries = self.chains.end
+        used = (entries * bits + 7) // 8
+        starts = range(0, used, _TABLE_ITEM)
+
+        def items(start: int, stop: int) -> Iterator[Extent]:
+            for item in range(start, stop):
+                first = item * in_item
+                yield Data(
+                    offset + item * _TABLE_ITEM,
+                    self.chains.pack(first, min(first + in_item, entries)),
+                )
+
+        table = Run([*(offset + start for start in starts), offset + used], items)
+        return table, zeros(offset + used, offset + self.geometry.fat_size)
+
+    def _directory_run(self, directories: list[PlannedDirectory]) -> Run:
+        if not directories:
+            return Run.of()
+        first = FIRST_CLUSTER
+        offsets = []
+        for directory in directories:
+            offsets.append(self.geometry.offset_of(first))
+            first += directory.clusters(self.geometry.cluster_size)
+        offsets.append(self.geometry.offset_of(first))
+
+        def items(start: int, stop: int) -> Iterator[Extent]:
+            for index in range(start, stop):
+                area = offsets[index + 1] - offsets[index]
+                yield Data(offsets[index], self._entries(directories[index]).ljust(area, b"\0"))
+
+        return Run(offsets, items)
+
+    def _root(self, start: int, stop: int) -> Iterator[Extent]:
+        """The root directory of FAT12 and FAT16, the one item of its run."""
+        area = self.geometry.root_entries * dir_entry.SIZE
+        for _ in range(start, stop):
+            data = self._entries(self.directories[0]).ljust(area, b"\0")
+            yield Data(self.geometry.root_offset, data)
+
+    def _entries(self, directory: PlannedDirectory) -> bytes:
+        """A directory's entries."""
+        limits = self.volume.profile.fat
+        packed = list(self._heading(directory))
+        file = directory.first_file
+        listing = directory.names()
+        short_names = names.ShortNames(listing)
+        for child, name in zip(directory.children, listing, strict=True):
+            short = short_names.of(name)
+            if not names.is_short(name):
+                packed.append(dir_entry.pack_long(names.long_text(name, limits), short))
+            if type(child) is File:
+                cluster = self.file_clusters[file] if child.size else 0
+                file += 1
+                attributes, size = dir_entry.ARCHIVE, child.size
+            else:
+                cluster, attributes, size = self.cluster_of[child.path], dir_entry.DIRECTORY, 0
+            packed.append(
+                dir_entry.pack_entry(short, attributes, self._stamp(child), cluster, size)
+            )
+        return b"".join(packed)
+
+    def _heading(self, directory: PlannedDirectory) -> Iterator[bytes]:
+        """What a directory begins with: the label in the root, ``.`` and ``..`` elsewhere."""
+        if directory.entry is not None:
+            stamp = self._stamp(directory.entry)
+            for name, path in (
+                (dir_entry.DOT, directory.path),
+                (dir_entry.DOTDOT, parent_of(directory.path)),
+            ):
+                cluster = self.cluster_of[path]
+                yield dir_entry.pack_entry(name, dir_entry.DIRECTORY, stamp, cluster)
+        elif self.volume._has_label_entry:
+            stamp = dir_entry.fat_time(max(self.volume.epoch, dir_entry.FIRST_TIME))
+            yield dir_entry.pack_entry(self.volume.label, dir_entry.VOLUME_ID, stamp)
+
+    def _stamp(self, entry: Entry) -> tuple[int, int]:
+        return self._fixed or dir_entry.fat_time(self.volume.seconds(entry))
+
+    def _contents(self, start: int, stop: int) -> Iterator[Extent]:
+        """The files from `start` up to, not including, `stop`."""
+        cluster_size = self.geometry.cluster_size
+        for index in range(start, stop):
+            file = self.survey.files[index]
+            at = self.file_offsets[index]
+            yield file.content.extent(file, at)
+            slack = -file.size % cluster_size
+            if slack:
+                yield Zeros(at + file.size, slack)
+
+    def placements(self) -> Iterator[Placement]:
+        """Each entry and where its content lies, directory by directory."""
+        offsets = iter(self.file_offsets)
+        for directory in self.directories:
+            for child in directory.children:
+                offset = next(offsets) if type(child) is File else None
+                yield Placement(child, offset if type(child) is File and child.size else None)

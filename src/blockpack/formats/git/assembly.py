@@ -1,0 +1,316 @@
+"""From objects to a pack: their order, and all that is counted and summed up over it.
+
+    header | known blobs | deferred blobs | trees | commit | checksum
+
+The number of objects stands in front, so it is known before deferred blobs are read. Their bytes
+pass by when the pack's checksum is made, and that is when their ids come about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from attrs import define, evolve, field, frozen
+
+from ...errors import BlockpackError
+from ...model.extent import Data, Extent, FileRange
+from ...planning.layout import Run
+from ...reading.extents import OpenFile
+from .blobs import Blob
+from .deflate import PIECE, Storing, packed
+from .inflate import adler32, crc32
+from .objects import begin_id, object_id
+from .pack import BLOB, KINDS, ZLIB_STORED, adler_trailer, object_header, pack_header, stored_blocks
+from .spool import Spool
+
+STRETCH = 4 << 20
+"""Blobs end to end in the spool are one item of the layout up to this size (bytes)."""
+
+_AHEAD = 3
+"""Pieces that may wait for a hash; each is a little over 2 MiB."""
+
+
+class Store(Protocol):
+    """A file that holds packed objects: the spool, or a pack of a repository."""
+
+    def extent(self, offset: int, length: int, start: int) -> FileRange:
+        """`length` of its bytes, from `start` on, at `offset` of an image."""
+
+    def read(self, start: int, length: int) -> Iterator[bytes]:
+        """`length` of its bytes, from `start` on, in pieces."""
+
+    def damaged(self, oid: bytes) -> BlockpackError:
+        """The error for an object whose CRC-32 is not what it should be."""
+
+
+@frozen
+class Stretch:
+    """`length` bytes of a store from `start` on: packed objects end to end."""
+
+    store: Store
+    start: int
+    length: int
+
+
+Item = bytes | Stretch | Blob
+"""What a pack is made of: bytes, packed objects that are somewhere, a blob stored from its file."""
+
+
+@frozen(eq=False)
+class Pack:
+    """A pack of `size` bytes, whose end is `checksum` (raw).
+
+    `oids` (raw), `crcs` and `offsets` (from its first byte) are those of its objects, in order.
+    `items` and where each of them `starts` (from the first byte, too) are what it is made of.
+    """
+
+    size: int
+    checksum: bytes
+    oids: Sequence[bytes]
+    crcs: Sequence[int]
+    offsets: Sequence[int]
+    items: Sequence[Item]
+    starts: Sequence[int]
+
+    def run(self, offset: int) -> Run:
+        """Its bytes at `offset` of an image."""
+
+        def make(start: int, stop: int) -> Iterator[Extent]:
+            for item, at in zip(self.items[start:stop], self.starts[start:stop], strict=True):
+                if isinstance(item, bytes):
+                    yield Data(offset + at, item)
+                elif isinstance(item, Stretch):
+                    yield item.store.extent(offset + at, item.length, item.start)
+                else:
+                    yield from _stored_extents(item, offset + at)
+
+        return Run(
+            array("Q", [*(offset + start for start in self.starts), offset + self.size]), make
+        )
+
+
+@define
+class Assembly:
+    """A pack in the making, to which `count` objects are added in order."""
+
+    count: int
+    level: int
+    object_format: str
+    oids: list[bytes] = field(factory=list, init=False)
+    size: int = field(default=0, init=False)
+    """The bytes so far."""
+    _crcs: array[int] = field(factory=lambda: array("I"), init=False)
+    _offsets: array[int] = field(factory=lambda: array("Q"), init=False)
+    _items: list[Item] = field(factory=list, init=False)
+    _starts: array[int] = field(factory=lambda: array("Q"), init=False)
+    _checksum: Any = field(init=False)
+    _store: Store | None = field(default=None, init=False)
+    """Where the stretch is that is last and may grow, if one is; see `_grow`."""
+    _from: int = field(default=0, init=False)
+    _to: int = field(default=0, init=False)
+    _open: list[tuple[bytes, int, int]] = field(factory=list, init=False)
+    """Id, CRC-32 and length of the objects in that stretch."""
+
+    def __attrs_post_init__(self) -> None:
+        self._checksum = hashlib.new(self.object_format, usedforsecurity=False)
+        self._add(pack_header(self.count))
+
+    def add_packed(self, oid: bytes, crc: int, store: Store, start: int, length: int) -> None:
+        """Add an object that is packed already: `length` bytes of `store` from `start` on.
+
+        Raises `SourceError`.
+        """
+        self._note(oid, crc)
+        self._grow(oid, crc, store, start, length)
+
+    def add_delta(
+        self, oid: bytes, head: bytes, store: Store, start: int, length: int, crc: int
+    ) -> None:
+        """Add a delta: another `head`, and `length` bytes of `store` whose CRC-32 is `crc`.
+
+        Raises `SourceError`.
+        """
+        whole = crc32(head)
+        for data in store.read(start, length):
+            whole = crc32(data, whole)
+        self._note(oid, whole)
+        self._add(head)
+        self._grow(oid, crc, store, start, length)
+
+    def _grow(self, oid: bytes, crc: int, store: Store, start: int, length: int) -> None:
+        """Add to the last stretch what follows it in its store; anything else begins a new one.
+
+        It is an item once it grows no more (`settle`): there may be a million objects in it.
+        """
+        if store is not self._store or start != self._to or start - self._from >= STRETCH:
+            self.settle()
+            self._store, self._from = store, start
+            self._starts.append(self.size)
+        self._to = start + length
+        self._open.append((oid, crc, length))
+        self.size += length
+
+    def add_blob(self, blob: Blob, spool: Spool) -> None:
+        """Add a blob of which all is known. Raises `SourceError`."""
+        if blob.start is not None:
+            self.add_packed(blob.oid, blob.crc, spool, blob.start, blob.length)
+            return
+        self._note(blob.oid, blob.crc)
+        self.settle()
+        self._begin(blob)
+        for piece in _stored_pieces(blob):
+            self._checksum.update(piece)
+        self.size += blob.length
+
+    def add_deferred(self, blob: Blob) -> bytes:
+        """Add a blob that is yet to read; its id, raw. Raises `SourceError`."""
+        self.settle()
+        known = _read_deferred(blob, self._checksum, self.object_format)
+        self._note(known.oid, known.crc)
+        self._begin(known)
+        self.size += known.length
+        return known.oid
+
+    def add_object(self, kind: int, data: bytes, *, level: int | None = None) -> bytes:
+        """Add an object that is in memory, at another `level` if need be; its id, raw."""
+        oid = object_id(KINDS[kind], data, self.object_format)
+        stream = packed(memoryview(data), self.level if level is None else level)
+        self.add_bytes(oid, object_header(kind, len(data)) + stream)
+        return oid
+
+    def add_bytes(self, oid: bytes, data: bytes) -> None:
+        """Add an object whose packed bytes are `data`."""
+        self._note(oid, crc32(data))
+        self._add(data)
+
+    def finish(self) -> Pack:
+        """The pack."""
+        assert len(self.oids) == self.count
+        self.settle()
+        checksum: bytes = self._checksum.digest()
+        self._add(checksum)
+        return Pack(
+            self.size,
+            checksum,
+            self.oids,
+            self._crcs,
+            self._offsets,
+            self._items,
+            self._starts,
+        )
+
+    def _note(self, oid: bytes, crc: int) -> None:
+        """Note the object that begins here."""
+        self.oids.append(oid)
+        self._crcs.append(crc)
+        self._offsets.append(self.size)
+
+    def _begin(self, item: Item) -> None:
+        self._starts.append(self.size)
+        self._items.append(item)
+
+    def _add(self, data: bytes) -> None:
+        self.settle()
+        self._begin(data)
+        self._checksum.update(data)
+        self.size += len(data)
+
+    def settle(self) -> None:
+        """Read the stretch that is last, which grows no more. Raises `SourceError`."""
+        store, self._store = self._store, None
+        if store is None:
+            return
+        stretch = Stretch(store, self._from, self._to - self._from)
+        self._items.append(stretch)
+        objects, self._open = iter(self._open), []
+        oid, expected, left = next(objects)
+        crc = 0
+        for data in store.read(stretch.start, stretch.length):
+            self._checksum.update(data)
+            view = memoryview(data)
+            at = 0
+            while at + left <= len(view):
+                if crc32(view[at : at + left], crc) != expected:
+                    raise store.damaged(oid)
+                at += left
+                oid, expected, left = next(objects, (b"", 0, stretch.length))
+                crc = 0
+            crc = crc32(view[at:], crc)
+            left -= len(view) - at
+
+
+def _stored_pieces(blob: Blob) -> Iterator[bytes]:
+    """The packed bytes of a blob that is stored from its file. Raises `SourceError`."""
+    storing = Storing(blob.file.size, blob.adler)
+    yield object_header(BLOB, blob.file.size)
+    for view in _pieces(blob):
+        yield storing.frame(view)
+    yield storing.finish()
+
+
+def _pieces(blob: Blob) -> Iterator[memoryview]:
+    """The content of a blob, each piece in memory of its own. Raises `SourceError`."""
+    extent = blob.file.content.extent(blob.file, 0)
+    assert isinstance(extent, FileRange)
+    with OpenFile.of(extent) as source:
+        for position in range(0, extent.length, PIECE):
+            view = memoryview(bytearray(min(PIECE, extent.length - position)))
+            source.read_into(view, extent.start + position)
+            yield view
+        source.check()
+
+
+def _read_deferred(blob: Blob, checksum: Any, object_format: str) -> Blob:
+    """Read a blob, going on with the pack's checksum; the same with all that was not known.
+
+    Hashing is most of the work, and there are two hashes to make: each has a thread of its own.
+    """
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    file = blob.file
+    storing = Storing(file.size)
+    digest = begin_id(KINDS[BLOB], file.size, object_format)
+    crc = 0
+
+    def take_in(view: memoryview) -> None:
+        digest.update(view)
+        storing.adler = adler32(view, storing.adler)
+
+    waiting: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(1) as contents, ThreadPoolExecutor(1) as packs:
+
+        def put(data: bytes) -> None:
+            nonlocal crc
+            waiting.append(packs.submit(checksum.update, data))
+            crc = crc32(data, crc)
+
+        put(object_header(BLOB, file.size))
+        for view in _pieces(blob):
+            waiting.append(contents.submit(take_in, view))
+            put(storing.frame(view))
+            while len(waiting) > 2 * _AHEAD:
+                waiting.popleft().result()
+        for future in waiting:
+            future.result()
+        put(storing.finish())
+    return evolve(blob, oid=digest.digest(), crc=crc, adler=storing.adler)
+
+
+def _stored_extents(blob: Blob, offset: int) -> Iterator[Extent]:
+    """The extents of a blob that is stored from its file."""
+    file = blob.file
+    whole = file.content.extent(file, 0)
+    assert isinstance(whole, FileRange)
+    before = object_header(BLOB, file.size) + ZLIB_STORED
+    for start, length, mark in stored_blocks(file.size):
+        before += mark
+        yield Data(offset, before)
+        offset += len(before)
+        yield FileRange(offset, length, whole.path, whole.size, whole.mtime_ns, whole.start + start)
+        offset += length
+        before = b""
+    yield Data(offset, adler_trailer(blob.adler))

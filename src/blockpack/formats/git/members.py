@@ -1,0 +1,105 @@
+"""What git keeps of a tree: names, file modes, and no empty directories.
+
+Rule 1: of permission bits git keeps whether a file's owner may execute it.
+Rule 2: a directory is there because something is in it; one without a file or a link is left out.
+Rule 3: what git itself would not check out is refused, and a tree that the reader would refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ...errors import EntryError, printable
+from ...model.entry import Directory, Entry, File, Symlink, encode, name_of
+from ...model.tree import Tree
+from ...planning.profile import GitLimits
+from .names import refused, refused_link
+from .objects import OID_SIZES, encode_tree, object_id
+from .store import MOST_META
+
+FILE, EXECUTABLE, SYMLINK, DIRECTORY = b"100644", b"100755", b"120000", b"40000"
+"""The modes of a tree's entries (git-fast-import(1), "filemodify")."""
+
+TREE_KIND = b"tree"
+
+_BESIDE_NAME = len(b"100644 \0")
+"""Bytes of a tree's entry besides its name and its object id, at most."""
+
+
+def mode_of(entry: Entry, limits: GitLimits) -> bytes:
+    """The mode that stands for `entry` in its tree."""
+    if type(entry) is File:
+        return EXECUTABLE if entry.mode & 0o100 and limits.executables else FILE
+    return DIRECTORY if type(entry) is Directory else SYMLINK
+
+
+_LONGEST = 4096
+"""More bytes than a name has on any system."""
+
+
+def refusals(tree: Tree, limits: GitLimits, object_format: str) -> Iterator[EntryError]:
+    """What keeps entries of `tree` out of a repository, or from this profile's reader."""
+    yield from _too_large(tree, OID_SIZES[object_format])
+    for entry in tree:
+        is_link = type(entry) is Symlink
+        path = entry.path
+        if not is_link and path.isascii() and "git" not in path.lower():
+            continue  # nearly all names: no part of a path is one that git refuses
+        name = encode(name_of(path))
+        rule = refused(name) or (refused_link(name) if is_link else None)
+        if rule is not None:
+            yield EntryError(entry.path, rule, "rename or exclude it")
+        if not limits.symlinks and is_link:
+            rule = "is a symbolic link, which the profile's reader does not list"
+            yield EntryError(entry.path, rule, "follow or skip links")
+
+
+def _too_large(tree: Tree, oid_size: int) -> Iterator[EntryError]:
+    """Directories whose trees would be larger than one that is read."""
+    most_names = MOST_META // (_LONGEST + _BESIDE_NAME + oid_size)
+    if len(tree) <= most_names:
+        return
+    for path, children in tree.directories():
+        if len(children) <= most_names:
+            continue
+        prefix = len(path) + 1 if path else 0
+        size = sum(len(encode(child.path[prefix:])) for child in children)
+        size += len(children) * (_BESIDE_NAME + oid_size)
+        if size > MOST_META:
+            rule = f"its {len(children):,} entries make a tree of more than {MOST_META:,} bytes"
+            yield EntryError(path, rule, "spread them over more directories, or exclude some")
+
+
+def warnings(tree: Tree, limits: GitLimits) -> Iterator[str]:
+    """What a user should hear of."""
+    for path, children in tree.directories():
+        if path and not children:
+            yield f"{printable(path)}: git keeps no empty directories; it is left out"
+        for entry in children:
+            if isinstance(entry, File) and limits.large_blob and entry.size >= limits.large_blob:
+                what = f"{entry.size:,} bytes; the profile's reader holds it in memory, twice"
+                yield f"{printable(entry.path)}: {what}"
+
+
+def trees(
+    tree: Tree, blobs: Mapping[str, bytes], limits: GitLimits, object_format: str
+) -> dict[bytes, bytes]:
+    """The bytes of each tree object by its id, the root's last.
+
+    `blobs` has the id of each file and link by its path.
+    """
+    found: dict[bytes, bytes] = {}
+    ids = dict(blobs)
+    for path, children in reversed(list(tree.directories())):
+        prefix = len(path) + 1 if path else 0
+        entries = [
+            (mode_of(child, limits), encode(child.path[prefix:]), ids[child.path])
+            for child in children
+            if child.path in ids
+        ]
+        if entries or not path:
+            data = encode_tree(entries)
+            ids[path] = oid = object_id(TREE_KIND, data, object_format)
+            found.pop(oid, None)  # the root comes last, even if it is the same as another
+            found[oid] = data
+    return found

@@ -1,0 +1,138 @@
+"""Packed objects that wait for their image: a temporary file, gone with the layout.
+
+Processes that pack write into it side by side, each where it was told to. It is sparse: room that
+turned out not to be needed takes none.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from ...errors import TargetError, reason
+from ...model.extent import FileRange
+
+_HAS_PATHS = os.path.isdir("/proc/self/fd")
+"""Whether a file without a name can be found by its descriptor."""
+
+_PIECE = 1 << 20
+"""Bytes that are read at once."""
+
+_GATHERED = 256 << 10
+"""Bytes that are written at once, as long as objects are smaller."""
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn an operating system's error about the temporary file into a `TargetError`."""
+    try:
+        yield
+    except OSError as error:
+        rule = f"packed objects cannot be kept there for the image: {reason(error)}"
+        remedy = "free some space, or have TMPDIR lead to where there is more"
+        raise TargetError(f"{tempfile.gettempdir()}: {rule}; {remedy}") from None
+
+
+_in_memory = ContextVar("_in_memory", default=False)
+
+
+@contextmanager
+def in_memory() -> Iterator[None]:
+    """Keep in memory what is packed meanwhile, instead of in a file: it is secret."""
+    before = _in_memory.set(True)
+    try:
+        yield
+    finally:
+        _in_memory.reset(before)
+
+
+def _end(descriptor: int, name: str | None) -> None:
+    os.close(descriptor)
+    if name is not None:
+        os.unlink(name)
+
+
+class Spool:
+    """A temporary file without a name, where the system has such, that extents can refer to."""
+
+    def __init__(self) -> None:
+        if _in_memory.get():
+            self._begin_in_memory()
+            return
+        with _errors():
+            self.descriptor, name = tempfile.mkstemp(prefix="blockpack-")
+        self.path = os.fsencode(name)
+        if _HAS_PATHS:  # of descriptors, which lead there in a forked process, too
+            os.unlink(name)
+            self.path = f"/proc/self/fd/{self.descriptor}".encode("ascii")
+        weakref.finalize(self, _end, self.descriptor, None if _HAS_PATHS else name)
+
+    def _begin_in_memory(self) -> None:
+        if not (_HAS_PATHS and hasattr(os, "memfd_create")):
+            raise TargetError("packed objects cannot be kept in memory on this system")
+        with _errors():
+            self.descriptor = os.memfd_create("blockpack")
+        self.path = f"/proc/self/fd/{self.descriptor}".encode("ascii")
+        weakref.finalize(self, _end, self.descriptor, None)
+
+    @property
+    def size(self) -> int:
+        """The length of the file in bytes."""
+        return os.fstat(self.descriptor).st_size
+
+    def write(self, data: bytes, offset: int) -> None:
+        """Write `data` at `offset` bytes. Raises `TargetError`."""
+        view = memoryview(data)
+        with _errors():
+            while view:
+                count = os.pwrite(self.descriptor, view, offset)
+                view = view[count:]
+                offset += count
+
+    def read(self, start: int, length: int) -> Iterator[bytes]:
+        """`length` bytes from `start` on, in pieces. Raises `TargetError`."""
+        end = start + length
+        while start < end:
+            with _errors():
+                data = os.pread(self.descriptor, min(end - start, _PIECE), start)
+            if not data:
+                raise TargetError(f"{tempfile.gettempdir()}: packed objects are gone from there")
+            start += len(data)
+            yield data
+
+    def damaged(self, oid: bytes) -> TargetError:
+        """The error for an object that is not any more what was written here."""
+        return TargetError(f"{tempfile.gettempdir()}: object {oid.hex()} was damaged there")
+
+    def extent(self, offset: int, length: int, start: int) -> FileRange:
+        """`length` bytes from `start` on, at `offset` of an image. All is written by now."""
+        status = os.fstat(self.descriptor)
+        return FileRange(offset, length, self.path, status.st_size, status.st_mtime_ns, start)
+
+
+class SpoolWriter:
+    """Puts packed objects into a spool end to end, small ones many at a time."""
+
+    def __init__(self, spool: Spool, start: int) -> None:
+        self.at = start
+        """Where the next byte goes."""
+        self._spool = spool
+        self._waiting: list[bytes] = []
+        self._written = start
+
+    def put(self, data: bytes) -> None:
+        """Put what comes next. Raises `TargetError`."""
+        self._waiting.append(data)
+        self.at += len(data)
+        if self.at - self._written >= _GATHERED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits. Raises `TargetError`."""
+        self._spool.write(b"".join(self._waiting), self._written)
+        self._waiting.clear()
+        self._written = self.at

@@ -1,0 +1,270 @@
+"""Reading objects out of a pack, none of it trusted.
+
+An object is found by its offset and read as a stream, whatever its size. One that is a delta takes
+its base, and both are in memory then; so there are bounds to what deltas may come to.
+What an object's id says is for `GitImage.verify` to recompute.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+
+from attrs import define, field, frozen
+
+from ...errors import ImageError
+from .pack import KINDS, OFS_DELTA, REF_DELTA, type_and_size
+
+MOST_DELTA = 64 << 20
+"""The most bytes that a delta, its base or its result may have."""
+
+MOST_CHAIN = 4096
+"""The most deltas on top of one another: what git itself allows."""
+
+MOST_META = 64 << 20
+"""The most bytes of a tree or a commit."""
+
+_MOST_KEPT = 32 << 20
+_LEAST_WORK = 1 << 30
+_MOST_GAIN = 1024
+_HEADER_BYTES = 64
+_PIECE = 64 << 10
+
+ReadAt = Callable[[int, int], bytes]
+"""Gives bytes of the pack: ``read_at(offset, length)``, less than `length` at its end."""
+
+
+@frozen
+class Header:
+    """What stands before an object's zlib stream, which begins at `data` (bytes, in the pack).
+
+    `size` is that of what the stream inflates to. `base` is the offset or the id of a delta's base.
+    """
+
+    offset: int
+    kind: int
+    size: int
+    data: int
+    base: int | bytes | None = None
+
+
+@define
+class PackStore:
+    """The objects of a pack; `offsets` has where each begins by its id, as far as that is known."""
+
+    read_at: ReadAt
+    end: int
+    """Where its objects end, and its checksum begins."""
+    oid_size: int
+    offsets: dict[bytes, int] = field(factory=dict)
+    _resolved: dict[int, tuple[int, bytes]] = field(factory=dict, init=False)
+    """Deltas that were resolved last, by offset: the type and bytes that they came to."""
+    _kept: int = field(default=0, init=False)
+    _work: int = field(default=0, init=False)
+
+    def header(self, offset: int) -> Header:
+        """The header of the object at `offset`. Raises `ImageError`."""
+        if not 12 <= offset < self.end:
+            raise ImageError(f"an object at byte {offset:,} of the pack is outside of it; damaged")
+        data = self.read_at(offset, min(_HEADER_BYTES, self.end - offset))
+        kind, size, at = type_and_size(data)
+        base: int | bytes | None = None
+        if not at:
+            raise ImageError(f"the object at byte {offset:,} of the pack has no size; damaged")
+        if kind == OFS_DELTA:
+            back, at = _offset_back(data, at)
+            base = offset - back
+            if not 12 <= base < offset:
+                raise ImageError(f"the delta at byte {offset:,} of the pack has no base; damaged")
+        elif kind == REF_DELTA:
+            base = data[at : at + self.oid_size]
+            at += self.oid_size
+        elif kind not in KINDS:
+            raise ImageError(f"the object at byte {offset:,} of the pack is none; damaged")
+        return Header(offset, kind, size, offset + at, base)
+
+    def inflated(self, header: Header) -> Iterator[bytes]:
+        """What the object's stream inflates to, piece by piece; at its end, of the right size.
+
+        Raises `ImageError`.
+        """
+        return iter(Inflating(self, header))
+
+    def whole(self, header: Header, most: int) -> bytes:
+        """What the object's stream inflates to, `most` bytes at most. Raises `ImageError`."""
+        if header.size > most:
+            raise ImageError(
+                f"the object at byte {header.offset:,} of the pack has {header.size:,} bytes, "
+                f"and {most:,} are the most that are read at once"
+            )
+        return b"".join(self.inflated(header))
+
+    def resolved(self, header: Header) -> tuple[int, bytes | None]:
+        """The type of an object; and if it is a delta, its bytes. Raises `ImageError`."""
+        if header.kind in KINDS:
+            return header.kind, None
+        deltas: list[Header] = []  # inflated one by one: all at once may be any number of bytes
+        known = self._resolved.get(header.offset)
+        while known is None and header.kind not in KINDS:
+            if len(deltas) == MOST_CHAIN:
+                raise ImageError("there are too many deltas on top of one another; damaged")
+            deltas.append(header)
+            header = self.header(self._base(header))
+            known = self._resolved.get(header.offset)
+        kind, data = known or (header.kind, self._piece(header))
+        for delta in reversed(deltas):
+            data = apply_delta(data, self._piece(delta))
+            self._count(len(data))
+            self._keep(delta.offset, kind, data)
+        return kind, data
+
+    def _piece(self, header: Header) -> bytes:
+        """A delta, or what is below all deltas."""
+        self._count(header.size)
+        return self.whole(header, MOST_DELTA)
+
+    def _count(self, size: int) -> None:
+        """Count bytes that deltas come to: a small pack must not keep us busy for ever."""
+        self._work += size
+        if self._work > _LEAST_WORK + _MOST_GAIN * self.end:
+            raise ImageError("its deltas come to far more than any repository's; damaged")
+
+    def _keep(self, offset: int, kind: int, data: bytes) -> None:
+        """Keep an object for the deltas on top of it, and forget the oldest."""
+        self._resolved[offset] = kind, data
+        self._kept += len(data)
+        while self._kept > _MOST_KEPT:
+            oldest = next(iter(self._resolved))
+            self._kept -= len(self._resolved.pop(oldest)[1])
+
+    def size_of(self, header: Header) -> int:
+        """The size of an object, which for a delta is what it comes to. Raises `ImageError`."""
+        if header.kind in KINDS:
+            return header.size
+        start = next(iter(self.inflated(header)), b"")
+        _, at = _delta_size(start, 0)
+        return _delta_size(start, at)[0]
+
+    def object(self, oid: bytes, kind: int) -> bytes:
+        """The bytes of a tree or a commit. Raises `ImageError` if it is not there, or another."""
+        header = self.header(self.offset_of(oid))
+        found, data = self.resolved(header)
+        if found != kind:
+            what = KINDS[kind].decode()
+            raise ImageError(f"{oid.hex()}: is a {KINDS[found].decode()}, and should be a {what}")
+        return self.whole(header, MOST_META) if data is None else data
+
+    def offset_of(self, oid: bytes) -> int:
+        """Where the object of that id begins. Raises `ImageError` if it is not there."""
+        try:
+            return self.offsets[oid]
+        except KeyError:
+            raise ImageError(f"{oid.hex()}: this object is not in the image") from None
+
+    def _base(self, header: Header) -> int:
+        if isinstance(header.base, bytes):
+            return self.offset_of(header.base)
+        assert header.base is not None
+        return header.base
+
+
+class Inflating:
+    """The inflated bytes of one object; `end` is where the next begins, when all is read."""
+
+    def __init__(self, store: PackStore, header: Header) -> None:
+        self._store = store
+        self.header = header
+        self.end = header.data
+
+    def __iter__(self) -> Iterator[bytes]:
+        store, header = self._store, self.header
+        where = f"the object at byte {header.offset:,} of the pack"
+        stream = zlib.decompressobj()
+        at = header.data
+        left = header.size
+        while not stream.eof:
+            data = stream.unconsumed_tail
+            if not data:
+                data = store.read_at(at, min(_PIECE, store.end - at))
+                if not data:
+                    raise ImageError(f"{where} is cut short; damaged")
+                at += len(data)
+            try:
+                piece = stream.decompress(data, min(left, _PIECE) + 1)
+            except zlib.error as error:
+                raise ImageError(f"{where} cannot be inflated ({error}); damaged") from None
+            left -= len(piece)
+            if left < 0:
+                raise ImageError(f"{where} is longer than it says; damaged")
+            if piece:
+                yield piece
+        if left:
+            raise ImageError(f"{where} is shorter than it says; damaged")
+        self.end = at - len(stream.unused_data)
+
+
+def apply_delta(base: bytes, delta: bytes) -> bytes:
+    """What `delta` makes of `base` (gitformat-pack(5), "Deltified representation").
+
+    Raises `ImageError`.
+    """
+    base_size, at = _delta_size(delta, 0)
+    size, at = _delta_size(delta, at)
+    if base_size != len(base) or size > MOST_DELTA:
+        raise ImageError("a delta is not for its base, or comes to too much; damaged")
+    result = bytearray()
+    try:
+        while at < len(delta):
+            command = delta[at]
+            at += 1
+            if command & 0x80:
+                numbers = [0, 0]
+                for bit in range(7):
+                    if command >> bit & 1:
+                        numbers[bit >= 4] |= delta[at] << 8 * (bit if bit < 4 else bit - 4)
+                        at += 1
+                start, length = numbers[0], numbers[1] or 0x10000
+                if start + length > len(base):
+                    raise ImageError("a delta copies what its base does not have; damaged")
+                result += base[start : start + length]
+            elif command:
+                if at + command > len(delta):
+                    raise IndexError
+                result += delta[at : at + command]
+                at += command
+            else:
+                raise ImageError("a delta has a command that is none; damaged")
+            if len(result) > size:
+                break
+    except IndexError:
+        raise ImageError("a delta is cut short; damaged") from None
+    if len(result) != size:
+        raise ImageError("a delta does not come to the size that it says; damaged")
+    return bytes(result)
+
+
+def _delta_size(delta: bytes, at: int) -> tuple[int, int]:
+    """A size at the beginning of a delta, and where what follows begins. Raises `ImageError`."""
+    value = shift = 0
+    while True:
+        if at >= len(delta) or shift > 63:
+            raise ImageError("a delta has no size; damaged")
+        byte = delta[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            return value, at
+
+
+def _offset_back(data: bytes, at: int) -> tuple[int, int]:
+    """How far before a delta its base begins, and where what follows that number does."""
+    value = -1
+    while True:
+        if at >= len(data) or value > 1 << 63:
+            raise ImageError("a delta has no base; damaged")
+        byte = data[at]
+        at += 1
+        value = (value + 1) << 7 | byte & 0x7F
+        if not byte & 0x80:
+            return value, at

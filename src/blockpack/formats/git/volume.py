@@ -1,0 +1,281 @@
+"""Planning a git object store.
+
+Ids are hashes, so this plan reads contents, unlike those of other formats; and what it deflates
+waits in a temporary file. The layout is exact all the same: it can be written, piped and read as
+often as one likes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, get_args
+
+from attrs import field, frozen
+
+from ...errors import EntryError, UsageError, raise_problems
+from ...model.entry import Directory, decode, encode
+from ...model.tree import Tree
+from ...planning.layout import Layout, Placement, Run, literal, round_up, zeros
+from ...planning.volume import Volume, require_choice
+from . import members
+from .assembly import Assembly, Pack
+from .container import DOCTEUR_HEADER, Container, bundle_header, docteur_header, oneffs_header
+from .deflate import AUTO_LEVEL, Compression, keep_freed_memory
+from .index import pack_index
+from .inflate import crc32
+from .made import MadeCommit
+from .objects import OID_SIZES, ObjectFormat, encode_commit, object_id
+from .pack import BLOB, KINDS, object_header, stored_size
+
+if TYPE_CHECKING:
+    from .kept import KeptCommit
+
+AUTHOR = "blockpack <blockpack@localhost>"
+MESSAGE = "Packed by blockpack"
+"""The author and the text of commits without others."""
+
+FILLER = b"This blob makes the bundle a whole number of sectors. "
+
+
+def _compression(value: str | int) -> Compression:
+    """A compression option: ``auto``, or 0 to 9. Raises `UsageError`."""
+    require_choice("compression", str(value), ("auto", *map(str, range(10))))
+    return "auto" if value == "auto" else int(value)
+
+
+@frozen(kw_only=True)
+class GitVolume(Volume):
+    """A commit, its trees and its blobs as an image.
+
+    `container` is what is around the pack of them: ``docteur`` for MirageOS, ``bundle`` for any
+    git, ``pack`` for git-kv, with `oneffs` in a OneFFS. `compression` is the level of deflating, 0
+    (store everything) to 9; ``auto`` is 4. `object_format` is ``sha1`` or ``sha256``.
+    `message`, `author` (``NAME <EMAIL>``) and `branch` are the commit's; its time is `epoch`, or,
+    by the `mtime` rule, that of the newest file.
+
+    A tree that is just what a commit of a repository holds keeps that commit, id and all, unless
+    `message` or `author` say otherwise; with `history`, all that came before it as well.
+    """
+
+    format: ClassVar[str] = "git"
+    sizing: ClassVar[tuple[str, ...]] = (
+        *Volume.sizing,
+        *("container", "oneffs", "object_format", "branch", "history"),
+    )
+
+    container: Container = "docteur"
+    compression: Compression = field(default="auto", converter=_compression)
+    object_format: ObjectFormat = "sha1"
+    message: str | None = None
+    author: str | None = None
+    branch: str = "main"
+    oneffs: bool = False
+    history: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        require_choice("container", self.container, get_args(Container))
+        require_choice("object format", self.object_format, tuple(OID_SIZES))
+        if self.object_format != "sha1" and self.container == "docteur":
+            raise UsageError("docteur knows SHA-1 alone; use another container")
+        if self.oneffs and self.container != "pack":
+            raise UsageError("a OneFFS holds a pack; use the container pack")
+        if self.container != "pack" and (self.size is not None or self.free is not None):
+            raise UsageError(f"a {self.container} ends with its content; leave size and free out")
+        if not 0 <= self.epoch < 1 << 40:
+            raise UsageError(f"git has no commit of the time {self.epoch}")
+        if self.author is not None:
+            _require_author(self.author)
+        _require_branch(self.branch)
+        if "\0" in (self.message or "") or not _is_text(self.message or ""):
+            raise UsageError("a commit's message is UTF-8 and holds no NUL")
+        if self.history and self.container == "pack":
+            raise UsageError("a pack for git-kv holds one commit; use another container")
+
+    def plan(self, tree: Tree) -> Layout:
+        """The layout of the image of a commit of `tree`. Reads the contents of all files.
+
+        Raises `Problems` with all that git or the profile cannot hold, `SourceError` for a source
+        that cannot be read, and `TargetError` if the temporary file cannot be written.
+        """
+        limits = self.profile.git
+        refusals = members.refusals(tree, limits, self.object_format)
+        raise_problems("this tree does not fit a git repository", refusals)
+        pack, commit = self._packed(tree)
+        runs, end = self._runs(pack, commit)
+        size = self.image_size(end)
+        return Layout(
+            format=self.format,
+            title=f"git ({'oneffs' if self.oneffs else self.container})",
+            runs=(*runs, zeros(end, size)),
+            sector_size=self.sector_size,
+            geometry={
+                "container": "oneffs" if self.oneffs else self.container,
+                "commit": commit.hex(),
+                "objects": len(pack.oids),
+                "pack_offset": runs[0].end if len(runs) > 1 else 0,
+                "pack_size": pack.size,
+            },
+            warnings=tuple(members.warnings(tree, limits)),
+            placements=lambda: (Placement(entry, None) for entry in tree),
+            forkable=tree.forkable,
+        )
+
+    @property
+    def level(self) -> int:
+        """The level of deflating, 0 to 9."""
+        return AUTO_LEVEL if self.compression == "auto" else self.compression
+
+    def _packed(self, tree: Tree) -> tuple[Pack, bytes]:
+        """The pack of the image, and the id of its commit."""
+        keep_freed_memory()
+        source = self._kept(tree) or self._made(tree)
+        in_bundle = self.container == "bundle"
+        assembly = Assembly(source.count + in_bundle, self.level, self.object_format)
+        commit = source.add_to(assembly)
+        if in_bundle:
+            self._fill(assembly, len(bundle_header(commit, self.branch, self.object_format)))
+        return assembly.finish(), commit
+
+    @property
+    def _anew(self) -> bool:
+        """Whether what repositories have packed is to be packed anew: if a level is asked for."""
+        return self.compression != "auto"
+
+    def _kept(self, tree: Tree) -> KeptCommit | None:
+        """The commit that `tree` is; None if a new one is to be made."""
+        kept = None
+        if tree.origin is not None and self.message is None and self.author is None:
+            from .kept import KeptCommit  # what reads repositories is not always needed
+
+            kept = KeptCommit.of(
+                tree,
+                self.profile.git,
+                self.object_format,
+                history=self.history,
+                anew=self._anew,
+            )
+        if kept is None:
+            if self.history:
+                rule = "there is no history: the tree is not just what a commit holds"
+                raise EntryError("", rule, "name a commit, leave nothing out, and give no message")
+            return None
+        if self.container == "bundle" and kept.has_parents and not self.history:
+            rule = "the commit has parents, and git clones no bundle without them"
+            raise EntryError(
+                "", rule, "give --history to take them along, or --message to do without"
+            )
+        return kept
+
+    def _made(self, tree: Tree) -> MadeCommit:
+        """A new commit of `tree`."""
+        encode = partial(
+            encode_commit,
+            author=self.author or AUTHOR,
+            seconds=self._time(tree),
+            message=self.message or MESSAGE,
+        )
+        return MadeCommit.of(
+            tree,
+            self.profile.git,
+            self.object_format,
+            encode,
+            level=self.level,
+            anew=self._anew,
+        )
+
+    def _time(self, tree: Tree) -> int:
+        """The commit's time in seconds since 1970: by the `mtime` rule, of what is newest."""
+        times = (self.seconds(entry) for entry in tree if not isinstance(entry, Directory))
+        newest = max(times, default=self.epoch) if self.mtime != "fixed" else self.epoch
+        return max(newest, 0)  # git has none before
+
+    def _fill(self, assembly: Assembly, before: int) -> None:
+        """Add a blob that nothing refers to, so that a bundle ends with a sector.
+
+        `before` is the length of its header. The blob is stored, so that its size is its content's.
+        """
+        end = before + assembly.size + OID_SIZES[self.object_format]
+        for size in _filler_sizes(-end % self.pad, self.pad):
+            filler = (FILLER * (size // len(FILLER) + 1))[:size]
+            if object_id(KINDS[BLOB], filler, self.object_format) not in assembly.oids:
+                assembly.add_object(BLOB, filler, level=0)
+                return
+
+    def _runs(self, pack: Pack, commit: bytes) -> tuple[list[Run], int]:
+        """The runs of the container, and where they end."""
+        if self.container == "docteur":
+            offset = DOCTEUR_HEADER.size
+            end = offset + pack.size
+            index_offset = round_up(end, self.pad)
+            index = pack_index(
+                pack.oids, pack.crcs, pack.offsets, pack.checksum, self.object_format
+            )
+            return [
+                literal(0, docteur_header(commit, index_offset)),
+                pack.run(offset),
+                zeros(end, index_offset),
+                literal(index_offset, index),
+            ], index_offset + len(index)
+        header = b""
+        if self.container == "bundle":
+            header = bundle_header(commit, self.branch, self.object_format)
+        elif self.oneffs:
+            header = oneffs_header(pack.size, _crc(pack), self.sector_size)
+        runs = [literal(0, header)] if header else []
+        return [*runs, pack.run(len(header))], len(header) + pack.size
+
+
+def _crc(pack: Pack) -> int:
+    """The CRC-32 of a pack's bytes."""
+    crc = 0
+    with Layout(format="pack", runs=(pack.run(0),), sector_size=1).open() as file:
+        while data := file.read(1 << 20):
+            crc = crc32(data, crc)
+    return crc
+
+
+def _filler_sizes(missing: int, pad: int) -> Iterator[int]:
+    """Sizes of blobs that, stored, take `missing` bytes or that many and whole `pad`s."""
+    target = missing
+    while True:
+        for size in range(max(0, target - target // 1000 - 32), target):
+            if len(object_header(BLOB, size)) + stored_size(size) == target:
+                yield size
+        target += pad
+
+
+def _require_author(author: str) -> None:
+    found = re.fullmatch(r"[^<>\n\0]*[^<>\s\0] <[^<>\s\0]+>", author)
+    if found is None or not _is_text(author):
+        raise UsageError(f"an author is NAME <EMAIL>; not {author!r}")
+
+
+def _is_text(text: str) -> bool:
+    """Whether bytes stand for `text`."""
+    try:
+        return decode(encode(text)) == text
+    except UnicodeEncodeError:
+        return False
+
+
+def _require_branch(branch: str) -> None:
+    """Raise `UsageError` if git takes no branch of that name (git-check-ref-format(1)).
+
+    Each part of it becomes the name of a file, with ``.lock`` while it is written.
+    """
+    parts = branch.split("/")
+    sound = (
+        branch.isprintable()
+        and not set(branch) & set(" ~^:?*[\\")
+        and not any(bad in branch for bad in ("..", "@{"))
+        and not branch.startswith("-")
+        and branch not in ("@", "HEAD")
+        and len(encode(branch)) <= 1000
+        and max(len(encode(part)) for part in parts) <= 250
+        and all(part and part[0] != "." and not part.endswith((".", ".lock")) for part in parts)
+    )
+    if not sound:
+        raise UsageError(f"git takes no branch of the name {branch!r}")

@@ -1,0 +1,285 @@
+"""Planning a tar archive.
+
+The archive is the members in the tree's order, then two blocks of zeros, then zeros to the
+image's end. Each member is an item of one run: the zeros that fill the last block of the payload
+before, padding that brings its own payload onto a boundary, its headers, and the payload. So an
+item is two extents, and all that is held of it is its offset (8 bytes an entry); headers are made
+again when they are written.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterator
+from typing import ClassVar, Literal, get_args
+
+from attrs import field, frozen
+
+from ...errors import BlockpackError, EntryError, UsageError, raise_problems
+from ...model.entry import Entry, File, Symlink
+from ...model.extent import Data, Extent
+from ...model.tree import Tree
+from ...planning.layout import Layout, Placement, Run, literal, zeros
+from ...planning.profile import TarLimits
+from ...planning.volume import MOST, Volume, require_choice
+from . import header
+from .header import BLOCK, file_headers
+from .members import Dialect, Member, blocks, refusals
+from .padding import comments, root_entries
+
+AUTO_ALIGNMENT = 4096
+"""The boundary of large payloads: the block size of file systems that clone."""
+
+AUTO_THRESHOLD = 64 << 10
+"""Payloads from this size on (bytes) are aligned by default: padding is then 6 % at most."""
+
+MAX_ALIGNMENT = 16 << 10
+"""Padding for more takes so many headers that bsdtar gives up on the archive."""
+
+PLAIN, EXECUTABLE = 0o644, 0o755
+"""Permission bits by default: what git keeps of them, so that no umask has a say."""
+
+
+Owner = Literal["keep"] | tuple[int, int]
+"""Whose the entries are: their source's, or (uid, gid)."""
+
+
+def _owner(owner: str | tuple[int, int]) -> Owner:
+    """An owner option: ``keep``, ``UID:GID`` or (uid, gid). Raises `UsageError`."""
+    if owner == "keep":
+        return "keep"
+    ids = owner if isinstance(owner, tuple) else tuple(map(_id, owner.split(":")))
+    if len(ids) != 2 or not all(0 <= number < 1 << 32 for number in ids):
+        raise UsageError(f"owner is 'keep' or UID:GID of 32 bits each, such as 0:0; not {owner!r}")
+    return ids
+
+
+def _id(text: str) -> int:
+    """A number of an owner; one that is none for what is no number."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else -1
+
+
+def _alignment(align: int | str) -> int | str:
+    """An alignment option: ``auto`` or bytes. Raises `UsageError`."""
+    if align == "auto":
+        return align
+    number = int(align) if isinstance(align, int) or (align.isdecimal() and len(align) <= 5) else 0
+    if not BLOCK <= number <= MAX_ALIGNMENT or number & (number - 1):
+        rule = f"a power of two from {BLOCK} to {MAX_ALIGNMENT}"
+        raise UsageError(f"alignment is 'auto' or {rule}; not {align}")
+    return number
+
+
+@frozen(kw_only=True)
+class TarVolume(Volume):
+    """A tar archive as an image.
+
+    `dialect` says how long names and large numbers are written. Payloads of at least `align`
+    bytes begin on a multiple of it; ``auto`` puts those of at least 64 KiB on 4096 bytes.
+    `owner` is ``UID:GID`` for all entries, or ``keep``. `mode` ``normal`` gives files 0644
+    (0755 if their owner may execute them) and directories 0755; ``keep`` the source's bits.
+    """
+
+    format: ClassVar[str] = "tar"
+
+    dialect: Dialect = "pax"
+    align: int | str = field(default="auto", converter=_alignment)
+    owner: Owner = field(default=(0, 0), converter=_owner)
+    mode: Literal["normal", "keep"] = "normal"
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        require_choice("tar dialect", self.dialect, get_args(Dialect))
+        require_choice("mode", self.mode, ("normal", "keep"))
+
+    def plan(self, tree: Tree) -> Layout:
+        """The layout of the archive of `tree`; no file is opened.
+
+        Raises `Problems` with all that the dialect or the profile cannot hold.
+        """
+        plan = _Plan(self, list(tree))
+        end = plan.end
+        needed = header.padded(end) + len(header.END)
+        problems: list[BlockpackError] = list(plan.problems)
+        size = needed
+        try:
+            size = self.image_size(needed)
+        except EntryError as error:
+            problems.append(error)
+        raise_problems("this tree does not fit a tar archive", problems)
+        return Layout(
+            format=self.format,
+            runs=(
+                Run(plan.offsets, plan.extents),
+                literal(end, bytes(-end % BLOCK) + header.END),
+                zeros(needed, size),
+            ),
+            sector_size=self.sector_size,
+            geometry={
+                "dialect": self.dialect,
+                "entries": len(plan.entries),
+                "aligned": plan.boundary,
+                "end": needed,
+            },
+            placements=plan.placements,
+            forkable=tree.forkable,
+        )
+
+
+class _Plan:
+    """The offsets of all members, and the extents of any of them.
+
+    Nearly every member of nearly every tree is a file with a short ASCII name that differs
+    from the others in name and size alone. Those are told once (`_alike`), and their headers
+    are made by `file_headers`; all others take the long way through `Member`.
+    """
+
+    def __init__(self, volume: TarVolume, entries: list[Entry]) -> None:
+        self.volume = volume
+        self.entries = entries
+        self.problems: list[EntryError] = []
+        limits = volume.profile.tar
+        self._linked = _hard_links(entries) if limits.links else {}
+        automatic = volume.align == "auto"
+        self.boundary = AUTO_ALIGNMENT if automatic else int(volume.align)
+        self._threshold = AUTO_THRESHOLD if automatic else self.boundary
+        if self.boundary == BLOCK:
+            self._threshold = sys.maxsize  # every payload is aligned as it is
+        self._long_padding = limits.long_padding and volume.dialect != "ustar"
+        self._alike = bytearray(len(entries))
+        ids = (0, 0) if volume.owner == "keep" else volume.owner
+        self._file_headers = tuple(
+            file_headers(mode, *ids, volume.epoch) for mode in (PLAIN, EXECUTABLE)
+        )
+        self.offsets = self._place(limits)
+
+    def _place(self, limits: TarLimits) -> array[int]:
+        """The offset of every member, and of the end; `problems` gets what cannot be held."""
+        offsets = array("Q", [0])
+        volume = self.volume
+        uniform = (
+            volume.mtime == "fixed"
+            and volume.mode == "normal"
+            and volume.dialect != "gnu"
+            and volume.owner != "keep"
+            and Member(b"", header.FILE, 0, volume.epoch, 0, *volume.owner).plain
+        )
+        largest = min(self._threshold - 1, header.MAX_SIZE)
+        longest = header.NAME_SIZE
+        append = offsets.append
+        end = 0
+        for index, entry in enumerate(self.entries):
+            path = entry.path
+            start = (end + BLOCK - 1) & -BLOCK
+            if (
+                uniform
+                and type(entry) is File
+                and entry.size <= largest
+                and len(path) <= longest
+                and path.isascii()
+                and entry.inode is None
+            ):
+                self._alike[index] = True
+                end = start + BLOCK + entry.size
+            else:
+                member = self._member(index)
+                self.problems += refusals(member, entry, volume.dialect, limits)
+                headers = len(blocks(member, volume.dialect))
+                end = start + self._gap(start, headers, member) + headers + member.size
+            if end > MOST:  # it is refused for that, and no array holds more
+                break
+            append(end)
+        self.end = end
+        return offsets
+
+    def _gap(self, at: int, headers: int, member: Member) -> int:
+        """The padding before a member at `at`, in bytes."""
+        if member.size < self._threshold:
+            return 0
+        gap = -(at + headers) % self.boundary
+        if gap == BLOCK and self._long_padding:
+            gap += self.boundary  # the shortest that an odd number of blocks can be
+        return gap
+
+    def _member(self, index: int) -> Member:
+        entry = self.entries[index]
+        owner = self.volume.owner
+        return Member.of(
+            entry,
+            self._mode_of(entry),
+            self.volume.seconds(entry),
+            (entry.uid, entry.gid) if owner == "keep" else owner,
+            self._linked.get(index),
+        )
+
+    def _mode_of(self, entry: Entry) -> int:
+        if self.volume.mode == "keep" or type(entry) is Symlink:
+            return entry.mode
+        return PLAIN if type(entry) is File and not entry.mode & 0o100 else EXECUTABLE
+
+    def extents(self, start: int, stop: int) -> Iterator[Extent]:
+        """The extents of the members from `start` up to, not including, `stop`."""
+        plain, executable = self._file_headers
+        alike, entries, offsets = self._alike, self.entries, self.offsets
+        for index in range(start, stop):
+            if not alike[index]:
+                yield from self._member_extents(index)
+                continue
+            entry = entries[index]
+            assert type(entry) is File
+            offset = offsets[index]
+            slack = -offset & BLOCK - 1
+            make = executable if entry.mode & 0o100 else plain
+            yield Data(offset, make(slack, entry.path.encode("ascii"), entry.size))
+            yield entry.content.extent(entry, offset + slack + BLOCK)
+
+    def _member_extents(self, index: int) -> Iterator[Extent]:
+        """The extents of one member: all that is before its payload, and that."""
+        offset = self.offsets[index]
+        slack = -offset % BLOCK
+        member = self._member(index)
+        headers = blocks(member, self.volume.dialect)
+        gap = self._gap(offset + slack, len(headers), member)
+        before = bytes(slack) + self._padding(gap) + headers
+        yield Data(offset, before)
+        entry = self.entries[index]
+        if type(entry) is File and member.typeflag == header.FILE:
+            yield entry.content.extent(entry, offset + len(before))
+
+    def _padding(self, length: int) -> bytes:
+        """The members that fill `length` bytes, a multiple of 512."""
+        if self._long_padding:
+            return comments(length)
+        if self.volume.dialect == "ustar":
+            return root_entries(length, self.volume.epoch)
+        pairs, odd = divmod(length, 2 * BLOCK)
+        return root_entries(odd, self.volume.epoch) + comments(2 * BLOCK * pairs)
+
+    def placements(self) -> Iterator[Placement]:
+        """Each entry and where its content lies; for a hard link, that of the file."""
+        first: dict[str, int | None] = {}
+        wanted = set(self._linked.values())
+        for index, entry in enumerate(self.entries):
+            if type(entry) is not File:
+                yield Placement(entry, None)
+                continue
+            if index in self._linked:
+                yield Placement(entry, first[self._linked[index]])
+                continue
+            offset = self.offsets[index + 1] - entry.size if entry.size else None
+            if entry.path in wanted:
+                first[entry.path] = offset
+            yield Placement(entry, offset)
+
+
+def _hard_links(entries: list[Entry]) -> dict[int, str]:
+    """For each entry that is a hard link to an earlier one: its index → that one's path."""
+    first: dict[tuple[int, int], str] = {}
+    linked = {}
+    for index, entry in enumerate(entries):
+        if type(entry) is File and entry.inode is not None:
+            path = first.setdefault(entry.inode, entry.path)
+            if path != entry.path:
+                linked[index] = path
+    return linked

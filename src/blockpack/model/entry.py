@@ -1,0 +1,171 @@
+"""The entries of a tree: files, directories and symbolic links.
+
+An entry says what to pack: path, permission bits, time, owner, and for a file *where its
+bytes are* (`Content`), never the bytes of a file on disk. Times are those of the source; what
+an image shows is for the volume's `mtime` rule to decide.
+
+Paths are text with ``/`` between the parts. A name that is not UTF-8 is carried byte for byte
+by surrogate escapes (PEP 383), as `os.fsdecode` does it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import ClassVar, Literal, Protocol
+
+from ..errors import EntryError
+from .extent import Data, Extent
+from .values import numerous
+
+EPOCH = 315_532_800
+"""1980-01-01 00:00:00 UTC in seconds since 1970: the earliest time that every format holds."""
+
+NANOSECONDS = 1_000_000_000
+"""Nanoseconds a second."""
+
+
+@numerous(weakref_slot=False)
+class Directory:
+    """A directory. `mode` is its permission bits, `mtime_ns` nanoseconds since 1970."""
+
+    kind: ClassVar[Literal["directory"]] = "directory"
+
+    path: str
+    mode: int = 0o755
+    mtime_ns: int = EPOCH * NANOSECONDS
+    uid: int = 0
+    gid: int = 0
+
+
+@numerous(weakref_slot=False)
+class Symlink:
+    """A symbolic link to `target`, which is kept as it is and never followed."""
+
+    kind: ClassVar[Literal["symlink"]] = "symlink"
+
+    path: str
+    target: str
+    mode: int = 0o777
+    mtime_ns: int = EPOCH * NANOSECONDS
+    uid: int = 0
+    gid: int = 0
+
+
+@numerous(weakref_slot=False)
+class File:
+    """A regular file of `size` bytes, which are where `content` says.
+
+    Files with the same `inode` (device, number) are hard links to one file.
+    """
+
+    kind: ClassVar[Literal["file"]] = "file"
+
+    path: str
+    size: int
+    content: Content
+    mode: int = 0o644
+    mtime_ns: int = EPOCH * NANOSECONDS
+    uid: int = 0
+    gid: int = 0
+    inode: tuple[int, int] | None = None
+
+
+Entry = File | Directory | Symlink
+
+
+class Content(Protocol):
+    """Where the bytes of files are. One object may serve many files."""
+
+    forkable: ClassVar[bool]
+    """Whether extents may be read in a forked process, beside others that do the same."""
+
+    def extent(self, entry: File, offset: int) -> Extent:
+        """The bytes of `entry` as one extent at `offset` of an image; nothing is opened."""
+
+
+@numerous(weakref_slot=False)
+class InMemory:
+    """The content of one file, in memory."""
+
+    forkable: ClassVar[bool] = True
+
+    data: bytes
+
+    def extent(self, entry: File, offset: int) -> Extent:
+        """The bytes themselves."""
+        return Data(offset, self.data)
+
+
+def encode(path: str) -> bytes:
+    """The bytes of a path or name: UTF-8, and those that are not, as they were."""
+    return path.encode("utf-8", "surrogateescape")
+
+
+def decode(path: bytes) -> str:
+    """The text of a path or name; bytes that are not UTF-8 become surrogate escapes."""
+    return path.decode("utf-8", "surrogateescape")
+
+
+def parent_of(path: str) -> str:
+    """The path of the directory that holds `path`; the root is the empty path."""
+    return path.rpartition("/")[0]
+
+
+def name_of(path: str) -> str:
+    """The last part of `path`."""
+    return path.rpartition("/")[2]
+
+
+def check_entry(entry: Entry) -> EntryError | None:
+    """What makes `entry` no entry of a tree, if anything does.
+
+    These are the rules of every format, enforced here and only here.
+    """
+    if error := check_path(entry.path):
+        return error
+    if isinstance(entry, Symlink) and (error := check_target(entry.path, entry.target)):
+        return error
+    if isinstance(entry, File) and entry.size < 0:
+        return EntryError(entry.path, f"no file has {entry.size} bytes", "give its size")
+    if not 0 <= entry.mode <= 0o7777:
+        rule = f"its mode {entry.mode:#o} is more than permission bits"
+        return EntryError(entry.path, rule, "give the low twelve bits")
+    if abs(entry.mtime_ns) // NANOSECONDS >= 1 << 63:
+        return EntryError(entry.path, "no machine has such a time", "give another")
+    if not (0 <= entry.uid < 1 << 32 and 0 <= entry.gid < 1 << 32):
+        return EntryError(entry.path, "an owner's number has 32 bits", "give another")
+    return None
+
+
+def check_path(path: str) -> EntryError | None:
+    """What makes `path` no path of a tree, if anything does.
+
+    It is relative, without ``.``, ``..`` or empty parts, without NUL, and expressible as bytes.
+    """
+    if not path:
+        return EntryError("", "an entry's path is empty", "give it a name")
+    if "\0" in path:
+        return EntryError(path, "a path holds no NUL", "remove it from the name")
+    if path.startswith("/"):
+        return EntryError(path, "paths are relative to the tree", "remove the leading '/'")
+    for part in path.split("/"):
+        if part in ("", ".", ".."):
+            shown = f"part '{part}'" if part else "empty part"
+            return EntryError(path, f"a path has no {shown}", "write it without")
+    return _check_text(path, path)
+
+
+def check_target(path: str, target: str) -> EntryError | None:
+    """What makes `target` no target of the symbolic link at `path`, if anything does."""
+    if not target or "\0" in target:
+        return EntryError(path, f"links to {target!r}, which is no path", "give another target")
+    return _check_text(path, target)
+
+
+def _check_text(path: str, text: str) -> EntryError | None:
+    """What makes `text` no path or target that bytes stand for, if anything does."""
+    with suppress(UnicodeEncodeError):
+        if text.isascii() or decode(encode(text)) == text:
+            return None
+    rule = "a path is UTF-8, or bytes that are not, carried by surrogate escapes"
+    return EntryError(path, rule, "use os.fsdecode, or remove the lone surrogates")

@@ -1,0 +1,183 @@
+"""The options of volumes and trees, by the names that the command line and manifests share.
+
+Which options a format takes is for its volume's class to say, and so is which values they have;
+here is how each is written. On the command line an option is ``--KEY``, in a manifest ``KEY =``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from .volume import Volume
+
+Kind = Literal["size", "alignment", "choice", "number", "text", "flag", "patterns"]
+"""How a value is written: a size; a size or ``auto``; one of the choices; a number or a word; any
+text; present or not; patterns."""
+
+_SIZE = re.compile(r"(\d{1,19})([KMGT]?)(i?B)?", re.IGNORECASE | re.ASCII)
+_POWERS = "KMGT"
+
+
+def parse_size(text: str) -> int:
+    """A number of bytes, with K, M, G or T for powers of 1024. Raises `UsageError`."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a size, such as 4096, 64K, 16M or 2G")
+    power = _POWERS.index(match[2].upper()) + 1 if match[2] else 0
+    return int(match[1]) << 10 * power
+
+
+class Option(NamedTuple):
+    """One option.
+
+    `name` is that of the volume's attribute, `help` what it does in a few words. `metavar` stands
+    for a value where there are no `choices`. `default` is the value that a tree's option has if it
+    is not given; a volume's own is for its class to say. `spelling` is how it is written, where
+    that is not its name.
+    """
+
+    # A tuple, and no class of attrs: those take longer to make than to parse a command line.
+    name: str
+    kind: Kind
+    help: str
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    default: str | None = None
+    spelling: str | None = None
+
+    @property
+    def key(self) -> str:
+        """How it is written in a manifest, and after two dashes."""
+        return self.spelling or self.name.replace("_", "-")
+
+    @property
+    def flag(self) -> str:
+        """How it is written on a command line."""
+        return f"--{self.key}"
+
+
+COMMON = (
+    Option(name="profile", kind="text", metavar="P", help="who reads it: any, mirage, linux, uefi"),
+    Option(name="sector_size", kind="size", metavar="N", help="the device's: 512 or 4096"),
+    Option(name="size", kind="size", metavar="N", help="the image's size (K, M, G)"),
+    Option(name="free", kind="size", metavar="N", help="room to leave (K, M, G)"),
+    Option(name="pad", kind="size", metavar="N", help="make it a multiple of this (4096)"),
+    Option(name="mtime", kind="choice", choices=("fixed", "keep", "clamp"), help="times to show"),
+)
+"""What every format takes."""
+
+TREE = (
+    Option(
+        name="exclude",
+        kind="patterns",
+        metavar="PATTERN",
+        help="leave out, as in a .gitignore; may be repeated",
+    ),
+    Option(
+        name="symlinks",
+        kind="choice",
+        choices=("error", "follow", "keep", "skip"),
+        default="keep",
+        help="what becomes of symbolic links (keep)",
+    ),
+    Option(
+        name="submodules",
+        kind="choice",
+        choices=("error", "skip"),
+        default="error",
+        help="what becomes of submodules in a git source (error)",
+    ),
+)
+"""What makes a tree of a source, whatever the format."""
+
+FAT = (
+    Option(name="label", kind="text", metavar="L", help="up to 11 characters"),
+    Option(
+        name="fat_type",
+        kind="choice",
+        choices=("auto", "12", "16", "32"),
+        help="chosen by content",
+    ),
+    Option(name="cluster_size", kind="size", metavar="N", help="512 to 64K; chosen by content"),
+)
+
+TAR = (
+    Option(
+        name="dialect",
+        spelling="tar-dialect",
+        kind="choice",
+        choices=("pax", "ustar", "gnu"),
+        help="how long names and large numbers are written (pax)",
+    ),
+    Option(
+        name="align",
+        kind="alignment",
+        metavar="N",
+        help="payloads of N bytes or more begin on a multiple of N (auto)",
+    ),
+    Option(name="owner", kind="text", metavar="0:0|keep", help="owner of all entries (0:0)"),
+    Option(name="mode", kind="choice", choices=("normal", "keep"), help="permission bits (normal)"),
+)
+
+GIT = (
+    Option(
+        name="container",
+        kind="choice",
+        choices=("docteur", "bundle", "pack"),
+        help="what is around the pack of objects (docteur)",
+    ),
+    Option(
+        name="compression",
+        kind="number",
+        metavar="N",
+        help="level of deflating, 0 (store everything) to 9 (auto)",
+    ),
+    Option(
+        name="object_format",
+        kind="choice",
+        choices=("sha1", "sha256"),
+        help="what makes ids (sha1)",
+    ),
+    Option(name="message", kind="text", metavar="TEXT", help="the commit's message"),
+    Option(name="author", kind="text", metavar="'NAME <EMAIL>'", help="the commit's author"),
+    Option(
+        name="branch",
+        kind="text",
+        metavar="NAME",
+        help="the branch that is at the commit (main)",
+    ),
+    Option(
+        name="history",
+        kind="flag",
+        help="with a git: source, all commits before that one as well",
+    ),
+    Option(
+        name="oneffs",
+        kind="flag",
+        help="wrap a pack for unikernels that keep it in a OneFFS",
+    ),
+)
+
+OWN = {"FAT": FAT, "tar": TAR, "git": GIT}
+"""What only one format takes, under its title."""
+
+VOLUME = (*COMMON, *FAT, *TAR, *GIT)
+"""All options of volumes."""
+
+
+def taken_by(volume_class: type[Volume]) -> tuple[Option, ...]:
+    """The options that volumes of this class take."""
+    from attrs import fields
+
+    known = {field.alias for field in fields(volume_class)}
+    return tuple(option for option in VOLUME if option.name in known)
+
+
+def keys(options: Iterable[Option]) -> tuple[str, ...]:
+    """How the options are written."""
+    return tuple(option.key for option in options)

@@ -1,0 +1,121 @@
+"""The volume: a format with its options, and the one thing that it does, `plan`.
+
+What all formats share is here: the options and the rule for times.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal, get_args
+
+from attrs import field, frozen
+
+from ..errors import EntryError, UsageError
+from ..model.entry import EPOCH, NANOSECONDS, Entry
+from ..model.tree import Tree
+from .layout import Layout, round_up
+from .profile import PROFILES, Profile, profile_named
+
+Mtime = Literal["fixed", "keep", "clamp"]
+"""Times in the image: all alike, the sources' own, or the sources' own but none later."""
+
+MOST = (1 << 63) - 1
+"""The largest offset (bytes) and the latest time (seconds since 1970) that systems have."""
+
+PADDING = 4096
+"""Images are a multiple of this many bytes: what every block layer accepts."""
+
+
+def source_date_epoch() -> int:
+    """SOURCE_DATE_EPOCH of the environment in seconds since 1970; 1980-01-01 if it is unset.
+
+    Raises `UsageError` if it is no whole number.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH") or str(EPOCH)
+    try:
+        return int(text)
+    except ValueError:
+        rule = f"SOURCE_DATE_EPOCH is {text!r}, which is not a number of seconds"
+        raise UsageError(f"{rule}; set it to whole seconds since 1970") from None
+
+
+@frozen(kw_only=True)
+class Volume(ABC):
+    """A format with its options.
+
+    `sector_size` is the device's, in bytes. `size` is the image's, in bytes; without it the
+    image is as small as it can be, with room for `free` bytes more. `mtime` says which times
+    the image shows, `epoch` (seconds since 1970) is the time of ``fixed`` and the latest of
+    ``clamp``. The image is a multiple of `pad` bytes.
+
+    Raises `UsageError` for options that are wrong or do not go together.
+    """
+
+    format: ClassVar[str]
+    sizing: ClassVar[tuple[str, ...]] = ("size", "free", "pad")
+    """The options that say how large an image is and of which type, but not what it shows."""
+
+    profile: Profile = field(default=PROFILES["any"], converter=profile_named)
+    sector_size: int = 512
+    size: int | None = None
+    free: int | None = None
+    mtime: Mtime = "fixed"
+    epoch: int = field(factory=source_date_epoch)
+    pad: int = PADDING
+
+    def __attrs_post_init__(self) -> None:
+        require_choice("mtime", self.mtime, get_args(Mtime))
+        if self.sector_size not in (512, 4096):
+            raise UsageError(f"sector size is 512 or 4096, not {self.sector_size}")
+        if self.pad < 1 or self.pad % self.sector_size:
+            rule = f"padding is a multiple of the sector size {self.sector_size}"
+            raise UsageError(f"{rule}, not {self.pad}")
+        if self.size is not None and self.free is not None:
+            raise UsageError("give a size or free space, not both")
+        if self.size is not None and (self.size <= 0 or self.size % self.sector_size):
+            rule = f"size is a multiple of the sector size {self.sector_size}"
+            raise UsageError(f"{rule}, not {self.size}")
+        if self.free is not None and self.free < 0:
+            raise UsageError(f"free space is not negative, as {self.free} is")
+        if max(self.size or 0, self.free or 0, self.pad) > MOST:
+            raise UsageError(f"no system has files of more than {MOST:,} bytes")
+        if abs(self.epoch) > MOST:
+            raise UsageError(f"no system has the time {self.epoch}, in seconds since 1970")
+
+    @abstractmethod
+    def plan(self, tree: Tree) -> Layout:
+        """The layout of the image that holds `tree`; no file is opened.
+
+        Raises `Problems` with all that the format or the profile cannot hold.
+        """
+
+    def seconds(self, entry: Entry) -> int:
+        """The time of `entry` that the image shows, in seconds since 1970."""
+        if self.mtime == "fixed":
+            return self.epoch
+        kept = entry.mtime_ns // NANOSECONDS
+        return kept if self.mtime == "keep" else min(kept, self.epoch)
+
+    def image_size(self, needed: int) -> int:
+        """The image's length for `needed` bytes, by `size`, `free` and `pad`.
+
+        Raises `EntryError` if `size` is less than that, and for what no system has.
+        """
+        if self.size is None:
+            size = round_up(needed + (self.free or 0), self.pad)
+            if size > MOST:
+                rule = f"the image has {size:,} bytes, and no system has files of so many"
+                raise EntryError("", rule, "leave less room")
+            return size
+        if needed > self.size:
+            rule = f"the tree takes {needed:,} bytes, {needed - self.size:,} more than the size"
+            raise EntryError("", rule, "give a larger size, or pack less")
+        return self.size
+
+
+def require_choice(option: str, value: object, choices: tuple[object, ...]) -> None:
+    """Raise `UsageError` unless `value` is one of `choices`."""
+    if value not in choices:
+        known = ", ".join(map(str, choices))
+        raise UsageError(f"{option} is one of {known}; not {value}")

@@ -1,0 +1,301 @@
+"""Forked processes that work for this one and report through a pipe.
+
+A worker shares what its parent has made without copying it: that is why it is forked. It holds no
+resource but descriptors, and ends when the parent does: a report through a pipe without a reader
+fails.
+
+Work is shared out by numbers: each is taken once, by whichever process is free.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, cast
+
+from ..errors import BlockpackError
+
+if TYPE_CHECKING:
+    from selectors import BaseSelector
+
+MOST_NUMBERS = 1024
+"""The most numbers that a pool shares out: as many as the smallest pipe holds."""
+
+Result = TypeVar("Result")
+
+Send = Callable[[object], None]
+"""Sends one message, anything that can be pickled, to the parent; bytes are sent as they are."""
+
+_FRAME = struct.Struct("=QB")  # bytes of the message that follows, and what it is:
+_RAW, _PICKLED, _DONE = range(3)  # the last one, of no bytes, when all has been done
+_NUMBER = struct.Struct("=I")
+_ENDING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+"""The signals that end a process which cleans up; not every system has them all."""
+
+
+class WorkerPool:
+    """Workers that do the same work together; a context manager that ends them."""
+
+    def __init__(
+        self,
+        lost: Callable[[str], BlockpackError],
+        numbers: int,
+        selector: BaseSelector,
+    ) -> None:
+        self._lost = lost
+        """The error for a worker that came to an end otherwise than by itself."""
+        self._numbers = numbers
+        self._selector = selector
+        self._workers: dict[int, Worker] = {}
+
+    @classmethod
+    def of(cls, count: int, lost: Callable[[str], BlockpackError]) -> Self:
+        """A pool that shares out the numbers below `count`, `MOST_NUMBERS` at most.
+
+        Raises `OSError` if there are too few descriptors left.
+        """
+        import pickle  # noqa: F401 - here, and not where a worker is out of descriptors
+        from selectors import DefaultSelector
+
+        if count > MOST_NUMBERS:
+            raise ValueError(f"{count} numbers do not fit a pipe")
+        numbers, fill = os.pipe()
+        try:
+            os.write(fill, b"".join(map(_NUMBER.pack, range(count))))
+            return cls(lost, numbers, DefaultSelector())
+        except BaseException:
+            os.close(numbers)
+            raise
+        finally:
+            os.close(fill)
+
+    def start(self, jobs: int, work: Callable[[Send], None]) -> int:
+        """Fork `jobs` processes that do `work`, or as many as may be; how many these are."""
+        from selectors import EVENT_READ
+
+        for number in range(jobs):
+            with signals_held():
+                try:
+                    worker = Worker.start(work, self._workers)
+                except OSError:  # too many processes, too little memory
+                    return number
+                self._workers[worker.results] = worker
+            self._selector.register(worker.results, EVENT_READ)
+        return jobs
+
+    def numbers(self) -> Iterator[int]:
+        """One number after another that nobody else has taken, until all are; for any process."""
+        while number := os.read(self._numbers, _NUMBER.size):  # four bytes are read at once
+            yield _NUMBER.unpack(number)[0]
+
+    def messages(self, *, wait: bool = True) -> Iterator[object]:
+        """What the workers send, until all have ended; without `wait`, what is there by now.
+
+        Raises what the first worker that failed raised.
+        """
+        while self._workers and (ready := self._selector.select(None if wait else 0)):
+            for key, _ in ready:
+                message = self._workers[key.fd].receive()
+                if message is None:
+                    self._selector.unregister(key.fd)
+                    how = self._workers.pop(key.fd).finish()
+                    if how is not None:
+                        raise self._lost(how)
+                else:
+                    yield message
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
+        os.close(self._numbers)
+        for worker in self._workers.values():
+            worker.stop()
+
+
+def shared_out(
+    count: int, jobs: int, work: Callable[[int], Result], lost: Callable[[str], BlockpackError]
+) -> Iterator[tuple[int, Result]]:
+    """Each number below `count` and what `work` makes of it, by `jobs` processes, in no order.
+
+    This process is one of them, and the only one where no others can be had. `count` is
+    `MOST_NUMBERS` at most; for `lost` see `WorkerPool`. Raises what `work` raises.
+    """
+    jobs = min(jobs, count)
+    try:
+        pool = WorkerPool.of(count, lost) if jobs > 1 else None
+    except OSError:  # too few descriptors left
+        pool = None
+    if pool is None:
+        yield from ((number, work(number)) for number in range(count))
+        return
+
+    def work_off(send: Send) -> None:
+        for number in pool.numbers():
+            send((number, work(number)))
+
+    with pool:
+        pool.start(jobs - 1, work_off)
+        for number in pool.numbers():
+            yield number, work(number)
+            # Now and then, for a full pipe would hold the others up.
+            yield from cast(Iterator[tuple[int, Result]], pool.messages(wait=False))
+        yield from cast(Iterator[tuple[int, Result]], pool.messages())
+
+
+class Worker:
+    """A forked process, and the pipe that it reports through."""
+
+    def __init__(self, process: int, results: int) -> None:
+        self.process = process
+        self.results = results
+        self._done = False
+
+    @classmethod
+    def start(cls, work: Callable[[Send], None], others: Iterable[int] = ()) -> Self:
+        """Fork a process that does `work`; an error in it is its last message.
+
+        It lets go of its own and the `others`' ends of the pipes that this process reads, or it
+        would not notice when nobody reads them any more. Raises `OSError`.
+        """
+        results, report = os.pipe()
+        try:
+            process = os.fork()
+        except OSError:
+            os.close(results)
+            os.close(report)
+            raise
+        if not process:
+            _live(work, report, (results, *others))
+        os.close(report)
+        return cls(process, results)
+
+    def receive(self) -> object:
+        """The next message; None when the worker has ended. Raises what the worker raised."""
+        frame = self._read(_FRAME.size)
+        if not frame:
+            return None
+        length, kind = _FRAME.unpack(frame)
+        if kind == _DONE:
+            self._done = True
+            return self.receive()
+        message = self._read(length)
+        if message is None or kind == _RAW:
+            return message
+        import pickle
+
+        value = pickle.loads(message)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def finish(self) -> str | None:
+        """Wait for the end; how it came about, unless all was well."""
+        os.close(self.results)
+        try:
+            _, status = os.waitpid(self.process, 0)
+        except ChildProcessError:  # somebody else waits for all children, or nobody is to
+            return None if self._done else "came to an end"
+        code = os.waitstatus_to_exitcode(status)
+        if code < 0:
+            return f"was killed by signal {-code}"
+        return None if self._done else f"ended with status {code}"
+
+    def stop(self) -> None:
+        """End it, whatever it does."""
+        with suppress(ProcessLookupError):  # somebody else waited for it
+            os.kill(self.process, signal.SIGKILL)
+        self.finish()
+
+    def _read(self, length: int) -> bytes | None:
+        """`length` bytes; None if the worker ended before."""
+        parts = []
+        while length:
+            part = os.read(self.results, length)
+            if not part:
+                return None
+            parts.append(part)
+            length -= len(part)
+        return b"".join(parts)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Keep back the signals that end a process, between two things that belong together: as a
+    worker's birth and its being known, for it could not be ended.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _ParentGone(Exception):
+    """Nobody reads what a worker sends."""
+
+
+def _live(work: Callable[[Send], None], report: int, not_ours: Iterable[int]) -> NoReturn:
+    """The life of a worker, which is born with signals held back."""
+
+    def send(message: object) -> None:
+        if isinstance(message, bytes):
+            put(_FRAME.pack(len(message), _RAW) + message)
+            return
+        import pickle
+
+        data = pickle.dumps(message)
+        put(_FRAME.pack(len(data), _PICKLED) + data)
+
+    def put(data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(report, view) :]
+        except BrokenPipeError:
+            raise _ParentGone from None
+
+    status = 1
+    try:
+        for number in _ENDING:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and stops us
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        for descriptor in not_ours:
+            os.close(descriptor)
+        try:
+            work(send)
+            put(_FRAME.pack(0, _DONE))
+        except _ParentGone:
+            raise
+        except Exception as error:
+            send(_portable(error))
+        status = 0
+    except _ParentGone:
+        pass
+    finally:
+        os._exit(status)
+
+
+def _portable(error: Exception) -> Exception:
+    """`error` as the parent can raise it; one that is not ours with the way that it came."""
+    import pickle
+
+    try:
+        is_same = type(pickle.loads(pickle.dumps(error))) is type(error)
+    except Exception:  # whatever an error's own way to be pickled may raise
+        is_same = False
+    if not is_same:
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+    if not isinstance(error, BlockpackError):
+        import traceback
+
+        error.add_note(f"In a forked process:\n{traceback.format_exc()}")
+    return error

@@ -1,0 +1,79 @@
+"""Cloning: sharing a file's blocks with the image instead of copying them.
+
+btrfs, XFS and their like can make a range of one file refer to the blocks of another, if both
+begin on a block's boundary. The kernel's `FICLONERANGE` does just that or fails; it never
+falls back to copying.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+
+from ..model.extent import FileRange
+
+FICLONERANGE = 0x4020940D
+"""The ioctl's number (linux/fs.h); its argument is `struct file_clone_range`."""
+
+_RANGE = struct.Struct("=qQQQ")  # source descriptor, source offset, length, target offset
+
+BLOCK = 4096
+"""The block size of file systems that clone, in bytes; where it is larger, they refuse."""
+
+_NEVER = (errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.EACCES)
+_NOT_THIS = (errno.EINVAL, errno.ETXTBSY, errno.EAGAIN)
+
+
+class Cloner:
+    """Clones ranges into one target, and remembers which file systems cannot."""
+
+    def __init__(self) -> None:
+        self._refused: set[int] = set()
+
+    def clone(self, source: int, device: int, target: int, extent: FileRange) -> int:
+        """Clone the whole blocks of `extent` from the descriptor `source`, a file on `device`.
+
+        The number of bytes that are done: 0 where it is not possible. Raises `OSError` if
+        the target's file system is full.
+        """
+        length = extent.length - extent.length % BLOCK
+        if device in self._refused or not length or (extent.offset | extent.start) % BLOCK:
+            return 0
+        try:
+            from fcntl import ioctl  # not on Windows
+
+            ioctl(target, FICLONERANGE, _RANGE.pack(source, extent.start, length, extent.offset))
+        except ImportError:
+            self._refused.add(device)
+            return 0
+        except OSError as error:
+            if error.errno in _NEVER:
+                self._refused.add(device)
+                return 0
+            if error.errno in _NOT_THIS:
+                return 0
+            raise
+        return length
+
+
+FICLONE = 0x40049409
+"""The ioctl's number for a whole file (linux/fs.h); its argument is the source's descriptor."""
+
+
+def clone_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> bool:
+    """Make `target` a new file of the blocks of `source`; False, and none, if it cannot be done.
+
+    Raises `OSError` if it cannot be made, or there is no room.
+    """
+    with open(source, "rb") as old, open(target, "xb") as new:
+        try:
+            from fcntl import ioctl  # not on Windows
+
+            ioctl(new.fileno(), FICLONE, old.fileno())
+        except (ImportError, OSError) as error:
+            os.unlink(target)
+            if isinstance(error, OSError) and error.errno not in (*_NEVER, *_NOT_THIS):
+                raise
+            return False
+    return True

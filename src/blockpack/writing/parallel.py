@@ -1,0 +1,146 @@
+"""Several processes write different parts of one image.
+
+The layout is known, so any process can write any part of it with `pwrite`. Pieces of about equal
+work wait in a queue, and each process takes the next one, this one too; what others did, or what
+went wrong there, comes back through pipes.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from ..errors import TargetError
+from ..planning.layout import Layout
+from ..workers.processors import processors
+from .targets import Seekable, Tally
+from .transfer import Advance, Transfer
+
+if TYPE_CHECKING:
+    from ..workers.pool import Send, WorkerPool
+
+ITEM_COST = 32 << 10
+"""What opening a file costs, in bytes copied in the same time."""
+
+WORTHWHILE = 64 << 20
+"""Work below this (bytes, items included) is done before a second process has started."""
+
+PIECES = 64
+"""Pieces a worker, so that none waits long for the last."""
+
+_REPORT_SECONDS = 0.1
+
+
+@frozen
+class Piece:
+    """The items that begin at byte `start` or later and before `stop`; None is no limit."""
+
+    start: int
+    stop: int | None
+
+
+def pieces(layout: Layout, jobs: int) -> list[Piece]:
+    """The layout in pieces of about equal work, in order."""
+    budget = max(_work(layout) // (jobs * PIECES), 1 << 20)
+    borders = [0]
+    left = budget
+    for run in layout.runs:
+        start = 0
+        while start < len(run):
+            if left <= 0:
+                borders.append(run.offsets[start])
+                left = budget
+            by_bytes = bisect_right(run.offsets, run.offsets[start] + left) - 1
+            stop = max(start + 1, min(by_bytes, start + left // ITEM_COST, len(run)))
+            left -= run.offsets[stop] - run.offsets[start] + ITEM_COST * (stop - start)
+            start = stop
+    return [Piece(start, stop) for start, stop in zip(borders, [*borders[1:], None], strict=True)]
+
+
+def _work(layout: Layout) -> int:
+    return layout.size + ITEM_COST * sum(map(len, layout.runs))
+
+
+def choose_jobs(layout: Layout, jobs: int | None) -> int:
+    """How many processes are to write: `jobs`, or as many as pay; 1 is this one alone."""
+    items = sum(map(len, layout.runs))
+    # One large file is one piece of work; it is the many small ones that can be shared.
+    if not layout.forkable or (jobs is None and items * ITEM_COST < WORTHWHILE):
+        return 1
+    return max(1, min(processors(jobs), items))
+
+
+def write_parallel(layout: Layout, target: Seekable, jobs: int, advance: Advance) -> None:
+    """Write all of `layout` to `target` by `jobs` processes, of which this is one, and the only
+    one where no others can be had.
+
+    Raises what the first of them that failed raised; the others are stopped.
+    """
+    from ..workers.pool import WorkerPool
+
+    def hear(*, wait: bool) -> None:
+        for message in pool.messages(wait=wait):
+            if isinstance(message, Tally):
+                target.tally.add(message)
+            elif isinstance(message, int):
+                advance(message)
+
+    plan = pieces(layout, jobs)
+    try:
+        pool = WorkerPool.of(len(plan), _lost)
+    except OSError:  # too few descriptors left
+        with Transfer(target, advance) as transfer:
+            transfer.run(layout)
+        return
+    with pool:
+        pool.start(jobs - 1, lambda send: _work_off(layout, target, plan, pool, send))
+        # Now and then the others are heard: one that failed, or whose pipe is full, does not wait.
+        reporter = _Reporter(advance, lambda: hear(wait=False))
+        with Transfer(target, reporter.advance) as transfer:
+            for number in pool.numbers():
+                transfer.run(layout, plan[number].start, plan[number].stop)
+        reporter.finish()
+        hear(wait=True)
+
+
+def _lost(how: str) -> TargetError:
+    return TargetError(f"a writing process {how}; the image was not written")
+
+
+def _work_off(
+    layout: Layout, target: Seekable, plan: list[Piece], pool: WorkerPool, send: Send
+) -> None:
+    """The work of another process: one piece after another, until there are no more."""
+    target.tally = Tally()
+    reporter = _Reporter(send)
+    with Transfer(target, reporter.advance) as transfer:
+        for number in pool.numbers():
+            transfer.run(layout, plan[number].start, plan[number].stop)
+    reporter.finish()
+    send(target.tally)
+
+
+class _Reporter:
+    """Tells how far this process got, a few times a second, and then does what is to be done."""
+
+    def __init__(self, tell: Advance, then: Callable[[], None] = lambda: None) -> None:
+        self._tell = tell
+        self._then = then
+        self._done = 0
+        self._last = time.monotonic()
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        now = time.monotonic()
+        if now - self._last >= _REPORT_SECONDS:
+            self.finish()
+            self._last = now
+
+    def finish(self) -> None:
+        self._tell(self._done)
+        self._done = 0
+        self._then()

@@ -1,0 +1,132 @@
+"""Walking extents: small ones are gathered in one buffer, large ones go their own way.
+
+Rule 1: memory is one buffer, whatever the sizes.
+Rule 2: bytes leave in order and the buffer is written when the next extent does not fit, so
+that a thousand small files are one system call.
+Rule 3: a large range of a file is left to the target, which knows what the kernel offers.
+Rule 4: an extent begins where the one before ends, and the last one ends where it should. A layout
+in which one does not is wrong, and is not written on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from mmap import mmap
+from typing import Self
+
+from ..model.extent import Data, Extent, FileRange, Stream, Zeros
+from ..planning.layout import Layout
+from ..reading.extents import OpenStream, read_extent, read_range, read_stream
+from .targets import Target
+
+BUFFER = 1 << 20
+"""Bytes gathered before they are written: past this, larger writes gain nothing."""
+
+LARGE = 64 << 10
+"""Extents from this size on (bytes) are not gathered; what tar aligns, can be cloned."""
+
+Advance = Callable[[int], None]
+"""Is told by how many bytes of the image the transfer went on."""
+
+
+class Transfer:
+    """Writes extents to one target, through one buffer; a context manager.
+
+    A stream of which there is more to come stays open until then, so that it is read once.
+    """
+
+    def __init__(self, target: Target, advance: Advance) -> None:
+        self._target = target
+        self._advance = advance
+        # On a page of its own: the kernel copies a little faster to there.
+        self._buffer = memoryview(mmap(-1, BUFFER))
+        self._start = 0  # the image's offset of the buffer's first byte
+        self._fill = 0
+        self._stream: OpenStream | None = None  # of which there may be more to come
+
+    def run(self, layout: Layout, start: int = 0, stop: int | None = None) -> None:
+        """Write the items of `layout` that begin at byte `start` or later, and before `stop`.
+
+        None is no limit. Raises `SourceError` or `TargetError`, naming what failed, and
+        `ValueError` for extents that do not lie end to end from `start` to `stop`.
+        """
+        self._fill = 0
+        buffer = self._buffer
+        position = start
+        for extent in layout.extents.between(start, stop):
+            # A property is a call, of which there are a million.
+            length = len(extent.data) if type(extent) is Data else extent.length
+            if extent.offset != position:
+                raise ValueError(f"an extent begins at byte {extent.offset}, not at {position}")
+            position += length
+            if length >= LARGE:
+                self._flush()
+                self._large(extent)
+                continue
+            fill = self._fill
+            if fill + length > BUFFER:
+                self._flush()
+                fill = 0
+            if not fill:
+                self._start = extent.offset
+            end = fill + length
+            if type(extent) is Data:
+                buffer[fill:end] = extent.data
+            elif type(extent) is FileRange:
+                read_range(extent, buffer[fill:end])
+            elif type(extent) is Stream:
+                read_stream(extent, buffer[fill:end])
+            else:
+                read_extent(extent, buffer[fill:end])
+            self._fill = end
+        end = layout.size if stop is None else stop
+        if position != end:
+            raise ValueError(f"the last extent ends at byte {position}, not at {end}")
+        self._flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_stream()
+
+    def _flush(self) -> None:
+        if self._fill:
+            self._target.write(self._buffer[: self._fill], self._start)
+            self._advance(self._fill)
+            self._fill = 0
+
+    def _large(self, extent: Extent) -> None:
+        if type(extent) is Data:
+            self._target.write(memoryview(extent.data), extent.offset)
+            self._advance(extent.length)
+        elif type(extent) is FileRange:
+            self._target.copy(extent, self._buffer, self._advance)
+        elif type(extent) is Zeros:
+            self._target.zeros(extent.offset, extent.length)
+            self._advance(extent.length)
+        elif type(extent) is Stream:
+            self._copy_stream(extent)
+
+    def _copy_stream(self, extent: Stream) -> None:
+        stream = self._opened(extent)
+        for done in range(0, extent.length, BUFFER):
+            view = self._buffer[: min(BUFFER, extent.length - done)]
+            stream.read_into(view, extent.start + done)
+            self._target.write(view, extent.offset + done)
+            self._advance(len(view))
+        stream.check()
+        if extent.start + extent.length >= extent.size:
+            self._close_stream()
+
+    def _opened(self, extent: Stream) -> OpenStream:
+        """The stream of `extent`; the one that is open, if that is it."""
+        if self._stream is None or not self._stream.serves(extent):
+            self._close_stream()
+            self._stream = OpenStream.of(extent)
+        return self._stream
+
+    def _close_stream(self) -> None:
+        stream, self._stream = self._stream, None  # first, or an interrupt would close it twice
+        if stream is not None:
+            stream.close()

@@ -1,0 +1,190 @@
+"""`write`: the one function that turns a layout into an image."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable
+from typing import BinaryIO
+
+from attrs import frozen
+
+from ..errors import TargetError
+from ..planning.layout import Layout, literal
+from .files import device, replacing
+from .parallel import choose_jobs, write_parallel
+from .targets import Seekable, Streaming, Tally, target_errors
+from .transfer import Transfer
+
+_PROGRESS_SECONDS = 0.05
+_HARMLESS = ((1, 3), (1, 5), (1, 7))  # /dev/null, zero and full on Linux
+
+
+@frozen
+class Progress:
+    """How far a write is: `done` of `total` bytes of the image."""
+
+    done: int
+    total: int
+
+    def __str__(self) -> str:
+        share = self.done / self.total if self.total else 1
+        return f"{self.done:,} of {self.total:,} bytes ({share:.0%})"
+
+
+@frozen
+class Report:
+    """What a write did.
+
+    `size` is the image's; `copied`, `cloned` and `holes` say how its bytes came about (all in
+    bytes), `seconds` how long it took.
+    """
+
+    target: str
+    size: int
+    copied: int
+    cloned: int
+    holes: int
+    seconds: float
+
+
+def write(
+    layout: Layout,
+    target: str | os.PathLike[str] | BinaryIO,
+    *,
+    progress: Callable[[Progress], object] | None = None,
+    jobs: int | None = None,
+    fsync: bool = False,
+    allow_device: bool = False,
+) -> Report:
+    """Write the image of `layout` to `target`: a path, or an open binary file.
+
+    A regular file is replaced when the new image is whole, and never before; whatever fails,
+    the old one stays and nothing else is left. A block device needs `allow_device`. A pipe, a
+    socket or an open file gets the image's bytes in order.
+
+    `progress` is called a few times a second, and at the end. `jobs` processes write (1: only
+    this one; by default as many as pay). `fsync` flushes a file before, and its directory
+    after it gets its name; a device is always flushed.
+
+    Raises `SourceError` if a source is missing or has changed since it was planned, and
+    `TargetError` if the target is full, too small, busy or cannot be written.
+    """
+    begun = time.monotonic()
+    meter = _Meter(layout.size, progress)
+    if isinstance(target, str | os.PathLike):
+        if os.fspath(target).endswith(os.sep):
+            raise TargetError(f"{target}: names a directory; give the path of a file in it")
+        tally, name = _write_path(
+            layout, os.fspath(target) or os.curdir, meter, jobs, fsync, allow_device
+        )
+    else:
+        stream = Streaming.to(target)
+        with Transfer(stream, meter.advance) as transfer:
+            transfer.run(layout)
+        stream.flush()
+        tally, name = stream.tally, stream.name
+    meter.finish()
+    return Report(
+        name, layout.size, tally.copied, tally.cloned, tally.holes, time.monotonic() - begun
+    )
+
+
+def write_bytes(data: bytes, target: str | os.PathLike[str]) -> None:
+    """Write a small file as images are written: whole, or not at all. Raises `TargetError`."""
+    write(Layout(format="data", runs=(literal(0, data),), sector_size=1), target)
+
+
+def _write_path(
+    layout: Layout,
+    path: str,
+    meter: _Meter,
+    jobs: int | None,
+    fsync: bool,
+    allow_device: bool,
+) -> tuple[Tally, str]:
+    kind = _kind(path)
+    if kind == "directory":
+        raise TargetError(f"{path}: is a directory; give the path of a file in it")
+    if kind.endswith("device") and not allow_device:
+        raise TargetError(f"{path}: is a {kind}; all on it would be lost. Allow it first")
+    if kind in ("stream", "character device"):
+        return _write_stream(layout, path, meter)
+    opened = device(path, layout) if kind == "block device" else replacing(path, layout, fsync)
+    with opened as seekable:
+        _write_seekable(layout, seekable, meter, choose_jobs(layout, jobs))
+    return seekable.tally, seekable.name
+
+
+def _write_stream(layout: Layout, path: str, meter: _Meter) -> tuple[Tally, str]:
+    with target_errors(path):
+        file = open(path, "wb", buffering=0)  # noqa: SIM115 - closing it may fail, too
+    try:
+        stream = Streaming(path, file, file.fileno())
+        with Transfer(stream, meter.advance) as transfer:
+            transfer.run(layout)
+    finally:
+        with target_errors(path):
+            file.close()
+    return stream.tally, stream.name
+
+
+def _write_seekable(layout: Layout, target: Seekable, meter: _Meter, jobs: int) -> None:
+    if jobs > 1:
+        write_parallel(layout, target, jobs, meter.advance)
+    else:
+        with Transfer(target, meter.advance) as transfer:
+            transfer.run(layout)
+
+
+def _kind(path: str) -> str:
+    """What is at `path`: a file (also if nothing is), a directory, a stream, a kind of device."""
+    with target_errors(path):
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            return "file"
+    mode = status.st_mode
+    if stat.S_ISDIR(mode):
+        return "directory"
+    if stat.S_ISBLK(mode):
+        return "block device"
+    if stat.S_ISCHR(mode) and not _keeps_nothing(path, status):
+        return "character device"
+    return "file" if stat.S_ISREG(mode) else "stream"
+
+
+def _keeps_nothing(path: str, status: os.stat_result) -> bool:
+    """Whether the character device at `path` is a terminal, /dev/null or such, and no disk."""
+    if (os.major(status.st_rdev), os.minor(status.st_rdev)) in _HARMLESS:
+        return True
+    with target_errors(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        return os.isatty(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _Meter:
+    """Counts bytes and calls back, at most every twentieth of a second."""
+
+    def __init__(self, total: int, progress: Callable[[Progress], object] | None) -> None:
+        self._total = total
+        self._progress = progress
+        self._done = 0
+        self._last = 0.0
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        if self._progress is None:
+            return
+        now = time.monotonic()
+        if now - self._last >= _PROGRESS_SECONDS and self._done < self._total:
+            self._last = now
+            self._progress(Progress(self._done, self._total))
+
+    def finish(self) -> None:
+        if self._progress is not None:
+            self._progress(Progress(self._total, self._total))
