@@ -1,6 +1,6 @@
 """blockpack: pack a tree of files into a block-device image.
 
-tree = blockpack.Tree.scan("site")
+tree = blockpack.scan("site")
 layout = blockpack.FatVolume(label="WWW").plan(tree)
 blockpack.write(layout, "www.img")
 """
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     from .errors import UsageError as UsageError
     from .formats.fat import FatVolume as FatVolume
     from .formats.git.volume import GitVolume as GitVolume
-    from .formats.image import Image as Image
-    from .formats.image import ImageEntry as ImageEntry
-    from .formats.image import open_image as open_image
+    from .formats.reader import ImageEntry as ImageEntry
     from .formats.tar import TarVolume as TarVolume
+    from .images.image import Image as Image
+    from .images.opening import open_image as open_image
     from .layers.ccm import encrypt as encrypt
-    from .model.entry import Content as Content
     from .model.entry import Directory as Directory
     from .model.entry import Entry as Entry
     from .model.entry import File as File
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from .planning.layout import Placement as Placement
     from .planning.profile import Profile as Profile
     from .planning.volume import Volume as Volume
+    from .sources.scan import scan as scan
     from .writing import Progress as Progress
     from .writing import Report as Report
     from .writing import write as write
@@ -49,7 +49,7 @@ __version__ = "0.1.0"
 
 # Names are imported when they are first used: build hooks start blockpack often.
 _HOMES = {
-    "model.entry": ("Content", "Directory", "Entry", "File", "Symlink"),
+    "model.entry": ("Directory", "Entry", "File", "Symlink"),
     "errors": (
         "ActivationError",
         "BlockpackError",
@@ -65,13 +65,16 @@ _HOMES = {
     "model.extent": ("Data", "FileRange", "Stream", "Zeros"),
     "formats.fat.volume": ("FatVolume",),
     "formats.git.volume": ("GitVolume",),
-    "formats.image": ("Image", "ImageEntry", "open_image"),
+    "formats.reader": ("ImageEntry",),
+    "images.image": ("Image",),
+    "images.opening": ("open_image",),
     "layers.ccm": ("encrypt",),
     "planning.layout": ("Layout", "Placement"),
     "planning.profile": ("Profile",),
     "formats.tar.volume": ("TarVolume",),
     "model.tree": ("Tree",),
     "planning.volume": ("Volume",),
+    "sources.scan": ("scan",),
     "writing.write": ("Progress", "Report", "write"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -11,15 +11,56 @@ so both ``except blockpack.BlockpackError`` and ``except* blockpack.EntryError``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 
 class BlockpackError(Exception):
-    """Base of all errors that blockpack raises on purpose."""
+    """Base of all errors that blockpack raises on purpose.
+
+    `path` is what it is about (an entry, a source, a target; empty for none), `rule` what that
+    breaks, `remedy` what to do. Where an option cures it, `option` has its name as the library
+    spells it, with a value after ``=`` (``profile=linux``); the remedy ends with it. One text alone
+    is the rule.
+    """
 
     exit_code: int = 1
     """What the command exits with when this error ends it."""
+
+    def __init__(
+        self, path: str, rule: str | None = None, remedy: str = "", option: str = ""
+    ) -> None:
+        if rule is None:
+            path, rule = "", path
+        super().__init__(path, rule, remedy, option)
+        self.path = path
+        self.rule = rule
+        self.option = option
+        self._advice = remedy
+
+    @property
+    def remedy(self) -> str:
+        """What to do, with the option as a keyword."""
+        name, _, value = self.option.partition("=")
+        return self._with(f"{name}={value!r}" if value else f"{name}=True")
+
+    def _with(self, option: str) -> str:
+        if not self.option:
+            return self._advice
+        return f"{self._advice}, or give {option}" if self._advice else f"give {option}"
+
+    def _told(self, remedy: str) -> str:
+        where = f"{printable(self.path)}: " if self.path else ""
+        return f"{where}{self.rule}" + (f"; {remedy}" if remedy else "")
+
+    def told_on_command_line(self) -> str:
+        """The whole text, with the option as a flag."""
+        name, _, value = self.option.partition("=")
+        return self._told(self._with(f"--{name.replace('_', '-')} {value}".rstrip()))
+
+    def __str__(self) -> str:
+        return self._told(self.remedy)
 
 
 class UsageError(BlockpackError, ValueError):
@@ -38,53 +79,32 @@ class ManifestError(BlockpackError):
     exit_code = 2
 
     def __init__(self, file: str, line: int, key: str, rule: str, remedy: str = "") -> None:
-        super().__init__(file, line, key, rule, remedy)
+        super().__init__(file, rule, remedy)
+        self.args = file, line, key, rule, remedy
         self.file = file
         self.line = line
         self.key = key
-        self.rule = rule
-        self.remedy = remedy
 
-    def __str__(self) -> str:
+    def _told(self, remedy: str) -> str:
         what = f"{self.key}: " if self.key else ""
-        remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"{printable(self.file)}:{self.line}: {what}{self.rule}{remedy}"
+        told = f"; {remedy}" if remedy else ""
+        return f"{printable(self.file)}:{self.line}: {what}{self.rule}{told}"
 
 
 class EntryError(BlockpackError):
     """One entry (or the tree as a whole) cannot be held by the format or the profile, or the image
     is larger than is allowed.
 
-    `path` is the entry's path in the tree, `rule` what it breaks, `remedy` what to do.
+    `path` is the entry's path in the tree.
     """
 
     exit_code = 3
-
-    def __init__(self, path: str, rule: str, remedy: str) -> None:
-        super().__init__(path, rule, remedy)
-        self.path = path
-        self.rule = rule
-        self.remedy = remedy
-
-    def __str__(self) -> str:
-        where = f"{printable(self.path)}: " if self.path else ""
-        return f"{where}{self.rule}; {self.remedy}"
 
 
 class SourceError(BlockpackError):
     """A source is missing, unreadable, or changed since it was planned."""
 
     exit_code = 4
-
-    def __init__(self, path: str, rule: str, remedy: str = "") -> None:
-        super().__init__(path, rule, remedy)
-        self.path = path
-        self.rule = rule
-        self.remedy = remedy
-
-    def __str__(self) -> str:
-        remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"{printable(self.path)}: {self.rule}{remedy}"
 
 
 class TargetError(BlockpackError):
@@ -97,6 +117,14 @@ class ImageError(BlockpackError):
     """What should be an image is not one, or is damaged."""
 
     exit_code = 6
+
+
+class Deviation(ImageError):
+    """An image is not quite as its format wants it, and all of it can be read nevertheless."""
+
+
+class NotInImageError(ImageError, FileNotFoundError, KeyError):
+    """An image has no entry of that path."""
 
 
 class ActivationError(BlockpackError):
@@ -115,7 +143,14 @@ class SecretError(BlockpackError):
 
 
 class Problems(BlockpackError, ExceptionGroup[BlockpackError]):
-    """Several errors that were found together, before anything was written."""
+    """Several errors that were found together, before anything was written.
+
+    Its own `path` and `remedy` are empty: its members have theirs.
+    """
+
+    def __init__(self, message: str, errors: Sequence[BlockpackError]) -> None:
+        super().__init__(message)
+        self.args = message, errors
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]
@@ -147,6 +182,15 @@ def raise_problems(message: str, errors: Iterable[BlockpackError]) -> None:
 def reason(error: OSError) -> str:
     """What the operating system says is wrong, as the end of a sentence."""
     return (error.strerror or str(error)).lower()
+
+
+@contextmanager
+def reading_errors(path: str) -> Iterator[None]:
+    """Turn an operating system's error while reading `path` into a `SourceError`."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(path, f"cannot be read: {reason(error)}") from None
 
 
 def printable(path: str) -> str:

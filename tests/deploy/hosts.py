@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from blockpack.deploy.deploy import DeployReport, deploy
+from blockpack.deploy.rollout import DeployReport, deploy
 from blockpack.deploy.generations import Generations
 from deploy.deployments import FILES, names, record
 from repositories import GitRepository

@@ -13,7 +13,7 @@ import pytest
 
 import blockpack
 from blockpack import Problems, SourceError, TargetError, UsageError
-from blockpack.deploy.build import BuildReport, build
+from blockpack.deploy.builds import BuildReport, build
 from blockpack.deploy.image import Task, plan
 from blockpack.deploy.look import TICK
 from blockpack.deploy.record import BuildRecord

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from blockpack.deploy.build import build
+from blockpack.deploy.builds import build
 from deploy.deployments import contents, names, record, write_files
 from faults.launching import COMMAND, NO_NAMELESS_FILES, SLOW, launched, run, wait_until
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from blockpack import Problems
-from blockpack.deploy.build import build
+from blockpack.deploy.builds import build
 from blockpack.deploy.image import make
 from cli.running import environment
 from deploy.deployments import contents, manifest, names, record, write_files

@@ -21,7 +21,7 @@ from typing import NoReturn
 import pytest
 
 from blockpack import Problems, TargetError, UsageError
-from blockpack.deploy.build import build
+from blockpack.deploy.builds import build
 from blockpack.workers.pool import WorkerPool
 from cli.running import environment, process
 from deploy.deployments import names, record, write_files

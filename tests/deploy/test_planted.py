@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from blockpack import UsageError
-from blockpack.deploy.build import build
-from blockpack.deploy.deploy import collect, rollback
+from blockpack.deploy.builds import build
+from blockpack.deploy.rollout import collect, rollback
 from blockpack.deploy.generations import Generations
 from deploy.deployments import names, record, write_files
 from deploy.hosts import Host

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from blockpack import ImageError, Problems, SecretError
-from blockpack.deploy.deploy import DeployReport, collect, deploy, rollback
+from blockpack.deploy.rollout import DeployReport, collect, deploy, rollback
 from blockpack.deploy.generations import Generations
 from blockpack.deploy.secrets import Secrets
 from blockpack.deploy.secrets.ramfs import is_ram

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from blockpack import Problems, open_image
-from blockpack.deploy.build import build
+from blockpack.deploy.builds import build
 from blockpack.deploy.image import Task
 from blockpack.deploy.secrets import Secrets
 from blockpack.deploy.secrets.opening import MOST_BYTES, SecretContent

@@ -17,7 +17,7 @@ import pytest
 
 from blockpack import SourceError, cli
 from blockpack.deploy import look as looking
-from blockpack.deploy.build import build
+from blockpack.deploy.builds import build
 from blockpack.deploy.look import look, settled
 from blockpack.deploy.unchanged import unchanged
 from cli.running import environment

@@ -54,7 +54,7 @@ def add_pack(parser: ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="file or device; '-' is standard output")
     _add_volume(parser)
     _add_json(parser)
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes that write")
+    _add_jobs(parser, "processes that write")
     parser.add_argument("--manifest", metavar="FILE", help="write offsets and digests")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     _add_key(parser, "encrypt IMAGE with the key in FILE")
@@ -82,7 +82,7 @@ def add_build(parser: ArgumentParser) -> None:
         default=[],
         help="only this volume; may be repeated",
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes that work")
+    _add_jobs(parser, "processes that work")
     parser.add_argument(
         "--executor", metavar="E", help="who works instead: dask://HOST:PORT or MODULE:CALLABLE"
     )
@@ -96,7 +96,7 @@ def add_build(parser: ArgumentParser) -> None:
 def add_check(parser: ArgumentParser) -> None:
     """The arguments of ``check``."""
     _add_deployment(parser)
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes that read")
+    _add_jobs(parser, "processes that read")
     _add_max_size(parser)
     _add_json(parser)
     _add_quiet(parser)
@@ -115,7 +115,7 @@ def add_deploy(parser: ArgumentParser) -> None:
         help="in RAM, for secret images that are not encrypted (/run/blockpack)",
     )
     _add_max_size(parser)
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes that work")
+    _add_jobs(parser, "processes that work")
     parser.add_argument(
         "--executor", metavar="E", help="who works instead: dask://HOST:PORT or MODULE:CALLABLE"
     )
@@ -316,6 +316,10 @@ def _add_key(parser: ArgumentParser, help: str) -> None:
     parser.add_argument("--key-file", metavar="FILE", help=help)
 
 
+def _add_jobs(parser: ArgumentParser, help: str) -> None:
+    parser.add_argument("--jobs", type=int, metavar="N", default="auto", help=f"{help} (auto)")
+
+
 def _add_json(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON (docs/json.md)")
 
@@ -402,13 +406,12 @@ def _alignment(text: str) -> str | int:
 
 def tree(arguments: Namespace) -> Tree:
     """The tree of the source."""
-    from ..model.tree import Tree
+    from ..sources.scan import scan
 
-    return Tree.scan(
+    return scan(
         arguments.source,
         exclude=arguments.exclude,
         symlinks=arguments.symlinks,
         submodules=arguments.submodules,
-        jobs=getattr(arguments, "jobs", None),
-        ahead=getattr(arguments, "ahead", None),
+        jobs=getattr(arguments, "jobs", "auto"),
     )

@@ -11,7 +11,7 @@ from ..errors import printable
 from .output import amount, complain, emit_json, progress_bar
 
 if TYPE_CHECKING:
-    from ..deploy.build import BuildReport
+    from ..deploy.builds import BuildReport
     from ..deploy.secrets import Secrets
 
 
@@ -21,7 +21,7 @@ def run(arguments: Namespace) -> int:
     limited = arguments.max_size is not None
     if not asked and not limited and _has_nothing_to_do(arguments):
         return 0
-    from ..deploy.build import build
+    from ..deploy.builds import build
 
     with progress_bar("building", quiet=arguments.quiet) as progress:
         report = build(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from argparse import Namespace
 
-from ..formats.image import open_image
+from ..images.opening import open_image
 from .output import binary_output, flush_output
 
 

@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from attrs import asdict
 
-from ..deploy.check import check
+from ..deploy.checks import check
 from .output import amount, complain, emit, emit_json
 
 

@@ -6,7 +6,7 @@ import os
 from argparse import Namespace
 from typing import Any
 
-from ..deploy.deploy import DeployReport, deploy
+from ..deploy.rollout import DeployReport, deploy
 from ..errors import UsageError, printable
 from . import build as built
 from .output import amount, complain, emit_json, progress_bar

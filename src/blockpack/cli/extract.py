@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ..formats.image import open_image
 from ..images.extract import extract
+from ..images.opening import open_image
 from .output import complain
 
 

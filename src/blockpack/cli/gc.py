@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ..deploy.deploy import collect
+from ..deploy.rollout import collect
 from .output import complain
 
 

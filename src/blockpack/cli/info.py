@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ..formats.image import open_image
+from ..images.opening import open_image
 from .output import emit_facts, emit_json
 
 

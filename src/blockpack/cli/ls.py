@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..errors import ImageError, printable
-from ..formats.image import Image, ImageEntry, open_image
+from ..formats.reader import ImageEntry
+from ..images.image import Image
+from ..images.opening import open_image
 from ..model.entry import NANOSECONDS
 from .output import emit, emit_json
 

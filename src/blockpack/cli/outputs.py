@@ -73,7 +73,7 @@ def _check_overwrites(source: str, output: str, is_expected: Callable[[bytes], b
 
 
 def _begins_an_image(head: bytes, key_file: str | None) -> bool:
-    if any(format.image_class().recognises(head[:4096]) for format in FORMATS.values()):
+    if any(format.reader_class().recognises(head[:4096]) for format in FORMATS.values()):
         return True
     if key_file is None:
         return False

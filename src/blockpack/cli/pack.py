@@ -64,7 +64,7 @@ def _planned(volume: Volume, arguments: Namespace, image: str | None) -> Layout:
 def _plan(volume: Volume, arguments: Namespace, left_out: list[str]) -> Layout:
     tree = options.tree(arguments)
     leave_out(tree, arguments.source, left_out)
-    layout = volume.plan(tree)
+    layout = volume.plan(tree, jobs=getattr(arguments, "jobs", "auto"))
     if not arguments.quiet:
         for warning in layout.warnings:
             complain(f"warning: {warning}")

@@ -16,7 +16,7 @@ from .output import complain, emit, emit_facts, emit_json
 
 def run(arguments: Namespace) -> int:
     """Show what ``pack`` would write."""
-    layout = options.volume(arguments).plan(options.tree(arguments))
+    layout = options.volume(arguments).plan(options.tree(arguments), jobs="auto")
     if arguments.json:
         emit_json(_json(layout))
         return 0

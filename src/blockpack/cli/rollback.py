@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ..deploy.deploy import rollback
+from ..deploy.rollout import rollback
 from ..errors import printable
 from .output import complain
 

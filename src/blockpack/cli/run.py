@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import BlockpackError, Problems, TargetError, UsageError, printable, reason
-from .ahead import listing_ahead
 from .output import complain, flush_output
 
 COMMANDS = {
@@ -71,9 +70,8 @@ def run(arguments: Sequence[str]) -> int:
                 if sys.stderr is not None:
                     parser.print_help(sys.stderr)
                 return UsageError.exit_code
-            with listing_ahead(parsed):
-                module = importlib.import_module(f".{parsed.command}", __package__)
-                code: int = module.run(parsed)
+            module = importlib.import_module(f".{parsed.command}", __package__)
+            code: int = module.run(parsed)
             flush_output()
             return code
     except SystemExit as error:
@@ -107,7 +105,8 @@ def _named(error: OSError) -> str:
 
 def _complain_about(error: BaseException, margin: str = "") -> None:
     if not isinstance(error, Problems):
-        complain(f"{margin}{error}")
+        told = error.told_on_command_line() if isinstance(error, BlockpackError) else error
+        complain(f"{margin}{told}")
         return
     complain(f"{margin}{error.message}")
     for member in error.exceptions:

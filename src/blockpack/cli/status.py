@@ -10,7 +10,7 @@ from typing import Any
 from attrs import asdict
 
 from ..deploy.generations import Generations
-from ..deploy.status import GenerationStatus, Status, VolumeChange, differences, status
+from ..deploy.overview import GenerationStatus, Status, VolumeChange, differences, status
 from ..errors import printable
 from .output import amount, emit, emit_json
 

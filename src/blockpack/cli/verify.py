@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 
 from ..errors import ImageError
-from ..formats.image import open_image
 from ..formats.registry import format_named
+from ..images.opening import open_image
 from . import arguments as options
 from .output import complain, emit
 from .outputs import leave_out
@@ -20,7 +20,7 @@ def run(arguments: Namespace) -> int:
     with open_image(arguments.image, key_file=arguments.key_file) as image:
         problems = image.verify()
         for problem in problems:
-            emit(problem)
+            emit(str(problem))
         if problems:
             return ImageError.exit_code
         if arguments.source is None:
@@ -36,7 +36,7 @@ def run(arguments: Namespace) -> int:
         )
         tree = options.tree(arguments)
         leave_out(tree, arguments.source, filter(None, [arguments.image, arguments.key_file]))
-        layout = volume.plan(tree)
+        layout = volume.plan(tree, jobs=getattr(arguments, "jobs", "auto"))
         different = False
         for difference in compare(image, layout):
             emit(str(difference))

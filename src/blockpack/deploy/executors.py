@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 
 from ..errors import BlockpackError, TargetError, UsageError
 from ..workers.pool import Send, WorkerPool
-from ..workers.processors import processors
+from ..workers.processors import Jobs, processors
 from .image import Built, Task, make, out_of_memory, perform
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ Advance = Callable[[int, int], object]
 """Hears of a task by its number how many bytes of its image there are."""
 
 
-def outcomes(planned: Planned, jobs: int | None, advance: Advance) -> Iterator[Outcome]:
+def outcomes(planned: Planned, jobs: Jobs, advance: Advance) -> Iterator[Outcome]:
     """Make all images by up to `jobs` processes of this machine."""
     most = processors(jobs)
     workers = min(most, len(planned))
@@ -52,7 +52,7 @@ def outcomes(planned: Planned, jobs: int | None, advance: Advance) -> Iterator[O
         yield from _forked(pool, planned, workers, most // workers, advance)
 
 
-def _made(planned: Planned, number: int, jobs: int | None, advance: Advance) -> Outcome:
+def _made(planned: Planned, number: int, jobs: Jobs, advance: Advance) -> Outcome:
     task, layout = planned[number]
 
     def tell(progress: Progress) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from ..errors import TargetError
+from ..workers.processors import Jobs
 from .limit import require_within
 from .record import ImageRecord
 
@@ -36,7 +37,7 @@ class Task:
     spec: VolumeSpec
     staging: str
     epoch: int
-    jobs: int | None = None
+    jobs: Jobs = 1
     max_size: int | None = None
 
 
@@ -54,7 +55,7 @@ def plan(task: Task) -> Layout:
     Raises `EntryError` if it is larger than is allowed.
     """
     volume = evolve(task.spec.volume(), epoch=task.epoch)
-    layout = volume.plan(task.source.tree(task.spec, task.jobs))
+    layout = volume.plan(task.source.tree(task.spec, task.jobs), jobs=task.jobs)
     require_within(task.spec, layout.size, task.max_size)
     return layout
 

@@ -18,7 +18,7 @@ import time
 
 from ..errors import SourceError
 from ..workers.pool import WorkerPool
-from ..workers.processors import processors
+from ..workers.processors import Jobs, processors
 
 TYPE_CHECKING = False  # typing is slow to import
 
@@ -53,7 +53,7 @@ _Pending = tuple[int, bytes]
 """A directory yet to look at: the number of its place, and its location."""
 
 
-def look(places: Sequence[Place], jobs: int | None = None) -> list[Look]:
+def look(places: Sequence[Place], jobs: Jobs = 1) -> list[Look]:
     """What is at each of `places` now, seen by up to `jobs` processes."""
     walk = _Walk(places)
     walk.begin()

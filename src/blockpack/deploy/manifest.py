@@ -29,8 +29,7 @@ from .volume_options import Value, VolumeOptions
 
 if TYPE_CHECKING:
     from ..planning.volume import Volume
-    from ..sources.directory import Symlinks
-    from ..sources.git.walk import Submodules
+    from ..sources.options import Submodules, Symlinks
 
 CIPHERS = ("aes-ccm",)
 """How volumes can be encrypted."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from attrs import evolve, frozen
 
 from ..errors import SourceError
+from ..workers.processors import Jobs
 from .fingerprint import commit_inputs, fingerprint
 from .look import settled
 from .places import places
@@ -42,7 +43,7 @@ class Seen:
     latest: int = 0
 
     @classmethod
-    def of(cls, source: DeploymentSource, jobs: int | None) -> Self:
+    def of(cls, source: DeploymentSource, jobs: Jobs) -> Self:
         """What there is in the source, once it has settled; `jobs` processes look.
 
         Raises `SourceError`, and `Problems` with all that is wrong with the manifest.
@@ -56,7 +57,7 @@ class Seen:
         return seen if told else cls._look(source, jobs)
 
     @classmethod
-    def _look(cls, source: DeploymentSource, jobs: int | None) -> Self:
+    def _look(cls, source: DeploymentSource, jobs: Jobs) -> Self:
         from .manifest import Manifest
 
         begun = time.time_ns()

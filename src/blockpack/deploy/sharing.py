@@ -15,8 +15,7 @@ from typing import Self
 
 from attrs import frozen
 
-from ..errors import BlockpackError
-from ..reading.extents import reading_errors
+from ..errors import BlockpackError, reading_errors
 from .generations import Generation
 from .record import ImageRecord
 

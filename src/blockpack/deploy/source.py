@@ -31,6 +31,8 @@ from .places import (
 
 if TYPE_CHECKING:
     from ..model.tree import Tree
+    from ..sources.options import ScanOptions
+    from ..workers.processors import Jobs
     from .manifest import Manifest, Part, VolumeSpec
     from .record import Origin
 
@@ -76,7 +78,7 @@ class DirectorySource:
         place = inside(self.path, path)
         return self if place is None else type(self)(self.path, (*self.left_out, place))
 
-    def join(self, tree: Tree, part: Part, spec: VolumeSpec, jobs: int | None = None) -> None:
+    def join(self, tree: Tree, part: Part, spec: VolumeSpec, jobs: Jobs = 1) -> None:
         """Add `part` of the volume `spec` to `tree`. Raises `BlockpackError`."""
         from pathlib import Path
 
@@ -84,17 +86,17 @@ class DirectorySource:
         if not place.endswith(b"/"):
             tree.add(part.at or _name(part.path), Path(os.fsdecode(place)))
             return
-        tree.join(
-            part.at,
-            os.fsdecode(place),
-            exclude=spec.exclude,
-            symlinks=spec.symlinks,
-            jobs=jobs,
-            confined=True,
-            leave_out=left_out_of(part.path, self.left_out),
-        )
+        from ..sources.directory import scan
 
-    def tree(self, spec: VolumeSpec, jobs: int | None = None) -> Tree:
+        found = scan(
+            os.fsdecode(place),
+            _options(spec, jobs),
+            left_out=left_out_of(part.path, self.left_out),
+            confined=True,
+        )
+        tree.join(part.at, found)
+
+    def tree(self, spec: VolumeSpec, jobs: Jobs = 1) -> Tree:
         """What is to be packed into the volume `spec`, read by `jobs` processes."""
         return volume_tree(self, spec, jobs)
 
@@ -156,7 +158,7 @@ class CommitSource:
         """This source: nothing that is written anywhere is in a commit."""
         return self
 
-    def join(self, tree: Tree, part: Part, spec: VolumeSpec, jobs: int | None = None) -> None:
+    def join(self, tree: Tree, part: Part, spec: VolumeSpec, jobs: Jobs = 1) -> None:
         """Add `part` of the volume `spec` to `tree`. Raises `BlockpackError`."""
         from ..formats.git.objects import TREE
         from ..sources.git.lookup import Lookup
@@ -168,37 +170,26 @@ class CommitSource:
         if found.mode != TREE:
             self._join_file(tree, part)
             return
-        tree.join_git(
-            part.at,
-            self.path,
-            self.commit,
-            part.path,
-            exclude=spec.exclude,
-            symlinks=spec.symlinks,
-            submodules=spec.submodules,
-            jobs=jobs,
-        )
+        from ..sources.git.revision_tree import revision_tree
+
+        found_tree = revision_tree(self.path, self.commit, part.path, _options(spec, jobs))
+        tree.join(part.at, found_tree)
 
     def _join_file(self, tree: Tree, part: Part) -> None:
+        from attrs import evolve
+
         from ..model.entry import File
-        from ..model.tree import Tree
+        from ..sources.git.revision_tree import revision_tree
+        from ..sources.options import ScanOptions
 
         above, _, name = part.path.rpartition("/")
-        only = ("/*", f"!/{_as_pattern(name)}")
-        found = Tree.from_git(self.path, self.commit, above, exclude=only, symlinks="keep").get(
-            name
-        )
+        only = ScanOptions(excluded=lambda path, _: path != name)
+        found = revision_tree(self.path, self.commit, above, only).get(name)
         if not isinstance(found, File):
             raise SourceError(part.path, "is neither a file nor a directory", "name what is meant")
-        tree.add(
-            part.at or name,
-            found.content,
-            size=found.size,
-            mode=found.mode,
-            mtime_ns=found.mtime_ns,
-        )
+        tree.put(evolve(found, path=part.at or name))
 
-    def tree(self, spec: VolumeSpec, jobs: int | None = None) -> Tree:
+    def tree(self, spec: VolumeSpec, jobs: Jobs = 1) -> Tree:
         """What is to be packed into the volume `spec`."""
         return volume_tree(self, spec, jobs)
 
@@ -225,7 +216,7 @@ def deployment_source(source: str | os.PathLike[str] | DeploymentSource) -> Depl
     return CommitSource.of(address.repository, address.revision)
 
 
-def volume_tree(source: DeploymentSource, spec: VolumeSpec, jobs: int | None) -> Tree:
+def volume_tree(source: DeploymentSource, spec: VolumeSpec, jobs: Jobs) -> Tree:
     """The tree of the volume `spec`: its parts, joined; the one place where trees are made.
 
     What is encrypted in a secret volume still is (`secrets` decrypts it). Raises `Problems` with
@@ -250,6 +241,13 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _as_pattern(name: str) -> str:
-    """`name` as a pattern that matches nothing else, as in a ``.gitignore``."""
-    return "".join(f"\\{c}" if c in "\\*?[]!# " else c for c in name)
+def _options(spec: VolumeSpec, jobs: Jobs) -> ScanOptions:
+    from ..sources.exclude import excluding
+    from ..sources.options import ScanOptions
+
+    return ScanOptions(
+        excluded=excluding(spec.exclude),
+        symlinks=spec.symlinks,
+        submodules=spec.submodules,
+        jobs=jobs,
+    )

@@ -22,6 +22,7 @@ from ..errors import BlockpackError, Problems, UsageError, printable
 from ..formats.registry import format_named
 from ..model.entry import File, decode
 from ..model.tree import Tree
+from ..sources.scan import scan
 from .manifest import DEPLOYMENT_NAME, MOST_VOLUMES, RESERVED, Manifest
 from .places import FILE
 from .record import VOLUME_NAME
@@ -146,7 +147,7 @@ def _draft(root: Path, source: str, name: str, exclude: tuple[str, ...] = ()) ->
     tree = Tree()
     notes: list[str] = []
     try:
-        tree = Tree.scan(root / source, exclude=exclude)
+        tree = scan(root / source, exclude=exclude)
     except Problems as problems:
         notes.append(f"Some of it cannot be packed: {problems.exceptions[0]}")
         return _ordered(name, {**keys, "format": "tar"}, notes)

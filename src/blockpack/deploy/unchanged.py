@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from ..errors import BlockpackError
+from ..workers.processors import Jobs
 from .leftovers import leftovers
 from .look import look
 from .places import inside, manifest_text, places
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from .look import Place
 
 
-def unchanged(source: str, directory: str, jobs: int | None = None) -> list[str] | None:
+def unchanged(source: str, directory: str, jobs: Jobs = 1) -> list[str] | None:
     """The names of the volumes in `directory`, if a build of the directory `source` would change
     nothing there; None if it might, or if anything is in doubt.
     """
@@ -53,7 +54,7 @@ def unchanged(source: str, directory: str, jobs: int | None = None) -> list[str]
 
 
 def looked_at(
-    wanted: Mapping[str, Sequence[Place]], jobs: int | None
+    wanted: Mapping[str, Sequence[Place]], jobs: Jobs
 ) -> tuple[dict[str, str | None], int]:
     """What tells the inputs of each volume, None if that is unknown; and the latest change.
 

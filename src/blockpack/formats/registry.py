@@ -1,25 +1,33 @@
 """The formats that there are: one row each, and what it takes to find one's volume and reader.
 
-Nothing is imported before it is asked for: build hooks start the command often.
+Nothing is imported before it is asked for: build hooks start the command often. Other packages add
+formats by an entry point of the group ``blockpack.formats`` that leads to a `Format`; they are
+looked for where none of these is meant.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..errors import UsageError
+
 if TYPE_CHECKING:
     from ..planning.volume import Volume
-    from .image import Image
+    from .reader import ImageReader
+
+GROUP = "blockpack.formats"
+"""The group of entry points that add formats."""
 
 
 class Format(NamedTuple):
-    """A format by its name, with its classes as ``MODULE:CLASS`` below this package."""
+    """A format by its name, with its classes as ``MODULE:CLASS``."""
 
     # A tuple for the reason that `options.Option` is one.
     name: str
     volume: str
-    image: str
+    reader: str
     suffix: str | None = None
     """How the names of images end that can be of no other format."""
 
@@ -28,34 +36,55 @@ class Format(NamedTuple):
         found: type[Volume] = _load(self.volume)
         return found
 
-    def image_class(self) -> type[Image]:
+    def reader_class(self) -> type[ImageReader]:
         """What reads them."""
-        found: type[Image] = _load(self.image)
+        found: type[ImageReader] = _load(self.reader)
         return found
 
 
 def _load(name: str) -> Any:
     module, _, attribute = name.partition(":")
-    return getattr(import_module(f".{module}", __package__), attribute)
+    return getattr(import_module(module), attribute)
+
+
+def _own(name: str, volume: str, reader: str, suffix: str | None = None) -> Format:
+    home = f"{__package__}.{name}"
+    return Format(name, f"{home}.volume:{volume}", f"{home}.reader:{reader}", suffix)
 
 
 FORMATS = {
     format.name: format
     for format in (
-        Format("tar", "tar.volume:TarVolume", "tar.reader:TarImage", suffix=".tar"),
-        Format("fat", "fat.volume:FatVolume", "fat.reader:FatImage"),
-        Format("git", "git.volume:GitVolume", "git.reader:GitImage"),
+        _own("tar", "TarVolume", "TarReader", suffix=".tar"),
+        _own("fat", "FatVolume", "FatReader"),
+        _own("git", "GitVolume", "GitReader"),
     )
 }
-"""All formats by name; readers are asked in this order whether an image is theirs."""
+"""The formats of this package by name; readers are asked in this order whether one is theirs."""
+
+
+def formats() -> Iterator[Format]:
+    """All formats, those of other packages last."""
+    yield from FORMATS.values()
+    yield from added(GROUP)
+
+
+def added(group: str) -> Iterator[Any]:
+    """What the entry points of a group lead to."""
+    from importlib.metadata import entry_points  # slow to import, and seldom needed
+
+    for point in entry_points(group=group):
+        yield point.load()
 
 
 def format_named(name: str) -> Format:
     """The format `name`. Raises `UsageError` if there is none."""
-    from ..planning.volume import require_choice  # and all that volumes need
-
-    require_choice("format", name, tuple(FORMATS))
-    return FORMATS[name]
+    if name in FORMATS:
+        return FORMATS[name]
+    known = {format.name: format for format in formats()}
+    if name not in known:
+        raise UsageError("", f"format is one of {', '.join(known)}; not {name}")
+    return known[name]
 
 
 def format_of_file(name: str) -> Format | None:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Images: opened and read, extracted, compared and digested, whatever their format."""

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from ..errors import printable
-from ..formats.image import Image, ImageEntry, open_image
+from ..formats.reader import ImageEntry
 from ..planning.layout import Layout
+from .image import Image
+from .opening import open_image
 
 _CHUNK = 1 << 20
 
@@ -34,7 +36,7 @@ def compare(image: Image, layout: Layout) -> Iterator[Difference]:
 
     Raises `ImageError` if the image is damaged, `SourceError` if a source has changed.
     """
-    with layout.open() as file, open_image(file) as planned:
+    with open_image(layout) as planned:
         actual = {entry.path: entry for entry in image.walk()}
         for expected in planned.walk():
             found = actual.pop(expected.path, None)

@@ -66,7 +66,7 @@ def _content_digest(file: File) -> str:
     digest = hashlib.sha256()
     if not file.size:
         return digest.hexdigest()
-    with open_source(file.content.extent(file, 0)) as source:
+    with open_source(file.extent()) as source:
         for position in range(0, file.size, _CHUNK):
             view = memoryview(bytearray(min(_CHUNK, file.size - position)))
             source.read_into(view, position)

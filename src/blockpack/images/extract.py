@@ -15,9 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import BlockpackError, ImageError, TargetError, printable, raise_problems, reason
-from ..formats.image import Image, ImageEntry, unsound
+from ..formats.reader import ImageEntry
 from ..model.entry import encode
 from ..writing.files import temporary_beside
+from .image import Image
+from .soundness import unsound
 
 
 def extract(image: Image, directory: str | os.PathLike[str]) -> int:

@@ -21,7 +21,7 @@ from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.plugin import hookimpl
 
-from ..deploy.build import build
+from ..deploy.builds import build
 from ..deploy.document import nearest
 from ..deploy.manifest import Manifest
 from ..deploy.source import DirectorySource

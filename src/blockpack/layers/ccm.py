@@ -15,14 +15,15 @@ were read and before that is encrypted; what changed since it was planned goes n
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import EntryError, UsageError
 from ..model.extent import Extent, Readable, Stream
 from ..planning.layout import Layout, Run
+from ..planning.layout_reader import LayoutReader
 from ..planning.volume import MOST
-from ..reading.seekable import SeekableReader
+from ..reading.positional import PositionalFile, PositionalReader
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESCCM
@@ -118,7 +119,7 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: int | None = None) -> La
     return Layout(
         format=CIPHER,
         title=TITLE,
-        runs=_runs(physical, lambda: EncryptedFile(layout, _Sealer(key, size, chance))),
+        runs=_runs(physical, _EncryptedImage(layout, key, size, chance)),
         sector_size=size,
         geometry={
             "cipher": CIPHER,
@@ -126,15 +127,29 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: int | None = None) -> La
             "first_nonce": chance.nonce(0).hex(),  # in the image for all to see; and two differ
         },
         forkable=layout.forkable,
+        claim=_Claim(),
     )
 
 
-def _runs(size: int, open_image: Callable[[], Readable]) -> tuple[Run, ...]:
-    """The items of an encrypted image of `size` bytes: pieces of what `open_image` opens."""
+class _Claim:
+    """Lets a layout be written once."""
+
+    def __init__(self) -> None:
+        self._taken = False
+
+    def __call__(self) -> None:
+        if self._taken:
+            rule = "an encrypted layout is written once, for its nonces would repeat"
+            raise UsageError("", rule, "encrypt the plain layout again")
+        self._taken = True
+
+
+def _runs(size: int, image: _EncryptedImage) -> tuple[Run, ...]:
+    """The items of an encrypted image of `size` bytes: pieces of it as a stream."""
 
     def make(offsets: range) -> Callable[[int, int], Iterator[Extent]]:
         return lambda start, stop: (
-            Stream(at, offsets.step, open_image, "the encrypted image", at, size)
+            Stream(at, offsets.step, image, None, "the encrypted image", at, size)
             for at in offsets[start:stop]
         )
 
@@ -195,7 +210,26 @@ class _Sealer:
         return self._random.update(bytes(length))
 
 
-class EncryptedFile(SeekableReader):
+class _EncryptedImage:
+    """The encrypted image of a layout, as the one thing that a store holds."""
+
+    def __init__(self, layout: Layout, key: bytes, sector_size: int, chance: _Chance) -> None:
+        self._layout = layout
+        self._key = key
+        self._sector_size = sector_size
+        self._chance = chance
+
+    def open(self, key: Hashable, name: str) -> Readable:
+        """All of it; any position can be read at once."""
+        sealer = _Sealer(self._key, self._sector_size, self._chance)
+        return PositionalFile(EncryptedReader(self._layout, sealer), owned=True)
+
+    def identity(self, key: Hashable) -> Hashable:
+        """No other has its nonces."""
+        return self
+
+
+class EncryptedReader(PositionalReader):
     """The encrypted image of a layout, read at any position; it is computed as it is read.
 
     Reading raises `SourceError` if a source is missing or has changed.
@@ -203,7 +237,7 @@ class EncryptedFile(SeekableReader):
 
     def __init__(self, layout: Layout, sealer: _Sealer) -> None:
         super().__init__(2 * layout.size)
-        self._plain = layout.open()
+        self._plain = LayoutReader(layout)
         self._sealer = sealer
 
     def pread(self, view: memoryview, position: int) -> int:
@@ -211,8 +245,7 @@ class EncryptedFile(SeekableReader):
         size = self._sealer.sector_size
         sector, skip = divmod(position, 2 * size)
         count = -(-min(skip + len(view), AT_ONCE) // (2 * size))
-        self._plain.seek(sector * size)
-        sealed = self._sealer.seal(self._plain.read(count * size), sector)
+        sealed = self._sealer.seal(self._plain.read_at(sector * size, count * size), sector)
         piece = sealed[skip : skip + len(view)]
         view[: len(piece)] = piece
         return len(piece)
@@ -220,4 +253,3 @@ class EncryptedFile(SeekableReader):
     def close(self) -> None:
         """Close, and with it the sources of the layout."""
         self._plain.close()
-        super().close()

@@ -6,15 +6,12 @@ what was asked for counts; reading ahead into a damaged sector is no error.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count, groupby
-from typing import BinaryIO
 
-from ..errors import ImageError
+from ..errors import ImageError, reading_errors
 from ..planning.layout import Fact
-from ..reading.extents import reading_errors
-from ..reading.seekable import SeekableReader
+from ..reading.positional import PositionalReader
 from .ccm import AT_ONCE, CIPHER, NONCE, SECTOR_SIZES, TAG, aes_ccm, require_sector_size
 
 READ_AHEAD = 16 << 10
@@ -65,20 +62,19 @@ def sector_size_of(
     return None
 
 
-class DecryptedFile(SeekableReader):
+class DecryptedReader(PositionalReader):
     """The image in an encrypted file, read at any position.
 
     Reading raises `ImageError` where a sector does not decrypt.
     """
 
     def __init__(
-        self, file: BinaryIO, opener: Opener, sectors: int, *, close: bool, device: bool
+        self, encrypted: PositionalReader, opener: Opener, sectors: int, *, device: bool
     ) -> None:
         super().__init__(sectors * opener.sector_size)
-        self._file = file
+        self._encrypted = encrypted
         self._opener = opener
         self._sectors = sectors
-        self._close = close
         self._device = device
 
     def info(self) -> Mapping[str, Fact]:
@@ -96,13 +92,13 @@ class DecryptedFile(SeekableReader):
                 break
             sound.append(sector)
         if not sound:
-            raise ImageError(self._damage(first, first))
+            raise self._damage(first, first)
         piece = b"".join(sound)[skip : skip + len(view)]
         view[: len(piece)] = piece
         return len(piece)
 
-    def damaged(self) -> Iterator[str]:
-        """What does not decrypt, one text for each stretch; all of the image is read."""
+    def damaged(self) -> Iterator[ImageError]:
+        """What does not decrypt, one for each stretch; all of the image is read."""
         damaged = (number for number, data in self._everything() if data is None)
         counter = count()
         stretches = groupby(damaged, key=lambda number: number - next(counter))
@@ -113,7 +109,7 @@ class DecryptedFile(SeekableReader):
             if self._device and last == self._sectors - 1:
                 return  # a device goes on behind what was written to it
             if told == _MOST_STRETCHES:
-                yield "and there are more sectors that do not decrypt"
+                yield ImageError("", "and there are more sectors that do not decrypt")
                 return
             yield self._damage(first, last)
 
@@ -127,58 +123,46 @@ class DecryptedFile(SeekableReader):
         step = 2 * self._opener.sector_size
         length = min(count, self._sectors - first, AT_ONCE // step) * step
         with reading_errors("the encrypted image"):
-            self._file.seek(first * step)
-            data = memoryview(self._file.read(length))
+            data = memoryview(self._encrypted.read_at(first * step, length))
         if len(data) != length:
             raise ImageError(
                 f"the encrypted image ends early, at byte {first * step + len(data):,}"
             )
         return (self._opener.open(data[at : at + step]) for at in range(0, length, step))
 
-    def _damage(self, first: int, last: int) -> str:
+    def _damage(self, first: int, last: int) -> ImageError:
         step = 2 * self._opener.sector_size
         where = f"bytes {first * step:,} to {(last + 1) * step - 1:,} of the encrypted image"
         if first == last:
-            return f"sector {first:,} does not decrypt ({where}): it is damaged"
-        return f"sectors {first:,} to {last:,} do not decrypt ({where}): they are damaged"
-
-    def fileno(self) -> int:
-        """The encrypted file's descriptor. Raises `OSError` if it has none."""
-        return self._file.fileno()
+            return ImageError("", f"sector {first:,} does not decrypt ({where}): it is damaged")
+        rule = f"sectors {first:,} to {last:,} do not decrypt ({where}): they are damaged"
+        return ImageError("", rule)
 
     def close(self) -> None:
-        """Close, and with it the encrypted file if it was opened for this one."""
-        if self._close and not self.closed:
-            self._file.close()
-        super().close()
+        """Close what is encrypted."""
+        self._encrypted.close()
 
 
 def decrypted(
-    file: BinaryIO,
+    encrypted: PositionalReader,
     name: str,
     key: bytes,
     sector_size: int | None = None,
     *,
-    close: bool,
     device: bool,
-) -> DecryptedFile:
-    """The image in the encrypted `file`, with sectors of the size that is told or found.
+) -> DecryptedReader:
+    """The image that is `encrypted`, with sectors of the size that is told or found.
 
-    `close` tells whether to close `file` with it, `device` that it may go on behind the image.
+    `device` tells that what is read may go on behind the image.
     Raises `UsageError` for what is no key, and `ImageError` if the key is not that of the image.
     """
     aes_ccm(key)  # it is one, and the library is there, before anything is read
     if sector_size is not None:
         require_sector_size(sector_size)
-
-    def read(offset: int, length: int) -> bytes:
-        file.seek(offset)
-        return file.read(length)
-
+    size = encrypted.size
     with reading_errors(name):
-        size = file.seek(0, os.SEEK_END)
         candidates = SECTOR_SIZES if sector_size is None else (sector_size,)
-        found = sector_size_of(key, read, size, candidates)
+        found = sector_size_of(key, encrypted.read_at, size, candidates)
     if found is None:
         which = "" if sector_size is None else f" in sectors of {sector_size} bytes"
         rule = f"does not decrypt with this key{which}"
@@ -187,4 +171,4 @@ def decrypted(
         rule = f"has {size:,} bytes, and encrypted sectors take {2 * found:,} each"
         raise ImageError(f"{name}: {rule}; it is cut short or damaged")
     sectors = size // (2 * found)
-    return DecryptedFile(file, Opener(key, found), sectors, close=close, device=device)
+    return DecryptedReader(encrypted, Opener(key, found), sectors, device=device)

@@ -6,8 +6,7 @@ import os
 import re
 import stat
 
-from ..errors import TargetError, UsageError, printable, reason
-from ..reading.extents import reading_errors
+from ..errors import TargetError, UsageError, printable, reading_errors, reason
 from .ccm import KEY_SIZES
 
 _HEX = re.compile(rb"\s*([0-9A-Fa-f]+)\s*")

@@ -1,8 +1,10 @@
 """The entries of a tree: files, directories and symbolic links.
 
-An entry says what to pack: path, permission bits, time, owner, and for a file *where its
-bytes are* (`Content`), never the bytes of a file on disk. Times are those of the source; what
-an image shows is for the volume's `mtime` rule to decide.
+An entry says what to pack: path, permission bits, time, owner, and for a file *which bytes*, never
+the bytes of a file on disk. These are named by a store, which holds them, by a key in that store,
+and by a stamp: how they looked when they were seen. Path, mode, time and owner are the image's
+affair, so to change them changes nothing about which bytes are meant. Times are those of the
+source; what an image shows is for the volume's `mtime` rule to decide.
 
 Paths are text with ``/`` between the parts. A name that is not UTF-8 is carried byte for byte
 by surrogate escapes (PEP 383), as `os.fsdecode` does it.
@@ -10,6 +12,7 @@ by surrogate escapes (PEP 383), as `os.fsdecode` does it.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from contextlib import suppress
 from typing import ClassVar, Literal, Protocol
 
@@ -24,7 +27,7 @@ NANOSECONDS = 1_000_000_000
 """Nanoseconds a second."""
 
 
-@numerous(weakref_slot=False)
+@numerous
 class Directory:
     """A directory. `mode` is its permission bits, `mtime_ns` nanoseconds since 1970."""
 
@@ -37,7 +40,7 @@ class Directory:
     gid: int = 0
 
 
-@numerous(weakref_slot=False)
+@numerous
 class Symlink:
     """A symbolic link to `target`, which is kept as it is and never followed."""
 
@@ -51,10 +54,12 @@ class Symlink:
     gid: int = 0
 
 
-@numerous(weakref_slot=False)
+@numerous
 class File:
-    """A regular file of `size` bytes, which are where `content` says.
+    """A regular file of `size` bytes: those that `store` holds by `key`.
 
+    `stamp` is the time, in nanoseconds since 1970, that the store told of them when they were seen;
+    whoever reads them compares it, and the size. Stores that keep no times have 0 there.
     Files with the same `inode` (device, number) are hard links to one file.
     """
 
@@ -62,38 +67,49 @@ class File:
 
     path: str
     size: int
-    content: Content
+    store: Store
+    key: Hashable
+    stamp: int = 0
     mode: int = 0o644
     mtime_ns: int = EPOCH * NANOSECONDS
     uid: int = 0
     gid: int = 0
     inode: tuple[int, int] | None = None
 
+    def extent(self, offset: int = 0) -> Extent:
+        """The bytes as one extent at `offset` of an image; nothing is opened."""
+        return self.store.extent(self, offset)
+
 
 Entry = File | Directory | Symlink
 
 
-class Content(Protocol):
-    """Where the bytes of files are. One object may serve many files."""
+class Store(Protocol):
+    """What holds the bytes of files: a directory on disk, a repository, an archive, memory."""
 
     forkable: ClassVar[bool]
     """Whether extents may be read in a forked process, beside others that do the same."""
 
-    def extent(self, entry: File, offset: int) -> Extent:
-        """The bytes of `entry` as one extent at `offset` of an image; nothing is opened."""
+    def extent(self, file: File, offset: int) -> Extent:
+        """The bytes that `file` names as one extent at `offset` of an image; nothing is opened.
+
+        They follow from the file's key, size and stamp alone; its path is for messages.
+        """
 
 
-@numerous(weakref_slot=False)
-class InMemory:
-    """The content of one file, in memory."""
+class Memory:
+    """Bytes in memory, each its own key."""
 
     forkable: ClassVar[bool] = True
 
-    data: bytes
-
-    def extent(self, entry: File, offset: int) -> Extent:
+    def extent(self, file: File, offset: int) -> Extent:
         """The bytes themselves."""
-        return Data(offset, self.data)
+        assert isinstance(file.key, bytes)
+        return Data(offset, file.key)
+
+
+MEMORY = Memory()
+"""The one store of bytes in memory."""
 
 
 def encode(path: str) -> bytes:
@@ -125,8 +141,12 @@ def check_entry(entry: Entry) -> EntryError | None:
         return error
     if isinstance(entry, Symlink) and (error := check_target(entry.path, entry.target)):
         return error
-    if isinstance(entry, File) and entry.size < 0:
-        return EntryError(entry.path, f"no file has {entry.size} bytes", "give its size")
+    if isinstance(entry, File):
+        if entry.size < 0:
+            return EntryError(entry.path, f"no file has {entry.size} bytes", "give its size")
+        if isinstance(entry.key, bytes) and entry.store is MEMORY and len(entry.key) != entry.size:
+            rule = f"is said to have {entry.size:,} bytes, and has {len(entry.key):,}"
+            return EntryError(entry.path, rule, "leave the size out")
     if not 0 <= entry.mode <= 0o7777:
         rule = f"its mode {entry.mode:#o} is more than permission bits"
         return EntryError(entry.path, rule, "give the low twelve bits")

@@ -2,12 +2,13 @@
 
 An extent is a value. It knows its place in the image (`offset`, `length`, both in bytes) and how
 its bytes come about, but it opens nothing: that is for the writer, or for `Layout.open`. It may
-be empty: there is nothing to write then, and still a source to compare.
+be empty: there is nothing to write then, and still a source to compare. Two extents are equal only
+if their bytes must be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Hashable
 from typing import ClassVar, Protocol
 
 from attrs import field
@@ -15,7 +16,7 @@ from attrs import field
 from .values import numerous
 
 
-@numerous(weakref_slot=False)
+@numerous
 class Data:
     """Literal bytes: headers, tables, directories, small contents."""
 
@@ -30,7 +31,7 @@ class Data:
         return len(self.data)
 
 
-@numerous(weakref_slot=False)
+@numerous
 class FileRange:
     """`length` bytes of a file on disk, from `start` on.
 
@@ -48,7 +49,7 @@ class FileRange:
     start: int = 0
 
 
-@numerous(weakref_slot=False)
+@numerous
 class Zeros:
     """A run of zero bytes; a hole, where the target has holes."""
 
@@ -68,28 +69,47 @@ class Readable(Protocol):
         """Let go of it."""
 
 
-@numerous(weakref_slot=False)
-class Stream:
-    """`length` bytes read from what `open` returns, from `start` on.
+class StreamStore(Protocol):
+    """What holds bytes that the kernel cannot read by itself; a key says which of them."""
 
-    For sources that the kernel cannot read by itself. `name` is for messages. `size` is how many
-    bytes the whole source has; whoever reads the last of them sees to it that there are no more.
-    `whole`, where there is such, gives all of them at once, or None: then it is to be opened.
+    def open(self, key: Hashable, name: str) -> Readable:
+        """The bytes of `key` from their start; `name` is for messages. Raises `SourceError`."""
+
+    def identity(self, key: Hashable) -> Hashable:
+        """What two keys, of this store or of two, have in common only if their bytes are equal."""
+
+
+@numerous(eq=False)
+class Stream:
+    """`length` bytes of what a store holds by `key`, from `start` on.
+
+    `name` is for messages. `size` is how many bytes the whole source has; whoever reads the last of
+    them sees to it that there are no more.
     """
 
     kind: ClassVar[str] = "stream"
 
     offset: int
     length: int
-    open: Callable[[], Readable] = field(eq=False)
+    store: StreamStore
+    key: Hashable
     name: str
     start: int = 0
     size: int = field()
-    whole: Callable[[], bytes | None] | None = field(default=None, eq=False)
 
     @size.default
     def _size_is_the_end(self) -> int:
         return self.start + self.length
+
+    @property
+    def _identity(self) -> tuple[Hashable, ...]:
+        return self.store.identity(self.key), self.offset, self.length, self.start, self.size
+
+    def __eq__(self, other: object) -> bool:
+        return self._identity == other._identity if isinstance(other, Stream) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
 
 
 Extent = Data | FileRange | Zeros | Stream

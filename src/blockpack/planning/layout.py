@@ -10,15 +10,18 @@ several processes write at once, and `open` read any byte of an image that was n
 
 from __future__ import annotations
 
+import io
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from attrs import field, frozen
 
 from ..model.entry import Entry
 from ..model.extent import Data, Extent, Zeros
+from ..reading.positional import READ_AHEAD, PositionalFile
+from .layout_reader import LayoutReader
 
 Fact = int | str | bool
 """A value in `Layout.geometry`."""
@@ -125,8 +128,9 @@ class Layout:
 
     `size` and `sector_size` are in bytes. `geometry` has the format's own facts by name,
     `warnings` what a user should hear of. `placements` gives each entry and where its bytes
-    are. `forkable` tells whether several processes may read the sources side by side. `title` is
-    the format as people call it.
+    are. `forkable` tells whether several processes may read the sources side by side. `claim` is
+    called before the image is written; it raises what speaks against it. `title` is the format as
+    people call it.
 
     Raises `ValueError` if the runs do not cover the image exactly.
     """
@@ -138,6 +142,7 @@ class Layout:
     warnings: tuple[str, ...] = ()
     placements: Callable[[], Iterator[Placement]] = field(default=_nothing, repr=False)
     forkable: bool = True
+    claim: Callable[[], object] = field(default=_nothing, repr=False)
     title: str = field()
 
     @title.default
@@ -171,11 +176,11 @@ class Layout:
     def open(self) -> BinaryIO:
         """The image as a seekable binary file, without its being written.
 
-        Reading raises `SourceError` if a source is missing or has changed.
+        Any number of threads may read it through `open_image`. Reading raises `SourceError` if a
+        source is missing or has changed.
         """
-        from .device import LayoutFile
-
-        return LayoutFile(self).buffered()
+        reader = PositionalFile(LayoutReader(self), owned=True)
+        return cast(BinaryIO, io.BufferedReader(reader, READ_AHEAD))
 
 
 def zeros(start: int, end: int) -> Run:

@@ -14,6 +14,7 @@ from attrs import field, frozen
 from ..errors import EntryError, UsageError
 from ..model.entry import EPOCH, NANOSECONDS, Entry
 from ..model.tree import Tree
+from ..workers.processors import Jobs
 from .layout import Layout, round_up
 from .profile import PROFILES, Profile, profile_named
 
@@ -84,8 +85,9 @@ class Volume(ABC):
             raise UsageError(f"no system has the time {self.epoch}, in seconds since 1970")
 
     @abstractmethod
-    def plan(self, tree: Tree) -> Layout:
-        """The layout of the image that holds `tree`; no file is opened.
+    def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
+        """The layout of the image that holds `tree`; no file is opened, but by formats whose ids
+        are hashes: they read with `jobs` processes (this one alone, so many, or ``auto``).
 
         Raises `Problems` with all that the format or the profile cannot hold.
         """

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Self
 
 from ..errors import SourceError, reason
 from ..model.entry import decode
 from ..model.extent import Data, Extent, FileRange, Readable, Stream, Zeros
-from .seekable import SeekableReader
+from .positional import PositionalFile
 
 _FLAGS = (
     os.O_RDONLY
@@ -134,13 +132,14 @@ class OpenStream:
     def of(cls, extent: Stream) -> Self:
         """Open it. Raises `SourceError`."""
         try:
-            return cls(extent, extent.open())
+            return cls(extent, extent.store.open(extent.key, extent.name))
         except OSError as error:
             raise _unreadable_stream(extent, error) from None
 
     def serves(self, extent: Extent) -> bool:
         """Whether the bytes of `extent` are in this stream."""
-        return type(extent) is Stream and extent.open is self.extent.open
+        own = self.extent
+        return type(extent) is Stream and extent.store is own.store and extent.key == own.key
 
     def read_into(self, view: memoryview, position: int) -> None:
         """Fill `view` with the bytes from `position` on. Raises `SourceError` if there are less."""
@@ -170,7 +169,7 @@ class OpenStream:
             raise _unreadable_stream(self.extent, error) from None
 
     def _move(self, position: int) -> None:
-        if isinstance(self._stream, SeekableReader):  # not every stream can, and some only say so
+        if isinstance(self._stream, PositionalFile):  # not every stream can, and some only say so
             self._position = self._stream.seek(position)
             return
         if position < self._position:
@@ -205,13 +204,8 @@ def read_stream(extent: Stream, view: memoryview) -> None:
 
     As with files, most are small, and over after one read. Raises `SourceError`.
     """
-    if len(view) == extent.size:
-        data = extent.whole() if extent.whole is not None else None
-        if data is not None and len(data) == len(view):
-            view[:] = data
-            return
-        if _read_at_once(extent, view):
-            return
+    if len(view) == extent.size and _read_at_once(extent, view):
+        return
     with OpenStream.of(extent) as source:  # takes its time, and tells what is wrong
         source.read_into(view, extent.start)
         source.check()
@@ -220,7 +214,7 @@ def read_stream(extent: Stream, view: memoryview) -> None:
 def _read_at_once(extent: Stream, view: memoryview) -> bool:
     """Fill `view` with a whole stream; False if that takes more than one read."""
     try:
-        stream = extent.open()
+        stream = extent.store.open(extent.key, extent.name)
         try:
             data = stream.read(len(view))
             if len(data) != len(view) or stream.read(1):
@@ -301,12 +295,3 @@ def _unreadable(extent: FileRange, error: OSError) -> SourceError:
 
 def _unreadable_stream(extent: Stream, error: OSError) -> SourceError:
     return SourceError(extent.name, f"cannot be read: {reason(error)}")
-
-
-@contextmanager
-def reading_errors(path: str) -> Iterator[None]:
-    """Turn an operating system's error while reading `path` into a `SourceError`."""
-    try:
-        yield
-    except OSError as error:
-        raise SourceError(path, f"cannot be read: {reason(error)}") from None

@@ -1,287 +1,37 @@
-"""A directory of this machine as a source.
-
-Names are read as bytes, so that neither locale nor platform has a say in them. One `lstat` a
-name is all that a scan costs; contents are left alone. What is found are rows (`listing`), also
-where another process finds them; entries are made of them where the tree is.
-
-All that is wrong with a source (an unreadable directory, a socket, a broken link that should
-be followed) is collected and raised together at the end of the scan.
-"""
+"""A directory of this machine as a source."""
 
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Callable, Iterator
-from typing import ClassVar, Literal
+from collections.abc import Iterable
 
-from attrs import define, field, frozen
-
-from ..errors import BlockpackError, EntryError, SourceError, reason
-from ..model.entry import Directory, Entry, File, Symlink, decode
-from ..model.extent import Extent, FileRange
-from ..reading.extents import reading_errors
-from .listing import Row, Unread, found_below, path_of, plain_rows
-
-Symlinks = Literal["error", "follow", "keep", "skip"]
-"""What to do with symbolic links: refuse, pack what they point to, keep, or leave out."""
-
-Excluded = Callable[[str, bool], bool]
-"""Whether to leave out a path (relative to the source); the flag tells directories."""
-
-_KINDS = {
-    stat.S_IFIFO: "named pipe",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFBLK: "block device",
-    stat.S_IFCHR: "character device",
-}
-
-PERMISSIONS = tuple(range(0o10000))
-"""All permission bits there are: one integer for all entries that share them."""
-
-_READABLE = "make it readable or exclude it"
+from ..errors import UsageError, raise_problems
+from ..model.tree import Tree
+from .options import ScanOptions
+from .parallel import listed
+from .walk import Walk
 
 
-@frozen(weakref_slot=False)
-class InDirectory:
-    """The content of files scanned under a directory: an entry's path leads to its bytes.
+def scan(
+    source: str | os.PathLike[str],
+    options: ScanOptions,
+    *,
+    left_out: Iterable[str] = (),
+    confined: bool = False,
+) -> Tree:
+    """The tree of the directory `source`, but for the paths that are `left_out`.
 
-    `prefix` (ending in a slash) is put in place of the first `drop` characters of the path.
+    If it is `confined`, a link that is to be followed out of it is an error. Raises `SourceError`
+    if it is missing, and `Problems` with all that cannot be read or packed.
     """
-
-    forkable: ClassVar[bool] = True
-
-    prefix: bytes
-    drop: int = 0
-
-    def extent(self, entry: File, offset: int) -> Extent:
-        """The whole file; its size and time are compared when it is read."""
-        # As `encode` does it, without a call: there may be a million files.
-        path = self.prefix + entry.path[self.drop :].encode("utf-8", "surrogateescape")
-        return FileRange(offset, entry.size, path, entry.size, entry.mtime_ns)
-
-
-@frozen(weakref_slot=False)
-class OnDisk:
-    """The content of one file, at a path of its own."""
-
-    forkable: ClassVar[bool] = True
-
-    path: bytes
-
-    def extent(self, entry: File, offset: int) -> Extent:
-        """The whole file; its size and time are compared when it is read."""
-        return FileRange(offset, entry.size, self.path, entry.size, entry.mtime_ns)
-
-
-def file_at(path: str, at: str) -> File:
-    """The file at `path` as the entry `at`; a symbolic link to a file is followed.
-
-    Raises `SourceError` if there is no such file or it cannot be read.
-    """
-    location = os.fsencode(path)
     try:
-        status = os.stat(location)
-    except OSError as error:
-        raise SourceError(path, reason(error)) from None
-    if not stat.S_ISREG(status.st_mode):
-        raise SourceError(path, "is no regular file", "give the path of a file")
-    if not os.access(location, os.R_OK):
-        raise SourceError(path, "cannot be read: permission denied", _READABLE)
-    return File(
-        at,
-        status.st_size,
-        OnDisk(os.path.abspath(location)),
-        stat.S_IMODE(status.st_mode),
-        status.st_mtime_ns,
-        status.st_uid,
-        status.st_gid,
-    )
-
-
-def link_refused(path: str) -> EntryError:
-    """The error for a symbolic link where links are to be errors."""
-    rule = "is a symbolic link, and links were to be errors"
-    return EntryError(path, rule, "follow, keep or skip links")
-
-
-def link_leads_out(path: str) -> EntryError:
-    """The error for a link that would have to be followed to what is not packed."""
-    rule = "is a link that leads outside of what is packed"
-    return EntryError(path, rule, "keep or skip links, exclude it, or pack the directory above")
-
-
-@define
-class Scan:
-    """One walk through the directory `root`, whose entries get their paths under `at`.
-
-    `left_out` has paths of the tree to pass over. A `confined` scan follows no link out of `root`.
-
-    `begin`, then iterate over `listings()`; afterwards `problems` has what was wrong. Between
-    two listings the walk can be left and gone on with: `pending` is all that is yet to read.
-    """
-
-    root: bytes
-    at: str = ""
-    symlinks: Symlinks = "keep"
-    excluded: Excluded | None = None
-    problems: list[BlockpackError] = field(factory=list)
-    left_out: frozenset[str] = frozenset()
-    confined: bool = False
-    pending: list[Unread] = field(factory=list, init=False)
-    content: InDirectory = field(init=False)
-    _is_root: bool = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        at = f"{self.at}/" if self.at else ""
-        self.content = InDirectory(os.path.join(os.path.abspath(self.root), b""), len(at))
-        self._is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-
-    def begin(self) -> None:
-        """Set out. Raises `SourceError` if the root is missing or not a directory."""
-        with reading_errors(decode(self.root)):
-            status = os.stat(self.root)
-        if not stat.S_ISDIR(status.st_mode):
-            raise SourceError(decode(self.root), "is not a directory", "give a directory")
-        top = os.path.join(self.root, b"")
-        prefix = f"{self.at}/" if self.at else ""
-        self.pending = [(top, prefix, frozenset([(status.st_dev, status.st_ino)]))]
-
-    @property
-    def plain(self) -> bool:
-        """Whether there is nothing to decide about what is found."""
-        return self.excluded is None and self.symlinks == "keep" and not self.left_out
-
-    def listings(self) -> Iterator[list[Row]]:
-        """The rows of one directory after another, each list sorted by name.
-
-        The first list has what is right under the root.
-        """
-        plain = self.plain
-        while self.pending:
-            unread = self.pending.pop()
-            rows = plain_rows(unread) if plain else None
-            if rows is not None:
-                self.pending += found_below(unread, rows)
-                yield rows
-                continue
-            try:
-                rows = self._listing(unread)
-            except OSError as error:
-                self._unreadable(unread[0], error)
-                continue
-            if self.left_out:
-                rows = [row for row in rows if path_of(row) not in self.left_out]
-            rows.sort(key=path_of)
-            for below in found_below(unread, rows):
-                self._put_off(*below)
-            yield rows
-
-    def entries(self, rows: list[Row]) -> list[Entry]:
-        """The entries that `rows` tell of, in their order."""
-        content = self.content
-        # Permissions are one integer for all that share them.
-        return [
-            File(path, what, content, PERMISSIONS[mode], mtime_ns, uid, gid, inode)
-            if type(what) is int
-            else Symlink(path, what, PERMISSIONS[mode], mtime_ns, uid, gid)
-            if type(what) is str
-            else Directory(path, PERMISSIONS[mode], mtime_ns, uid, gid)
-            for path, what, mode, mtime_ns, uid, gid, inode in rows
-        ]
-
-    def _put_off(self, location: bytes, prefix: str, above: frozenset[tuple[int, int]]) -> None:
-        """Note a directory that is yet to read."""
-        if self.symlinks == "follow":
-            try:
-                identity = os.stat(location)
-            except OSError as error:
-                self._unreadable(location, error)
-                return
-            above |= {(identity.st_dev, identity.st_ino)}
-        self.pending.append((location, prefix, above))
-
-    def _unreadable(self, location: bytes, error: OSError) -> None:
-        path = decode(location.rstrip(b"/"))
-        self.problems.append(SourceError(path, f"cannot be read: {reason(error)}", _READABLE))
-
-    def _listing(self, unread: Unread) -> list[Row]:
-        """The rows of one directory, in no order. Raises `OSError` if it cannot be read."""
-        location, prefix, above = unread
-        found: list[Row] = []
-        with os.scandir(location) as listing:
-            for item in listing:
-                path = prefix + decode(item.name)
-                try:
-                    status = item.stat(follow_symlinks=False)
-                except OSError as error:
-                    self.problems.append(SourceError(path, f"cannot be read: {reason(error)}"))
-                    continue
-                row = self._row(item, path, status, above)
-                if row is not None:
-                    found.append(row)
-        return found
-
-    def _row(
-        self,
-        item: os.DirEntry[bytes],
-        path: str,
-        status: os.stat_result,
-        above: frozenset[tuple[int, int]],
-    ) -> Row | None:
-        """The row for one name of a directory; None if it is left out or is a problem."""
-        is_directory = stat.S_ISDIR(status.st_mode)
-        if self.excluded is not None and self.excluded(path[self.content.drop :], is_directory):
-            return None
-        if stat.S_ISLNK(status.st_mode) and self.symlinks != "keep":
-            followed = self._followed(item, path, above)
-            if followed is None:
-                return None
-            status = followed
-        kind = stat.S_IFMT(status.st_mode)
-        permissions = status.st_mode & 0o7777
-        shared = permissions, status.st_mtime_ns, status.st_uid, status.st_gid
-        if kind == stat.S_IFREG:
-            # Root may read everything, and a file that everybody may read needs no question.
-            if self._is_root or permissions & 0o444 == 0o444 or os.access(item.path, os.R_OK):
-                inode = (status.st_dev, status.st_ino) if status.st_nlink > 1 else None
-                return path, status.st_size, *shared, inode
-            rule = "cannot be read: permission denied"
-            self.problems.append(SourceError(path, rule, _READABLE))
-            return None
-        if kind == stat.S_IFDIR:
-            return path, None, *shared, None
-        if kind == stat.S_IFLNK:
-            return path, decode(os.readlink(item.path)), *shared, None
-        rule = f"is a {_KINDS.get(kind, 'special file')}, which no image holds"
-        self.problems.append(EntryError(path, rule, "exclude it"))
-        return None
-
-    def _followed(
-        self, item: os.DirEntry[bytes], path: str, above: frozenset[tuple[int, int]]
-    ) -> os.stat_result | None:
-        """What a link leads to; None if it is left out, or a problem."""
-        if self.symlinks == "skip":
-            return None
-        if self.symlinks == "error":
-            self.problems.append(link_refused(path))
-            return None
-        try:
-            status = item.stat(follow_symlinks=True)
-        except OSError as error:
-            rule = f"is a link that leads nowhere ({reason(error)})"
-            self.problems.append(SourceError(path, rule, "mend or exclude it"))
-            return None
-        if self.confined and not self._is_inside(item.path):
-            self.problems.append(link_leads_out(path))
-            return None
-        if stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) in above:
-            rule = "is a link to a directory that it is in"
-            self.problems.append(EntryError(path, rule, "exclude it or skip links"))
-            return None
-        return status
-
-    def _is_inside(self, location: bytes) -> bool:
-        """Whether what `location` leads to is in the root."""
-        top = os.path.join(os.path.realpath(self.root), b"")
-        return os.path.join(os.path.realpath(location), b"").startswith(top)
+        root = os.fsencode(source)
+        if b"\0" in root:
+            raise ValueError("embedded null byte")
+    except ValueError as error:
+        raise UsageError(str(source), f"is no path: {error}") from None
+    walk = Walk(root, options, left_out=frozenset(left_out), confined=confined)
+    tree = Tree.of(listed(walk))
+    problems = sorted(walk.problems, key=str)  # whoever found them
+    raise_problems("this source cannot be packed as it is", problems)
+    return tree

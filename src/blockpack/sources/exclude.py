@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ..errors import UsageError
-from .directory import Excluded
+from .options import Excluded
 
 
 def excluding(patterns: Iterable[str]) -> Excluded | None:

@@ -1,6 +1,6 @@
 """Listing a directory as rows: plain tuples, such as any process makes fast and sends fast.
 
-This takes next to nothing, so it can begin before all else is there (see `ahead`).
+Nothing that is slow to import is needed for it.
 """
 
 from __future__ import annotations

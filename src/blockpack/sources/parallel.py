@@ -1,8 +1,8 @@
-"""Scanning a large directory by several processes.
+"""Listing a large directory by several processes.
 
-Most sources are small, so the scan begins in this process, or where a head start has got to. If it
-turns out large, the directories yet to read wait in a queue, and each process takes the next ones,
-this one too. Rows come back by `marshal`, the fastest way for plain tuples (both ends are one
+Most sources are small, so the walk begins in this process. If it turns out large, and several may
+work, the directories yet to read wait in a queue, and each process takes the next ones, this one
+too. Rows come back by `marshal`, the fastest way for plain tuples (both ends are one
 program).
 """
 
@@ -11,18 +11,16 @@ from __future__ import annotations
 import marshal
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from ..errors import BlockpackError, SourceError
 from ..model.entry import Entry, decode
 from ..workers.processors import processors
-from .directory import Scan
 from .listing import Row, Unread, batches
+from .walk import Walk
 
 if TYPE_CHECKING:
     from ..workers.pool import Send, WorkerPool
-    from .ahead import HeadStart
 
 WORTHWHILE = 2_000
 """Names below this are read before a second process has started."""
@@ -31,78 +29,67 @@ SHARES = 512
 """The most parts that directories are shared out in."""
 
 
-def scanned(scan: Scan, jobs: int | None, ahead: HeadStart | None) -> Iterator[list[Entry]]:
-    """The entries of each directory of a new scan, in any order, by up to `jobs` processes.
-
-    What `ahead` has found of the scan's directory by now is not looked for again.
-    """
-    scan.begin()
-    yield from map(scan.entries, _listings(scan, jobs, ahead))
+def listed(walk: Walk) -> Iterator[list[Entry]]:
+    """The entries of each directory of a new walk, in any order."""
+    walk.begin()
+    yield from map(walk.entries, _listings(walk))
 
 
-def _listings(scan: Scan, jobs: int | None, ahead: HeadStart | None) -> Iterator[list[Row]]:
-    """What there is to scan: by this process alone, until it is worth others and can be shared."""
-    found: Iterator[list[Row]] = iter(())
+def _listings(walk: Walk) -> Iterator[list[Row]]:
+    """What there is to list: by this process alone, until it is worth others and can be shared."""
+    rest = walk.listings()
     seen = 0
-    if ahead is not None and scan.plain and ahead.root == scan.root:
-        head_start = ahead.call_off(partial(_lost, scan))
-        if head_start is not None:
-            seen, scan.pending, found = head_start
-    rest = chain(found, scan.listings())
-    while seen < WORTHWHILE or len(scan.pending) < 2:
+    while seen < WORTHWHILE or len(walk.pending) < 2:
         rows = next(rest, None)
         if rows is None:
             return
         yield rows
         seen += len(rows)
-    workers = min(processors(jobs), len(scan.pending))
-    yield from _shared_out(scan, workers, found) if workers > 1 else rest
+    workers = min(processors(walk.options.jobs), len(walk.pending))
+    yield from _shared_out(walk, workers) if workers > 1 else rest
 
 
-def _shared_out(scan: Scan, workers: int, found: Iterator[list[Row]]) -> Iterator[list[Row]]:
-    """`found`, while other workers are at it already, and what is pending."""
+def _shared_out(walk: Walk, workers: int) -> Iterator[list[Row]]:
+    """What is pending, listed by several processes."""
     from ..workers.pool import WorkerPool
 
-    shares = [scan.pending[first::SHARES] for first in range(min(SHARES, len(scan.pending)))]
+    shares = [walk.pending[first::SHARES] for first in range(min(SHARES, len(walk.pending)))]
     try:
-        pool = WorkerPool.of(len(shares), partial(_lost, scan))
+        pool = WorkerPool.of(len(shares), partial(_lost, walk))
     except OSError:  # too few descriptors left
-        yield from chain(found, scan.listings())
+        yield from walk.listings()
         return
     with pool:
-        pool.start(workers - 1, lambda send: _work_off(scan, shares, pool, send))
-        for rows in found:
+        pool.start(workers - 1, lambda send: _work_off(walk, shares, pool, send))
+        for rows in _shares(walk, shares, pool):
             yield rows
-            yield from _received(scan, pool, wait=False)
-        for rows in _shares(scan, shares, pool):
-            yield rows
-            yield from _received(scan, pool, wait=False)
-        yield from _received(scan, pool, wait=True)
+            yield from _received(walk, pool, wait=False)
+        yield from _received(walk, pool, wait=True)
 
 
-def _shares(scan: Scan, shares: list[list[Unread]], pool: WorkerPool) -> Iterator[list[Row]]:
+def _shares(walk: Walk, shares: list[list[Unread]], pool: WorkerPool) -> Iterator[list[Row]]:
     """What a process lists: one share after another, until there are no more."""
     for number in pool.numbers():
-        scan.pending = shares[number]
-        yield from scan.listings()
+        walk.pending = shares[number]
+        yield from walk.listings()
 
 
-def _lost(scan: Scan, how: str) -> SourceError:
-    return SourceError(decode(scan.root), f"a process that reads it {how}", "scan it again")
+def _lost(walk: Walk, how: str) -> SourceError:
+    return SourceError(decode(walk.root), f"a process that reads it {how}", "scan it again")
 
 
-def _work_off(scan: Scan, shares: list[list[Unread]], pool: WorkerPool, send: Send) -> None:
+def _work_off(walk: Walk, shares: list[list[Unread]], pool: WorkerPool, send: Send) -> None:
     """The work of another process."""
-    scan.problems = []
-    for batch in batches(_shares(scan, shares, pool)):
+    walk.problems = []
+    for batch in batches(_shares(walk, shares, pool)):
         send(marshal.dumps(batch))
-    send(tuple(scan.problems))
+    send(tuple(walk.problems))
 
 
-def _received(scan: Scan, pool: WorkerPool, *, wait: bool) -> Iterator[list[Row]]:
+def _received(walk: Walk, pool: WorkerPool, *, wait: bool) -> Iterator[list[Row]]:
     """What other processes have found."""
     for message in pool.messages(wait=wait):
         if isinstance(message, bytes):
             yield from marshal.loads(message)
         elif isinstance(message, tuple):
-            scan.problems += (p for p in message if isinstance(p, BlockpackError))
+            walk.problems += (p for p in message if isinstance(p, BlockpackError))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, ClassVar
 
@@ -16,8 +16,9 @@ from attrs import define, field, frozen
 
 from ..errors import BlockpackError, EntryError, SourceError, UsageError, raise_problems, reason
 from ..model.entry import EPOCH, NANOSECONDS, Directory, Entry, File, Symlink, check_path
-from ..model.extent import Extent, Stream
-from .directory import Excluded, Symlinks, link_refused
+from ..model.extent import Extent, Readable, Stream
+from ..model.tree import Tree
+from .options import Excluded, ScanOptions, Symlinks, link_refused
 
 _FILES = (0, 2)
 """PyFilesystem's numbers for a resource of unknown type, and for a file."""
@@ -26,34 +27,41 @@ _Identities = frozenset[tuple[int, int]]
 """Directories of this machine, by device and number."""
 
 
-@frozen(weakref_slot=False)
+@frozen(eq=False)
 class OnFilesystem:
-    """The content of files on an open PyFilesystem."""
+    """Files on an open PyFilesystem, by their paths in there."""
 
     forkable: ClassVar[bool] = False
 
     filesystem: Any
 
-    def extent(self, entry: File, offset: int) -> Extent:
+    def extent(self, file: File, offset: int) -> Extent:
         """The whole file as a stream."""
-        path = entry.path
-        return Stream(offset, entry.size, lambda: _OpenFile(self.filesystem, path), path)
+        return Stream(offset, file.size, self, file.key, file.path)
+
+    def open(self, key: Hashable, name: str) -> Readable:
+        """A file from its start. Raises `SourceError`."""
+        return _OpenFile(self.filesystem, str(key), name)
+
+    def identity(self, key: Hashable) -> Hashable:
+        """No other filesystem object is known to hold the same."""
+        return self, key
 
 
 class _OpenFile:
-    """A file on a PyFilesystem, whose every error is a `SourceError`."""
+    """A file on a PyFilesystem, whose every error is a `SourceError` about `name`."""
 
-    def __init__(self, filesystem: Any, path: str) -> None:
-        self._path = path
-        with _fs_errors(path):
+    def __init__(self, filesystem: Any, path: str, name: str) -> None:
+        self._name = name
+        with _fs_errors(name):
             self._file: BinaryIO = filesystem.openbin(path)
 
     def read(self, most: int, /) -> bytes:
-        with _fs_errors(self._path):
+        with _fs_errors(self._name):
             return self._file.read(most)
 
     def close(self) -> None:
-        with _fs_errors(self._path):
+        with _fs_errors(self._name):
             self._file.close()
 
 
@@ -93,16 +101,22 @@ def open_url(url: str) -> Any:
         return filesystem.opendir(inside) if inside else filesystem
 
 
-def entries(
-    filesystem: Any, excluded: Excluded | None, symlinks: Symlinks = "keep"
-) -> Iterator[Entry]:
-    """Everything in `filesystem`, a directory before what it holds.
+def scan_url(source: str, options: ScanOptions) -> Tree:
+    """The tree of what is at a URL. Raises `UsageError`, `SourceError` and `Problems`."""
+    return scan_filesystem(open_url(source), options)
+
+
+def scan_filesystem(filesystem: Any, options: ScanOptions) -> Tree:
+    """The tree of everything in an open filesystem.
 
     Raises `Problems` with what cannot be read or packed.
     """
-    walk = _Walk(filesystem, excluded, symlinks)
-    yield from walk.entries()
+    walk = _Walk(filesystem, options.excluded, options.symlinks)
+    tree = Tree()
+    for entry in walk.entries():
+        tree.put(entry)
     raise_problems("this source cannot be packed as it is", walk.problems)
+    return tree
 
 
 @define
@@ -113,10 +127,10 @@ class _Walk:
     excluded: Excluded | None
     symlinks: Symlinks
     problems: list[BlockpackError] = field(factory=list)
-    content: OnFilesystem = field(init=False)
+    store: OnFilesystem = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.content = OnFilesystem(self.filesystem)
+        self.store = OnFilesystem(self.filesystem)
 
     def entries(self) -> Iterator[Entry]:
         pending = [("", self._with(frozenset(), "/"))]
@@ -174,7 +188,7 @@ class _Walk:
             rule = "is neither a file nor a directory, and no image holds others"
             self.problems.append(EntryError(path, rule, "exclude it"))
             return None
-        return File(path, size, self.content, 0o644, mtime_ns)
+        return File(path, size, self.store, path, 0, 0o644, mtime_ns)
 
     def _link(self, path: str, target: str, mtime_ns: int) -> Symlink | None:
         if self.symlinks == "error":

@@ -6,25 +6,45 @@ By itself, because most runs end with one, and need not import all that more of 
 from __future__ import annotations
 
 import os
-import threading
+from typing import Literal
 
 from ..errors import UsageError
+
+Jobs = int | Literal["auto"]
+"""How many processes work: a number (1 is this one alone), or as many as pay."""
 
 MOST_WORKERS = 16
 """More would wait for the same disk."""
 
 
-def require_jobs(jobs: int | None) -> None:
+def require_jobs(jobs: Jobs) -> None:
     """Raise `UsageError` for a number of processes that there cannot be."""
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"--jobs, the number of processes, is 1 or more, not {jobs}")
+    if jobs != "auto" and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):
+        rule = f"the number of processes is 1 or more, or 'auto'; not {jobs!r}"
+        raise UsageError("", rule, option="jobs=auto")
 
 
-def processors(jobs: int | None) -> int:
-    """How many processes may work at once: `jobs`, or one a processor; 1 where none may fork."""
-    # A process with threads must not fork: a lock that one of them holds would stay locked.
-    if not hasattr(os, "fork") or threading.active_count() > 1:
+def processors(jobs: Jobs) -> int:
+    """How many processes may work at once: `jobs`, or one a processor; 1 where none may fork.
+
+    Raises `UsageError` as `require_jobs` does.
+    """
+    require_jobs(jobs)
+    if jobs == 1 or not hasattr(os, "fork") or _has_threads():
         return 1
-    if jobs is None:
+    if jobs == "auto":
         jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     return min(jobs, MOST_WORKERS)
+
+
+def _has_threads() -> bool:
+    """Whether this process has threads, be they Python's or a library's own.
+
+    Such a process must not fork: a lock that one of them holds would stay locked.
+    """
+    try:
+        return len(os.listdir("/proc/self/task")) > 1
+    except OSError:  # no Linux: Python's own are known
+        import threading
+
+        return threading.active_count() > 1

@@ -16,7 +16,7 @@ from attrs import frozen
 
 from ..errors import TargetError
 from ..planning.layout import Layout
-from ..workers.processors import processors
+from ..workers.processors import Jobs, processors
 from .targets import Seekable, Tally
 from .transfer import Advance, Transfer
 
@@ -65,11 +65,11 @@ def _work(layout: Layout) -> int:
     return layout.size + ITEM_COST * sum(map(len, layout.runs))
 
 
-def choose_jobs(layout: Layout, jobs: int | None) -> int:
+def choose_jobs(layout: Layout, jobs: Jobs) -> int:
     """How many processes are to write: `jobs`, or as many as pay; 1 is this one alone."""
     items = sum(map(len, layout.runs))
     # One large file is one piece of work; it is the many small ones that can be shared.
-    if not layout.forkable or (jobs is None and items * ITEM_COST < WORTHWHILE):
+    if not layout.forkable or (jobs == "auto" and items * ITEM_COST < WORTHWHILE):
         return 1
     return max(1, min(processors(jobs), items))
 

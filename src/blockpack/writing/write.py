@@ -12,6 +12,7 @@ from attrs import frozen
 
 from ..errors import TargetError
 from ..planning.layout import Layout, literal
+from ..workers.processors import Jobs, require_jobs
 from .files import device, replacing
 from .parallel import choose_jobs, write_parallel
 from .targets import Seekable, Streaming, Tally, target_errors
@@ -54,7 +55,7 @@ def write(
     target: str | os.PathLike[str] | BinaryIO,
     *,
     progress: Callable[[Progress], object] | None = None,
-    jobs: int | None = None,
+    jobs: Jobs = 1,
     fsync: bool = False,
     allow_device: bool = False,
 ) -> Report:
@@ -64,13 +65,14 @@ def write(
     the old one stays and nothing else is left. A block device needs `allow_device`. A pipe, a
     socket or an open file gets the image's bytes in order.
 
-    `progress` is called a few times a second, and at the end. `jobs` processes write (1: only
-    this one; by default as many as pay). `fsync` flushes a file before, and its directory
-    after it gets its name; a device is always flushed.
+    `progress` is called a few times a second, and at the end. `jobs` processes write: this one
+    alone, so many, or with ``auto`` as many as pay. `fsync` flushes a file before, and its
+    directory after it gets its name; a device is always flushed.
 
     Raises `SourceError` if a source is missing or has changed since it was planned, and
     `TargetError` if the target is full, too small, busy or cannot be written.
     """
+    require_jobs(jobs)
     begun = time.monotonic()
     meter = _Meter(layout.size, progress)
     if isinstance(target, str | os.PathLike):
@@ -81,6 +83,7 @@ def write(
         )
     else:
         stream = Streaming.to(target)
+        layout.claim()
         with Transfer(stream, meter.advance) as transfer:
             transfer.run(layout)
         stream.flush()
@@ -100,7 +103,7 @@ def _write_path(
     layout: Layout,
     path: str,
     meter: _Meter,
-    jobs: int | None,
+    jobs: Jobs,
     fsync: bool,
     allow_device: bool,
 ) -> tuple[Tally, str]:
@@ -122,6 +125,7 @@ def _write_stream(layout: Layout, path: str, meter: _Meter) -> tuple[Tally, str]
         file = open(path, "wb", buffering=0)  # noqa: SIM115 - closing it may fail, too
     try:
         stream = Streaming(path, file, file.fileno())
+        layout.claim()
         with Transfer(stream, meter.advance) as transfer:
             transfer.run(layout)
     finally:
@@ -131,6 +135,7 @@ def _write_stream(layout: Layout, path: str, meter: _Meter) -> tuple[Tally, str]
 
 
 def _write_seekable(layout: Layout, target: Seekable, meter: _Meter, jobs: int) -> None:
+    layout.claim()
     if jobs > 1:
         write_parallel(layout, target, jobs, meter.advance)
     else:

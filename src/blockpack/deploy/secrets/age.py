@@ -13,9 +13,15 @@ from typing import Any
 
 from attrs import field, frozen
 
-from ...errors import BlockpackError, SecretError, UsageError, printable, raise_problems
+from ...errors import (
+    BlockpackError,
+    SecretError,
+    UsageError,
+    printable,
+    raise_problems,
+    reading_errors,
+)
 from ...layers.keys import require_private
-from ...reading.extents import reading_errors
 
 SUFFIX = ".age"
 """What the names of encrypted files end in."""

@@ -22,10 +22,10 @@ from ...errors import (
     TargetError,
     printable,
     raise_problems,
+    reading_errors,
     reason,
 )
 from ...model.extent import FileRange
-from ...reading.extents import reading_errors
 from ..source import DirectorySource
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
 from .editing import edited
@@ -136,7 +136,7 @@ class Keeper:
 
         Raises `Problems` if there is no telling, for a volume cannot be packed.
         """
-        from ..build import of_volume
+        from ..builds import of_volume
 
         source = DirectorySource(self.path)
         found: dict[str, str] = {}
@@ -157,7 +157,7 @@ class Keeper:
 
 def _path(file: File) -> str:
     """Where a file of a directory's tree is."""
-    extent = file.content.extent(file, 0)
+    extent = file.extent()
     assert isinstance(extent, FileRange)
     return os.fsdecode(extent.path)
 

@@ -54,7 +54,7 @@ def _opens(path: str, key: bytes, sector_size: int) -> bool:
 
 def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secrets) -> None:
     """Raise `SecretError` unless the image of a secret volume is sound; all of it is read."""
-    from ...formats.image import open_image
+    from ...images.opening import open_image
     from ...layers.keys import read_key
 
     key = None

@@ -24,22 +24,23 @@ MOST_BYTES = 256 << 20
 """Bytes of the encrypted files of a volume, all of which are held in memory."""
 
 
-class SecretContent:
-    """What was decrypted of one file; it stays in this process."""
+class SecretStore:
+    """What was decrypted of files, each by a number; it stays in this process."""
 
     __slots__ = ("_data",)
 
     forkable: ClassVar[bool] = False
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Sequence[bytes]) -> None:
         self._data = data
 
-    def extent(self, entry: File, offset: int) -> Data:
+    def extent(self, file: File, offset: int) -> Data:
         """The bytes themselves."""
-        return Data(offset, self._data)
+        number: int = file.key  # type: ignore[assignment]
+        return Data(offset, self._data[number])
 
     def __repr__(self) -> str:
-        return "<SecretContent>"
+        return "<SecretStore>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("what is secret is handed to no other process")
@@ -135,6 +136,8 @@ def _with(tree: Tree, contents: Mapping[str, bytes]) -> Tree:
         if entry.path not in contents:
             opened.put(entry)
     clashes = 0
+    store = SecretStore([*contents.values()])
+    numbers = {path: number for number, path in enumerate(contents)}
     for entry in tree:
         data = contents.get(entry.path)
         if data is None:
@@ -144,8 +147,10 @@ def _with(tree: Tree, contents: Mapping[str, bytes]) -> Tree:
         if path in opened:
             clashes += 1
             continue
-        content = SecretContent(data)
-        opened.put(evolve(entry, path=path, size=len(data), content=content, inode=None))
+        key = numbers[entry.path]
+        opened.put(
+            evolve(entry, path=path, size=len(data), store=store, key=key, stamp=0, inode=None)
+        )
     if clashes:
         rule = f"{of_its(clashes)} named as something else that is there, but for '{SUFFIX}'"
         raise SecretError(f"{rule}; rename one of the two")
@@ -156,7 +161,7 @@ def _read(file: File) -> bytes:
     """The bytes of a file as it is in its source. Raises `SourceError`."""
     data = bytearray(file.size)
     if file.size:
-        read_extent(file.content.extent(file, 0), memoryview(data))
+        read_extent(file.extent(), memoryview(data))
     return bytes(data)
 
 

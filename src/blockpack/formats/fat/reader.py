@@ -9,14 +9,14 @@ from __future__ import annotations
 import calendar
 from array import array
 from collections.abc import Iterator, Mapping
-from typing import BinaryIO
 
 from attrs import frozen
 
 from ...errors import ImageError, printable
 from ...model.entry import NANOSECONDS
 from ...planning.layout import Fact
-from ..image import Complain, Image, ImageEntry
+from ...reading.positional import PositionalReader
+from ..reader import ImageEntry, ImageReader, Report
 from . import boot_sector, dir_entry, table
 from .boot_sector import BootSector
 from .geometry import CLUSTER_SIZES
@@ -70,7 +70,7 @@ class _Slot:
     short: bytes
 
 
-class FatImage(Image):
+class FatReader(ImageReader):
     """A FAT12, FAT16 or FAT32 file system."""
 
     format = "fat"
@@ -82,8 +82,8 @@ class FatImage(Image):
             len(head) >= 512 and head[510:512] == boot_sector.SIGNATURE and head[0] in b"\xe9\xeb"
         )
 
-    def __init__(self, file: BinaryIO, size: int, *, close: bool) -> None:
-        super().__init__(file, size, close=close)
+    def __init__(self, data: PositionalReader, *, device: bool = False) -> None:
+        super().__init__(data, device=device)
         self.boot = BootSector.unpack(self.read_at(0, 512))
         self._check_boot()
         boot = self.boot
@@ -201,26 +201,27 @@ class FatImage(Image):
             raise ImageError(f"{printable(what)}: its chain is shorter than its size; damaged")
         return tuple(pieces)
 
-    def _read_entries(self, complain: Complain) -> Iterator[ImageEntry]:
-        return self._walk(_Taken(), complain)
+    def entries(self, report: Report) -> Iterator[ImageEntry]:
+        """Directory by directory, as they lie there."""
+        return self._walk(_Taken(), report)
 
-    def _verify(self, complain: Complain) -> Iterator[ImageEntry]:
+    def verify(self, report: Report) -> Iterator[ImageEntry]:
         """Tables, FSInfo and backup agree, too; no cluster is lost."""
         taken = _Taken()
-        yield from self._walk(taken, complain)
-        self._verify_tables(complain)
+        yield from self._walk(taken, report)
+        self._verify_tables(report)
         free = bad = 0
         for chunk in self._table():
             free += chunk.count(0)
             bad += chunk.count(table.BAD[self.bits])
         lost = self.clusters - free - bad - taken.count
         if lost > 0:
-            complain(f"{lost:,} clusters are taken, and belong to nothing")
+            report(ImageError("", f"{lost:,} clusters are taken, and belong to nothing"))
         if self.bits == 32:
-            self._verify_fsinfo(free, complain)
+            self._verify_fsinfo(free, report)
 
-    def _walk(self, taken: _Taken, complain: Complain) -> Iterator[ImageEntry]:
-        root = self._directory("", self.boot.root_cluster, taken, complain)
+    def _walk(self, taken: _Taken, report: Report) -> Iterator[ImageEntry]:
+        root = self._directory("", self.boot.root_cluster, taken, report)
         pending = [("", iter(root))]
         while pending:
             above, slots = pending[-1]
@@ -230,7 +231,11 @@ class FatImage(Image):
                 continue
             path = f"{above}/{slot.name}" if above else slot.name
             if len(path) > _MAX_PATH:
-                complain(f"{printable(path[:64])}…: a path of {len(path):,} characters; damaged")
+                report(
+                    ImageError(
+                        "", f"{printable(path[:64])}…: a path of {len(path):,} characters; damaged"
+                    )
+                )
                 continue
             if not slot.attributes & dir_entry.DIRECTORY:
                 extents: tuple[tuple[int, int], ...] = ()
@@ -239,9 +244,9 @@ class FatImage(Image):
                         count = -(-slot.size // self.cluster_size)
                         extents = self._extents(slot.cluster, count, path, taken)
                     elif slot.cluster:
-                        complain(f"{printable(path)}: is empty and has a cluster")
+                        report(ImageError("", f"{printable(path)}: is empty and has a cluster"))
                 except ImageError as error:
-                    complain(str(error))
+                    report(error)
                 yield ImageEntry(
                     path=path,
                     kind="file",
@@ -252,10 +257,10 @@ class FatImage(Image):
                 )
                 continue
             yield ImageEntry(path=path, kind="directory", mode=0o755, mtime_ns=slot.mtime_ns)
-            inside = self._directory(path, slot.cluster, taken, complain)
+            inside = self._directory(path, slot.cluster, taken, report)
             pending.append((path, iter(inside)))
 
-    def _directory(self, path: str, cluster: int, taken: _Taken, complain: Complain) -> list[_Slot]:
+    def _directory(self, path: str, cluster: int, taken: _Taken, report: Report) -> list[_Slot]:
         """What the directory `path` holds, as its entries say."""
         where = path or "the root directory"
         try:
@@ -270,49 +275,52 @@ class FatImage(Image):
                 size = self.boot.root_entries * dir_entry.SIZE
                 data = self.read_at(self._root_offset, size)
         except ImageError as error:
-            complain(str(error))
+            report(error)
             return []
         if path and (data[:11], data[32:43]) != (dir_entry.DOT, dir_entry.DOTDOT):
-            complain(
-                f"{printable(path)}: does not begin with '.' and '..'; no directory, or damaged"
+            report(
+                ImageError(
+                    "",
+                    f"{printable(path)}: does not begin with '.' and '..'; damaged",
+                )
             )
         slots: list[_Slot] = []
         names: set[str] = set()
-        for slot in _slots(data, where, complain):
+        for slot in _slots(data, where, report):
             if slot.name in names:
-                complain(f"{printable(where)}: holds {printable(slot.name)} twice")
+                report(ImageError("", f"{printable(where)}: holds {printable(slot.name)} twice"))
                 continue
             names.add(slot.name)
             slots.append(slot)
         return slots
 
-    def _verify_tables(self, complain: Complain) -> None:
+    def _verify_tables(self, report: Report) -> None:
         for at in range(0, self._fat_size, 1 << 20):
             length = min(1 << 20, self._fat_size - at)
             first = self.read_at(self._fat_offset + at, length)
             for copy in range(1, self.boot.number_of_fats):
                 if self.read_at(self._fat_offset + copy * self._fat_size + at, length) != first:
-                    complain(f"FAT {copy + 1} differs from the first")
+                    report(ImageError("", f"FAT {copy + 1} differs from the first"))
                     return
         if self._next(0) & 0xFF != self.boot.media:
-            complain("the FAT does not begin with the media byte")
+            report(ImageError("", "the FAT does not begin with the media byte"))
 
-    def _verify_fsinfo(self, free: int, complain: Complain) -> None:
+    def _verify_fsinfo(self, free: int, report: Report) -> None:
         boot = self.boot
         if boot.backup_sector not in (0, 0xFFFF):
             backup = self.read_at(boot.backup_sector * self._sector, 512)
             if backup != self.read_at(0, 512):
-                complain("the backup boot sector differs from the boot sector")
+                report(ImageError("", "the backup boot sector differs from the boot sector"))
         if boot.fsinfo_sector in (0, 0xFFFF):
             return
         found = boot_sector.unpack_fsinfo(self.read_at(boot.fsinfo_sector * self._sector, 512))
         if found is None:
-            complain("the FSInfo sector is not one")
+            report(ImageError("", "the FSInfo sector is not one"))
         elif found[0] not in (free, boot_sector.UNKNOWN):
-            complain(f"FSInfo says {found[0]:,} clusters are free, and {free:,} are")
+            report(ImageError("", f"FSInfo says {found[0]:,} clusters are free, and {free:,} are"))
 
 
-def _slots(data: bytes, where: str, complain: Complain) -> Iterator[_Slot]:
+def _slots(data: bytes, where: str, report: Report) -> Iterator[_Slot]:
     """The entries of a directory, long names joined to their short ones."""
     parts: list[bytes] = []
     expected = check = 0
@@ -330,7 +338,7 @@ def _slots(data: bytes, where: str, complain: Complain) -> Iterator[_Slot]:
             if order & dir_entry.LAST_LONG:
                 parts, expected, check = [], order & 0x3F, checksum
             if order & 0x3F != expected or checksum != check or not expected:
-                complain(f"{printable(where)}: has long-name entries out of order")
+                report(ImageError("", f"{printable(where)}: has long-name entries out of order"))
                 parts, expected = [], 0
                 continue
             parts.append(part_1 + part_2 + part_3)
@@ -338,13 +346,13 @@ def _slots(data: bytes, where: str, complain: Complain) -> Iterator[_Slot]:
             continue
         long = b"".join(reversed(parts)) if parts and not expected else b""
         parts = []
-        slot = _slot(data, at, long, check, where, complain)
+        slot = _slot(data, at, long, check, where, report)
         if slot is not None:
             yield slot
 
 
 def _slot(
-    data: bytes, at: int, long: bytes, check: int, where: str, complain: Complain
+    data: bytes, at: int, long: bytes, check: int, where: str, report: Report
 ) -> _Slot | None:
     """One short entry; None for the label, ``.`` and ``..``."""
     values = dict(
@@ -362,9 +370,11 @@ def _slot(
     if long and dir_entry.checksum(short) == check:
         name = _long_name(long)
     elif long:
-        complain(f"{printable(where)}: a long name does not belong to {printable(name)}")
+        report(
+            ImageError("", f"{printable(where)}: a long name does not belong to {printable(name)}")
+        )
     if not name or "/" in name or "\0" in name or name in (".", ".."):
-        complain(f"{printable(where)}: has an entry with the name {name!r}")
+        report(ImageError("", f"{printable(where)}: has an entry with the name {name!r}"))
         return None
     return _Slot(
         name,

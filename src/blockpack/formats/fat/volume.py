@@ -22,6 +22,7 @@ from ...model.extent import Data, Extent, Zeros
 from ...model.tree import Tree
 from ...planning.layout import Layout, Placement, Run, literal, round_up, zeros
 from ...planning.volume import Volume, require_choice
+from ...workers.processors import Jobs
 from . import boot_sector, dir_entry, names
 from .boot_sector import BACKUP_SECTOR, FSINFO_SECTOR, NO_NAME, BootSector
 from .geometry import LARGEST_PREFERRED, Geometry, Requirements, choose, cluster_sizes
@@ -92,7 +93,7 @@ class FatVolume(Volume):
             known = ", ".join(map(str, sizes))
             raise UsageError(f"cluster size is one of {known}; not {self.cluster_size}")
 
-    def plan(self, tree: Tree) -> Layout:
+    def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
         """The layout of the file system that holds `tree`; no file is opened.
 
         Raises `Problems` with all that FAT or the profile cannot hold.
@@ -334,7 +335,7 @@ class _Plan:
         for index in range(start, stop):
             file = self.survey.files[index]
             at = self.file_offsets[index]
-            yield file.content.extent(file, at)
+            yield file.store.extent(file, at)
             slack = -file.size % cluster_size
             if slack:
                 yield Zeros(at + file.size, slack)

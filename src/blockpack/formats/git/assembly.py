@@ -20,11 +20,11 @@ from ...errors import BlockpackError
 from ...model.extent import Data, Extent, FileRange
 from ...planning.layout import Run
 from ...reading.extents import OpenFile
-from .blobs import Blob
 from .deflate import PIECE, Storing, packed
 from .inflate import adler32, crc32
 from .objects import begin_id, object_id
 from .pack import BLOB, KINDS, ZLIB_STORED, adler_trailer, object_header, pack_header, stored_blocks
+from .packing import PackedBlob
 from .spool import Spool
 
 STRETCH = 4 << 20
@@ -56,7 +56,7 @@ class Stretch:
     length: int
 
 
-Item = bytes | Stretch | Blob
+Item = bytes | Stretch | PackedBlob
 """What a pack is made of: bytes, packed objects that are somewhere, a blob stored from its file."""
 
 
@@ -154,7 +154,7 @@ class Assembly:
         self._open.append((oid, crc, length))
         self.size += length
 
-    def add_blob(self, blob: Blob, spool: Spool) -> None:
+    def add_blob(self, blob: PackedBlob, spool: Spool) -> None:
         """Add a blob of which all is known. Raises `SourceError`."""
         if blob.start is not None:
             self.add_packed(blob.oid, blob.crc, spool, blob.start, blob.length)
@@ -166,7 +166,7 @@ class Assembly:
             self._checksum.update(piece)
         self.size += blob.length
 
-    def add_deferred(self, blob: Blob) -> bytes:
+    def add_deferred(self, blob: PackedBlob) -> bytes:
         """Add a blob that is yet to read; its id, raw. Raises `SourceError`."""
         self.settle()
         known = _read_deferred(blob, self._checksum, self.object_format)
@@ -243,7 +243,7 @@ class Assembly:
             left -= len(view) - at
 
 
-def _stored_pieces(blob: Blob) -> Iterator[bytes]:
+def _stored_pieces(blob: PackedBlob) -> Iterator[bytes]:
     """The packed bytes of a blob that is stored from its file. Raises `SourceError`."""
     storing = Storing(blob.file.size, blob.adler)
     yield object_header(BLOB, blob.file.size)
@@ -252,9 +252,9 @@ def _stored_pieces(blob: Blob) -> Iterator[bytes]:
     yield storing.finish()
 
 
-def _pieces(blob: Blob) -> Iterator[memoryview]:
+def _pieces(blob: PackedBlob) -> Iterator[memoryview]:
     """The content of a blob, each piece in memory of its own. Raises `SourceError`."""
-    extent = blob.file.content.extent(blob.file, 0)
+    extent = blob.file.extent()
     assert isinstance(extent, FileRange)
     with OpenFile.of(extent) as source:
         for position in range(0, extent.length, PIECE):
@@ -264,7 +264,7 @@ def _pieces(blob: Blob) -> Iterator[memoryview]:
         source.check()
 
 
-def _read_deferred(blob: Blob, checksum: Any, object_format: str) -> Blob:
+def _read_deferred(blob: PackedBlob, checksum: Any, object_format: str) -> PackedBlob:
     """Read a blob, going on with the pack's checksum; the same with all that was not known.
 
     Hashing is most of the work, and there are two hashes to make: each has a thread of its own.
@@ -300,10 +300,10 @@ def _read_deferred(blob: Blob, checksum: Any, object_format: str) -> Blob:
     return evolve(blob, oid=digest.digest(), crc=crc, adler=storing.adler)
 
 
-def _stored_extents(blob: Blob, offset: int) -> Iterator[Extent]:
+def _stored_extents(blob: PackedBlob, offset: int) -> Iterator[Extent]:
     """The extents of a blob that is stored from its file."""
     file = blob.file
-    whole = file.content.extent(file, 0)
+    whole = file.extent()
     assert isinstance(whole, FileRange)
     before = object_header(BLOB, file.size) + ZLIB_STORED
     for start, length, mark in stored_blocks(file.size):

@@ -39,6 +39,11 @@ _TOO_LARGE = 1 << 63
 """Where no file goes: an offset in one is a signed number of 64 bits."""
 
 
+def index_path(pack: str) -> str:
+    """Where the index of the pack at this path is."""
+    return f"{pack.removesuffix('.pack')}.idx"
+
+
 def pack_index(
     ids: Sequence[bytes],
     checksums: Sequence[int],

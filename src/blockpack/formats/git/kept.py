@@ -5,23 +5,19 @@ Nothing is hashed or deflated then that the repository has packed already (`take
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import closing
 
 from attrs import frozen
 
-from ...errors import SourceError
 from ...model.entry import File, Symlink, encode
 from ...model.tree import Tree
 from ...planning.profile import GitLimits
-from ...sources.git.blobs import Blob
-from ...sources.git.cat_file import CatFile
-from ...sources.git.program import ended, run
-from ...sources.git.repository import Repository
+from ...workers.processors import Jobs
 from . import members, objects
 from .assembly import Assembly
 from .objects import MOST_BYTES, object_id
+from .origin import BlobStore, Origin, Repository
 from .pack import BLOB, KINDS
 from .taken import TakenObjects
 
@@ -39,10 +35,18 @@ class KeptCommit:
     paths: Mapping[bytes, str]
     has_parents: bool
     anew: bool
+    jobs: Jobs
 
     @classmethod
     def of(
-        cls, tree: Tree, limits: GitLimits, object_format: str, *, history: bool, anew: bool
+        cls,
+        tree: Tree,
+        limits: GitLimits,
+        object_format: str,
+        *,
+        history: bool,
+        anew: bool,
+        jobs: Jobs,
     ) -> KeptCommit | None:
         """The commit that `tree` is, entry by entry; None if it is none, or not any more.
 
@@ -50,13 +54,15 @@ class KeptCommit:
         `SourceError`.
         """
         origin = tree.origin
-        if origin is None or origin.commit is None or origin.object_format != object_format:
+        if not isinstance(origin, Origin) or origin.commit is None:
+            return None
+        if origin.object_format != object_format:
             return None
         ids = _ids(tree, object_format)
         if ids is None:
             return None
-        repository = Repository.at(origin.repository)
-        with closing(CatFile(repository)) as reader:
+        repository = origin.repository
+        with closing(repository.reader()) as reader:
             _, data = reader.object(origin.commit, origin.commit, MOST_BYTES)
         *below, root = members.trees(tree, ids, limits, object_format)
         if objects.field(data, b"tree") != root.hex():
@@ -65,9 +71,9 @@ class KeptCommit:
         paths = {oid: path for path, oid in ids.items()}
         oids = frozenset((commit, root, *below, *paths))
         if history:
-            oids = _reachable(repository, origin.commit)
+            oids = repository.reachable(origin.commit)
         has_parents = b"\nparent " in data.partition(b"\n\n")[0]
-        return cls(repository, commit, oids, paths, has_parents, anew)
+        return cls(repository, commit, oids, paths, has_parents, anew, jobs)
 
     @property
     def count(self) -> int:
@@ -80,7 +86,9 @@ class KeptCommit:
         Raises `Problems` and `SourceError`, and `TargetError` if the temporary file cannot be
         written.
         """
-        with TakenObjects(self.repository, assembly, self.paths, anew=self.anew) as taken:
+        with TakenObjects(
+            self.repository, assembly, self.paths, self.jobs, anew=self.anew
+        ) as taken:
             taken.add(self.oids - {self.oid})
             taken.add(frozenset((self.oid,)))
         return self.oid
@@ -93,24 +101,7 @@ def _ids(tree: Tree, object_format: str) -> dict[str, bytes] | None:
         if isinstance(entry, Symlink):
             ids[entry.path] = object_id(KINDS[BLOB], encode(entry.target), object_format)
         elif isinstance(entry, File):
-            if not isinstance(entry.content, Blob):  # Git LFS has it
+            if not isinstance(entry.store, BlobStore):  # Git LFS has it
                 return None
-            ids[entry.path] = entry.content.raw_oid
+            ids[entry.path] = entry.store.raw_oid(entry.key)
     return ids
-
-
-_UNCHANGED = {"GIT_SHALLOW_FILE": os.devnull, "GIT_GRAFT_FILE": os.devnull}
-"""Commits have the parents that they name, whatever a repository pretends."""
-
-
-def _reachable(repository: Repository, commit: str) -> frozenset[bytes]:
-    """The ids of a commit, all before it, and all that they hold. Raises `SourceError`."""
-    command = repository.command("rev-list", "--objects", "--no-object-names", commit)
-    done = run(command, repository.git_dir, repository.path, more=_UNCHANGED)
-    if done.returncode:
-        rule = f"its history cannot be read: {ended(done.returncode, done.stderr)}"
-        remedy = f"look into it: {repository.told('fsck')}"
-        if os.path.exists(os.path.join(repository.common_dir, "shallow")):
-            remedy = f"a shallow clone? Fetch all of it: {repository.told('fetch --unshallow')}"
-        raise SourceError(repository.path, rule, remedy)
-    return frozenset(bytes.fromhex(line.decode("ascii")) for line in done.stdout.split())

@@ -15,15 +15,16 @@ from attrs import define, field
 from ...model.entry import File, Symlink, encode
 from ...model.tree import Tree
 from ...planning.profile import GitLimits
+from ...workers.processors import Jobs
 from . import members
 from .assembly import Assembly
-from .blobs import Blob, Packer
 from .objects import OID_SIZES, object_id
 from .pack import BLOB, COMMIT, KINDS, TREE
+from .packing import PackedBlob, Packer
 from .spool import Spool
 
 if TYPE_CHECKING:
-    from ...sources.git.repository import Repository
+    from .origin import Repository
 
 Encode = Callable[[bytes], bytes]
 """The bytes of a commit, by the id (raw) of its tree."""
@@ -38,12 +39,13 @@ class MadeCommit:
     object_format: str
     encode: Encode
     _spool: Spool
+    _jobs: Jobs
     _ids: dict[str, bytes] = field(factory=dict)
     """The id of each file and link that is known, by path."""
     _taken: dict[Repository, dict[str, bytes]] = field(factory=dict)
     """Blobs that repositories have: ids by path."""
-    _known: dict[bytes, Blob] = field(factory=dict)
-    _deferred: list[Blob] = field(factory=list)
+    _known: dict[bytes, PackedBlob] = field(factory=dict)
+    _deferred: list[PackedBlob] = field(factory=list)
     _targets: dict[bytes, bytes] = field(factory=dict)
     """The targets of links by id."""
 
@@ -57,6 +59,7 @@ class MadeCommit:
         *,
         level: int,
         anew: bool,
+        jobs: Jobs,
     ) -> MadeCommit:
         """The commit of `tree`; its files are read, and deflated at `level`.
 
@@ -64,9 +67,11 @@ class MadeCommit:
         """
         files = [entry for entry in tree if isinstance(entry, File)]
         packer = Packer.of(files, level, object_format)
-        commit = cls(tree, limits, object_format, encode, packer.spool)
+        commit = cls(
+            tree, limits, object_format, encode, packer.spool, jobs if tree.forkable else 1
+        )
         others = files if anew else commit._take(files)
-        commit._note(packer.pack(others, forkable=tree.forkable))
+        commit._note(packer.pack(others, commit._jobs))
         commit._note_targets()
         return commit
 
@@ -89,7 +94,7 @@ class MadeCommit:
             from .taken import TakenObjects
 
             paths = {oid: path for path, oid in ids.items()}
-            with TakenObjects(repository, assembly, paths) as taken:
+            with TakenObjects(repository, assembly, paths, self._jobs) as taken:
                 taken.add(frozenset(paths))
         for blob in self._known.values():
             assembly.add_blob(blob, self._spool)
@@ -102,9 +107,7 @@ class MadeCommit:
 
     def _take(self, files: list[File]) -> list[File]:
         """Leave those of `files` to their repositories that these have; the others."""
-        if not any(hasattr(kind, "oid") for kind in {type(file.content) for file in files}):
-            return files
-        from .taken import by_repository  # what reads repositories is not always needed
+        from .taken import by_repository
 
         found, others = by_repository(files, self.object_format)
         for repository, ids in found.items():
@@ -116,7 +119,7 @@ class MadeCommit:
     def _taken_ids(self) -> set[bytes]:
         return {oid for ids in self._taken.values() for oid in ids.values()}
 
-    def _note(self, blobs: Iterable[Blob]) -> None:
+    def _note(self, blobs: Iterable[PackedBlob]) -> None:
         """Note packed blobs, each content once."""
         taken = self._taken_ids()
         for blob in blobs:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import BinaryIO
 
 from ...errors import ImageError, printable
 from ...model.entry import NANOSECONDS, decode
 from ...planning.layout import Fact
 from ...planning.volume import MOST
-from ...reading.seekable import SeekableReader
-from ..image import Complain, Image, ImageEntry, Kind
+from ...reading.positional import PositionalReader
+from ..reader import ImageEntry, ImageReader, Kind, Report
 from . import container, members
 from .index import HEAD_SIZE as INDEX_HEAD
 from .index import PackIndex
@@ -55,7 +54,7 @@ _MODES: Mapping[bytes, tuple[Kind, int]] = {
 }
 
 
-class GitImage(Image):
+class GitReader(ImageReader):
     """A pack of git objects in one of its containers."""
 
     format = "git"
@@ -65,9 +64,9 @@ class GitImage(Image):
         """By the signature of a bundle, a pack, a pack in a OneFFS or after a docteur header."""
         return container.framing(head) is not None
 
-    def __init__(self, file: BinaryIO, size: int, *, close: bool) -> None:
-        super().__init__(file, size, close=close)
-        self._head = self.read_at(0, min(size, container.HEAD))
+    def __init__(self, data: PositionalReader, *, device: bool = False) -> None:
+        super().__init__(data, device=device)
+        self._head = self.read_at(0, min(self.size, container.HEAD))
         found = container.framing(self._head)
         if found is None:
             raise ImageError("it is no pack of git objects in any container")
@@ -184,7 +183,8 @@ class GitImage(Image):
     def _last_commit(self) -> bytes:
         return max(self._commits, key=lambda found: found.offset).oid
 
-    def _read_entries(self, complain: Complain) -> Iterator[ImageEntry]:
+    def entries(self, report: Report) -> Iterator[ImageEntry]:
+        """Tree by tree, from the commit on."""
         store = self._store
         commit = store.object(self._commit_id(), COMMIT)
         root = field(commit, b"tree")
@@ -209,7 +209,7 @@ class GitImage(Image):
             if len(path) > _MAX_PATH or characters > _MOST_CHARACTERS * MOST_ENTRIES:
                 raise _endless(path)
             if rule := refused(name):
-                complain(f"{printable(path)}: {rule}")
+                report(ImageError("", f"{printable(path)}: {rule}"))
                 continue
             kind, permissions = _MODES.get(mode, ("other", 0))
             if kind == "directory":
@@ -256,10 +256,11 @@ class GitImage(Image):
             path=path, kind=kind, size=size, mode=permissions, mtime_ns=mtime_ns, target=target
         )
 
-    def _open_file(self, entry: ImageEntry) -> BinaryIO:
-        return _BlobFile(self._store, self._blobs[entry.path], entry).buffered()
+    def content(self, entry: ImageEntry) -> PositionalReader:
+        """The blob."""
+        return _BlobReader(self._store, self._blobs[entry.path], entry)
 
-    def _verify(self, complain: Complain) -> Iterator[ImageEntry]:
+    def verify(self, report: Report) -> Iterator[ImageEntry]:
         """Every id, every checksum, and what pads; and then the entries."""
         self._store  # noqa: B018 - tells the object format
         oid_size = OID_SIZES[self._object_format]
@@ -270,51 +271,55 @@ class GitImage(Image):
             digest.update(data)
         checksum = self._pack_bytes(end, oid_size)
         if checksum != digest.digest():
-            complain("the pack's checksum is wrong")
+            report(ImageError("", "the pack's checksum is wrong"))
         if self._framing.index_offset is not None:
             if any(any(data) for data in self._chunks(end + oid_size, self._pack_size)):
-                complain("there is something between the pack and its index")
-            self._verify_index(found, checksum, complain)
+                report(ImageError("", "there is something between the pack and its index"))
+            self._verify_index(found, checksum, report)
         elif self._framing.container == "bundle" and end + oid_size != self._pack_size:
-            complain("there is something after the bundle's pack; git refuses it")
+            report(ImageError("", "there is something after the bundle's pack; git refuses it"))
         if self._framing.oneffs:
-            self._verify_oneffs(end + oid_size, complain)
-        yield from self._read_entries(complain)
+            self._verify_oneffs(end + oid_size, report)
+        yield from self.entries(report)
         for path in self._out_of_order:
-            complain(f"{printable(path) or 'the root tree'}: its entries are out of order")
+            report(
+                ImageError(
+                    "", f"{printable(path) or 'the root tree'}: its entries are out of order"
+                )
+            )
 
     def _verify_index(
-        self, found: Mapping[bytes, PackedObject], checksum: bytes, complain: Complain
+        self, found: Mapping[bytes, PackedObject], checksum: bytes, report: Report
     ) -> None:
         index = self._index
         assert index is not None and self._framing.index_offset is not None
         if not index.is_sound or index.pack_checksum != checksum:
-            complain("the index is out of order, or one of its checksums is wrong")
+            report(ImageError("", "the index is out of order, or one of its checksums is wrong"))
         if {oid: each.offset for oid, each in found.items()} != dict(
             zip(index.oids, index.offsets, strict=True)
         ):
-            complain("the index does not lead to the objects that the pack holds")
+            report(ImageError("", "the index does not lead to the objects that the pack holds"))
             return
         for oid, crc in zip(index.oids, index.crcs, strict=True):
             actual = 0
             for data in self._chunks(found[oid].offset, found[oid].end):
                 actual = crc32(data, actual)
             if actual != crc:
-                complain(f"{oid.hex()}: its CRC-32 in the index is wrong")
+                report(ImageError("", f"{oid.hex()}: its CRC-32 in the index is wrong"))
         if self._framing.index_offset % SECTOR:
-            complain("the index does not begin a sector, where docteur looks for it")
+            report(ImageError("", "the index does not begin a sector, where docteur looks for it"))
         rest = self._framing.index_offset + index.end
         ends = range(rest, self.size, _CHUNK)
         if any(any(self.read_at(at, min(_CHUNK, self.size - at))) for at in ends):
-            complain("there is something after the index")
+            report(ImageError("", "there is something after the index"))
 
-    def _verify_oneffs(self, pack_size: int, complain: Complain) -> None:
+    def _verify_oneffs(self, pack_size: int, report: Report) -> None:
         size, crc = container.oneffs_facts(self._head)
         actual = 0
         for data in self._chunks(0, min(size, self._pack_size)):
             actual = crc32(data, actual)
         if size != pack_size or actual != crc:
-            complain("the OneFFS' size or CRC-32 is not that of its pack")
+            report(ImageError("", "the OneFFS' size or CRC-32 is not that of its pack"))
 
     def _chunks(self, start: int, end: int) -> Iterator[bytes]:
         """The pack's bytes `start` to `end`."""
@@ -330,7 +335,7 @@ def _no_blob(path: str) -> ImageError:
     return ImageError(f"{printable(path)}: its content is an object of another type; damaged")
 
 
-class _BlobFile(SeekableReader):
+class _BlobReader(PositionalReader):
     """A blob as a file. Going back in it begins again, unless it is a delta and in memory."""
 
     def __init__(self, store: PackStore, offset: int, entry: ImageEntry) -> None:

@@ -15,15 +15,14 @@ from itertools import chain, pairwise
 
 from attrs import define, field
 
-from ...errors import ImageError, SourceError
+from ...errors import ImageError, SourceError, reading_errors
 from ...model.extent import FileRange
 from ...model.values import numerous
-from ...reading.extents import OpenFile, reading_errors
-from ...sources.git.packs import index_path
-from ...sources.git.repository import Repository
+from ...reading.extents import OpenFile
 from .assembly import Assembly
-from .index import PackIndex
+from .index import PackIndex, index_path
 from .inflate import crc32
+from .origin import Repository
 from .pack import KINDS, OFS_DELTA, object_header, offset_header
 from .store import Header, PackStore
 

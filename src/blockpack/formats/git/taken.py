@@ -7,22 +7,18 @@ blob like any other file, in pieces; trees, commits and tags one by one.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, closing
 from typing import Self
 
 from ...errors import SourceError, raise_problems
 from ...model.entry import File
-from ...sources.git.blobs import Blob, Blobs
-from ...sources.git.cat_file import CatFile, Facts, facts
-from ...sources.git.packs import Packs, pack_paths
-from ...sources.git.places import Places
-from ...sources.git.repository import Repository
+from ...workers.processors import Jobs
 from .assembly import Assembly
-from .blobs import Packer
 from .objects import MOST_BYTES, object_id
+from .origin import BlobStore, Facts, Repository
 from .pack import BLOB, KINDS
+from .packing import Packer
 from .repository_packs import RepositoryPacks
 
 _TYPES = {kind: number for number, kind in KINDS.items()}
@@ -40,13 +36,15 @@ class TakenObjects(AbstractContextManager["TakenObjects"]):
         repository: Repository,
         assembly: Assembly,
         paths: Mapping[bytes, str],
+        jobs: Jobs,
         *,
         anew: bool = False,
     ) -> None:
         self._repository = repository
         self._assembly = assembly
         self._paths = paths
-        self._packs = RepositoryPacks(repository, () if anew else pack_paths(repository))
+        self._jobs = jobs
+        self._packs = RepositoryPacks(repository, () if anew else repository.pack_paths())
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +77,7 @@ class TakenObjects(AbstractContextManager["TakenObjects"]):
         """What git knows of objects by their ids. Raises `Problems` if some cannot be read."""
         found: dict[bytes, Facts] = {}
         problems = []
-        for oid, told in facts(self._repository, {oid: self._path(oid) for oid in oids}):
+        for oid, told in self._repository.facts({oid: self._path(oid) for oid in oids}):
             if isinstance(told, SourceError):
                 problems.append(told)
             else:
@@ -89,22 +87,16 @@ class TakenObjects(AbstractContextManager["TakenObjects"]):
 
     def _pack_blobs(self, sizes: Mapping[bytes, int]) -> None:
         """Add blobs, by several processes and in pieces, through the spool."""
-        places = Places.unknown(len(sizes))
-        places.sizes[:] = array("Q", sizes.values())
-        blobs = Blobs(self._repository, Packs(self._repository, ()), b"".join(sizes), places)
-        files = [
-            File(self._path(oid), size, Blob(blobs, number))
-            for number, (oid, size) in enumerate(sizes.items())
-        ]
+        files = self._repository.blobs(sizes, self._paths)
         packer = Packer.of(files, self._assembly.level, self._assembly.object_format)
-        for oid, blob in zip(sizes, packer.pack(files, forkable=True), strict=True):
+        for oid, blob in zip(sizes, packer.pack(files, self._jobs), strict=True):
             self._require(oid, blob.oid)
             self._packs.note(oid, self._assembly.size)
             self._assembly.add_blob(blob, packer.spool)
 
     def _pack_others(self, sizes: Mapping[bytes, int]) -> None:
         """Add trees, commits and tags, each of which is in memory for a moment."""
-        with closing(CatFile(self._repository)) as reader:
+        with closing(self._repository.reader()) as reader:
             for oid, size in sizes.items():
                 if size > MOST_BYTES:
                     rule = f"object {oid.hex()} has {size:,} bytes and is no file"
@@ -140,10 +132,10 @@ def by_repository(
     found: dict[Repository, dict[str, bytes]] = {}
     others = []
     for file in files:
-        content = file.content
-        if isinstance(content, Blob) and content.repository.object_format == object_format:
-            ids = found.setdefault(content.repository, {})
-            ids[file.path] = content.raw_oid
+        store = file.store
+        if isinstance(store, BlobStore) and store.repository.object_format == object_format:
+            ids = found.setdefault(store.repository, {})
+            ids[file.path] = store.raw_oid(file.key)
         else:
             others.append(file)
     return found, others

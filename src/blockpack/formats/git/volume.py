@@ -19,6 +19,7 @@ from ...model.entry import Directory, decode, encode
 from ...model.tree import Tree
 from ...planning.layout import Layout, Placement, Run, literal, round_up, zeros
 from ...planning.volume import Volume, require_choice
+from ...workers.processors import Jobs
 from . import members
 from .assembly import Assembly, Pack
 from .container import DOCTEUR_HEADER, Container, bundle_header, docteur_header, oneffs_header
@@ -94,8 +95,9 @@ class GitVolume(Volume):
         if self.history and self.container == "pack":
             raise UsageError("a pack for git-kv holds one commit; use another container")
 
-    def plan(self, tree: Tree) -> Layout:
-        """The layout of the image of a commit of `tree`. Reads the contents of all files.
+    def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
+        """The layout of the image of a commit of `tree`. Reads the contents of all files, by
+        `jobs` processes where that pays.
 
         Raises `Problems` with all that git or the profile cannot hold, `SourceError` for a source
         that cannot be read, and `TargetError` if the temporary file cannot be written.
@@ -103,9 +105,10 @@ class GitVolume(Volume):
         limits = self.profile.git
         refusals = members.refusals(tree, limits, self.object_format)
         raise_problems("this tree does not fit a git repository", refusals)
-        pack, commit = self._packed(tree)
+        pack, commit = self._packed(tree, jobs)
         runs, end = self._runs(pack, commit)
         size = self.image_size(end)
+        entries = tuple(tree)  # as they are now: whoever has the tree may change it
         return Layout(
             format=self.format,
             title=f"git ({'oneffs' if self.oneffs else self.container})",
@@ -119,7 +122,7 @@ class GitVolume(Volume):
                 "pack_size": pack.size,
             },
             warnings=tuple(members.warnings(tree, limits)),
-            placements=lambda: (Placement(entry, None) for entry in tree),
+            placements=lambda: (Placement(entry, None) for entry in entries),
             forkable=tree.forkable,
         )
 
@@ -128,10 +131,10 @@ class GitVolume(Volume):
         """The level of deflating, 0 to 9."""
         return AUTO_LEVEL if self.compression == "auto" else self.compression
 
-    def _packed(self, tree: Tree) -> tuple[Pack, bytes]:
+    def _packed(self, tree: Tree, jobs: Jobs) -> tuple[Pack, bytes]:
         """The pack of the image, and the id of its commit."""
         keep_freed_memory()
-        source = self._kept(tree) or self._made(tree)
+        source = self._kept(tree, jobs) or self._made(tree, jobs)
         in_bundle = self.container == "bundle"
         assembly = Assembly(source.count + in_bundle, self.level, self.object_format)
         commit = source.add_to(assembly)
@@ -144,7 +147,7 @@ class GitVolume(Volume):
         """Whether what repositories have packed is to be packed anew: if a level is asked for."""
         return self.compression != "auto"
 
-    def _kept(self, tree: Tree) -> KeptCommit | None:
+    def _kept(self, tree: Tree, jobs: Jobs) -> KeptCommit | None:
         """The commit that `tree` is; None if a new one is to be made."""
         kept = None
         if tree.origin is not None and self.message is None and self.author is None:
@@ -156,6 +159,7 @@ class GitVolume(Volume):
                 self.object_format,
                 history=self.history,
                 anew=self._anew,
+                jobs=jobs,
             )
         if kept is None:
             if self.history:
@@ -169,7 +173,7 @@ class GitVolume(Volume):
             )
         return kept
 
-    def _made(self, tree: Tree) -> MadeCommit:
+    def _made(self, tree: Tree, jobs: Jobs) -> MadeCommit:
         """A new commit of `tree`."""
         encode = partial(
             encode_commit,
@@ -184,6 +188,7 @@ class GitVolume(Volume):
             encode,
             level=self.level,
             anew=self._anew,
+            jobs=jobs,
         )
 
     def _time(self, tree: Tree) -> int:

@@ -10,7 +10,7 @@ from attrs import define, evolve
 from ...errors import ImageError, printable
 from ...model.entry import NANOSECONDS, decode
 from ...planning.layout import Fact
-from ..image import Complain, Image, ImageEntry, Kind
+from ..reader import ImageEntry, ImageReader, Kind, Report
 from . import header, pax
 from .header import BLOCK, Header
 
@@ -56,7 +56,7 @@ class _Extended:
     sparse: bool = False
 
 
-class TarImage(Image):
+class TarReader(ImageReader):
     """A tar archive."""
 
     format = "tar"
@@ -82,33 +82,38 @@ class TarImage(Image):
             end = at + BLOCK + header.padded(size)
         return {"dialect": dialect, "entries": members, "end": end + len(header.END)}
 
-    def _read_entries(self, complain: Complain) -> Iterator[ImageEntry]:
+    def entries(self, report: Report) -> Iterator[ImageEntry]:
+        """Header by header."""
         overall: dict[bytes, bytes] = {}
         extended = _Extended({})
         seen: dict[str, Kind] = {}
         links: dict[str, str] = {}  # hard links, and the files that they lead to in the end
-        for at, block, size in self._headers(complain):
+        for at, block, size in self._headers(report):
             if block.typeflag in _META:
-                self._extend(block, at, overall, extended, complain)
+                self._extend(block, at, overall, extended, report)
                 continue
             records = {k: v for k, v in (overall | extended.records).items() if v}
-            entry = self._entry(block, at, size, records, extended, complain)
+            entry = self._entry(block, at, size, records, extended, report)
             extended = _Extended({})
             if entry is None:
                 continue
             if entry.path in seen and not entry.kind == seen[entry.path] == "directory":
-                complain(f"{printable(entry.path)}: is in the archive twice")
+                report(ImageError("", f"{printable(entry.path)}: is in the archive twice"))
             if entry.kind == "hardlink":
                 entry = evolve(entry, target=links.get(entry.target, entry.target))
                 links[entry.path] = entry.target
             if entry.kind == "hardlink" and seen.get(entry.target) != "file":
-                complain(f"{printable(entry.path)}: links to a file that is not before it")
+                report(
+                    ImageError(
+                        "", f"{printable(entry.path)}: links to a file that is not before it"
+                    )
+                )
             seen[entry.path] = entry.kind
             yield entry
         if extended.records or extended.name or extended.linkname:
-            complain("the archive ends after an extended header")
+            report(ImageError("", "the archive ends after an extended header"))
 
-    def _headers(self, complain: Complain) -> Iterator[tuple[int, Header, int]]:
+    def _headers(self, report: Report) -> Iterator[tuple[int, Header, int]]:
         """Each header: its offset, its fields, and the size of its content in bytes."""
         at = 0
         size_record: int | None = None
@@ -141,7 +146,9 @@ class TarImage(Image):
             yield at, fields, size
             at = following
         if any(self.read_at(at, min(len(header.END), self.size - at))):
-            complain(f"the archive ends at byte {at:,} with one block of zeros, not two")
+            report(
+                ImageError("", f"the archive ends at byte {at:,} with one block of zeros, not two")
+            )
 
     def _size_record(self, at: int, length: int, before: int | None) -> int | None:
         """The size that the extended header at `at` gives its member; else what was `before`."""
@@ -163,7 +170,7 @@ class TarImage(Image):
         at: int,
         overall: dict[bytes, bytes],
         extended: _Extended,
-        complain: Complain,
+        report: Report,
     ) -> None:
         """Take in an extended header."""
         size = _number(block.size) or 0
@@ -178,7 +185,7 @@ class TarImage(Image):
             try:
                 records = dict(pax.parse(payload))
             except ValueError as error:
-                complain(f"the extended header at byte {at:,}: {error}")
+                report(ImageError("", f"the extended header at byte {at:,}: {error}"))
                 return
             if block.typeflag == header.EXTENDED:
                 # Only what is used is kept, or hostile headers would fill the memory. A record
@@ -187,7 +194,11 @@ class TarImage(Image):
                 extended.sparse |= any(key.startswith(_SPARSE) for key in records)
                 return
             if not records.keys().isdisjoint(_ONE_MEMBERS):
-                complain(f"the global header at byte {at:,} gives all members one name or size")
+                report(
+                    ImageError(
+                        "", f"the global header at byte {at:,} gives all members one name or size"
+                    )
+                )
             if b"mtime" in records:
                 overall[b"mtime"] = records[b"mtime"]
 
@@ -198,7 +209,7 @@ class TarImage(Image):
         size: int,
         records: Mapping[bytes, bytes],
         extended: _Extended,
-        complain: Complain,
+        report: Report,
     ) -> ImageEntry | None:
         """The entry that a header and what was said before it describe; None for the root."""
         name = records.get(b"path", extended.name)
@@ -214,12 +225,16 @@ class TarImage(Image):
         if path in ("", "."):
             return None
         if sparse:
-            complain(f"{printable(path)}: is a sparse file of GNU tar's, which is not read here")
+            report(
+                ImageError(
+                    "", f"{printable(path)}: is a sparse file of GNU tar's, which is not read here"
+                )
+            )
         linkname = records.get(b"linkpath", extended.linkname or _text(block.linkname))
         try:
             mtime = _time(records[b"mtime"]) if b"mtime" in records else _header_time(block)
         except ValueError:
-            complain(f"{printable(path)}: has a time that is none")
+            report(ImageError("", f"{printable(path)}: has a time that is none"))
             mtime = 0
         if kind == "hardlink":
             linkname = linkname.removeprefix(b"./")
@@ -233,16 +248,18 @@ class TarImage(Image):
             extents=((at + BLOCK, size),) if size and kind == "file" else (),
         )
 
-    def _verify(self, complain: Complain) -> Iterator[ImageEntry]:
+    def verify(self, report: Report) -> Iterator[ImageEntry]:
         """After the end there are zeros, too, as far as the image goes."""
-        yield from self._read_entries(complain)
-        if self._is_device():
+        yield from self.entries(report)
+        if self.device:
             return  # whatever was on it before goes on behind the image
         end = self._end()
         for at in range(min(end, self.size), self.size, _SCAN):
             length = min(_SCAN, self.size - at)
             if self.read_at(at, length) != bytes(length):
-                complain(f"there is something after the archive's end at byte {end:,}")
+                report(
+                    ImageError("", f"there is something after the archive's end at byte {end:,}")
+                )
                 return
 
     def _end(self) -> int:
@@ -253,11 +270,11 @@ class TarImage(Image):
         return end + len(header.END)
 
 
-def _fail(problem: str) -> None:
-    raise ImageError(problem)
+def _fail(problem: ImageError) -> None:
+    raise problem
 
 
-def _ignore(_: str) -> None:
+def _ignore(_: ImageError) -> None:
     pass
 
 

@@ -23,6 +23,7 @@ from ...model.tree import Tree
 from ...planning.layout import Layout, Placement, Run, literal, zeros
 from ...planning.profile import TarLimits
 from ...planning.volume import MOST, Volume, require_choice
+from ...workers.processors import Jobs
 from . import header
 from .header import BLOCK, file_headers
 from .members import Dialect, Member, blocks, refusals
@@ -93,7 +94,7 @@ class TarVolume(Volume):
         require_choice("tar dialect", self.dialect, get_args(Dialect))
         require_choice("mode", self.mode, ("normal", "keep"))
 
-    def plan(self, tree: Tree) -> Layout:
+    def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
         """The layout of the archive of `tree`; no file is opened.
 
         Raises `Problems` with all that the dialect or the profile cannot hold.
@@ -232,7 +233,7 @@ class _Plan:
             slack = -offset & BLOCK - 1
             make = executable if entry.mode & 0o100 else plain
             yield Data(offset, make(slack, entry.path.encode("ascii"), entry.size))
-            yield entry.content.extent(entry, offset + slack + BLOCK)
+            yield entry.store.extent(entry, offset + slack + BLOCK)
 
     def _member_extents(self, index: int) -> Iterator[Extent]:
         """The extents of one member: all that is before its payload, and that."""
@@ -245,7 +246,7 @@ class _Plan:
         yield Data(offset, before)
         entry = self.entries[index]
         if type(entry) is File and member.typeflag == header.FILE:
-            yield entry.content.extent(entry, offset + len(before))
+            yield entry.store.extent(entry, offset + len(before))
 
     def _padding(self, length: int) -> bytes:
         """The members that fill `length` bytes, a multiple of 512."""

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from ...errors import SourceError
+from ...errors import SourceError, reading_errors
 from ...model.entry import decode, encode
-from ...reading.extents import reading_errors
 from .program import ended, run
-from .repository import Repository
+
+if TYPE_CHECKING:
+    from .repository import Repository
 
 _ASKED = ("export-ignore", "filter")
 

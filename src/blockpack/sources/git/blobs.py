@@ -14,18 +14,19 @@ from __future__ import annotations
 import io
 import threading
 from collections import deque
-from collections.abc import Callable
-from functools import partial
-from typing import BinaryIO, ClassVar, cast
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ...errors import SourceError
+from ...formats.git.origin import BlobStore
 from ...model.entry import File
 from ...model.extent import Extent, Stream
-from ...model.values import numerous
 from .cat_file import CatFile
 from .packs import Packs
 from .places import Places
-from .repository import Repository
+
+if TYPE_CHECKING:
+    from .repository import Repository
 
 SMALL = 256 << 10
 """A blob up to this size (bytes) is read whole."""
@@ -36,15 +37,15 @@ _ROOM_AHEAD = 1 << 20  # bytes of these blobs
 _WORTH_FINISHING = 1 << 20  # bytes that are read over sooner than git is started again
 
 
-class Blobs:
-    """Numbered blobs of one repository, and this process's pipe to them.
+class Blobs(BlobStore):
+    """Numbered blobs of one repository, and this process's pipe to them; a key is a number.
 
     `oids` has their raw ids end to end, in the order of the tree, and `places` where they are, as
     far as they have been found yet.
     """
 
     def __init__(self, repository: Repository, packs: Packs, oids: bytes, places: Places) -> None:
-        self.repository = repository
+        self._repository = repository
         self.sizes = places.sizes
         self.last = len(oids) // repository.oid_size - 1
         """The number of the last one that is to be read."""
@@ -60,8 +61,23 @@ class Blobs:
         self._opened_last = -1  # what was opened last
         self._lock = threading.Lock()
 
-    def raw_oid(self, number: int) -> bytes:
-        """The object id of blob `number`."""
+    @property
+    def repository(self) -> Repository:
+        """The repository that the blobs are in."""
+        return self._repository
+
+    def extent(self, file: File, offset: int) -> Extent:
+        """The whole blob as a stream."""
+        size = file.size
+        return Stream(offset, size, self, file.key, file.path, 0, size)
+
+    def identity(self, key: Hashable) -> Hashable:
+        """Blobs of one id are the same bytes."""
+        return self.repository.object_format, self.raw_oid(key)
+
+    def raw_oid(self, key: Hashable) -> bytes:
+        """The object id of a blob."""
+        number: int = key  # type: ignore[assignment]
         size = self._oid_size
         return self._oids[number * size : (number + 1) * size]
 
@@ -69,26 +85,21 @@ class Blobs:
         """The object id of blob `number`, in hexadecimal digits."""
         return self.raw_oid(number).hex()
 
-    def packed(self, number: int) -> Callable[[], bytes | None] | None:
-        """What reads all of blob `number` at once from a pack, if it is small and in one, whole."""
+    def open(self, key: Hashable, name: str) -> BinaryIO:
+        """A blob from its start; `name` is for messages. Raises `SourceError`."""
+        number: int = key  # type: ignore[assignment]
+        size = self.sizes[number]
         offset = self._offsets[number]
-        size = self.sizes[number]
-        if not offset or size > SMALL:
-            return None
-        return partial(self._packs.read, self._pack_numbers[number], offset, size)
-
-    def open(self, number: int, path: str) -> BinaryIO:
-        """Blob `number` from its start; `path` is for messages. Raises `SourceError`."""
-        packed = self.packed(number)
-        if packed is not None and (found := packed()) is not None:
-            return io.BytesIO(found)
-        size = self.sizes[number]
+        if offset and size <= SMALL:
+            found = self._packs.read(self._pack_numbers[number], offset, size)
+            if found is not None:
+                return io.BytesIO(found)
         with self._lock:
             if size > SMALL:
-                return cast(BinaryIO, _LargeBlob(self, self._taken(number), number, path))
+                return cast(BinaryIO, _LargeBlob(self, self._taken(number), number, name))
             reader = self._asked(number)
             try:
-                data = reader.blob(self._expected.popleft()[1], size, path)
+                data = reader.blob(self._expected.popleft()[1], size, name)
             except BaseException:  # even Ctrl-C: the pipe is anywhere
                 self._drop()
                 raise
@@ -130,7 +141,7 @@ class Blobs:
                 if not isinstance(error, SourceError):  # what nobody wants may be damaged
                     raise
         self._drop()
-        self._reader = CatFile(self.repository)
+        self._reader = CatFile(self._repository)
         return self._reader
 
     def _ask_ahead(self, reader: CatFile) -> None:
@@ -172,38 +183,6 @@ class Blobs:
             self._reader.close()
             self._reader = None
         self._expected.clear()
-
-
-@numerous(weakref_slot=False)
-class Blob:
-    """The content of a file: the blob with a number."""
-
-    forkable: ClassVar[bool] = True
-
-    _blobs: Blobs
-    number: int
-
-    @property
-    def oid(self) -> str:
-        """The object id in hexadecimal digits."""
-        return self._blobs.oid(self.number)
-
-    @property
-    def raw_oid(self) -> bytes:
-        """The object id, raw."""
-        return self._blobs.raw_oid(self.number)
-
-    @property
-    def repository(self) -> Repository:
-        """The repository that the object is in."""
-        return self._blobs.repository
-
-    def extent(self, entry: File, offset: int) -> Extent:
-        """The whole blob as a stream."""
-        blobs, number, path = self._blobs, self.number, entry.path
-        size = entry.size
-        opening = partial(blobs.open, number, path)
-        return Stream(offset, size, opening, path, 0, size, blobs.packed(number))
 
 
 class _LargeBlob(io.RawIOBase):

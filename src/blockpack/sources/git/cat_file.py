@@ -17,6 +17,7 @@ from select import POLLIN, poll
 from typing import IO, TYPE_CHECKING, cast
 
 from ...errors import SourceError, reason
+from ...formats.git.origin import Facts
 from .pipes import widened
 from .program import ended, run, start
 
@@ -213,10 +214,6 @@ class _Answers(io.RawIOBase):
     def close(self) -> None:
         self._pipe.close()
         super().close()
-
-
-Facts = tuple[bytes, int]
-"""The kind of an object, and its size in bytes."""
 
 
 def facts(

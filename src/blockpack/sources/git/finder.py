@@ -17,10 +17,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from ...errors import SourceError
-from ...formats.git.index import IndexLookup
+from ...formats.git.index import IndexLookup, index_path
 from ...formats.git.pack import BLOB, type_and_size
-from ...workers.processors import processors
-from .packs import Packs, index_path
+from ...workers.processors import Jobs, processors
+from .packs import Packs
 from .pipes import widened
 from .places import PLACE_BYTES, TOO_LARGE, Places
 
@@ -40,11 +40,11 @@ _HEADER = 16
 class Finder:
     """Finds blobs for a walk, in the order in which it meets them; a context manager.
 
-    `jobs` processes may work at once (1: only this one; None: one a processor). `places` has
+    `jobs` processes may work at once. `places` has
     those that have been found by now.
     """
 
-    def __init__(self, packs: Packs, jobs: int | None) -> None:
+    def __init__(self, packs: Packs, jobs: Jobs) -> None:
         self.places = Places.unknown(0)
         self._packs = packs
         self._search = _Search(packs)

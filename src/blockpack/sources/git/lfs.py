@@ -10,13 +10,10 @@ import os
 import re
 import shlex
 import stat
-from typing import ClassVar
 
 from attrs import frozen
 
 from ...errors import SourceError, reason
-from ...model.entry import File
-from ...model.extent import Extent, FileRange
 from .repository import Repository
 
 MOST_BYTES = 1023
@@ -54,16 +51,11 @@ class Pointer:
 
 @frozen(weakref_slot=False)
 class LfsObject:
-    """The content of a file that Git LFS keeps: an ordinary file, unlike the entry's in time."""
-
-    forkable: ClassVar[bool] = True
+    """The content of a file that Git LFS keeps: an ordinary file at `path`."""
 
     path: bytes
+    size: int
     mtime_ns: int
-
-    def extent(self, entry: File, offset: int) -> Extent:
-        """The whole file; its size and time are compared when it is read."""
-        return FileRange(offset, entry.size, self.path, entry.size, self.mtime_ns)
 
 
 def lfs_object(repository: Repository, revision: str, path: str, pointer: Pointer) -> LfsObject:
@@ -82,4 +74,4 @@ def lfs_object(repository: Repository, revision: str, path: str, pointer: Pointe
         rule = f"its LFS object {oid} has {status.st_size:,} bytes, and should have "
         remedy = f"remove {place}, and fetch it: {fetch}"
         raise SourceError(path, f"{rule}{pointer.size:,}", remedy)
-    return LfsObject(os.fsencode(place), status.st_mtime_ns)
+    return LfsObject(os.fsencode(os.path.abspath(place)), pointer.size, status.st_mtime_ns)

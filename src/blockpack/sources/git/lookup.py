@@ -10,7 +10,7 @@ from ...errors import SourceError
 from ...formats.git.objects import LINK, SUBMODULE, TREE
 from .cat_file import CatFile
 from .repository import Repository, Revision
-from .walk import Walk
+from .trees import TreeWalk
 
 _KINDS = {LINK: "a symbolic link", SUBMODULE: "a submodule", TREE: "a directory"}
 
@@ -71,7 +71,7 @@ class Lookup:
         if directory.mode != TREE:
             what = _KINDS.get(directory.mode, "a file")
             raise SourceError(above, f"is {what}, and should be a directory")
-        walk = Walk(self.repository, self._reader, directory.oid)
+        walk = TreeWalk(self.repository, self._reader, directory.oid)
         found = walk.listing().get(name)
         if found is None:
             return None

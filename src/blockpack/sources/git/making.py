@@ -8,16 +8,21 @@ LFS.
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableSequence
+from typing import TYPE_CHECKING
 
 from ...errors import EntryError, SourceError
 from ...formats.git.objects import EXECUTABLE, FILE, LINK, TREE
-from ...model.entry import NANOSECONDS, Content, Directory, Entry, File, Symlink
-from .blobs import Blob, Blobs
+from ...model.content import DISK
+from ...model.entry import NANOSECONDS, Directory, Entry, File, Symlink
+from .blobs import Blobs
 from .cat_file import CatFile, facts
 from .packs import Packs
 from .places import TOO_LARGE, UNKNOWN, Places
 from .repository import Repository, Revision
-from .walk import Found, Problem, link_target
+from .trees import Found, Problem, link_target
+
+if TYPE_CHECKING:
+    from .lfs import LfsObject
 
 _PERMISSIONS = {FILE: 0o644, EXECUTABLE: 0o755}
 """The permission bits of files by what git knows of them."""
@@ -85,7 +90,7 @@ class Making:
                 if size == UNKNOWN or entry.real in with_lfs:
                     left[len(entries)] = number
                 else:
-                    made = File(entry.path, size, Blob(blobs, number), _PERMISSIONS[mode], time)
+                    made = File(entry.path, size, blobs, number, 0, _PERMISSIONS[mode], time)
                 number += 1
             entries.append(made)
         return entries, left
@@ -122,19 +127,23 @@ class Making:
     ) -> Entry | None:
         """A file of which git has been asked; None if there is a problem with it."""
         size = blobs.sizes[number]
-        content: Content = Blob(blobs, number)
+        mode = _PERMISSIONS[entry.mode]
         if entry.real in with_lfs:
             try:
-                content, size = self._lfs(entry, size) or (content, size)
+                found = self._lfs(entry, size)
             except (EntryError, SourceError) as error:
                 self._note(error)
                 return None
+            if found is not None:
+                return File(
+                    entry.path, found.size, DISK, found.path, found.mtime_ns, mode, self._time
+                )
         if size == UNKNOWN:  # there is a problem already
             return None
-        return File(entry.path, size, content, _PERMISSIONS[entry.mode], self._time)
+        return File(entry.path, size, blobs, number, 0, mode, self._time)
 
-    def _lfs(self, entry: Found, size: int) -> tuple[Content, int] | None:
-        """The content and size of a file that Git LFS should keep; None if it does not."""
+    def _lfs(self, entry: Found, size: int) -> LfsObject | None:
+        """The object of a file that Git LFS should keep; None if it does not."""
         from . import lfs  # most repositories have none
 
         if size > lfs.MOST_BYTES:
@@ -143,8 +152,7 @@ class Making:
         pointer = lfs.Pointer.parse(data, entry.path)
         if pointer is None:  # it was committed without Git LFS
             return None
-        content = lfs.lfs_object(self._repository, self._named, entry.path, pointer)
-        return content, pointer.size
+        return lfs.lfs_object(self._repository, self._named, entry.path, pointer)
 
     def _link(self, entry: Found) -> Entry | None:
         """A link; None if there is a problem with it."""
@@ -170,6 +178,7 @@ def is_file(entry: Found) -> bool:
 def _last(entries: list[Entry]) -> int:
     """The number of the last blob that is read for `entries`; -1 if none is."""
     for entry in reversed(entries):
-        if isinstance(entry, File) and isinstance(entry.content, Blob):
-            return entry.content.number
+        if isinstance(entry, File) and isinstance(entry.store, Blobs):
+            number: int = entry.key  # type: ignore[assignment]
+            return number
     return -1

@@ -15,9 +15,13 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
+from typing import TYPE_CHECKING
 
+from ...formats.git.index import index_path
 from ...formats.git.inflate import InflateError, decompress
-from .repository import Repository
+
+if TYPE_CHECKING:
+    from .repository import Repository
 
 _PACK = ".pack"
 
@@ -57,7 +61,7 @@ class Packs:
     @classmethod
     def of(cls, repository: Repository) -> Packs:
         """All of a repository; one for all who have them open, as long as they stay the same."""
-        paths = pack_paths(repository)
+        paths = repository.pack_paths()
         key = (repository.path, *map(_identity, paths))
         packs = _open.get(key)
         if packs is None:
@@ -98,13 +102,14 @@ class Packs:
         return data
 
 
-def pack_paths(repository: Repository) -> list[str]:
-    """The packs of a repository, and of those that it borrows objects from, in a fixed order.
+def pack_paths(common_dir: str) -> list[str]:
+    """The packs of the repository with this common directory, and of those that it borrows objects
+    from, in a fixed order.
 
     Of more than `MOST_PACKS`, or than there are descriptors for, these are the largest.
     """
     found: list[str] = []
-    for directory in _object_directories(os.path.join(repository.common_dir, "objects")):
+    for directory in _object_directories(os.path.join(common_dir, "objects")):
         found += _packs_in(os.path.join(directory, "pack"))
     descriptors, _ = getrlimit(RLIMIT_NOFILE)
     most = MOST_PACKS if descriptors == RLIM_INFINITY else min(MOST_PACKS, descriptors // 8)
@@ -112,11 +117,6 @@ def pack_paths(repository: Repository) -> list[str]:
         largest = {*sorted(found, key=_size, reverse=True)[:most]}
         found = [path for path in found if path in largest]
     return found
-
-
-def index_path(pack: str) -> str:
-    """Where the index of the pack at this path is."""
-    return f"{pack.removesuffix(_PACK)}.idx"
 
 
 def _packs_in(directory: str) -> Iterator[str]:

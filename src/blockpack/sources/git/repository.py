@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import os
 import shlex
+from array import array
+from collections.abc import Iterator, Mapping
 from typing import Self
 
 from attrs import frozen
 
 from ...errors import SourceError
 from ...formats.git import objects
-from ...model.entry import EPOCH
-from .cat_file import CatFile
+from ...formats.git.origin import Facts
+from ...model.entry import EPOCH, File
+from .blobs import Blobs
+from .cat_file import CatFile, facts
+from .packs import Packs, pack_paths
+from .places import Places
 from .program import OPTIONS, ended, require_version, run
+
+_UNCHANGED = {"GIT_SHALLOW_FILE": os.devnull, "GIT_GRAFT_FILE": os.devnull}
+"""Commits have the parents that they name, whatever a repository pretends."""
 
 _MOST_TAGS = 16  # a tag of a tag of a tag
 
 _LATEST = 253_402_300_799  # the end of the year 9999
-
-
-@frozen
-class GitOrigin:
-    """Where a tree came from: with the same options, the same `tree` is the same image.
-
-    `repository` is the absolute path of the git directory, `object_format` ``sha1`` or
-    ``sha256``. `commit` is None if a tree was named. Object ids are in hexadecimal digits.
-    """
-
-    repository: str
-    object_format: str
-    commit: str | None
-    tree: str
 
 
 @frozen
@@ -95,6 +90,40 @@ class Repository:
     def told(self, command: str) -> str:
         """What a user would type to have git do `command` here."""
         return f"git -C {shlex.quote(self.path)} {command}"
+
+    def reader(self) -> CatFile:
+        """What reads objects of it, until it is closed. Raises `SourceError`."""
+        return CatFile(self)
+
+    def pack_paths(self) -> list[str]:
+        """Its packs, and those that it borrows from, in a fixed order; each has an index."""
+        return pack_paths(self.common_dir)
+
+    def facts(self, asked: Mapping[bytes, str]) -> Iterator[tuple[bytes, Facts | SourceError]]:
+        """What each object is that is `asked` for; see `cat_file.facts`. Raises `SourceError`."""
+        return facts(self, asked)
+
+    def reachable(self, commit: str) -> frozenset[bytes]:
+        """The ids of a commit, all before it, and all that they hold. Raises `SourceError`."""
+        command = self.command("rev-list", "--objects", "--no-object-names", commit)
+        done = run(command, self.git_dir, self.path, more=_UNCHANGED)
+        if done.returncode:
+            rule = f"its history cannot be read: {ended(done.returncode, done.stderr)}"
+            remedy = f"look into it: {self.told('fsck')}"
+            if os.path.exists(os.path.join(self.common_dir, "shallow")):
+                remedy = f"a shallow clone? Fetch all of it: {self.told('fetch --unshallow')}"
+            raise SourceError(self.path, rule, remedy)
+        return frozenset(bytes.fromhex(line.decode("ascii")) for line in done.stdout.split())
+
+    def blobs(self, sizes: Mapping[bytes, int], paths: Mapping[bytes, str]) -> list[File]:
+        """A file for each blob of these ids and sizes (bytes), by the path that it has."""
+        places = Places.unknown(len(sizes))
+        places.sizes[:] = array("Q", sizes.values())
+        blobs = Blobs(self, Packs(self, ()), b"".join(sizes), places)
+        return [
+            File(paths.get(oid, self.path), size, blobs, number)
+            for number, (oid, size) in enumerate(sizes.items())
+        ]
 
     def resolve(self, revision: str, reader: CatFile) -> Revision:
         """What `revision` names: a commit, or a tree, or a tag of one.

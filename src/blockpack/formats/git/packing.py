@@ -24,7 +24,7 @@ from ...model.extent import Extent, FileRange
 from ...model.values import numerous
 from ...reading.extents import open_source, read_extent
 from ...workers.pool import shared_out
-from ...workers.processors import processors
+from ...workers.processors import Jobs, processors
 from . import deflate
 from .deflate import PIECE, Deflating, Storing, is_worth_it
 from .inflate import crc32
@@ -46,7 +46,7 @@ _FILE_COST = 32 << 10
 
 
 @numerous
-class Blob:
+class PackedBlob:
     """A file's content in a pack: `length` bytes there, header and zlib stream.
 
     They are in the spool from `start` on, or, if that is None, stored from `file` itself. `oid` is
@@ -80,12 +80,12 @@ class _Facts:
         self.starts.append(start)
         self.adlers.append(adler)
 
-    def blobs(self, files: Sequence[File]) -> Iterator[Blob]:
+    def blobs(self, files: Sequence[File]) -> Iterator[PackedBlob]:
         """The blobs of `files`, which these facts are about."""
         starts = (None if start < 0 else start for start in self.starts)
         facts = zip(self.oids, self.lengths, self.crcs, starts, self.adlers, strict=True)
         for file, fact in zip(files, facts, strict=True):
-            yield Blob(file, *fact)
+            yield PackedBlob(file, *fact)
 
 
 @define
@@ -106,12 +106,13 @@ class Packer:
         lonely = frozenset(size for size, count in counts.items() if count == 1)
         return cls(Spool(), level, object_format, lonely)
 
-    def pack(self, files: Sequence[File], *, forkable: bool) -> Iterator[Blob]:
+    def pack(self, files: Sequence[File], jobs: Jobs) -> Iterator[PackedBlob]:
         """The blob of each file, in order. Raises `SourceError` and `TargetError`."""
         shares = _shares(files)
-        jobs = processors(None) if forkable and _work(files) >= WORTHWHILE else 1
+        worth = jobs != "auto" or _work(files) >= WORTHWHILE
+        workers = processors(jobs) if worth else 1
         packed = shared_out(
-            len(shares), jobs, lambda number: self._share(files, shares[number]), _lost
+            len(shares), workers, lambda number: self._share(files, shares[number]), _lost
         )
         facts = dict(packed)
         for number, share in enumerate(shares):
@@ -121,7 +122,7 @@ class Packer:
         facts = _Facts()
         room = SpoolWriter(self.spool, share.room)
         for file in files[share.start : share.stop]:
-            extent = file.content.extent(file, 0)
+            extent = file.extent()
             pack = self._pack_whole if file.size <= PIECE else self._pack_large
             pack(file, extent, room, facts)
         room.flush()

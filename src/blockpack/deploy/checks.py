@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from ..errors import BlockpackError, EntryError, raise_problems
-from .build import of_volume
+from ..workers.processors import Jobs
+from .builds import of_volume
 from .image import Task, plan
 from .limit import least_size, require_limit, require_within
 from .source import DeploymentSource, deployment_source
@@ -38,7 +39,7 @@ class CheckedVolume:
 def check(
     source: str | os.PathLike[str] | DeploymentSource,
     *,
-    jobs: int | None = None,
+    jobs: Jobs = 1,
     max_size: int | None = None,
 ) -> tuple[CheckedVolume, ...]:
     """Plan all volumes of the deployment `source`, a directory or ``git:REPO@REV``.
@@ -70,7 +71,7 @@ def _checked(
     source: DeploymentSource,
     spec: VolumeSpec,
     epoch: int,
-    jobs: int | None,
+    jobs: Jobs,
     max_size: int | None,
 ) -> CheckedVolume:
     if spec.secret:

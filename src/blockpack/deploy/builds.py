@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from ..errors import BlockpackError, Problems, TargetError, UsageError, raise_problems
-from ..workers.processors import require_jobs
+from ..workers.processors import Jobs, require_jobs
 from .dist import Dist, held
 from .limit import is_larger, require_limit, too_large
 from .record import BuildRecord
@@ -64,7 +64,7 @@ def build(
     *,
     only: Sequence[str] = (),
     executor: Executor | str | None = None,
-    jobs: int | None = None,
+    jobs: Jobs = 1,
     depfile: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], object] | None = None,
     earlier: Earlier | None = None,
@@ -107,7 +107,7 @@ class _Build:
     dist: Dist
     only: tuple[str, ...]
     executor: Executor | str | None
-    jobs: int | None
+    jobs: Jobs
     progress: Callable[[Progress], object] | None
     earlier: Earlier | None
     secrets: Secrets | None

@@ -8,7 +8,6 @@ never on this machine.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 from attrs import define, field
 
@@ -18,12 +17,9 @@ from ...formats.git.names import are_plain, refused
 from ...formats.git.objects import LINK, MODES, SUBMODULE, TREE
 from ...model.entry import decode
 from ...model.values import numerous
-from ..directory import Excluded, Symlinks, link_leads_out, link_refused
+from ..options import ScanOptions, link_leads_out, link_refused
 from .cat_file import CatFile
 from .repository import Repository
-
-Submodules = Literal["error", "skip"]
-"""What to do with submodules, whose files are in other repositories: refuse, or leave out."""
 
 MOST_DEPTH = 2048
 """Directories in directories, at most; git has the same limit."""
@@ -61,7 +57,7 @@ _Level = tuple[Iterator[Found], str]
 
 
 @define
-class Walk:
+class TreeWalk:
     """One walk through the tree `top`, which is the directory `subdir` of its repository.
 
     `problems` gets what cannot be packed. Those of `entries` in `hostile` are so whatever
@@ -71,9 +67,7 @@ class Walk:
     repository: Repository
     reader: CatFile
     top: bytes
-    symlinks: Symlinks = "keep"
-    submodules: Submodules = "error"
-    excluded: Excluded | None = None
+    options: ScanOptions = field(factory=ScanOptions)
     problems: list[Problem] = field(factory=list)
     hostile: list[Problem] = field(factory=list)
     attribute_files: dict[str, tuple[int, bytes]] = field(factory=dict)
@@ -89,7 +83,7 @@ class Walk:
                 if count > MOST_ENTRIES:
                     rule = f"has more than {MOST_ENTRIES:,} entries"
                     raise EntryError(found.path.partition("/")[0], rule, "exclude some")
-                if found.mode == LINK and self.symlinks != "keep":
+                if found.mode == LINK and self.options.symlinks != "keep":
                     followed = self._link(found, {real for _, real in levels})
                     if followed is None:
                         continue
@@ -124,9 +118,9 @@ class Walk:
         """Whether an entry is neither left out nor a problem; submodules are one or the other."""
         is_submodule = found.mode == SUBMODULE
         is_directory = is_submodule or found.mode == TREE
-        if self.excluded is not None and self.excluded(found.path, is_directory):
+        if self.options.excluded is not None and self.options.excluded(found.path, is_directory):
             return False
-        if is_submodule and self.submodules == "error":
+        if is_submodule and self.options.submodules == "error":
             rule = "is a submodule, whose files are in another repository"
             remedy = "skip submodules, exclude it, or pack that repository"
             self.problems.append(EntryError(found.path, rule, remedy))
@@ -138,7 +132,7 @@ class Walk:
             return known
         entries = self._read_tree(oid, real)
         listing = dict(sorted((_sound(entries) or self._checked(entries, real)).items()))
-        if self.symlinks == "follow":
+        if self.options.symlinks == "follow":
             self._listings[real] = listing
         return listing
 
@@ -164,7 +158,7 @@ class Walk:
 
     def _report(self, above: str, name: str, rule: str) -> None:
         path = f"{above}/{name}" if above else name
-        if self.excluded is None or not (name and self.excluded(path, False)):
+        if self.options.excluded is None or not (name and self.options.excluded(path, False)):
             remedy = "no such tree is to be trusted; find out who made it, or exclude it"
             self.hostile.append(EntryError(path, rule, remedy))
 
@@ -184,9 +178,9 @@ class Walk:
 
     def _link(self, link: Found, above: set[str]) -> Found | None:
         """What to pack in place of a link that is not kept; None if nothing, or a problem."""
-        if self.symlinks == "skip":
+        if self.options.symlinks == "skip":
             return None
-        if self.symlinks == "error":
+        if self.options.symlinks == "error":
             self.problems.append(link_refused(link.path))
             return None
         try:

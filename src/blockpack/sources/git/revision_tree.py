@@ -7,60 +7,61 @@ then the entries are made (`making`). All that is wrong is raised together.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import get_args
 
-from attrs import define, frozen
+from attrs import define
 
-from ...errors import SourceError, UsageError, raise_problems
+from ...errors import SourceError, raise_problems
 from ...formats.git.objects import TREE
+from ...formats.git.origin import Origin
 from ...model.entry import Entry, check_path, parent_of
-from ..directory import Excluded, Symlinks
+from ...model.tree import Tree
+from ...workers.processors import Jobs
+from ..options import ScanOptions
+from .address import Address
 from .attributes import Attributes, attributes, has_own
 from .cat_file import CatFile
 from .finder import Finder
 from .making import Making, is_file
 from .packs import Packs
-from .repository import GitOrigin, Repository, Revision
-from .walk import Found, Submodules, Walk
+from .repository import Repository, Revision
+from .trees import Found, TreeWalk
 
 
-@frozen
-class Scanned:
-    """What a revision holds, in the order of a tree."""
+def scan(source: str, options: ScanOptions) -> Tree:
+    """The tree of the address `source`, ``git:REPO[@REV[:SUBDIR]]``.
 
-    origin: GitOrigin
-    entries: list[Entry]
+    Raises `UsageError` for what is none, `SourceError`, and `Problems` with all that cannot be
+    packed.
+    """
+    return revision_tree(*Address.parse(source), options)
 
 
-def scan(
-    path: str,
-    revision: str,
-    subdir: str,
-    excluded: Excluded | None,
-    symlinks: Symlinks,
-    submodules: Submodules,
-    jobs: int | None,
-) -> Scanned:
-    """The entries of the directory `subdir` of a revision of the repository at `path`.
+def revision_tree(path: str, revision: str, subdir: str, options: ScanOptions) -> Tree:
+    """The tree of the directory `subdir` of a revision of the repository at `path`.
 
-    Of `jobs` processes one looks for the blobs, where there are many. Raises `SourceError`, and
+    Of several processes one looks for the blobs, where there are many. Raises `SourceError`, and
     `Problems` with all that cannot be packed.
     """
-    if submodules not in get_args(Submodules):
-        raise UsageError(f"submodules is 'error' or 'skip'; not {submodules!r}")
     repository = Repository.at(path)
     subdir = subdir.strip("/")
     reader = CatFile(repository)
     try:
         found = repository.resolve(revision, reader)
         top, outer = _descend(repository, reader, found, subdir)
-        walk = Walk(repository, reader, top, symlinks, submodules, excluded)
-        scan = _Scan(repository, revision, found, subdir, reader, walk, outer, jobs)
+        walk = TreeWalk(repository, reader, top, options)
+        scan = _Scan(repository, revision, found, subdir, reader, walk, outer, options.jobs)
         entries = scan.entries()
     finally:
         reader.close()
-    origin = GitOrigin(repository.git_dir, repository.object_format, found.commit, top.hex())
-    return Scanned(origin, entries)
+    return Tree.of(_by_directory(entries), Origin(repository, found.commit, top.hex()))
+
+
+def _by_directory(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """`entries`, those of each directory together."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(parent_of(entry.path), []).append(entry)
+    yield from found.values()
 
 
 _Files = dict[str, tuple[int, bytes]]
@@ -79,7 +80,7 @@ def _descend(
         raise unsound
     above = ""
     for part in subdir.split("/"):
-        walk = Walk(repository, reader, oid)
+        walk = TreeWalk(repository, reader, oid)
         mode, oid = walk.listing().get(part, (None, b""))
         if mode != TREE:
             what = "there is no such directory" if mode is None else "is no directory"
@@ -99,9 +100,9 @@ class _Scan:
     resolved: Revision
     subdir: str
     reader: CatFile
-    walk: Walk
+    walk: TreeWalk
     outer: _Files
-    jobs: int | None
+    jobs: Jobs
 
     def entries(self) -> list[Entry]:
         """All entries in the order of a tree. Raises `Problems`."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from attrs import frozen
 
 from ..errors import BlockpackError, ImageError, TargetError, UsageError, printable
-from ..workers.processors import require_jobs
+from ..workers.processors import Jobs, require_jobs
 from .activation import activate
-from .build import BuildReport, build
+from .builds import BuildReport, build
 from .fingerprint import commit_inputs, fingerprint
 from .generations import Generation, Generations
 from .limit import is_larger, require_limit
@@ -58,7 +58,7 @@ def deploy(
     keep: int | None = None,
     on_activate: str | None = None,
     executor: Executor | str | None = None,
-    jobs: int | None = None,
+    jobs: Jobs = 1,
     progress: Callable[[Progress], object] | None = None,
     secrets: Secrets | None = None,
     max_size: int | None = None,
@@ -236,7 +236,7 @@ def _made(
     place: Generations,
     source: CommitSource,
     executor: Executor | str | None,
-    jobs: int | None,
+    jobs: Jobs,
     progress: Callable[[Progress], object] | None,
     secrets: Secrets | None,
     max_size: int | None,
@@ -272,7 +272,7 @@ def _verify(directory: str, image: ImageRecord) -> None:
 
     Raises `SourceError` if it cannot be read.
     """
-    from ..formats.image import open_image
+    from ..images.opening import open_image
 
     path = os.path.join(directory, image.file)
     if digest_of(path) != image.sha256:

@@ -1,0 +1,106 @@
+"""Where objects come from that a repository has already: what a `GitVolume` needs of one.
+
+A tree of a commit says so by its `origin`, and its files by their store. This room reads no
+repository; what does so (`sources.git`) is what is described here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator, Mapping
+from typing import ClassVar, Protocol
+
+from attrs import frozen
+
+from ...errors import SourceError
+from ...model.entry import File
+from ...model.extent import Extent
+
+Facts = tuple[bytes, int]
+"""The kind of an object, and its size in bytes."""
+
+
+class ObjectReader(Protocol):
+    """Reads objects one by one."""
+
+    def object(self, oid: str, path: str, most: int) -> tuple[bytes, bytes]:
+        """The kind and the bytes of an object, which are no more than `most`.
+
+        Raises `SourceError` about `path` if there are more, or it cannot be read.
+        """
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Repository(Protocol):
+    """A repository on this machine; `path` is as the user gave it."""
+
+    @property
+    def path(self) -> str:
+        """Where it is, for messages."""
+
+    @property
+    def object_format(self) -> str:
+        """``sha1`` or ``sha256``."""
+
+    @property
+    def oid_size(self) -> int:
+        """Bytes of an object id."""
+
+    def told(self, command: str) -> str:
+        """What a user would type to have git do `command` there."""
+
+    def reader(self) -> ObjectReader:
+        """What reads objects of it, until it is closed. Raises `SourceError`."""
+
+    def pack_paths(self) -> list[str]:
+        """Its packs, and those that it borrows from, in a fixed order; each has an index."""
+
+    def facts(self, asked: Mapping[bytes, str]) -> Iterator[tuple[bytes, Facts | SourceError]]:
+        """The id, raw, of each object that is `asked` for, and what it is or what is wrong.
+
+        `asked` has for each id the path that messages are about. Raises `SourceError`.
+        """
+
+    def reachable(self, commit: str) -> frozenset[bytes]:
+        """The ids of a commit, all before it, and all that they hold. Raises `SourceError`."""
+
+    def blobs(self, sizes: Mapping[bytes, int], paths: Mapping[bytes, str]) -> list[File]:
+        """A file for each blob of these ids and sizes (bytes), by the path that it has."""
+
+
+class BlobStore(ABC):
+    """Blobs of a repository."""
+
+    forkable: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def repository(self) -> Repository:
+        """The repository that the blobs are in."""
+
+    @abstractmethod
+    def raw_oid(self, key: Hashable) -> bytes:
+        """The object id of a blob."""
+
+    @abstractmethod
+    def extent(self, file: File, offset: int) -> Extent:
+        """The whole blob as a stream."""
+
+
+@frozen
+class Origin:
+    """Where a tree came from: the directory with the id `tree` in a commit of a repository.
+
+    `commit` is None if a tree was named. Ids are in hexadecimal digits.
+    """
+
+    repository: Repository
+    commit: str | None
+    tree: str
+
+    @property
+    def object_format(self) -> str:
+        """``sha1`` or ``sha256``."""
+        return self.repository.object_format

@@ -1,0 +1,245 @@
+"""An image that is open: its entries by path, and the bytes of its files.
+
+Everything is found when it is first asked for, once, and then serves any number of threads. What is
+wrong costs no more than it must: all that can be read is there, and what was lost is told, to the
+`report` that was given or else as `Problems` at the end of a walk.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import PurePath
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from ..errors import Deviation, ImageError, NotInImageError, raise_problems
+from ..formats.reader import ImageEntry, ImageReader, Report
+from ..planning.layout import Fact
+from ..reading.positional import READ_AHEAD, PositionalReader
+from .path import ImagePath
+from .soundness import unsound
+
+if TYPE_CHECKING:
+    from ..layers.ccm_reader import DecryptedReader
+
+_MOST_LINKS = 40
+"""Links that one link may lead through."""
+
+
+class Image:
+    """An image that is open for reading; a context manager that closes it.
+
+    It is a collection of its entries, in its own order: ``"a/b.txt" in image``,
+    ``image["a/b.txt"]``, ``for entry in image``.
+    """
+
+    def __init__(
+        self,
+        reader: ImageReader,
+        *,
+        layer: DecryptedReader | None = None,
+        report: Report | None = None,
+    ) -> None:
+        self.reader = reader
+        self.layer = layer
+        """What decrypts the image; None if it is not encrypted."""
+        self._report = report
+        self._lock = threading.Lock()
+        self._entries: dict[str, ImageEntry] | None = None
+        self._problems: list[ImageError] = []
+
+    @property
+    def format(self) -> str:
+        """The name of its format."""
+        return self.reader.format
+
+    @property
+    def size(self) -> int:
+        """The length of the image in bytes."""
+        return self.reader.size
+
+    @property
+    def root(self) -> ImagePath:
+        """The directory of all, as a path that is read like one of `pathlib`."""
+        return ImagePath(self)
+
+    @property
+    def problems(self) -> tuple[ImageError, ...]:
+        """What could not be read. Raises `ImageError` if nothing can be."""
+        self._by_path()
+        return tuple(self._problems)
+
+    def info(self) -> Mapping[str, Fact]:
+        """The format's own facts by name, as the image states them. Raises `ImageError`."""
+        return self.reader.info()
+
+    def options(self) -> Mapping[str, str]:
+        """The volume's options that the image tells, and a plan takes to be like it.
+
+        Raises `ImageError`.
+        """
+        return self.reader.options()
+
+    def verify(self) -> list[ImageError]:
+        """Everything about the structure that is wrong; empty for a sound image.
+
+        Of an encrypted one every sector is decrypted first.
+        """
+        problems: list[ImageError] = []
+        entries: dict[str, ImageEntry] = {}
+        try:
+            if self.layer is not None:
+                problems += self.layer.damaged()
+            if problems:
+                return problems
+            entries = {entry.path: entry for entry in self.reader.verify(problems.append)}
+            problems += unsound(entries)
+        except ImageError as error:  # what nothing can be read beyond
+            problems.append(error)
+        if not problems:
+            with self._lock:
+                self._entries = entries
+        return problems
+
+    def walk(self) -> Iterator[ImageEntry]:
+        """All entries, a directory before what it holds.
+
+        Raises `ImageError` if nothing can be read. What could not be is raised at the end, as
+        `Problems`, if no `report` was given.
+        """
+        yield from self._by_path().values()
+        if self._report is None:
+            raise_problems("some of the image cannot be read", self._problems)
+
+    def __iter__(self) -> Iterator[ImageEntry]:
+        return self.walk()
+
+    def __len__(self) -> int:
+        return len(self._by_path())
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, str | PurePath) and _text(path) in self._by_path()
+
+    def __getitem__(self, path: str | PurePath) -> ImageEntry:
+        return self.get(path)
+
+    def get(self, path: str | PurePath) -> ImageEntry:
+        """The entry at `path`. Raises `NotInImageError` if there is none."""
+        at = _text(path)
+        found = self._by_path().get(at)
+        if found is None:
+            lost = f", of which {len(self._problems):,} parts cannot be read"
+            raise NotInImageError(at, f"not in the image{lost if self._problems else ''}")
+        return found
+
+    def open(self, path: str | PurePath) -> BinaryIO:
+        """The file `path` as a seekable binary file; a link opens what it leads to.
+
+        Raises `NotInImageError` if there is no such file, and `ImageError` if it is none, or
+        cannot be read.
+        """
+        return self._content(path).file(READ_AHEAD)
+
+    def read(self, path: str | PurePath) -> bytes:
+        """The bytes of the file `path`. Raises as `open` does."""
+        content = self._content(path)
+        data = content.read_at(0, content.size)
+        if len(data) != content.size:
+            raise ImageError(_text(path), "has less bytes than it says")
+        return data
+
+    def file(self, path: str | PurePath) -> ImageEntry:
+        """The entry of the file at `path`, a link's that of what it leads to.
+
+        Raises as `open` does.
+        """
+        entry = self.resolve(_text(path))
+        if entry is None:
+            entry = self.get(path)
+        if entry.kind != "file":
+            raise ImageError(entry.path, f"is a {entry.kind}, not a file")
+        if entry.damage:
+            raise ImageError(entry.path, entry.damage)
+        return entry
+
+    def _content(self, path: str | PurePath) -> PositionalReader:
+        return self.reader.content(self.file(path))
+
+    def resolve(self, path: str) -> ImageEntry | None:
+        """What is at `path`, links followed inside of the image; None if it leads nowhere."""
+        entries = self._by_path()
+        left = path.split("/")[::-1]
+        at: list[str] = []
+        found: ImageEntry | None = None
+        links = 0
+        while left:
+            part = left.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if not at:
+                    return None
+                at.pop()
+                found = entries.get("/".join(at))
+                continue
+            found = entries.get("/".join([*at, part]))
+            if found is not None and found.kind in ("symlink", "hardlink"):
+                links += 1
+                if links > _MOST_LINKS or found.target.startswith("/"):
+                    return None
+                if found.kind == "hardlink":
+                    at = []
+                left += found.target.split("/")[::-1]
+                continue
+            at.append(part)
+        return found
+
+    def close(self) -> None:
+        """Let go of the image's file, if it was opened here."""
+        self.reader.data.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Image: {self.format}, {self.size:,} bytes>"
+
+    @cached_property
+    def names(self) -> Mapping[str, frozenset[str]]:
+        """The names in each directory by its path, those included that have no entry of their own
+        and are there because something is in them.
+        """
+        found: dict[str, set[str]] = {"": set()}
+        for path in self._by_path():
+            while path:
+                above, _, name = path.rpartition("/")
+                siblings = found.setdefault(above, set())
+                if name in siblings:
+                    break
+                siblings.add(name)
+                path = above
+        for entry in self._by_path().values():
+            if entry.kind == "directory":
+                found.setdefault(entry.path, set())
+        return {path: frozenset(names) for path, names in found.items()}
+
+    def _by_path(self) -> dict[str, ImageEntry]:
+        with self._lock:
+            if self._entries is None:
+                problems: list[ImageError] = []
+                found = {entry.path: entry for entry in self.reader.entries(problems.append)}
+                self._problems = [each for each in problems if not isinstance(each, Deviation)]
+                self._entries = found
+                for problem in self._problems if self._report is not None else ():
+                    assert self._report is not None
+                    self._report(problem)
+            return self._entries
+
+
+def _text(path: str | PurePath) -> str:
+    text = path if isinstance(path, str) else path.as_posix()
+    return text.removeprefix("./").strip("/")

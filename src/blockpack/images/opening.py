@@ -1,0 +1,133 @@
+"""Opening an image: from a path, bytes, a file or a layout to what reads it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from typing import BinaryIO
+
+from ..errors import ImageError, UsageError, reading_errors
+from ..formats.reader import ImageReader, Report
+from ..formats.registry import Format, formats
+from ..planning.layout import Layout
+from ..planning.layout_reader import LayoutReader
+from ..reading.positional import BytesReader, DescriptorReader, PositionalReader, reader_of
+from .image import Image
+
+ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Layout
+"""Where an image is: a path (a device's too), its bytes, a binary file that seeks, or a layout,
+which is read as if it had been written."""
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+def open_image(
+    source: ImageSource,
+    *,
+    key: bytes | None = None,
+    key_file: str | os.PathLike[str] | None = None,
+    sector_size: int | None = None,
+    report: Report | None = None,
+) -> Image:
+    """The image at `source`.
+
+    With a `key`, or the file that holds it, an encrypted one; `sector_size` is then that of the
+    encryption (bytes), which is found out without. `report` is told of what cannot be read; without
+    it a walk through all entries raises that at its end.
+
+    Raises `SourceError` if it or the key cannot be read, `UsageError` if that is no key, or may be
+    read by others, and `ImageError` if it is no image, is damaged, or has another key.
+    """
+    if key_file is not None:
+        from ..layers.keys import read_key
+
+        if key is not None:
+            raise UsageError("give a key or a file that holds it, not both")
+        key = read_key(key_file)
+    data, name = _data(source)
+    try:
+        return _opened(data, name, key, sector_size, report)
+    except BaseException:
+        data.close()
+        raise
+
+
+def _data(source: ImageSource) -> tuple[PositionalReader, str]:
+    """What reads the bytes of `source`, and its name for messages."""
+    if isinstance(source, Layout):
+        return LayoutReader(source), "the layout"
+    if isinstance(source, bytes | bytearray | memoryview):
+        return BytesReader(source), "the image"
+    if not isinstance(source, str | os.PathLike):
+        name = str(getattr(source, "name", "the image"))
+        with reading_errors(name):
+            return reader_of(source), name
+    name = os.fspath(source)
+    try:
+        with reading_errors(name):
+            if not hasattr(os, "preadv"):
+                return reader_of(open(source, "rb")), name
+            descriptor = os.open(source, _FLAGS)
+    except ValueError as error:
+        raise UsageError(name, f"is no path: {error}") from None
+    try:
+        with reading_errors(name):
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                raise ImageError(name, "is a directory, and no image")
+            return DescriptorReader(descriptor), name
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _opened(
+    data: PositionalReader,
+    name: str,
+    key: bytes | None,
+    sector_size: int | None,
+    report: Report | None,
+) -> Image:
+    device = _is_device(data)
+    if key is None:
+        return Image(recognised(data, name, device=device), report=report)
+    from ..layers.ccm_reader import decrypted
+
+    try:
+        layer = decrypted(data, name, key, sector_size, device=device)
+    except ImageError:
+        plain = _format_of(_head(data, name))
+        if plain is None:
+            raise
+        rule = f"is no encrypted image, but a plain one of the format {plain.name}"
+        raise ImageError(name, rule, "give no key") from None
+    return Image(recognised(layer, name, device=device), layer=layer, report=report)
+
+
+def recognised(data: PositionalReader, name: str, *, device: bool = False) -> ImageReader:
+    """The reader for what is in `data`. Raises `ImageError` if it is of no format."""
+    format = _format_of(_head(data, name))
+    if format is None:
+        rule = "no tar archive, no FAT file system and no pack of git objects"
+        sectors = data.size and not data.size % (2 * 512)  # as encrypted ones are
+        remedy = "if it is encrypted, give its key" if sectors else ""
+        raise ImageError(name, rule, remedy, "key_file=FILE" if remedy else "")
+    return format.reader_class()(data, device=device)
+
+
+def _head(data: PositionalReader, name: str) -> bytes:
+    with reading_errors(name):
+        return data.read_at(0, 4096)
+
+
+def _format_of(head: bytes) -> Format | None:
+    """The format of images that begin with `head`, if any."""
+    recognising = (f for f in formats() if f.reader_class().recognises(head))
+    return next(recognising, None)
+
+
+def _is_device(data: PositionalReader) -> bool:
+    with suppress(OSError):
+        if isinstance(data, DescriptorReader):
+            return stat.S_ISBLK(os.fstat(data.descriptor).st_mode)
+    return False

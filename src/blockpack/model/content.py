@@ -1,0 +1,182 @@
+"""What a caller has for a file's bytes, as a store and a key: the contents that `Tree.add` takes.
+
+Bytes are their own key. A path names a file on disk, which the kernel reads by itself. Everything
+else is opened when it is read: a file object that seeks, a resource (`importlib.resources`), or
+whatever a callable opens.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Callable, Hashable
+from contextlib import closing
+from typing import IO, ClassVar, NamedTuple, Protocol
+
+from ..errors import SourceError, UsageError, reading_errors, reason
+from .entry import EPOCH, MEMORY, NANOSECONDS, File, Store
+from .extent import Extent, FileRange, Readable, Stream
+
+
+class Resource(Protocol):
+    """What `importlib.resources` gives for a file, as far as it is needed."""
+
+    def open(self, mode: str = "r") -> IO[bytes]:
+        """The file, for mode ``rb``."""
+
+
+class Seekable(Protocol):
+    """A file object that seeks."""
+
+    def read(self, most: int, /) -> bytes:
+        """The next bytes."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move; the new position."""
+
+
+Content = (
+    bytes | bytearray | memoryview | os.PathLike[str] | Resource | Seekable | Callable[[], Readable]
+)
+"""Bytes; the path of a file; a file object that seeks; a resource; or what opens a file object."""
+
+
+class Disk:
+    """Files on disk, by their absolute paths (bytes)."""
+
+    forkable: ClassVar[bool] = True
+
+    def extent(self, file: File, offset: int) -> Extent:
+        """The whole file; its size and time are compared when it is read."""
+        assert isinstance(file.key, bytes)
+        return FileRange(offset, file.size, file.key, file.size, file.stamp)
+
+
+DISK = Disk()
+"""The one store of files on disk that are named one by one."""
+
+
+class Opened:
+    """What a callable opens, anew each time that it is read; it is in no other process."""
+
+    forkable: ClassVar[bool] = False
+
+    def __init__(self, opening: Callable[[], Readable]) -> None:
+        self._opening = opening
+
+    def extent(self, file: File, offset: int) -> Extent:
+        """All of it as a stream."""
+        return Stream(offset, file.size, self, None, file.path)
+
+    def open(self, key: Hashable, name: str) -> Readable:
+        """It from its start."""
+        return self._opening()
+
+    def identity(self, key: Hashable) -> Hashable:
+        """Nothing else opens the same."""
+        return self
+
+
+class _Shared:
+    """A caller's file object, read from a position of one's own."""
+
+    def __init__(self, file: Seekable, lock: threading.Lock) -> None:
+        self._file = file
+        self._lock = lock
+        self._position = 0
+
+    def read(self, most: int, /) -> bytes:
+        with self._lock:
+            self._file.seek(self._position)
+            data = self._file.read(most)
+        self._position += len(data)
+        return data
+
+    def close(self) -> None:
+        """It is the caller's to close."""
+
+
+class Facts(NamedTuple):
+    """The fields of a `File` that follow from a content."""
+
+    size: int
+    store: Store
+    key: Hashable
+    stamp: int = 0
+    mode: int = 0o644
+    mtime_ns: int = EPOCH * NANOSECONDS
+    uid: int = 0
+    gid: int = 0
+
+
+def facts_of(path: str, content: Content, size: int | None) -> Facts:
+    """What is known of `content`, which is to be the file `path`.
+
+    `size` (bytes) is needed for a callable, and must be right for all else.
+
+    Raises `UsageError` for what is no content, and `SourceError` for what cannot be read.
+    """
+    if callable(content):
+        if size is None:
+            raise UsageError(path, "what a callable opens has no size yet", "give its size")
+        return Facts(size, Opened(content), None)
+    found = _measured(path, content)
+    if size is not None and size != found.size:
+        rule = f"is said to have {size:,} bytes, and has {found.size:,}"
+        raise UsageError(path, rule, "leave the size out")
+    return found
+
+
+def _measured(path: str, content: object) -> Facts:
+    if isinstance(content, bytes | bytearray | memoryview):
+        data = bytes(content)
+        return Facts(len(data), MEMORY, data)
+    if isinstance(content, os.PathLike):
+        return file_at(os.fspath(content))
+    if hasattr(content, "seek") and hasattr(content, "read"):
+        lock = threading.Lock()
+        with reading_errors(path):
+            size = content.seek(0, os.SEEK_END)
+        return Facts(size, Opened(lambda: _Shared(content, lock)), None)
+    if hasattr(content, "open"):
+        return Facts(_length(path, content), Opened(lambda: content.open("rb")), None)
+    rule = f"{type(content).__name__} is no content"
+    raise UsageError(path, rule, "give bytes, a Path, a file object, or what opens one and a size")
+
+
+def _length(path: str, resource: Resource) -> int:
+    """The bytes of a resource, which has no size but that of what is read."""
+    with reading_errors(path), closing(resource.open("rb")) as file:
+        return sum(map(len, iter(lambda: file.read(1 << 20), b"")))
+
+
+def file_at(path: str) -> Facts:
+    """What is known of the file at `path`; a symbolic link to a file is followed.
+
+    Raises `SourceError` if there is no such file or it cannot be read, and `UsageError` for what
+    is no path.
+    """
+    try:
+        location = os.path.abspath(os.fsencode(path))
+        status = os.stat(location)
+    except ValueError as error:
+        raise UsageError(path, f"is no path: {error}") from None
+    except OSError as error:
+        raise SourceError(path, reason(error)) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise SourceError(path, "is a directory", "join its tree: join(path, scan(directory))")
+    if not stat.S_ISREG(status.st_mode):
+        raise SourceError(path, "is no regular file", "give the path of a file")
+    if not os.access(location, os.R_OK):
+        raise SourceError(path, "cannot be read: permission denied", "make it readable")
+    return Facts(
+        status.st_size,
+        DISK,
+        location,
+        status.st_mtime_ns,
+        stat.S_IMODE(status.st_mode),
+        status.st_mtime_ns,
+        status.st_uid,
+        status.st_gid,
+    )

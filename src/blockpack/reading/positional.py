@@ -1,0 +1,172 @@
+"""Reading at a position: whatever is read at an offset has no position of its own.
+
+So any number of threads can read one thing, and nobody holds a position for another. A file object
+that has one is made anew for whoever wants one (`PositionalReader.file`). Where there is nothing
+but somebody else's `seek` and `read`, one lock keeps the two together, in `SeekingReader` alone.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from abc import ABC, abstractmethod
+from typing import BinaryIO, Self, cast
+
+READ_AHEAD = 128 << 10
+"""Bytes that a file object reads at once, if less is asked for."""
+
+
+class PositionalReader(ABC):
+    """Bytes that are read at any position by any thread; a context manager that closes.
+
+    `size` is how many there are.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    @abstractmethod
+    def pread(self, view: memoryview, position: int) -> int:
+        """Fill `view`, or a first part of it, from `position` on; the number of bytes.
+
+        `view` is not empty and ends where the bytes do, or before.
+        """
+
+    def read_at(self, position: int, length: int) -> bytes:
+        """`length` bytes from `position` on; less at the end."""
+        data = bytearray(max(min(length, self.size - position), 0))
+        view = memoryview(data)
+        done = 0
+        while done < len(data):
+            count = self.pread(view[done:], position + done)
+            if not count:
+                break
+            done += count
+        return bytes(view[:done])
+
+    def file(self, read_ahead: int = READ_AHEAD) -> BinaryIO:
+        """A seekable file object over the bytes, with a position and a buffer of its own."""
+        return cast(BinaryIO, io.BufferedReader(PositionalFile(self), read_ahead))
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
+        """Let go of what is read."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class PositionalFile(io.RawIOBase):
+    """A seekable, read-only binary file over a reader, with a position of its own.
+
+    `owned` tells to close the reader with it.
+    """
+
+    def __init__(self, reader: PositionalReader, *, owned: bool = False) -> None:
+        super().__init__()
+        self.reader = reader
+        self._owned = owned
+        self._position = 0
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """The position in bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to `offset` bytes from the start, the position or the end."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.reader.size}
+        position = base[whence] + offset
+        if position < 0:
+            raise ValueError(f"negative position {position}")
+        self._position = position
+        return position
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most `size`; all that there are for less than 0."""
+        return super().read(size) or b""  # None is for files that do not block
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill `buffer`, or a first part of it, from the position on; the number of bytes."""
+        view = memoryview(buffer).cast("B")[: max(self.reader.size - self._position, 0)]
+        count = self.reader.pread(view, self._position) if view else 0
+        self._position += count
+        return count
+
+    def close(self) -> None:
+        """Close, and with it the reader if it is owned."""
+        if self._owned and not self.closed:
+            self.reader.close()
+        super().close()
+
+
+class DescriptorReader(PositionalReader):
+    """A file or a device, by a descriptor that is its own."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        super().__init__(os.lseek(descriptor, 0, os.SEEK_END))
+
+    def pread(self, view: memoryview, position: int) -> int:
+        """By `preadv`."""
+        return os.preadv(self.descriptor, [view], position)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class BytesReader(PositionalReader):
+    """Bytes in memory."""
+
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        self._data = memoryview(data).cast("B")
+        super().__init__(len(self._data))
+
+    def pread(self, view: memoryview, position: int) -> int:
+        """All of `view`."""
+        view[:] = self._data[position : position + len(view)]
+        return len(view)
+
+
+class SeekingReader(PositionalReader):
+    """Somebody's file object that seeks, which nobody else is to move meanwhile."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        super().__init__(file.seek(0, os.SEEK_END))
+
+    def pread(self, view: memoryview, position: int) -> int:
+        """By `seek` and `read`."""
+        with self._lock:
+            self._file.seek(position)
+            data = self._file.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
+def reader_of(file: BinaryIO) -> PositionalReader:
+    """A reader of what is in an open binary file, which stays the caller's to close.
+
+    Past the object goes only what is plainly a descriptor's file, for others may do something to
+    the bytes (decompress, decrypt).
+    """
+    raw = getattr(file, "raw", file)
+    if isinstance(raw, PositionalFile):
+        return raw.reader
+    if type(raw) is io.FileIO and raw.seekable() and hasattr(os, "preadv"):
+        return DescriptorReader(os.dup(raw.fileno()))
+    return SeekingReader(file)

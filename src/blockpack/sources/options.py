@@ -1,0 +1,58 @@
+"""What is asked of a scan, whatever the kind of source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+from attrs import field, frozen
+
+from ..errors import EntryError, UsageError
+from ..workers.processors import Jobs, require_jobs
+
+Symlinks = Literal["error", "follow", "keep", "skip"]
+"""What to do with symbolic links: refuse, pack what they point to, keep, or leave out."""
+
+Submodules = Literal["error", "skip"]
+"""What to do with submodules, whose files are in other repositories: refuse, or leave out."""
+
+Excluded = Callable[[str, bool], bool]
+"""Whether to leave out a path (relative to the source); the flag tells directories."""
+
+
+def _one_of(name: str, choices: tuple[str, ...]) -> Callable[[object, object, object], None]:
+    def check(_instance: object, _attribute: object, value: object) -> None:
+        if value not in choices:
+            raise UsageError("", f"{name} is one of {', '.join(choices)}; not {value!r}")
+
+    return check
+
+
+@frozen(kw_only=True)
+class ScanOptions:
+    """The options of a scan. Raises `UsageError` for values that they do not have.
+
+    `excluded` tells what to leave out, if anything. `jobs` processes read where that pays.
+    """
+
+    excluded: Excluded | None = None
+    symlinks: Symlinks = field(default="keep", validator=_one_of("symlinks", get_args(Symlinks)))
+    submodules: Submodules = field(
+        default="error", validator=_one_of("submodules", get_args(Submodules))
+    )
+    jobs: Jobs = 1
+
+    def __attrs_post_init__(self) -> None:
+        require_jobs(self.jobs)
+
+
+def link_refused(path: str) -> EntryError:
+    """The error for a symbolic link where links are to be errors."""
+    rule = "is a symbolic link, and links were to be errors"
+    return EntryError(path, rule, "follow, keep or skip links", "symlinks=keep")
+
+
+def link_leads_out(path: str) -> EntryError:
+    """The error for a link that would have to be followed to what is not packed."""
+    rule = "is a link that leads outside of what is packed"
+    return EntryError(path, rule, "keep or skip links, exclude it, or pack the directory above")
