@@ -7,6 +7,9 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import blockpack
 
 TIME = 1_600_000_000
 """When commits are committed unless a test says otherwise, in seconds since 1970."""
@@ -116,3 +119,10 @@ def pointer(oid: str, size: int) -> bytes:
         oid.encode(),
         size,
     )
+
+
+def git_tree(
+    path: str | os.PathLike[str], revision: str = "HEAD", subdir: str = "", **options: Any
+) -> blockpack.Tree:
+    """The tree of a directory of a revision, as `scan` gives it."""
+    return blockpack.scan(f"git:{os.fspath(path)}@{revision}:{subdir}", **options)

@@ -13,8 +13,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
-import blockpack
 import pytest
+
+import blockpack
 
 ROOMS = (
     "errors",

@@ -33,7 +33,7 @@ def sparse(path: Path, size: int) -> Path:
 
 
 def written(volume: blockpack.Volume, source: Path, image: Path) -> blockpack.Report:
-    return blockpack.write(volume.plan(blockpack.Tree.scan(source)), image)
+    return blockpack.write(volume.plan(blockpack.scan(source)), image)
 
 
 @pytest.mark.parametrize("size", [4 * GiB - 4096, 4 * GiB - 1])
@@ -73,7 +73,7 @@ def test_a_fat32_has_the_clusters_that_make_it_smallest(
 ) -> None:
     for name, size in sizes.items():
         sparse(tmp_path / name, size)
-    tree = blockpack.Tree.scan(tmp_path)
+    tree = blockpack.scan(tmp_path)
     layout = blockpack.FatVolume().plan(tree)
     others = [
         blockpack.FatVolume(fat_type=32, cluster_size=cluster_size).plan(tree)
@@ -117,19 +117,19 @@ def test_tar_holds_files_over_8_gib(
 def test_ustar_refuses_8_gib(tmp_path: Path) -> None:
     sparse(tmp_path / "large.bin", 8 * GiB)
     with pytest.raises(blockpack.Problems) as raised:
-        blockpack.TarVolume(dialect="ustar").plan(blockpack.Tree.scan(tmp_path))
+        blockpack.TarVolume(dialect="ustar").plan(blockpack.scan(tmp_path))
     assert "large.bin: does not fit a ustar header: its size" in str(raised.value)
 
 
 _TAR = """
 import blockpack, sys
-tree = blockpack.Tree.scan(sys.argv[1])
+tree = blockpack.scan(sys.argv[1])
 layout = blockpack.TarVolume().plan(tree)
 """
 
 _KEPT = """
 import blockpack, sys
-tree = blockpack.Tree.from_git(sys.argv[1], sys.argv[3])
+tree = git_tree(sys.argv[1], sys.argv[3])
 layout = blockpack.GitVolume(container="bundle", history=True).plan(tree)
 assert layout.geometry["commit"] == tree.origin.commit
 """
@@ -182,7 +182,7 @@ _ENCRYPT = """
 import os, re, sys
 import blockpack
 from blockpack.layers.ccm import encrypt
-layout = blockpack.TarVolume(sector_size=4096).plan(blockpack.Tree.scan(sys.argv[1]))
+layout = blockpack.TarVolume(sector_size=4096).plan(blockpack.scan(sys.argv[1]))
 peaks = []
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])

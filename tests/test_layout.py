@@ -63,7 +63,7 @@ def test_a_layout_can_be_read_at_any_byte_without_being_written(
     directory = tmp_path_factory.mktemp("device")
     (directory / "source").mkdir()
     materialise(spec, directory / "source")
-    layout = volume.plan(blockpack.Tree.scan(directory / "source"))
+    layout = volume.plan(blockpack.scan(directory / "source"))
     blockpack.write(layout, directory / "image")
     written = (directory / "image").read_bytes()
     assert len(written) == layout.size
@@ -91,7 +91,7 @@ def test_placements_tell_where_each_files_bytes_lie(spec: Spec, volume: blockpac
                 offset = placed[entry.path]
                 assert offset is not None
                 device.seek(offset)
-                assert device.read(entry.size) == entry.content.extent(entry, 0).data  # type: ignore[union-attr]
+                assert device.read(entry.size) == entry.extent().data  # type: ignore[union-attr]
             else:
                 assert placed[entry.path] is None
 
@@ -101,7 +101,7 @@ def test_planning_opens_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, volume: blockpack.Volume
 ) -> None:
     (tmp_path / "a").write_bytes(b"x" * 100_000)
-    tree = blockpack.Tree.scan(tmp_path)
+    tree = blockpack.scan(tmp_path)
     (tmp_path / "a").unlink()  # not even a look at it
 
     def refuse(*_: object, **__: object) -> None:

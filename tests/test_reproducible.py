@@ -117,7 +117,7 @@ def test_the_order_of_a_directory_has_no_say(
 
     monkeypatch.setattr(os, "scandir", Shuffled)
     volume = {"tar": blockpack.TarVolume, "fat": blockpack.FatVolume}[format]()
-    blockpack.write(volume.plan(blockpack.Tree.scan(source)), tmp_path / "image")
+    blockpack.write(volume.plan(blockpack.scan(source)), tmp_path / "image")
     assert hashlib.sha256((tmp_path / "image").read_bytes()).hexdigest() == digest
 
 
@@ -163,7 +163,7 @@ def _packed_by_nobody(source: Path, format: str) -> str:
             os.setgid(65534)
             os.setuid(65534)
             hashed = hashlib.sha256()
-            with volume.plan(blockpack.Tree.scan(source)).open() as image:
+            with volume.plan(blockpack.scan(source)).open() as image:
                 while data := image.read(1 << 20):
                     hashed.update(data)
             os.write(report, hashed.hexdigest().encode())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import blockpack
-from blockpack import File, Problems, Symlink, Tree, UsageError
+from blockpack import File, Problems, Symlink, Tree, UsageError, scan
 from large_sources import fill
 
 
@@ -47,22 +47,22 @@ def paths(tree: Tree) -> set[str]:
 def test_patterns_are_those_of_gitignore(
     source: Path, patterns: list[str], left_out: set[str]
 ) -> None:
-    everything = paths(Tree.scan(source))
-    assert paths(Tree.scan(source, exclude=patterns)) == everything - left_out
+    everything = paths(scan(source))
+    assert paths(scan(source, exclude=patterns)) == everything - left_out
 
 
 def test_links_are_kept_followed_skipped_or_errors(source: Path) -> None:
     (source / "link").symlink_to("index.html")
     (source / "dir").symlink_to("raw")
-    kept = Tree.scan(source)
+    kept = scan(source)
     assert isinstance(kept["link"], Symlink)
-    followed = Tree.scan(source, symlinks="follow")
+    followed = scan(source, symlinks="follow")
     assert isinstance(followed["link"], File)
     assert "dir/a.psd" in followed
-    skipped = Tree.scan(source, symlinks="skip")
+    skipped = scan(source, symlinks="skip")
     assert not {"link", "dir"} & paths(skipped)
     with pytest.raises(blockpack.Problems) as raised:
-        Tree.scan(source, symlinks="error")
+        scan(source, symlinks="error")
     assert {error.path for error in raised.value.exceptions} == {"link", "dir"}  # type: ignore[union-attr]
 
 
@@ -71,7 +71,7 @@ def test_following_ends_where_links_go_in_circles_or_nowhere(source: Path) -> No
     (source / "self").symlink_to("self")
     (source / "gone").symlink_to("nothing")
     with pytest.raises(blockpack.Problems) as raised:
-        Tree.scan(source, symlinks="follow")
+        scan(source, symlinks="follow")
     assert {str(error).split(":")[0] for error in raised.value.exceptions} == {
         "raw/up",
         "self",
@@ -84,7 +84,7 @@ def test_what_no_image_holds_is_refused_all_at_once(source: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(source / "socket"))
         with pytest.raises(blockpack.Problems) as raised:
-            Tree.scan(source)
+            scan(source)
     told = str(raised.value)
     assert "2 problems" in told
     assert "pipe: is a named pipe" in told
@@ -103,7 +103,7 @@ def test_the_unreadable_is_named(source: Path) -> None:
                 if path.stat().st_uid == 0 and path != Path("/"):
                     path.chmod(path.stat().st_mode | 0o055)
             os.setuid(65534)
-            Tree.scan(source)
+            scan(source)
         except blockpack.Problems as problems:
             os.write(report, str(problems).encode())
         finally:
@@ -118,10 +118,10 @@ def test_the_unreadable_is_named(source: Path) -> None:
 
 def test_a_missing_source_is_a_source_error(tmp_path: Path) -> None:
     with pytest.raises(blockpack.SourceError, match="no such file"):
-        Tree.scan(tmp_path / "missing")
+        scan(tmp_path / "missing")
     (tmp_path / "file").touch()
     with pytest.raises(blockpack.SourceError, match="not a directory"):
-        Tree.scan(tmp_path / "file")
+        scan(tmp_path / "file")
 
 
 def test_names_are_bytes(tmp_path: Path) -> None:
@@ -129,12 +129,12 @@ def test_names_are_bytes(tmp_path: Path) -> None:
     names = [b"\xff\xfe", "é".encode(), "e\u0301".encode(), b"a\nb", b" ", b"\x01"]
     for name in names:
         open(os.path.join(root, name), "w").close()
-    assert {os.fsencode(entry.path) for entry in Tree.scan(tmp_path)} == set(names)
+    assert {os.fsencode(entry.path) for entry in scan(tmp_path)} == set(names)
 
 
 def test_hard_links_share_an_inode(source: Path) -> None:
     os.link(source / "index.html", source / "again.html")
-    tree = Tree.scan(source)
+    tree = scan(source)
     first, second = tree["index.html"], tree["again.html"]
     assert isinstance(first, File) and isinstance(second, File)
     assert first.inode == second.inode is not None
@@ -168,7 +168,7 @@ def test_any_filesystem_url_is_a_source(tmp_path: Path, kind: str, format: str) 
         url = f"{kind}://{place}"
         with sources.fill(url, create=True, writeable=True):
             pass
-        tree = Tree.scan(url)
+        tree = scan(url)
     image = tmp_path / "image"
     blockpack.write(volume.plan(tree), image)
     with blockpack.open_image(image) as opened:
@@ -192,10 +192,10 @@ def test_links_on_a_filesystem_are_treated_as_asked(source: Path, symlinks: Any)
     url = f"osfs://{source}"
     if symlinks == "error":
         with pytest.raises(blockpack.Problems, match="1 problem") as raised:
-            Tree.scan(url, symlinks=symlinks)
+            scan(url, symlinks=symlinks)
         assert "link: is a symbolic link" in str(raised.value)
         return
-    tree = Tree.scan(url, symlinks=symlinks)
+    tree = scan(url, symlinks=symlinks)
     expected = {"keep": Symlink, "follow": File, "skip": type(None)}[symlinks]
     assert isinstance(tree.get("link"), expected)
 
@@ -204,7 +204,7 @@ def test_a_broken_link_on_a_filesystem_is_named(source: Path) -> None:
     pytest.importorskip("fs", reason="blockpack[fs] is not installed")
     (source / "gone").symlink_to("nothing")
     with pytest.raises(blockpack.Problems) as raised:
-        Tree.scan(f"osfs://{source}", symlinks="follow")
+        scan(f"osfs://{source}", symlinks="follow")
     assert "gone: " in str(raised.value)
 
 
@@ -221,7 +221,7 @@ def test_a_bad_url_is_an_error_that_names_it(
 ) -> None:
     pytest.importorskip("fs", reason="blockpack[fs] is not installed")
     with pytest.raises(error) as raised:
-        Tree.scan(url)
+        scan(url)
     assert url in str(raised.value)
 
 
@@ -234,8 +234,8 @@ def large(root: Path) -> Path:
 def test_several_processes_find_what_one_finds(tmp_path: Path, jobs: int) -> None:
     root = large(tmp_path / "large")
     for symlinks in ("keep", "follow", "skip"):
-        alone = Tree.scan(root, symlinks=symlinks, exclude=["file 1*", "d07/"], jobs=1)
-        together = Tree.scan(root, symlinks=symlinks, exclude=["file 1*", "d07/"], jobs=jobs)
+        alone = scan(root, symlinks=symlinks, exclude=["file 1*", "d07/"], jobs=1)
+        together = scan(root, symlinks=symlinks, exclude=["file 1*", "d07/"], jobs=jobs)
         assert list(together) == list(alone)
         assert len(alone) > 2_000
 
@@ -247,7 +247,7 @@ def test_several_processes_tell_of_every_problem(tmp_path: Path) -> None:
     told = []
     for jobs in (1, 3):
         with pytest.raises(blockpack.Problems, match="60 problems") as raised:
-            Tree.scan(root, jobs=jobs)
+            scan(root, jobs=jobs)
         told.append(str(raised.value))
     assert told[0] == told[1]
 
@@ -275,7 +275,7 @@ def test_a_process_that_is_killed_while_scanning_is_an_error(
     monkeypatch.setattr(os, "fork", told_fork)
     monkeypatch.setattr(os, "scandir", kill_workers)
     with pytest.raises(blockpack.SourceError, match="was killed by signal 9"):
-        Tree.scan(root, jobs=3)
+        scan(root, jobs=3)
 
 
 def test_a_pattern_goes_for_names_below_a_name_with_a_newline(tmp_path: Path) -> None:
@@ -283,13 +283,13 @@ def test_a_pattern_goes_for_names_below_a_name_with_a_newline(tmp_path: Path) ->
     below.mkdir()
     for name in ("secret.key", "new\nline/secret.key", "new\nline/kept"):
         (tmp_path / name).write_bytes(b"x")
-    tree = Tree.scan(tmp_path, exclude=["*.key"])
+    tree = scan(tmp_path, exclude=["*.key"])
     assert [entry.path for entry in tree] == ["new\nline", "new\nline/kept"]
 
 
 def test_one_string_is_no_list_of_patterns(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"are a list, such as \['\*\.psd'\]"):
-        Tree.scan(tmp_path, exclude="*.psd")
+        scan(tmp_path, exclude="*.psd")
 
 
 def test_what_a_filesystem_tells_nothing_of_can_be_excluded(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_what_a_filesystem_tells_nothing_of_can_be_excluded(tmp_path: Path) -> N
     (tmp_path / "link").symlink_to("nowhere")
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(Problems) as raised:
-        Tree.scan(f"osfs://{tmp_path}")
+        scan(f"osfs://{tmp_path}")
     assert str(raised.value.exceptions[0]).endswith("; mend or exclude it")
-    tree = Tree.scan(f"osfs://{tmp_path}", exclude=["link"])
+    tree = scan(f"osfs://{tmp_path}", exclude=["link"])
     assert [entry.path for entry in tree] == ["file"]

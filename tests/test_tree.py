@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blockpack
-from blockpack import Directory, File, Symlink, Tree
+from blockpack import Directory, File, Symlink, Tree, scan
 
 
 def paths(tree: Tree) -> list[str]:
@@ -280,7 +280,7 @@ def test_directories_are_joined_under_paths_of_their_own(source: Path) -> None:
 
 @pytest.mark.parametrize("at", ["d/b", "a", "d"])
 def test_what_is_joined_takes_no_others_place(source: Path, at: str) -> None:
-    tree = Tree.scan(source)
+    tree = scan(source)
     if at == "d":  # a directory meets a directory, and then a file a file
         (source / "b").write_bytes(b"other")
     with pytest.raises(blockpack.EntryError, match="is in the tree already"):
@@ -289,11 +289,11 @@ def test_what_is_joined_takes_no_others_place(source: Path, at: str) -> None:
 
 def test_a_confined_scan_follows_no_link_out_of_its_root(source: Path) -> None:
     (source / "d/inside").symlink_to("../a")
-    assert "d/inside" in paths(Tree.scan(source, symlinks="follow", confined=True))
+    assert "d/inside" in paths(scan(source, symlinks="follow", confined=True))
     for target in ("../../outside", "../..", source.parent / "outside"):
         (source / "d/out").symlink_to(target)
         with pytest.raises(blockpack.Problems) as caught:
-            Tree.scan(source, symlinks="follow", confined=True)
+            scan(source, symlinks="follow", confined=True)
         assert "d/out: is a link that leads outside" in str(caught.value)
-        assert Tree.scan(source, symlinks="keep", confined=True)["d/out"].kind == "symlink"
+        assert scan(source, symlinks="keep", confined=True)["d/out"].kind == "symlink"
         (source / "d/out").unlink()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockpack import Tree
+from blockpack import scan
 from blockpack.deploy.manifest import Manifest, Part
 from blockpack.deploy.starter import LARGE, starter
 from cli.running import Command
@@ -68,7 +68,7 @@ def test_a_site_is_one_volume(command: Command, tmp_path: Path, index: str) -> N
     command("init", tmp_path)
     (spec,) = parsed(tmp_path).volumes.values()
     assert (spec.name, spec.format, spec.parts) == ("site", "fat", (Part(""),))
-    packed = Tree.scan(tmp_path, exclude=spec.exclude)
+    packed = scan(tmp_path, exclude=spec.exclude)
     assert index in packed and "blockpack.toml" not in packed and ".git" not in packed
 
 
@@ -78,7 +78,7 @@ def test_encrypted_files_among_others_are_left_out(command: Command, tmp_path: P
     command("init", tmp_path)
     (spec,) = parsed(tmp_path).volumes.values()
     assert not spec.secret
-    assert [entry.path for entry in Tree.scan(tmp_path / "site", exclude=spec.exclude)] == [
+    assert [entry.path for entry in scan(tmp_path / "site", exclude=spec.exclude)] == [
         "a",
         "sub",
     ]
@@ -173,7 +173,7 @@ def test_whatever_directories_are_called_the_manifest_is_sound(names: set[str]) 
         assert Manifest.parse(found.text) == found.manifest
         for spec in found.manifest.volumes.values():
             (part,) = spec.parts
-            spec.volume().plan(Tree.scan(Path(place) / part.path, exclude=spec.exclude))
+            spec.volume().plan(scan(Path(place) / part.path, exclude=spec.exclude))
 
 
 def test_every_key_is_explained_once(tmp_path: Path) -> None:

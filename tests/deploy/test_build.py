@@ -55,14 +55,14 @@ def test_volumes_hold_their_files_and_the_record_tells_of_them(
 
 def test_images_are_those_that_pack_makes(deployment: Path, tmp_path: Path) -> None:
     build(deployment, tmp_path / "dist")
-    tree = blockpack.Tree.scan(deployment / "site")
+    tree = blockpack.scan(deployment / "site")
     blockpack.write(blockpack.FatVolume().plan(tree), tmp_path / "site.img")
     assert (tmp_path / "site.img").read_bytes() == (tmp_path / "dist/site.img").read_bytes()
 
 
 def test_placements_are_those_of_pack(deployment: Path, tmp_path: Path) -> None:
     build(deployment, tmp_path / "dist")
-    layout = blockpack.TarVolume().plan(blockpack.Tree.scan(deployment / "media"))
+    layout = blockpack.TarVolume().plan(blockpack.scan(deployment / "media"))
     assert json.loads((tmp_path / "dist/media.json").read_text()) == image_manifest(layout)
 
 

@@ -19,10 +19,10 @@ from blockpack import (
     UsageError,
 )
 from blockpack.deploy import deploy as deploying
-from blockpack.deploy.rollout import collect, deploy, rollback
 from blockpack.deploy.generations import Generations
-from blockpack.deploy.record import ImageRecord
 from blockpack.deploy.overview import status
+from blockpack.deploy.record import ImageRecord
+from blockpack.deploy.rollout import collect, deploy, rollback
 from deploy.deployments import FILES, contents, names, record
 from deploy.hosts import Host
 

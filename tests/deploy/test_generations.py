@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from blockpack import SourceError, TargetError, UsageError
-from blockpack.deploy.rollout import deploy, rollback
 from blockpack.deploy.generations import Generations
 from blockpack.deploy.overview import status
+from blockpack.deploy.rollout import deploy, rollback
 from deploy.deployments import names
 from deploy.hosts import Host
 

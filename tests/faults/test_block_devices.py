@@ -29,7 +29,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def layout(source: Path) -> blockpack.Layout:
-    return blockpack.FatVolume(size=4 << 20).plan(blockpack.Tree.scan(source))
+    return blockpack.FatVolume(size=4 << 20).plan(blockpack.scan(source))
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_device_by_another_name_is_refused_unless_it_is_allowed(
 @pytest.mark.parametrize("format", ["tar", "fat"])
 def test_zeros_are_written_over_what_was_there(source: Path, device: Path, format: str) -> None:
     volume = blockpack.TarVolume if format == "tar" else blockpack.FatVolume
-    layout = volume(free=2 << 20).plan(blockpack.Tree.scan(source))
+    layout = volume(free=2 << 20).plan(blockpack.scan(source))
     report = blockpack.write(layout, device, allow_device=True, jobs=1)
     assert (report.holes, report.cloned, report.copied) == (0, 0, layout.size)
     found = device.read_bytes()
@@ -78,13 +78,13 @@ def test_holes_of_a_source_are_written_over_what_was_there(source: Path, device:
         file.truncate(2 << 20)
         file.seek(1 << 20)
         file.write(b"middle")
-    layout = blockpack.TarVolume().plan(blockpack.Tree.scan(source))
+    layout = blockpack.TarVolume().plan(blockpack.scan(source))
     blockpack.write(layout, device, allow_device=True, jobs=1)
     assert device.read_bytes()[: layout.size] == rendered(layout)
 
 
 def test_the_command_writes_a_device_in_several_processes(source: Path, device: Path) -> None:
-    layout = blockpack.TarVolume().plan(blockpack.Tree.scan(source))
+    layout = blockpack.TarVolume().plan(blockpack.scan(source))
     arguments = ("pack", source, device, "--format", "tar", "--jobs", "2")
     code, _, errors = run(COMMAND, *arguments)
     assert code == 5
@@ -107,14 +107,14 @@ def test_a_mounted_device_is_refused(
 
 
 def test_a_device_that_is_too_small_is_refused_unchanged(source: Path, device: Path) -> None:
-    layout = blockpack.FatVolume(size=SIZE + 4096).plan(blockpack.Tree.scan(source))
+    layout = blockpack.FatVolume(size=SIZE + 4096).plan(blockpack.scan(source))
     said = write_fails(layout, device)
     assert f"the image has {SIZE + 4096:,} bytes, the device {SIZE:,}" in said
     assert device.read_bytes() == GARBAGE
 
 
 def test_a_device_takes_an_image_of_just_its_size(source: Path, device: Path) -> None:
-    layout = blockpack.FatVolume(size=SIZE).plan(blockpack.Tree.scan(source))
+    layout = blockpack.FatVolume(size=SIZE).plan(blockpack.scan(source))
     blockpack.write(layout, device, allow_device=True, jobs=1)
     assert device.read_bytes() == rendered(layout)
 
@@ -123,7 +123,7 @@ def test_a_device_with_larger_sectors_takes_only_an_image_for_them(
     source: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "backing").write_bytes(GARBAGE)
-    tree = blockpack.Tree.scan(source)
+    tree = blockpack.scan(source)
     with loop_device(tmp_path / "backing", SIZE, "--sector-size", "4096") as device:
         said = write_fails(blockpack.FatVolume().plan(tree), device)
         assert said.endswith(
@@ -164,7 +164,7 @@ def test_what_was_on_a_larger_device_before_is_no_damage(
     source: Path, device: Path, tmp_path: Path, format: str
 ) -> None:
     volume = blockpack.TarVolume() if format == "tar" else blockpack.FatVolume()
-    layout = volume.plan(blockpack.Tree.scan(source))
+    layout = volume.plan(blockpack.scan(source))
     assert layout.size < SIZE
     blockpack.write(layout, device, allow_device=True)
     assert device.read_bytes()[layout.size :] == GARBAGE[layout.size :]

@@ -42,7 +42,7 @@ def target(tmp_path: Path) -> Iterator[Path]:
 
 
 def planned(source: Path) -> blockpack.Layout:
-    return blockpack.TarVolume().plan(blockpack.Tree.scan(source))
+    return blockpack.TarVolume().plan(blockpack.scan(source))
 
 
 def write_fails(layout: blockpack.Layout, target: Path) -> blockpack.SourceError:
@@ -178,7 +178,7 @@ def test_an_empty_source_that_grows_is_named(
     source: Path, tmp_path: Path, volume: Callable[[], blockpack.Volume]
 ) -> None:
     (source / "log").touch()
-    layout = volume().plan(blockpack.Tree.scan(source))
+    layout = volume().plan(blockpack.scan(source))
     (source / "log").write_bytes(b"a first line\n")
     assert write_fails(layout, tmp_path / "x.img").path == str(source / "log")
 
@@ -204,7 +204,7 @@ UNREADABLE = """
 import os, sys
 import blockpack
 source, target = sys.argv[1:]
-layout = blockpack.TarVolume().plan(blockpack.Tree.scan(source))
+layout = blockpack.TarVolume().plan(blockpack.scan(source))
 blockpack.write(layout, target, jobs=1)  # so that all is imported while we may
 if not os.geteuid():
     os.setegid(65534)
@@ -236,7 +236,7 @@ INTERRUPTED = """
 import os, signal, sys
 import blockpack
 source, target = sys.argv[1:]
-layout = blockpack.TarVolume().plan(blockpack.Tree.scan(source))
+layout = blockpack.TarVolume().plan(blockpack.scan(source))
 count = 0
 def tick(*_):
     global count

@@ -52,7 +52,7 @@ def shared(image: Path) -> int:
 def test_large_files_share_their_blocks_with_the_image(
     volume: blockpack.Volume, cloning: Path
 ) -> None:
-    layout = volume.plan(blockpack.Tree.scan(cloning / "source"))
+    layout = volume.plan(blockpack.scan(cloning / "source"))
     image = cloning / "x.img"
     report = blockpack.write(layout, image, jobs=1)
     assert report.cloned == LARGE + (1 << 20)
@@ -62,7 +62,7 @@ def test_large_files_share_their_blocks_with_the_image(
 
 
 def test_files_that_are_not_on_a_boundary_are_copied(cloning: Path) -> None:
-    layout = blockpack.TarVolume(align=512).plan(blockpack.Tree.scan(cloning / "source"))
+    layout = blockpack.TarVolume(align=512).plan(blockpack.scan(cloning / "source"))
     image = cloning / "x.img"
     report = blockpack.write(layout, image, jobs=1)
     assert (report.cloned, shared(image)) == (0, 0)
@@ -70,7 +70,7 @@ def test_files_that_are_not_on_a_boundary_are_copied(cloning: Path) -> None:
 
 
 def test_files_of_another_file_system_are_copied(cloning: Path, tmp_path: Path) -> None:
-    tree = blockpack.Tree.scan(cloning / "source")
+    tree = blockpack.scan(cloning / "source")
     tree.add("other", make_files(tmp_path, {"other": pattern(1 << 20, 2)}) / "other")
     layout = blockpack.TarVolume().plan(tree)
     image = cloning / "x.img"
@@ -81,7 +81,7 @@ def test_files_of_another_file_system_are_copied(cloning: Path, tmp_path: Path) 
 
 def test_an_image_stays_as_it_is_when_its_source_is_written_to(cloning: Path) -> None:
     source = make_files(cloning / "changing", {"file": pattern(1 << 20)})
-    layout = blockpack.TarVolume().plan(blockpack.Tree.scan(source))
+    layout = blockpack.TarVolume().plan(blockpack.scan(source))
     before = rendered(layout)
     report = blockpack.write(layout, cloning / "x.img", jobs=1)
     assert report.cloned == 1 << 20

@@ -32,7 +32,7 @@ HIGH = 1024
 def layout(request: pytest.FixtureRequest, tmp_path: Path) -> blockpack.Layout:
     """An image with files below and above the size from which the kernel sends them."""
     files = {"empty": b"", "small": b"small", "a/medium": pattern(60_000), "z": pattern(200_000, 2)}
-    tree = blockpack.Tree.scan(make_files(tmp_path / "source", files))
+    tree = blockpack.scan(make_files(tmp_path / "source", files))
     volume = blockpack.TarVolume() if request.param == "tar" else blockpack.FatVolume()
     return volume.plan(tree)
 

@@ -49,7 +49,7 @@ def free_in(directory: Path) -> int:
 
 def planned(tmp_path: Path, *sizes: int) -> blockpack.Layout:
     files = {f"file {n}": pattern(size, n) for n, size in enumerate(sizes)}
-    return blockpack.TarVolume().plan(blockpack.Tree.scan(make_files(tmp_path / "source", files)))
+    return blockpack.TarVolume().plan(blockpack.scan(make_files(tmp_path / "source", files)))
 
 
 def write_fails(layout: blockpack.Layout, target: Path) -> str:
@@ -81,7 +81,7 @@ def test_holes_take_no_space(target: Path, tmp_path: Path) -> None:
     source = make_files(tmp_path / "source", {"small": b"small"})
     with open(source / "sparse", "wb") as file:
         file.truncate(20 * SIZE)
-    layout = blockpack.TarVolume(free=SIZE).plan(blockpack.Tree.scan(source))
+    layout = blockpack.TarVolume(free=SIZE).plan(blockpack.scan(source))
     image = target.with_name("sparse.img")
     blockpack.write(layout, image, jobs=1)
     assert image.stat().st_size == layout.size
@@ -127,7 +127,7 @@ def test_an_image_larger_than_a_file_may_be_leaves_the_old_one(tmp_path: Path) -
 
 def test_a_device_that_is_always_full_is_told(tmp_path: Path) -> None:
     source = make_files(tmp_path / "source", {"small": b"small", "large": pattern(200_000)})
-    layout = blockpack.TarVolume().plan(blockpack.Tree.scan(source))
+    layout = blockpack.TarVolume().plan(blockpack.scan(source))
     full = Path("/dev/full")
     expected = "/dev/full: no space left there; free some, or choose another place"
     assert write_fails(layout, full) == expected

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import blockpack
-from blockpack import GitVolume, SourceError, TarVolume, Tree, Volume
+from blockpack import GitVolume, SourceError, TarVolume, Volume
 from faults.faulty_git import Faulty, descriptors, no_children
 from faults.launching import COMMAND, run
-from repositories import GitRepository
+from repositories import GitRepository, git_tree
 
 VOLUMES: dict[str, Volume] = {
     "tar": TarVolume(),
@@ -49,7 +49,7 @@ def test_without_git_the_error_says_so(
 ) -> None:
     bare.git("config", "fastimport.unpackLimit", "100")
     bare.commit({"a": b"x"})
-    tree = Tree.from_git(bare.path)
+    tree = git_tree(bare.path)
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     with pytest.raises(SourceError, match=r"takes git.*; install git"):
         blockpack.write(volume.plan(tree), tmp_path / "image")
@@ -62,7 +62,7 @@ def test_git_killed_midway_is_an_error_and_leaves_nothing(
     many: GitRepository, faulty: Faulty, tmp_path: Path, volume: Volume, reads: int
 ) -> None:
     """It is read for by several processes: each of them has a git that is killed."""
-    tree = Tree.from_git(many.path)
+    tree = git_tree(many.path)
     faulty.set(f'GIT "$@" | (dd bs=4096 count={reads} status=none; kill -9 $$)\n')
     before = descriptors()
     target = tmp_path / "images" / "image"
@@ -244,7 +244,7 @@ def test_a_pack_with_a_damaged_index_is_named_and_no_descriptor_is_left(
 ) -> None:
     bare.git("config", "fastimport.unpackLimit", "100")
     victim = three_packs(bare)[number]
-    tree = Tree.from_git(bare.path)
+    tree = git_tree(bare.path)
     index = victim.with_suffix(".idx")
     replace(index, damage(index.read_bytes()))
     before = descriptors()
@@ -264,7 +264,7 @@ def test_a_pack_that_is_cut_short_is_named(
     bare.commit({f"{n}": b"%d" % n for n in range(100)})
     bare.git("repack", "-a", "-d", "-q")
     (victim,) = bare.path.glob("objects/pack/*.pack")
-    tree = Tree.from_git(bare.path)
+    tree = git_tree(bare.path)
     before = descriptors()
     replace(victim, damage(victim.read_bytes()))
     with pytest.raises(SourceError) as raised:

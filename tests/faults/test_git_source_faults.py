@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 import blockpack
-from blockpack import Tree
 from faults.faulty_git import GIT, Faulty, descriptors, held, no_children
 from faults.launching import COMMAND, SLOW, launched, run, wait_until
-from repositories import FILE, TREE, GitRepository
+from repositories import FILE, TREE, GitRepository, git_tree
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +25,7 @@ def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def layout(repository: GitRepository) -> blockpack.Layout:
-    return blockpack.TarVolume().plan(Tree.from_git(repository.path))
+    return blockpack.TarVolume().plan(git_tree(repository.path))
 
 
 def rendered(planned: blockpack.Layout) -> bytes:
@@ -43,7 +42,7 @@ def test_without_git_the_error_says_so(
     bare.commit({"a": b"x"})
     planned = layout(bare)
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    for attempt in (lambda: Tree.from_git(bare.path), lambda: rendered(planned)):
+    for attempt in (lambda: git_tree(bare.path), lambda: rendered(planned)):
         with pytest.raises(blockpack.SourceError, match=r"takes git.*; install git"):
             attempt()
 
@@ -65,7 +64,7 @@ def test_a_git_that_will_not_do_is_told(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     with pytest.raises(blockpack.SourceError) as raised:
-        Tree.from_git(bare.path)
+        git_tree(bare.path)
     assert told in str(raised.value)
 
 
@@ -91,7 +90,7 @@ def test_git_killed_while_scanning_is_an_error(many: GitRepository, faulty: Faul
     before = descriptors()
     faulty.set('GIT "$@" | (dd bs=4096 count=10 status=none; kill -9 $$)\n')
     with pytest.raises(blockpack.SourceError, match="git was killed by signal 9"):
-        Tree.from_git(many.path)
+        git_tree(many.path)
     assert descriptors() == before and no_children()
 
 
@@ -143,12 +142,12 @@ def test_what_is_no_repository_is_told(tmp_path: Path) -> None:
         ("r", "has no revision 'HEAD'"),
     ):
         with pytest.raises(blockpack.SourceError) as raised:
-            Tree.from_git(tmp_path / path)
+            git_tree(tmp_path / path)
         assert raised.value.path == str(tmp_path / path)
         assert told in str(raised.value)
     (repository.path / ".git" / "HEAD").write_text("garbage")
     with pytest.raises(blockpack.SourceError, match="is no git repository"):
-        Tree.from_git(repository.path)
+        git_tree(repository.path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
@@ -161,7 +160,7 @@ def test_a_repository_of_somebody_else_is_an_error_that_says_what_to_do(
     for path in [repository.path, *repository.path.rglob("*")]:
         os.chown(path, 65534, 65534)
     with pytest.raises(blockpack.SourceError) as raised:
-        Tree.from_git(repository.path)
+        git_tree(repository.path)
     told = str(raised.value)
     assert "belongs to another user" in told
     assert f"git config --global --add safe.directory {repository.path}" in told
@@ -193,7 +192,7 @@ def test_a_corrupt_object_is_named(
     assert raised.value.path == "dir/victim"
     assert f"object {oid} cannot be read: git says: " in str(raised.value)
     assert not (tmp_path / "x.tar").exists()
-    tree = Tree.from_git(bare.path, exclude=["victim"])
+    tree = git_tree(bare.path, exclude=["victim"])
     assert b"after" in rendered(blockpack.TarVolume().plan(tree))
 
 
@@ -201,7 +200,7 @@ def test_what_nobody_wants_may_be_damaged(bare: GitRepository) -> None:
     files = {f"{n:03}": b"%d" % n for n in range(200)}
     bare.git("config", "fastimport.unpackLimit", "1000")
     bare.commit(files)
-    tree = Tree.from_git(bare.path)
+    tree = git_tree(bare.path)
     for name in ("050", "051", "120"):  # one is garbage, one is gone: asked for ahead in vain
         tree.remove(name)
     for name in ("050", "120"):
@@ -225,12 +224,12 @@ def test_missing_objects_are_told_all_at_once(bare: GitRepository) -> None:
         rendered(planned)
     assert late.value.path == "1/1"
     with pytest.raises(blockpack.Problems) as raised:
-        Tree.from_git(bare.path)
+        git_tree(bare.path)
     assert {error.path for error in raised.value.exceptions} == {"1/1", "3/3"}  # type: ignore[union-attr]
     assert raised.value.exit_code == 4
     bare.object_file(bare.oid("HEAD:2")).unlink()
     with pytest.raises(blockpack.SourceError, match=r"2: object [0-9a-f]{40} is not in"):
-        Tree.from_git(bare.path)
+        git_tree(bare.path)
 
 
 def test_nothing_is_fetched(bare: GitRepository, tmp_path: Path) -> None:
@@ -241,7 +240,7 @@ def test_nothing_is_fetched(bare: GitRepository, tmp_path: Path) -> None:
         *("clone", "-q", "--filter=blob:none", "--no-checkout", bare.path.as_uri(), clone.path)
     )
     with pytest.raises((blockpack.Problems, blockpack.SourceError)) as raised:
-        Tree.from_git(clone.path)
+        git_tree(clone.path)
     assert "a: object" in str(raised.value)
     assert f"git -C {clone.path} fetch --refetch" in str(raised.value)
     present = clone.git("cat-file", "--batch-all-objects", "--batch-check=%(objecttype)")
@@ -273,7 +272,7 @@ def test_no_configuration_runs_a_program_even_by_an_older_git(
     (older / "git").chmod(0o755)
     monkeypatch.setenv("PATH", str(older), prepend=os.pathsep)
     with pytest.raises((blockpack.Problems, blockpack.SourceError)):
-        Tree.from_git(clone.path)
+        git_tree(clone.path)
     assert not ran.exists()
 
 
@@ -326,7 +325,7 @@ def test_blobs_are_found_wherever_they_were_repacked(many: GitRepository) -> Non
 
 
 def test_a_forked_process_has_a_git_of_its_own(many: GitRepository, tmp_path: Path) -> None:
-    tree = Tree.from_git(many.path)
+    tree = git_tree(many.path)
     planned = blockpack.TarVolume().plan(tree)
     expected = rendered(blockpack.TarVolume().plan(tree))
     half = len(expected) // 3

@@ -46,7 +46,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def image(source: Path, tmp_path: Path) -> Path:
-    layout = blockpack.TarVolume().plan(blockpack.Tree.scan(source))
+    layout = blockpack.TarVolume().plan(blockpack.scan(source))
     blockpack.write(layout, tmp_path / "x.tar")
     return tmp_path / "x.tar"
 
@@ -91,7 +91,7 @@ def test_a_signal_that_is_ignored_from_the_start_is_not_heeded(
         os.killpg(process.pid, getattr(signal, name))
         _, errors = process.communicate(timeout=20)
     assert (process.returncode, errors.decode()) == (0, "")
-    expected = rendered(blockpack.TarVolume().plan(blockpack.Tree.scan(source)))
+    expected = rendered(blockpack.TarVolume().plan(blockpack.scan(source)))
     assert differ_at(image.read_bytes(), expected) is None
 
 

@@ -84,7 +84,7 @@ class Bench:
         for name, size in FILES.items():
             if not (self.source / name).is_file():
                 self.fill(name, size, 1)
-        self.layout = VOLUMES[volume]().plan(blockpack.Tree.scan(self.source))
+        self.layout = VOLUMES[volume]().plan(blockpack.scan(self.source))
         self.image = rendered(self.layout)
         self.changed: set[str] = set()
 

@@ -41,7 +41,7 @@ import os, sys
 import blockpack
 source, target, form = sys.argv[1:]
 volume = blockpack.TarVolume() if form == "tar" else blockpack.FatVolume()
-layout = volume.plan(blockpack.Tree.scan(source))
+layout = volume.plan(blockpack.scan(source))
 blockpack.write(layout, target, jobs=1)
 blockpack.write(layout, f"{target}.2", jobs=2)
 names = sorted(os.listdir(source))

@@ -21,7 +21,7 @@ OLD = b"the old image"
 @pytest.fixture
 def layout(tmp_path: Path) -> blockpack.Layout:
     source = make_files(tmp_path / "source", {"small": b"small", "large": pattern(100_000)})
-    return blockpack.TarVolume().plan(blockpack.Tree.scan(source))
+    return blockpack.TarVolume().plan(blockpack.scan(source))
 
 
 @pytest.fixture(params=["nameless", "named"])

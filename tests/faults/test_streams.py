@@ -32,7 +32,7 @@ def layout(request: pytest.FixtureRequest, tmp_path: Path) -> blockpack.Layout:
     with open(source / "sparse", "wb") as file:
         file.seek(2 << 20)
         file.write(b"end")
-    tree = blockpack.Tree.scan(source)
+    tree = blockpack.scan(source)
     if request.param == "tar":
         return blockpack.TarVolume(free=3 << 20).plan(tree)
     return blockpack.FatVolume(free=3 << 20).plan(tree)

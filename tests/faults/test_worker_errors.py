@@ -118,7 +118,7 @@ COUNTED = """
 import os, resource, signal, sys
 import blockpack
 source, *targets = sys.argv[1:]
-layout = blockpack.TarVolume().plan(blockpack.Tree.scan(source))
+layout = blockpack.TarVolume().plan(blockpack.scan(source))
 forks, _fork = 0, os.fork
 def counted():
     global forks
@@ -153,7 +153,7 @@ def test_where_nobody_waits_for_children_the_image_is_written_by_them_all_the_sa
     source = make_files(tmp_path / "source", {str(n): pattern(2000, n) for n in range(50)})
     code, output, errors = run(COUNTED + IGNORED, source, tmp_path / "x.img")
     assert (code, errors, output) == (0, "", b"1\n")
-    expected = rendered(blockpack.TarVolume().plan(blockpack.Tree.scan(source)))
+    expected = rendered(blockpack.TarVolume().plan(blockpack.scan(source)))
     assert differ_at((tmp_path / "x.img").read_bytes(), expected) is None
 
 
@@ -167,7 +167,7 @@ def test_with_few_descriptors_as_many_processes_write_as_may_be(tmp_path: Path) 
     assert forks[0] == 0
     assert forks == sorted(forks)
     assert forks[-1] == 1
-    expected = rendered(blockpack.TarVolume().plan(blockpack.Tree.scan(source)))
+    expected = rendered(blockpack.TarVolume().plan(blockpack.scan(source)))
     for target in targets:
         assert differ_at(target.read_bytes(), expected) is None
 

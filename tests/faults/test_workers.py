@@ -70,7 +70,7 @@ LIBRARY = """
 import sys
 import blockpack
 source, target = sys.argv[1:]
-layout = blockpack.TarVolume().plan(blockpack.Tree.scan(source))
+layout = blockpack.TarVolume().plan(blockpack.scan(source))
 try:
     blockpack.write(layout, target, jobs=3)
 except blockpack.BlockpackError as error:
@@ -94,7 +94,7 @@ def still_old(target: Path) -> bool:
 @pytest.mark.parametrize("format", ["tar", "fat"])
 def test_any_number_of_jobs_gives_the_same_bytes(tree: Path, tmp_path: Path, format: str) -> None:
     volume = blockpack.TarVolume() if format == "tar" else blockpack.FatVolume()
-    expected = rendered(volume.plan(blockpack.Tree.scan(tree)))
+    expected = rendered(volume.plan(blockpack.scan(tree)))
     for jobs in (1, 2, 5):
         image = tmp_path / f"{jobs}.img"
         arguments = ("pack", tree, image, "--format", format, "--jobs", str(jobs), "--quiet")
@@ -127,7 +127,7 @@ def test_a_source_that_changed_is_named_by_whichever_worker_meets_it(
 import os, sys
 import blockpack
 source, target = sys.argv[1:]
-layout = blockpack.TarVolume().plan(blockpack.Tree.scan(source))
+layout = blockpack.TarVolume().plan(blockpack.scan(source))
 os.utime(os.path.join(source, "7/1297"), ns=(0, 0))
 try:
     blockpack.write(layout, target, jobs=2)
@@ -155,7 +155,7 @@ def test_a_source_that_fails_is_named_by_whichever_worker_meets_it(
 import errno, os, sys
 import blockpack
 source, target = sys.argv[1:]
-layout = blockpack.TarVolume().plan(blockpack.Tree.scan(source))
+layout = blockpack.TarVolume().plan(blockpack.scan(source))
 _preadv, victim = os.preadv, os.stat(os.path.join(source, "33")).st_ino
 def reading(descriptor, *arguments):
     if os.fstat(descriptor).st_ino == victim:
@@ -190,6 +190,6 @@ def test_where_too_few_processes_may_be_started_the_image_is_written_by_those_th
     source = make_files(tmp_path / "source", {str(n): pattern(2000) for n in range(50)})
     arguments = {"env": {"FORKS": str(forks)}}
     assert run(NO_FORK + LIBRARY, source, target, **arguments) == (0, b"", "")
-    expected = rendered(blockpack.TarVolume().plan(blockpack.Tree.scan(source)))
+    expected = rendered(blockpack.TarVolume().plan(blockpack.scan(source)))
     assert target.read_bytes() == expected
     assert os.listdir(target.parent) == [target.name]

@@ -11,23 +11,23 @@ from typing import Any
 import pytest
 
 import blockpack
-from blockpack import File, Tree
+from blockpack import File, scan
 from blockpack.cli.run import run
 from git_source.trees import checked_out, content, image, paths, problems, refused
-from repositories import SUBMODULE, TIME, GitRepository, pointer
+from repositories import SUBMODULE, TIME, GitRepository, git_tree, pointer
 
 
 def test_submodules_are_errors_or_skipped(bare: GitRepository, tmp_path: Path) -> None:
     module: Any = SUBMODULE, b"1" * 40
     bare.commit({"a": b"", "lib/one": module, "lib/two": module})
     with pytest.raises(blockpack.Problems) as raised:
-        Tree.from_git(bare.path)
+        git_tree(bare.path)
     assert set(problems(raised)) == {"lib/one", "lib/two"}
     assert "skip submodules" in str(raised.value)
-    assert paths(Tree.from_git(bare.path, submodules="skip")) == {"a"}
-    assert paths(Tree.from_git(bare.path, exclude=["/lib/"])) == {"a"}
+    assert paths(git_tree(bare.path, submodules="skip")) == {"a"}
+    assert paths(git_tree(bare.path, exclude=["/lib/"])) == {"a"}
     with pytest.raises(blockpack.UsageError, match="'error' or 'skip'"):
-        Tree.from_git(bare.path, submodules="ignore")  # type: ignore[arg-type]
+        git_tree(bare.path, submodules="ignore")  # type: ignore[arg-type]
     source = f"git:{bare.path}@HEAD"
     assert run(["pack", "-q", source, str(tmp_path / "x.tar")]) == 3
     assert run(["pack", "-q", source, str(tmp_path / "x.tar"), "--submodules", "skip"]) == 0
@@ -53,12 +53,12 @@ def test_export_ignore_is_that_of_git_archive(repository: GitRepository, tmp_pat
     if repository.git("rev-parse", "--show-object-format").strip() == b"sha1":
         files["raw/module"] = SUBMODULE, b"1" * 40
     repository.commit(files)
-    tree = Tree.from_git(repository.path)  # the submodule is not for export
+    tree = git_tree(repository.path)  # the submodule is not for export
     directory = checked_out(repository, tmp_path / "checkout")
     (directory / "only").rmdir()  # git checks out no empty directories, but may archive them
-    assert image(tree) == image(Tree.scan(directory))
+    assert image(tree) == image(scan(directory))
     assert "only" not in tree and "sub/z.psd" in tree
-    assert paths(Tree.from_git(repository.path, subdir="docs")) == {
+    assert paths(git_tree(repository.path, subdir="docs")) == {
         *("b", "b/a.tmp", "own", "own/y", "own/.gitattributes")
     }
 
@@ -72,7 +72,7 @@ def test_attributes_of_the_repository_count_and_those_of_the_user_do_not(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     bare.git("config", "core.attributesFile", str(tmp_path / "git" / "attributes"))
     (bare.path / "info" / "attributes").write_text("b export-ignore\n")
-    assert paths(Tree.from_git(bare.path)) == {"a"}
+    assert paths(git_tree(bare.path)) == {"a"}
 
 
 def lfs_repository(repository: GitRepository, contents: dict[str, bytes]) -> None:
@@ -94,16 +94,16 @@ def test_files_of_lfs_have_their_content(repository: GitRepository, tmp_path: Pa
     contents = {"a.bin": bytes(200_000), "sub/b.bin": b"b" * 70_000}
     lfs_repository(repository, contents)
     for subdir in ("", "sub"):
-        tree = Tree.from_git(repository.path, subdir=subdir)
+        tree = git_tree(repository.path, subdir=subdir)
         prefix = f"{subdir}/" if subdir else ""
         for path, data in contents.items():
             if path.startswith(prefix):
                 entry = tree[path.removeprefix(prefix)]
                 assert isinstance(entry, File) and entry.size == len(data)
-                assert isinstance(entry.content.extent(entry, 0), blockpack.FileRange)
+                assert isinstance(entry.extent(), blockpack.FileRange)
                 assert content(tree, entry.path) == data
                 assert entry.mtime_ns == TIME * 10**9
-    tree = Tree.from_git(repository.path)
+    tree = git_tree(repository.path)
     assert content(tree, "plain.txt").startswith(b"version https://git-lfs")
     assert content(tree, "committed.bin") == b"committed without Git LFS"
     target = tmp_path / "x.tar"
@@ -127,14 +127,14 @@ def test_an_lfs_object_that_is_missing_or_wrong_is_told_with_the_command(
     place("gone.bin").unlink()
     place("short.bin").write_bytes(b"x")
     with pytest.raises(blockpack.Problems) as raised:
-        Tree.from_git(bare.path, "main")
+        git_tree(bare.path, "main")
     told = problems(raised)
     assert set(told) == {"gone.bin", "short.bin"}
     assert place("gone.bin").name in told["gone.bin"]
     assert "has 1 bytes, and should have 7" in told["short.bin"]
     assert f"git -C {bare.path} lfs fetch origin main" in str(raised.value)
     assert raised.value.exit_code == 4
-    tree = Tree.from_git(bare.path, exclude=["gone.bin", "short.bin"])
+    tree = git_tree(bare.path, exclude=["gone.bin", "short.bin"])
     place("there.bin").write_bytes(b"later")
     os.utime(place("there.bin"), ns=(0, 0))
     with pytest.raises(blockpack.SourceError, match="was modified"):
@@ -145,4 +145,4 @@ def test_a_pointer_with_extensions_is_refused(bare: GitRepository) -> None:
     text = pointer("1" * 64, 5).replace(b"oid", b"ext-0-x sha256:" + b"2" * 64 + b"\noid", 1)
     bare.commit({".gitattributes": b"* filter=lfs\n", "a": text})
     with refused("extension"):
-        Tree.from_git(bare.path)
+        git_tree(bare.path)

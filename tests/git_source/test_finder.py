@@ -21,7 +21,7 @@ import errno, hashlib, os, signal, sys
 import blockpack
 from blockpack.sources.git import finder
 def show(jobs):
-    tree = blockpack.Tree.from_git(sys.argv[1], jobs=jobs)
+    tree = git_tree(sys.argv[1], jobs=jobs)
     with blockpack.TarVolume().plan(tree).open() as file:
         print(len(tree), hashlib.file_digest(file, "sha256").hexdigest())
 parent, find, asked = os.getpid(), finder._Search.find, []
@@ -76,7 +76,7 @@ for last in (3, 13):  # before it is told of the rest, and after
     finder._Search.find = killed
     del asked[:]
     try:
-        blockpack.Tree.from_git(sys.argv[1], jobs=2)
+        git_tree(sys.argv[1], jobs=2)
     except blockpack.SourceError as error:
         print(error)
 """

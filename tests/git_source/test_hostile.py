@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 import blockpack
-from blockpack import Tree
 from blockpack.sources.git import cat_file
 from git_source.trees import content, paths, problems, refused
 from hostile import git_images
-from repositories import FILE, LINK, TREE, GitRepository
+from repositories import FILE, LINK, TREE, GitRepository, git_tree
 
 HOSTILE = [
     b"..",
@@ -43,7 +42,7 @@ def test_names_that_git_would_not_check_out_are_refused_all_at_once(
     inner = repository.raw_tree(*((kind, name, oid) for name in HOSTILE), (FILE, b"good", file))
     top = repository.raw_tree((TREE, b"inner", inner), (FILE, b".GIT", file))
     with pytest.raises(blockpack.Problems) as raised:
-        Tree.from_git(repository.path, repository.commit_tree(top))
+        git_tree(repository.path, repository.commit_tree(top))
     assert raised.value.exit_code == 3
     told = problems(raised)
     assert len(raised.value.exceptions) == len(HOSTILE) + 1
@@ -56,7 +55,7 @@ def test_names_that_git_would_not_check_out_are_refused_all_at_once(
 @pytest.mark.parametrize("name", [b".gitignore", b".github", b"git", b"..git", b"x.git", b"...a"])
 def test_names_that_are_only_like_these_are_packed(bare: GitRepository, name: bytes) -> None:
     tree = bare.raw_tree((FILE, name, bare.blob(b"x")))
-    assert paths(Tree.from_git(bare.path, tree)) == {name.decode()}
+    assert paths(git_tree(bare.path, tree)) == {name.decode()}
 
 
 def test_duplicates_and_unknown_modes_are_refused(bare: GitRepository) -> None:
@@ -66,7 +65,7 @@ def test_duplicates_and_unknown_modes_are_refused(bare: GitRepository) -> None:
         *(("100600", b"odd", file), ("10644", b"short", file), ("020000", b"device", file)),
     )
     with pytest.raises(blockpack.Problems) as raised:
-        Tree.from_git(bare.path, tree)
+        git_tree(bare.path, tree)
     told = problems(raised)
     assert {*told} == {"twice", "a", "odd", "short", "device"}
     assert told["a"] == told["twice"] == "is there twice"
@@ -79,17 +78,17 @@ def test_duplicates_and_unknown_modes_are_refused(bare: GitRepository) -> None:
 def test_a_tree_that_is_none_is_refused(bare: GitRepository, data: bytes) -> None:
     top = bare.raw_tree((TREE, b"d", bare.raw_object("tree", data)))
     with pytest.raises(blockpack.SourceError, match=r"d: object [0-9a-f]{40} is no sound tree"):
-        Tree.from_git(bare.path, top)
+        git_tree(bare.path, top)
 
 
 def test_objects_of_another_kind_are_refused(bare: GitRepository) -> None:
     file, empty = bare.blob(b"x"), bare.raw_tree()
     with refused("is a tree, and should be a blob"):
-        Tree.from_git(bare.path, bare.raw_tree((FILE, b"a", empty)))
+        git_tree(bare.path, bare.raw_tree((FILE, b"a", empty)))
     with pytest.raises(blockpack.SourceError, match="is no sound tree"):
-        Tree.from_git(bare.path, bare.raw_tree((TREE, b"a", file)))
+        git_tree(bare.path, bare.raw_tree((TREE, b"a", file)))
     with pytest.raises(blockpack.SourceError, match="no sound commit"):
-        Tree.from_git(bare.path, bare.raw_object("commit", b"tree x\n\n"))
+        git_tree(bare.path, bare.raw_object("commit", b"tree x\n\n"))
 
 
 def test_a_bomb_of_trees_is_refused(bare: GitRepository, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,12 +98,12 @@ def test_a_bomb_of_trees_is_refused(bare: GitRepository, monkeypatch: pytest.Mon
     for _ in range(6):
         level = bare.raw_tree(*((TREE, b"%d" % n, level) for n in range(10)))
     with pytest.raises(blockpack.EntryError, match="more than 5,000 entries"):
-        Tree.from_git(bare.path, level)
+        git_tree(bare.path, level)
     deep = bare.raw_tree((FILE, b"a", bare.blob(b"x")))
     for _ in range(12):
         deep = bare.raw_tree((TREE, b"d", deep))
     with refused("more than 8 directories deep"):
-        Tree.from_git(bare.path, deep)
+        git_tree(bare.path, deep)
 
 
 def hostile_pack(repository: GitRepository, data: bytes, stated: int) -> tuple[Path, bytes]:
@@ -132,7 +131,7 @@ def test_an_offset_where_no_file_goes_is_left_to_git(bare: GitRepository, offset
     place, pack = hostile_pack(bare, data, len(data))
     oid = bytes.fromhex(bare.oid("HEAD:a"))
     place.with_suffix(".idx").write_bytes(with_large_offset(oid, offset, pack))
-    tree = Tree.from_git(bare.path)
+    tree = git_tree(bare.path)
     assert content(tree, "a") == data
     with pytest.raises(blockpack.SourceError):  # which would take it over from there
         blockpack.GitVolume().plan(tree)
@@ -146,7 +145,7 @@ def test_a_size_that_no_blob_has_is_left_to_git(bare: GitRepository, stated: int
     hostile_pack(bare, data, stated)
     top = bare.raw_tree((FILE, b"a", oid.hex()))
     with pytest.raises((blockpack.Problems, blockpack.SourceError)) as raised:
-        content(Tree.from_git(bare.path, top), "a")
+        content(git_tree(bare.path, top), "a")
     assert "a: object" in str(raised.value)
 
 
@@ -163,7 +162,7 @@ def test_a_loose_blob_that_claims_to_be_longer_is_told(
     loose.chmod(0o644)
     loose.write_bytes(zlib.compress(b"blob %d\0short\n" % stated))
     with pytest.raises((blockpack.Problems, blockpack.SourceError)) as raised:
-        content(Tree.from_git(bare.path, top), "a")
+        content(git_tree(bare.path, top), "a")
     assert f"a: object {oid} cannot be read" in str(raised.value)
 
 
@@ -175,7 +174,7 @@ def test_a_git_that_is_slow_is_waited_for(
     files["large"] = bytes(range(256)) * 4096
     bare.commit(files)
     monkeypatch.setattr(cat_file, "_PATIENCE", 0.0)  # as if it were
-    tree = Tree.from_git(bare.path)
+    tree = git_tree(bare.path)
     assert {path: content(tree, path) for path in files} == files
     monkeypatch.undo()
     assert {path: content(tree, path) for path in files} == files

@@ -19,7 +19,7 @@ from blockpack.sources.git.cat_file import facts
 from blockpack.sources.git.repository import Repository
 from judges import docteur, git_kv, git_pack, git_tools
 from judges.git_pack import Pack
-from repositories import EXECUTABLE, LINK, SUBMODULE, Files, GitRepository, pointer
+from repositories import EXECUTABLE, LINK, SUBMODULE, Files, GitRepository, git_tree, pointer
 
 ObjectFormat = Literal["sha1", "sha256"]
 
@@ -210,7 +210,7 @@ def test_an_image_holds_the_commit_and_all_that_it_leads_to(
 ) -> None:
     repository, _, object_format = made
     commit = repository.oid(case.revision)
-    layout = case.volume(object_format).plan(Tree.from_git(repository.path, case.revision))
+    layout = case.volume(object_format).plan(git_tree(repository.path, case.revision))
     assert layout.geometry["commit"] == commit
     image = tmp_path / "image"
     blockpack.write(layout, image)
@@ -302,7 +302,7 @@ def test_what_is_packed_is_not_packed_again(
         return facts(repository, paths)
 
     monkeypatch.setattr(taken, "facts", watched)
-    layout = GitVolume(history=True).plan(Tree.from_git(repository.path))
+    layout = GitVolume(history=True).plan(git_tree(repository.path))
     kinds = {repository.git("cat-file", "-t", oid.hex()).strip() for oid in asked}
     assert kinds <= {b"commit"}  # those on top of the last one, which comes after them
     with layout.open() as file:
@@ -314,7 +314,7 @@ def test_what_is_packed_is_not_packed_again(
 def test_a_delta_without_its_base_is_packed_anew(tmp_path: Path) -> None:
     """The last version is whole, and those before are deltas on top of it."""
     repository = packed(GitRepository.init(tmp_path / "repository", "--bare"))
-    tree = Tree.from_git(repository.path, "main~2")
+    tree = git_tree(repository.path, "main~2")
     layout = GitVolume().plan(tree)
     with layout.open() as file:
         pack = pack_of(layout, file.read(), "sha1")
@@ -332,7 +332,7 @@ def test_a_pack_without_objects_does_no_harm(tmp_path: Path) -> None:
     commit = repository.commit({"a": b"x"})
     repository.git("pack-objects", "-q", str(repository.path / "objects/pack/pack"))
     assert [*repository.path.glob("objects/pack/*.pack")]
-    layout = GitVolume().plan(Tree.from_git(repository.path))
+    layout = GitVolume().plan(git_tree(repository.path))
     assert layout.geometry["commit"] == commit
 
 
@@ -352,18 +352,18 @@ def commit_of(tree: Tree, **options: Any) -> str:
 
 def test_a_tree_that_is_not_the_commits_is_a_new_commit(bare: GitRepository) -> None:
     commit = plain(bare)
-    whole = Tree.from_git(bare.path)
+    whole = git_tree(bare.path)
     assert commit_of(whole) == commit
-    changed = Tree.from_git(bare.path)
+    changed = git_tree(bare.path)
     changed.add("new", b"new")
-    restored = Tree.from_git(bare.path)
+    restored = git_tree(bare.path)
     restored.remove("a")
     trees = {
-        "a subdirectory": Tree.from_git(bare.path, subdir="sub"),
-        "without a file": Tree.from_git(bare.path, exclude=["a"]),
+        "a subdirectory": git_tree(bare.path, subdir="sub"),
+        "without a file": git_tree(bare.path, exclude=["a"]),
         "with another file": changed,
         "with one file less": restored,
-        "a tree by itself": Tree.from_git(bare.path, "main^{tree}"),
+        "a tree by itself": git_tree(bare.path, "main^{tree}"),
     }
     for name, tree in trees.items():
         assert commit_of(tree) != commit, name
@@ -375,12 +375,12 @@ def test_a_tree_that_is_not_the_commits_is_a_new_commit(bare: GitRepository) -> 
             commit_of(whole, history=True, **options)
     assert commit_of(whole, container="pack", object_format="sha256") != commit
     assert commit_of(whole, branch="other", compression=0) == commit
-    assert commit_of(Tree.from_git(bare.path, exclude=["nothing"])) == commit
+    assert commit_of(git_tree(bare.path, exclude=["nothing"])) == commit
 
 
 def test_submodules_that_are_skipped_make_a_new_commit(bare: GitRepository) -> None:
     commit = bare.commit({"a": b"x", "module": (SUBMODULE, b"1" * 40)})
-    assert commit_of(Tree.from_git(bare.path, submodules="skip")) != commit
+    assert commit_of(git_tree(bare.path, submodules="skip")) != commit
 
 
 def test_what_git_lfs_has_is_in_a_new_commit(bare: GitRepository) -> None:
@@ -391,7 +391,7 @@ def test_what_git_lfs_has_is_in_a_new_commit(bare: GitRepository) -> None:
     place.write_bytes(content)
     attributes = b"*.bin filter=lfs\n"
     commit = bare.commit({".gitattributes": attributes, "a.bin": pointer(oid, len(content))})
-    layout = GitVolume().plan(Tree.from_git(bare.path))
+    layout = GitVolume().plan(git_tree(bare.path))
     assert layout.geometry["commit"] != commit
     with blockpack.open_image(layout.open()) as image, image.open("a.bin") as file:
         assert file.read() == content
@@ -399,9 +399,9 @@ def test_what_git_lfs_has_is_in_a_new_commit(bare: GitRepository) -> None:
 
 def test_followed_links_are_a_new_commit(bare: GitRepository) -> None:
     commit = bare.commit({"a": b"x", "link": (LINK, b"a")})
-    assert commit_of(Tree.from_git(bare.path)) == commit
+    assert commit_of(git_tree(bare.path)) == commit
     for symlinks in ("follow", "skip"):
-        assert commit_of(Tree.from_git(bare.path, symlinks=symlinks)) != commit
+        assert commit_of(git_tree(bare.path, symlinks=symlinks)) != commit
 
 
 def test_a_bundle_of_a_commit_with_parents_takes_its_history(
@@ -421,7 +421,7 @@ def test_the_history_of_a_shallow_clone_is_refused(bare: GitRepository, tmp_path
     commit = plain(bare)
     clone = GitRepository(tmp_path / "clone")
     bare.git("clone", "-q", "--bare", "--depth=1", bare.path.as_uri(), clone.path)
-    tree = Tree.from_git(clone.path)
+    tree = git_tree(clone.path)
     assert commit_of(tree) == commit
     for container in ("docteur", "bundle"):
         with pytest.raises(blockpack.SourceError) as raised:
@@ -432,11 +432,11 @@ def test_the_history_of_a_shallow_clone_is_refused(bare: GitRepository, tmp_path
 
 def test_grafts_and_replacements_change_no_history(bare: GitRepository) -> None:
     commit = plain(bare)
-    before = GitVolume(history=True).plan(Tree.from_git(bare.path)).geometry
+    before = GitVolume(history=True).plan(git_tree(bare.path)).geometry
     (bare.path / "info").mkdir(exist_ok=True)
     (bare.path / "info" / "grafts").write_text(f"{commit}\n")
     bare.git("replace", bare.oid("main~0:a"), bare.blob(b"something else"))
-    assert GitVolume(history=True).plan(Tree.from_git(bare.path)).geometry == before
+    assert GitVolume(history=True).plan(git_tree(bare.path)).geometry == before
 
 
 def test_unpacked_trees_and_commits_have_a_limit(
@@ -446,7 +446,7 @@ def test_unpacked_trees_and_commits_have_a_limit(
     names = {f"{'n' * 100}{number}": b"" for number in range(100)}
     bare.commit({f"sub/{name}": data for name, data in names.items()})
     bare.commit({"a": b""})
-    tree = Tree.from_git(bare.path)
+    tree = git_tree(bare.path)
     monkeypatch.setattr(taken, "MOST_BYTES", 1000)
     with pytest.raises(blockpack.SourceError) as raised:
         GitVolume(history=True).plan(tree)

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 import blockpack
-from blockpack import Symlink, Tree
+from blockpack import Symlink, scan
 from git_source.trees import SITE, checked_out, content, image, problems, refused
-from repositories import LINK, SUBMODULE, GitRepository
+from repositories import LINK, SUBMODULE, GitRepository, git_tree
 
 
 def test_links_are_kept_skipped_or_errors(bare: GitRepository) -> None:
     bare.commit(SITE)
-    assert isinstance(Tree.from_git(bare.path)["media/link"], Symlink)
-    assert "media/link" not in Tree.from_git(bare.path, symlinks="skip")
+    assert isinstance(git_tree(bare.path)["media/link"], Symlink)
+    assert "media/link" not in git_tree(bare.path, symlinks="skip")
     with pytest.raises(blockpack.Problems) as raised:
-        Tree.from_git(bare.path, symlinks="error")
+        git_tree(bare.path, symlinks="error")
     assert set(problems(raised)) == {"media/link"}
 
 
@@ -33,9 +33,9 @@ def test_links_are_followed_inside(repository: GitRepository, tmp_path: Path) ->
     }
     files: dict[str, Any] = {path: (LINK, target) for path, target in links.items()}
     repository.commit({**SITE, **files})
-    tree = Tree.from_git(repository.path, symlinks="follow")
+    tree = git_tree(repository.path, symlinks="follow")
     directory = checked_out(repository, tmp_path / "checkout")
-    scanned = Tree.scan(directory, symlinks="follow")
+    scanned = scan(directory, symlinks="follow")
     assert [(type(e), e.path, e.mode) for e in tree] == [(type(e), e.path, e.mode) for e in scanned]
     assert image(tree) == image(scanned)
     assert content(tree, "to-directory/deep/er/chain") == SITE["media/a.bin"]
@@ -62,7 +62,7 @@ def test_links_that_cannot_be_followed_are_told_all_at_once(bare: GitRepository)
     files["module"] = SUBMODULE, b"1" * 40
     bare.commit({"file": b"", **files})
     with pytest.raises(blockpack.Problems) as raised:
-        Tree.from_git(bare.path, symlinks="follow", submodules="skip")
+        git_tree(bare.path, symlinks="follow", submodules="skip")
     told = problems(raised)
     assert set(told) == set(links)
     for path in ("absolute", "outside", "sub/outside"):
@@ -72,6 +72,6 @@ def test_links_that_cannot_be_followed_are_told_all_at_once(bare: GitRepository)
     for path in ("sub/above", "sub/itself"):
         assert "a directory that it is in" in told[path]
     bare.commit({"dir/link": (LINK, b"../file"), "file": b"f"})
-    assert content(Tree.from_git(bare.path, symlinks="follow"), "dir/link") == b"f"
+    assert content(git_tree(bare.path, symlinks="follow"), "dir/link") == b"f"
     with refused("outside of what is packed"):
-        Tree.from_git(bare.path, "HEAD", "dir", symlinks="follow")
+        git_tree(bare.path, "HEAD", "dir", symlinks="follow")

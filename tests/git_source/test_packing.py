@@ -19,28 +19,28 @@ from typing import Any
 import pytest
 
 import blockpack
-from blockpack import Directory, File, Symlink, Tree
+from blockpack import Directory, File, Symlink, Tree, scan
 from blockpack.cli.run import run
 from blockpack.model.extent import Stream
 from blockpack.sources.git import packs
 from blockpack.sources.git.blobs import SMALL
 from blockpack.sources.git.repository import Repository
 from git_source.trees import SITE, checked_out, content, image
-from repositories import TIME, GitRepository
+from repositories import TIME, GitRepository, git_tree
 
 
 def test_a_commit_is_packed_as_its_checkout_is(repository: GitRepository, tmp_path: Path) -> None:
     repository.commit(SITE)
-    tree = Tree.from_git(repository.path)
+    tree = git_tree(repository.path)
     directory = checked_out(repository, tmp_path / "checkout")
-    scanned = Tree.scan(directory)
+    scanned = scan(directory)
     assert [(type(e), e.path) for e in tree] == [(type(e), e.path) for e in scanned]
     keeping = blockpack.TarVolume(mode="keep", align=512)
     assert image(tree, keeping) == image(scanned, keeping)
     fat = blockpack.FatVolume()
     without = ["media/link", "\udcff\udcfe"]
-    assert image(Tree.from_git(repository.path, exclude=without), fat) == image(
-        Tree.scan(directory, exclude=without), fat
+    assert image(git_tree(repository.path, exclude=without), fat) == image(
+        scan(directory, exclude=without), fat
     )
 
 
@@ -48,7 +48,7 @@ def test_entries_have_the_modes_of_git_and_the_time_of_the_commit(
     repository: GitRepository,
 ) -> None:
     repository.commit(SITE, time=1_234_567_890)
-    tree = Tree.from_git(repository.path)
+    tree = git_tree(repository.path)
     assert {entry.mtime_ns for entry in tree} == {1_234_567_890 * 10**9}
     assert tree["run.sh"].mode == 0o755 and tree["index.html"].mode == 0o644
     link = tree["media/link"]
@@ -58,12 +58,12 @@ def test_entries_have_the_modes_of_git_and_the_time_of_the_commit(
 
 def test_early_modes_of_groups_are_plain(bare: GitRepository) -> None:
     tree = bare.raw_tree(("100664", b"a", bare.blob(b"x")), ("040000", b"b", bare.raw_tree()))
-    assert [(entry.path, entry.mode) for entry in Tree.from_git(bare.path, tree)] == [("a", 0o644)]
+    assert [(entry.path, entry.mode) for entry in git_tree(bare.path, tree)] == [("a", 0o644)]
 
 
 def test_contents_know_their_object(repository: GitRepository) -> None:
     repository.commit(SITE)
-    entry = Tree.from_git(repository.path)["media/a.bin"]
+    entry = git_tree(repository.path)["media/a.bin"]
     assert isinstance(entry, File)
     found: Any = entry.content
     assert found.oid == repository.oid("HEAD:media/a.bin")
@@ -73,13 +73,13 @@ def test_contents_know_their_object(repository: GitRepository) -> None:
 
 def test_the_origin_is_kept_until_the_tree_is_changed(repository: GitRepository) -> None:
     commit = repository.commit(SITE)
-    tree = Tree.from_git(repository.path)
+    tree = git_tree(repository.path)
     assert tree.origin is not None
     assert tree.origin.commit == commit
     assert tree.origin.tree == repository.oid("HEAD^{tree}")
     assert tree.origin.object_format == ("sha256" if len(commit) == 64 else "sha1")
     assert Path(tree.origin.repository).is_dir()
-    part = Tree.from_git(repository.path, "main", "media")
+    part = git_tree(repository.path, "main", "media")
     assert part.origin is not None and part.origin.tree == repository.oid("HEAD:media")
     assert Tree().origin is None
     changes: list[Callable[[Tree], None]] = [
@@ -90,7 +90,7 @@ def test_the_origin_is_kept_until_the_tree_is_changed(repository: GitRepository)
         lambda tree: tree.add("media", Path(__file__).parent),
     ]
     for change in changes:
-        changed = Tree.from_git(repository.path)
+        changed = git_tree(repository.path)
         change(changed)
         assert changed.origin is None
 
@@ -116,7 +116,7 @@ def test_however_objects_are_stored(bare: GitRepository, tmp_path: Path, packing
         source = GitRepository(tmp_path / "clone.git")
     else:
         assert bool(list(bare.path.glob("objects/pack/*.pack"))) == (packing == "packed")
-    tree = Tree.from_git(source.path)
+    tree = git_tree(source.path)
     for order in (sorted(files), sorted(files, reverse=True), sorted(files, key=lambda p: p[-2:])):
         for path in order:
             assert content(tree, path) == files[path]
@@ -136,11 +136,11 @@ def test_sizes_at_which_reading_changes(bare: GitRepository, limit: str) -> None
     files = {f"{size:09}": rng.randbytes(size) for size in sizes}
     bare.git("config", "fastimport.unpackLimit", limit)
     bare.commit(files)
-    tree = Tree.from_git(bare.path)
+    tree = git_tree(bare.path)
     for path in files:
         entry = tree[path]
         assert isinstance(entry, File)
-        extent = entry.content.extent(entry, 0)
+        extent = entry.extent()
         assert isinstance(extent, Stream)
         if limit == "1" and len(files[path]) <= SMALL:
             assert extent.whole is not None
@@ -149,7 +149,7 @@ def test_sizes_at_which_reading_changes(bare: GitRepository, limit: str) -> None
             assert extent.whole is None
     for path, data in files.items():
         assert content(tree, path) == data
-    assert image(tree) == image(Tree.from_git(bare.path))
+    assert image(tree) == image(git_tree(bare.path))
 
 
 def test_streams_may_be_closed_early_opened_again_and_read_in_turns(bare: GitRepository) -> None:
@@ -157,12 +157,12 @@ def test_streams_may_be_closed_early_opened_again_and_read_in_turns(bare: GitRep
     files = {f"{number}": rng.randbytes(size) for number, size in enumerate((400_000,) * 3)}
     files |= {"huge": rng.randbytes(5_000_000), "small": b"small", "z": b"z"}
     bare.commit(files)
-    tree = Tree.from_git(bare.path)
+    tree = git_tree(bare.path)
 
     def opened(path: str) -> Any:
         entry = tree[path]
         assert isinstance(entry, File)
-        extent = entry.content.extent(entry, 0)
+        extent = entry.extent()
         assert isinstance(extent, blockpack.Stream)
         return extent.open()
 
@@ -190,7 +190,7 @@ def test_any_number_of_jobs_gives_the_same_bytes(bare: GitRepository, tmp_path: 
     files = {f"{n % 23}/{n}": rng.randbytes(n * 7) for n in range(900)}
     files |= {f"large{n}": rng.randbytes(2_000_000 + n) for n in range(3)}
     bare.commit(files)
-    tree = Tree.from_git(bare.path)
+    tree = git_tree(bare.path)
     for volume in (blockpack.TarVolume(), blockpack.FatVolume()):
         layout = volume.plan(tree)
         expected = image(tree, volume)
@@ -210,13 +210,13 @@ def test_any_number_of_jobs_gives_the_same_bytes(bare: GitRepository, tmp_path: 
 
 def test_one_blob_under_many_names(bare: GitRepository) -> None:
     bare.commit({f"{n}": b"the same" for n in range(300)})
-    tree = Tree.from_git(bare.path)
+    tree = git_tree(bare.path)
     assert {content(tree, f"{n}") for n in range(300)} == {b"the same"}
 
 
 def test_an_empty_commit_is_an_empty_tree(repository: GitRepository) -> None:
     repository.commit({})
-    assert not list(Tree.from_git(repository.path))
+    assert not list(git_tree(repository.path))
 
 
 def test_nothing_is_written_to_the_repository(bare: GitRepository, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_nothing_is_written_to_the_repository(bare: GitRepository, tmp_path: Pat
     bare.git("config", "core.fsmonitor", f"touch {hook}")
     bare.git("config", "core.splitIndex", "true")
     before = state()
-    image(Tree.from_git(bare.path))
+    image(git_tree(bare.path))
     assert state() == before
     assert not hook.exists()
 
@@ -247,7 +247,7 @@ import io, pathlib, sys
 import blockpack
 class Nowhere(io.RawIOBase):
     def write(self, data): return len(data)
-blockpack.write(blockpack.TarVolume().plan(blockpack.Tree.scan(sys.argv[1])), Nowhere())
+blockpack.write(blockpack.TarVolume().plan(blockpack.scan(sys.argv[1])), Nowhere())
 print(pathlib.Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 """
     peaks = []
@@ -316,7 +316,7 @@ def test_of_more_packs_than_may_be_open_the_rest_is_left_to_git(
     opened = packs.pack_paths(Repository.at(str(bare.path)))
     sizes = [path.stat().st_size for path in bare.path.glob("objects/pack/*.pack")]
     assert sorted(map(os.path.getsize, opened)) == sorted(sizes)[-2:]
-    tree = Tree.from_git(bare.path)
+    tree = git_tree(bare.path)
     assert {path: content(tree, path) for path in files} == files
     volume = blockpack.GitVolume(history=history)
     with blockpack.open_image(volume.plan(tree).open()) as read:
@@ -356,13 +356,13 @@ def test_trees_of_a_repository_have_its_packs_open_once(bare: GitRepository) -> 
     files = packs_of(bare, 5)
     gc.collect()  # what earlier tests left behind in cycles is not what this one is about
     before = len(os.listdir("/proc/self/fd"))
-    first = Tree.from_git(bare.path)
+    first = git_tree(bare.path)
     opened = len(os.listdir("/proc/self/fd"))
     assert opened == before + 5  # the packs, and no index any more
-    trees = [first, *(Tree.from_git(bare.path) for _ in range(5))]
+    trees = [first, *(git_tree(bare.path) for _ in range(5))]
     assert len(os.listdir("/proc/self/fd")) == opened
     bare.commit(files | {"new": b"x"})
-    trees.append(Tree.from_git(bare.path))  # of one pack more
+    trees.append(git_tree(bare.path))  # of one pack more
     assert content(trees[-1], "new") == b"x"
     assert all(content(tree, "4") == files["4"] for tree in trees)
     del first, trees
@@ -388,7 +388,7 @@ def test_a_pack_that_is_a_pipe_holds_nobody_up(bare: GitRepository) -> None:
     pipe.parent.mkdir(exist_ok=True)
     os.mkfifo(pipe)
     pipe.with_suffix(".idx").write_bytes(b"no index")
-    assert content(Tree.from_git(bare.path), "a") == b"loose"
+    assert content(git_tree(bare.path), "a") == b"loose"
 
 
 @pytest.mark.parametrize("kept", [64, 48])
@@ -402,4 +402,4 @@ def test_a_process_with_few_descriptors_leaves_packs_to_git(bare: GitRepository,
         env={**os.environ, "PYTHONPATH": str(Path(blockpack.__file__).parents[1])},
         capture_output=True, check=True,
     )  # fmt: skip
-    assert done.stdout == image(Tree.from_git(bare.path))
+    assert done.stdout == image(git_tree(bare.path))

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import blockpack
-from blockpack import Tree
+from blockpack import scan
 from blockpack.sources.git.address import Address
 from git_source.trees import SITE, content, image, paths
-from repositories import GitRepository
+from repositories import GitRepository, git_tree
 
 
 def test_whatever_git_resolves_is_a_revision(repository: GitRepository) -> None:
@@ -20,18 +20,18 @@ def test_whatever_git_resolves_is_a_revision(repository: GitRepository) -> None:
     repository.git("tag", "-a", "-m", "x", "heavy", first)
     repository.git("tag", "-a", "-m", "x", "heavier", "heavy")
     for revision in (first, first[:12], "light", "heavy", "heavier", "main~1", "HEAD^", "heavy^{}"):
-        tree = Tree.from_git(repository.path, revision)
+        tree = git_tree(repository.path, revision)
         assert content(tree, "a") == b"1"
         assert tree["a"].mtime_ns == 1_000_000_000 * 10**9
         assert tree.origin is not None and tree.origin.commit == first
-    bare_tree = Tree.from_git(repository.path, f"{first}^{{tree}}")
+    bare_tree = git_tree(repository.path, f"{first}^{{tree}}")
     assert bare_tree.origin is not None and bare_tree.origin.commit is None
     assert bare_tree["a"].mtime_ns == 315_532_800 * 10**9
     for revision in ("", "nothing", "-x", "--all", "a\0b", "f" * len(first), "\udce9", "\ud800"):
         with pytest.raises(blockpack.SourceError, match=r"no revision|is not in"):
-            Tree.from_git(repository.path, revision)
+            git_tree(repository.path, revision)
     with pytest.raises(blockpack.SourceError, match="neither a commit nor a tree"):
-        Tree.from_git(repository.path, "HEAD:a")
+        git_tree(repository.path, "HEAD:a")
 
 
 def test_a_revision_may_have_an_at_sign(tmp_path: Path) -> None:
@@ -40,9 +40,9 @@ def test_a_revision_may_have_an_at_sign(tmp_path: Path) -> None:
     repository.git("checkout", "-q", "main")
     repository.git("commit", "-q", "--allow-empty", "-m", "again")
     place = f"git:{repository.path}"
-    assert Tree.scan(f"{place}@HEAD@{{1}}").origin == Tree.from_git(repository.path, first).origin
-    assert paths(Tree.scan(f"{place}@main@{{1}}:sub")) == {"x"}
-    assert paths(Tree.scan(f"{place}@@")) == {"a", "sub", "sub/x"}
+    assert scan(f"{place}@HEAD@{{1}}").origin == git_tree(repository.path, first).origin
+    assert paths(scan(f"{place}@main@{{1}}:sub")) == {"x"}
+    assert paths(scan(f"{place}@@")) == {"a", "sub", "sub/x"}
 
 
 @pytest.mark.parametrize(
@@ -80,15 +80,15 @@ def test_what_is_no_address_is_told(
     text: str, error: type[blockpack.BlockpackError], told: str
 ) -> None:
     with pytest.raises(error) as raised:
-        Tree.scan(text)
+        scan(text)
     assert told in str(raised.value)
 
 
 def test_a_directory_of_a_revision(repository: GitRepository) -> None:
     repository.commit(SITE)
-    tree = Tree.from_git(repository.path, subdir="/media/deep/")
+    tree = git_tree(repository.path, subdir="/media/deep/")
     assert paths(tree) == {"er", "er/b"}
-    assert paths(Tree.scan(f"git:{repository.path}@HEAD:media")) == {
+    assert paths(scan(f"git:{repository.path}@HEAD:media")) == {
         *("a.bin", "deep", "deep/er", "deep/er/b", "link")
     }
     for subdir, told in (
@@ -97,12 +97,12 @@ def test_a_directory_of_a_revision(repository: GitRepository) -> None:
         ("a/../b", r"a/\.\./b: .*'\.\.'"),
     ):
         with pytest.raises(blockpack.BlockpackError, match=told):
-            Tree.from_git(repository.path, "HEAD", subdir)
+            git_tree(repository.path, "HEAD", subdir)
 
 
 def test_patterns_are_those_of_gitignore(bare: GitRepository) -> None:
     bare.commit(SITE)
-    tree = Tree.from_git(bare.path, exclude=["/media/", "*.sh", "\udcff*"])
+    tree = git_tree(bare.path, exclude=["/media/", "*.sh", "\udcff*"])
     assert paths(tree) == {"index.html", "media.txt"}
 
 
@@ -110,10 +110,10 @@ def test_worktrees_and_git_directories_are_repositories(tmp_path: Path) -> None:
     repository = GitRepository.init(tmp_path / "r")
     repository.commit(SITE)
     repository.git("worktree", "add", "-q", "-b", "other", tmp_path / "tree", "main")
-    expected = Tree.from_git(repository.path)
+    expected = git_tree(repository.path)
     for place in (tmp_path / "tree", repository.path / ".git"):
-        assert list(map(str, Tree.from_git(place))) != []
-        assert image(Tree.from_git(place)) == image(expected)
+        assert list(map(str, git_tree(place))) != []
+        assert image(git_tree(place)) == image(expected)
 
 
 def test_a_hook_s_environment_does_not_lead_elsewhere(
@@ -127,11 +127,11 @@ def test_a_hook_s_environment_does_not_lead_elsewhere(
         monkeypatch.setenv(name, str(other.path / suffix))
     for name in ("GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_NAMESPACE", "GIT_PREFIX"):
         monkeypatch.setenv(name, str(tmp_path / "nowhere"))
-    tree = Tree.from_git(bare.path)
+    tree = git_tree(bare.path)
     assert content(tree, "a") == b"right" and "b" not in tree
 
 
 def test_replaced_objects_are_the_true_ones(bare: GitRepository) -> None:
     bare.commit({"a": b"true"})
     bare.git("replace", bare.oid("HEAD:a"), bare.blob(b"replaced"))
-    assert content(Tree.from_git(bare.path), "a") == b"true"
+    assert content(git_tree(bare.path), "a") == b"true"

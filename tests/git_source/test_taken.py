@@ -11,7 +11,7 @@ import pytest
 from blockpack import GitVolume, Tree
 from judges import git_pack
 from judges.git_pack import Object, Pack
-from repositories import LINK, Files, GitRepository
+from repositories import LINK, Files, GitRepository, git_tree
 
 NOISE = random.Random(3).randbytes(300_000)
 LINES = "\n".join(random.Random(4).randbytes(20).hex() for _ in range(500))
@@ -58,7 +58,7 @@ def deltas(pack: Pack) -> int:
 
 
 def test_blobs_of_a_directory_are_taken_as_they_are_packed(repository: GitRepository) -> None:
-    pack, commit = packed(Tree.from_git(repository.path, "main", "sub"))
+    pack, commit = packed(git_tree(repository.path, "main", "sub"))
     assert git_pack.files(pack, commit) == contents(IN_SUB)
     assert len(blobs(pack)) == BLOBS
     assert deltas(pack) == 19
@@ -67,7 +67,7 @@ def test_blobs_of_a_directory_are_taken_as_they_are_packed(repository: GitReposi
 def test_what_one_says_about_a_commit_changes_nothing_about_its_blobs(
     repository: GitRepository,
 ) -> None:
-    tree = Tree.from_git(repository.path)
+    tree = git_tree(repository.path)
     kept, _ = packed(tree)
     made, commit = packed(tree, message="another")
     assert commit not in kept.objects
@@ -77,7 +77,7 @@ def test_what_one_says_about_a_commit_changes_nothing_about_its_blobs(
 
 def test_a_level_that_is_asked_for_packs_everything_anew(repository: GitRepository) -> None:
     for subdir in ("", "sub"):  # a commit that is kept, and one that is made
-        pack, commit = packed(Tree.from_git(repository.path, "main", subdir), compression=9)
+        pack, commit = packed(git_tree(repository.path, "main", subdir), compression=9)
         assert (commit.hex() == repository.oid("main")) == (not subdir)
         assert not deltas(pack)
 
@@ -87,7 +87,7 @@ def test_what_a_repository_and_a_directory_share_is_there_once(
 ) -> None:
     noise = tmp_path / "noise"
     noise.write_bytes(NOISE)
-    tree = Tree.from_git(repository.path, "main", "sub")
+    tree = git_tree(repository.path, "main", "sub")
     more: Files = {"more/noise": NOISE, "more/text": b"noise", "more/new": b"new"}
     tree.add("more/noise", noise)
     tree.add("more/text", b"noise")
@@ -98,7 +98,7 @@ def test_what_a_repository_and_a_directory_share_is_there_once(
 
 
 def test_blobs_of_another_hash_are_packed_anew(repository: GitRepository) -> None:
-    tree = Tree.from_git(repository.path, "main", "sub")
+    tree = git_tree(repository.path, "main", "sub")
     layout = GitVolume(container="pack", object_format="sha256").plan(tree)
     with layout.open() as image:
         data = image.read(int(layout.geometry["pack_size"]))

@@ -33,7 +33,7 @@ def paths(tree: Tree) -> set[str]:
 def content(tree: Tree, path: str) -> bytes:
     entry = tree[path]
     assert isinstance(entry, File)
-    extent = entry.content.extent(entry, 0)
+    extent = entry.extent()
     if isinstance(extent, blockpack.FileRange):
         return Path(os.fsdecode(extent.path)).read_bytes()
     assert isinstance(extent, blockpack.Stream) and extent.length == entry.size

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import blockpack
-from blockpack import Tree
+from blockpack import Tree, scan
 from blockpack.cli import main
 from hostile.ordeal import in_time
 
@@ -143,7 +143,7 @@ def test_what_is_wrong_with_a_tar_is_told_with_its_path(
 def test_a_tar_that_leads_outside_packs_nothing_of_that(tmp_path: Path) -> None:
     members = [FILE, ("../evil", tarfile.REGTYPE, ""), ("/etc/x", tarfile.REGTYPE, "")]
     (tmp_path / "source.tar").write_bytes(tar_of(*members))
-    found = [entry.path for entry in Tree.scan(f"tar://{tmp_path}/source.tar")]
+    found = [entry.path for entry in scan(f"tar://{tmp_path}/source.tar")]
     assert found == ["etc", "etc/x", "file.txt"]
 
 
@@ -223,15 +223,15 @@ def test_a_part_of_a_source_is_packed_alone(kind: str, tmp_path: Path) -> None:
         filesystem.writebytes("docs/deep/file.txt", CONTENT)
         filesystem.writebytes("outside.txt", b"not this")
     for inside in ("docs", "/docs", "/docs/", "docs/deep/.."):
-        tree = Tree.scan(f"{url}!{inside}", symlinks="follow")
+        tree = scan(f"{url}!{inside}", symlinks="follow")
         assert [entry.path for entry in tree] == ["deep", "deep/file.txt"]
         blockpack.write(blockpack.TarVolume().plan(tree), tmp_path / "x.tar")
         with blockpack.open_image(tmp_path / "x.tar") as image:
             assert image.open("deep/file.txt").read() == CONTENT
-    assert len(Tree.scan(f"{url}!/")) == 4
+    assert len(scan(f"{url}!/")) == 4
     for inside in ("/nowhere", "/outside.txt", "/../.."):
         with pytest.raises(blockpack.SourceError, match="cannot be opened") as raised:
-            Tree.scan(f"{url}!{inside}")
+            scan(f"{url}!{inside}")
         assert raised.value.path == f"{url}!{inside}"
 
 
@@ -243,7 +243,7 @@ def test_loops_of_links_end_and_pipes_are_refused_by_name(tmp_path: Path) -> Non
     (source / "root").symlink_to(source)
     os.mkfifo(source / "a/pipe")
     with in_time(), pytest.raises(blockpack.Problems) as raised:
-        Tree.scan(f"osfs://{source}", symlinks="follow")
+        scan(f"osfs://{source}", symlinks="follow")
     assert {getattr(error, "path", "") for error in raised.value.exceptions} == {
         *("a/b/up", "a/self", "root", "a/pipe"),
     }

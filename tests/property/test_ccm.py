@@ -82,7 +82,7 @@ def test_it_is_the_same_bytes_by_any_number_of_processes_and_without_being_writt
     materialise(spec, directory / "source")
     volumes = {"tar": blockpack.TarVolume, "fat": blockpack.FatVolume}
     volume: blockpack.Volume = volumes[format](sector_size=sector_size)
-    layout = volume.plan(blockpack.Tree.scan(directory / "source"))
+    layout = volume.plan(blockpack.scan(directory / "source"))
     encrypted = blockpack.encrypt(layout, key)
     image = image_of(encrypted)
     for jobs in (1, 3):
@@ -102,7 +102,7 @@ def test_many_processes_write_the_same_bytes_as_one(tmp_path: Path, sector_size:
     (tmp_path / "source").mkdir()
     for number in range(60):
         (tmp_path / "source" / str(number)).write_bytes(random.Random(number).randbytes(200_000))
-    tree = blockpack.Tree.scan(tmp_path / "source")
+    tree = blockpack.scan(tmp_path / "source")
     encrypted = blockpack.encrypt(
         blockpack.TarVolume(sector_size=sector_size, free=12345).plan(tree), KEY
     )
@@ -279,7 +279,7 @@ def test_a_source_that_changed_is_an_error_before_any_of_it_is_encrypted(tmp_pat
     file = tmp_path / "source" / "file"
     file.write_bytes(b"a" * 100_000)
     encrypted = blockpack.encrypt(
-        blockpack.TarVolume().plan(blockpack.Tree.scan(tmp_path / "source")), KEY
+        blockpack.TarVolume().plan(blockpack.scan(tmp_path / "source")), KEY
     )
     before = image_of(encrypted)
     file.write_bytes(b"b" * 100_000)

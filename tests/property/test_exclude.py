@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
-from blockpack import Tree, UsageError
+from blockpack import UsageError, scan
 from blockpack.sources.exclude import excluding, straightened
 from repositories import GitRepository
 
@@ -143,7 +143,7 @@ def test_patterns_leave_out_the_files_that_git_leaves_out(tmp_path: Path, lines:
         *("--work-tree", source, "ls-files", "-z", "--others"),
         *("--exclude-from", tmp_path / "patterns"),
     )
-    left = {entry.path for entry in Tree.scan(source, exclude=lines) if entry.kind == "file"}
+    left = {entry.path for entry in scan(source, exclude=lines) if entry.kind == "file"}
     assert left == set(told.decode().split("\0")[:-1])
     assert left != set(FILES)
 

@@ -118,7 +118,7 @@ def test_every_judge_reads_back_every_name_and_byte(
         source = directory / "source"
         source.mkdir()
         materialise(spec, source)
-        tree = blockpack.Tree.scan(source)
+        tree = blockpack.scan(source)
     else:
         tree = tree_of(spec)
     layout = plan(tree, options)

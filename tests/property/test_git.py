@@ -101,7 +101,7 @@ def scanned(spec: Spec, directory: Path) -> blockpack.Tree:
     source = directory / "source"
     source.mkdir()
     materialise(spec, source)
-    return blockpack.Tree.scan(source)
+    return blockpack.scan(source)
 
 
 def image_of(layout: blockpack.Layout, directory: Path) -> Path:

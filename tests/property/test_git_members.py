@@ -190,7 +190,7 @@ def test_directories_of_git_are_refused_with_all_else(tmp_path: Path) -> None:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"x")
     with pytest.raises(blockpack.Problems) as caught:
-        blockpack.GitVolume().plan(blockpack.Tree.scan(tmp_path))
+        blockpack.GitVolume().plan(blockpack.scan(tmp_path))
     said = [str(error) for error in caught.value.exceptions]
     assert [line.partition(":")[0] for line in said] == ["a/.git", "b/.GIT", "c/git~1"]
     assert all("git directory; rename or exclude it" in line for line in said)
@@ -236,7 +236,7 @@ def test_the_mirage_profile_warns_of_large_blobs(tmp_path: Path) -> None:
     for name, size in (("large", 64 << 20), ("not quite", (64 << 20) - 1)):
         with open(tmp_path / name, "wb") as file:
             file.truncate(size)
-    tree = blockpack.Tree.scan(tmp_path)
+    tree = blockpack.scan(tmp_path)
     assert [*blockpack.GitVolume(profile="mirage", compression=1).plan(tree).warnings] == [
         "large: 67,108,864 bytes; the profile's reader holds it in memory, twice"
     ]
@@ -370,7 +370,7 @@ for container in ("docteur", "bundle", "pack"):
     for forkable in (True, False):
         for processes in (1, 2, 3, 5):
             blobs.processors = lambda jobs: processes
-            tree = blockpack.Tree.scan(sys.argv[1])
+            tree = blockpack.scan(sys.argv[1])
             tree.forkable = forkable
             layout = blockpack.GitVolume(container=container).plan(tree)
             with layout.open() as file:

@@ -12,6 +12,7 @@ from blockpack.images.extract import extract
 from judges import git_tools
 from judges.git_tools import Files
 from property.strategies import Spec, fat_names, fold, materialise, specs, unix_names
+from repositories import git_tree
 
 FEW = max(5, settings().max_examples // 6)
 
@@ -30,11 +31,11 @@ def there_and_back(spec: Spec, volume: blockpack.Volume, directory: Path) -> tup
     source = directory / "source"
     source.mkdir()
     materialise(spec, source)
-    bundle = blockpack.GitVolume(container="bundle").plan(blockpack.Tree.scan(source))
+    bundle = blockpack.GitVolume(container="bundle").plan(blockpack.scan(source))
     blockpack.write(bundle, directory / "bundle")
     before = git_tools.read_files(source)
     assert git_tools.clone(directory / "bundle", directory / "clone") == before
-    tree = blockpack.Tree.from_git(directory / "clone")
+    tree = git_tree(directory / "clone")
     assert tree.origin is not None and tree.origin.commit == bundle.geometry["commit"]
     blockpack.write(volume.plan(tree), directory / "image")
     with blockpack.open_image(directory / "image") as image:

@@ -24,7 +24,7 @@ from property.strategies import (
     git_names,
     specs,
 )
-from repositories import EXECUTABLE, FILE, LINK, GitRepository
+from repositories import EXECUTABLE, FILE, LINK, GitRepository, git_tree
 
 trees = specs(git_names, links=True, most_units=1500)
 
@@ -87,7 +87,7 @@ def test_an_image_of_a_commit_is_what_git_archives(
         repository.commit(files, time=seconds)
         if packing == "repacked":
             repository.git("repack", "-a", "-d", "-f", "-q")
-        tree = blockpack.Tree.from_git(repository.path)
+        tree = git_tree(repository.path)
         layout = blockpack.TarVolume(mtime="keep", align=512).plan(tree)
         blockpack.write(layout, place / "x.tar", jobs=jobs)
         found = members((place / "x.tar").read_bytes())

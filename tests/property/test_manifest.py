@@ -69,7 +69,7 @@ def test_digests_are_those_of_each_file_and_of_the_image(
         spec = without_links(spec)
     (directory / "source").mkdir()
     materialise(spec, directory / "source")
-    layout = volume.plan(blockpack.Tree.scan(directory / "source"))
+    layout = volume.plan(blockpack.scan(directory / "source"))
     blockpack.write(layout, directory / "image")
     check(layout, spec, (directory / "image").read_bytes())
 
@@ -81,7 +81,7 @@ def test_digests_are_under_any_names_that_tar_holds(
     directory = tmp_path_factory.mktemp("manifest")
     (directory / "source").mkdir()
     materialise(spec, directory / "source")
-    layout = blockpack.TarVolume().plan(blockpack.Tree.scan(directory / "source"))
+    layout = blockpack.TarVolume().plan(blockpack.scan(directory / "source"))
     blockpack.write(layout, directory / "image")
     check(layout, spec, (directory / "image").read_bytes())
 
@@ -159,7 +159,7 @@ def test_each_byte_of_a_source_is_read_once(
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(os.urandom(size))
     os.link(tmp_path / "a/medium", tmp_path / "z")
-    layout = volume.plan(blockpack.Tree.scan(tmp_path))
+    layout = volume.plan(blockpack.scan(tmp_path))
     really_preadv, count = os.preadv, 0
 
     def reading(*arguments: Any) -> int:

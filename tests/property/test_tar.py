@@ -68,7 +68,7 @@ def scanned(spec: Spec, directory: Path) -> blockpack.Tree:
     source = directory / "source"
     source.mkdir()
     materialise(spec, source)
-    return blockpack.Tree.scan(source)
+    return blockpack.scan(source)
 
 
 def written(layout: blockpack.Layout, directory: Path, jobs: int = 1) -> Path:

@@ -156,7 +156,7 @@ class Case(NamedTuple):
 
     def tree(self, source: Path) -> blockpack.Tree:
         """The tree of `source`, which holds `files()`."""
-        tree = blockpack.Tree.scan(source, exclude=[f"/{name}/" for name in self.without])
+        tree = blockpack.scan(source, exclude=[f"/{name}/" for name in self.without])
         if self.holds_widest_name:
             tree.add(WIDEST_NAME, b"wide", mtime_ns=times()[WIDEST_NAME] * 10**9)
         return tree

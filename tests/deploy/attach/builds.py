@@ -112,14 +112,14 @@ def documented(place: Path) -> None:
     """
     dist, keys, www = place / "dist", place / "keys", place / "www"
     dist.mkdir()
-    site = blockpack.Tree.scan(place / "site", exclude=["media"])
+    site = blockpack.scan(place / "site", exclude=["media"])
     images = (
         packed("site", blockpack.FatVolume(profile="mirage", pad=1 << 20), dist, site),
         packed(
             "media",
             blockpack.TarVolume(profile="mirage"),
             dist,
-            blockpack.Tree.scan(place / "site" / "media"),
+            blockpack.scan(place / "site" / "media"),
         ),
     )
     recorded(dist, *(evolve(image, placements=f"{image.name}.json") for image in images))
