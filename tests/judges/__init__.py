@@ -4,7 +4,8 @@ A reader of ours that agrees with a writer of ours proves nothing. The judges he
 code with the package under test and import nothing of it:
 
 - `programs` finds and runs the external programs; `fat_tools` and `tar_tools` turn what they
-  read into plain dictionaries, and fail on the slightest complaint of theirs;
+  read into plain dictionaries, and fail on the slightest complaint of theirs; `fatfs`, `grub`,
+  `sleuthkit` and `pax` do so for a firmware's FAT, a boot loader, an examiner and one more tar;
 - `fat_volume`, `fat_invariants` and `tar_invariants` hold an image against Microsoft's FAT
   specification and against POSIX, where the programs look away;
 - `git_tools` asks git and dulwich, `git_pack` holds a pack against git's own description of it,
