@@ -81,7 +81,7 @@ def sevenzip_tar_read(image: Path) -> Members:
             path: member._replace(linkname=b"/" + member.linkname.removeprefix(jail))
             if member.kind == "symlink" and member.linkname.startswith(jail)
             else member
-            for path, member in _members(os.fsencode(directory)).items()
+            for path, member in read_members(os.fsencode(directory)).items()
         }
 
 
@@ -137,10 +137,11 @@ def _extract(program: str, arguments: Sequence[str | Path]) -> Members:
     with TemporaryDirectory() as directory:
         output = run_silent(program, [*arguments, directory])
         assert not output, f"{program} said: {output!r}"
-        return _members(os.fsencode(directory))
+        return read_members(os.fsencode(directory))
 
 
-def _members(root: bytes) -> Members:
+def read_members(root: bytes) -> Members:
+    """The members that are below the directory `root`."""
     members: Members = {}
     first_names: dict[tuple[int, int], bytes] = {}
     for path, status in _walk(root):
