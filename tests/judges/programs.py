@@ -45,6 +45,7 @@ PROGRAMS: Mapping[str, Program] = {
     "pax": Program(("pax",), "pax"),
     "cpio": Program(("cpio",), "cpio"),
     "perl": Program(("perl",), "perl"),
+    "mdir": Program(("mdir",), "mtools"),
     "mdel": Program(("mdel",), "mtools"),
     "mattrib": Program(("mattrib",), "mtools"),
     "mformat": Program(("mformat",), "mtools"),
