@@ -1,0 +1,125 @@
+"""What UEFI firmware makes of FAT volumes: the driver of EDK II, in the OVMF that QEMU boots.
+
+The firmware's own shell copies all that is in each volume to one more volume, made by mkfs.fat;
+mtools tells what arrived there. The screen is not looked at: the shell writes over it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from judges.fat_tools import Contents, mtools_read
+from judges.programs import on_ci, run, run_silent
+
+FIRMWARES = (Path("/usr/share/ovmf/OVMF.fd"), Path("/usr/share/qemu/OVMF.fd"))
+"""Where Debian has firmware and its variables in one file."""
+
+RESULTS_SIZE = 256 << 20
+"""The size of the volume for results, in bytes; as a file on the host it is sparse."""
+
+MOST = 8
+"""Volumes for one boot: with a second digit, their order would be another one."""
+
+TIMEOUT = 300.0
+"""Seconds after which the firmware is taken to hang; without KVM it needs about ten."""
+
+
+def firmware_read(images: Sequence[Path], scratch: Path) -> list[Contents]:
+    """What the firmware reads in each of `images`; `scratch` is a directory for its own files.
+
+    Asserts that it takes each of them for a FAT volume, and comes to the end.
+    """
+    assert len(images) <= MOST
+    results = scratch / "results.img"
+    _make_results(results, scratch, len(images))
+    _boot(images, results)
+    found = mtools_read(results)
+    seen = found.get("seen", b"") or b""
+    assert b"all" in _text(seen), "the firmware does not take each image for a FAT volume"
+    assert found.get("done"), "the firmware did not come to the end"
+    return [
+        {
+            path.removeprefix(f"{number}/"): data
+            for path, data in found.items()
+            if path.startswith(f"{number}/")
+        }
+        for number in range(len(images))
+    ]
+
+
+def _text(said: bytes) -> bytes:
+    """What the shell wrote to a file, which it does in UTF-16."""
+    return said.replace(b"\0", b"")
+
+
+def _make_results(results: Path, scratch: Path, count: int) -> None:
+    """A volume that has the script, and a directory for what is in each image."""
+    with results.open("wb") as file:
+        file.truncate(RESULTS_SIZE)
+    run("mkfs.fat", ["-F32", "-s1", results])
+    script = scratch / "startup.nsh"
+    script.write_text("".join(f"{line}\r\n" for line in _script(count)))
+    run_silent("mcopy", ["-i", results, script, "::/"])
+    for number in range(count):
+        run_silent("mmd", ["-i", results, f"::/{number}"])
+
+
+def _script(count: int) -> Iterator[str]:
+    """The shell counts only what has a file system: results are the last one if all have."""
+    own = f"FS{count}:"
+    yield "@echo -off"
+    yield f"if not exist {own}\\startup.nsh then"
+    yield "  reset -s"
+    yield "endif"
+    yield f"echo all > {own}\\seen"
+    for number in range(count):
+        yield f"cp -r FS{number}:\\ {own}\\{number}"
+    yield f"echo done > {own}\\done"
+    yield "reset -s"
+
+
+def _boot(images: Sequence[Path], results: Path) -> None:
+    command = [_require_qemu(), "-bios", str(_require_firmware()), "-accel", "tcg", "-m", "256"]
+    command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    for number, image in enumerate(images):
+        command += _disk(f"image{number}", image, "on")
+    command += _disk("results", results, "off")
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"no end within {TIMEOUT} s") from None
+    said = (done.stdout + done.stderr).decode(errors="backslashreplace")
+    assert done.returncode == 0, f"QEMU exited with {done.returncode}:\n{said}"
+
+
+def _disk(name: str, image: Path, read_only: str) -> list[str]:
+    path = str(image).replace(",", ",,")
+    backend = f"if=none,id={name},format=raw,readonly={read_only},file={path}"
+    return ["-drive", backend, "-device", f"virtio-blk-pci,drive={name}"]
+
+
+def _require_qemu() -> str:
+    found = shutil.which("qemu-system-x86_64")
+    return found or _missing("QEMU is not installed (Debian: apt install qemu-system-x86)")
+
+
+def _require_firmware() -> Path:
+    for path in FIRMWARES:
+        if path.exists():
+            return path
+    _missing("OVMF is not installed (Debian: apt install ovmf)")
+
+
+def _missing(what: str) -> NoReturn:
+    reason = f"{what}; no firmware gives a verdict"
+    if on_ci():
+        pytest.fail(f"{reason}, which CI does not allow")
+    pytest.skip(reason)
