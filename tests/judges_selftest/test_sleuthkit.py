@@ -29,7 +29,7 @@ def test_every_name_and_byte_is_read(image: Path) -> None:
     assert sleuthkit_read(image) == CONTENTS
 
 
-def test_the_facts_are_told(image: Path, request: pytest.FixtureRequest) -> None:
+def test_the_facts_are_told(image: Path) -> None:
     facts = sleuthkit_facts(image)
     assert facts["File System Type"] in VOLUMES
     assert (facts["Sector Size"], facts["Cluster Size"]) == ("512", "512")
