@@ -1,6 +1,8 @@
 """FAT volumes by mkfs.fat and mformat, filled by mtools, which tells what is in them.
 
 There is none of FAT32 with few clusters: Linux reads one as mkfs.fat makes it, mtools does not.
+Small volumes whose root entries do not fill their last sector have no clusters in use: mtools has
+the first cluster begin in that sector, the specification after it, and Linux mounts none of them.
 """
 
 from __future__ import annotations
@@ -66,9 +68,8 @@ VOLUMES = {
     "FAT32, sectors of 2048": Volume(160 * MIB, "-F32 -S2048 -s1"),
     "FAT32, sectors of 4096": Volume(320 * MIB, "-F32 -S4096 -s1"),
     "FAT32, clusters of 8": Volume(320 * MIB, "-F32 -s8"),
-    # Entries of the root directory that do not fill their last sector.
-    "FAT12, 100 root entries": Volume(2 * MIB, "-F12 -r100"),
-    "FAT16, 100 root entries": Volume(4 * MIB, "-F16 -s1 -r100"),
+    # mkfs.fat makes them fill whole sectors.
+    "FAT16, 100 root entries": Volume(8 * MIB, "-F16 -s1 -r100"),
     "FAT16, 100 root entries in sectors of 1024": Volume(16 * MIB, "-F16 -S1024 -s1 -r100"),
     "FAT16, 100 root entries in sectors of 4096": Volume(64 * MIB, "-F16 -S4096 -s1 -r100"),
     "FAT16, 2000 root entries": Volume(16 * MIB, "-F16 -r2000"),
@@ -209,6 +210,15 @@ def _deleted(name: str, volume: Volume, scratch: Path) -> Item:
     return _item(name, image, CONTENTS)
 
 
+def _only_names(name: str, volume: Volume, scratch: Path) -> Item:
+    """Empty files, as no cluster is where all readers look for it."""
+    image = _blank(scratch / "fat.img", volume)
+    assert int.from_bytes(image.read_bytes()[17:19], "little") == 100, "mkfs.fat rounded"
+    contents: Contents = dict.fromkeys((path for path in FILES if "/" not in path), b"")
+    _put(image, scratch, contents)
+    return _item(name, image, contents)
+
+
 def _labelled(name: str, volume: Volume, scratch: Path) -> Item:
     """The label is put into the root directory when there is much in it already."""
     image = _blank(scratch / "fat.img", volume)
@@ -228,6 +238,8 @@ HISTORIES: Sequence[tuple[str, _History, Volume]] = (
     ("FAT16, attributes", _attributes, Volume(4 * MIB, "-F16 -s1")),
     ("FAT16, deleted files", _deleted, Volume(4 * MIB, "-F16 -s1")),
     ("FAT32, deleted files", _deleted, Volume(35 * MIB, "-F32 -s1")),
+    ("FAT12, root entries for no whole sector", _only_names, Volume(2 * MIB, "-F12 -r100")),
+    ("FAT16, root entries for no whole sector", _only_names, Volume(4 * MIB, "-F16 -s1 -r100")),
     ("FAT16, a label that came late", _labelled, Volume(4 * MIB, "-F16 -s1")),
     ("FAT32, a label that came late", _labelled, Volume(35 * MIB, "-F32 -s1")),
 )
