@@ -20,7 +20,7 @@ LONG = f"{'long' * 30}/{'longer' * 20}"
 
 
 def packed(volume: blockpack.Volume, tree: Path, image: Path) -> Path:
-    blockpack.write(volume.plan(blockpack.Tree.scan(make_tree(tree))), image)
+    blockpack.write(volume.plan(blockpack.scan(make_tree(tree))), image)
     return image
 
 

@@ -40,7 +40,7 @@ def fixture_read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Contents
 
 def _packed(image: Path, tree: Path, bits: int) -> Path:
     volume = blockpack.FatVolume(fat_type=str(bits), sector_size=512)
-    blockpack.write(volume.plan(blockpack.Tree.scan(tree)), image)
+    blockpack.write(volume.plan(blockpack.scan(tree)), image)
     return image
 
 
