@@ -21,8 +21,8 @@ import pytest
 
 import blockpack
 from blockpack.cli import main
-from blockpack.formats.image import Image
 from blockpack.images.extract import extract
+from blockpack.images.image import Image
 
 SECONDS = 10.0
 """Far more than anything here takes on a slow machine; what grows with the square takes longer."""

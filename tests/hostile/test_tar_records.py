@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import blockpack
-from blockpack.formats.image import ImageEntry
+from blockpack.formats.reader import ImageEntry
 from blockpack.images.extract import extract
 from hostile.ordeal import undergo
 from hostile.tar_images import archive, hardlink, header, member, pax
