@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..model.tree import Tree
     from ..planning.options import Option
     from ..planning.volume import Volume
+    from ..workers.processors import Jobs
 
 _SOURCE = "a directory, git:REPO@REV[:SUBDIR], or an fs URL (zip://…)"
 
@@ -317,7 +318,14 @@ def _add_key(parser: ArgumentParser, help: str) -> None:
 
 
 def _add_jobs(parser: ArgumentParser, help: str) -> None:
-    parser.add_argument("--jobs", type=int, metavar="N", default="auto", help=f"{help} (auto)")
+    parser.add_argument("--jobs", type=_jobs, metavar="N", default="auto", help=f"{help} (auto)")
+
+
+def _jobs(text: str) -> Jobs:
+    try:
+        return "auto" if text == "auto" else int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"a number, or 'auto'; not {text!r}") from None
 
 
 def _add_json(parser: ArgumentParser) -> None:

@@ -54,7 +54,7 @@ def _is_path(source: object) -> bool:
 
 
 KINDS = (
-    SourceKind("git", _is_git, f"{__package__}.git.scan:scan"),
+    SourceKind("git", _is_git, f"{__package__}.git.revision_tree:scan"),
     SourceKind("url", _is_url, f"{__package__}.pyfs:scan_url"),
     SourceKind("filesystem", _is_filesystem, f"{__package__}.pyfs:scan_filesystem"),
     SourceKind("directory", _is_path, f"{__package__}.directory:scan"),
