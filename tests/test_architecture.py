@@ -18,6 +18,7 @@ import pytest
 import blockpack
 
 ROOMS = (
+    "public",
     "errors",
     "model",
     "workers",

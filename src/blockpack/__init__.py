@@ -7,90 +7,98 @@ blockpack.write(layout, "www.img")
 
 from __future__ import annotations
 
+from .public import public
+
 TYPE_CHECKING = False  # typing is slow to import, and `--version` needs none of it
 
 if TYPE_CHECKING:
     from .errors import ActivationError as ActivationError
     from .errors import BlockpackError as BlockpackError
+    from .errors import Deviation as Deviation
     from .errors import EntryError as EntryError
     from .errors import ImageError as ImageError
     from .errors import ManifestError as ManifestError
+    from .errors import NotInImageError as NotInImageError
     from .errors import Problems as Problems
     from .errors import SecretError as SecretError
     from .errors import SourceError as SourceError
     from .errors import TargetError as TargetError
     from .errors import UsageError as UsageError
-    from .formats.fat import FatVolume as FatVolume
+    from .formats.fat.volume import FatVolume as FatVolume
     from .formats.git.volume import GitVolume as GitVolume
     from .formats.reader import ImageEntry as ImageEntry
-    from .formats.tar import TarVolume as TarVolume
+    from .formats.reader import ImageReader as ImageReader
+    from .formats.registry import Format as Format
+    from .formats.tar.volume import TarVolume as TarVolume
+    from .images.compare import Difference as Difference
+    from .images.compare import compare as compare
+    from .images.extract import extract as extract
     from .images.image import Image as Image
     from .images.opening import open_image as open_image
+    from .images.path import ImagePath as ImagePath
     from .layers.ccm import encrypt as encrypt
     from .model.entry import Directory as Directory
     from .model.entry import Entry as Entry
     from .model.entry import File as File
+    from .model.entry import Store as Store
     from .model.entry import Symlink as Symlink
     from .model.extent import Data as Data
+    from .model.extent import Extent as Extent
     from .model.extent import FileRange as FileRange
     from .model.extent import Stream as Stream
     from .model.extent import Zeros as Zeros
     from .model.tree import Tree as Tree
     from .planning.layout import Layout as Layout
     from .planning.layout import Placement as Placement
+    from .planning.profile import FatLimits as FatLimits
+    from .planning.profile import GitLimits as GitLimits
     from .planning.profile import Profile as Profile
+    from .planning.profile import TarLimits as TarLimits
     from .planning.volume import Volume as Volume
+    from .sources.options import ScanOptions as ScanOptions
     from .sources.scan import scan as scan
-    from .writing import Progress as Progress
-    from .writing import Report as Report
-    from .writing import write as write
+    from .writing.write import Progress as Progress
+    from .writing.write import Report as Report
+    from .writing.write import write as write
 
 __version__ = "0.1.0"
 
-# Names are imported when they are first used: build hooks start blockpack often.
 _HOMES = {
-    "model.entry": ("Directory", "Entry", "File", "Symlink"),
     "errors": (
         "ActivationError",
         "BlockpackError",
+        "Deviation",
         "EntryError",
         "ImageError",
         "ManifestError",
+        "NotInImageError",
         "Problems",
         "SecretError",
         "SourceError",
         "TargetError",
         "UsageError",
     ),
-    "model.extent": ("Data", "FileRange", "Stream", "Zeros"),
     "formats.fat.volume": ("FatVolume",),
     "formats.git.volume": ("GitVolume",),
-    "formats.reader": ("ImageEntry",),
+    "formats.reader": ("ImageEntry", "ImageReader"),
+    "formats.registry": ("Format",),
+    "formats.tar.volume": ("TarVolume",),
+    "images.compare": ("Difference", "compare"),
+    "images.extract": ("extract",),
     "images.image": ("Image",),
     "images.opening": ("open_image",),
+    "images.path": ("ImagePath",),
     "layers.ccm": ("encrypt",),
-    "planning.layout": ("Layout", "Placement"),
-    "planning.profile": ("Profile",),
-    "formats.tar.volume": ("TarVolume",),
+    "model.entry": ("Directory", "Entry", "File", "Store", "Symlink"),
+    "model.extent": ("Data", "Extent", "FileRange", "Stream", "Zeros"),
     "model.tree": ("Tree",),
+    "planning.layout": ("Layout", "Placement"),
+    "planning.profile": ("FatLimits", "GitLimits", "Profile", "TarLimits"),
     "planning.volume": ("Volume",),
+    "sources.options": ("ScanOptions",),
     "sources.scan": ("scan",),
     "writing.write": ("Progress", "Report", "write"),
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *_HOME]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    found: object = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = public(__name__, _HOMES)
+__all__ = ["__version__", *(name for names in _HOMES.values() for name in names)]

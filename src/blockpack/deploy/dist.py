@@ -16,7 +16,8 @@ from attrs import define, field
 
 from ..errors import ImageError, Problems, SourceError, TargetError, reason
 from ..workers.pool import signals_held
-from .leftovers import SECRET_STAGING, STAGING, remove_leftovers
+from .directory_names import SECRET_STAGING, STAGING
+from .leftovers import remove_leftovers
 from .lock import locked
 from .look import TICK
 from .record import BuildRecord, ImageRecord

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -27,6 +26,7 @@ from typing import Any, Self
 from attrs import frozen
 
 from ..errors import BlockpackError, SourceError, TargetError, UsageError, printable, reason
+from .directory_names import GENERATION
 from .lock import locked
 from .record import BuildRecord, FromCommit
 
@@ -47,7 +47,6 @@ _MODE = 0o755
 _MOST = 999_999_999
 """The last number that a generation can have."""
 
-NAME = re.compile(r"(\d{4,9})-([0-9a-f]{12})")
 _LINK = ".current-"
 
 
@@ -146,7 +145,7 @@ class Generations:
                         yield values
 
     def _named(self, name: str) -> Generation | None:
-        found = NAME.fullmatch(name)
+        found = GENERATION.fullmatch(name)
         return None if found is None else Generation(int(found[1]), name, self.root)
 
     def _path(self, *parts: str) -> str:

@@ -1,4 +1,4 @@
-"""What a build keeps beside its images while it runs, and what a killed one leaves of that.
+"""Staging files beside the images, and removing those of a killed build.
 
 Nothing slow is imported: a run that has nothing else to do finds out whether there is any of it.
 """
@@ -8,11 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-STAGING = ".blockpack-new-"
-"""What the directories begin with that hold what is not yet whole."""
-
-SECRET_STAGING = f"{STAGING}secret-"
-"""The same for secret volumes; what is in those is wiped, not just removed."""
+from .directory_names import SECRET_STAGING, STAGING
 
 _TEMPORARY = (".blockpack-", ".tmp")
 """How the names begin and end of files that the writer has not yet given theirs."""

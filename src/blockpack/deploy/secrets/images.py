@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from ...errors import BlockpackError, SecretError
-from ..leftovers import SECRET_STAGING
+from ..directory_names import SECRET_STAGING
 from .memory import guarded
 from .ramfs import TYPES, file_system
 from .runtime import linked_image, remove_empty

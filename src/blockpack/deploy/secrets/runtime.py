@@ -13,6 +13,7 @@ import stat
 from contextlib import suppress
 
 from ...errors import SecretError, TargetError, reason
+from ..directory_names import GENERATION
 from .ramfs import TYPES, file_system
 
 
@@ -49,11 +50,9 @@ def linked_image(path: str) -> str | None:
     Such an image has the link's name, and nobody but its owner, who is our user, can enter the
     directory of its generation.
     """
-    from ..generations import NAME
-
     target = os.readlink(path)
     home, name = os.path.split(target)
-    if name != os.path.basename(path) or not NAME.fullmatch(os.path.basename(home)):
+    if name != os.path.basename(path) or not GENERATION.fullmatch(os.path.basename(home)):
         return None
     if not os.path.isabs(home) or os.path.realpath(home) != home:
         return None
