@@ -279,7 +279,7 @@ def test_an_interrupted_run_leaves_the_old_image_and_nothing_else(
     program = (
         "import os, signal, sys\n"
         "from blockpack.cli import main\n"
-        "from blockpack.writing import transfer\n"
+        "from blockpack.writing.write import transfer\n"
         "def interrupted(*_):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    signal.pause()\n"

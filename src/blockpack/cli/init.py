@@ -34,7 +34,7 @@ def run(arguments: Namespace) -> int:
 
 def _write(path: Path, text: str, *, force: bool) -> None:
     """Write the manifest as images are written: whole, or not at all."""
-    from ..writing import write_bytes
+    from ..writing.write import write_bytes
 
     data = text.encode()
     if force:

@@ -11,7 +11,7 @@ from ..errors import UsageError, printable
 from ..planning.layout import Layout
 from ..planning.volume import Volume
 from ..workers.processors import require_jobs
-from ..writing import Report, write, write_bytes
+from ..writing.write import Report, write, write_bytes
 from . import arguments as options
 from .output import amount, binary_output, complain, emit_json, progress_bar
 from .outputs import check_outputs, leave_out

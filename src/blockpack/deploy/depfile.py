@@ -53,7 +53,7 @@ def rule(target: str, source: DeploymentSource, parts: Iterable[str]) -> bytes:
 
 def write(path: str, text: bytes) -> None:
     """Write the depfile `path`, whole or not at all. Raises `TargetError`."""
-    from ..writing import write_bytes
+    from ..writing.write import write_bytes
 
     write_bytes(text, path)
 

@@ -20,7 +20,7 @@ from .record import ImageRecord
 
 if TYPE_CHECKING:
     from ..planning.layout import Layout
-    from ..writing import Progress
+    from ..writing.write import Progress
     from .manifest import VolumeSpec
     from .source import DeploymentSource
 
@@ -63,8 +63,8 @@ def plan(task: Task) -> Layout:
 def make(task: Task, layout: Layout, progress: Callable[[Progress], object] | None = None) -> Built:
     """Write the image and its placements. Raises `SourceError` and `TargetError`."""
     from ..images.contents import manifest
-    from ..writing import write
     from ..writing.targets import target_errors
+    from ..writing.write import write
 
     spec = task.spec
     names = f"{spec.name}.img", f"{spec.name}.json"

@@ -134,7 +134,7 @@ class BuildRecord:
 
     def write(self, directory: str | os.PathLike[str]) -> None:
         """Write the record to `directory`: whole, or not at all. Raises `TargetError`."""
-        from ..writing import write_bytes
+        from ..writing.write import write_bytes
 
         write_bytes(self.encoded(), Path(directory) / RECORD)
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Formats: one folder each, with structures, volume and reader; `registry` has a row for each."""

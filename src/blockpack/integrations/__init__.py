@@ -1,1 +1,1 @@
-"""TODO."""
+"""What other programs load: hooks of build tools."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Reading: `extents` what extents refer to, noticing change; `positional` at any position."""

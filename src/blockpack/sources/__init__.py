@@ -1,5 +1,1 @@
-"""Sources: what a tree's entries, and their bytes, come from.
-
-`directory` reads a directory of this machine, `pyfs` any PyFilesystem URL. A source yields
-entries; `Tree` collects them.
-"""
+"""Sources: what trees come from. `scan` is the one door, `registry` has a row for each kind."""

@@ -4,7 +4,3 @@
 for a small file. `transfer` walks extents with constant memory; `targets` are where bytes go, and
 how; `parallel` has several processes write different parts of one image.
 """
-
-from .write import Progress, Report, write, write_bytes
-
-__all__ = ["Progress", "Report", "write", "write_bytes"]

@@ -194,7 +194,7 @@ def _opened(path: str | os.PathLike[str], identities: Identities) -> bytes:
 
 def _write(data: bytes, target: str | os.PathLike[str]) -> None:
     """Write an encrypted file: whole, or not at all. Raises `TargetError`."""
-    from ...writing import write_bytes
+    from ...writing.write import write_bytes
 
     write_bytes(data, target)
 

@@ -3,7 +3,3 @@
 `boot_sector`, `table`, `dir_entry` and `names` are the format's structures, `geometry` chooses
 sizes, `volume` plans and `reader` reads.
 """
-
-from .volume import FatVolume
-
-__all__ = ["FatVolume"]

@@ -3,7 +3,3 @@
 `header` and `pax` are the format's structures, `members` encodes entries, `padding` aligns them,
 `volume` plans and `reader` reads.
 """
-
-from .volume import TarVolume
-
-__all__ = ["TarVolume"]
