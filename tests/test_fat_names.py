@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO
 
 import pytest
 
 import blockpack
 from blockpack import FatVolume, Tree
-from blockpack.model.extent import Extent
 
 GiB = 1 << 30
 
@@ -90,20 +89,15 @@ def test_characters_beside_it_are_held(tmp_path: Path) -> None:
         assert image.verify() == []
 
 
-class Nothing:
-    """A content that is never read."""
-
-    forkable: ClassVar[bool] = True
-
-    def extent(self, entry: blockpack.File, offset: int) -> Extent:
-        raise AssertionError("planning reads nothing")
+def unread() -> BinaryIO:
+    raise AssertionError("planning reads nothing")
 
 
 @pytest.mark.parametrize("profile", ["any", "linux", "uefi"])
 def test_a_file_that_ends_in_the_last_cluster_of_4_gib_is_warned_of(profile: str) -> None:
     tree = Tree()
-    tree.add("dir/largest.bin", Nothing(), size=4 * GiB - 1)
-    tree.add("less.bin", Nothing(), size=4 * GiB - (64 << 10))
+    tree.add("dir/largest.bin", unread, size=4 * GiB - 1)
+    tree.add("less.bin", unread, size=4 * GiB - (64 << 10))
     [warning] = FatVolume(profile=profile).plan(tree).warnings
     assert warning.startswith("dir/largest.bin: ")
     tree.remove("dir")

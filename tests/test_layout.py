@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import io
 import os
 import random
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -115,20 +117,14 @@ def test_planning_opens_no_file(
 
 @pytest.mark.parametrize("volume", VOLUMES, ids=lambda volume: volume.format)
 def test_streams_are_read_as_they_are_written(tmp_path: Path, volume: blockpack.Volume) -> None:
-    """A `Content` of one's own: bytes that are computed when they are asked for."""
-    import io
+    """Bytes that are computed when they are asked for."""
 
-    class Computed:
-        forkable: ClassVar[bool] = True
-
-        def extent(self, entry: blockpack.File, offset: int) -> Stream:
-            return Stream(
-                offset, entry.size, lambda: io.BytesIO(random.Random(7).randbytes(entry.size)), "it"
-            )
+    def computed(size: int) -> io.BytesIO:
+        return io.BytesIO(random.Random(7).randbytes(size))
 
     tree = blockpack.Tree()
     for name, size in (("small", 10), ("large", 3_000_000), ("middle", 70_000)):
-        tree.add(name, Computed(), size=size)
+        tree.add(name, partial(computed, size), size=size)
     layout = volume.plan(tree)
     blockpack.write(layout, tmp_path / "image")
     with blockpack.open_image(tmp_path / "image") as image:
@@ -218,14 +214,11 @@ def test_a_layout_is_shown_in_a_few_lines_however_much_it_holds(volume: blockpac
 
 @pytest.mark.parametrize("volume", [blockpack.TarVolume(), blockpack.FatVolume()], ids=repr)
 def test_sizes_that_nothing_has_are_refused(volume: blockpack.Volume) -> None:
-    class Claimed:
-        forkable: ClassVar[bool] = False
-
-        def extent(self, entry: blockpack.File, offset: int) -> Stream:
-            raise AssertionError("nothing is to be written")
+    def unread() -> io.BytesIO:
+        raise AssertionError("nothing is to be written")
 
     tree = blockpack.Tree()
     for name in "abc":
-        tree.add(name, Claimed(), size=(1 << 63) - 1)
+        tree.add(name, unread, size=(1 << 63) - 1)
     with pytest.raises(blockpack.Problems):
         volume.plan(tree)

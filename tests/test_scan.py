@@ -161,8 +161,7 @@ def test_any_filesystem_url_is_a_source(tmp_path: Path, kind: str, format: str) 
     sources = Sources()
     volume = {"tar": blockpack.TarVolume, "fat": blockpack.FatVolume}[format]()
     if kind == "mem":
-        tree = Tree()
-        tree.add_fs(sources.fill("mem://"))
+        tree = scan(sources.fill("mem://"))
     else:
         place = tmp_path / {"zip": "s.zip", "tar": "s.tar", "osfs": "s"}[kind]
         url = f"{kind}://{place}"
@@ -180,8 +179,8 @@ def test_any_filesystem_url_is_a_source(tmp_path: Path, kind: str, format: str) 
 def test_two_filesystems_make_one_tree() -> None:
     sources = Sources()
     tree = Tree()
-    tree.add_fs(sources.fill("mem://"), exclude=["top.bin"])
-    tree.add_fs(sources.fill("mem://"), exclude=["c.txt"])
+    tree.join("", scan(sources.fill("mem://"), exclude=["top.bin"]))
+    tree.join("", scan(sources.fill("mem://"), exclude=["c.txt"]))
     assert paths(tree) == {"a", "a/b", "a/b/c.txt", "top.bin"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 import blockpack
 from blockpack import Directory, File, Symlink, Tree, scan
+from blockpack.sources import directory
+from blockpack.sources.options import ScanOptions, Symlinks
 
 
 def paths(tree: Tree) -> list[str]:
@@ -213,41 +216,16 @@ def test_modes_and_times_at_their_limits_are_taken() -> None:
 def test_a_content_has_no_negative_size() -> None:
     tree = Tree()
     tree.add("there", b"x")
-    there = tree["there"]
-    assert isinstance(there, File)
     with pytest.raises(blockpack.EntryError, match="a: no file has -1 bytes"):
-        tree.add("a", there.content, size=-1)
+        tree.add("a", io.BytesIO, size=-1)
     assert paths(tree) == ["there"]
 
 
-def test_a_directory_that_is_added_keeps_its_mode_and_time_or_gets_those_given(
-    tmp_path: Path,
-) -> None:
-    source = tmp_path / "source"
-    (source / "inner").mkdir(parents=True)
-    (source / "inner").chmod(0o711)
-    source.chmod(0o750)
-    os.utime(source, ns=(1, 1_500_000_000_123_456_789))
-    tree = Tree()
-    tree.add("own", source)
-    tree.add("given/deep", source, mode=0o700, mtime_ns=7)
-    tree.add("half", source, mode=0)
-    found = {path: (tree[path].mode, tree[path].mtime_ns) for path in ("own", "given/deep", "half")}
-    assert found == {
-        "own": (0o750, 1_500_000_000_123_456_789),
-        "given/deep": (0o700, 7),
-        "half": (0, 1_500_000_000_123_456_789),
-    }
-    assert tree["given"].mode == 0o755
-    assert {tree[f"{path}/inner"].mode for path in found} == {0o711}
-
-
-def test_a_directory_with_a_bad_mode_or_path_adds_nothing(tmp_path: Path) -> None:
+def test_a_directory_is_joined_and_not_added(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     tree = Tree()
-    for path, mode in (("a", 0o10000), ("../a", 0o755), ("", None)):
-        with pytest.raises(blockpack.EntryError):
-            tree.add(path, tmp_path, mode=mode)
+    with pytest.raises(blockpack.SourceError, match=r"is a directory; join its tree: join\("):
+        tree.add("a", tmp_path)
     assert len(tree) == 0
 
 
@@ -268,8 +246,8 @@ def fixture_source(tmp_path: Path) -> Path:
 def test_directories_are_joined_under_paths_of_their_own(source: Path) -> None:
     tree = Tree()
     tree.add("x/own", b"own")
-    tree.join("x/y", source, exclude=["/a"])
-    tree.join("", source, leave_out=["d/e"])
+    tree.join("x/y", scan(source, exclude=["/a"]))
+    tree.join("", directory.scan(source, ScanOptions(), left_out=["d/e"]))
     assert paths(tree) == [
         *("a", "d", "d/b", "x", "x/own", "x/y", "x/y/d", "x/y/d/b", "x/y/d/e", "x/y/d/e/c")
     ]
@@ -283,17 +261,22 @@ def test_what_is_joined_takes_no_others_place(source: Path, at: str) -> None:
     tree = scan(source)
     if at == "d":  # a directory meets a directory, and then a file a file
         (source / "b").write_bytes(b"other")
+    before = list(tree)
     with pytest.raises(blockpack.EntryError, match="is in the tree already"):
-        tree.join(at, source)
+        tree.join(at, scan(source))
+    assert list(tree) == before
 
 
 def test_a_confined_scan_follows_no_link_out_of_its_root(source: Path) -> None:
+    def confined(symlinks: Symlinks) -> Tree:
+        return directory.scan(source, ScanOptions(symlinks=symlinks), confined=True)
+
     (source / "d/inside").symlink_to("../a")
-    assert "d/inside" in paths(scan(source, symlinks="follow", confined=True))
+    assert "d/inside" in paths(confined("follow"))
     for target in ("../../outside", "../..", source.parent / "outside"):
         (source / "d/out").symlink_to(target)
         with pytest.raises(blockpack.Problems) as caught:
-            scan(source, symlinks="follow", confined=True)
+            confined("follow")
         assert "d/out: is a link that leads outside" in str(caught.value)
-        assert scan(source, symlinks="keep", confined=True)["d/out"].kind == "symlink"
+        assert confined("keep")["d/out"].kind == "symlink"
         (source / "d/out").unlink()

@@ -16,7 +16,7 @@ from blockpack import Problems, open_image
 from blockpack.deploy.builds import build
 from blockpack.deploy.image import Task
 from blockpack.deploy.secrets import Secrets
-from blockpack.deploy.secrets.opening import MOST_BYTES, SecretContent
+from blockpack.deploy.secrets.opening import MOST_BYTES, SecretStore
 from blockpack.layers.keys import read_key
 from deploy.deployments import write_files
 from deploy.secret_deployments import (
@@ -68,8 +68,8 @@ def test_no_executor_is_handed_a_secret(tmp_path: Path, keeper: tuple[Path, str]
         assert report.built == ("keys", "site")
         assert [task.spec.name for task in executor.tasks] == ["site"]
     with pytest.raises(TypeError, match="no other process"):
-        pickle.dumps(SecretContent(SECRET))
-    assert not found_in(repr(SecretContent(SECRET)).encode())
+        pickle.dumps(SecretStore([SECRET]))
+    assert not found_in(repr(SecretStore([SECRET])).encode())
 
 
 def test_memory_is_not_dumped(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def rendered(layout: blockpack.Layout) -> bytes:
                 file.seek(extent.start)
                 image += file.read(extent.length)
         else:
-            with closing(extent.open()) as stream:
+            with closing(extent.store.open(extent.key, extent.name)) as stream:
                 image += stream.read(extent.size)[extent.start : extent.start + extent.length]
     assert len(image) == layout.size
     return bytes(image)

@@ -27,7 +27,7 @@ def test_submodules_are_errors_or_skipped(bare: GitRepository, tmp_path: Path) -
     assert paths(git_tree(bare.path, submodules="skip")) == {"a"}
     assert paths(git_tree(bare.path, exclude=["/lib/"])) == {"a"}
     with pytest.raises(blockpack.UsageError, match="'error' or 'skip'"):
-        git_tree(bare.path, submodules="ignore")  # type: ignore[arg-type]
+        git_tree(bare.path, submodules="ignore")
     source = f"git:{bare.path}@HEAD"
     assert run(["pack", "-q", source, str(tmp_path / "x.tar")]) == 3
     assert run(["pack", "-q", source, str(tmp_path / "x.tar"), "--submodules", "skip"]) == 0

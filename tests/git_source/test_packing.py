@@ -21,9 +21,9 @@ import pytest
 import blockpack
 from blockpack import Directory, File, Symlink, Tree, scan
 from blockpack.cli.run import run
-from blockpack.model.extent import Stream
-from blockpack.sources.git import packs
-from blockpack.sources.git.blobs import SMALL
+from blockpack.formats.git.origin import Origin
+from blockpack.sources.git import blobs, packs
+from blockpack.sources.git.blobs import Blobs
 from blockpack.sources.git.repository import Repository
 from git_source.trees import SITE, checked_out, content, image
 from repositories import TIME, GitRepository, git_tree
@@ -65,29 +65,30 @@ def test_contents_know_their_object(repository: GitRepository) -> None:
     repository.commit(SITE)
     entry = git_tree(repository.path)["media/a.bin"]
     assert isinstance(entry, File)
-    found: Any = entry.content
-    assert found.oid == repository.oid("HEAD:media/a.bin")
+    store = entry.store
+    assert isinstance(store, Blobs) and isinstance(store.repository, Repository)
+    assert store.raw_oid(entry.key).hex() == repository.oid("HEAD:media/a.bin")
     git_dir = repository.git("rev-parse", "--absolute-git-dir").decode().strip()
-    assert found.repository.git_dir == git_dir
+    assert store.repository.git_dir == git_dir
 
 
 def test_the_origin_is_kept_until_the_tree_is_changed(repository: GitRepository) -> None:
     commit = repository.commit(SITE)
     tree = git_tree(repository.path)
-    assert tree.origin is not None
+    assert isinstance(tree.origin, Origin)
     assert tree.origin.commit == commit
     assert tree.origin.tree == repository.oid("HEAD^{tree}")
     assert tree.origin.object_format == ("sha256" if len(commit) == 64 else "sha1")
-    assert Path(tree.origin.repository).is_dir()
+    assert Path(tree.origin.repository.path).is_dir()
     part = git_tree(repository.path, "main", "media")
-    assert part.origin is not None and part.origin.tree == repository.oid("HEAD:media")
+    assert isinstance(part.origin, Origin) and part.origin.tree == repository.oid("HEAD:media")
     assert Tree().origin is None
     changes: list[Callable[[Tree], None]] = [
         lambda tree: tree.add("new", b""),
         lambda tree: tree.mkdir("new"),
         lambda tree: tree.symlink("new", "x"),
         lambda tree: tree.remove("run.sh"),
-        lambda tree: tree.add("media", Path(__file__).parent),
+        lambda tree: tree.join("media", scan(Path(__file__).parent)),
     ]
     for change in changes:
         changed = git_tree(repository.path)
@@ -129,7 +130,12 @@ def test_however_objects_are_stored(bare: GitRepository, tmp_path: Path, packing
 
 
 @pytest.mark.parametrize("limit", ["100", "1"], ids=["loose", "packed"])
-def test_sizes_at_which_reading_changes(bare: GitRepository, limit: str) -> None:
+def test_sizes_at_which_reading_changes(
+    bare: GitRepository, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("git is asked")
+
     rng = random.Random(9)
     edges = (65_536, 131_072, 262_144, 1 << 20)
     sizes = (0, 1, *(edge + by for edge in edges for by in (-1, 0, 1)), 3_000_000)
@@ -138,15 +144,13 @@ def test_sizes_at_which_reading_changes(bare: GitRepository, limit: str) -> None
     bare.commit(files)
     tree = git_tree(bare.path)
     for path in files:
-        entry = tree[path]
-        assert isinstance(entry, File)
-        extent = entry.extent()
-        assert isinstance(extent, Stream)
-        if limit == "1" and len(files[path]) <= SMALL:
-            assert extent.whole is not None
-            assert extent.whole() == files[path]  # by this process, without git
-        else:
-            assert extent.whole is None
+        with monkeypatch.context() as without_git:
+            without_git.setattr(blobs, "CatFile", refuse)
+            if limit == "1" and len(files[path]) <= blobs.SMALL:
+                assert content(tree, path) == files[path]  # by this process alone
+            else:
+                with pytest.raises(AssertionError, match="git is asked"):
+                    content(tree, path)
     for path, data in files.items():
         assert content(tree, path) == data
     assert image(tree) == image(git_tree(bare.path))
@@ -164,7 +168,7 @@ def test_streams_may_be_closed_early_opened_again_and_read_in_turns(bare: GitRep
         assert isinstance(entry, File)
         extent = entry.extent()
         assert isinstance(extent, blockpack.Stream)
-        return extent.open()
+        return extent.store.open(extent.key, extent.name)
 
     for path in ("huge", "0", "small"):  # left at its start, and soon after
         for count in (0, 10):
@@ -313,7 +317,7 @@ def test_of_more_packs_than_may_be_open_the_rest_is_left_to_git(
     bare.git("config", "gc.auto", "0")
     files = packs_of(bare, 6)
     monkeypatch.setattr(packs, "MOST_PACKS", 2)
-    opened = packs.pack_paths(Repository.at(str(bare.path)))
+    opened = Repository.at(str(bare.path)).pack_paths()
     sizes = [path.stat().st_size for path in bare.path.glob("objects/pack/*.pack")]
     assert sorted(map(os.path.getsize, opened)) == sorted(sizes)[-2:]
     tree = git_tree(bare.path)
@@ -332,7 +336,7 @@ def test_repositories_that_borrow_from_each_other_are_met_once(
     for one, borrows in ((bare, other), (other, bare)):
         alternates = f"{borrows.path}/objects\n../../{borrows.path.name}/objects\n"
         (one.path / "objects" / "info" / "alternates").write_text(alternates)
-    (found,) = packs.pack_paths(Repository.at(str(other.path)))
+    (found,) = Repository.at(str(other.path)).pack_paths()
     assert os.path.samefile(found, *bare.path.glob("objects/pack/*.pack"))
 
 
@@ -346,7 +350,7 @@ def test_packs_are_borrowed_from_as_far_as_git_goes(tmp_path: Path, levels: int)
     last.git("config", "fastimport.unpackLimit", "1")
     oid = last.commit({"a": b"x"})
     told = chain[0].git("cat-file", "--batch-check", data=f"{oid}\n".encode())
-    assert len(packs.pack_paths(Repository.at(str(chain[0].path)))) == (b"missing" not in told)
+    assert len(Repository.at(str(chain[0].path)).pack_paths()) == (b"missing" not in told)
     assert (b"missing" in told) == (levels > 6)
 
 
@@ -378,7 +382,7 @@ def test_as_many_packs_are_open_as_there_are_descriptors_for(
     bare.git("config", "gc.auto", "0")
     packs_of(bare, 5)
     monkeypatch.setattr(packs, "getrlimit", lambda _: (limit, limit))
-    assert len(packs.pack_paths(Repository.at(str(bare.path)))) == opened
+    assert len(Repository.at(str(bare.path)).pack_paths()) == opened
 
 
 def test_a_pack_that_is_a_pipe_holds_nobody_up(bare: GitRepository) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 import blockpack
 from blockpack import scan
+from blockpack.formats.git.origin import Origin
 from blockpack.sources.git.address import Address
 from git_source.trees import SITE, content, image, paths
 from repositories import GitRepository, git_tree
@@ -23,9 +24,9 @@ def test_whatever_git_resolves_is_a_revision(repository: GitRepository) -> None:
         tree = git_tree(repository.path, revision)
         assert content(tree, "a") == b"1"
         assert tree["a"].mtime_ns == 1_000_000_000 * 10**9
-        assert tree.origin is not None and tree.origin.commit == first
+        assert isinstance(tree.origin, Origin) and tree.origin.commit == first
     bare_tree = git_tree(repository.path, f"{first}^{{tree}}")
-    assert bare_tree.origin is not None and bare_tree.origin.commit is None
+    assert isinstance(bare_tree.origin, Origin) and bare_tree.origin.commit is None
     assert bare_tree["a"].mtime_ns == 315_532_800 * 10**9
     for revision in ("", "nothing", "-x", "--all", "a\0b", "f" * len(first), "\udce9", "\ud800"):
         with pytest.raises(blockpack.SourceError, match=r"no revision|is not in"):

@@ -37,7 +37,7 @@ def content(tree: Tree, path: str) -> bytes:
     if isinstance(extent, blockpack.FileRange):
         return Path(os.fsdecode(extent.path)).read_bytes()
     assert isinstance(extent, blockpack.Stream) and extent.length == entry.size
-    with closing(extent.open()) as stream:
+    with closing(extent.store.open(extent.key, extent.name)) as stream:
         return stream.read(entry.size + 1)
 
 

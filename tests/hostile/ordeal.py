@@ -66,7 +66,7 @@ def walk(image: Image) -> None:
     for entry in image.walk():
         assert entry.size >= 0
         for offset, length in entry.extents:
-            assert 0 <= offset <= offset + length <= image.size
+            assert offset is None or 0 <= offset <= offset + length <= image.size
 
 
 def read(image: Image, gain: int = 4) -> None:
@@ -88,7 +88,7 @@ def read(image: Image, gain: int = 4) -> None:
 
 def verify(image: Image) -> list[str]:
     """Check the structure."""
-    problems = image.verify()
+    problems = list(map(str, image.verify()))
     assert all(problem and problem.isprintable() for problem in problems), problems
     return problems
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import blockpack
-from blockpack import Tree, scan
+from blockpack import scan
 from blockpack.cli import main
 from hostile.ordeal import in_time
 
@@ -156,8 +156,7 @@ def test_a_source_that_is_gone_after_the_scan_is_told(kind: str, tmp_path: Path)
         filesystem.writebytes("file.txt", random.Random(1).randbytes(300_000))
     for closed in (True, False):
         filesystem = fs.open_fs(url)
-        tree = Tree()
-        tree.add_fs(filesystem)
+        tree = scan(filesystem)
         layout = blockpack.TarVolume().plan(tree)
         if closed:
             filesystem.close()
@@ -180,7 +179,7 @@ def test_a_filesystem_that_is_closed_is_told() -> None:
     filesystem.close()
     for symlinks in ("keep", "follow"):
         with pytest.raises(blockpack.Problems) as raised:
-            Tree().add_fs(filesystem, symlinks=symlinks)
+            scan(filesystem, symlinks=symlinks)
         assert "/: cannot be read: " in str(raised.value)
 
 
@@ -203,10 +202,10 @@ def test_whatever_a_filesystem_raises_is_told_but_what_ends_the_run(
     monkeypatch.setattr(filesystem, "getinfo", raising)
     if isinstance(error, Stop):
         with pytest.raises(Stop):
-            Tree().add_fs(filesystem)
+            scan(filesystem)
         return
     with pytest.raises(blockpack.Problems) as raised:
-        Tree().add_fs(filesystem)
+        scan(filesystem)
     [found] = raised.value.exceptions
     assert isinstance(found, blockpack.SourceError)
     assert found.path == "a"

@@ -24,7 +24,7 @@ def entries(data: bytes) -> list[ImageEntry]:
 
 def problems(data: bytes) -> list[str]:
     with blockpack.open_image(io.BytesIO(data)) as image:
-        return image.verify()
+        return list(map(str, image.verify()))
 
 
 @pytest.mark.parametrize("version", ["0.0", "0.1", "1.0"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 import random
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 import blockpack
 from blockpack.layers.ccm import ITEM, _Sealer
+from blockpack.layers.ccm_reader import decrypted
+from blockpack.model.content import Opened
+from blockpack.reading.positional import BytesReader
 from blockpack.writing.parallel import pieces
 from judges import ccm
 from property.strategies import Spec, fold, materialise, mirage_fat_names, specs, tree_of
@@ -37,8 +40,8 @@ def layouts(sector_size: int) -> st.SearchStrategy[blockpack.Layout]:
             elif kind == "zeros":
                 extents.append(blockpack.Zeros(at, length))
             else:
-                opened = lambda data=data: io.BytesIO(data)  # noqa: E731
-                extents.append(blockpack.Stream(at, length, opened, "a stream"))
+                opened = Opened(partial(io.BytesIO, data))
+                extents.append(blockpack.Stream(at, length, opened, None, "a stream"))
             at += length
         rest = -at % sector_size
         if rest:
@@ -140,13 +143,11 @@ def test_extents_can_be_begun_at_any_byte(data: st.DataObject, sector_size: int)
 def test_what_is_encrypted_can_be_read_at_any_byte(data: st.DataObject, sector_size: int) -> None:
     layout = data.draw(layouts(sector_size).filter(lambda layout: layout.size > 0))
     image = image_of(layout)
-    file = io.BytesIO(image_of(blockpack.encrypt(layout, KEY)))
-    from blockpack.layers.ccm_reader import decrypted
-
-    layer = decrypted(file, "it", KEY, close=False, device=False)
+    encrypted = BytesReader(image_of(blockpack.encrypt(layout, KEY)))
+    layer = decrypted(encrypted, "it", KEY, device=False)
     assert layer.size == layout.size
     assert list(layer.damaged()) == []
-    plain = layer.buffered(data.draw(st.sampled_from((1, 100, 16384))))
+    plain = layer.file(data.draw(st.sampled_from((1, 100, 16384))))
     for _ in range(4):
         offset = data.draw(st.integers(0, layout.size))
         length = data.draw(st.integers(0, 300_000))
@@ -209,24 +210,9 @@ def test_a_layout_of_an_encrypted_image_gives_nothing_away(spec: Spec) -> None:
         assert "source" not in shown and "entries" not in shown
 
 
-class Once:
-    """A content that cannot seek, and counts how often it is opened."""
+class Forward(io.RawIOBase):
+    """A stream that cannot seek."""
 
-    forkable: ClassVar[bool] = False
-    opened = 0
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def extent(self, entry: blockpack.File, offset: int) -> blockpack.Stream:
-        def start() -> io.BufferedReader:
-            self.opened += 1
-            return io.BufferedReader(_Forward(self._data))
-
-        return blockpack.Stream(offset, entry.size, start, entry.path)
-
-
-class _Forward(io.RawIOBase):
     def __init__(self, data: bytes) -> None:
         super().__init__()
         self._file = io.BytesIO(data)
@@ -240,15 +226,22 @@ class _Forward(io.RawIOBase):
 
 def test_a_stream_is_read_once_however_long(tmp_path: Path) -> None:
     """Each piece of the image goes on where the last one ended."""
-    content = Once(random.Random(5).randbytes(40 * ITEM))
+    data = random.Random(5).randbytes(40 * ITEM)
+    opened = 0
+
+    def once() -> io.BufferedReader:
+        nonlocal opened
+        opened += 1
+        return io.BufferedReader(Forward(data))
+
     tree = blockpack.Tree()
-    tree.add("stream", content, size=40 * ITEM)
+    tree.add("stream", once, size=40 * ITEM)
     encrypted = blockpack.encrypt(blockpack.TarVolume().plan(tree), KEY)
     assert not encrypted.forkable
     blockpack.write(encrypted, tmp_path / "image", jobs=4)
-    assert content.opened == 1
+    assert opened == 1
     with blockpack.open_image(tmp_path / "image", key=KEY) as image:
-        assert image.open("stream").read() == content._data
+        assert image.open("stream").read() == data
 
 
 def test_reading_at_the_end_encrypts_nothing_of_what_is_before(

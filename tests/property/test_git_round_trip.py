@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 
 import blockpack
+from blockpack.formats.git.origin import Origin
 from blockpack.images.extract import extract
 from judges import git_tools
 from judges.git_tools import Files
@@ -36,7 +37,7 @@ def there_and_back(spec: Spec, volume: blockpack.Volume, directory: Path) -> tup
     before = git_tools.read_files(source)
     assert git_tools.clone(directory / "bundle", directory / "clone") == before
     tree = git_tree(directory / "clone")
-    assert tree.origin is not None and tree.origin.commit == bundle.geometry["commit"]
+    assert isinstance(tree.origin, Origin) and tree.origin.commit == bundle.geometry["commit"]
     blockpack.write(volume.plan(tree), directory / "image")
     with blockpack.open_image(directory / "image") as image:
         assert image.verify() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -94,7 +95,7 @@ def test_pieces_that_overlap_have_each_its_own_digest() -> None:
     places = [("all", 0, 3 << 20), ("first", 0, 1 << 20), ("last", 5000, (3 << 20) - 5000)]
     places += [("end", (3 << 20) - 1, 1), ("nothing", 0, 0), ("again", 5000, 100)]
     entries = [
-        (blockpack.File(name, size, Counted({})), offset if size else None)
+        (blockpack.File(name, size, Counted({}), name), offset if size else None)
         for name, offset, size in places
     ]
     layout = Layout(
@@ -109,7 +110,7 @@ def test_pieces_that_overlap_have_each_its_own_digest() -> None:
 
 
 class Counted:
-    """Contents in memory, of which each byte that is read is counted."""
+    """A store of contents in memory, of which each byte that is read is counted."""
 
     forkable: ClassVar[bool] = True
 
@@ -118,10 +119,14 @@ class Counted:
         self.opened: list[str] = []
         self.read: dict[str, int] = {}
 
-    def extent(self, entry: blockpack.File, offset: int) -> blockpack.Stream:
-        return blockpack.Stream(offset, entry.size, lambda: self._open(entry.path), entry.path)
+    def extent(self, file: blockpack.File, offset: int) -> blockpack.Stream:
+        return blockpack.Stream(offset, file.size, self, file.key, file.path)
 
-    def _open(self, path: str) -> io.BytesIO:
+    def identity(self, key: Hashable) -> Hashable:
+        return self.contents[str(key)]
+
+    def open(self, key: Hashable, name: str) -> io.BytesIO:
+        path = str(key)
         self.opened.append(path)
         counted = self
 
@@ -142,7 +147,7 @@ def test_each_stream_is_opened_and_read_once(volume: blockpack.Volume) -> None:
     contents = Counted({path: os.urandom(size) for path, size in SIZES.items()})
     tree = blockpack.Tree()
     for path, size in SIZES.items():
-        tree.add(path, contents, size=size)
+        tree.put(blockpack.File(path, size, contents, path))
     found = manifest(volume.plan(tree))
     assert sorted(contents.opened) == sorted(path for path, size in SIZES.items() if size)
     assert contents.read == {path: size for path, size in SIZES.items() if size}
