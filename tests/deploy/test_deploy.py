@@ -18,7 +18,7 @@ from blockpack import (
     TargetError,
     UsageError,
 )
-from blockpack.deploy import deploy as deploying
+from blockpack.deploy import rollout
 from blockpack.deploy.generations import Generations
 from blockpack.deploy.overview import status
 from blockpack.deploy.record import ImageRecord
@@ -341,13 +341,13 @@ def test_an_image_that_is_not_sound_is_not_switched_to(
 def test_an_image_that_cannot_be_read_is_not_switched_to(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verify = deploying.__dict__["_verify"]
+    verify = rollout.__dict__["_verify"]
 
     def losing(directory: str, image: ImageRecord) -> None:
         Path(directory, image.file).unlink()
         verify(directory, image)
 
-    monkeypatch.setattr(deploying, "_verify", losing)
+    monkeypatch.setattr(rollout, "_verify", losing)
     with pytest.raises(SourceError, match=r"site\.img: cannot be read"):
         host.deploy()
     assert host.live() is None

@@ -156,7 +156,7 @@ def test_file_systems_are_told_apart(place: str, told: str) -> None:
 def test_an_encrypted_image_that_does_not_fit_is_refused_before_a_byte_is_written(
     tmp_path: Path, keeper: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from blockpack.writing.write import space
+    from blockpack.writing import space
 
     monkeypatch.setattr(space, "free_bytes", lambda directory: 1000)
     place = secret_deployment(tmp_path / "d", keeper[1])
