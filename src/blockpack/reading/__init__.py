@@ -1,1 +1,2 @@
-"""Reading: `extents` what extents refer to, noticing change; `positional` at any position."""
+"""Reading: `extents` what extents refer to, noticing change; `positional` at any position; `spool`
+keeps what is read once."""

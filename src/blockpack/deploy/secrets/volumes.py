@@ -74,7 +74,7 @@ class SecretBuilds:
         return planned
 
     def _plan(self, task: Task) -> SecretPlan:
-        from ...formats.git.spool import in_memory
+        from ...reading.spool import in_memory
 
         spec = task.spec
         volume = evolve(spec.volume(), epoch=task.epoch)

@@ -20,12 +20,12 @@ from ...errors import BlockpackError
 from ...model.extent import Data, Extent, FileRange
 from ...planning.layout import Run
 from ...reading.extents import OpenFile
+from ...reading.spool import Spool
 from .deflate import PIECE, Storing, packed
 from .inflate import adler32, crc32
 from .objects import begin_id, object_id
 from .pack import BLOB, KINDS, ZLIB_STORED, adler_trailer, object_header, pack_header, stored_blocks
 from .packing import PackedBlob
-from .spool import Spool
 
 STRETCH = 4 << 20
 """Blobs end to end in the spool are one item of the layout up to this size (bytes)."""

@@ -15,13 +15,13 @@ from attrs import define, field
 from ...model.entry import File, Symlink, encode
 from ...model.tree import Tree
 from ...planning.profile import GitLimits
+from ...reading.spool import Spool
 from ...workers.processors import Jobs
 from . import members
 from .assembly import Assembly
 from .objects import OID_SIZES, object_id
 from .pack import BLOB, COMMIT, KINDS, TREE
 from .packing import PackedBlob, Packer
-from .spool import Spool
 
 if TYPE_CHECKING:
     from .origin import Repository

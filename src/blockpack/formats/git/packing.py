@@ -23,6 +23,7 @@ from ...model.entry import File
 from ...model.extent import Extent, FileRange
 from ...model.values import numerous
 from ...reading.extents import open_source, read_extent
+from ...reading.spool import Spool, SpoolWriter
 from ...workers.pool import shared_out
 from ...workers.processors import Jobs, processors
 from . import deflate
@@ -30,7 +31,6 @@ from .deflate import PIECE, Deflating, Storing, is_worth_it
 from .inflate import crc32
 from .objects import begin_id, object_id
 from .pack import BLOB, KINDS, adler_of, object_header, stored_size
-from .spool import Spool, SpoolWriter
 
 LARGE = 64 << 10
 """Incompressible files from this size on (bytes) stay where they are."""

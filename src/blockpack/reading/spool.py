@@ -1,7 +1,7 @@
-"""Packed objects that wait for their image: a temporary file, gone with the layout.
+"""Bytes that wait for their image in a temporary file, which is gone with whoever refers to it.
 
-Processes that pack write into it side by side, each where it was told to. It is sparse: room that
-turned out not to be needed takes none.
+Packed objects do, and archives that have to be decompressed. Processes may write into it side by
+side, each where it was told to. It is sparse: room that turned out not to be needed takes none.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from ...errors import TargetError, reason
-from ...model.extent import FileRange
+from ..errors import TargetError, reason
+from ..model.extent import FileRange
 
 _HAS_PATHS = os.path.isdir("/proc/self/fd")
 """Whether a file without a name can be found by its descriptor."""
@@ -32,9 +32,9 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        rule = f"packed objects cannot be kept there for the image: {reason(error)}"
+        rule = f"what waits for the image cannot be kept there: {reason(error)}"
         remedy = "free some space, or have TMPDIR lead to where there is more"
-        raise TargetError(f"{tempfile.gettempdir()}: {rule}; {remedy}") from None
+        raise TargetError(tempfile.gettempdir(), rule, remedy) from None
 
 
 _in_memory = ContextVar("_in_memory", default=False)
@@ -42,7 +42,7 @@ _in_memory = ContextVar("_in_memory", default=False)
 
 @contextmanager
 def in_memory() -> Iterator[None]:
-    """Keep in memory what is packed meanwhile, instead of in a file: it is secret."""
+    """Keep in memory what is spooled meanwhile, instead of in a file: it is secret."""
     before = _in_memory.set(True)
     try:
         yield
@@ -73,7 +73,7 @@ class Spool:
 
     def _begin_in_memory(self) -> None:
         if not (_HAS_PATHS and hasattr(os, "memfd_create")):
-            raise TargetError("packed objects cannot be kept in memory on this system")
+            raise TargetError("", "what waits for an image cannot be kept in memory on this system")
         with _errors():
             self.descriptor = os.memfd_create("blockpack")
         self.path = f"/proc/self/fd/{self.descriptor}".encode("ascii")
@@ -100,13 +100,14 @@ class Spool:
             with _errors():
                 data = os.pread(self.descriptor, min(end - start, _PIECE), start)
             if not data:
-                raise TargetError(f"{tempfile.gettempdir()}: packed objects are gone from there")
+                rule = "what waited there for the image is gone"
+                raise TargetError(tempfile.gettempdir(), rule, "pack again")
             start += len(data)
             yield data
 
     def damaged(self, oid: bytes) -> TargetError:
         """The error for an object that is not any more what was written here."""
-        return TargetError(f"{tempfile.gettempdir()}: object {oid.hex()} was damaged there")
+        return TargetError(tempfile.gettempdir(), f"object {oid.hex()} was damaged there")
 
     def extent(self, offset: int, length: int, start: int) -> FileRange:
         """`length` bytes from `start` on, at `offset` of an image. All is written by now."""
@@ -115,7 +116,7 @@ class Spool:
 
 
 class SpoolWriter:
-    """Puts packed objects into a spool end to end, small ones many at a time."""
+    """Puts bytes into a spool end to end, small pieces many at a time."""
 
     def __init__(self, spool: Spool, start: int) -> None:
         self.at = start
