@@ -111,10 +111,20 @@ def test_cat_of_a_hard_link_prints_the_file(command: Command, linked: Path) -> N
     assert command("cat", linked, "same.html").out == b"<h1>hello</h1>\n"
 
 
-@pytest.mark.parametrize("name", ["pages", "way"])
-def test_cat_of_what_is_no_file_says_what_it_is(command: Command, linked: Path, name: str) -> None:
-    kind = "directory" if name == "pages" else "symlink"
-    assert f"{name}: is a {kind}, not a file" in command("cat", linked, name, code=6).err
+def test_cat_of_a_symbolic_link_prints_what_it_leads_to(
+    command: Command, linked: Path, source: Path
+) -> None:
+    assert command("cat", linked, "way").out == (source / "way").read_bytes()
+
+
+def test_cat_of_what_is_no_file_says_what_it_is(
+    command: Command, source: Path, tmp_path: Path
+) -> None:
+    (source / "nowhere").symlink_to("gone")
+    command("pack", source, tmp_path / "x.tar")
+    for name, kind in (("pages", "directory"), ("nowhere", "symlink")):
+        said = command("cat", tmp_path / "x.tar", name, code=6).err
+        assert f"{name}: is a {kind}, not a file" in said
 
 
 @pytest.mark.parametrize("arguments", [("ls",), ("cat",)])
@@ -243,4 +253,4 @@ def test_an_image_that_cannot_be_read_is_named(command: Command, tmp_path: Path,
     missing = command(name, tmp_path / "missing", *more, code=4)
     assert missing.messages == [f"{tmp_path}/missing: cannot be read: no such file or directory"]
     directory = command(name, tmp_path, *more, code=4)
-    assert directory.messages == [f"{tmp_path}: cannot be read: is a directory"]
+    assert directory.messages == [f"{tmp_path}: is a directory, and no image"]

@@ -7,7 +7,7 @@ import stat
 from contextlib import suppress
 from typing import BinaryIO
 
-from ..errors import ImageError, UsageError, reading_errors
+from ..errors import ImageError, SourceError, UsageError, reading_errors
 from ..formats.reader import ImageReader, Report
 from ..formats.registry import Format, formats
 from ..planning.layout import Layout
@@ -74,7 +74,7 @@ def _data(source: ImageSource) -> tuple[PositionalReader, str]:
     try:
         with reading_errors(name):
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-                raise ImageError(name, "is a directory, and no image")
+                raise SourceError(name, "is a directory, and no image")
             return DescriptorReader(descriptor), name
     except BaseException:
         os.close(descriptor)

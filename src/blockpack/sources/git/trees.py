@@ -34,7 +34,7 @@ _MOST_LINKS = 40
 """Links that one link may lead through."""
 
 
-@numerous(weakref_slot=False)
+@numerous
 class Found:
     """An entry to pack: its `path`, what it is, and where in the repository.
 
