@@ -228,6 +228,7 @@ def test_every_exit_code_is_told() -> None:
         if isinstance(error, type)
         and issubclass(error, errors.BlockpackError)
         and error not in (errors.BlockpackError, errors.Problems)
+        and "exit_code" in vars(error)
     ]
     ended = {run.Terminated(number).exit_code for number in (signal.SIGHUP, signal.SIGTERM)}
     nameless = {0, verify.DIFFERENT, run.INTERRUPTED, *ended}
