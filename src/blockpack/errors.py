@@ -11,9 +11,33 @@ so both ``except blockpack.BlockpackError`` and ``except* blockpack.EntryError``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import errno
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space, or choose another place",
+    errno.EDQUOT: "free some space, or choose another place",
+    errno.EROFS: "choose another place",
+    errno.EFBIG: "choose another file system",
+    errno.EACCES: "see to its permissions, or run as another user",
+    errno.EPERM: "see to its permissions, or run as another user",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EIO: "see whether the disk is sound",
+    errno.EMFILE: "raise the limit of open files ('ulimit -n')",
+}
+
+Spelling = Callable[[str, str], str]
+"""How an option is written, of its name in the library and its value (empty for a flag)."""
+
+
+def as_keyword(name: str, value: str) -> str:
+    """An option as an argument of the library."""
+    if not value:
+        return f"{name}=True"
+    is_bare = value.isdigit() or value.isupper()  # a number, or a word that stands for a value
+    return f"{name}={value}" if is_bare else f"{name}={value!r}"
 
 
 class BlockpackError(Exception):
@@ -21,8 +45,8 @@ class BlockpackError(Exception):
 
     `path` is what it is about (an entry, a source, a target; empty for none), `rule` what that
     breaks, `remedy` what to do. Where an option cures it, `option` has its name as the library
-    spells it, with a value after ``=`` (``profile=linux``); the remedy ends with it. One text alone
-    is the rule.
+    spells it, with a value after ``=`` (``profile=linux``; a value in capitals, as in
+    ``key_file=FILE``, stands for any). The remedy ends with the option.
     """
 
     exit_code: int = 1
@@ -39,28 +63,32 @@ class BlockpackError(Exception):
         self.option = option
         self._advice = remedy
 
+    @classmethod
+    def of(cls, path: str, what: str, error: OSError, remedy: str = "") -> Self:
+        """That `what` failed (``cannot be read``), with the operating system's reason."""
+        remedy = remedy or _REMEDIES.get(error.errno or 0, "")
+        return cls(path, f"{what}: {reason(error)}", remedy)
+
     @property
     def remedy(self) -> str:
         """What to do, with the option as a keyword."""
-        name, _, value = self.option.partition("=")
-        return self._with(f"{name}={value!r}" if value else f"{name}=True")
+        return self._remedy(as_keyword)
 
-    def _with(self, option: str) -> str:
+    def _remedy(self, spell: Spelling) -> str:
         if not self.option:
             return self._advice
-        return f"{self._advice}, or give {option}" if self._advice else f"give {option}"
+        name, _, value = self.option.partition("=")
+        advice = f"give {spell(name, value)}"
+        return f"{self._advice}, or {advice}" if self._advice else advice
 
-    def _told(self, remedy: str) -> str:
+    def told(self, spell: Spelling) -> str:
+        """The whole text, with the option as `spell` writes its name and value."""
         where = f"{printable(self.path)}: " if self.path else ""
+        remedy = self._remedy(spell)
         return f"{where}{self.rule}" + (f"; {remedy}" if remedy else "")
 
-    def told_on_command_line(self) -> str:
-        """The whole text, with the option as a flag."""
-        name, _, value = self.option.partition("=")
-        return self._told(self._with(f"--{name.replace('_', '-')} {value}".rstrip()))
-
     def __str__(self) -> str:
-        return self._told(self.remedy)
+        return self.told(as_keyword)
 
 
 class UsageError(BlockpackError, ValueError):
@@ -85,9 +113,10 @@ class ManifestError(BlockpackError):
         self.line = line
         self.key = key
 
-    def _told(self, remedy: str) -> str:
+    def told(self, spell: Spelling) -> str:
+        """The whole text; `spell` has nothing to write."""
         what = f"{self.key}: " if self.key else ""
-        told = f"; {remedy}" if remedy else ""
+        told = f"; {self.remedy}" if self.remedy else ""
         return f"{printable(self.file)}:{self.line}: {what}{self.rule}{told}"
 
 
@@ -190,7 +219,7 @@ def reading_errors(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SourceError(path, f"cannot be read: {reason(error)}") from None
+        raise SourceError.of(path, "cannot be read", error) from None
 
 
 def printable(path: str) -> str:

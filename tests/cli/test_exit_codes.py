@@ -86,7 +86,7 @@ def _large(source: Path) -> None:
         (_same_but_for_case, "fat", (), "index.html: its name equals 'INDEX.html' but for case"),
         (_pipe, "tar", (), "pipe: is a named pipe, which no image holds; exclude it"),
         (_large, "fat", (), "large: has 4,294,967,296 bytes, and 4,294,967,295 are the most"),
-        (_large, "tar", ("--size", "1G"), "more than the size; give a larger size, or pack less"),
+        (_large, "tar", ("--size", "1G"), "more than the size; pack less, or give --size"),
         (None, "fat", ("--size", "32K"), "size"),
         (None, "fat", ("--profile", "mirage"), "Größe.txt: the profile's reader finds ASCII"),
     ],
@@ -279,7 +279,7 @@ def test_an_interrupted_run_leaves_the_old_image_and_nothing_else(
     program = (
         "import os, signal, sys\n"
         "from blockpack.cli import main\n"
-        "from blockpack.writing.write import transfer\n"
+        "from blockpack.writing import transfer\n"
         "def interrupted(*_):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    signal.pause()\n"

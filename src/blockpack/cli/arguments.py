@@ -383,7 +383,8 @@ def volume(
         if value is None or option.name in leaving_out:
             continue
         if option not in taken:
-            raise UsageError(f"{option.flag} is not for the format {volume_class.format}")
+            rule = f"{option.flag} is not for the format {volume_class.format}"
+            raise UsageError("", rule, "leave it out")
         given[option.name] = _alignment(value) if option.kind == "alignment" else value
     return volume_class(**given)
 
@@ -397,7 +398,7 @@ def _format(arguments: Namespace, format: str | None) -> Format:
     found = format_of_file(getattr(arguments, "image", ""))
     if found is None:
         known = " or ".join(f"--format {name}" for name in FORMATS)
-        raise UsageError(f"which format? Give {known}")
+        raise UsageError("", "no format is given, and the image's name tells none", f"give {known}")
     return found
 
 
@@ -409,7 +410,7 @@ def _alignment(text: str) -> str | int:
     try:
         return parse_size(text)
     except UsageError as error:
-        raise UsageError(f"--align: {error}") from None
+        raise UsageError(f"--align {text}", error.rule, error.remedy) from None
 
 
 def tree(arguments: Namespace) -> Tree:

@@ -55,11 +55,13 @@ def _check(arguments: Namespace) -> None:
     if arguments.template is None:
         for option in ("kernel", "memory", "network"):
             if getattr(arguments, option):
-                raise UsageError(f"--{option} fills in a skeleton; give --template NAME.xl.in")
+                raise UsageError(
+                    "", f"--{option} fills in a skeleton", "give --template NAME.xl.in"
+                )
     elif arguments.consumer != _TEMPLATE:
-        raise UsageError(f"--template is for --for {_TEMPLATE}; leave it out")
+        raise UsageError("", f"--template is for --for {_TEMPLATE}", "leave it out")
     if arguments.memory is not None and arguments.memory < 1:
-        raise UsageError("--memory is 1 MiB or more")
+        raise UsageError("", "--memory is 1 MiB or more", "give more")
 
 
 def _filled_in(arguments: Namespace, consumer: Consumer) -> tuple[str, list[str]]:

@@ -22,7 +22,7 @@ _OUTCOMES = {
 def run(arguments: Namespace) -> int:
     """Make a commit the live generation."""
     if not arguments.to:
-        raise UsageError("--to is empty; give the directory to deploy to")
+        raise UsageError("", "--to is empty", "give the directory to deploy to")
     repository, revision = _address(arguments.repository)
     with progress_bar("building", quiet=arguments.quiet) as progress:
         report = deploy(

@@ -52,4 +52,4 @@ def _write(path: Path, text: str, *, force: bool) -> None:
 
 
 def _is_there(path: Path) -> UsageError:
-    return UsageError(f"{printable(str(path))}: is there already; give --force to replace it")
+    return UsageError(str(path), "is there already", option="replace")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..errors import ImageError, printable
+from ..errors import NotInImageError, printable
 from ..formats.reader import ImageEntry
 from ..images.image import Image
 from ..images.opening import open_image
@@ -37,7 +37,7 @@ def _chosen(image: Image, path: str) -> Iterator[ImageEntry]:
             found = True
             yield entry
     if not found:
-        raise ImageError(f"{printable(path)}: not in the image")
+        raise NotInImageError(path, "not in the image")
 
 
 def _name(entry: ImageEntry) -> str:

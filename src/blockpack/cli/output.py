@@ -44,7 +44,7 @@ def flush_output() -> None:
 
 def _output() -> TextIO:
     if sys.stdout is None:
-        raise TargetError("standard output is closed; leave it open, or redirect it")
+        raise TargetError("", "standard output is closed", "leave it open, or redirect it")
     return sys.stdout
 
 

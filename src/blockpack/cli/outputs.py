@@ -28,13 +28,13 @@ def check_outputs(
     that is no earlier one of its kind; `TargetError` if no manifest can be there.
     """
     if image is not None and key_file is not None and _is_same(image, key_file):
-        raise UsageError(f"{image}: is the key; give the image a name of its own")
+        raise UsageError(image, "is the key", "give the image a name of its own")
     if manifest is not None:
         if manifest == "-":
-            raise UsageError("a manifest goes to a file; to standard output: /dev/stdout")
+            raise UsageError("", "a manifest goes to a file", "to standard output: /dev/stdout")
         _check_place(manifest)
         if _is_same(manifest, "/dev/stdout" if image is None else image):
-            raise UsageError(f"{manifest}: is the image; give the manifest a name of its own")
+            raise UsageError(manifest, "is the image", "give the manifest a name of its own")
     if image is not None:
         _check_overwrites(source, image, lambda head: _begins_an_image(head, key_file))
     if manifest is not None:
@@ -52,15 +52,15 @@ def leave_out(tree: Tree, source: str, outputs: Iterable[str]) -> None:
 
 def _check_place(manifest: str) -> None:
     if os.path.isdir(manifest):
-        raise TargetError(f"{manifest}: is a directory; give the path of a file in it")
+        raise TargetError(manifest, "is a directory", "give the path of a file in it")
     if not os.access(os.path.dirname(os.path.abspath(manifest)), os.W_OK):
-        raise TargetError(f"{manifest}: cannot be written there; choose another place")
+        raise TargetError(manifest, "cannot be written there", "choose another place")
 
 
 def _check_overwrites(source: str, output: str, is_expected: Callable[[bytes], bool]) -> None:
     archive = _place(source, whole=True)
     if "://" in source and os.path.isfile(archive) and _is_same(archive, output):
-        raise UsageError(f"{output}: is the source; choose another target")
+        raise UsageError(output, "is the source", "choose another target")
     if _path_inside(source, output) is None:
         return
     with suppress(OSError):  # what cannot be read here is for the writer to refuse
@@ -69,7 +69,7 @@ def _check_overwrites(source: str, output: str, is_expected: Callable[[bytes], b
                 head = file.read(_HEAD)
             if head and not is_expected(head):
                 rule = "is a file of the source, and would be overwritten"
-                raise UsageError(f"{output}: {rule}; choose another target, or remove it first")
+                raise UsageError(output, rule, "choose another target, or remove it first")
 
 
 def _begins_an_image(head: bytes, key_file: str | None) -> bool:

@@ -21,9 +21,11 @@ def run(arguments: Namespace) -> int:
     """Pack the source into the image."""
     to_output = arguments.image == "-"
     if to_output and arguments.json:
-        raise UsageError("the image and JSON cannot both go to standard output")
+        raise UsageError(
+            "", "the image and JSON cannot both go to standard output", "leave one out"
+        )
     if to_output and binary_output().isatty():
-        raise UsageError("an image does not belong on a terminal; redirect the output")
+        raise UsageError("", "an image does not belong on a terminal", "redirect the output")
     require_jobs(arguments.jobs)
     volume = options.volume(arguments)
     layout = _planned(volume, arguments, None if to_output else arguments.image)
@@ -55,7 +57,7 @@ def _planned(volume: Volume, arguments: Namespace, image: str | None) -> Layout:
     from ..layers.keys import read_key
 
     if arguments.manifest is not None:
-        raise UsageError("a manifest would tell what an encrypted image holds; leave it out")
+        raise UsageError("", "a manifest would tell what an encrypted image holds", "leave it out")
     key = read_key(key_file)
     outputs = check_outputs(arguments.source, image, None, key_file)
     return encrypt(_plan(volume, arguments, [*outputs, key_file]), key)

@@ -38,6 +38,9 @@ COMMANDS = {
 
 INTERRUPTED = 130
 
+_FLAGS = {"replace": "--force", "runtime": "--runtime-dir", "root": "--to"}
+"""Flags that are not named as the library's arguments are."""
+
 _WIDTH = 80  # characters
 _MOMENT = 0.01  # seconds
 
@@ -105,12 +108,21 @@ def _named(error: OSError) -> str:
 
 def _complain_about(error: BaseException, margin: str = "") -> None:
     if not isinstance(error, Problems):
-        told = error.told_on_command_line() if isinstance(error, BlockpackError) else error
+        told = error.told(as_flag) if isinstance(error, BlockpackError) else error
         complain(f"{margin}{told}")
         return
     complain(f"{margin}{error.message}")
     for member in error.exceptions:
         _complain_about(member, f"{margin}  ")
+
+
+def as_flag(name: str, value: str) -> str:
+    """An option of the library as a flag of the command."""
+    from ..planning.options import ALL
+
+    flag = next((option.flag for option in ALL if option.name == name), "")
+    flag = flag or _FLAGS.get(name) or f"--{name.replace('_', '-')}"
+    return f"{flag} {value}".rstrip()
 
 
 @contextmanager

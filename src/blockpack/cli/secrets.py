@@ -34,11 +34,11 @@ def _encrypt(arguments: Namespace) -> None:
     targets = dict(zip(arguments.files, _targets(arguments), strict=True))
     for file in arguments.files:
         if file != STANDARD_INPUT and file.endswith(SUFFIX):
-            raise UsageError(f"{printable(file)}: is encrypted already, by its name")
+            raise UsageError(file, "is encrypted already, by its name", "leave it out")
         if arguments.remove and os.path.islink(file):
             rule = "is a link, and --remove would leave what it leads to there in plain"
             remedy = f"name {printable(os.path.realpath(file))} itself"
-            raise UsageError(f"{printable(file)}: {rule}; {remedy}")
+            raise UsageError(file, rule, remedy)
     with guarded():
         for file, target in targets.items():
             data = _standard_input() if file == STANDARD_INPUT else plain(file)
@@ -52,12 +52,14 @@ def _encrypt(arguments: Namespace) -> None:
 
 def _standard_input() -> bytes:
     if sys.stdin is None:  # it was closed when this began
-        raise UsageError("standard input is closed; give what is to be encrypted there")
+        raise UsageError("", "standard input is closed", "give what is to be encrypted there")
     from ..deploy.secrets.opening import MOST_BYTES
 
     data = sys.stdin.buffer.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise UsageError(f"standard input has more than the {MOST_BYTES >> 20} MiB of a secret")
+        raise UsageError(
+            "-", f"has more than the {MOST_BYTES >> 20} MiB of a secret", "encrypt it in parts"
+        )
     return data
 
 
@@ -66,19 +68,23 @@ def _targets(arguments: Namespace) -> list[str]:
     from ..deploy.secrets.age import SUFFIX
 
     if (arguments.output is not None) != (STANDARD_INPUT in arguments.files):
-        raise UsageError("--output goes with '-', standard input, which goes nowhere without")
+        rule = "--output goes with '-', standard input, which goes nowhere without"
+        raise UsageError("", rule, "give both, or neither")
     if arguments.output is not None and len(arguments.files) != 1:
-        raise UsageError("'-', standard input, is encrypted by itself; name other files later")
+        raise UsageError(
+            "", "'-', standard input, is encrypted by itself", "name other files later"
+        )
     name = None if arguments.output is None else os.path.basename(arguments.output)
     if name is not None and (name == SUFFIX or not name.endswith(SUFFIX)):
-        raise UsageError(f"--output ends in NAME{SUFFIX}, or no secret volume would open it")
+        rule = f"--output ends in NAME{SUFFIX}, or no secret volume would open it"
+        raise UsageError("", rule, "give such a name")
     return [arguments.output or f"{file}{SUFFIX}" for file in arguments.files]
 
 
 def _edit(arguments: Namespace) -> None:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor or editor.isspace():
-        raise UsageError("there is no editor; set EDITOR to one")
+        raise UsageError("", "there is no editor", "set EDITOR to one")
     keeper = _keeper(arguments, arguments.file)
     changed = keeper.edit(arguments.file, arguments.identity, editor)
     complain(f"{printable(arguments.file)}: {'encrypted again' if changed else 'unchanged'}")

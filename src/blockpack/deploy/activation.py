@@ -49,7 +49,8 @@ def activate(
                 again = _run(place, command, before, generation, "undone")
             except BlockpackError as error:  # its record is damaged
                 again = f"cannot be run: {error}"
-    raise ActivationError(_told(generation, before, failed, again))
+    rule = _rule(before, failed, again)
+    raise ActivationError(f"generation {generation.number}", rule, "mend the command")
 
 
 def _run(
@@ -83,7 +84,7 @@ def _run(
     return f"ended with status {done.returncode}" if done.returncode else None
 
 
-def _told(generation: Generation, before: Generation | None, failed: str, again: str | None) -> str:
+def _rule(before: Generation | None, failed: str, again: str | None) -> str:
     live = "nothing is live" if before is None else f"generation {before.number} is live again"
-    told = f"generation {generation.number}: the command {failed}; {live}"
-    return told if again is None else f"{told}, but for it the command {again}"
+    rule = f"the command {failed}, and {live}"
+    return rule if again is None else f"{rule}, but for it the command {again}"

@@ -186,7 +186,10 @@ class _Build:
     def _check_names(self, manifest: Manifest) -> None:
         unknown = [name for name in self.only if name not in manifest.volumes]
         known = ", ".join(manifest.volumes) or "none"
-        errors = [UsageError(f"there is no volume {name!r}; known are {known}") for name in unknown]
+        errors = [
+            UsageError(name, "is no volume of this deployment", f"known are {known}")
+            for name in unknown
+        ]
         raise_problems("nothing was built", errors)
 
     def _is_there(self, spec: VolumeSpec, wanted: VolumeState) -> bool:

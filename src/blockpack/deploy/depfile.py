@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from ..errors import SourceError, UsageError, printable, raise_problems, reason
+from ..errors import SourceError, UsageError, printable, raise_problems
 from .places import left_out_of, place_of
 from .source import CommitSource, DirectorySource
 
@@ -83,7 +83,7 @@ def _of_directory(source: DirectorySource, parts: Iterable[str]) -> Iterator[byt
                             yield _shown(source, item.path)
             except OSError as error:
                 name = os.fsdecode(directory)
-                raise SourceError(name, f"cannot be read: {reason(error)}") from None
+                raise SourceError.of(name, "cannot be read", error) from None
 
 
 def _shown(source: DirectorySource, place: bytes) -> bytes:
@@ -129,7 +129,7 @@ def _matches_others(path: bytes) -> bool:
 
 def _refused(path: bytes) -> UsageError:
     shown = printable(os.fsdecode(path))
-    return UsageError(f"{shown}: Make and Ninja cannot both be told; rename it, or give no depfile")
+    return UsageError(shown, "Make and Ninja cannot both be told", "rename it, or give no depfile")
 
 
 def _escaped(path: bytes) -> bytes:

@@ -36,9 +36,9 @@ def held(directory: str, *, in_ram: bool = False) -> Iterator[None]:
         os.makedirs(directory, exist_ok=True)
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise TargetError(f"{directory}: {reason(error)}; give a directory to build into") from None
+        raise TargetError(directory, reason(error), "give a directory to build into") from None
     busy = TargetError(
-        f"{directory}: another run is building there; wait for it, or build elsewhere"
+        directory, "another run is building there", "wait for it, or build elsewhere"
     )
     try:
         with locked(descriptor, busy):
@@ -57,8 +57,8 @@ def _tidy(directory: str, *, in_ram: bool) -> None:
     try:
         remove_leftovers(directory, in_ram=in_ram)
     except OSError as error:
-        rule = f"what a killed run left there cannot be looked for: {reason(error)}"
-        raise TargetError(f"{directory}: {rule}") from None
+        rule = "what a killed run left there cannot be looked for"
+        raise TargetError.of(directory, rule, error) from None
 
 
 @define
@@ -126,7 +126,7 @@ class Dist:
             os.mkdir(path, mode)
         except OSError as error:
             rule = f"nothing can be put there: {reason(error)}"
-            raise TargetError(f"{self.directory}: {rule}; give a directory to build into") from None
+            raise TargetError(self.directory, rule, "give a directory to build into") from None
         return path
 
     def put(self, image: ImageRecord, state: VolumeState, staging: str) -> None:
@@ -162,7 +162,7 @@ class Dist:
             try:
                 _put(os.path.join(staging, name), target, wiping=wiping)
             except OSError as error:
-                raise TargetError(f"{target}: cannot be put there: {reason(error)}") from None
+                raise TargetError.of(target, "cannot be put there", error) from None
             files[name] = signature(target) or ()
         return files
 
@@ -220,7 +220,7 @@ class Dist:
             state.write(self.directory, staging)
         except OSError as error:
             where = self.record_file
-            raise TargetError(f"{where}: cannot be written: {reason(error)}") from None
+            raise TargetError.of(where, "cannot be written", error) from None
         return record
 
     def date(self, begun: int) -> None:
@@ -233,7 +233,7 @@ class Dist:
             os.utime(self.record_file, ns=(before, before))
         except OSError as error:
             where = self.record_file
-            raise TargetError(f"{where}: its time cannot be set: {reason(error)}") from None
+            raise TargetError.of(where, "its time cannot be set", error) from None
 
 
 def _record(directory: str) -> BuildRecord | None:

@@ -102,7 +102,7 @@ def _forked(
 
 
 def _lost(how: str) -> TargetError:
-    return TargetError(f"a building process {how}; its image was not built")
+    return TargetError("", f"a building process {how}, and its image was not built", "build again")
 
 
 def outcomes_on(executor: Executor, tasks: Sequence[Task]) -> Iterator[Outcome]:
@@ -132,7 +132,7 @@ def outcomes_on(executor: Executor, tasks: Sequence[Task]) -> Iterator[Outcome]:
 
 def _not_built(error: Exception) -> TargetError:
     rule = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return TargetError(f"the executor did not build it: {rule}")
+    return TargetError("", f"the executor did not build it: {rule}", "mend that, or build without")
 
 
 @contextmanager
@@ -156,13 +156,14 @@ def _dask(address: str) -> Iterator[Executor]:
     try:
         import distributed
     except ImportError as error:
-        raise UsageError(f"{DASK}{address}: needs blockpack[dask] installed ({error})") from None
+        rule = f"needs blockpack[dask] installed ({error})"
+        raise UsageError(f"{DASK}{address}", rule) from None
     connect: Any = distributed.Client  # it has no types
     try:
         client = connect(f"tcp://{address}", timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:
         rule = f"no cluster answers there: {error}" if str(error) else "no cluster answers there"
-        raise TargetError(f"{DASK}{address}: {rule}; start its scheduler") from None
+        raise TargetError(f"{DASK}{address}", rule, "start its scheduler") from None
     try:
         # An image is a side effect: what was built once is not taken from the cluster's memory.
         yield client.get_executor(pure=False)
@@ -177,16 +178,17 @@ def _called(name: str) -> Executor:
 
     module, _, attribute = name.partition(":")
     if not attribute:
-        known = f"{DASK}HOST:PORT or MODULE:CALLABLE"
-        raise UsageError(f"--executor is {known}; not {name!r}")
+        raise UsageError(name, "is no executor", f"give {DASK}HOST:PORT or MODULE:CALLABLE")
     try:
         found = import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"{name}: cannot be imported: {error}") from None
+        remedy = "give the name of a module that is installed"
+        raise UsageError(name, f"cannot be imported: {error}", remedy) from None
     executor = found() if callable(found) else found
     if not isinstance(executor, Executor):
         kind = type(executor).__name__
-        raise UsageError(f"{name}: is to return a concurrent.futures.Executor; it is {kind}")
+        rule = f"is or returns a {kind}, which is no executor"
+        raise UsageError(name, rule, "have it return a concurrent.futures.Executor")
     return executor

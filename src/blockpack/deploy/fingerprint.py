@@ -37,7 +37,9 @@ def commit_inputs(source: CommitSource, specs: Iterable[VolumeSpec]) -> dict[str
                 for part in spec.parts:
                     looked = lookup.find(part.path)
                     if looked is None:
-                        raise SourceError(part.path, "is not there")
+                        raise SourceError(
+                            part.path, "is not there", "put it there, or change the manifest"
+                        )
                     above = sorted((path, oid.hex()) for path, oid in looked.attributes)
                     facts.append((f"{looked.mode:o}", looked.oid.hex(), above))
             except SourceError:  # planning tells what is wrong

@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from attrs import frozen
 
-from ..errors import BlockpackError, SourceError, TargetError, UsageError, printable, reason
+from ..errors import BlockpackError, SourceError, TargetError, UsageError
 from .directory_names import GENERATION
 from .lock import locked
 from .record import BuildRecord, FromCommit
@@ -114,11 +114,11 @@ class Generations:
         except FileNotFoundError:
             return None
         except OSError:
-            raise TargetError(f"{path}: is no link to a generation; move it away") from None
+            raise TargetError(path, "is no link to a generation", "move it away") from None
         directory, _, name = target.rpartition("/")
         found = self._named(name) if directory == DIRECTORY else None
         if found is None or not found.path.is_dir():
-            raise TargetError(f"{path}: leads to {target!r}, which is no generation; mend the link")
+            raise TargetError(path, f"leads to {target!r}, which is no generation", "mend the link")
         return found
 
     def live_since(self) -> float | None:
@@ -133,7 +133,7 @@ class Generations:
             if generation.number == number:
                 return generation
         known = ", ".join(str(generation.number) for generation in self.all()) or "none"
-        raise UsageError(f"{printable(self.root)}: has no generation {number}; there are {known}")
+        raise UsageError(self.root, f"has no generation {number}", f"there are {known}")
 
     def activations(self) -> Iterator[dict[str, Any]]:
         """Every switch there was, as in its file; lines that a crash has torn are passed over."""
@@ -164,12 +164,12 @@ class Generations:
                 try:
                     os.makedirs(path, _MODE, exist_ok=True)
                 except FileExistsError:
-                    told = "is no directory, and leads to none; move it away"
-                    raise TargetError(f"{printable(path)}: {told}") from None
+                    told = "is no directory, and leads to none"
+                    raise TargetError(path, told, "move it away") from None
             # Nobody else is to hold it, for which to read it would do.
             descriptor = os.open(self._path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             os.fchmod(descriptor, 0o600)
-        busy = TargetError(f"{self.root}: another run is at work there; wait for it")
+        busy = TargetError(self.root, "another run is at work there", "wait for it")
         with locked(descriptor, busy):
             with _target_errors(self.root):
                 self._tidy()
@@ -345,7 +345,7 @@ class Generations:
     def outdated(self, keep: int) -> list[Generation]:
         """All generations but the newest `keep` and the live one. Raises `UsageError`."""
         if keep < 1:
-            raise UsageError(f"at least 1 generation is kept, not {keep}")
+            raise UsageError("", f"at least 1 generation is kept, not {keep}", option="keep=1")
         current = self.current()
         return [generation for generation in self.all()[:-keep] if generation != current]
 
@@ -390,4 +390,4 @@ def _target_errors(path: str) -> Iterator[None]:
     except OSError as error:
         name = error.filename
         where = name if isinstance(name, str) and os.path.isabs(name) else path
-        raise TargetError(f"{printable(where)}: {reason(error)}") from None
+        raise TargetError.of(where, "cannot be used", error) from None

@@ -107,4 +107,4 @@ def perform(task: Task) -> Built:
 
 def out_of_memory() -> TargetError:
     """The error for a process that has not enough memory."""
-    return TargetError("there is not enough memory to build it")
+    return TargetError("", "there is not enough memory to build it", "free some memory")

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def require_limit(max_size: int | None) -> None:
     """Raise `UsageError` unless `max_size` (bytes) is a limit, or None: there is none."""
     if max_size is not None and max_size < 1:
-        raise UsageError(f"the largest image has 1 byte or more, not {max_size}")
+        raise UsageError(
+            "", f"the largest image has 1 byte or more, not {max_size}", option="max_size=1"
+        )
 
 
 def too_large(spec: VolumeSpec, size: int | None, max_size: int) -> EntryError:

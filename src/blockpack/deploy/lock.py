@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ..errors import TargetError, reason
+from ..errors import TargetError
 
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What a file system says that has none: then nothing is kept out."""
@@ -39,7 +39,7 @@ def locked(descriptor: int, busy: TargetError) -> Iterator[None]:
                 continue
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
-                    raise TargetError(f"cannot be locked: {reason(error)}") from None
+                    raise TargetError.of("", "cannot be locked", error) from None
             break
         try:
             yield

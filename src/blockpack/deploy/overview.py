@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from ..errors import BlockpackError, ImageError, SourceError, printable, reason
+from ..errors import BlockpackError, ImageError, SourceError
 from .generations import Generation, Generations
 from .record import BuildRecord, FromCommit, ImageRecord
 
@@ -184,8 +184,8 @@ def _entries(generation: Generation, placements: str) -> Mapping[str, tuple[Any,
             for entry in entries
         }
     except OSError as error:
-        raise SourceError(str(path), f"cannot be read: {reason(error)}") from None
+        raise SourceError.of(str(path), "cannot be read", error) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ImageError(
-            f"{printable(str(path))}: is no list of placements; it is damaged"
+            str(path), "is no list of placements: it is damaged", "deploy again"
         ) from None

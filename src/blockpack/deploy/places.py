@@ -37,7 +37,9 @@ def manifest_text(directory: str) -> bytes:
         raise SourceError(directory, f"has no {FILE}", NO_MANIFEST) from None
     except OSError as error:
         why = "it is a symbolic link" if os.path.islink(name) else reason(error)
-        raise SourceError(name, f"cannot be read: {why}") from None
+        raise SourceError(
+            name, f"cannot be read: {why}", "give the deployment's directory"
+        ) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise SourceError(name, "is no regular file", "give a deployment its manifest there")
@@ -62,11 +64,11 @@ def inside(root: str, path: str | os.PathLike[str]) -> str | None:
     place = os.path.realpath(path)
     if place == top or top.startswith(os.path.join(place, "")):
         rule = "is the deployment's directory, or holds it"
-        raise UsageError(f"{path}: {rule}; build into a directory of its own")
+        raise UsageError(os.fspath(path), rule, "build into a directory of its own")
     if not place.startswith(os.path.join(top, "")):
         if os.path.abspath(path).startswith(os.path.join(os.path.abspath(root), "")):
             rule = "is in the deployment's directory by its name, but a link leads out of it"
-            raise UsageError(f"{path}: {rule}; build into another directory")
+            raise UsageError(os.fspath(path), rule, "build into another directory")
         return None
     return os.fsencode(os.path.relpath(place, top)).decode("utf-8", "surrogateescape")
 
@@ -82,7 +84,7 @@ def place_of(root: str, path: str) -> bytes:
         try:
             kind = os.lstat(place).st_mode
         except OSError as error:
-            raise SourceError(path, f"cannot be read: {reason(error)}") from None
+            raise SourceError.of(path, "cannot be read", error) from None
         if stat.S_ISDIR(kind):
             place += b"/"
         elif not stat.S_ISREG(kind):
@@ -100,7 +102,7 @@ def left_out_of(path: str, left_out: Iterable[str]) -> list[str]:
     found = [] if path else [".git"]
     for place in left_out:
         if path == place or path.startswith(f"{place}/"):
-            raise UsageError(f"{path}: is where the build goes; build into another directory")
+            raise UsageError(path, "is where the build goes", "build into another directory")
         if place.startswith(prefix):
             found.append(place[len(prefix) :])
     return found

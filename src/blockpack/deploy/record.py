@@ -19,7 +19,7 @@ from typing import Any, Self
 from attrs import asdict, field, frozen
 
 from .. import __version__
-from ..errors import ImageError, SourceError, printable, raise_problems, reason
+from ..errors import ImageError, SourceError, printable, raise_problems
 from .state import RECORD
 
 SCHEMA = 1
@@ -158,19 +158,22 @@ def _parsed(path: Path) -> Mapping[str, Any]:
             text = file.read(_MOST)
     except OSError as error:
         remedy = "give a directory that blockpack has built or deployed to"
-        raise SourceError(str(path), f"cannot be read: {reason(error)}", remedy) from None
+        raise SourceError.of(str(path), "cannot be read", error, remedy) from None
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
-        raise ImageError(f"{name}: is no JSON, or is cut short; build again") from None
+        raise ImageError(name, "is no JSON, or is cut short", "build again") from None
     schema = values.get("schema") if isinstance(values, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool):
-        raise ImageError(f"{name}: is no record of a build: it has no 'schema'; build again")
+        raise ImageError(name, "is no record of a build: it has no 'schema'", "build again")
     if schema != SCHEMA:
         rule = f"has the schema {schema}, and this blockpack knows {SCHEMA}"
-        raise ImageError(f"{name}: {rule}; build again, or use the blockpack that wrote it")
+        raise ImageError(name, rule, "build again, or use the blockpack that wrote it")
     checked: Mapping[str, Any] = values
     return checked
+
+
+_REMEDY = "build again"
 
 
 class _Checked:
@@ -186,7 +189,7 @@ class _Checked:
         if isinstance(values, dict):
             self._values = values
         else:
-            self.problems.append(ImageError(f"{where or 'it'}: is no object"))
+            self.problems.append(ImageError(where or "it", "is no object", _REMEDY))
 
     def __contains__(self, key: str) -> bool:
         return self._values.get(key) is not None
@@ -194,7 +197,7 @@ class _Checked:
     def wrong(self, key: str, rule: str) -> None:
         """Take down what is wrong with the value of `key`."""
         place = f"{self._where}.{key}" if self._where else key
-        self.problems.append(ImageError(f"{place}: {rule}"))
+        self.problems.append(ImageError(place, rule, _REMEDY))
 
     def _get(self, key: str, kind: type, article: str) -> Any:
         value = self._values.get(key)
@@ -309,4 +312,4 @@ def _repeated(volumes: tuple[ImageRecord, ...]) -> Iterator[ImageError]:
         for number, value in enumerate(values):
             if value in values[:number]:
                 rule = f"{printable(value)!r} is that of an earlier volume, too"
-                yield ImageError(f"volumes[{number}].{what}: {rule}")
+                yield ImageError(f"volumes[{number}].{what}", rule, _REMEDY)

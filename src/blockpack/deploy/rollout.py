@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 
-from ..errors import BlockpackError, ImageError, TargetError, UsageError, printable
+from ..errors import BlockpackError, ImageError, TargetError, UsageError
 from ..workers.processors import Jobs, require_jobs
 from .activation import activate
 from .builds import BuildReport, build
@@ -79,7 +79,7 @@ def deploy(
     """
     begun = time.monotonic()
     if keep is not None and keep < 1:
-        raise UsageError(f"at least 1 generation is kept, not {keep}")
+        raise UsageError("", f"at least 1 generation is kept, not {keep}", option="keep=1")
     require_limit(max_size)
     require_jobs(jobs)
     source = CommitSource.of(os.fspath(repository), revision)
@@ -130,7 +130,9 @@ def rollback(
         else:
             older = [each for each in place.all() if current is not None and each < current]
             if not older:
-                raise UsageError(f"{root}: has no older generation to go back to")
+                raise UsageError(
+                    os.fspath(root), "has no older generation to go back to", "deploy one"
+                )
             wanted = older[-1]
         if wanted != current or place.broke_off():
             require_whole(wanted)
@@ -267,6 +269,9 @@ def _made(
         return place.adopt(made, source.commit), report
 
 
+_DISK = "see whether the disk is sound"
+
+
 def _verify(directory: str, image: ImageRecord) -> None:
     """Raise `ImageError` unless the image is sound, and what was built.
 
@@ -276,11 +281,11 @@ def _verify(directory: str, image: ImageRecord) -> None:
 
     path = os.path.join(directory, image.file)
     if digest_of(path) != image.sha256:
-        raise ImageError(f"volume {image.name}: is not what was written; is the disk sound?")
+        raise ImageError(f"volume {image.name}", "is not what was written", _DISK)
     with open_image(path) as opened:
         problems = opened.verify()
     if problems:
-        raise ImageError(f"volume {image.name}: {problems[0]}; nothing was switched")
+        raise ImageError(f"volume {image.name}", f"{problems[0]}, and nothing was switched", _DISK)
 
 
 def require_whole(generation: Generation) -> BuildRecord:
@@ -291,8 +296,8 @@ def require_whole(generation: Generation) -> BuildRecord:
         try:
             size = os.stat(path).st_size
         except OSError:
-            raise ImageError(f"{printable(str(path))}: is gone; deploy again") from None
+            raise ImageError(str(path), "is gone", "deploy again") from None
         if image.size is not None and size != image.size:
             rule = f"has {size:,} bytes, and should have {image.size:,}"
-            raise ImageError(f"{printable(str(path))}: {rule}; deploy again")
+            raise ImageError(str(path), rule, "deploy again")
     return record

@@ -166,7 +166,7 @@ class CommitSource:
         with Lookup.of(self.path, self.commit) as lookup:
             found = lookup.find(part.path)
         if found is None:
-            raise SourceError(part.path, f"is not in commit {self.commit[:12]}")
+            raise SourceError(part.path, f"is not in commit {self.commit[:12]}", "commit it")
         if found.mode != TREE:
             self._join_file(tree, part)
             return
@@ -212,7 +212,7 @@ def deployment_source(source: str | os.PathLike[str] | DeploymentSource) -> Depl
 
     address = Address.parse(name)
     if address.subdir:
-        raise UsageError(f"{name}: a manifest is at the root of the tree; leave out SUBDIR")
+        raise UsageError(name, "a manifest is at the root of the tree", "leave out SUBDIR")
     return CommitSource.of(address.repository, address.revision)
 
 

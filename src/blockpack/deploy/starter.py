@@ -117,7 +117,7 @@ def starter(directory: str | os.PathLike[str]) -> Starter:
         else:
             drafts.append(draft)
     if not drafts:
-        raise UsageError(f"{printable(str(root))}: there is nothing to pack; put files there first")
+        raise UsageError(str(root), "there is nothing to pack", "put files there first")
     text = _text(root, drafts, left_out)
     return Starter(text, Manifest.parse(text))
 

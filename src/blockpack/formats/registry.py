@@ -83,7 +83,7 @@ def format_named(name: str) -> Format:
         return FORMATS[name]
     known = {format.name: format for format in formats()}
     if name not in known:
-        raise UsageError("", f"format is one of {', '.join(known)}; not {name}")
+        raise UsageError(name, "is no format", f"known are {', '.join(known)}")
     return known[name]
 
 

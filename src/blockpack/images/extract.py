@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import BlockpackError, ImageError, TargetError, printable, raise_problems, reason
+from ..errors import BlockpackError, ImageError, TargetError, printable, raise_problems
 from ..formats.reader import ImageEntry
 from ..model.entry import encode
 from ..writing.files import temporary_beside
@@ -37,7 +37,7 @@ def extract(image: Image, directory: str | os.PathLike[str]) -> int:
     try:
         there = target.is_symlink() or target.exists()
         if there and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
-            raise TargetError(f"{target}: is there already; give a new or an empty directory")
+            raise TargetError(str(target), "is there already", "give a new or an empty directory")
         work = target if there else Path(temporary_beside(str(target.absolute())))
         if not there:
             work.mkdir()
@@ -52,7 +52,7 @@ def extract(image: Image, directory: str | os.PathLike[str]) -> int:
                     work.rmdir()
             raise
     except OSError as error:
-        raise TargetError(f"{target}: cannot be written: {reason(error)}") from None
+        raise TargetError.of(str(target), "cannot be written", error) from None
     return len(entries)
 
 
@@ -63,12 +63,12 @@ def _unsafe(entries: list[ImageEntry]) -> Iterator[BlockpackError]:
     for entry in entries:
         if entry.kind == "other":
             rule = "is a device or a pipe, and such are not extracted"
-            yield ImageError(f"{printable(entry.path)}: {rule}")
+            yield ImageError(entry.path, rule)
         if entry.kind == "hardlink":
             target = by_path.get(entry.target)
             if target is None or target.kind != "file":
                 rule = f"links to {printable(entry.target)}, which is no file in the image"
-                yield ImageError(f"{printable(entry.path)}: {rule}")
+                yield ImageError(entry.path, rule)
 
 
 def _fill(image: Image, entries: list[ImageEntry], root: bytes) -> None:
@@ -99,8 +99,7 @@ def _naming(entry: ImageEntry) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        path = printable(entry.path)
-        raise TargetError(f"{path}: cannot be written there: {reason(error)}") from None
+        raise TargetError.of(entry.path, "cannot be written there", error) from None
 
 
 def _make_file(image: Image, entry: ImageEntry, path: bytes) -> None:

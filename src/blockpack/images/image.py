@@ -158,7 +158,7 @@ class Image:
         if entry is None:
             entry = self.get(path)
         if entry.kind != "file":
-            raise ImageError(entry.path, f"is a {entry.kind}, not a file")
+            raise ImageError(entry.path, f"is a {entry.kind}, not a file", "name a file")
         if entry.damage:
             raise ImageError(entry.path, entry.damage)
         return entry

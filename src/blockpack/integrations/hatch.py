@@ -66,19 +66,20 @@ def _problems(config: Mapping[str, Any]) -> Iterator[UsageError]:
     for name in config:
         if name not in OPTIONS and name not in _HATCHLINGS:
             near = nearest(name, known)
-            meant = f"; did you mean {near!r}?" if near else f"; known are {', '.join(OPTIONS)}"
-            yield UsageError(f"there is no option {name!r}{meant}")
+            meant = f"did you mean {near!r}?" if near else f"known are {', '.join(OPTIONS)}"
+            yield UsageError("", f"there is no option {name!r}", meant)
     for name in ("directory", "into", "keep-in"):
         if not isinstance(config.get(name, ""), str):
-            yield UsageError(f"{name!r} is a path, as a text")
+            yield UsageError("", f"{name!r} is not a text", "give a path")
     only = config.get("only", [])
     if not isinstance(only, list) or not all(isinstance(name, str) for name in only):
-        yield UsageError("'only' is a list of names of volumes")
+        yield UsageError("", "'only' is not a list of texts", "give names of volumes")
     into = config.get("into", "")
     if not into:
-        yield UsageError("'into' is missing; give a directory in the wheel")
+        yield UsageError("", "'into' is missing", "give a directory in the wheel")
     elif isinstance(into, str) and (into.startswith("/") or ".." in into.split("/")):
-        yield UsageError(f"'into' is a directory in the wheel, and not {into!r}")
+        rule = f"'into' leads out of the wheel: {into!r}"
+        yield UsageError("", rule, "give a directory in the wheel")
 
 
 class BlockpackBuildHook(BuildHookInterface[BuilderConfig]):
@@ -134,7 +135,7 @@ def _require_no_secrets(manifest: Manifest, only: Collection[str]) -> None:
     """Raise `Problems` if a volume that is wanted is secret: a wheel is for everyone."""
     names = [spec.name for spec in manifest.volumes.values() if spec.secret]
     errors = [
-        UsageError(f"volume {name}: is secret; name the others in 'only'")
+        UsageError(f"volume {name}", "is secret", "name the others in 'only'")
         for name in names
         if name in (only or names)
     ]

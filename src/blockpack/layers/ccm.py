@@ -66,23 +66,28 @@ def aes_ccm(key: bytes) -> AESCCM:
     """The cipher under `key`. Raises `UsageError` for what is no key, and without the library."""
     if len(key) not in KEY_SIZES:
         known = " or ".join(map(str, KEY_SIZES))
-        raise UsageError(f"a key has {known} bytes, not {len(key)}")
+        raise UsageError("", f"a key has {known} bytes, not {len(key)}", "make one with make_key")
     try:
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.ciphers.aead import AESCCM
     except ImportError as error:
-        raise UsageError(f"encryption needs blockpack[secrets] installed ({error})") from None
+        raise UsageError("", f"encryption needs blockpack[secrets] installed ({error})") from None
     try:
         return AESCCM(key, tag_length=TAG)
     except UnsupportedAlgorithm:
-        raise UsageError("the OpenSSL of the library cryptography has no AES-CCM") from None
+        raise UsageError(
+            "",
+            "the OpenSSL of the library cryptography has no AES-CCM",
+            "install cryptography from PyPI",
+        ) from None
 
 
 def require_sector_size(sector_size: int) -> None:
     """Raise `UsageError` unless devices have sectors of so many bytes."""
     if sector_size not in SECTOR_SIZES:
         known = " or ".join(map(str, SECTOR_SIZES))
-        raise UsageError(f"the sector size of encryption is {known}, not {sector_size}")
+        rule = f"the sector size of encryption is {known}, not {sector_size}"
+        raise UsageError("", rule, option="sector_size=512")
 
 
 def encrypted_size(size: int) -> int:
@@ -107,12 +112,12 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: int | None = None) -> La
     require_sector_size(size)
     if size > layout.sector_size:
         rule = f"the image is planned for sectors of {layout.sector_size} bytes, not of {size}"
-        raise UsageError(f"{rule}; plan with sector size {size}")
+        raise UsageError("", rule, option=f"sector_size={size}")
     if layout.size % size:
         rule = (
             f"only whole sectors of {size} bytes are encrypted, and the image has {layout.size:,}"
         )
-        raise UsageError(f"{rule} bytes; plan with padding to {size}")
+        raise UsageError("", f"{rule} bytes", option=f"pad={size}")
     physical = encrypted_size(layout.size)
     chance = _Chance.fresh()
     _Sealer(key, size, chance)  # the key is one, and the library is there

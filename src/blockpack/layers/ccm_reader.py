@@ -125,9 +125,8 @@ class DecryptedReader(PositionalReader):
         with reading_errors("the encrypted image"):
             data = memoryview(self._encrypted.read_at(first * step, length))
         if len(data) != length:
-            raise ImageError(
-                f"the encrypted image ends early, at byte {first * step + len(data):,}"
-            )
+            rule = f"the encrypted image ends early, at byte {first * step + len(data):,}"
+            raise ImageError("", rule, "copy it again")
         return (self._opener.open(data[at : at + step]) for at in range(0, length, step))
 
     def _damage(self, first: int, last: int) -> ImageError:
@@ -166,9 +165,10 @@ def decrypted(
     if found is None:
         which = "" if sector_size is None else f" in sectors of {sector_size} bytes"
         rule = f"does not decrypt with this key{which}"
-        raise ImageError(f"{name}: {rule}; it has another key, is damaged, or is not encrypted")
+        rule += ": it has another key, is damaged, or is not encrypted"
+        raise ImageError(name, rule, "give its own key, or none")
     if size % (2 * found) and not device:
         rule = f"has {size:,} bytes, and encrypted sectors take {2 * found:,} each"
-        raise ImageError(f"{name}: {rule}; it is cut short or damaged")
+        raise ImageError(name, f"{rule}: it is cut short or damaged", "copy it again")
     sectors = size // (2 * found)
     return DecryptedReader(encrypted, Opener(key, found), sectors, device=device)

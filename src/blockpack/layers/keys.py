@@ -6,7 +6,7 @@ import os
 import re
 import stat
 
-from ..errors import TargetError, UsageError, printable, reading_errors, reason
+from ..errors import TargetError, UsageError, printable, reading_errors
 from .ccm import KEY_SIZES
 
 _HEX = re.compile(rb"\s*([0-9A-Fa-f]+)\s*")
@@ -48,7 +48,7 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
         return data
     known = " or ".join(map(str, KEY_SIZES))
     rule = f"holds no key: that is {known} bytes, or twice as many hex digits"
-    raise UsageError(f"{name}: {rule}; make one with 'openssl rand -hex 32'")
+    raise UsageError(name, rule, "make one with 'openssl rand -hex 32'")
 
 
 def require_private(name: str, status: os.stat_result, what: str = "key") -> None:
@@ -57,10 +57,10 @@ def require_private(name: str, status: os.stat_result, what: str = "key") -> Non
     `name` is the file's, `what` is in it.
     """
     if not stat.S_ISREG(status.st_mode):
-        raise UsageError(f"{name}: is no regular file; keep the {what} in one")
+        raise UsageError(name, "is no regular file", f"keep the {what} in one")
     if os.name == "posix" and status.st_mode & 0o077:
         rule = f"others may read or write it (mode {stat.S_IMODE(status.st_mode):04o})"
-        raise UsageError(f"{name}: {rule}; run 'chmod 600 {name}', and think of who has read it")
+        raise UsageError(name, rule, f"run 'chmod 600 {name}', and think of who has read it")
 
 
 def make_key(path: str | os.PathLike[str], size: int = 32) -> bytes:
@@ -73,21 +73,23 @@ def make_key(path: str | os.PathLike[str], size: int = 32) -> bytes:
     `UsageError` for another size.
     """
     if size not in KEY_SIZES:
-        raise UsageError(f"a key has {' or '.join(map(str, KEY_SIZES))} bytes, not {size}")
+        known = " or ".join(map(str, KEY_SIZES))
+        raise UsageError("", f"a key has {known} bytes, not {size}", option="size=32")
     name = printable(os.fspath(path))
     key = os.urandom(size)
     try:
         descriptor = os.open(path, _ONLY_NEW, 0o600)
     except FileExistsError:
-        raise TargetError(f"{name}: is there already; a key is never overwritten") from None
+        rule = "is there already, and a key is never overwritten"
+        raise TargetError(name, rule, "choose another name") from None
     except OSError as error:
-        raise TargetError(f"{name}: no key can be made there: {reason(error)}") from None
+        raise TargetError.of(name, "no key can be made there", error) from None
     try:
         _write_key(descriptor, key)
     except BaseException as error:
         os.unlink(path)  # half a key is none
         if isinstance(error, OSError):
-            raise TargetError(f"{name}: the key cannot be written: {reason(error)}") from None
+            raise TargetError.of(name, "the key cannot be written", error) from None
         raise
     finally:
         os.close(descriptor)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from contextlib import closing
 from typing import IO, ClassVar, NamedTuple, Protocol
 
-from ..errors import SourceError, UsageError, reading_errors, reason
+from ..errors import SourceError, UsageError, reading_errors
 from .entry import EPOCH, MEMORY, NANOSECONDS, File, Store
 from .extent import Extent, FileRange, Readable, Stream
 
@@ -161,9 +161,9 @@ def file_at(path: str) -> Facts:
         location = os.path.abspath(os.fsencode(path))
         status = os.stat(location)
     except ValueError as error:
-        raise UsageError(path, f"is no path: {error}") from None
+        raise UsageError(path, f"is no path: {error}", "give a path without it") from None
     except OSError as error:
-        raise SourceError(path, reason(error)) from None
+        raise SourceError.of(path, "cannot be read", error) from None
     if stat.S_ISDIR(status.st_mode):
         raise SourceError(path, "is a directory", "join its tree: join(path, scan(directory))")
     if not stat.S_ISREG(status.st_mode):

@@ -27,7 +27,7 @@ def parse_size(text: str) -> int:
     """A number of bytes, with K, M, G or T for powers of 1024. Raises `UsageError`."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"{text!r} is not a size, such as 4096, 64K, 16M or 2G")
+        raise UsageError("", f"{text!r} is not a size", "give one such as 4096, 64K, 16M or 2G")
     power = _POWERS.index(match[2].upper()) + 1 if match[2] else 0
     return int(match[1]) << 10 * power
 
@@ -168,6 +168,9 @@ OWN = {"FAT": FAT, "tar": TAR, "git": GIT}
 
 VOLUME = (*COMMON, *FAT, *TAR, *GIT)
 """All options of volumes."""
+
+ALL = (*VOLUME, *TREE)
+"""All options."""
 
 
 def taken_by(volume_class: type[Volume]) -> tuple[Option, ...]:

@@ -136,4 +136,4 @@ def profile_named(profile: str | Profile) -> Profile:
         return PROFILES[profile]
     except KeyError:
         known = ", ".join(PROFILES)
-        raise UsageError(f"there is no profile {profile!r}; known are {known}") from None
+        raise UsageError("", f"there is no profile {profile!r}", f"known are {known}") from None

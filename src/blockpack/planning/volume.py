@@ -38,7 +38,7 @@ def source_date_epoch() -> int:
         return int(text)
     except ValueError:
         rule = f"SOURCE_DATE_EPOCH is {text!r}, which is not a number of seconds"
-        raise UsageError(f"{rule}; set it to whole seconds since 1970") from None
+        raise UsageError("", rule, "set it to whole seconds since 1970") from None
 
 
 @frozen(kw_only=True)
@@ -68,21 +68,23 @@ class Volume(ABC):
     def __attrs_post_init__(self) -> None:
         require_choice("mtime", self.mtime, get_args(Mtime))
         if self.sector_size not in (512, 4096):
-            raise UsageError(f"sector size is 512 or 4096, not {self.sector_size}")
+            rule = f"the sector size is 512 or 4096, not {self.sector_size}"
+            raise UsageError("", rule, option="sector_size=512")
         if self.pad < 1 or self.pad % self.sector_size:
-            rule = f"padding is a multiple of the sector size {self.sector_size}"
-            raise UsageError(f"{rule}, not {self.pad}")
+            rule = f"padding is a multiple of the sector size {self.sector_size}, not {self.pad}"
+            raise UsageError("", rule, option="pad=4096")
         if self.size is not None and self.free is not None:
-            raise UsageError("give a size or free space, not both")
+            raise UsageError("", "both a size and free space are given", "give one, not both")
         if self.size is not None and (self.size <= 0 or self.size % self.sector_size):
-            rule = f"size is a multiple of the sector size {self.sector_size}"
-            raise UsageError(f"{rule}, not {self.size}")
+            rule = f"the size is a multiple of the sector size {self.sector_size}, not {self.size}"
+            raise UsageError("", rule, option=f"size={_whole(self.size, self.sector_size)}")
         if self.free is not None and self.free < 0:
-            raise UsageError(f"free space is not negative, as {self.free} is")
+            raise UsageError("", f"free space is 0 bytes or more, not {self.free}", option="free=0")
         if max(self.size or 0, self.free or 0, self.pad) > MOST:
-            raise UsageError(f"no system has files of more than {MOST:,} bytes")
+            raise UsageError("", f"no system has files of more than {MOST:,} bytes", "ask for less")
         if abs(self.epoch) > MOST:
-            raise UsageError(f"no system has the time {self.epoch}, in seconds since 1970")
+            rule = f"no system has the time {self.epoch}, in seconds since 1970"
+            raise UsageError("", rule, "set SOURCE_DATE_EPOCH to one of today")
 
     @abstractmethod
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
@@ -112,12 +114,17 @@ class Volume(ABC):
             return size
         if needed > self.size:
             rule = f"the tree takes {needed:,} bytes, {needed - self.size:,} more than the size"
-            raise EntryError("", rule, "give a larger size, or pack less")
+            raise EntryError("", rule, "pack less", f"size={_whole(needed, self.pad)}")
         return self.size
+
+
+def _whole(size: int, unit: int) -> int:
+    """The size of at least `size` bytes that is a multiple of `unit`, and not 0."""
+    return round_up(max(size, 1), unit)
 
 
 def require_choice(option: str, value: object, choices: tuple[object, ...]) -> None:
     """Raise `UsageError` unless `value` is one of `choices`."""
     if value not in choices:
         known = ", ".join(map(str, choices))
-        raise UsageError(f"{option} is one of {known}; not {value}")
+        raise UsageError("", f"{option} is not {value!r}", f"give one of {known}")

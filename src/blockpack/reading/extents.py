@@ -13,7 +13,7 @@ import os
 import stat
 from typing import Self
 
-from ..errors import SourceError, reason
+from ..errors import SourceError
 from ..model.entry import decode
 from ..model.extent import Data, Extent, FileRange, Readable, Stream, Zeros
 from .positional import PositionalFile
@@ -290,8 +290,8 @@ def changed(extent: FileRange, status: os.stat_result) -> SourceError:
 
 
 def _unreadable(extent: FileRange, error: OSError) -> SourceError:
-    return SourceError(decode(extent.path), f"cannot be read: {reason(error)}", _AGAIN)
+    return SourceError.of(decode(extent.path), "cannot be read", error, _AGAIN)
 
 
 def _unreadable_stream(extent: Stream, error: OSError) -> SourceError:
-    return SourceError(extent.name, f"cannot be read: {reason(error)}")
+    return SourceError.of(extent.name, "cannot be read", error)

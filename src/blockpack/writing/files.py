@@ -39,7 +39,7 @@ def replacing(path: str, layout: Layout, fsync: bool) -> Iterator[Seekable]:
     try:
         with target_errors(name):
             if not os.path.isdir(directory):
-                raise TargetError(f"{name}: there is no directory {directory}; make it first")
+                raise TargetError(name, f"there is no directory {directory}", "make it first")
             require_space(directory, layout)
             descriptor, named = _create(temporary)
             with suppress(FileNotFoundError):
@@ -116,7 +116,7 @@ def device(path: str, layout: Layout) -> Iterator[Seekable]:
             descriptor = os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
         except OSError as error:
             if error.errno == errno.EBUSY:
-                raise TargetError(f"{name}: the device is in use; unmount it first") from None
+                raise TargetError(name, "the device is in use", "unmount it first") from None
             raise
     try:
         with target_errors(name):
@@ -132,10 +132,10 @@ def _require_fit(name: str, descriptor: int, layout: Layout) -> None:
     size = os.lseek(descriptor, 0, os.SEEK_END)
     if size < layout.size:
         rule = f"the image has {layout.size:,} bytes, the device {size:,}"
-        raise TargetError(f"{name}: {rule}; use a larger device, or pack less")
+        raise TargetError(name, rule, "use a larger device, or pack less")
     from fcntl import ioctl
 
     sector = int(struct.unpack("i", ioctl(descriptor, _BLKSSZGET, bytes(4)))[0])
     if sector > layout.sector_size:
         rule = f"the device has sectors of {sector} bytes, the image of {layout.sector_size}"
-        raise TargetError(f"{name}: {rule}; plan with sector size {sector}")
+        raise TargetError(name, rule, option=f"sector_size={sector}")

@@ -108,7 +108,7 @@ def write_parallel(layout: Layout, target: Seekable, jobs: int, advance: Advance
 
 
 def _lost(how: str) -> TargetError:
-    return TargetError(f"a writing process {how}; the image was not written")
+    return TargetError("", f"a writing process {how}, and the image was not written", "try again")
 
 
 def _work_off(

@@ -19,7 +19,7 @@ def require_space(directory: str, layout: Layout) -> None:
     needed = _least(layout, os.stat(directory).st_dev)
     if needed > free:
         rule = f"the image takes {needed:,} bytes there, and {free:,} are free"
-        raise TargetError(f"{directory}: {rule}; free some space, or choose another place")
+        raise TargetError(directory, rule, "free some space, or choose another place")
 
 
 def free_bytes(directory: str) -> int:

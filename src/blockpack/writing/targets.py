@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from attrs import define
 
-from ..errors import TargetError, reason
+from ..errors import TargetError
 from ..model.extent import FileRange
 from ..reading.extents import OpenFile, changed
 from .clone import Cloner
@@ -39,12 +39,13 @@ _NOT_BY_THE_KERNEL = (
 """What the kernel says where it does not copy by itself, but reading and writing may do."""
 
 _REASONS = {
-    errno.ENOSPC: "no space left there; free some, or choose another place",
-    errno.EDQUOT: "the disk quota is used up; free some, or choose another place",
-    errno.EFBIG: "the image is larger than a file may be there; choose another file system",
-    errno.EPIPE: "the reader went away before the image was complete",
-    errno.EROFS: "the file system there is read-only; choose another place",
+    errno.ENOSPC: ("no space left there", "free some, or choose another place"),
+    errno.EDQUOT: ("the disk quota is used up", "free some, or choose another place"),
+    errno.EFBIG: ("the image is larger than a file may be there", "choose another file system"),
+    errno.EPIPE: ("the reader went away before the image was complete", "have it read to the end"),
+    errno.EROFS: ("the file system there is read-only", "choose another place"),
 }
+"""What the operating system says, in terms of an image, and what to do."""
 
 
 @define
@@ -68,8 +69,9 @@ def target_errors(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        rule = _REASONS.get(error.errno or 0, f"cannot be written: {reason(error)}")
-        raise TargetError(f"{name}: {rule}") from None
+        if error.errno in _REASONS:
+            raise TargetError(name, *_REASONS[error.errno]) from None
+        raise TargetError.of(name, "cannot be written", error) from None
 
 
 class Target(ABC):

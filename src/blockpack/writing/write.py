@@ -77,7 +77,9 @@ def write(
     meter = _Meter(layout.size, progress)
     if isinstance(target, str | os.PathLike):
         if os.fspath(target).endswith(os.sep):
-            raise TargetError(f"{target}: names a directory; give the path of a file in it")
+            raise TargetError(
+                os.fspath(target), "names a directory", "give the path of a file in it"
+            )
         tally, name = _write_path(
             layout, os.fspath(target) or os.curdir, meter, jobs, fsync, allow_device
         )
@@ -109,9 +111,10 @@ def _write_path(
 ) -> tuple[Tally, str]:
     kind = _kind(path)
     if kind == "directory":
-        raise TargetError(f"{path}: is a directory; give the path of a file in it")
+        raise TargetError(path, "is a directory", "give the path of a file in it")
     if kind.endswith("device") and not allow_device:
-        raise TargetError(f"{path}: is a {kind}; all on it would be lost. Allow it first")
+        rule = f"is a {kind}, and everything on it would be lost"
+        raise TargetError(path, rule, option="allow_device")
     if kind in ("stream", "character device"):
         return _write_stream(layout, path, meter)
     opened = device(path, layout) if kind == "block device" else replacing(path, layout, fsync)

@@ -90,7 +90,7 @@ def key_place(disk: Disk) -> str:
 
 def unusable(disk: Disk, rule: str, remedy: str) -> ImageError:
     """The error for a disk that a consumer cannot use; says nothing of a secret's size."""
-    return ImageError(f"{disk.name}: {rule}; {remedy}")
+    return ImageError(disk.name, rule, remedy)
 
 
 def fixed_sectors(disks: Iterable[Disk], size: int, whose: str) -> Iterator[BlockpackError]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from ...errors import BlockpackError, ImageError, SourceError, UsageError, printable, reason
+from ...errors import BlockpackError, ImageError, SourceError, UsageError, printable
 from ..generations import CURRENT
 from ..record import BuildRecord, ImageRecord
 
@@ -110,10 +110,10 @@ def _unwritable(
     for name in writable:
         if name not in names:
             known = ", ".join(names)
-            yield UsageError(f"there is no volume {printable(name)!r}; there are {known}")
+            yield UsageError("", f"there is no volume {printable(name)!r}", f"there are {known}")
         elif live:
             rule = "generations are never written to, for they share their images"
-            yield UsageError(f"{name}: {rule}; copy the image, and attach the copy")
+            yield UsageError(name, rule, "copy the image, and attach the copy")
 
 
 def _misplaced(directory: Path) -> Iterator[BlockpackError]:
@@ -121,7 +121,7 @@ def _misplaced(directory: Path) -> Iterator[BlockpackError]:
     path = str(directory)
     if not path.isprintable():  # surrogates, of bytes that are not UTF-8, are not either
         rule = "has characters that no configuration holds"
-        yield UsageError(f"{printable(path)}: {rule}; give the directory a plain name")
+        yield UsageError(path, rule, "give the directory a plain name")
 
 
 def _size(path: Path, image: ImageRecord) -> int:
@@ -132,8 +132,8 @@ def _size(path: Path, image: ImageRecord) -> int:
         remedy = "build or deploy again"
         if image.secret and image.cipher is None and path.is_symlink():
             remedy = "secrets in RAM are gone when the host restarts: deploy again"
-        raise SourceError(str(path), f"cannot be read: {reason(error)}", remedy) from None
+        raise SourceError.of(str(path), "cannot be read", error, remedy) from None
     if image.size is not None and size != image.size:
         rule = f"has {size:,} bytes, and was built with {image.size:,}"
-        raise ImageError(f"{printable(str(path))}: {rule}; build or deploy again")
+        raise ImageError(str(path), rule, "build or deploy again")
     return size

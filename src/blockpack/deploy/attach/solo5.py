@@ -32,11 +32,13 @@ class Solo5(ArgumentConsumer):
         """Adds paths and sizes that a tender does not take."""
         yield from super().problems()
         if len(self.disks) > MOST_DEVICES:
-            yield UsageError(f"a unikernel has {MOST_DEVICES} devices at most; use fewer volumes")
+            yield UsageError(
+                "", f"a unikernel has {MOST_DEVICES} devices at most", "use fewer volumes"
+            )
         for directory in sorted({dirname(disk.path) for disk in self.disks}):
             if " " in directory:  # no path has other white space, and no file's name has any
-                rule = f"{directory}: Solo5 takes a path up to its first space only"
-                yield UsageError(f"{rule}; use a directory without spaces, or a link to it")
+                rule = "Solo5 takes a path up to its first space only"
+                yield UsageError(directory, rule, "use a directory without spaces, or a link to it")
         for disk in self.disks:
             if disk.size % disk.sector_size:
                 rule = f"its size is not a multiple of its sectors of {disk.sector_size} bytes"

@@ -16,7 +16,7 @@ from posixpath import basename
 
 from attrs import field, frozen
 
-from ...errors import BlockpackError, SourceError, UsageError, printable, raise_problems, reason
+from ...errors import BlockpackError, SourceError, UsageError, printable, raise_problems
 from .disks import Deployed, Disk
 from .xen import escaped
 
@@ -47,8 +47,8 @@ def network(text: str) -> tuple[str, str]:
     """``[NAME=]BRIDGE`` as name and bridge. Raises `UsageError`."""
     name, equals, bridge = text.rpartition("=")
     if not _BRIDGE.fullmatch(bridge) or (equals and not name):
-        rule = f"--network {printable(text)}: is not [NAME=]BRIDGE"
-        raise UsageError(f"{rule}; give a bridge, such as xenbr0, or service=xenbr0")
+        rule = "is not [NAME=]BRIDGE"
+        raise UsageError(text, rule, "give a bridge, such as xenbr0, or service=xenbr0")
     return name, bridge
 
 
@@ -74,9 +74,10 @@ def _read(path: Path) -> str:
             return file.read(_MOST)
     except OSError as error:
         remedy = "mirage configure -t xen writes one"
-        raise SourceError(str(path), f"cannot be read: {reason(error)}", remedy) from None
+        raise SourceError.of(str(path), "cannot be read", error, remedy) from None
     except UnicodeDecodeError:
-        raise SourceError(str(path), "is not text in UTF-8") from None
+        remedy = "give the skeleton that mirage wrote"
+        raise SourceError(str(path), "is not text in UTF-8", remedy) from None
 
 
 class _Filling:
@@ -98,7 +99,7 @@ class _Filling:
         kind, name = match["kind"], match["name"]
         before = f"access={match['access']}{match['between']}" if match["access"] else ""
         value: str | None = None
-        remedy = "there is no such placeholder in MirageOS' skeletons; check it"
+        rule, remedy, option = "is no placeholder of MirageOS' skeletons", "see to its name", ""
         if kind == "BLOCK" and name is not None:
             disk = self._disk(name)
             if disk is not None:
@@ -107,17 +108,18 @@ class _Filling:
                 access = "rw" if disk.writable else "ro"
                 before = f"access={access}{match['between']}" if before else ""
             known = ", ".join(disk.name for disk in self._deployed.disks)
-            remedy = f"there is no such volume; there are {known}"
+            rule, remedy = "there is no such volume", f"there are {known}"
         elif kind == "NETWORK" and name is not None:
             networks = self._settings.networks
             value = networks.get(name, networks.get(""))
-            remedy = f"give --network {printable(name)}=BRIDGE"
+            rule, remedy, option = "no bridge is given", "", f"network={name}=BRIDGE"
         elif name is None and kind in ("NAME", "KERNEL", "MEMORY"):
             value = self._setting(kind)
-            remedy = f"give --{kind.lower()}"
+            rule, remedy = "is not given", ""
+            option = f"{kind.lower()}={'N' if kind == 'MEMORY' else 'FILE'}"
         if value is None:
             placeholder = f"@{kind}@" if name is None else f"@{kind}:{printable(name)}@"
-            self.problems.append(UsageError(f"{placeholder}: {remedy}"))
+            self.problems.append(UsageError(placeholder, rule, remedy, option))
             return match[0]
         return before + escaped(value)
 

@@ -46,7 +46,7 @@ def library() -> Any:
     try:
         import pyrage
     except ImportError as error:
-        raise UsageError(f"secrets need blockpack[secrets] installed ({error})") from None
+        raise UsageError("", f"secrets need blockpack[secrets] installed ({error})") from None
     return pyrage
 
 
@@ -97,7 +97,7 @@ def _identities(name: str, data: bytes) -> tuple[Any, ...]:
         return (_ssh_identity(name, data),)
     if data.startswith(_BEGINNINGS):
         rule = "is encrypted itself, and nobody is asked for a passphrase"
-        raise UsageError(f"{name}: {rule}; give an identity that is not")
+        raise UsageError(name, rule, "give an identity that is not")
     keys = []
     errors: list[BlockpackError] = []
     for number, line in enumerate(data.splitlines(), 1):
@@ -107,11 +107,13 @@ def _identities(name: str, data: bytes) -> tuple[Any, ...]:
         try:
             keys.append(pyrage.x25519.Identity.from_str(text))
         except pyrage.IdentityError:
-            errors.append(UsageError(f"{name}:{number}: is no identity that can be used"))
+            errors.append(
+                UsageError(f"{name}:{number}", "is no identity that can be used", "leave it out")
+            )
     known = "those of age begin with AGE-SECRET-KEY-1; those of plugins cannot be used"
     raise_problems(f"{name} is no file of identities ({known})", errors)
     if not keys:
-        raise UsageError(f"{name}: holds no identity; make one with 'age-keygen'")
+        raise UsageError(name, "holds no identity", "make one with 'age-keygen'")
     return tuple(keys)
 
 
@@ -124,8 +126,8 @@ def _ssh_identity(name: str, data: bytes) -> Any:
         locked = "must be decrypted" in str(error)
     if locked:
         rule = "has a passphrase, and nobody is asked for one"
-        raise UsageError(f"{name}: {rule}; give an identity without")
-    raise UsageError(f"{name}: is no identity that can be used; Ed25519 and RSA keys of SSH can")
+        raise UsageError(name, rule, "give an identity without")
+    raise UsageError(name, "is no identity that can be used", "give an Ed25519 or RSA key of SSH")
 
 
 def recipients_of(recipients: Iterable[str], where: str) -> list[Any]:
@@ -143,13 +145,17 @@ def recipients_of(recipients: Iterable[str], where: str) -> list[Any]:
         except pyrage.RecipientError:
             shown = text if len(text) < 80 else f"{text[:77]}…"
             errors.append(
-                UsageError(f"{where}: {printable(shown)} is no recipient that can be used")
+                UsageError(
+                    where,
+                    f"{printable(shown)} is no recipient that can be used",
+                    "give age1… or an SSH key",
+                )
             )
     raise_problems("nothing was encrypted", errors)
     if not found:
         rule = "names no recipients, so nobody could open the secrets"
         remedy = "add recipients = [\"age1…\"] to [deployment]; 'age-keygen' tells yours"
-        raise SecretError(f"{where}: {rule}; {remedy}")
+        raise SecretError(where, rule, remedy)
     return found
 
 

@@ -52,8 +52,8 @@ def edited(data: bytes, name: str, editor: str) -> Iterator[str]:
         try:
             wipe_tree(directory)
         except OSError as error:
-            rule = f"{directory}: holds a secret and cannot be removed: {reason(error)}"
-            raise SecretError(f"{rule}; remove it") from None
+            rule = "holds a secret and cannot be removed"
+            raise SecretError.of(directory, rule, error, "remove it") from None
         finally:
             os.close(descriptor)
 
@@ -64,9 +64,10 @@ def _run(editor: str, path: str, lock: int) -> None:
         done = subprocess.run([*shlex.split(editor), path], check=False, pass_fds=[lock])
     except (OSError, ValueError) as error:
         told = reason(error) if isinstance(error, OSError) else str(error)
-        raise UsageError(f"the editor {editor!r} cannot be run: {told}; set EDITOR") from None
+        raise UsageError("", f"the editor {editor!r} cannot be run: {told}", "set EDITOR") from None
     if done.returncode:
-        raise UsageError(f"the editor ended with status {done.returncode}; nothing was changed")
+        rule = f"the editor ended with status {done.returncode}, and nothing was changed"
+        raise UsageError("", rule, "edit it again")
 
 
 # Where it is -------------------------------------------------------------------------------------
@@ -84,7 +85,7 @@ def _ram_directory() -> tuple[str, int]:
                 return made
     rule = "there is no RAM file system to keep the file on while it is edited"
     remedy = "mount a tmpfs and have XDG_RUNTIME_DIR lead to it"
-    raise SecretError(f"{rule}; {remedy}, or encrypt it anew with 'blockpack secrets encrypt -'")
+    raise SecretError("", rule, f"{remedy}, or encrypt it anew with 'blockpack secrets encrypt -'")
 
 
 def _ram_places() -> Iterator[str]:

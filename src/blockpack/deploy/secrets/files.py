@@ -23,7 +23,6 @@ from ...errors import (
     printable,
     raise_problems,
     reading_errors,
-    reason,
 )
 from ...model.extent import FileRange
 from ..source import DirectorySource
@@ -77,7 +76,7 @@ class Keeper:
         """Encrypt `data` into the file `target`. Raises `TargetError` if it is there already."""
         if not replace and os.path.lexists(target):
             name = printable(os.fspath(target))
-            raise TargetError(f"{name}: is there already; give --force to replace it")
+            raise TargetError(name, "is there already", "choose another name", "replace")
         _write(encrypted(data, self._recipients()), target)
 
     def edit(self, path: str | os.PathLike[str], identity: str, editor: str) -> bool:
@@ -97,7 +96,7 @@ class Keeper:
                 return False
             if _contents(path) != closed:
                 rule = "is not what was opened any more: somebody else changed it meanwhile"
-                raise TargetError(f"{printable(os.fspath(path))}: {rule}; edit it again")
+                raise TargetError(os.fspath(path), rule, "edit it again")
             _write(encrypted(now, recipients), path)
         return True
 
@@ -177,7 +176,9 @@ def _contents(path: str | os.PathLike[str]) -> bytes:
                 raise SourceError(name, "is no regular file", "name one")
             data = b"" if status.st_size > MOST_BYTES else file.read(MOST_BYTES + 1)
     if status.st_size > MOST_BYTES or len(data) > MOST_BYTES:
-        raise SourceError(name, f"has more than the {MOST_BYTES >> 20} MiB that a secret has")
+        raise SourceError(
+            name, f"has more than the {MOST_BYTES >> 20} MiB that a secret has", "make it smaller"
+        )
     return data
 
 
@@ -189,7 +190,7 @@ def _opened(path: str | os.PathLike[str], identities: Identities) -> bytes:
     remedy = "encrypt it again"
     if found is Closed.OTHERS:
         remedy = f"no identity in {identities.name} opens it, so give another one"
-    raise SecretError(f"{printable(os.fspath(path))}: {found.value}; {remedy}")
+    raise SecretError(os.fspath(path), found.value, remedy)
 
 
 def _write(data: bytes, target: str | os.PathLike[str]) -> None:
@@ -215,4 +216,4 @@ def remove_plain(path: str | os.PathLike[str]) -> None:
         wipe(path)
     except OSError as error:
         name = printable(os.fspath(path))
-        raise TargetError(f"{name}: cannot be removed: {reason(error)}") from None
+        raise TargetError.of(name, "cannot be removed", error) from None

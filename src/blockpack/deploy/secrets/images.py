@@ -69,7 +69,9 @@ def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secre
     except BlockpackError:
         sound = False
     if not sound:
-        raise SecretError(f"volume {image.name}: is not what was written; is the disk sound?")
+        raise SecretError(
+            f"volume {image.name}", "is not what was written", "see whether the disk is sound"
+        )
 
 
 def retire(directory: str | os.PathLike[str], *, in_ram: bool) -> None:

@@ -102,11 +102,11 @@ def _contents(
         return []
     if identities is None:
         rule = f"{of_its(len(files))} encrypted, and there is nothing to open them with"
-        errors.append(SecretError(f"{rule}; give --identity FILE"))
+        errors.append(SecretError("", rule, option="identity=FILE"))
         return []
     if sum(file.size for file in files) > MOST_BYTES:
         rule = f"its encrypted files have more than {MOST_BYTES >> 20} MiB together"
-        errors.append(SecretError(f"{rule}, which are held in memory; make several volumes"))
+        errors.append(SecretError("", f"{rule}, which are held in memory", "make several volumes"))
         return []
     found = [identities.open(_read(file)) for file in files]
     errors += _still_closed(found, identities)
@@ -117,11 +117,11 @@ def _still_closed(found: Sequence[bytes | Closed], identities: Identities) -> It
     others, damaged = (found.count(why) for why in (Closed.OTHERS, Closed.DAMAGED))
     if others:
         rule = f"{of_its(others)} encrypted for others"
-        remedy = f"no identity in {identities.name} opens them: give another one, or"
-        yield SecretError(f"{rule}; {remedy} run 'blockpack secrets rekey'")
+        rule += f", and no identity in {identities.name} opens them"
+        yield SecretError("", rule, "run 'blockpack secrets rekey'", "identity=FILE")
     if damaged:
         rule = f"{of_its(damaged)} damaged, or not encrypted with age"
-        yield SecretError(f"{rule}; encrypt them again")
+        yield SecretError("", rule, "encrypt them again")
 
 
 def _with(tree: Tree, contents: Mapping[str, bytes]) -> Tree:
@@ -153,7 +153,7 @@ def _with(tree: Tree, contents: Mapping[str, bytes]) -> Tree:
         )
     if clashes:
         rule = f"{of_its(clashes)} named as something else that is there, but for '{SUFFIX}'"
-        raise SecretError(f"{rule}; rename one of the two")
+        raise SecretError("", rule, "rename one of the two")
     return opened
 
 
@@ -170,4 +170,4 @@ def _unencrypted(count: int, spec: VolumeSpec) -> SecretError:
     where = " ".join(part.path or "." for part in spec.parts)
     listing = f"'git ls-files {where}' shows names without '{SUFFIX}'"
     remedy = f"{listing}: encrypt those with 'blockpack secrets encrypt', or exclude them"
-    return SecretError(f"{rule}; {remedy}")
+    return SecretError("", rule, remedy)

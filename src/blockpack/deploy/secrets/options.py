@@ -7,7 +7,7 @@ from typing import Self
 
 from attrs import evolve, frozen
 
-from ...errors import UsageError, printable
+from ...errors import UsageError
 
 RUNTIME = "/run/blockpack"
 """Where deploys put images that are not encrypted, by default."""
@@ -34,8 +34,8 @@ class Secrets:
             return
         above = os.path.dirname(os.path.abspath(self.key_file))
         if os.path.realpath(above) == os.path.realpath(directory):
-            rule = "is where builds make and remove keys of their own; keep it elsewhere"
-            raise UsageError(f"{printable(self.key_file)}: {rule}")
+            rule = "is where builds make and remove keys of their own"
+            raise UsageError(self.key_file, rule, "keep it elsewhere")
 
     def for_generation(self, deployment: str, name: str) -> Self:
         """The same for the generation `name`, whose images in the clear go into RAM."""

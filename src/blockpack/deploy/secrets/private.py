@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ...errors import TargetError, reason
+from ...errors import TargetError
 from .wipe import overwrite
 
 _NEW = (
@@ -29,7 +29,7 @@ def private_file(path: str | os.PathLike[str]) -> Iterator[int]:
     try:
         descriptor = os.open(path, _NEW, 0o600)
     except OSError as error:
-        raise TargetError(f"{name}: cannot be made: {reason(error)}") from None
+        raise TargetError.of(name, "cannot be made", error) from None
     try:
         if hasattr(os, "fchmod"):
             os.fchmod(descriptor, 0o600)  # the umask may have left its owner less
@@ -41,7 +41,7 @@ def private_file(path: str | os.PathLike[str]) -> Iterator[int]:
         with suppress(OSError):
             os.unlink(path)
         if isinstance(error, OSError):
-            raise TargetError(f"{name}: cannot be written: {reason(error)}") from None
+            raise TargetError.of(name, "cannot be written", error) from None
         raise
     finally:
         os.close(descriptor)

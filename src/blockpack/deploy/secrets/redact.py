@@ -40,7 +40,7 @@ def redacted(spec: VolumeSpec, work: Callable[[], _T], *passed: type[BlockpackEr
         told = _of_volume(spec, out_of_memory())
     except Exception as error:
         rule = f"blockpack failed ({type(error).__name__}) and tells nothing more, for it is secret"
-        told = _of_volume(spec, SecretError(rule))
+        told = _of_volume(spec, SecretError("", rule, "report that"))
     raise told
 
 
@@ -63,10 +63,14 @@ def _without_names(spec: VolumeSpec, error: BlockpackError) -> Problems:
         if count:
             source = " ".join(part.path or "." for part in spec.parts)
             told = f"{count:,} {'problem' if count == 1 else 'problems'}: {rule}"
-            errors.append(SecretError(f"{told}; {remedy.format(spec=spec, source=source)}"))
+            errors.append(SecretError("", told, remedy.format(spec=spec, source=source)))
             others = [member for member in others if not isinstance(member, kind)]
     if others:
-        errors.append(SecretError("it cannot be packed; nothing more is told of secrets"))
+        errors.append(
+            SecretError(
+                "", "it cannot be packed, and nothing more is told of secrets", "leave it out"
+            )
+        )
     return Problems(f"volume {spec.name}:", errors)
 
 

@@ -25,14 +25,15 @@ def require_ram(volume: str, place: str | int, runtime: bool) -> None:
     try:
         found = file_system(place)
     except OSError as error:
-        raise SecretError(f"volume {volume}: {place}: {reason(error)}") from None
+        raise SecretError.of(f"volume {volume}", f"{place} cannot be looked at", error) from None
     if found in TYPES:
         return
     where = "the directory for images in RAM" if runtime else "the directory of the images"
     rule = f"its image is not encrypted, and {where} is on {found}, which is no RAM file system"
-    other = "give --runtime-dir on one" if runtime else "build into one, such as /run"
-    remedy = f'add cipher = "aes-ccm", or {other}, or allow_persistent = true'
-    raise SecretError(f"volume {volume}: {rule}; {remedy}")
+    remedy = 'add cipher = "aes-ccm" or allow_persistent = true to the volume'
+    if runtime:
+        raise SecretError(f"volume {volume}", rule, remedy, "runtime=DIR")
+    raise SecretError(f"volume {volume}", rule, f"{remedy}, or build into /run")
 
 
 def link(target: str, path: str) -> None:
@@ -40,7 +41,7 @@ def link(target: str, path: str) -> None:
     try:
         os.symlink(target, path)
     except OSError as error:
-        raise TargetError(f"{path}: no link can be made: {reason(error)}") from None
+        raise TargetError.of(path, "no link can be made", error) from None
 
 
 def linked_image(path: str) -> str | None:
@@ -85,12 +86,12 @@ def make_runtime(path: str) -> None:
             os.rmdir(path)
         os.mkdir(path, 0o700)
     except OSError as error:
-        failed = f"cannot be made: {reason(error)}; give another --runtime-dir"
+        failed = SecretError(path, f"cannot be made: {reason(error)}", option="runtime=DIR")
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             rule = "is there already, and nothing in this ROOT leads to it"
-            failed = f"{rule}; remove it if nothing uses it, or give another --runtime-dir"
+            failed = SecretError(path, rule, "remove it if nothing uses it", "runtime=DIR")
     if failed is not None:
-        raise SecretError(f"{path}: {failed}")
+        raise failed
 
 
 def remove_empty(directory: str) -> None:

@@ -169,7 +169,7 @@ def _require_room(path: str, size: int) -> None:
     free = free_bytes(os.path.dirname(path))
     if size > free:
         rule = f"the image takes more than the {free:,} bytes that are free there"
-        raise TargetError(f"{path}: {rule}; free some space, or choose another place")
+        raise TargetError(path, rule, "free some space, or choose another place")
 
 
 def _fresh_key(task: Task) -> bytes:
