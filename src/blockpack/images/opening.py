@@ -43,7 +43,7 @@ def open_image(
         from ..layers.keys import read_key
 
         if key is not None:
-            raise UsageError("give a key or a file that holds it, not both")
+            raise UsageError("", "both a key and a file that holds one are given", "give one, not both")
         key = read_key(key_file)
     data, name = _data(source)
     try:
