@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .planning.profile import Profile as Profile
     from .planning.profile import TarLimits as TarLimits
     from .planning.volume import Volume as Volume
+    from .planning.warning import LayoutWarning as LayoutWarning
     from .sources.options import ScanOptions as ScanOptions
     from .sources.scan import scan as scan
     from .writing.write import Progress as Progress
@@ -95,6 +96,7 @@ _HOMES = {
     "planning.layout": ("Layout", "Placement"),
     "planning.profile": ("FatLimits", "GitLimits", "Profile", "TarLimits"),
     "planning.volume": ("Volume",),
+    "planning.warning": ("LayoutWarning",),
     "sources.options": ("ScanOptions",),
     "sources.scan": ("scan",),
     "writing.write": ("Progress", "Report", "write"),

@@ -142,5 +142,5 @@ def test_plain_files_in_a_directory_are_told_of_and_leave_no_trace(
         report = build(place, dist)
         assert report.built == ("keys",)
         ((volume, warning),) = report.warnings
-        assert volume == "keys" and warning.startswith("1 of its files is not encrypted")
+        assert volume == "keys" and warning.text.startswith("1 of its files is not encrypted")
     assert list(leaks(dist)) == []

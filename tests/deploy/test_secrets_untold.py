@@ -79,7 +79,7 @@ def test_warnings_tell_nothing_of_what_is_secret(ram: Path, keeper: tuple[Path, 
     (place / "vault" / f"{NAME}-of-others").mkdir()
     report = built(place, ram / "dist", keeper[0])
     ((volume, warning),) = report.warnings
-    assert volume == "keys" and "nothing more is told of secrets" in warning
+    assert volume == "keys" and "nothing more is told of secrets" in warning.text
     assert not found_in(repr(report).encode())
 
 

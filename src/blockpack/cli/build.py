@@ -80,7 +80,7 @@ def as_json(report: BuildReport) -> dict[str, Any]:
             for image in report.record.volumes
         ],
         "removed": list(report.removed),
-        "warnings": [{"volume": name, "warning": text} for name, text in report.warnings],
+        "warnings": [{"volume": name, "warning": str(told)} for name, told in report.warnings],
         "seconds": report.seconds,
     }
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import Any
 
 from attrs import asdict
 
-from ..deploy.checks import check
+from ..deploy.checks import CheckedVolume, check
 from .output import amount, complain, emit, emit_json
+
+
+def _json(volume: CheckedVolume) -> dict[str, Any]:
+    return {**asdict(volume), "warnings": list(map(str, volume.warnings))}
 
 
 def run(arguments: Namespace) -> int:
     """Look for all that is wrong with a deployment, and write nothing."""
     checked = check(arguments.source, jobs=arguments.jobs, max_size=arguments.max_size)
     if arguments.json:
-        emit_json({"volumes": list(map(asdict, checked))})
+        emit_json({"volumes": list(map(_json, checked))})
         return 0
     if arguments.quiet:
         return 0

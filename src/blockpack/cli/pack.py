@@ -78,7 +78,7 @@ def _json(layout: Layout, report: Report) -> dict[str, Any]:
         "format": layout.format,
         **asdict(report),
         "geometry": dict(layout.geometry),
-        "warnings": list(layout.warnings),
+        "warnings": list(map(str, layout.warnings)),
     }
 
 

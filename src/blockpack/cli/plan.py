@@ -39,7 +39,7 @@ def _json(layout: Layout) -> dict[str, Any]:
         "size": layout.size,
         "sector_size": layout.sector_size,
         "geometry": dict(layout.geometry),
-        "warnings": list(layout.warnings),
+        "warnings": list(map(str, layout.warnings)),
         "entries": [placed(placement) for placement in layout.placements()],
         "extents": [_extent(extent) for extent in layout.extents],
     }

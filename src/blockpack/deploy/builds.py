@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from ..errors import BlockpackError, Problems, TargetError, UsageError, raise_problems
+from ..planning.warning import LayoutWarning
 from ..workers.processors import Jobs, require_jobs
 from .dist import Dist, held
 from .limit import is_larger, require_limit, too_large
@@ -54,7 +55,7 @@ class BuildReport:
     shared: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
-    warnings: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[tuple[str, LayoutWarning], ...] = ()
     seconds: float = 0.0
 
 
@@ -112,7 +113,7 @@ class _Build:
     earlier: Earlier | None
     secrets: Secrets | None
     max_size: int | None
-    warnings: list[tuple[str, str]] = field(factory=list, init=False)
+    warnings: list[tuple[str, LayoutWarning]] = field(factory=list, init=False)
     built: list[str] = field(factory=list, init=False)
     shared: list[str] = field(factory=list, init=False)
 

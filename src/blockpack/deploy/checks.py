@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from ..errors import BlockpackError, EntryError, raise_problems
+from ..planning.warning import LayoutWarning
 from ..workers.processors import Jobs
 from .builds import of_volume
 from .image import Task, plan
@@ -22,8 +23,10 @@ from .source import DeploymentSource, deployment_source
 if TYPE_CHECKING:
     from .manifest import VolumeSpec
 
-UNSEEN = "is secret: whether it can be opened, and be packed, shows when it is built"
-"""What a secret volume's warning says."""
+UNSEEN = LayoutWarning(
+    "", "secret", "is secret: whether it can be opened, and be packed, shows when it is built"
+)
+"""The warning of a secret volume."""
 
 
 @frozen(kw_only=True)
@@ -33,7 +36,7 @@ class CheckedVolume:
     name: str
     format: str
     size: int | None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[LayoutWarning, ...] = ()
 
 
 def check(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from ..errors import TargetError
+from ..planning.warning import LayoutWarning
 from ..workers.processors import Jobs
 from .limit import require_within
 from .record import ImageRecord
@@ -46,7 +47,7 @@ class Built:
     """An image that was made, and what a user should hear of."""
 
     record: ImageRecord
-    warnings: tuple[str, ...]
+    warnings: tuple[LayoutWarning, ...]
 
 
 def plan(task: Task) -> Layout:

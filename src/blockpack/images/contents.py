@@ -49,7 +49,7 @@ def manifest(layout: Layout, image: BinaryIO | None = None) -> dict[str, Any]:
         "sector_size": layout.sector_size,
         "sha256": digests[0, layout.size],
         "geometry": dict(layout.geometry),
-        "warnings": list(layout.warnings),
+        "warnings": list(map(str, layout.warnings)),
         "entries": entries,
     }
 

@@ -43,7 +43,9 @@ def open_image(
         from ..layers.keys import read_key
 
         if key is not None:
-            raise UsageError("", "both a key and a file that holds one are given", "give one, not both")
+            raise UsageError(
+                "", "both a key and a file that holds one are given", "give one, not both"
+            )
         key = read_key(key_file)
     data, name = _data(source)
     try:

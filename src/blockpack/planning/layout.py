@@ -22,6 +22,7 @@ from ..model.entry import Entry
 from ..model.extent import Data, Extent, Zeros
 from ..reading.positional import READ_AHEAD, PositionalFile
 from .layout_reader import LayoutReader
+from .warning import LayoutWarning
 
 Fact = int | str | bool
 """A value in `Layout.geometry`."""
@@ -139,7 +140,7 @@ class Layout:
     runs: tuple[Run, ...] = field(converter=_not_empty, repr=False)
     sector_size: int
     geometry: Mapping[str, Fact] = field(factory=dict)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[LayoutWarning, ...] = ()
     placements: Callable[[], Iterator[Placement]] = field(default=_nothing, repr=False)
     forkable: bool = True
     claim: Callable[[], object] = field(default=_nothing, repr=False)

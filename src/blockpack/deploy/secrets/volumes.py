@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from ...errors import EntryError, TargetError
+from ...planning.warning import LayoutWarning
 from ..image import Built, Task
 from ..limit import require_within, size_in_file
 from ..record import ImageRecord
@@ -178,9 +179,11 @@ def _fresh_key(task: Task) -> bytes:
     return make_key(os.path.join(task.staging, f"{task.spec.name}{KEY_SUFFIX}"))
 
 
-def _warnings(plan: SecretPlan) -> Iterator[str]:
+def _warnings(plan: SecretPlan) -> Iterator[LayoutWarning]:
     if plan.plain:
         rule = f"{of_its(plan.plain)} not encrypted where this was built from"
-        yield f"{rule}; run 'blockpack secrets encrypt' on them"
+        told = f"{rule}; run 'blockpack secrets encrypt' on them"
+        yield LayoutWarning("", "plain-secret", told)
     if plan.layout.warnings:
-        yield "some consumers may not show all that is in it; nothing more is told of secrets"
+        told = "some consumers may not show all that is in it; nothing more is told of secrets"
+        yield LayoutWarning("", "secret", told)

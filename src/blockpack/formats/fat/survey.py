@@ -12,12 +12,13 @@ from zlib import crc32
 
 from attrs import define, field
 
-from ...errors import BlockpackError, EntryError, printable
+from ...errors import BlockpackError, EntryError
 from ...model.entry import Directory, Entry, File, Symlink
 from ...model.tree import Tree
 from ...planning.layout import round_up
 from ...planning.profile import FatLimits, GiB
 from ...planning.volume import Volume
+from ...planning.warning import LayoutWarning
 from . import dir_entry, names
 
 LARGEST = 4 * GiB - (64 << 10)
@@ -66,7 +67,7 @@ class Survey:
     files: list[File] = field(factory=list)
     """All files, directory by directory."""
     problems: list[BlockpackError] = field(factory=list)
-    warnings: list[str] = field(factory=list)
+    warnings: list[LayoutWarning] = field(factory=list)
     largest: list[File] = field(factory=list)
     """Files whose last cluster, if it is a large one, may end at 4 GiB."""
     digest: int = 0
@@ -134,8 +135,8 @@ class Survey:
             for child, name in zip(children, listing, strict=True):
                 self.problems += names.refusals(child, limits)
                 if limits.windows and names.is_device(name):
-                    rule = "Windows takes this name for a device"
-                    self.warnings.append(f"{printable(child.path)}: {rule}")
+                    text = "Windows takes this name for a device"
+                    self.warnings.append(LayoutWarning(child.path, "device-name", text))
         folded = names.fold_all(listing)
         if len(set(folded)) == len(listing):
             return
@@ -168,7 +169,8 @@ class Survey:
             self.problems.append(EntryError(file.path, rule, "split it, or use tar"))
         elif limits.large_file is not None and file.size >= limits.large_file:
             advice = "the profile's reader holds files whole in memory; tar suits better"
-            self.warnings.append(f"{printable(file.path)}: {file.size:,} bytes; {advice}")
+            text = f"{file.size:,} bytes; {advice}"
+            self.warnings.append(LayoutWarning(file.path, "large-file", text))
 
     def _check_epoch(self) -> None:
         epoch = self.volume.epoch

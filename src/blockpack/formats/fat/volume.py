@@ -16,12 +16,13 @@ from zlib import crc32
 
 from attrs import field, frozen
 
-from ...errors import EntryError, UsageError, printable, problems, raise_problems
+from ...errors import EntryError, UsageError, problems, raise_problems
 from ...model.entry import Entry, File, parent_of
 from ...model.extent import Data, Extent, Zeros
 from ...model.tree import Tree
 from ...planning.layout import Layout, Placement, Run, literal, round_up, zeros
 from ...planning.volume import Volume, require_choice
+from ...planning.warning import LayoutWarning
 from ...workers.processors import Jobs
 from . import boot_sector, dir_entry, names
 from .boot_sector import BACKUP_SECTOR, FSINFO_SECTOR, NO_NAME, BootSector
@@ -204,14 +205,16 @@ class _Plan:
             forkable=forkable,
         )
 
-    def _warnings(self) -> Iterator[str]:
+    def _warnings(self) -> Iterator[LayoutWarning]:
         if self.volume.label and not self.volume.profile.fat.label_entry:
-            yield "the label is in the boot sector alone, for the profile's reader; fsck.fat minds"
+            text = "the label is in the boot sector alone, for the profile's reader; fsck.fat minds"
+            yield LayoutWarning("", "boot-sector-label", text)
         for file in self.survey.miscounted(self.geometry.cluster_size):
             rule = "has a last cluster that ends at 4 GiB, where fsck.fat miscounts"
-            yield f"{printable(file.path)}: {rule} and would cut the file"
+            yield LayoutWarning(file.path, "fsck-miscounts", f"{rule} and would cut the file")
         if self.geometry.cluster_size > LARGEST_PREFERRED:
-            yield "clusters of 64 KiB are beyond the specification; some readers refuse them"
+            text = "clusters of 64 KiB are beyond the specification; some readers refuse them"
+            yield LayoutWarning("", "large-clusters", text)
 
     @property
     def _free_clusters(self) -> int:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ...errors import EntryError, printable
+from ...errors import EntryError
 from ...model.entry import Directory, Entry, File, Symlink, encode, name_of
 from ...model.tree import Tree
 from ...planning.profile import GitLimits
+from ...planning.warning import LayoutWarning
 from .names import refused, refused_link
 from .objects import OID_SIZES, encode_tree, object_id
 from .store import MOST_META
@@ -70,15 +71,16 @@ def _too_large(tree: Tree, oid_size: int) -> Iterator[EntryError]:
             yield EntryError(path, rule, "spread them over more directories, or exclude some")
 
 
-def warnings(tree: Tree, limits: GitLimits) -> Iterator[str]:
+def warnings(tree: Tree, limits: GitLimits) -> Iterator[LayoutWarning]:
     """What a user should hear of."""
     for path, children in tree.directories():
         if path and not children:
-            yield f"{printable(path)}: git keeps no empty directories; it is left out"
+            text = "git keeps no empty directories; it is left out"
+            yield LayoutWarning(path, "empty-directory", text)
         for entry in children:
             if isinstance(entry, File) and limits.large_blob and entry.size >= limits.large_blob:
-                what = f"{entry.size:,} bytes; the profile's reader holds it in memory, twice"
-                yield f"{printable(entry.path)}: {what}"
+                text = f"{entry.size:,} bytes; the profile's reader holds it in memory, twice"
+                yield LayoutWarning(entry.path, "large-file", text)
 
 
 def trees(
