@@ -22,7 +22,7 @@ def require_limit(max_size: int | None) -> None:
     """Raise `UsageError` unless `max_size` (bytes) is a limit, or None: there is none."""
     if max_size is not None and max_size < 1:
         raise UsageError(
-            "", f"the largest image has 1 byte or more, not {max_size}", option="max_size=1"
+            "", f"the largest image has 1 byte or more, not {max_size}", option="max_size=SIZE"
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..formats.registry import FORMATS
-from ..planning.options import VOLUME, Option, taken_by
+from ..planning.options import VOLUME, Option, as_key, taken_by
 from .document import shortened
 from .lines import Path
 from .typed import HUGE, Typed, is_number
@@ -89,7 +89,7 @@ def _refused(format: str, options: Mapping[str, Value]) -> str | None:
     try:
         FORMATS[format].volume_class()(**{**dict[str, Any](options), "epoch": EPOCH})
     except UsageError as error:
-        return str(error)
+        return error.told(as_key)
     return None
 
 

@@ -23,13 +23,20 @@ _SIZE = re.compile(r"(\d{1,19})([KMGT]?)(i?B)?", re.IGNORECASE | re.ASCII)
 _POWERS = "KMGT"
 
 
-def parse_size(text: str) -> int:
-    """A number of bytes, with K, M, G or T for powers of 1024. Raises `UsageError`."""
-    match = _SIZE.fullmatch(text.strip())
+def parse_size(size: int | str) -> int:
+    """A number of bytes; in a text, with K, M, G or T for powers of 1024. Raises `UsageError`."""
+    if isinstance(size, int) and not isinstance(size, bool):
+        return size
+    match = _SIZE.fullmatch(size.strip()) if isinstance(size, str) else None
     if match is None:
-        raise UsageError("", f"{text!r} is not a size", "give one such as 4096, 64K, 16M or 2G")
+        raise UsageError("", f"{size!r} is not a size", "give one such as 4096, 64K, 16M or 2G")
     power = _POWERS.index(match[2].upper()) + 1 if match[2] else 0
     return int(match[1]) << 10 * power
+
+
+def optional_size(size: int | str | None) -> int | None:
+    """The same for an option that may be left out."""
+    return None if size is None else parse_size(size)
 
 
 class Option(NamedTuple):
@@ -179,6 +186,14 @@ def taken_by(volume_class: type[Volume]) -> tuple[Option, ...]:
 
     known = {field.alias for field in fields(volume_class)}
     return tuple(option for option in VOLUME if option.name in known)
+
+
+def as_key(name: str, value: str) -> str:
+    """An option of the library as a line of a manifest."""
+    key = next((option.key for option in ALL if option.name == name), name.replace("_", "-"))
+    is_bare = value.isdigit() or value.isupper()  # a number, or a word that stands for a value
+    shown = value if is_bare else f'"{value}"' if value else "true"
+    return f"{key} = {shown}"
 
 
 def keys(options: Iterable[Option]) -> tuple[str, ...]:

@@ -132,8 +132,7 @@ def profile_named(profile: str | Profile) -> Profile:
     """The profile of that name; a profile is returned as it is. Raises `UsageError`."""
     if isinstance(profile, Profile):
         return profile
-    try:
-        return PROFILES[profile]
-    except KeyError:
+    if not isinstance(profile, str) or profile not in PROFILES:
         known = ", ".join(PROFILES)
-        raise UsageError("", f"there is no profile {profile!r}", f"known are {known}") from None
+        raise UsageError("", f"there is no profile {profile!r}", f"known are {known}")
+    return PROFILES[profile]

@@ -9,13 +9,14 @@ import os
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, get_args
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from ..errors import EntryError, UsageError
 from ..model.entry import EPOCH, NANOSECONDS, Entry
 from ..model.tree import Tree
 from ..workers.processors import Jobs
 from .layout import Layout, round_up
+from .options import VOLUME, optional_size, parse_size
 from .profile import PROFILES, Profile, profile_named
 
 Mtime = Literal["fixed", "keep", "clamp"]
@@ -45,10 +46,10 @@ def source_date_epoch() -> int:
 class Volume(ABC):
     """A format with its options.
 
-    `sector_size` is the device's, in bytes. `size` is the image's, in bytes; without it the
-    image is as small as it can be, with room for `free` bytes more. `mtime` says which times
-    the image shows, `epoch` (seconds since 1970) is the time of ``fixed`` and the latest of
-    ``clamp``. The image is a multiple of `pad` bytes.
+    Sizes are in bytes, as numbers or as texts such as ``64K`` and ``2G``. `sector_size` is the
+    device's. `size` is the image's; without it the image is as small as it can be, with room for
+    `free` bytes more. It is a multiple of `pad` bytes. `mtime` says which times the image shows,
+    `epoch` (seconds since 1970) is the time of ``fixed`` and the latest of ``clamp``.
 
     Raises `UsageError` for options that are wrong or do not go together.
     """
@@ -58,14 +59,15 @@ class Volume(ABC):
     """The options that say how large an image is and of which type, but not what it shows."""
 
     profile: Profile = field(default=PROFILES["any"], converter=profile_named)
-    sector_size: int = 512
-    size: int | None = None
-    free: int | None = None
+    sector_size: int = field(default=512, converter=parse_size)
+    size: int | None = field(default=None, converter=optional_size)
+    free: int | None = field(default=None, converter=optional_size)
     mtime: Mtime = "fixed"
     epoch: int = field(factory=source_date_epoch)
-    pad: int = PADDING
+    pad: int = field(default=PADDING, converter=parse_size)
 
     def __attrs_post_init__(self) -> None:
+        self._require_types()
         require_choice("mtime", self.mtime, get_args(Mtime))
         if self.sector_size not in (512, 4096):
             rule = f"the sector size is 512 or 4096, not {self.sector_size}"
@@ -85,6 +87,20 @@ class Volume(ABC):
         if abs(self.epoch) > MOST:
             rule = f"no system has the time {self.epoch}, in seconds since 1970"
             raise UsageError("", rule, "set SOURCE_DATE_EPOCH to one of today")
+
+    def _require_types(self) -> None:
+        """Raise `UsageError` for values of a wrong type, where no converter looked at them."""
+        if not isinstance(self.epoch, int) or isinstance(self.epoch, bool):
+            raise UsageError("", f"epoch is {self.epoch!r}", "give whole seconds since 1970")
+        kinds = {option.name: option.kind for option in VOLUME}
+        for item in fields(type(self)):
+            kind = {"text": str, "flag": bool}.get(kinds.get(item.name, ""))
+            value = getattr(self, item.name)
+            if item.converter is not None or kind is None or value is item.default:
+                continue
+            if not isinstance(value, kind):
+                wanted = "a text" if kind is str else "True or False"
+                raise UsageError("", f"{item.name} is {value!r}", f"give {wanted}")
 
     @abstractmethod
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:

@@ -21,6 +21,7 @@ from ...model.entry import Entry, File, parent_of
 from ...model.extent import Data, Extent, Zeros
 from ...model.tree import Tree
 from ...planning.layout import Layout, Placement, Run, literal, round_up, zeros
+from ...planning.options import optional_size, parse_size
 from ...planning.volume import Volume, require_choice
 from ...planning.warning import LayoutWarning
 from ...workers.processors import Jobs
@@ -45,7 +46,7 @@ def _fat_type(value: str | int) -> FatType:
 def _label(label: str | bytes) -> bytes:
     """A label's 11 bytes, in upper case; empty for none. Raises `UsageError`."""
     text = label.decode("ascii", "replace").rstrip() if isinstance(label, bytes) else label
-    upper = text.upper()
+    upper = text.upper() if isinstance(text, str) else "?"  # which no label holds
     if upper and not (
         len(upper) <= 11
         and upper.isascii()
@@ -70,10 +71,10 @@ class FatVolume(Volume):
     format: ClassVar[str] = "fat"
     sizing: ClassVar[tuple[str, ...]] = (*Volume.sizing, "fat_type", "cluster_size")
 
-    sector_size: int = field()
+    sector_size: int = field(converter=parse_size)
     label: bytes = field(default=b"", converter=_label)
     fat_type: FatType = field(default="auto", converter=_fat_type)
-    cluster_size: int | None = None
+    cluster_size: int | None = field(default=None, converter=optional_size)
 
     @sector_size.default
     def _profile_sector_size(self) -> int:

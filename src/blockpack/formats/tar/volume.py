@@ -21,6 +21,7 @@ from ...model.entry import Entry, File, Symlink
 from ...model.extent import Data, Extent
 from ...model.tree import Tree
 from ...planning.layout import Layout, Placement, Run, literal, zeros
+from ...planning.options import parse_size
 from ...planning.profile import TarLimits
 from ...planning.volume import MOST, Volume, require_choice
 from ...workers.processors import Jobs
@@ -50,22 +51,25 @@ def _owner(owner: str | tuple[int, int]) -> Owner:
     """An owner option: ``keep``, ``UID:GID`` or (uid, gid). Raises `UsageError`."""
     if owner == "keep":
         return "keep"
-    ids = owner if isinstance(owner, tuple) else tuple(map(_id, owner.split(":")))
+    parts = owner.split(":") if isinstance(owner, str) else owner
+    ids = tuple(map(_id, parts)) if isinstance(parts, tuple | list) else ()
     if len(ids) != 2 or not all(0 <= number < 1 << 32 for number in ids):
         raise UsageError(f"owner is 'keep' or UID:GID of 32 bits each, such as 0:0; not {owner!r}")
     return ids
 
 
-def _id(text: str) -> int:
+def _id(number: str | int) -> int:
     """A number of an owner; one that is none for what is no number."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else -1
+    if isinstance(number, str):
+        return int(number) if number.isascii() and number.isdecimal() and len(number) <= 10 else -1
+    return number if isinstance(number, int) else -1
 
 
 def _alignment(align: int | str) -> int | str:
     """An alignment option: ``auto`` or bytes. Raises `UsageError`."""
     if align == "auto":
         return align
-    number = int(align) if isinstance(align, int) or (align.isdecimal() and len(align) <= 5) else 0
+    number = parse_size(align)
     if not BLOCK <= number <= MAX_ALIGNMENT or number & (number - 1):
         rule = f"a power of two from {BLOCK} to {MAX_ALIGNMENT}"
         raise UsageError(f"alignment is 'auto' or {rule}; not {align}")
