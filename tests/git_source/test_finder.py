@@ -21,7 +21,7 @@ import errno, hashlib, os, signal, sys
 import blockpack
 from blockpack.sources.git import finder
 def show(jobs):
-    tree = git_tree(sys.argv[1], jobs=jobs)
+    tree = blockpack.scan("git:" + sys.argv[1] + "@HEAD", jobs=jobs)
     with blockpack.TarVolume().plan(tree).open() as file:
         print(len(tree), hashlib.file_digest(file, "sha256").hexdigest())
 parent, find, asked = os.getpid(), finder._Search.find, []
@@ -76,7 +76,7 @@ for last in (3, 13):  # before it is told of the rest, and after
     finder._Search.find = killed
     del asked[:]
     try:
-        git_tree(sys.argv[1], jobs=2)
+        blockpack.scan("git:" + sys.argv[1] + "@HEAD", jobs=2)
     except blockpack.SourceError as error:
         print(error)
 """

@@ -92,8 +92,8 @@ def test_objects_of_another_kind_are_refused(bare: GitRepository) -> None:
 
 
 def test_a_bomb_of_trees_is_refused(bare: GitRepository, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blockpack.sources.git.walk.MOST_ENTRIES", 5_000)
-    monkeypatch.setattr("blockpack.sources.git.walk.MOST_DEPTH", 8)
+    monkeypatch.setattr("blockpack.sources.git.trees.MOST_ENTRIES", 5_000)
+    monkeypatch.setattr("blockpack.sources.git.trees.MOST_DEPTH", 8)
     level = bare.raw_tree((FILE, b"a", bare.blob(b"x")))
     for _ in range(6):
         level = bare.raw_tree(*((TREE, b"%d" % n, level) for n in range(10)))

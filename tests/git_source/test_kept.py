@@ -15,7 +15,6 @@ import blockpack
 from blockpack import GitVolume, Layout, Tree
 from blockpack.cli.run import run
 from blockpack.formats.git import taken
-from blockpack.sources.git.cat_file import facts
 from blockpack.sources.git.repository import Repository
 from judges import docteur, git_kv, git_pack, git_tools
 from judges.git_pack import Pack
@@ -296,12 +295,13 @@ def test_what_is_packed_is_not_packed_again(
     """All blobs and trees of the history are taken, deltas too, whichever comes first."""
     repository = FORMS[form](GitRepository.init(tmp_path / "repository", "--bare"))
     asked: list[bytes] = []
+    facts = Repository.facts
 
     def watched(repository: Repository, paths: Mapping[bytes, str]) -> Iterator[Any]:
         asked.extend(paths)
         return facts(repository, paths)
 
-    monkeypatch.setattr(taken, "facts", watched)
+    monkeypatch.setattr(Repository, "facts", watched)
     layout = GitVolume(history=True).plan(git_tree(repository.path))
     kinds = {repository.git("cat-file", "-t", oid.hex()).strip() for oid in asked}
     assert kinds <= {b"commit"}  # those on top of the last one, which comes after them

@@ -32,7 +32,7 @@ def test_whatever_git_resolves_is_a_revision(repository: GitRepository) -> None:
         with pytest.raises(blockpack.SourceError, match=r"no revision|is not in"):
             git_tree(repository.path, revision)
     with pytest.raises(blockpack.SourceError, match="neither a commit nor a tree"):
-        git_tree(repository.path, "HEAD:a")
+        git_tree(repository.path, repository.oid("HEAD:a"))
 
 
 def test_a_revision_may_have_an_at_sign(tmp_path: Path) -> None:
