@@ -8,8 +8,13 @@ no minutes on making a failing one smaller; anywhere else it looks further on ea
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
+
+from blockpack.workers import processors
 
 # Judges are programs: how long one takes says nothing about the code.
 settings.register_profile(
@@ -25,3 +30,13 @@ settings.register_profile(
 
 _ON_CI = os.environ.get("CI", "").lower() == "true"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if _ON_CI else "default"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fixture_forkable() -> Iterator[None]:
+    """Threads that Python does not know of, pytest-xdist's among them, keep nothing from forking
+    here: tests that ask for several processes are to have them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processors, "_has_threads", lambda: threading.active_count() > 1)
+        yield

@@ -313,9 +313,8 @@ def test_an_image_that_is_not_sound_is_not_switched_to(
 ) -> None:
     host.deploy()
     host.commit(**{"site/index.html": b"x"})
-    monkeypatch.setattr(
-        "blockpack.formats.fat.reader.FatImage.verify", lambda self: ["it is damaged"]
-    )
+    damage = ImageError("", "it is damaged")
+    monkeypatch.setattr("blockpack.images.image.Image.verify", lambda self: [damage])
     with pytest.raises(ImageError, match="volume site: it is damaged; nothing was switched"):
         host.deploy()
     assert host.live() == 1

@@ -105,6 +105,45 @@ def test_any_number_of_jobs_gives_the_same_bytes(tree: Path, tmp_path: Path, for
         image.unlink()
 
 
+THREADS = {
+    "Python's": "threading.Thread(target=time.sleep, args=(999,), daemon=True).start()",
+    "of another kind": "_thread.start_new_thread(time.sleep, (999,))",
+}
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_a_program_with_threads_is_never_forked(tree: Path, target: Path, threads: str) -> None:
+    arguments = ("pack", tree, target, "--format", "tar", "--jobs", "3", "--quiet")
+    program = f"import _thread, threading, time\n{THREADS[threads]}\n{FORKS}"
+    code, output, errors = run(program, *arguments)
+    assert (code, output, errors) == (0, b"0 forks\n", "")
+    assert target.read_bytes() != OLD
+
+
+@pytest.mark.parametrize("volume", ["TarVolume", "FatVolume", "GitVolume"])
+def test_the_library_forks_only_if_it_is_asked_to(tree: Path, target: Path, volume: str) -> None:
+    program = f"""
+import os, sys
+import blockpack
+source, target = sys.argv[1:]
+fork, forks = os.fork, 0
+def counted():
+    global forks
+    forks += 1
+    return fork()
+os.fork = counted
+blockpack.write(blockpack.{volume}().plan(blockpack.scan(source)), target)
+print(forks)
+tree = blockpack.scan(source, jobs=2)
+blockpack.write(blockpack.{volume}().plan(tree, jobs=2), target, jobs=2)
+print(forks)
+"""
+    code, output, errors = run(program, tree, target)
+    assert (code, errors) == (0, "")
+    by_itself, asked = map(int, output.split())
+    assert by_itself == 0 < asked
+
+
 @pytest.mark.parametrize("writes", [0, 3])
 @pytest.mark.parametrize("nameless", [True, False])
 def test_a_worker_that_is_killed_is_told_and_nothing_is_left(
