@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from ..errors import Deviation, ImageError, NotInImageError, raise_problems
 from ..formats.reader import ImageEntry, ImageReader, Report
+from ..model.entry import EPOCH, NANOSECONDS
 from ..planning.layout import Fact
 from ..reading.positional import READ_AHEAD, PositionalReader
 from .path import ImagePath
@@ -167,11 +168,13 @@ class Image:
         return self.reader.content(self.file(path))
 
     def resolve(self, path: str) -> ImageEntry | None:
-        """What is at `path`, links followed inside of the image; None if it leads nowhere."""
+        """What is at `path`, links followed inside of the image; None if it leads nowhere.
+
+        A directory that has no entry of its own, and is there by what it holds, is a plain one.
+        """
         entries = self._by_path()
         left = path.split("/")[::-1]
         at: list[str] = []
-        found: ImageEntry | None = None
         links = 0
         while left:
             part = left.pop()
@@ -181,7 +184,6 @@ class Image:
                 if not at:
                     return None
                 at.pop()
-                found = entries.get("/".join(at))
                 continue
             found = entries.get("/".join([*at, part]))
             if found is not None and found.kind in ("symlink", "hardlink"):
@@ -193,7 +195,12 @@ class Image:
                 left += found.target.split("/")[::-1]
                 continue
             at.append(part)
-        return found
+            if found is None and "/".join(at) not in self.names:
+                return None
+        where = "/".join(at)
+        if where in entries:
+            return entries[where]
+        return ImageEntry(path=where, kind="directory", mode=0o755, mtime_ns=EPOCH * NANOSECONDS)
 
     def close(self) -> None:
         """Let go of the image's file, if it was opened here."""

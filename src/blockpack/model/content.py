@@ -15,7 +15,7 @@ from contextlib import closing
 from typing import IO, ClassVar, NamedTuple, Protocol
 
 from ..errors import SourceError, UsageError, reading_errors
-from .entry import EPOCH, MEMORY, NANOSECONDS, File, Store
+from .entry import EPOCH, MEMORY, NANOSECONDS, File, Store, location
 from .extent import Extent, FileRange, Readable, Stream
 
 
@@ -157,23 +157,21 @@ def file_at(path: str) -> Facts:
     Raises `SourceError` if there is no such file or it cannot be read, and `UsageError` for what
     is no path.
     """
+    place = os.path.abspath(location(path))
     try:
-        location = os.path.abspath(os.fsencode(path))
-        status = os.stat(location)
-    except ValueError as error:
-        raise UsageError(path, f"is no path: {error}", "give a path without it") from None
+        status = os.stat(place)
     except OSError as error:
         raise SourceError.of(path, "cannot be read", error) from None
     if stat.S_ISDIR(status.st_mode):
         raise SourceError(path, "is a directory", "join its tree: join(path, scan(directory))")
     if not stat.S_ISREG(status.st_mode):
         raise SourceError(path, "is no regular file", "give the path of a file")
-    if not os.access(location, os.R_OK):
+    if not os.access(place, os.R_OK):
         raise SourceError(path, "cannot be read: permission denied", "make it readable")
     return Facts(
         status.st_size,
         DISK,
-        location,
+        place,
         status.st_mtime_ns,
         stat.S_IMODE(status.st_mode),
         status.st_mtime_ns,

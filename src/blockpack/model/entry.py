@@ -12,11 +12,12 @@ by surrogate escapes (PEP 383), as `os.fsdecode` does it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable
 from contextlib import suppress
 from typing import ClassVar, Literal, Protocol
 
-from ..errors import EntryError
+from ..errors import EntryError, UsageError
 from .extent import Data, Extent
 from .values import numerous
 
@@ -87,8 +88,9 @@ Entry = File | Directory | Symlink
 class Store(Protocol):
     """What holds the bytes of files: a directory on disk, a repository, an archive, memory."""
 
-    forkable: ClassVar[bool]
-    """Whether extents may be read in a forked process, beside others that do the same."""
+    @property
+    def forkable(self) -> bool:
+        """Whether extents may be read in a forked process, beside others that do the same."""
 
     def extent(self, file: File, offset: int) -> Extent:
         """The bytes that `file` names as one extent at `offset` of an image; nothing is opened.
@@ -120,6 +122,22 @@ def encode(path: str) -> bytes:
 def decode(path: bytes) -> str:
     """The text of a path or name; bytes that are not UTF-8 become surrogate escapes."""
     return path.decode("utf-8", "surrogateescape")
+
+
+def location(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> bytes:
+    """The bytes of a path on this machine, as it was given.
+
+    Raises `UsageError` for what is no path, such as a NUL or a lone surrogate in it.
+    """
+    try:
+        found = os.fsencode(path)
+        if b"\0" in found:
+            raise ValueError("embedded null byte")
+    except ValueError as error:
+        raise UsageError(
+            str(path), f"is no path: {error}", "give the path of what is there"
+        ) from None
+    return found
 
 
 def parent_of(path: str) -> str:

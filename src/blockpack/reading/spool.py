@@ -93,6 +93,11 @@ class Spool:
                 view = view[count:]
                 offset += count
 
+    def truncate(self, size: int) -> None:
+        """Make it `size` bytes long; what was never written is zeros. Raises `TargetError`."""
+        with _errors():
+            os.ftruncate(self.descriptor, size)
+
     def read(self, start: int, length: int) -> Iterator[bytes]:
         """`length` bytes from `start` on, in pieces. Raises `TargetError`."""
         end = start + length

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from ..errors import UsageError, raise_problems
+from ..errors import raise_problems
+from ..model.entry import location
 from ..model.tree import Tree
-from .options import ScanOptions
+from .options import UNPACKABLE, ScanOptions
 from .parallel import listed
 from .walk import Walk
 
 
 def scan(
-    source: str | os.PathLike[str],
+    source: str | bytes | os.PathLike[str] | os.PathLike[bytes],
     options: ScanOptions,
     *,
     left_out: Iterable[str] = (),
@@ -22,16 +23,10 @@ def scan(
     """The tree of the directory `source`, but for the paths that are `left_out`.
 
     If it is `confined`, a link that is to be followed out of it is an error. Raises `SourceError`
-    if it is missing, and `Problems` with all that cannot be read or packed.
+    if it is missing, `UsageError` for what is no path, and `Problems` with all that cannot be read
+    or packed.
     """
-    try:
-        root = os.fsencode(source)
-        if b"\0" in root:
-            raise ValueError("embedded null byte")
-    except ValueError as error:
-        raise UsageError(str(source), f"is no path: {error}") from None
-    walk = Walk(root, options, left_out=frozenset(left_out), confined=confined)
+    walk = Walk(location(source), options, left_out=frozenset(left_out), confined=confined)
     tree = Tree.of(listed(walk))
-    problems = sorted(walk.problems, key=str)  # whoever found them
-    raise_problems("this source cannot be packed as it is", problems)
+    raise_problems(UNPACKABLE, sorted(walk.problems, key=str))  # whoever found them
     return tree

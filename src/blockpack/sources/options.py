@@ -20,6 +20,10 @@ Excluded = Callable[[str, bool], bool]
 """Whether to leave out a path (relative to the source); the flag tells directories."""
 
 
+UNPACKABLE = "this source cannot be packed as it is"
+"""What is said of a source with problems."""
+
+
 def _one_of(name: str, choices: tuple[str, ...]) -> Callable[[object, object, object], None]:
     def check(_instance: object, _attribute: object, value: object) -> None:
         if value not in choices:

@@ -2,12 +2,13 @@
 
 Nothing is imported before it is needed. Other packages add kinds by an entry point of the group
 ``blockpack.sources``: its name is a scheme, and sources that begin with it and a colon are for what
-it leads to, ``scan(source, options) -> Tree``.
+it leads to, ``scan(source, options) -> Tree``. They are looked for where it is no scheme of ours.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,8 +20,13 @@ if TYPE_CHECKING:
 GROUP = "blockpack.sources"
 """The group of entry points that add kinds of source."""
 
+STANDARD_INPUT = "-"
+"""The source that is standard input."""
+
 Scanner = Callable[[object, "ScanOptions"], "Tree"]
 """Makes the tree of a source."""
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
 class SourceKind(NamedTuple):
@@ -33,7 +39,7 @@ class SourceKind(NamedTuple):
     def load(self) -> Scanner:
         """What scans sources of this kind."""
         module, _, function = self.scanner.partition(":")
-        found: Scanner = getattr(import_module(module), function)
+        found: Scanner = getattr(import_module(module, __package__), function)
         return found
 
 
@@ -49,37 +55,41 @@ def _is_filesystem(source: object) -> bool:
     return hasattr(source, "getinfo") and hasattr(source, "openbin")
 
 
+def _is_image(source: object) -> bool:
+    return hasattr(source, "walk") and hasattr(source, "reader")
+
+
 def _is_path(source: object) -> bool:
     return isinstance(source, str | bytes | os.PathLike)
 
 
 KINDS = (
-    SourceKind("git", _is_git, f"{__package__}.git.revision_tree:scan"),
-    SourceKind("url", _is_url, f"{__package__}.pyfs:scan_url"),
-    SourceKind("filesystem", _is_filesystem, f"{__package__}.pyfs:scan_filesystem"),
-    SourceKind("directory", _is_path, f"{__package__}.directory:scan"),
+    SourceKind("standard input", lambda source: source == STANDARD_INPUT, ".archive:scan_input"),
+    SourceKind("git", _is_git, ".git.scan:scan"),
+    SourceKind("url", _is_url, ".url:scan"),
+    SourceKind("path", _is_path, ".local:scan"),
+    SourceKind("image", _is_image, ".archive:scan_image"),
+    SourceKind("filesystem", _is_filesystem, ".pyfs:scan_filesystem"),
 )
 """The kinds of this package."""
 
 
 def scanner_of(source: object) -> Scanner | None:
     """What scans `source`; None if it is of no kind."""
-    for kind in KINDS:
-        if kind.takes(source):
-            if kind.name == "directory" and (other := _added(source)) is not None:
-                return other
-            return kind.load()
-    return None
+    kind = next((kind for kind in KINDS if kind.takes(source)), None)
+    if kind is not None and kind.name in ("path", "url") and isinstance(source, str):
+        return _added(source) or kind.load()
+    return None if kind is None else kind.load()
 
 
-def _added(source: object) -> Scanner | None:
+def _added(source: str) -> Scanner | None:
     """What another package scans `source` with: one with a scheme that is no path."""
-    if not isinstance(source, str) or ":" not in source or os.path.lexists(source):
+    scheme = _SCHEME.match(source)
+    if scheme is None or os.path.lexists(source):
         return None
     from importlib.metadata import entry_points  # slow to import, and seldom needed
 
-    scheme = source.partition(":")[0]
-    for point in entry_points(group=GROUP, name=scheme):
+    for point in entry_points(group=GROUP, name=scheme[0][:-1]):
         found: Scanner = point.load()
         return found
     return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from ..errors import UsageError
+from ..model.entry import location
 from ..model.tree import Tree
 from ..workers.processors import Jobs
 from .exclude import excluding
@@ -20,13 +22,13 @@ def scan(
     submodules: Submodules = "error",
     jobs: Jobs = 1,
 ) -> Tree:
-    """The tree of `source`: a directory, ``git:REPO[@REV[:SUBDIR]]``, a PyFilesystem or its URL
-    (``zip://site.zip``).
+    """The tree of `source`: a directory, an archive or image (its path, or an open `Image`), ``-``
+    for a tar on standard input, ``git:REPO[@REV[:SUBDIR]]``, a PyFilesystem, or a URL.
 
     `exclude` has patterns as in a ``.gitignore``. `symlinks` says whether links are kept, followed,
     skipped or errors; `submodules` of a repository are errors, or skipped. `jobs` processes read a
-    large source: this one alone, so many, or with ``auto`` as many as pay. A filesystem stays open,
-    and must until the image is written.
+    large source: this one alone, so many, or with ``auto`` as many as pay. A filesystem or an open
+    image stays open, and must until what is packed is written.
 
     Raises `UsageError` for what is no source, `SourceError` if it is missing, and `Problems` with
     everything in it that cannot be read or packed.
@@ -34,8 +36,10 @@ def scan(
     options = ScanOptions(
         excluded=excluding(exclude), symlinks=symlinks, submodules=submodules, jobs=jobs
     )
+    if isinstance(source, str | bytes | os.PathLike):
+        location(source)
     scanner = scanner_of(source)
     if scanner is None:
         rule = f"{type(source).__name__} is no source"
-        raise UsageError("", rule, "give a path, a URL, git:REPO@REV or a filesystem")
+        raise UsageError("", rule, "give a path, a URL, git:REPO@REV, an image or a filesystem")
     return scanner(source, options)

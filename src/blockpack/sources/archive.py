@@ -1,0 +1,288 @@
+"""Archives and images as sources: a file, standard input, or an image that is open.
+
+What a file is, its content says. Whatever is in it is read by the format's own reader, as `ls` and
+`extract` do. A file's bytes that lie in one piece as they are stay there: they are a range of the
+archive, which the kernel copies or clones. All else is a stream through the reader.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NoReturn
+
+from attrs import evolve
+
+from ..errors import (
+    BlockpackError,
+    EntryError,
+    ImageError,
+    Problems,
+    SourceError,
+    UsageError,
+    reading_errors,
+)
+from ..formats.reader import ImageEntry, ImageReader
+from ..images.image import Image
+from ..images.opening import recognised
+from ..images.soundness import unsound
+from ..model.entry import EPOCH, NANOSECONDS, File, decode
+from ..model.extent import Extent, FileRange
+from ..model.tree import Tree
+from ..reading.positional import BytesReader, DescriptorReader, PositionalReader
+from .compressed import is_compressed, spooled
+from .hierarchy import Hierarchy, foreign_errors, scan_hierarchy
+from .options import ScanOptions
+from .zip_reader import ZipReader
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+class InImage(Hierarchy):
+    """What is in an image or archive, which `name` is for messages.
+
+    `path` is the file on disk that its reader reads, if it reads one. The key of a file that lies
+    there in one piece is where it begins.
+    """
+
+    def __init__(self, image: Image, name: str, path: bytes | None, owner: object = None) -> None:
+        self._image = image
+        self._name = name
+        self._owner = owner  # keeps the file alive
+        data = image.reader.data
+        self.forkable = isinstance(data, DescriptorReader | BytesReader)
+        self._descriptor = data.descriptor if isinstance(data, DescriptorReader) else -1
+        status = os.fstat(self._descriptor) if self._descriptor >= 0 else None
+        is_file = status is not None and stat.S_ISREG(status.st_mode)
+        self._path = path if is_file else None
+        self._size, self._stamp = (status.st_size, status.st_mtime_ns) if status else (0, 0)
+        self._number = ~(status.st_dev << 64 | status.st_ino) if status else ~id(self)
+        self.problems: list[BlockpackError] = []
+        self._entries = self._read()
+        self._inodes = dict(self._linked())
+
+    def _read(self) -> Mapping[str, ImageEntry]:
+        entries: dict[str, ImageEntry] = {}
+        try:
+            with reading_errors(self._name):
+                entries.update((entry.path, entry) for entry in self._image.walk())
+        except Problems:
+            pass  # they are the image's own, too
+        except ImageError as error:
+            raise SourceError(error.path or self._name, error.rule, error.remedy) from None
+        self.problems += (
+            SourceError(problem.path or self._name, problem.rule, problem.remedy)
+            for problem in self._image.problems
+        )
+        self.problems += (EntryError(e.path, e.rule, e.remedy) for e in unsound(entries))
+        return entries
+
+    def _linked(self) -> Iterator[tuple[str, int]]:
+        """The paths of what are hard links to one file, with that file's number."""
+        numbers: dict[str, int] = {}
+        for entry in self._entries.values():
+            target = self._target(entry)
+            if entry.kind == "hardlink" and target is not None:
+                number = numbers.setdefault(target.path, len(numbers))
+                yield target.path, number
+                yield entry.path, number
+
+    def _target(self, entry: ImageEntry) -> ImageEntry | None:
+        """What a hard link leads to in the end; another entry is itself."""
+        found: ImageEntry | None = entry
+        seen: set[str] = set()
+        while found is not None and found.kind == "hardlink":
+            if found.path in seen:
+                return None
+            seen.add(found.path)
+            found = self._entries.get(found.target)
+        return found
+
+    def entry(self, path: str) -> ImageEntry | None:
+        """What is at `path`: a hard link is a file; a directory may be one by what it holds."""
+        found = self._entries.get(path)
+        if found is None:
+            if path not in self._image.names:
+                return None
+            return ImageEntry(path=path, kind="directory", mode=0o755, mtime_ns=EPOCH * NANOSECONDS)
+        target = self._target(found)
+        return None if target is None else target if target is found else evolve(target, path=path)
+
+    def listing(self, directory: str) -> Iterable[ImageEntry | BlockpackError]:
+        """What is in a directory; names that are no names were told of before."""
+        for name in self._image.names.get(directory, ()):
+            path = f"{directory}/{name}" if directory else name
+            if name in ("", ".", ".."):
+                continue
+            found = self.entry(path)
+            if found is None:
+                target = self._entries[path].target
+                yield SourceError(path, f"links to {target!r}, which is no file in the archive")
+            else:
+                yield found
+
+    def followed(self, link: ImageEntry) -> ImageEntry | None:
+        """What a link leads to inside of the image."""
+        found = self._image.resolve(link.path)
+        return found if found is None or found.kind == "directory" else self.entry(found.path)
+
+    def file(self, path: str, entry: ImageEntry) -> File:
+        """The file, by where it begins if that is all there is to know."""
+        pieces = entry.extents
+        start = pieces[0][0] if len(pieces) == 1 else None if entry.size else 0
+        number = self._inodes.get(entry.path)
+        return File(
+            path,
+            entry.size,
+            self,
+            entry if start is None or self._path is None else start,
+            self._stamp,
+            entry.mode,
+            entry.mtime_ns,
+            entry.uid,
+            entry.gid,
+            None if number is None else (self._number, number),
+        )
+
+    def extent(self, file: File, offset: int) -> Extent:
+        """A range of the archive, or a stream."""
+        if isinstance(file.key, int) and self._path is not None:
+            return FileRange(offset, file.size, self._path, self._size, file.stamp, file.key)
+        return super().extent(file, offset)
+
+    def reader(self, entry: ImageEntry, name: str) -> PositionalReader:
+        """The bytes of a file, by the format's reader."""
+        return _Content(self, entry, name)
+
+    def content(self, entry: ImageEntry) -> PositionalReader:
+        """The bytes of a file, as the format's reader reads them."""
+        return self._image.reader.content(entry)
+
+    def require_unchanged(self) -> None:
+        """Raise `SourceError` if the file is not what it was."""
+        if self._path is not None:
+            status = os.fstat(self._descriptor)
+            if (status.st_size, status.st_mtime_ns) != (self._size, self._stamp):
+                rule = "was modified since it was planned"
+                raise SourceError(self._name, rule, "pack again once it is left alone")
+
+
+class _Content(PositionalReader):
+    """A file in an image whose every error is a `SourceError` about `name`."""
+
+    def __init__(self, source: InImage, entry: ImageEntry, name: str) -> None:
+        super().__init__(entry.size)
+        self._source = source
+        self._name = name
+        with foreign_errors(name):
+            self._content = source.content(entry)
+
+    def pread(self, view: memoryview, position: int) -> int:
+        """As the reader does, from an archive that is what it was."""
+        with foreign_errors(self._name):
+            count = self._content.pread(view, position)
+            self._source.require_unchanged()
+            return count
+
+    def close(self) -> None:
+        """Let go of the content."""
+        self._content.close()
+
+
+def scan_file(source: str | bytes, options: ScanOptions, start: str = "", name: str = "") -> Tree:
+    """The tree of what is below `start` in the archive or image `source`, called `name`.
+
+    Raises `SourceError` if it is none or cannot be read, and `Problems` with what cannot be packed.
+    """
+    name = name or decode(os.fsencode(source))
+    with reading_errors(name):
+        descriptor = os.open(source, _FLAGS)
+    path = os.path.abspath(os.fsencode(source))
+    return _scan(_opened(descriptor, name, path), options, start, name)
+
+
+def scan_input(source: object, options: ScanOptions) -> Tree:
+    """The tree of the archive on standard input. Raises as `scan_file` does."""
+    name = "standard input"
+    if sys.stdin is not None and sys.stdin.isatty():
+        rule = "is a terminal, and no archive comes from there"
+        raise UsageError(name, rule, "redirect it: git archive HEAD | blockpack pack - …")
+    with reading_errors(name):
+        descriptor = os.dup(0)
+    return _scan(_opened(descriptor, name, None), options)
+
+
+def scan_image(source: object, options: ScanOptions) -> Tree:
+    """The tree of an image that is open, and has to be until its bytes are written elsewhere."""
+    assert isinstance(source, Image)
+    data = source.reader.data
+    path = _path_of(data.descriptor) if isinstance(data, DescriptorReader) else None
+    return _scan(InImage(source, "the image", path), options)
+
+
+def _scan(source: InImage, options: ScanOptions, start: str = "", name: str = "") -> Tree:
+    return scan_hierarchy(source, options, source.problems, start, name)
+
+
+def _opened(descriptor: int, name: str, path: bytes | None) -> InImage:
+    """What is in a file by its descriptor, which is closed in the end."""
+    spool = None
+    try:
+        with reading_errors(name):
+            if _is_read_once(descriptor, name, path) or is_compressed(descriptor):
+                spool = spooled(descriptor, name)
+        if spool is not None:
+            os.close(descriptor)
+            descriptor, path = os.dup(spool.descriptor), spool.path
+        data = DescriptorReader(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    try:
+        reader = _reader(data, name)
+        return InImage(Image(reader), name, path or _path_of(descriptor), spool)
+    except BaseException:
+        data.close()
+        raise
+
+
+def _is_read_once(descriptor: int, name: str, path: bytes | None) -> bool:
+    """Whether what is there can only be read from front to back. Raises `SourceError`."""
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISCHR(mode):
+        raise SourceError(name, "is a character device, and no archive", "give a file")
+    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+        return True
+    return path is None and os.lseek(descriptor, 0, os.SEEK_CUR) != 0  # read in part before
+
+
+def _reader(data: PositionalReader, name: str) -> ImageReader:
+    """What reads an archive or an image. Raises `SourceError` if it is neither."""
+    try:
+        with reading_errors(name):
+            if ZipReader.recognises(data.read_at(0, 4)):
+                return ZipReader(data)
+        return recognised(data, name)
+    except ImageError as error:
+        if error.option:  # an encrypted image is no source
+            _refuse(name)
+        raise SourceError(error.path or name, error.rule, error.remedy) from None
+
+
+def _refuse(name: str) -> NoReturn:
+    rule = "is no directory, no archive and no image"
+    raise SourceError(name, rule, "give a directory, a tar or zip archive, or a plain image")
+
+
+def _path_of(descriptor: int) -> bytes | None:
+    """A path that leads to an open file."""
+    path = b"/proc/self/fd/%d" % descriptor
+    try:
+        actual = os.readlink(path)
+        if os.path.samestat(os.stat(actual), os.fstat(descriptor)):
+            return actual
+        return path
+    except OSError:
+        return path if os.path.exists(path) else None

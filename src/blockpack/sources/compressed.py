@@ -1,0 +1,135 @@
+"""Archives that are compressed, or come through a pipe: written once to a temporary file.
+
+It takes constant memory, and what is zeros takes no room there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any, BinaryIO
+
+from ..errors import UsageError
+from ..reading.spool import Spool
+from .hierarchy import foreign_errors
+
+_PIECE = 1 << 20
+"""Bytes that are decompressed at once."""
+
+_FRAME_PIECE = 2 << 10
+"""Bytes of zstd that are decompressed at once where it is not said how many come of them: 64 MiB at
+the most."""
+
+_HEAD = 6
+"""Bytes that tell how a file is compressed."""
+
+
+class _Rewound:
+    """A file whose first bytes were read, from its start."""
+
+    def __init__(self, head: bytes, file: BinaryIO) -> None:
+        self._head = head
+        self._file = file
+
+    def read(self, most: int = -1, /) -> bytes:
+        head, self._head = self._head[:most], self._head[most:]
+        return head or self._file.read(most)
+
+
+def is_compressed(descriptor: int) -> bool:
+    """Whether a file is compressed, by how it begins. Raises `OSError`."""
+    return _unpacker(os.pread(descriptor, _HEAD, 0)) is not None
+
+
+def spooled(descriptor: int, name: str) -> Spool:
+    """What comes through a pipe or from a file, decompressed if need be.
+
+    Raises `SourceError` if it is damaged, `TargetError` if it cannot be kept, and `UsageError`
+    without a library for it.
+    """
+    spool = Spool()
+    end = 0
+    with open(descriptor, "rb", closefd=False) as file:
+        with foreign_errors(name):
+            head = file.read(_HEAD)
+        unpack = _unpacker(head) or _pieces
+        pieces = unpack(_Rewound(head, file))
+        while True:
+            with foreign_errors(name, "cannot be decompressed"):
+                data = next(pieces, None)
+            if data is None:
+                break
+            if data.strip(b"\0"):
+                spool.write(data, end)
+            end += len(data)
+    spool.truncate(end)
+    return spool
+
+
+_Unpack = Callable[[Any], Iterator[bytes]]
+"""From a file object to what is in it, piece by piece."""
+
+
+def _unpacker(head: bytes) -> _Unpack | None:
+    return next((unpack for magic, unpack in _KINDS.items() if head.startswith(magic)), None)
+
+
+def _pieces(file: Any) -> Iterator[bytes]:
+    while data := file.read(_PIECE):
+        yield data
+
+
+def _gzip(file: Any) -> Iterator[bytes]:
+    import gzip
+
+    return _pieces(gzip.GzipFile(fileobj=file))
+
+
+def _bzip2(file: Any) -> Iterator[bytes]:
+    import bz2
+
+    return _pieces(bz2.BZ2File(file))
+
+
+def _xz(file: Any) -> Iterator[bytes]:
+    import lzma
+
+    return _pieces(lzma.LZMAFile(file))
+
+
+def _zstd(file: Any) -> Iterator[bytes]:
+    for library in ("compression.zstd", "backports.zstd"):
+        try:
+            found = import_module(library)
+        except ImportError:
+            continue
+        return _pieces(found.ZstdFile(file))
+    try:
+        import zstandard
+    except ImportError:
+        rule = "zstd takes Python 3.14, or the library backports.zstd or zstandard"
+        raise UsageError("", rule, "install one, or decompress it") from None
+    return _frames(file, zstandard.ZstdDecompressor(max_window_size=1 << 31))
+
+
+def _frames(file: Any, decompressor: Any) -> Iterator[bytes]:
+    """zstandard's own file object takes what was cut short for whole."""
+    frame = None
+    while data := file.read(_FRAME_PIECE):
+        while data:
+            frame = frame or decompressor.decompressobj()
+            yield frame.decompress(data)
+            data, ended = frame.unused_data, frame.eof
+            frame = None if ended else frame
+    if frame is not None:
+        raise EOFError("it is cut short")
+
+
+_KINDS: dict[bytes, _Unpack] = {
+    b"\x1f\x8b": _gzip,
+    b"BZh": _bzip2,
+    b"\xfd7zXZ\0": _xz,
+    b"\x28\xb5\x2f\xfd": _zstd,
+}
+"""What a compressed file begins with, and what decompresses it."""

@@ -1,0 +1,286 @@
+"""Sources that are listed directory by directory, and are no directory of this machine.
+
+Archives, images, PyFilesystems and fsspec's filesystems differ in how a directory is listed, what a
+link leads to and how a file is read: that is a `Hierarchy`, which is the store of its files, too.
+What is packed, left out and refused is decided here for all of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from attrs import define, field
+
+from ..errors import BlockpackError, EntryError, Problems, SourceError, raise_problems, reason
+from ..formats.reader import ImageEntry
+from ..model.entry import Directory, Entry, File, Symlink, check_path, check_target, name_of
+from ..model.extent import Extent, Readable, Stream
+from ..model.tree import Tree
+from ..reading.positional import PositionalFile, PositionalReader
+from .options import UNPACKABLE, ScanOptions, link_refused
+
+_SKIP = 1 << 20
+"""Bytes that are read at once to get further in a file that does not seek."""
+
+
+@contextmanager
+def foreign_errors(path: str, rule: str = "cannot be read", remedy: str = "") -> Iterator[None]:
+    """Turn what a library raises about `path` into a `SourceError`.
+
+    That may be anything: they take a damaged archive for a sound one.
+    """
+    try:
+        yield
+    except (Problems, MemoryError):
+        raise
+    except BlockpackError as error:
+        if isinstance(error, SourceError):
+            raise
+        raise SourceError(error.path or path, error.rule, error.remedy or remedy) from None
+    except Exception as error:
+        what = reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+        raise SourceError(path, f"{rule}: {what}", remedy) from error
+
+
+class Hierarchy(ABC):
+    """A source that is listed directory by directory; the store of its files.
+
+    A file's key is its `ImageEntry`, unless the source knows better.
+    """
+
+    forkable: bool = False
+
+    @abstractmethod
+    def entry(self, path: str) -> ImageEntry | None:
+        """What is at `path`, links not followed; None if nothing is. Raises `SourceError`."""
+
+    @abstractmethod
+    def listing(self, directory: str) -> Iterable[ImageEntry | BlockpackError]:
+        """What is in a directory (the root is the empty path), and what is wrong there.
+
+        Raises `SourceError` if it cannot be listed.
+        """
+
+    @abstractmethod
+    def followed(self, link: ImageEntry) -> ImageEntry | None:
+        """What a symbolic link leads to in the end, with its own path; None if nowhere here."""
+
+    @abstractmethod
+    def reader(self, entry: ImageEntry, name: str) -> PositionalReader:
+        """The bytes of a file; `name` is for messages. Raises `SourceError`."""
+
+    def file(self, path: str, entry: ImageEntry) -> File:
+        """The file `entry`, packed as `path`."""
+        return File(
+            path,
+            entry.size,
+            self,
+            entry,
+            entry.mtime_ns,
+            entry.mode,
+            entry.mtime_ns,
+            entry.uid,
+            entry.gid,
+        )
+
+    def place(self, directory: str) -> Hashable:
+        """What tells whether two paths lead to one directory."""
+        return directory
+
+    def extent(self, file: File, offset: int) -> Extent:
+        """The whole file as a stream."""
+        return Stream(offset, file.size, self, file.key, file.path)
+
+    def open(self, key: Hashable, name: str) -> Readable:
+        """The bytes of a file from their start. Raises `SourceError`."""
+        assert isinstance(key, ImageEntry)
+        return PositionalFile(self.reader(key, name), owned=True)
+
+    def identity(self, key: Hashable) -> Hashable:
+        """Nothing else is known to hold the same."""
+        return self, key
+
+
+def scan_hierarchy(
+    source: Hierarchy,
+    options: ScanOptions,
+    problems: Iterable[BlockpackError] = (),
+    start: str = "",
+    name: str = "",
+) -> Tree:
+    """The tree of what is below `start` in `source`, in which `problems` were found before.
+
+    Where that is a file, it is the only one in the tree, by its own name. `name` is the source's,
+    for messages. Raises `SourceError` if
+    nothing is there, and `Problems` with all that cannot be read or packed and is not excluded.
+    """
+    walk = _Walk(source, options)
+    tree = Tree.of(walk.listings(walk.top(start, name)))
+    excluded = options.excluded
+    found = {
+        (problem.path, problem.rule): problem
+        for problem in (*problems, *walk.problems)
+        if excluded is None or not problem.path or not _is_excluded(problem.path, excluded)
+    }
+    raise_problems(UNPACKABLE, found.values())
+    return tree
+
+
+def _is_excluded(path: str, excluded: Callable[[str, bool], bool]) -> bool:
+    """Whether a path or a directory above it is left out."""
+    parts = path.split("/")
+    above = ("/".join(parts[:end]) for end in range(1, len(parts)))
+    return excluded(path, False) or any(excluded(directory, True) for directory in above)
+
+
+@define
+class _Walk:
+    """One walk through a hierarchy; `problems` gets what is wrong."""
+
+    source: Hierarchy
+    options: ScanOptions
+    problems: list[BlockpackError] = field(factory=list)
+
+    def top(self, start: str, name: str) -> ImageEntry:
+        """What is at `start`, a link followed. Raises `SourceError` if nothing is."""
+        if not start:
+            return ImageEntry(path="", kind="directory")
+        try:
+            found = self.source.entry(start)
+            if found is not None and found.kind == "symlink":
+                found = self.source.followed(found)
+        except SourceError as error:
+            raise SourceError(name, f"cannot be opened: {error.rule}") from error
+        if found is None:
+            raise SourceError(name, f"cannot be opened: there is no {start} in it")
+        return found
+
+    def listings(self, top: ImageEntry) -> Iterator[list[Entry]]:
+        """The entries of each directory from `top` on, or of a file alone."""
+        if top.kind != "directory":
+            lone = self._entry(name_of(top.path), top)
+            yield [] if lone is None else [lone]
+            return
+        pending = [(top.path, "", frozenset([self.source.place(top.path)]))]
+        while pending:
+            directory, shown, above = pending.pop()
+            entries: list[Entry] = []
+            try:
+                for found in self.source.listing(directory):
+                    if isinstance(found, BlockpackError):
+                        self.problems.append(found)
+                        continue
+                    name = found.path[len(directory) + 1 if directory else 0 :]
+                    path = f"{shown}/{name}" if shown else name
+                    actual = self._taken(path, found, above)
+                    entry = None if actual is None else self._entry(path, actual)
+                    if entry is None or actual is None:
+                        continue
+                    entries.append(entry)
+                    if type(entry) is Directory:
+                        inside = above
+                        if self.options.symlinks == "follow":
+                            inside |= {self.source.place(actual.path)}
+                        pending.append((actual.path, path, inside))
+            except SourceError as error:
+                self.problems.append(error)
+            yield entries
+
+    def _taken(self, path: str, found: ImageEntry, above: frozenset[Hashable]) -> ImageEntry | None:
+        """What is packed as `path`; None if it is left out or is a problem."""
+        excluded = self.options.excluded
+        if excluded is not None and excluded(path, found.kind == "directory"):
+            return None
+        if found.kind != "symlink" or self.options.symlinks == "keep":
+            return found
+        if self.options.symlinks == "error":
+            self.problems.append(link_refused(path))
+        if self.options.symlinks != "follow":
+            return None
+        try:
+            actual = self.source.followed(found)
+        except SourceError as error:
+            self.problems.append(error)
+            return None
+        if actual is None:
+            rule = f"is a link to {found.target!r}, which leads nowhere in the source"
+            self.problems.append(SourceError(path, rule, "mend or exclude it"))
+        elif actual.kind == "directory" and self.source.place(actual.path) in above:
+            rule = "is a link to a directory that it is in"
+            self.problems.append(EntryError(path, rule, "exclude it or skip links"))
+            return None
+        return actual
+
+    def _entry(self, path: str, found: ImageEntry) -> Entry | None:
+        """`found` as an entry of the tree; None if it is a problem."""
+        error: BlockpackError | None = check_path(path)
+        if error is None and found.kind == "symlink":
+            error = check_target(path, found.target)
+        if error is None and found.damage:
+            error = SourceError(path, found.damage, "mend or exclude it")
+        if error is not None:
+            self.problems.append(error)
+        elif found.kind == "directory":
+            return Directory(path, found.mode, found.mtime_ns, found.uid, found.gid)
+        elif found.kind == "symlink":
+            return Symlink(path, found.target, found.mode, found.mtime_ns, found.uid, found.gid)
+        elif found.kind == "file":
+            return self.source.file(path, found)
+        else:
+            rule = "is neither a file, a directory nor a link, and no image holds others"
+            self.problems.append(EntryError(path, rule, "exclude it"))
+        return None
+
+
+class ForeignFile(PositionalReader):
+    """A library's file object that is opened for this, read at any position.
+
+    It is moved only where it has to be, for that may cost a connection. One that does not seek is
+    opened again to go back. Whatever it raises is a `SourceError` about `name`; so is more than
+    `size` bytes.
+    """
+
+    def __init__(self, opening: Callable[[], Any], size: int, name: str) -> None:
+        super().__init__(size)
+        self._opening = opening
+        self._name = name
+        self._lock = threading.Lock()
+        self._at = 0
+        with foreign_errors(name):
+            self._file: BinaryIO = opening()
+
+    def pread(self, view: memoryview, position: int) -> int:
+        """By `read`, after `seek` if it has to be."""
+        with self._lock, foreign_errors(self._name):
+            if position != self._at:
+                self._move(position)
+            data = self._file.read(len(view))
+            view[: len(data)] = data
+            self._at += len(data)
+            if self._at == self.size and self._file.read(1):
+                rule = "is longer than its planned size"
+                raise SourceError(self._name, rule, "pack again once it is left alone")
+            return len(data)
+
+    def _move(self, position: int) -> None:
+        if self._file.seekable():
+            self._at = self._file.seek(position)
+            return
+        if position < self._at:
+            self._file.close()
+            self._file = self._opening()
+            self._at = 0
+        while self._at < position:
+            data = self._file.read(min(position - self._at, _SKIP))
+            if not data:
+                raise SourceError(self._name, "ended before its planned size")
+            self._at += len(data)
+
+    def close(self) -> None:
+        """Close the file object."""
+        with foreign_errors(self._name):
+            self._file.close()

@@ -1,0 +1,50 @@
+"""URLs as sources: who opens which.
+
+``zip://FILE`` and ``tar://FILE`` are archives on this machine, which the package reads itself. For
+other URLs it is PyFilesystem if that knows their scheme, or fsspec; chained ones are fsspec's.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+
+from ..errors import SourceError, UsageError
+from ..model.tree import Tree
+from . import fsspec_url, pyfs
+from .archive import scan_file
+from .options import ScanOptions
+
+_ARCHIVES = ("zip", "tar")
+"""Schemes of archives on this machine."""
+
+
+def scan(source: object, options: ScanOptions) -> Tree:
+    """The tree of what is at a URL. Raises `UsageError`, `SourceError` and `Problems`."""
+    assert isinstance(source, str)
+    scheme = source.partition("://")[0]
+    chained = "::" in source
+    if scheme in _ARCHIVES and not chained:
+        place, inside = place_of(source)
+        start = posixpath.normpath(inside.strip("/")) if inside.strip("/") else ""
+        if start.partition("/")[0] == "..":
+            raise SourceError(source, "cannot be opened: leads out of the archive")
+        return scan_file(place, options, "" if start == "." else start, source)
+    if not chained and pyfs.opens(scheme):
+        return pyfs.scan_url(source, options)
+    if fsspec_url.opens(source):
+        return fsspec_url.scan_url(source, options)
+    rule = f"nothing that is installed opens URLs of {scheme}://"
+    raise UsageError(source, rule, "install blockpack[fs] or blockpack[fsspec], and what it takes")
+
+
+def place_of(url: str) -> tuple[str, str]:
+    """What a URL is on this machine, and the path in that (after ``!``), as PyFilesystem has it.
+
+    Of a chained URL it is the last link's place.
+    """
+    from urllib.parse import unquote
+
+    resource = url.rpartition("::")[2].partition("://")[2]
+    resource, _, inside = resource.partition("!")
+    return os.path.expanduser(unquote(resource.partition("?")[0])), inside

@@ -1,0 +1,221 @@
+"""Reading zip archives, by the standard library.
+
+What a member is on Unix (links, permission bits, owners, times in UTC) is in the upper half of its
+external attributes and in extra fields, of Info-ZIP and others (APPNOTE 4.4.15, 4.5; Info-ZIP's
+proginfo/extrafld.txt). Times without a zone are taken for UTC, so that a machine's zone has no say.
+
+Members that are stored are checked as they are found: nobody does so when they are copied.
+"""
+
+from __future__ import annotations
+
+import stat
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
+
+from attrs import evolve
+
+from ..errors import Deviation, ImageError, SourceError
+from ..formats.reader import ImageEntry, ImageReader, Kind, Pieces, Report
+from ..model.entry import EPOCH, NANOSECONDS, decode
+from ..planning.layout import Fact
+from ..reading.positional import PositionalReader
+from .hierarchy import ForeignFile, foreign_errors
+
+_LOCAL = struct.Struct("<4s22xHH")
+"""A local file header: magic, and the lengths of the name and the extra fields that follow it."""
+
+_MAGICS = (b"PK\3\4", b"PK\5\6")
+"""What an archive begins with, and one of nothing."""
+
+_DOS, _UNIX, _DARWIN = 0, 3, 19
+"""Systems that archives are made on."""
+
+_ENCRYPTED, _UTF8 = 1 << 0, 1 << 11
+_READ_ONLY = 1
+_KINDS: Mapping[int, Kind] = {
+    0: "file",
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+}
+_MOST_TARGET = 1 << 16
+"""The longest target of a link that is read, in bytes."""
+
+_TIMESTAMP, _OLD_UNIX, _NTFS, _OWNER = 0x5455, 0x5855, 0x000A, 0x7875
+"""The numbers of extra fields."""
+
+_NTFS_EPOCH = 11_644_473_600
+"""Seconds from 1601 to 1970."""
+
+_PIECE = 1 << 20
+"""Bytes that are read at once."""
+
+
+class ZipReader(ImageReader):
+    """A zip archive."""
+
+    format = "zip"
+
+    def __init__(self, data: PositionalReader, *, device: bool = False) -> None:
+        super().__init__(data, device=device)
+        try:
+            with foreign_errors(""):
+                self._zip = ZipFile(data.file())
+        except SourceError as error:
+            raise ImageError("", f"is a damaged zip archive ({error.rule})") from None
+        self._members = {_path(info): info for info in self._zip.infolist()}
+
+    @classmethod
+    def recognises(cls, head: bytes) -> bool:
+        """By the magic of the first header."""
+        return head.startswith(_MAGICS)
+
+    def info(self) -> Mapping[str, Fact]:
+        """The number of entries."""
+        return {"entries": len(self._members)}
+
+    def entries(self, report: Report) -> Iterator[ImageEntry]:
+        """Those of the central directory; of a name that is there twice the last."""
+        for path, member in self._members.items():
+            if path:
+                yield self._entry(path, member, report)
+
+    def verify(self, report: Report) -> Iterator[ImageEntry]:
+        """`entries`, and what is compressed is read."""
+        for entry in self.entries(report):
+            yield entry
+            if entry.kind == "file" and not (entry.damage or entry.extents):
+                try:
+                    with self.content(entry) as content:
+                        for at in range(0, entry.size, _PIECE):
+                            content.read_at(at, _PIECE)
+                except SourceError as error:
+                    report(ImageError(entry.path, error.rule))
+
+    def content(self, entry: ImageEntry) -> PositionalReader:
+        """The bytes of a file, as they are or decompressed."""
+        if entry.extents:
+            return super().content(entry)
+        member = self._members[entry.path]
+        return ForeignFile(lambda: self._zip.open(member), entry.size, entry.path)
+
+    def _entry(self, path: str, member: ZipInfo, report: Report) -> ImageEntry:
+        unix = member.external_attr >> 16 if member.create_system in (_UNIX, _DARWIN) else 0
+        kind = _KINDS.get(stat.S_IFMT(unix), "other")
+        if member.filename.endswith("/") and kind == "file":
+            kind = "directory"
+        mode = unix & 0o7777
+        if not unix:
+            mode = 0o755 if kind == "directory" else 0o644
+            if member.external_attr & _READ_ONLY:
+                mode &= ~0o222
+        extra = dict(_extra_fields(member.extra))
+        mtime_ns = _extra_time(extra)
+        if mtime_ns is None and (mtime_ns := _time(member)) is None:
+            report(Deviation(path, "has a time that is none"))
+            mtime_ns = EPOCH * NANOSECONDS
+        uid, gid = _owner(extra)
+        size = member.file_size if kind == "file" else 0
+        entry = ImageEntry(
+            path=path, kind=kind, size=size, mode=mode, mtime_ns=mtime_ns, uid=uid, gid=gid
+        )
+        try:
+            return self._with_content(entry, member)
+        except (ImageError, SourceError) as error:
+            report(ImageError(path, error.rule))
+            return evolve(entry, damage=error.rule)
+
+    def _with_content(self, entry: ImageEntry, member: ZipInfo) -> ImageEntry:
+        """`entry` with what its bytes say, or where they are.
+
+        Raises `ImageError` and `SourceError`.
+        """
+        if entry.kind == "symlink":
+            return evolve(entry, target=decode(self._target(entry.path, member)))
+        if entry.kind == "file":
+            if member.compress_type == ZIP_STORED and not member.flag_bits & _ENCRYPTED:
+                return evolve(entry, extents=self._stored(entry.path, member))
+            with foreign_errors(entry.path):
+                self._zip.open(member).close()  # tells of what is encrypted, or not known
+        return entry
+
+    def _target(self, path: str, member: ZipInfo) -> bytes:
+        if member.file_size > _MOST_TARGET:
+            raise ImageError(path, f"is a link with a target of {member.file_size:,} bytes")
+        with foreign_errors(path):
+            return self._zip.read(member)
+
+    def _stored(self, path: str, member: ZipInfo) -> Pieces:
+        """Where the bytes of a stored file lie; they are as their checksum says."""
+        head = self.read_at(member.header_offset, _LOCAL.size)
+        magic, name, extra = _LOCAL.unpack(head)
+        start = member.header_offset + _LOCAL.size + name + extra
+        size = member.file_size
+        if magic != _MAGICS[0] or member.compress_size != size or start + size > self.size:
+            raise ImageError(path, "cannot be read: its two headers differ, or it is cut short")
+        crc = 0
+        for at in range(start, start + size, _PIECE):
+            crc = zlib.crc32(self.read_at(at, min(_PIECE, start + size - at)), crc)
+        if crc != member.CRC:
+            raise ImageError(path, "cannot be read: Bad CRC-32")
+        return ((start, size),) if size else ()
+
+
+def _path(member: ZipInfo) -> str:
+    """The path of a member; what was made on Unix, and does not say UTF-8, is bytes."""
+    name = member.filename
+    if not member.flag_bits & _UTF8 and member.create_system == _UNIX:
+        with suppress(UnicodeEncodeError):
+            name = decode(name.encode("cp437"))
+    elif member.create_system == _DOS and "/" not in name:
+        name = name.replace("\\", "/")
+    return name.removeprefix("./").strip("/")
+
+
+def _extra_fields(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Each extra field's number and content, as far as they are whole."""
+    while len(data) >= 4:
+        number, length = struct.unpack_from("<HH", data)
+        yield number, data[4 : 4 + length]
+        data = data[4 + length :]
+
+
+def _extra_time(extra: Mapping[int, bytes]) -> int | None:
+    """The time that an extra field tells, in nanoseconds since 1970 (UTC)."""
+    stamp = extra.get(_TIMESTAMP, b"")
+    if len(stamp) >= 5 and stamp[0] & 1:
+        return int.from_bytes(stamp[1:5], "little", signed=True) * NANOSECONDS
+    old = extra.get(_OLD_UNIX, b"")
+    if len(old) >= 8:
+        return int.from_bytes(old[4:8], "little") * NANOSECONDS
+    ntfs = extra.get(_NTFS, b"")
+    if len(ntfs) >= 16 and ntfs[4:6] == b"\1\0":
+        return int.from_bytes(ntfs[8:16], "little") * 100 - _NTFS_EPOCH * NANOSECONDS
+    return None
+
+
+def _owner(extra: Mapping[int, bytes]) -> tuple[int, int]:
+    """The owner that an extra field tells: (uid, gid)."""
+    data = extra.get(_OWNER, b"")
+    if data[:1] != b"\1":
+        return 0, 0
+    ids = []
+    at = 1
+    for _ in range(2):
+        length = data[at] if at < len(data) else 0
+        ids.append(int.from_bytes(data[at + 1 : at + 1 + length], "little") & 0xFFFFFFFF)
+        at += 1 + length
+    return ids[0], ids[1]
+
+
+def _time(member: ZipInfo) -> int | None:
+    """The time without a zone, in nanoseconds since 1970; None if it is no time."""
+    try:
+        return int(datetime(*member.date_time, tzinfo=UTC).timestamp()) * NANOSECONDS
+    except ValueError:
+        return None
