@@ -98,7 +98,7 @@ def _opened(
     try:
         layer = decrypted(data, name, key, sector_size, device=device)
     except ImageError:
-        plain = _format_of(_head(data, name))
+        plain = format_of(head_of(data, name))
         if plain is None:
             raise
         rule = f"is no encrypted image, but a plain one of the format {plain.name}"
@@ -108,7 +108,7 @@ def _opened(
 
 def recognised(data: PositionalReader, name: str, *, device: bool = False) -> ImageReader:
     """The reader for what is in `data`. Raises `ImageError` if it is of no format."""
-    format = _format_of(_head(data, name))
+    format = format_of(head_of(data, name))
     if format is None:
         rule = "no tar archive, no FAT file system and no pack of git objects"
         sectors = data.size and not data.size % (2 * 512)  # as encrypted ones are
@@ -117,12 +117,13 @@ def recognised(data: PositionalReader, name: str, *, device: bool = False) -> Im
     return format.reader_class()(data, device=device)
 
 
-def _head(data: PositionalReader, name: str) -> bytes:
+def head_of(data: PositionalReader, name: str) -> bytes:
+    """What tells the format of an image, its first bytes. Raises `SourceError`."""
     with reading_errors(name):
         return data.read_at(0, 4096)
 
 
-def _format_of(head: bytes) -> Format | None:
+def format_of(head: bytes) -> Format | None:
     """The format of images that begin with `head`, if any."""
     recognising = (f for f in formats() if f.reader_class().recognises(head))
     return next(recognising, None)

@@ -57,7 +57,7 @@ class Tree:
         """
         tree = cls()
         children = tree._children
-        stores = set()
+        store = None
         for listing in listings:
             if listing:
                 children.setdefault(parent_of(listing[0].path), {}).update(
@@ -66,9 +66,9 @@ class Tree:
             for entry in listing:
                 if type(entry) is Directory:
                     children.setdefault(entry.path, {})
-                elif type(entry) is File:
-                    stores.add(entry.store)
-        tree.forkable = all(store.forkable for store in stores)
+                elif type(entry) is File and entry.store is not store:
+                    store = entry.store
+                    tree.forkable = tree.forkable and store.forkable
         tree.origin = origin
         return tree
 

@@ -11,7 +11,6 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NoReturn
 
 from attrs import evolve
 
@@ -26,7 +25,7 @@ from ..errors import (
 )
 from ..formats.reader import ImageEntry, ImageReader
 from ..images.image import Image
-from ..images.opening import recognised
+from ..images.opening import format_of, head_of
 from ..images.soundness import unsound
 from ..model.entry import EPOCH, NANOSECONDS, File, decode
 from ..model.extent import Extent, FileRange
@@ -260,20 +259,16 @@ def _is_read_once(descriptor: int, name: str, path: bytes | None) -> bool:
 
 def _reader(data: PositionalReader, name: str) -> ImageReader:
     """What reads an archive or an image. Raises `SourceError` if it is neither."""
+    head = head_of(data, name)
+    format = format_of(head)
+    reader_class = ZipReader if ZipReader.recognises(head) else format and format.reader_class()
+    if reader_class is None:
+        rule = "is not a directory, an archive or an image"
+        raise SourceError(name, rule, "give a directory, a tar or zip archive, or a plain image")
     try:
-        with reading_errors(name):
-            if ZipReader.recognises(data.read_at(0, 4)):
-                return ZipReader(data)
-        return recognised(data, name)
+        return reader_class(data)
     except ImageError as error:
-        if error.option:  # an encrypted image is no source
-            _refuse(name)
         raise SourceError(error.path or name, error.rule, error.remedy) from None
-
-
-def _refuse(name: str) -> NoReturn:
-    rule = "is no directory, no archive and no image"
-    raise SourceError(name, rule, "give a directory, a tar or zip archive, or a plain image")
 
 
 def _path_of(descriptor: int) -> bytes | None:

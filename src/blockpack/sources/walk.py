@@ -42,7 +42,7 @@ PERMISSIONS = tuple(range(0o10000))
 _READABLE = "make it readable or exclude it"
 
 
-@frozen(weakref_slot=False, eq=False)
+@frozen(weakref_slot=False)
 class InDirectory:
     """Files in the directory at `prefix` (which ends in a slash); a key is a path in there."""
 
