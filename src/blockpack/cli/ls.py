@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..errors import NotInImageError, printable
+from ..errors import ImageError, NotInImageError, printable, raise_problems
 from ..formats.reader import ImageEntry
 from ..images.image import Image
 from ..images.opening import open_image
@@ -20,13 +20,15 @@ _BITS = "rwxrwxrwx"
 
 def run(arguments: Namespace) -> int:
     """List what the image holds, in its own order."""
-    with open_image(arguments.image, key_file=arguments.key_file) as image:
+    lost: list[ImageError] = []
+    with open_image(arguments.image, key_file=arguments.key_file, report=lost.append) as image:
         entries = list(_chosen(image, arguments.path.removeprefix("./").strip("/")))
     if arguments.json:
         emit_json({"entries": [_json(entry) for entry in entries]})
-        return 0
-    for entry in entries:
-        emit(_long(entry) if arguments.long else _name(entry))
+    else:
+        for entry in entries:
+            emit(_long(entry) if arguments.long else _name(entry))
+    raise_problems("some of the image cannot be read", lost)
     return 0
 
 
