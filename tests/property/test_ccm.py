@@ -86,9 +86,9 @@ def test_it_is_the_same_bytes_by_any_number_of_processes_and_without_being_writt
     volumes = {"tar": blockpack.TarVolume, "fat": blockpack.FatVolume}
     volume: blockpack.Volume = volumes[format](sector_size=sector_size)
     layout = volume.plan(blockpack.scan(directory / "source"))
-    encrypted = blockpack.encrypt(layout, key)
-    image = image_of(encrypted)
     for jobs in (1, 3):
+        encrypted = blockpack.encrypt(layout, key)
+        image = image_of(encrypted)
         blockpack.write(encrypted, directory / "image", jobs=jobs)
         assert (directory / "image").read_bytes() == image
     blockpack.write(layout, directory / "plain")
@@ -106,16 +106,27 @@ def test_many_processes_write_the_same_bytes_as_one(tmp_path: Path, sector_size:
     for number in range(60):
         (tmp_path / "source" / str(number)).write_bytes(random.Random(number).randbytes(200_000))
     tree = blockpack.scan(tmp_path / "source")
-    encrypted = blockpack.encrypt(
-        blockpack.TarVolume(sector_size=sector_size, free=12345).plan(tree), KEY
-    )
-    assert len(pieces(encrypted, 3)) > 6
-    blockpack.write(encrypted, tmp_path / "one", jobs=1)
-    blockpack.write(encrypted, tmp_path / "three", jobs=3)
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "three").read_bytes()
+    layout = blockpack.TarVolume(sector_size=sector_size, free=12345).plan(tree)
+    for jobs in (1, 3):
+        encrypted = blockpack.encrypt(layout, KEY)
+        assert len(pieces(encrypted, 3)) > 6
+        blockpack.write(encrypted, tmp_path / "image", jobs=jobs)
+        assert (tmp_path / "image").read_bytes() == image_of(encrypted)
     piped = io.BytesIO()
+    encrypted = blockpack.encrypt(layout, KEY)
     blockpack.write(encrypted, piped)
-    assert (tmp_path / "one").read_bytes() == piped.getvalue()
+    assert piped.getvalue() == image_of(encrypted)
+
+
+def test_an_encrypted_layout_is_written_once(tmp_path: Path) -> None:
+    """Or two images would have the same nonces."""
+    encrypted = blockpack.encrypt(blockpack.TarVolume().plan(blockpack.Tree()), KEY)
+    blockpack.write(encrypted, tmp_path / "one")
+    with pytest.raises(blockpack.UsageError, match="written once.*; encrypt the plain layout"):
+        blockpack.write(encrypted, tmp_path / "two")
+    with pytest.raises(blockpack.UsageError, match="written once"):
+        blockpack.write(encrypted, io.BytesIO())
+    assert not (tmp_path / "two").exists()
 
 
 @given(data=st.data(), sector_size=sector_sizes)
@@ -295,7 +306,7 @@ def test_sector_sizes_that_do_not_fit_are_usage_errors() -> None:
     layout = plan(blockpack.Tree())
     for size, message in (
         (1024, "the sector size of encryption is 512 or 4096, not 1024"),
-        (4096, "planned for sectors of 512 bytes, not of 4096; plan with sector size 4096"),
+        (4096, "planned for sectors of 512 bytes, not of 4096; give sector_size=4096"),
     ):
         with pytest.raises(blockpack.UsageError, match=message):
             blockpack.encrypt(layout, KEY, sector_size=size)

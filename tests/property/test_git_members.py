@@ -365,15 +365,12 @@ def test_a_branch_that_git_cannot_have_is_wrong_usage(branch: str) -> None:
 _PACK_WITH = """
 import hashlib, sys
 import blockpack
-from blockpack.formats.git import blobs
-blobs.WORTHWHILE = 0
 for container in ("docteur", "bundle", "pack"):
     for forkable in (True, False):
         for processes in (1, 2, 3, 5):
-            blobs.processors = lambda jobs: processes
             tree = blockpack.scan(sys.argv[1])
             tree.forkable = forkable
-            layout = blockpack.GitVolume(container=container).plan(tree)
+            layout = blockpack.GitVolume(container=container).plan(tree, jobs=processes)
             with layout.open() as file:
                 print(container, hashlib.file_digest(file, "sha256").hexdigest())
 """
