@@ -122,7 +122,7 @@ def test_an_encrypted_layout_is_written_once(tmp_path: Path) -> None:
     """Or two images would have the same nonces."""
     encrypted = blockpack.encrypt(blockpack.TarVolume().plan(blockpack.Tree()), KEY)
     blockpack.write(encrypted, tmp_path / "one")
-    with pytest.raises(blockpack.UsageError, match="written once.*; encrypt the plain layout"):
+    with pytest.raises(blockpack.UsageError, match="written once, for"):
         blockpack.write(encrypted, tmp_path / "two")
     with pytest.raises(blockpack.UsageError, match="written once"):
         blockpack.write(encrypted, io.BytesIO())
