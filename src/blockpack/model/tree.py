@@ -235,7 +235,8 @@ class Tree:
         Raises `KeyError` if there is no such directory.
         """
         # The keys' own order is the order of names, since siblings share what is before it.
-        return [entry for _, entry in sorted(self._children[path].items())]
+        children = self._children[path]
+        return list(map(children.__getitem__, sorted(children)))
 
     def directories(self) -> Iterator[tuple[str, list[Entry]]]:
         """Each directory's path with its children, the root (an empty path) first."""

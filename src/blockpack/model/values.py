@@ -12,29 +12,44 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from attrs import frozen as numerous
 else:
-    from attrs import define, fields, frozen
+    from attrs import NOTHING, Factory, fields, frozen
 
     def numerous(cls=None, **options):
         """As `attrs.frozen`, for values of which there are many."""
         if cls is None:
             return lambda cls: numerous(cls, **options)
-        twin = define(cls, weakref_slot=False, **options)
-        value = frozen(cls, weakref_slot=False, **options)
-
-        def new(cls, *args, **named):
-            made = twin(*args, **named)
-            made.__class__ = cls
-            return made
+        value = frozen(cls, init=False, weakref_slot=False, **options)
+        names = [field.name for field in fields(value)]
 
         def reduced(self):
             return type(self), tuple([getattr(self, name) for name in names])
 
-        new.__wrapped__ = twin.__init__  # what help() shows
-        names = [field.name for field in fields(value)]
-        value.__new__ = new
-        value.__init__ = object.__init__
+        twin = type(cls.__name__, (), {"__slots__": names})
+        value.__new__ = _filling(twin, value)
         value.__reduce__ = reduced
         return value
+
+    def _filling(twin, value):
+        """The ``__new__`` of `value`: one function without calls, as attrs writes an ``__init__``.
+
+        A default that is made is made of the value, filled up to there.
+        """
+        scope = {"twin": twin}
+        parameters, lines = ["cls"], ["made = twin()"]
+        for field in fields(value):
+            name, default = field.name, f"default_{field.name}"
+            parameters.append(name)
+            lines.append(f"made.{name} = {name}")
+            if field.default is not NOTHING:
+                parameters[-1] += f"={default}"
+                scope[default] = field.default
+            if isinstance(field.default, Factory):
+                lines[-1] += f" if {name} is not {default} else {default}.factory(made)"
+        body = "\n    ".join([*lines, "made.__class__ = cls", "return made"])
+        exec(f"def __new__({', '.join(parameters)}):\n    {body}", scope)
+        new = scope["__new__"]
+        new.__annotations__ = value.__annotations__  # what help() shows
+        return new
 
 
 __all__ = ["numerous"]
