@@ -65,7 +65,7 @@ def _is_path(source: object) -> bool:
 
 KINDS = (
     SourceKind("standard input", lambda source: source == STANDARD_INPUT, ".archive:scan_input"),
-    SourceKind("git", _is_git, ".git.scan:scan"),
+    SourceKind("git", _is_git, ".git.revision_tree:scan"),
     SourceKind("url", _is_url, ".url:scan"),
     SourceKind("path", _is_path, ".local:scan"),
     SourceKind("image", _is_image, ".archive:scan_image"),
