@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from .planning.warning import LayoutWarning as LayoutWarning
     from .sources.options import ScanOptions as ScanOptions
     from .sources.scan import scan as scan
-    from .writing.write import Progress as Progress
+    from .writing.progress import Progress as Progress
     from .writing.write import Report as Report
     from .writing.write import write as write
 
@@ -99,7 +99,8 @@ _HOMES = {
     "planning.warning": ("LayoutWarning",),
     "sources.options": ("ScanOptions",),
     "sources.scan": ("scan",),
-    "writing.write": ("Progress", "Report", "write"),
+    "writing.progress": ("Progress",),
+    "writing.write": ("Report", "write"),
 }
 
 __getattr__, __dir__ = public(__name__, _HOMES)

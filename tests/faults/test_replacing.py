@@ -170,10 +170,10 @@ def test_fsync_flushes_the_file_before_and_the_directory_after_it_gets_its_name(
         seen.append("link")
         really_link(*arguments, **options)
 
-    def renaming(*arguments: Any) -> None:
+    def renaming(*arguments: Any, **options: Any) -> None:
         seen.append("rename")
         assert path.read_bytes() == OLD
-        really_replace(*arguments)
+        really_replace(*arguments, **options)
 
     def writing(*arguments: Any) -> int:
         seen.append("write")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 from ..errors import TargetError
 
 if TYPE_CHECKING:
-    from ..writing.write import Progress
+    from ..writing.progress import Progress
 
 
 def complain(message: str) -> None:

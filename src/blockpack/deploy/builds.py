@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from ..planning.layout import Layout
-    from ..writing.write import Progress
+    from ..writing.progress import Progress
     from .image import Built, Task
     from .manifest import Manifest, VolumeSpec
     from .secrets import Secrets
@@ -395,7 +395,7 @@ class _Meter:
         self._progress = progress
 
     def advance(self, number: int, count: int) -> None:
-        from ..writing.write import Progress
+        from ..writing.progress import Progress
 
         self._done[number] = count
         if self._progress is not None:

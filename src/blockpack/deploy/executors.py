@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
     from ..planning.layout import Layout
-    from ..writing.write import Progress
+    from ..writing.progress import Progress
 
 Outcome = tuple[int, Built | BlockpackError]
 """The number of a task, and what became of it."""

@@ -21,7 +21,7 @@ from .record import ImageRecord
 
 if TYPE_CHECKING:
     from ..planning.layout import Layout
-    from ..writing.write import Progress
+    from ..writing.progress import Progress
     from .manifest import VolumeSpec
     from .source import DeploymentSource
 

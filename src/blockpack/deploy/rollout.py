@@ -24,7 +24,7 @@ from .state import STATE
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ..writing.write import Progress
+    from ..writing.progress import Progress
     from .manifest import Manifest
     from .secrets import Secrets
 

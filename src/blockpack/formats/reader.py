@@ -127,6 +127,11 @@ class PiecesReader(PositionalReader):
         self._entry = entry
         self._starts = list(accumulate((length for _, length in entry.extents), initial=0))
 
+    def parts(self) -> Iterator[tuple[PositionalReader | None, int, int]]:
+        """The pieces of the image."""
+        for offset, length in self._entry.extents:
+            yield (None, 0, length) if offset is None else (self._reader.data, offset, length)
+
     def pread(self, view: memoryview, position: int) -> int:
         """Fill `view`, or a first part of it, from `position` on; the number of bytes."""
         index = bisect_right(self._starts, position) - 1

@@ -2,152 +2,225 @@
 
 Everything is made in a new directory beside the target, which takes the target's name when it is
 whole. An empty directory that is there already may be a mount point, or where somebody is, and so
-is filled in place. Paths must be as sound as those of a tree; links are made last, so that nothing
-is ever written through one. Images nest as deep as they like, so nothing here is recursive.
+is filled in place. Directories come first, then files, by several processes if that pays; links
+come after them, so that nothing could be written through one.
+
+Rule 1: an entry is whole or absent. What is unsound or damaged costs itself alone: the rest is
+extracted, and then all of that is raised.
+Rule 2: what the target cannot take costs everything: nothing is left behind.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from ..errors import BlockpackError, ImageError, TargetError, printable, raise_problems
 from ..formats.reader import ImageEntry
-from ..model.entry import encode
-from ..writing.files import temporary_beside
+from ..model.entry import parent_of
+from ..workers.pool import shared_out
+from ..workers.processors import Jobs, processors, require_jobs
+from ..writing.parallel import ITEM_COST, PIECES, WORTHWHILE
+from ..writing.place import Place, settle, temporary_name
+from ..writing.progress import Meter, Progress
+from ..writing.targets import target_errors
+from .files import Directories, Files, Stretch, cannot_hold
 from .image import Image
+from .naming import unholdable
 from .soundness import unsound
 
 
-def extract(image: Image, directory: str | os.PathLike[str]) -> int:
+def extract(
+    image: Image,
+    directory: str | os.PathLike[str],
+    *,
+    jobs: Jobs = 1,
+    progress: Callable[[Progress], object] | None = None,
+) -> int:
     """Copy everything in `image` to `directory`, which is new or empty; the number of entries.
 
-    Times and permission bits are the image's (without set-id bits), owners are not.
+    Times and permission bits are the image's (without set-id bits), owners are not. Until they are
+    whole, files are 0600 and directories 0700. `jobs` processes work: this one alone, so many, or
+    with ``auto`` as many as pay. `progress` is called a few times a second, and at the end.
 
-    Raises `TargetError` if the directory has something in it or cannot be written, `ImageError`
-    if the image is damaged, and `Problems` if it has paths that lead elsewhere. Whatever fails,
-    nothing is left behind.
+    Raises `TargetError` if the directory has something in it or cannot be written, as `Problems`
+    for names that its file system cannot hold, and `ImageError` if nothing of the image can be
+    read; then nothing is left behind. Raises `Problems` at the end for entries that lead elsewhere,
+    are devices, or are damaged: all others were extracted.
     """
-    target = Path(directory)
-    entries = list(image.walk())
-    raise_problems("this image is not safe to extract", _unsafe(entries))
-    try:
-        there = target.is_symlink() or target.exists()
-        if there and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
-            raise TargetError(str(target), "is there already", "give a new or an empty directory")
-        work = target if there else Path(temporary_beside(str(target.absolute())))
-        if not there:
-            work.mkdir()
-        try:
-            _fill(image, entries, os.fsencode(work))
-            if not there:
-                os.replace(work, target)
-        except BaseException:
-            _empty(os.fsencode(work))
-            if not there:
-                with suppress(OSError):
-                    work.rmdir()
-            raise
-    except OSError as error:
-        raise TargetError.of(str(target), "cannot be written", error) from None
+    require_jobs(jobs)
+    refused: dict[str, BlockpackError] = {error.path: error for error in _unsafe(image.entries)}
+    entries = [
+        entry for entry in image.entries.values() if entry.path not in refused and not entry.damage
+    ]
+    meter = Meter(sum(entry.size for entry in entries), progress)
+    with _target(os.fspath(directory)) as place:
+        with target_errors(os.fspath(directory)):
+            unheld = list(unholdable(place, entries))
+        raise_problems("nothing was extracted", unheld)
+        lost = _fill(image, entries, place, jobs, meter)
+    meter.finish()
+    wrong = [*image.untold, *refused.values(), *lost]
+    raise_problems("not all of the image was extracted", wrong)
     return len(entries)
 
 
-def _unsafe(entries: list[ImageEntry]) -> Iterator[BlockpackError]:
+def _unsafe(entries: Mapping[str, ImageEntry]) -> Iterator[ImageError]:
     """What keeps entries from being extracted, all of it."""
-    by_path = {entry.path: entry for entry in entries}
-    yield from unsound(by_path)
-    for entry in entries:
+    yield from unsound(entries)
+    for entry in entries.values():
         if entry.kind == "other":
-            rule = "is a device or a pipe, and such are not extracted"
-            yield ImageError(entry.path, rule)
+            yield ImageError(entry.path, "is a device or a pipe, and such are not extracted")
         if entry.kind == "hardlink":
-            target = by_path.get(entry.target)
+            target = entries.get(entry.target)
             if target is None or target.kind != "file":
                 rule = f"links to {printable(entry.target)}, which is no file in the image"
                 yield ImageError(entry.path, rule)
 
 
-def _fill(image: Image, entries: list[ImageEntry], root: bytes) -> None:
-    def place(path: str) -> bytes:
-        return os.path.join(root, encode(path))
-
-    for entry in entries:
-        with _naming(entry):
-            if entry.kind == "directory":
-                _make_directory(place(entry.path))
-            elif entry.kind == "file":
-                _make_file(image, entry, place(entry.path))
-    for entry in entries:
-        with _naming(entry):
-            if entry.kind in ("hardlink", "symlink"):
-                _make_link(entry, place)
-    for entry in reversed(entries):  # a directory's time last, for what is made in it changes it
-        if entry.kind == "directory":
-            with _naming(entry):
-                path = place(entry.path)
-                os.chmod(path, entry.mode & 0o777)
-                os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
-
-
 @contextmanager
-def _naming(entry: ImageEntry) -> Iterator[None]:
-    """Turn an operating system's error while making `entry` into a `TargetError`."""
-    try:
-        yield
-    except OSError as error:
-        raise TargetError.of(entry.path, "cannot be written there", error) from None
+def _target(path: str) -> Iterator[Place]:
+    """The directory `path` to be filled: an empty one, or a new one that gets its name at the end.
 
-
-def _make_file(image: Image, entry: ImageEntry, path: bytes) -> None:
-    _make_directory(os.path.dirname(path))
-    with image.open(entry.path) as source, open(path, "xb") as file:
-        shutil.copyfileobj(source, file, 1 << 20)
-    os.chmod(path, entry.mode & 0o777)
-    os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
-
-
-def _make_link(entry: ImageEntry, place: Callable[[str], bytes]) -> None:
-    path = place(entry.path)
-    _make_directory(os.path.dirname(path))
-    if entry.kind == "hardlink":
-        os.link(place(entry.target), path)
-    else:
-        os.symlink(encode(entry.target), path)
-        os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
-
-
-def _make_directory(path: bytes) -> None:
-    """Make the directory `path` and those above it, as far as they are missing."""
-    missing = [path]
-    while missing:
+    Whatever fails, what is in there is removed. Raises `TargetError`.
+    """
+    name = path
+    path = path.rstrip("/") or path
+    there = os.path.lexists(path)
+    with target_errors(name):
+        if os.path.islink(path) or (there and not os.path.isdir(path)):
+            raise TargetError(name, *_TAKEN)
+        above = Place.open(path if there else os.path.dirname(path) or os.curdir)
+    with above:
+        temporary = temporary_name()
+        with target_errors(name):
+            if there and above.names():
+                raise TargetError(name, *_TAKEN)
+            work = above if there else above.make(temporary)
         try:
-            os.mkdir(missing[-1])
-        except FileExistsError:
-            pass
-        except FileNotFoundError:
-            missing.append(os.path.dirname(missing[-1]))
-            continue
-        missing.pop()
+            yield work
+            if not there:
+                with target_errors(name):
+                    mode = _mode_of_new_ones(work)
+                    settle(work.descriptor or work.path, mode)
+                    above.rename(temporary, os.path.basename(path))
+        except BaseException:
+            work.empty()
+            if not there:
+                above.rmdir(temporary)
+            raise
+        finally:
+            work.close()
 
 
-def _empty(root: bytes) -> None:
-    """Remove everything in the directory `root`, as far as that can be."""
-    directories = [root]
-    for directory in directories:  # grows meanwhile
-        with suppress(OSError):
-            if directory != root:
-                os.chmod(directory, 0o700)  # extracted ones may be read-only
-            with os.scandir(directory) as listing:
-                for item in listing:
-                    if item.is_dir(follow_symlinks=False):
-                        directories.append(item.path)
-                    else:
-                        with suppress(OSError):
-                            os.unlink(item.path)
-    for directory in reversed(directories[1:]):
-        with suppress(OSError):
-            os.rmdir(directory)
+_TAKEN = "is there already", "give a new or an empty directory"
+
+
+def _mode_of_new_ones(place: Place) -> int:
+    """The mode that this user's new directories get; only to make one tells it."""
+    name = temporary_name()
+    os.mkdir(place.name(name), dir_fd=place.descriptor)
+    mode = place.lstat(name).st_mode
+    place.rmdir(name)
+    return mode & 0o7777
+
+
+def _fill(
+    image: Image, entries: list[ImageEntry], root: Place, jobs: Jobs, meter: Meter
+) -> list[BlockpackError]:
+    """Make all `entries` in `root`; what of them cannot be read."""
+    directories = Directories(root)
+    unheld = _each(_directories(entries), directories.make)
+    lost: list[BlockpackError] = []
+    for stretch in _files(image, entries, directories, jobs, meter):
+        lost += stretch.lost
+        unheld += stretch.unheld
+    absent = {error.path for error in lost}
+    links = [entry for entry in entries if entry.kind in ("hardlink", "symlink")]
+    for entry in links:
+        if entry.kind == "hardlink" and entry.target in absent:
+            rule = f"links to {printable(entry.target)}, which cannot be read"
+            lost.append(ImageError(entry.path, rule))
+    unheld += _each([entry for entry in links if entry.path not in absent], directories.link)
+    raise_problems("nothing was extracted", unheld)
+    # A directory's time comes last, for what is made in it changes it; so does its mode.
+    for entry in reversed(entries):
+        if entry.kind == "directory":
+            with target_errors(entry.path):
+                directories.settle(entry)
+    directories.close()
+    return lost
+
+
+def _each(entries: list[ImageEntry], make: Callable[[ImageEntry], object]) -> list[TargetError]:
+    """Make each of the `entries`; the names and kinds that the file system cannot hold."""
+    unheld = []
+    for entry in entries:
+        try:
+            make(entry)
+        except OSError as error:
+            unheld.append(cannot_hold(entry, error))
+    return unheld
+
+
+def _directories(entries: list[ImageEntry]) -> list[ImageEntry]:
+    """All directories, those included that have no entry; each after the one that it is in."""
+    found: dict[str, ImageEntry] = {}
+    for entry in entries:
+        path = entry.path if entry.kind == "directory" else parent_of(entry.path)
+        above = []
+        while path and path not in found:
+            above.append(path)
+            path = parent_of(path)
+        for path in reversed(above):
+            found[path] = ImageEntry(path=path, kind="directory")
+    return list(found.values())
+
+
+def _files(
+    image: Image, entries: list[ImageEntry], directories: Directories, jobs: Jobs, meter: Meter
+) -> Iterator[Stretch]:
+    """Make all files, a stretch of them after the other, by several processes."""
+    # In the order in which they lie, so that many are read at once.
+    files = [entry for entry in entries if entry.kind == "file"]
+    files.sort(key=lambda entry: entry.offset or 0)
+    total = sum(entry.size for entry in files) + ITEM_COST * len(files)
+    if jobs == "auto" and len(files) * ITEM_COST < WORTHWHILE:
+        jobs = 1
+    workers = processors(jobs)
+    stretches = _stretches(files, total // (workers * PIECES) if workers > 1 else total)
+    own = os.getpid()
+
+    def work(number: int) -> Stretch:
+        here = os.getpid() == own
+        done = Files(image, directories, meter.advance if here else _unheard).make(
+            stretches[number]
+        )
+        return done if not here else Stretch(done.lost, done.unheld, 0)
+
+    for _, stretch in shared_out(len(stretches), workers, work, _lost_process):
+        meter.advance(stretch.unheard)
+        yield stretch
+
+
+def _stretches(files: list[ImageEntry], budget: int) -> list[list[ImageEntry]]:
+    """`files` in stretches of about equal work, which are about as large as `budget` (bytes)."""
+    found: list[list[ImageEntry]] = []
+    left = 0
+    for entry in files:
+        if left <= 0:
+            found.append([])
+            left = budget
+        found[-1].append(entry)
+        left -= entry.size + ITEM_COST
+    return found
+
+
+def _unheard(_: int) -> None:
+    """The progress of another process, which is told by what it returns."""
+
+
+def _lost_process(how: str) -> TargetError:
+    rule = f"an extracting process {how}, and nothing was extracted"
+    return TargetError("", rule, "try again")

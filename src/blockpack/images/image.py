@@ -68,8 +68,12 @@ class Image:
     @property
     def problems(self) -> tuple[ImageError, ...]:
         """What could not be read. Raises `ImageError` if nothing can be."""
-        self._by_path()
-        return tuple(self._problems)
+        return tuple(self._problems) if self.entries is not None else ()
+
+    @property
+    def untold(self) -> tuple[ImageError, ...]:
+        """The `problems`, unless a `report` was told of them."""
+        return self.problems if self._report is None else ()
 
     def info(self) -> Mapping[str, Fact]:
         """The format's own facts by name, as the image states them. Raises `ImageError`."""
@@ -109,18 +113,17 @@ class Image:
         Raises `ImageError` if nothing can be read. What could not be is raised at the end, as
         `Problems`, if no `report` was given.
         """
-        yield from self._by_path().values()
-        if self._report is None:
-            raise_problems("some of the image cannot be read", self._problems)
+        yield from self.entries.values()
+        raise_problems("some of the image cannot be read", self.untold)
 
     def __iter__(self) -> Iterator[ImageEntry]:
         return self.walk()
 
     def __len__(self) -> int:
-        return len(self._by_path())
+        return len(self.entries)
 
     def __contains__(self, path: object) -> bool:
-        return isinstance(path, str | PurePath) and _text(path) in self._by_path()
+        return isinstance(path, str | PurePath) and _text(path) in self.entries
 
     def __getitem__(self, path: str | PurePath) -> ImageEntry:
         return self.get(path)
@@ -128,7 +131,7 @@ class Image:
     def get(self, path: str | PurePath) -> ImageEntry:
         """The entry at `path`. Raises `NotInImageError` if there is none."""
         at = _text(path)
-        found = self._by_path().get(at)
+        found = self.entries.get(at)
         if found is None:
             lost = f", of which {len(self._problems):,} parts cannot be read"
             raise NotInImageError(at, f"not in the image{lost if self._problems else ''}")
@@ -172,7 +175,7 @@ class Image:
 
         A directory that has no entry of its own, and is there by what it holds, is a plain one.
         """
-        entries = self._by_path()
+        entries = self.entries
         left = path.split("/")[::-1]
         at: list[str] = []
         links = 0
@@ -221,7 +224,7 @@ class Image:
         and are there because something is in them.
         """
         found: dict[str, set[str]] = {"": set()}
-        for path in self._by_path():
+        for path in self.entries:
             while path:
                 above, _, name = path.rpartition("/")
                 siblings = found.setdefault(above, set())
@@ -229,12 +232,17 @@ class Image:
                     break
                 siblings.add(name)
                 path = above
-        for entry in self._by_path().values():
+        for entry in self.entries.values():
             if entry.kind == "directory":
                 found.setdefault(entry.path, set())
         return {path: frozenset(names) for path, names in found.items()}
 
-    def _by_path(self) -> dict[str, ImageEntry]:
+    @property
+    def entries(self) -> Mapping[str, ImageEntry]:
+        """All entries by their paths, as far as they can be read.
+
+        Raises `ImageError` if nothing can be.
+        """
         with self._lock:
             if self._entries is None:
                 problems: list[ImageError] = []

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import BinaryIO, Self, cast
+
+from ..errors import ImageError, reading_errors
 
 READ_AHEAD = 128 << 10
 """Bytes that a file object reads at once, if less is asked for."""
@@ -44,6 +48,23 @@ class PositionalReader(ABC):
                 break
             done += count
         return bytes(view[:done])
+
+    def read_into(self, view: memoryview, position: int) -> None:
+        """Fill `view` with the bytes from `position` on. Raises `ImageError` if there are less."""
+        done = 0
+        with reading_errors("the image"):
+            while done < len(view):
+                count = self.pread(view[done:], position + done)
+                if not count:
+                    raise ImageError("", f"the image ends early, at byte {position + done:,}")
+                done += count
+
+    def parts(self) -> Iterator[tuple[PositionalReader | None, int, int]]:
+        """Where all bytes are to be had, in order, as (reader, position, length).
+
+        A reader of None has nothing but zeros. So who copies can go past those between.
+        """
+        yield self, 0, self.size
 
     def file(self, read_ahead: int = READ_AHEAD) -> BinaryIO:
         """A seekable file object over the bytes, with a position and a buffer of its own."""
@@ -115,7 +136,9 @@ class DescriptorReader(PositionalReader):
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        super().__init__(os.lseek(descriptor, 0, os.SEEK_END))
+        status = os.fstat(descriptor)
+        regular = stat.S_ISREG(status.st_mode)
+        super().__init__(status.st_size if regular else os.lseek(descriptor, 0, os.SEEK_END))
 
     def pread(self, view: memoryview, position: int) -> int:
         """By `preadv`."""

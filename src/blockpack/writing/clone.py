@@ -11,8 +11,6 @@ import errno
 import os
 import struct
 
-from ..model.extent import FileRange
-
 FICLONERANGE = 0x4020940D
 """The ioctl's number (linux/fs.h); its argument is `struct file_clone_range`."""
 
@@ -31,19 +29,22 @@ class Cloner:
     def __init__(self) -> None:
         self._refused: set[int] = set()
 
-    def clone(self, source: int, device: int, target: int, extent: FileRange) -> int:
-        """Clone the whole blocks of `extent` from the descriptor `source`, a file on `device`.
+    def clone(
+        self, source: int, device: int, target: int, start: int, length: int, offset: int
+    ) -> int:
+        """Clone the whole blocks of `length` bytes from `start` of the descriptor `source`, a file
+        on `device`, to `offset` of the descriptor `target`.
 
         The number of bytes that are done: 0 where it is not possible. Raises `OSError` if
         the target's file system is full.
         """
-        length = extent.length - extent.length % BLOCK
-        if device in self._refused or not length or (extent.offset | extent.start) % BLOCK:
+        length -= length % BLOCK
+        if device in self._refused or not length or (offset | start) % BLOCK:
             return 0
         try:
             from fcntl import ioctl  # not on Windows
 
-            ioctl(target, FICLONERANGE, _RANGE.pack(source, extent.start, length, extent.offset))
+            ioctl(target, FICLONERANGE, _RANGE.pack(source, start, length, offset))
         except ImportError:
             self._refused.add(device)
             return 0

@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import stat
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 
 from ..errors import TargetError
 from ..planning.layout import Layout
+from .place import Place
 from .space import require_space
 from .targets import Seekable, target_errors
 
 _BLKSSZGET = 0x1268
-_NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
 @contextmanager
 def replacing(path: str, layout: Layout, fsync: bool) -> Iterator[Seekable]:
-    """A new file that takes the place of `path` if the block ends well.
+    """A new file for `layout` that takes the place of `path` if the block ends well.
 
     With `fsync` the file is flushed before it gets its name, and the directory after.
     Raises `TargetError`.
@@ -34,73 +32,17 @@ def replacing(path: str, layout: Layout, fsync: bool) -> Iterator[Seekable]:
     name = path
     path = os.path.realpath(path)  # a link stays, what it leads to is replaced
     directory = os.path.dirname(path)
-    temporary = temporary_beside(path)
-    descriptor = -1
-    try:
+    with ExitStack() as stack:
         with target_errors(name):
             if not os.path.isdir(directory):
                 raise TargetError(name, f"there is no directory {directory}", "make it first")
             require_space(directory, layout)
-            descriptor, named = _create(temporary)
-            with suppress(FileNotFoundError):
-                os.fchmod(descriptor, stat.S_IMODE(os.stat(path).st_mode))
+            place = stack.enter_context(Place.open(directory))
+            descriptor = stack.enter_context(place.replacing(os.path.basename(path), flush=fsync))
             os.ftruncate(descriptor, layout.size)
         yield Seekable(name, descriptor, holes=True)
         with target_errors(name):
-            if fsync:
-                os.fsync(descriptor)
-            if not named:
-                _name(descriptor, temporary)
-            closing, descriptor = descriptor, -1
-            os.close(closing)  # the last chance of a network's file system to say that it is full
-            os.replace(temporary, path)
-            if fsync:
-                _flush_directory(directory)
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
-        with suppress(OSError):
-            os.unlink(temporary)
-
-
-def _create(temporary: str) -> tuple[int, bool]:
-    """A new file: its descriptor, and whether it has the name `temporary` or none yet."""
-    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
-        try:
-            return os.open(os.path.dirname(temporary), flags | os.O_TMPFILE, 0o666), False
-        except OSError as error:
-            if error.errno not in _NO_TMPFILE:
-                raise
-    return os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o666), True
-
-
-def _name(descriptor: int, path: str) -> None:
-    """Give the nameless file `descriptor` the name `path` (open(2), "O_TMPFILE")."""
-    # Following the link in /proc takes linkat(), which Python calls if given a directory.
-    directory = os.open("/proc/self/fd", os.O_RDONLY)
-    try:
-        os.link(str(descriptor), path, src_dir_fd=directory, follow_symlinks=True)
-    finally:
-        os.close(directory)
-
-
-def temporary_beside(path: str) -> str:
-    """A name in the same directory that nobody has; short, whatever the target's name."""
-    return os.path.join(os.path.dirname(path), f".blockpack-{os.urandom(8).hex()}.tmp")
-
-
-def is_temporary(name: str) -> bool:
-    """Whether a file of that name was made to be put in place of another one."""
-    return re.fullmatch(r"\.blockpack-[0-9a-f]{16}\.tmp", name) is not None
-
-
-def _flush_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            stack.close()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from attrs import frozen
 from ..errors import TargetError
 from ..planning.layout import Layout
 from ..workers.processors import Jobs, processors
-from .targets import Seekable, Tally
+from .targets import Tally, Target
 from .transfer import Advance, Transfer
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def choose_jobs(layout: Layout, jobs: Jobs) -> int:
     return max(1, min(processors(jobs), items))
 
 
-def write_parallel(layout: Layout, target: Seekable, jobs: int, advance: Advance) -> None:
+def write_parallel(layout: Layout, target: Target, jobs: int, advance: Advance) -> None:
     """Write all of `layout` to `target` by `jobs` processes, of which this is one, and the only
     one where no others can be had.
 
@@ -112,7 +112,7 @@ def _lost(how: str) -> TargetError:
 
 
 def _work_off(
-    layout: Layout, target: Seekable, plan: list[Piece], pool: WorkerPool, send: Send
+    layout: Layout, target: Target, plan: list[Piece], pool: WorkerPool, send: Send
 ) -> None:
     """The work of another process: one piece after another, until there are no more."""
     target.tally = Tally()

@@ -13,13 +13,11 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple, Protocol
 
 from attrs import define
 
 from ..errors import TargetError
-from ..model.extent import FileRange
-from ..reading.extents import OpenFile, changed
 from .clone import Cloner
 
 ZEROS = memoryview(bytes(1 << 20))
@@ -41,7 +39,7 @@ _NOT_BY_THE_KERNEL = (
 _REASONS = {
     errno.ENOSPC: ("no space left there", "free some, or choose another place"),
     errno.EDQUOT: ("the disk quota is used up", "free some, or choose another place"),
-    errno.EFBIG: ("the image is larger than a file may be there", "choose another file system"),
+    errno.EFBIG: ("it is larger than a file may be there", "choose another file system"),
     errno.EPIPE: ("the reader went away before the image was complete", "have it read to the end"),
     errno.EROFS: ("the file system there is read-only", "choose another place"),
 }
@@ -74,8 +72,36 @@ def target_errors(name: str) -> Iterator[None]:
         raise TargetError.of(name, "cannot be written", error) from None
 
 
+class Span(NamedTuple):
+    """`length` bytes from `start` of a source on, which go to `offset` of the target."""
+
+    start: int
+    length: int
+    offset: int
+
+
+class Copying(NamedTuple):
+    """What copying takes: a buffer of `COPIED_AT_ONCE` bytes or more, and who hears of steps."""
+
+    buffer: memoryview
+    advance: Callable[[int], None]
+
+
+class Readable(Protocol):
+    """What can be read anywhere."""
+
+    def read_into(self, view: memoryview, position: int) -> None:
+        """Fill `view` with the bytes from `position` on. Raises what speaks against it."""
+
+
+class OpenSource(Readable, Protocol):
+    """A file that is open, which the kernel can copy as well."""
+
+    descriptor: int
+
+
 class Target(ABC):
-    """Where bytes go. Its methods raise `TargetError`; `copy` raises `SourceError` too."""
+    """Where bytes go. Its methods raise `TargetError`; `copy` raises what reading does, too."""
 
     name: str
     tally: Tally
@@ -89,10 +115,18 @@ class Target(ABC):
         """Make `length` bytes at `offset` read as zeros."""
 
     @abstractmethod
-    def copy(self, extent: FileRange, buffer: memoryview, advance: Callable[[int], None]) -> None:
-        """Copy a range of a file. `buffer` is there to be used, and has `COPIED_AT_ONCE` or more;
-        `advance` hears of each step.
-        """
+    def copy(self, source: OpenSource, span: Span, copying: Copying) -> None:
+        """Copy a part of a file that is open."""
+
+    def read_and_write(
+        self, source: Readable, span: Span, start: int, end: int, copying: Copying
+    ) -> None:
+        """Copy what lies between `start` and `end` of it by way of the buffer."""
+        for at in range(start, end, COPIED_AT_ONCE):
+            view = copying.buffer[: min(COPIED_AT_ONCE, end - at)]
+            source.read_into(view, span.start + at)
+            self.write(view, span.offset + at)
+            copying.advance(len(view))
 
 
 class Seekable(Target):
@@ -128,50 +162,26 @@ class Seekable(Target):
             offset += count
             length -= count
 
-    def copy(self, extent: FileRange, buffer: memoryview, advance: Callable[[int], None]) -> None:
+    def copy(self, source: OpenSource, span: Span, copying: Copying) -> None:
         """Clone, else have the kernel copy, else read and write; holes in the source stay holes."""
-        with OpenFile.of(extent) as source:
-            status = source.check()
-            done = 0
-            if self.holes:
-                with target_errors(self.name):
-                    done = self._cloner.clone(
-                        source.descriptor, status.st_dev, self.descriptor, extent
-                    )
-                self.tally.cloned += done
-                advance(done)
-            sparse = getattr(status, "st_blocks", 0) * 512 < status.st_size
-            for start, end, is_hole in _parts(source.descriptor, extent, done, sparse):
-                if is_hole:
-                    self.zeros(extent.offset + start, end - start)
-                    advance(end - start)
-                else:
-                    self._copy_part(source, extent, start, end, buffer, advance)
-            source.check()
-
-    def _copy_part(
-        self,
-        source: OpenFile,
-        extent: FileRange,
-        start: int,
-        end: int,
-        buffer: memoryview,
-        advance: Callable[[int], None],
-    ) -> None:
-        start = self._copy_in_kernel(source, extent, start, end, advance)
-        for at in range(start, end, COPIED_AT_ONCE):
-            view = buffer[: min(COPIED_AT_ONCE, end - at)]
-            source.read_into(view, extent.start + at)
-            self.write(view, extent.offset + at)
-            advance(len(view))
+        status = os.fstat(source.descriptor)
+        done = 0
+        if self.holes:
+            with target_errors(self.name):
+                done = self._cloner.clone(source.descriptor, status.st_dev, self.descriptor, *span)
+            self.tally.cloned += done
+            copying.advance(done)
+        sparse = getattr(status, "st_blocks", 0) * 512 < status.st_size
+        for start, end, is_hole in _parts(source.descriptor, span, done, sparse):
+            if is_hole:
+                self.zeros(span.offset + start, end - start)
+                copying.advance(end - start)
+            else:
+                start = self._copy_in_kernel(source, span, start, end, copying)
+                self.read_and_write(source, span, start, end, copying)
 
     def _copy_in_kernel(
-        self,
-        source: OpenFile,
-        extent: FileRange,
-        start: int,
-        end: int,
-        advance: Callable[[int], None],
+        self, source: OpenSource, span: Span, start: int, end: int, copying: Copying
     ) -> int:
         """Copy by `copy_file_range` as far as it goes; up to where that is.
 
@@ -184,7 +194,7 @@ class Seekable(Target):
             try:
                 count = os.copy_file_range(
                     *(source.descriptor, self.descriptor, most),
-                    *(extent.start + start, extent.offset + start),
+                    *(span.start + start, span.offset + start),
                 )
             except OSError as error:
                 if error.errno in _NOT_BY_THE_KERNEL:
@@ -195,18 +205,16 @@ class Seekable(Target):
                 break
             start += count
             self.tally.copied += count
-            advance(count)
+            copying.advance(count)
         return start
 
 
-def _parts(
-    source: int, extent: FileRange, done: int, sparse: bool
-) -> Iterator[tuple[int, int, bool]]:
-    """What is left of `extent` after `done` bytes, as (start, end, whether it is a hole)."""
-    base = extent.start
-    while done < extent.length:
+def _parts(source: int, span: Span, done: int, sparse: bool) -> Iterator[tuple[int, int, bool]]:
+    """What is left of `span` after `done` bytes, as (start, end, whether it is a hole)."""
+    base, length = span.start, span.length
+    while done < length:
         if not sparse:
-            yield done, extent.length, False
+            yield done, length, False
             return
         try:
             data = os.lseek(source, base + done, os.SEEK_DATA) - base
@@ -216,11 +224,11 @@ def _parts(
             if error.errno != errno.ENXIO:
                 sparse = False  # holes are not told here
                 continue
-            data = hole = extent.length
+            data = hole = length
         if data > done:
-            yield done, min(data, extent.length), True
-        if data < extent.length:
-            yield data, min(hole, extent.length), False
+            yield done, min(data, length), True
+        if data < length:
+            yield data, min(hole, length), False
         done = hole
 
 
@@ -240,7 +248,7 @@ class Streaming(Target):
         A descriptor is used past it only if it is plainly a descriptor's file, for others may
         do something to the bytes (compress, encrypt), and only where nobody can seek.
         """
-        name = str(getattr(file, "name", "the output"))
+        name = _name_of(file)
         raw = getattr(file, "raw", file)
         if type(raw) is io.FileIO and not raw.seekable():
             stream = cls(name, file, raw.fileno())
@@ -297,25 +305,18 @@ class Streaming(Target):
             self.write(ZEROS[:count], offset)
             length -= count
 
-    def copy(self, extent: FileRange, buffer: memoryview, advance: Callable[[int], None]) -> None:
+    def copy(self, source: OpenSource, span: Span, copying: Copying) -> None:
         """Have the kernel send the file where it can, else read and write."""
-        with OpenFile.of(extent) as source:
-            source.check()
-            done = self._send(source, extent, advance)
-            for at in range(done, extent.length, COPIED_AT_ONCE):
-                view = buffer[: min(COPIED_AT_ONCE, extent.length - at)]
-                source.read_into(view, extent.start + at)
-                self.write(view, extent.offset + at)
-                advance(len(view))
-            source.check()
+        done = self._send(source, span, copying)
+        self.read_and_write(source, span, done, span.length, copying)
 
-    def _send(self, source: OpenFile, extent: FileRange, advance: Callable[[int], None]) -> int:
+    def _send(self, source: OpenSource, span: Span, copying: Copying) -> int:
         """Send by `sendfile` as far as it goes; the number of bytes."""
         done = 0
         if self.descriptor is None or not hasattr(os, "sendfile"):
             return done
-        while done < extent.length:
-            position, most = extent.start + done, min(extent.length - done, SENT_AT_ONCE)
+        while done < span.length:
+            position, most = span.start + done, min(span.length - done, SENT_AT_ONCE)
             try:
                 count = os.sendfile(self.descriptor, source.descriptor, position, most)
             except BlockingIOError:
@@ -326,9 +327,19 @@ class Streaming(Target):
                     break
                 with target_errors(self.name):
                     raise
-            if not count:
-                raise changed(extent, os.fstat(source.descriptor))
+            if not count:  # reading says that the source shrank
+                break
             done += count
             self.tally.copied += count
-            advance(count)
+            copying.advance(count)
         return done
+
+
+def _name_of(file: BinaryIO) -> str:
+    """What a file object is called: by its path, its descriptor, or what it is."""
+    name = getattr(file, "name", None)
+    if isinstance(name, int):
+        return f"descriptor {name}"
+    if isinstance(name, str | bytes | os.PathLike) and name:
+        return os.fsdecode(name)
+    return f"a {type(file).__name__}"

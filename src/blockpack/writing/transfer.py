@@ -16,8 +16,8 @@ from typing import Self
 
 from ..model.extent import Data, Extent, FileRange, Stream, Zeros
 from ..planning.layout import Layout
-from ..reading.extents import OpenStream, read_extent, read_range, read_stream
-from .targets import Target
+from ..reading.extents import OpenFile, OpenStream, read_extent, read_range, read_stream
+from .targets import Copying, Span, Target
 
 BUFFER = 1 << 20
 """Bytes gathered before they are written: past this, larger writes gain nothing."""
@@ -40,6 +40,7 @@ class Transfer:
         self._advance = advance
         # On a page of its own: the kernel copies a little faster to there.
         self._buffer = memoryview(mmap(-1, BUFFER))
+        self._copying = Copying(self._buffer, advance)
         self._start = 0  # the image's offset of the buffer's first byte
         self._fill = 0
         self._stream: OpenStream | None = None  # of which there may be more to come
@@ -101,7 +102,11 @@ class Transfer:
             self._target.write(memoryview(extent.data), extent.offset)
             self._advance(extent.length)
         elif type(extent) is FileRange:
-            self._target.copy(extent, self._buffer, self._advance)
+            with OpenFile.of(extent) as file:
+                file.check()
+                span = Span(extent.start, extent.length, extent.offset)
+                self._target.copy(file, span, self._copying)
+                file.check()
         elif type(extent) is Zeros:
             self._target.zeros(extent.offset, extent.length)
             self._advance(extent.length)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable
 from typing import BinaryIO
@@ -15,23 +16,18 @@ from ..planning.layout import Layout, literal
 from ..workers.processors import Jobs, require_jobs
 from .files import device, replacing
 from .parallel import choose_jobs, write_parallel
+from .progress import Meter, Progress
 from .targets import Seekable, Streaming, Tally, target_errors
 from .transfer import Transfer
 
-_PROGRESS_SECONDS = 0.05
-_HARMLESS = ((1, 3), (1, 5), (1, 7))  # /dev/null, zero and full on Linux
+_HARMLESS = ((1, 3), (1, 5), (1, 7)) if sys.platform == "linux" else ()
+"""/dev/null, zero and full, by major and minor number."""
+
+_TERMINALS = (4, 5, 188, 166, 204, *range(136, 144)) if sys.platform == "linux" else ()
+"""The major numbers of consoles, serial lines and pseudo-terminals (Linux, devices.txt)."""
 
 
-@frozen
-class Progress:
-    """How far a write is: `done` of `total` bytes of the image."""
-
-    done: int
-    total: int
-
-    def __str__(self) -> str:
-        share = self.done / self.total if self.total else 1
-        return f"{self.done:,} of {self.total:,} bytes ({share:.0%})"
+_FILE = "give the path of a file in it"
 
 
 @frozen
@@ -74,12 +70,10 @@ def write(
     """
     require_jobs(jobs)
     begun = time.monotonic()
-    meter = _Meter(layout.size, progress)
+    meter = Meter(layout.size, progress)
     if isinstance(target, str | os.PathLike):
         if os.fspath(target).endswith(os.sep):
-            raise TargetError(
-                os.fspath(target), "names a directory", "give the path of a file in it"
-            )
+            raise TargetError(os.fspath(target), "names a directory", _FILE)
         tally, name = _write_path(
             layout, os.fspath(target) or os.curdir, meter, jobs, fsync, allow_device
         )
@@ -104,14 +98,14 @@ def write_bytes(data: bytes, target: str | os.PathLike[str]) -> None:
 def _write_path(
     layout: Layout,
     path: str,
-    meter: _Meter,
+    meter: Meter,
     jobs: Jobs,
     fsync: bool,
     allow_device: bool,
 ) -> tuple[Tally, str]:
     kind = _kind(path)
     if kind == "directory":
-        raise TargetError(path, "is a directory", "give the path of a file in it")
+        raise TargetError(path, "is a directory", _FILE)
     if kind.endswith("device") and not allow_device:
         rule = f"is a {kind}, and everything on it would be lost"
         raise TargetError(path, rule, option="allow_device")
@@ -123,7 +117,7 @@ def _write_path(
     return seekable.tally, seekable.name
 
 
-def _write_stream(layout: Layout, path: str, meter: _Meter) -> tuple[Tally, str]:
+def _write_stream(layout: Layout, path: str, meter: Meter) -> tuple[Tally, str]:
     with target_errors(path):
         file = open(path, "wb", buffering=0)  # noqa: SIM115 - closing it may fail, too
     try:
@@ -137,7 +131,7 @@ def _write_stream(layout: Layout, path: str, meter: _Meter) -> tuple[Tally, str]
     return stream.tally, stream.name
 
 
-def _write_seekable(layout: Layout, target: Seekable, meter: _Meter, jobs: int) -> None:
+def _write_seekable(layout: Layout, target: Seekable, meter: Meter, jobs: int) -> None:
     layout.claim()
     if jobs > 1:
         write_parallel(layout, target, jobs, meter.advance)
@@ -158,41 +152,17 @@ def _kind(path: str) -> str:
         return "directory"
     if stat.S_ISBLK(mode):
         return "block device"
-    if stat.S_ISCHR(mode) and not _keeps_nothing(path, status):
+    if stat.S_ISCHR(mode) and not _keeps_nothing(status.st_rdev):
         return "character device"
     return "file" if stat.S_ISREG(mode) else "stream"
 
 
-def _keeps_nothing(path: str, status: os.stat_result) -> bool:
-    """Whether the character device at `path` is a terminal, /dev/null or such, and no disk."""
-    if (os.major(status.st_rdev), os.minor(status.st_rdev)) in _HARMLESS:
-        return True
-    with target_errors(path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    try:
-        return os.isatty(descriptor)
-    finally:
-        os.close(descriptor)
+def _keeps_nothing(device: int) -> bool:
+    """Whether a character device is a terminal, /dev/null or such, and no disk.
 
-
-class _Meter:
-    """Counts bytes and calls back, at most every twentieth of a second."""
-
-    def __init__(self, total: int, progress: Callable[[Progress], object] | None) -> None:
-        self._total = total
-        self._progress = progress
-        self._done = 0
-        self._last = 0.0
-
-    def advance(self, count: int) -> None:
-        self._done += count
-        if self._progress is None:
-            return
-        now = time.monotonic()
-        if now - self._last >= _PROGRESS_SECONDS and self._done < self._total:
-            self._last = now
-            self._progress(Progress(self._done, self._total))
-
-    def finish(self) -> None:
-        if self._progress is not None:
-            self._progress(Progress(self._total, self._total))
+    By its number alone: to open one may already do something (a watchdog, a tape).
+    """
+    if not hasattr(os, "major"):
+        return False
+    number = os.major(device), os.minor(device)
+    return number in _HARMLESS or number[0] in _TERMINALS

@@ -202,7 +202,7 @@ def _write(data: bytes, target: str | os.PathLike[str]) -> None:
 
 def _remove_left(directory: str) -> None:
     """Remove what a run left beside encrypted files that was killed when it replaced one."""
-    from ...writing.files import is_temporary
+    from ...writing.place import is_temporary
 
     for name in os.listdir(directory):
         if is_temporary(name):
