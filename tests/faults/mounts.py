@@ -21,6 +21,7 @@ _MAKE = {
     "btrfs": ("mkfs.btrfs", "-q"),
     "xfs": ("mkfs.xfs", "-q", "-m", "reflink=1"),
     "ext4": ("mkfs.ext4", "-q"),
+    "vfat": ("mkfs.vfat",),
 }
 
 

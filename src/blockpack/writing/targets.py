@@ -39,7 +39,7 @@ _NOT_BY_THE_KERNEL = (
 _REASONS = {
     errno.ENOSPC: ("no space left there", "free some, or choose another place"),
     errno.EDQUOT: ("the disk quota is used up", "free some, or choose another place"),
-    errno.EFBIG: ("it is larger than a file may be there", "choose another file system"),
+    errno.EFBIG: ("the image is larger than a file may be there", "choose another file system"),
     errno.EPIPE: ("the reader went away before the image was complete", "have it read to the end"),
     errno.EROFS: ("the file system there is read-only", "choose another place"),
 }
