@@ -158,9 +158,10 @@ class Image:
 
         Raises as `open` does.
         """
-        entry = self.resolve(_text(path))
-        if entry is None:
-            entry = self.get(path)
+        at = _text(path)
+        entry = self._by_path().get(at)
+        if entry is None or entry.kind != "file":
+            entry = self.resolve(at) or self.get(at)
         if entry.kind != "file":
             raise ImageError(entry.path, f"is a {entry.kind}, not a file", "name a file")
         if entry.damage:
