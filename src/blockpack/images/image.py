@@ -159,7 +159,7 @@ class Image:
         Raises as `open` does.
         """
         at = _text(path)
-        entry = self._by_path().get(at)
+        entry = self.entries.get(at)
         if entry is None or entry.kind != "file":
             entry = self.resolve(at) or self.get(at)
         if entry.kind != "file":
