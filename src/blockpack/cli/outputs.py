@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import TargetError, UsageError
 from ..formats.registry import FORMATS
 from ..model.entry import decode
+from ..sources.registry import place_of
 
 if TYPE_CHECKING:
     from ..model.tree import Tree
@@ -29,14 +30,14 @@ def check_outputs(
     """
     if image is not None and key_file is not None and _is_same(image, key_file):
         raise UsageError(image, "is the key", "give the image a name of its own")
+    output = "/dev/stdout" if image is None else image
     if manifest is not None:
         if manifest == "-":
             raise UsageError("", "a manifest goes to a file", "to standard output: /dev/stdout")
         _check_place(manifest)
-        if _is_same(manifest, "/dev/stdout" if image is None else image):
+        if _is_same(manifest, output):
             raise UsageError(manifest, "is the image", "give the manifest a name of its own")
-    if image is not None:
-        _check_overwrites(source, image, lambda head: _begins_an_image(head, key_file))
+    _check_overwrites(source, output, lambda head: _begins_an_image(head, key_file))
     if manifest is not None:
         _check_overwrites(source, manifest, lambda head: head.startswith(b"{"))
     return [output for output in (image, manifest) if output is not None]
@@ -58,8 +59,8 @@ def _check_place(manifest: str) -> None:
 
 
 def _check_overwrites(source: str, output: str, is_expected: Callable[[bytes], bool]) -> None:
-    archive = _place(source, whole=True)
-    if "://" in source and os.path.isfile(archive) and _is_same(archive, output):
+    whole, _ = place_of(source)
+    if _is_file(whole) and _is_same(whole, output):
         raise UsageError(output, "is the source", "choose another target")
     if _path_inside(source, output) is None:
         return
@@ -88,21 +89,18 @@ def _begins_an_image(head: bytes, key_file: str | None) -> bool:
 
 def _path_inside(source: str, output: str) -> str | None:
     """The path that `output` has in the tree of `source`; None if it is not in there."""
-    root = os.path.join(os.path.realpath(_place(source)), "")
+    whole, inside = place_of(source)
+    root = os.path.join(os.path.realpath(os.path.join(whole, inside.strip("/"))), "")
     place = os.path.realpath(output)
     return decode(os.fsencode(place[len(root) :])) if place.startswith(root) else None
 
 
-def _place(source: str, *, whole: bool = False) -> str:
-    """What the directory or URL `source` is on this machine; `whole` for what it is a part of."""
-    _, is_url, resource = source.partition("://")
-    if not is_url:
-        return source
-    from urllib.parse import unquote
-
-    resource, _, inside = resource.partition("!")
-    place = os.path.expanduser(unquote(resource.partition("?")[0]))
-    return place if whole or not inside else os.path.join(place, inside.strip("/"))
+def _is_file(place: str) -> bool:
+    """Whether a place is a file or a device: a source that is read as an archive or an image."""
+    with suppress(OSError):
+        mode = os.stat(place).st_mode
+        return stat.S_ISREG(mode) or stat.S_ISBLK(mode)
+    return False
 
 
 def _is_same(one: str, other: str) -> bool:

@@ -93,3 +93,18 @@ def _added(source: str) -> Scanner | None:
         found: Scanner = point.load()
         return found
     return None
+
+
+def place_of(source: str) -> tuple[str, str]:
+    """What a path, URL or ``-`` is on this machine, and a path in that: what follows ``!`` in a URL
+    of PyFilesystem's. Of a chained URL it is the last link's place.
+    """
+    if source == STANDARD_INPUT:
+        return "/dev/stdin", ""
+    if not _is_url(source):
+        return source, ""
+    from urllib.parse import unquote  # slow to import, and seldom needed
+
+    resource = source.rpartition("::")[2].partition("://")[2]
+    resource, _, inside = resource.partition("!")
+    return os.path.expanduser(unquote(resource.partition("?")[0])), inside

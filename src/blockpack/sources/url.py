@@ -6,7 +6,6 @@ other URLs it is PyFilesystem if that knows their scheme, or fsspec; chained one
 
 from __future__ import annotations
 
-import os
 import posixpath
 
 from ..errors import SourceError, UsageError
@@ -14,6 +13,7 @@ from ..model.tree import Tree
 from . import fsspec_url, pyfs
 from .archive import scan_file
 from .options import ScanOptions
+from .registry import place_of
 
 _ARCHIVES = ("zip", "tar")
 """Schemes of archives on this machine."""
@@ -36,15 +36,3 @@ def scan(source: object, options: ScanOptions) -> Tree:
         return fsspec_url.scan_url(source, options)
     rule = f"nothing that is installed opens URLs of {scheme}://"
     raise UsageError(source, rule, "install blockpack[fs] or blockpack[fsspec], and what it takes")
-
-
-def place_of(url: str) -> tuple[str, str]:
-    """What a URL is on this machine, and the path in that (after ``!``), as PyFilesystem has it.
-
-    Of a chained URL it is the last link's place.
-    """
-    from urllib.parse import unquote
-
-    resource = url.rpartition("::")[2].partition("://")[2]
-    resource, _, inside = resource.partition("!")
-    return os.path.expanduser(unquote(resource.partition("?")[0])), inside

@@ -135,13 +135,15 @@ class ZipReader(ImageReader):
 
         Raises `ImageError` and `SourceError`.
         """
+        if member.flag_bits & _ENCRYPTED and entry.kind in ("file", "symlink"):
+            raise ImageError(entry.path, "cannot be read: it is encrypted")
         if entry.kind == "symlink":
             return evolve(entry, target=decode(self._target(entry.path, member)))
         if entry.kind == "file":
-            if member.compress_type == ZIP_STORED and not member.flag_bits & _ENCRYPTED:
+            if member.compress_type == ZIP_STORED:
                 return evolve(entry, extents=self._stored(entry.path, member))
             with foreign_errors(entry.path):
-                self._zip.open(member).close()  # tells of what is encrypted, or not known
+                self._zip.open(member).close()  # tells of unknown methods
         return entry
 
     def _target(self, path: str, member: ZipInfo) -> bytes:
