@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from attrs import evolve
 
@@ -26,8 +26,7 @@ from ..errors import (
 from ..formats.reader import ImageEntry, ImageReader
 from ..images.image import Image
 from ..images.opening import format_of, head_of
-from ..images.soundness import unsound
-from ..model.entry import EPOCH, NANOSECONDS, File, decode
+from ..model.entry import EPOCH, NANOSECONDS, File, check_path, decode
 from ..model.extent import Extent, FileRange
 from ..model.tree import Tree
 from ..reading.positional import BytesReader, DescriptorReader, PositionalReader
@@ -75,7 +74,6 @@ class InImage(Hierarchy):
             SourceError(problem.path or self._name, problem.rule, problem.remedy)
             for problem in self._image.problems
         )
-        self.problems += (EntryError(e.path, e.rule, e.remedy) for e in unsound(entries))
         return entries
 
     def _linked(self) -> Iterator[tuple[str, int]]:
@@ -109,16 +107,21 @@ class InImage(Hierarchy):
         target = self._target(found)
         return None if target is None else target if target is found else evolve(target, path=path)
 
-    def listing(self, directory: str) -> Iterable[ImageEntry | BlockpackError]:
-        """What is in a directory; names that are no names were told of before."""
-        for name in self._image.names.get(directory, ()):
+    def listing(self, directory: str) -> Iterator[ImageEntry | BlockpackError]:
+        """What is in a directory; names that no directory holds are told with all of their path."""
+        names = self._image.names
+        for name in names.get(directory, ()):
             path = f"{directory}/{name}" if directory else name
-            if name in ("", ".", ".."):
-                continue
             found = self.entry(path)
-            if found is None:
+            if name in ("", ".", ".."):
+                below = (at for at in self._entries if f"{at}/".startswith(f"{path}/"))
+                yield from filter(None, map(check_path, below))
+            elif found is None:
                 target = self._entries[path].target
                 yield SourceError(path, f"links to {target!r}, which is no file in the archive")
+            elif found.kind != "directory" and path in names:
+                rule = f"is a {found.kind}, and there are others in it"
+                yield EntryError(path, rule, "exclude one of the two")
             else:
                 yield found
 
