@@ -130,7 +130,7 @@ def test_a_device_with_larger_sectors_takes_only_an_image_for_them(
     with loop_device(tmp_path / "backing", SIZE, "--sector-size", "4096") as device:
         said = write_fails(blockpack.FatVolume().plan(tree), device)
         assert said.endswith(
-            "the device has sectors of 4096 bytes, the image of 512; plan with sector size 4096"
+            "the device has sectors of 4096 bytes, the image of 512; give sector_size=4096"
         )
         assert device.read_bytes() == GARBAGE
         layout = blockpack.FatVolume(sector_size=4096).plan(tree)
@@ -142,7 +142,7 @@ def test_a_device_is_always_flushed(layout: blockpack.Layout, device: Path, sour
     with injected(source, [Fault("flush", 0, errno.EIO)]) as injector:
         said = write_fails(layout, device)
     assert injector.counts["flush"] == 1
-    assert said == f"{device}: cannot be written: input/output error"
+    assert said.startswith(f"{device}: cannot be written: input/output error; ")
     with injected(source) as injector:
         blockpack.write(layout, device, allow_device=True, jobs=1)
     assert injector.counts["flush"] == 1
@@ -159,7 +159,8 @@ def test_a_device_that_may_not_be_opened_is_a_target_error(
         return really_open(path, flags, *arguments)
 
     monkeypatch.setattr(os, "open", opening)
-    assert write_fails(layout, device) == f"{device}: cannot be written: permission denied"
+    said = write_fails(layout, device)
+    assert said.startswith(f"{device}: cannot be written: permission denied; ")
 
 
 @pytest.mark.parametrize("format", ["tar", "fat"])

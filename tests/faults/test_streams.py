@@ -220,7 +220,8 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 5
     assert errors.decode() == (
-        "blockpack: <stdout>: the reader went away before the image was complete\n"
+        "blockpack: <stdout>: the reader went away before the image was complete; "
+        "have it read to the end\n"
     )
 
 

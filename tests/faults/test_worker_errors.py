@@ -43,17 +43,17 @@ class Ours(blockpack.SourceError):
 
 class Odd:
     forkable = True
-    def extent(self, entry, offset):
+    def extent(self, file, offset):
         if not workers or workers[-1]:  # not in the worker: it is that one which is to find it
             os.waitid(os.P_PID, workers[-1], os.WEXITED | os.WNOWAIT)
-            return blockpack.Data(offset, bytes(entry.size))
+            return blockpack.Data(offset, bytes(file.size))
         raise ERROR
 
 tree = blockpack.Tree()
-tree.add("a", Odd(), size=2000)  # in the first piece of work, and one in the last
+tree.put(blockpack.File("a", 2000, Odd(), None))  # in the first piece of work, and one in the last
 for number in range(50):
     tree.add(f"b/{number}", b"x" * 2000)
-tree.add("odd", Odd(), size=2000)
+tree.put(blockpack.File("odd", 2000, Odd(), None))
 layout = blockpack.TarVolume().plan(tree)
 try:
     blockpack.write(layout, sys.argv[1], jobs=2)
@@ -135,6 +135,7 @@ print(forks)
 """
 
 SCARCE = """
+import blockpack.workers.pool
 blockpack.write(layout, targets[0], jobs=1)  # so that all is imported
 free = os.open(os.devnull, os.O_RDONLY)
 os.close(free)
@@ -225,14 +226,18 @@ class Slow:
     def close(self):
         pass
 
-class Content:
+class Store:
     forkable = True
-    def extent(self, entry, offset):
-        return blockpack.Stream(offset, entry.size, Slow, entry.path)
+    def extent(self, file, offset):
+        return blockpack.Stream(offset, file.size, self, None, file.path)
+    def open(self, key, name):
+        return Slow()
+    def identity(self, key):
+        return self
 
 tree = blockpack.Tree()
 for name in ("a", "z"):  # in two pieces of work, one for each process
-    tree.add(name, Content(), size=64 << 20)
+    tree.put(blockpack.File(name, 64 << 20, Store(), None))
 try:
     blockpack.write(blockpack.TarVolume().plan(tree), sys.argv[1], jobs=2)
 except blockpack.SourceError as error:

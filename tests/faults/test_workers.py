@@ -154,7 +154,8 @@ def test_a_worker_that_is_killed_is_told_and_nothing_is_left(
     code, _, errors = run(program, *arguments, env={"WRITES": str(writes)})
     assert (code, errors) == (
         5,
-        "blockpack: a writing process was killed by signal 9; the image was not written\n",
+        "blockpack: a writing process was killed by signal 9, and the image was not written; "
+        "try again\n",
     )
     assert still_old(target)
 
