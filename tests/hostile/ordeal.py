@@ -102,6 +102,18 @@ def verify(image: Image) -> list[str]:
     return problems
 
 
+@contextmanager
+def damage_is_told() -> Iterator[None]:
+    """Let what is wrong with an image pass: one error, or many, each in one printable line."""
+    try:
+        yield
+    except (blockpack.ImageError, blockpack.Problems) as error:
+        told = error.exceptions if isinstance(error, blockpack.Problems) else [error]
+        for each in told:
+            assert isinstance(each, blockpack.ImageError), each
+            assert str(each).isprintable(), str(each)
+
+
 STEPS: tuple[Callable[[Image], object], ...] = (walk, read, lambda image: dict(image.info()))
 
 
@@ -151,14 +163,8 @@ def undergo(
     `memory` bytes at most.
     """
     for step in (walk, lambda image: read(image, gain), lambda image: dict(image.info())):
-        try:
-            with in_time(), blockpack.open_image(io.BytesIO(data)) as image:
-                step(image)
-        except blockpack.Problems as group:  # what could not be read, after all that could
-            for error in group.exceptions:
-                assert isinstance(error, blockpack.ImageError) and str(error).isprintable(), error
-        except blockpack.ImageError as error:
-            assert str(error).isprintable(), str(error)
+        with damage_is_told(), in_time(), blockpack.open_image(io.BytesIO(data)) as image:
+            step(image)
     try:
         with in_memory(memory), blockpack.open_image(io.BytesIO(data)) as image:
             problems = verify(image)
