@@ -50,7 +50,8 @@ def blockpack(
     inspect: Callable[[], None] | None = None,
 ) -> Contestant:
     """``blockpack pack`` of a tree, or of a `source` that holds the same."""
-    shown = tree.path.name if source is None else "git:repository@HEAD"
+    is_commit = source is not None and source.startswith("git:")
+    shown = "git:repository@HEAD" if is_commit else Path(source or tree.path).name
     return Contestant(
         name=name,
         command=(*program, "pack", "-q", source or str(tree.path), str(image), *options),
@@ -245,6 +246,26 @@ def checkout_and_mtools(repository: Path, tree: Tree, image: Path) -> Contestant
         shown=f"git checkout -q HEAD -- . && {peer.shown}",
         needs=("git", "mkfs.fat", "mcopy"),
         outputs=(image, checkout),
+        least_output=tree.size,
+        files=tree.files,
+    )
+
+
+def untar_and_mtools(archive: Path, tree: Tree, image: Path) -> Contestant:
+    """What is in a tar is unpacked, and then mkfs.fat and mcopy as in `mtools`."""
+    peer = mtools(tree, image)
+    kib = peer.command[4]
+    unpacked = image.with_suffix(".unpacked")
+    script = (
+        'mkdir "$2" && tar -xf "$0" -C "$2" && '
+        'mkfs.fat -F 32 -C "$1" "$3" && mcopy -s -i "$1" "$2"/* ::'
+    )
+    return Contestant(
+        name="tar -x + mkfs.fat + mcopy",
+        command=("sh", "-c", script, str(archive), str(image), str(unpacked), kib),
+        shown=f"tar -xf {archive.name} && {peer.shown}",
+        needs=("tar", "mkfs.fat", "mcopy"),
+        outputs=(image, unpacked),
         least_output=tree.size,
         files=tree.files,
     )

@@ -149,13 +149,20 @@ def measure(contestant: Contestant) -> Sample:
 
 def _check_amount(contestant: Contestant, sample: Sample) -> None:
     """A contestant that skipped work must not win."""
-    written = sample.piped if contestant.discard else 0
-    written += sum(output.stat().st_size for output in contestant.outputs if output.exists())
+    if not contestant.least_output:
+        return
+    written = sample.piped if contestant.discard else sum(map(_size_of, contestant.outputs))
     if written < contestant.least_output:
         raise MeasureError(
             f"{contestant.name}: {written:,} bytes written, at least"
             f" {contestant.least_output:,} expected"
         )
+
+
+def _size_of(output: Path) -> int:
+    """The bytes of a file, or of all files in a directory; none if there is nothing."""
+    found = [output] if output.is_file() else output.rglob("*")
+    return sum(path.stat().st_size for path in found if path.is_file())
 
 
 def _remove_outputs(contestant: Contestant) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from measure import Series
+from stage import Metric
 from targets import Verdict
 from units import amount, duration
-from works import Metric
 
 METHOD = """\
 Every number is for a whole process, from its start to its end. The contestants take turns

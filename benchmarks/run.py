@@ -28,8 +28,9 @@ from contestants import Contestant
 from loop_mount import CannotMount
 from measure import MeasureError, compare
 from report import Outcome, Results
+from stage import FULL, QUICK, Scene, Skipped, Stage, Work
 from targets import Verdict
-from works import FULL, QUICK, SCENES, Scene, Skipped, Stage, Work
+from works import SCENES
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parent / "build" / "bench"
@@ -135,6 +136,10 @@ def _play(scene: Scene, stage: Stage, only: Sequence[str], runs: int) -> Iterato
         _say(f"  skipped: {reason}")
         for name in wanted[done:]:
             yield Outcome(name, name, "seconds", (), (), str(reason))
+    except MeasureError as error:  # in making what others are to read
+        _say(f"  failed: {error}")
+        for name in wanted[done:]:
+            yield Outcome(name, name, "seconds", (), (_failure(error),))
 
 
 def _outcome(work: Work, runs: int) -> Outcome:
@@ -144,8 +149,11 @@ def _outcome(work: Work, runs: int) -> Outcome:
         return _measure(work, runs)
     except MeasureError as error:
         _say(f"  failed: {error}")
-        verdict = Verdict("to succeed", str(error).partition("\n")[0], False)
-        return Outcome(work.name, work.title, work.metric, (), (verdict,))
+        return Outcome(work.name, work.title, work.metric, (), (_failure(error),))
+
+
+def _failure(error: MeasureError) -> Verdict:
+    return Verdict("to succeed", str(error).partition("\n")[0], False)
 
 
 def _measure(work: Work, runs: int) -> Outcome:

@@ -1,123 +1,28 @@
-"""The rows of the table: which work, on which data, by whom, and what must be reached.
-
-A scene makes its data, yields one `Work` after another, and removes the data when it is closed.
-"""
+"""The rows of the table: which work, on which data, by whom, and what must be reached."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from shutil import rmtree
-from typing import Literal
 
 import contestants as by
 import dataset
 import loop_mount
+import reading_scenes
 import targets
-from contestants import Contestant
-from targets import Target
-
-KIB = 1 << 10
-MIB = 1 << 20
-GIB = 1 << 30
-
-Metric = Literal["seconds", "microseconds per file", "peak RSS"]
-
-
-class Skipped(Exception):
-    """A scene cannot be measured here; says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How large the data is; sizes in bytes."""
-
-    small_files: int
-    few: int
-    many: int
-    tar_file: int
-    fat_file: int
-    clone_volume: int
-    planned: int
-    piped: int
-    git_file: int
-
-
-FULL = Scale(
-    small_files=50_000,
-    few=50_000,
-    many=1_000_000,
-    tar_file=4 * GIB,
-    fat_file=3_900_000_000,
-    clone_volume=16 * GIB,
-    planned=100 * GIB,
-    piped=100 * GIB,
-    git_file=GIB,
+from stage import (
+    FILES_PER_DIRECTORY,
+    GIB,
+    KIB,
+    MIB,
+    Scene,
+    Skipped,
+    Stage,
+    Work,
+    Works,
+    site,
+    size_text,
 )
-QUICK = Scale(
-    small_files=5_000,
-    few=5_000,
-    many=25_000,
-    tar_file=256 * MIB,
-    fat_file=240_000_000,
-    clone_volume=4 * GIB,
-    planned=100 * GIB,
-    piped=2 * GIB,
-    git_file=64 * MIB,
-)
-FILES_PER_DIRECTORY = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Where and at what size to measure, and the program under test."""
-
-    directory: Path
-    scale: Scale
-    program: Sequence[str]
-    say: Callable[[str], None]
-
-    @contextmanager
-    def room(self, name: str, space: int) -> Iterator[Path]:
-        """A directory for one scene, if `space` bytes are free. Raises `Skipped`."""
-        status = os.statvfs(self.directory)
-        free = status.f_bavail * status.f_frsize
-        if free < space:
-            raise Skipped(f"needs {space / GIB:.0f} GiB of disk, {free / GIB:.0f} are free")
-        path = self.directory / name
-        path.mkdir()
-        try:
-            yield path
-        finally:
-            rmtree(path)
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One comparison."""
-
-    name: str
-    title: str
-    contestants: tuple[Contestant, ...]
-    targets: tuple[Target, ...]
-    metric: Metric = "seconds"
-    repeat: float = 1.0
-    """How many runs, as a multiple of what was asked for; one at least."""
-    warm_up: bool = True
-
-
-Works = Generator[Work, None, None]
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Works that share their data."""
-
-    works: tuple[str, ...]
-    play: Callable[[Stage], Works]
 
 
 def startup(stage: Stage) -> Works:
@@ -132,20 +37,11 @@ def startup(stage: Stage) -> Works:
     )
 
 
-def _site(stage: Stage, room: Path) -> dataset.Tree:
-    """Many small files of the sizes that a web site has, in `room`."""
-    count = stage.scale.small_files
-    stage.say(f"  making {count:,} files")
-    return dataset.small_files(
-        room / "tree", count, count // FILES_PER_DIRECTORY, dataset.log_normal
-    )
-
-
 def small(stage: Stage) -> Works:
     """Many small files of the sizes that a web site has."""
     count = stage.scale.small_files
     with stage.room("small", 3 * GIB) as room:
-        tree = _site(stage, room)
+        tree = site(stage, room)
         yield Work(
             "small-tar",
             f"{count:,} small files → tar",
@@ -155,7 +51,7 @@ def small(stage: Stage) -> Works:
                 by.bsdtar(tree, room / "bsd.tar"),
                 by.python_tarfile(tree, room / "python.tar"),
             ),
-            (targets.at_most("blockpack", "GNU tar", 1.0),),
+            (targets.at_most("blockpack", "GNU tar", 0.9),),
             repeat=2,
         )
         fat = ("--format", "fat", "--fat-type", "32")
@@ -174,7 +70,7 @@ def git_small(stage: Stage) -> Works:
     """Many small files as git objects."""
     count = stage.scale.small_files
     with stage.room("git-small", 4 * GIB) as room:
-        tree = _site(stage, room)
+        tree = site(stage, room)
         yield Work(
             "git-small",
             f"{count:,} small files → git",
@@ -217,7 +113,7 @@ def git_large(stage: Stage) -> Works:
         stored = by.git_add(tree, room / "stored", 0)
         yield Work(
             "git-large",
-            f"{_size(size)} of random bytes → git",
+            f"{size_text(size)} of random bytes → git",
             (
                 by.blockpack(stage.program, tree, room / "ours.git", "--format", "git"),
                 default,
@@ -236,7 +132,7 @@ def git_commit(stage: Stage) -> Works:
     """A commit of a packed repository, in every format."""
     count = stage.scale.small_files
     with stage.room("git-commit", 6 * GIB) as room:
-        tree = _site(stage, room)
+        tree = site(stage, room)
         stage.say("  making a repository of them")
         repository, listed = room / "repository", room / "objects"
         dataset.commit(tree, repository, listed)
@@ -298,7 +194,7 @@ def build(stage: Stage) -> Works:
     with stage.room("build", 2 * GIB) as room:
         deployment = room / "deployment"
         deployment.mkdir()
-        _site(stage, deployment)
+        site(stage, deployment)
         (deployment / "blockpack.toml").write_text(MANIFEST)
         again = by.blockpack_build(stage.program, deployment, room / "images")
         yield Work(
@@ -317,7 +213,7 @@ def large(stage: Stage) -> Works:
         tree = dataset.random_file(room / "large", size)
         yield Work(
             "large-tar",
-            f"{_size(size)} file → tar",
+            f"{size_text(size)} file → tar",
             (
                 by.blockpack(stage.program, tree, room / "ours.tar", "--format", "tar"),
                 by.copy(tree, room / "copy"),
@@ -332,7 +228,7 @@ def large(stage: Stage) -> Works:
         tree = dataset.random_file(room / "video", fat_size)
         yield Work(
             "large-fat",
-            f"{_size(fat_size)} file → FAT",
+            f"{size_text(fat_size)} file → FAT",
             (
                 by.blockpack(stage.program, tree, room / "ours.img", "--format", "fat"),
                 by.copy(tree, room / "copy"),
@@ -362,7 +258,7 @@ def clone(kind: str, title: str, stage: Stage) -> Works:
         options = ("--format", "tar", "--align", "4096")
         yield Work(
             f"{kind}-tar",
-            f"{_size(size)} file → tar, on {title}",
+            f"{size_text(size)} file → tar, on {title}",
             (
                 by.blockpack(stage.program, tree, image, *options, inspect=shared.inspect),
                 by.copy(tree, mount / "copy"),
@@ -375,13 +271,15 @@ def clone(kind: str, title: str, stage: Stage) -> Works:
         shared = targets.SharedExtents(image, fat_size)
         yield Work(
             f"{kind}-fat",
-            f"{_size(fat_size)} file → FAT, on {title}",
+            f"{size_text(fat_size)} file → FAT, on {title}",
             (
                 by.blockpack(stage.program, tree, image, "--format", "fat", inspect=shared.inspect),
                 by.copy(tree, mount / "copy"),
             ),
             (targets.within("blockpack", 0.2), shared.judge),
         )
+        rmtree(tree.path)
+        yield from reading_scenes.on_clones(kind, title, stage, mount)
 
 
 def on_btrfs(stage: Stage) -> Works:
@@ -410,15 +308,18 @@ def million(stage: Stage) -> Works:
             small = by.blockpack(
                 stage.program, tree, image, *given, name=f"blockpack, {few:,} files"
             )
-            peers = (by.gnu_tar(forest, room / "gnu.tar", f"GNU tar, {many:,} files"),)
+            peer = by.gnu_tar(forest, room / "gnu.tar", f"GNU tar, {many:,} files")
+            wanted = [
+                targets.per_file(large.name, small.name, 1.3),
+                targets.memory(large.name, 350 * MIB),
+            ]
+            if kind == "tar":
+                wanted.append(targets.at_most(large.name, peer.name, 1.0))
             yield Work(
                 f"million-{kind.lower()}",
                 f"{many:,} tiny files → {kind}",
-                (large, small, *(peers if kind == "tar" else ())),
-                (
-                    targets.per_file(large.name, small.name, 1.3),
-                    targets.memory(large.name, 350 * MIB),
-                ),
+                (large, small, *((peer,) if kind == "tar" else ())),
+                tuple(wanted),
                 metric="microseconds per file",
                 repeat=0.6,
             )
@@ -432,7 +333,7 @@ def sparse(stage: Stage) -> Works:
         plan = by.blockpack_plan(stage.program, planned)
         yield Work(
             "sparse-plan",
-            f"{_size(planned.size)} sparse file, planned as tar",
+            f"{size_text(planned.size)} sparse file, planned as tar",
             (plan,),
             (targets.memory(plan.name, 32 * MIB),),
             metric="peak RSS",
@@ -440,7 +341,7 @@ def sparse(stage: Stage) -> Works:
         pipe = by.blockpack_pipe(stage.program, piped)
         yield Work(
             "sparse-pipe",
-            f"{_size(piped.size)} sparse file → tar, piped",
+            f"{size_text(piped.size)} sparse file → tar, piped",
             (pipe,),
             (targets.memory(pipe.name, 32 * MIB),),
             metric="peak RSS",
@@ -449,19 +350,23 @@ def sparse(stage: Stage) -> Works:
         )
 
 
-def _size(size: int) -> str:
-    for unit, scale in (("GiB", GIB), ("MiB", MIB)):
-        if size % scale == 0:
-            return f"{size // scale} {unit}"
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
-
-
 SCENES = (
     Scene(("startup",), startup),
     Scene(("small-tar", "small-fat"), small),
     Scene(("large-tar", "large-fat"), large),
-    Scene(("btrfs-tar", "btrfs-fat"), on_btrfs),
-    Scene(("xfs-tar", "xfs-fat"), on_xfs),
+    Scene(("btrfs-tar", "btrfs-fat", "btrfs-extract", "btrfs-archive"), on_btrfs),
+    Scene(("xfs-tar", "xfs-fat", "xfs-extract", "xfs-archive"), on_xfs),
+    Scene(
+        (
+            *("ls-tar", "ls-fat", "extract-tar", "extract-fat"),
+            *("compare-tar", "verify-tar", "compare-fat", "verify-fat", "archive-fat"),
+        ),
+        reading_scenes.small,
+    ),
+    Scene(
+        ("large-extract-tar", "large-cat-tar", "large-extract-fat", "large-cat-fat"),
+        reading_scenes.large,
+    ),
     Scene(("million-tar", "million-fat"), million),
     Scene(("sparse-plan", "sparse-pipe"), sparse),
     Scene(("build-again",), build),
