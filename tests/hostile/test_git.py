@@ -60,19 +60,22 @@ ESCAPES: dict[str, tuple[bytes, str]] = {
     "a repository behind a backslash": (of((FILE, b"a\\.git", TEXT)), "git directory"),
     "a symlink in place of a directory": (
         of((LINK, b"way", TEXT), (DIRECTORY, b"way", EMPTY_TREE)),
-        "the root tree: holds a name twice",
+        "way: is there 2 times",
     ),
     "a file twice": (
         below((FILE, b"file", TEXT), (FILE, b"file", TEXT)),
-        "dir: holds a name twice",
+        "dir/file: is there 2 times",
     ),
     "a file that is executable too": (
         of((FILE, b"file", TEXT), (EXECUTABLE, b"file", TEXT)),
-        "holds a name twice",
+        "file: is there 2 times",
     ),
     "a symlink to nothing": (linked(b""), "link: links to ''"),
     "a symlink with a NUL": (linked(b"a\0b"), "link: links to 'a\\x00b'"),
-    "a symlink to a path without end": (linked(b"a/" * 100_000), "links to a path of 200,000"),
+    "a symlink to a path without end": (
+        linked(b"a/" * 100_000),
+        "links to a path of more than 4,096",
+    ),
 }
 
 

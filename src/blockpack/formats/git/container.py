@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from . import pack
+from .objects import OID_SIZES
 
 Container = Literal["docteur", "bundle", "pack"]
 
@@ -63,53 +65,76 @@ def oneffs_header(size: int, crc: int, sector_size: int) -> bytes:
 class Framing:
     """Where a pack is in an image, at byte `pack_offset`, and what the container says of it.
 
-    `commit` is an id, raw, and None where nothing says which one is meant. `index_offset` is the
-    byte at which the pack's index begins, in a docteur image. A bundle that is `incomplete` is for
-    those alone who have the commits before it.
+    `references` has ids, raw, by name: ``HEAD`` and others, none where nothing refers to a commit.
+    `index_offset` is the byte at which the pack's index begins, in a docteur image. A bundle that
+    is `incomplete` is for those alone who have the objects that it is without.
     """
 
     container: Container
     pack_offset: int
     object_format: str = "sha1"
-    commit: bytes | None = None
+    references: Mapping[str, bytes] = field(factory=dict)
     index_offset: int | None = None
     oneffs: bool = False
     incomplete: bool = False
 
 
-HEAD = 16 << 10
-"""As many bytes as `framing` wants to see of an image."""
+HEAD = 4 << 20
+"""As many bytes as `framing` wants to see of an image: a bundle may name any number of branches."""
 
 _BUNDLE = re.compile(
-    rb"# v(?P<version>[23]) git bundle\n"
-    rb"(?:@object-format=(?P<format>sha1|sha256)\n)?"
-    rb"(?P<prerequisites>(?:-[0-9a-f]{40}[^\n]*\n)*)"
+    rb"# v[23] git bundle\n"
+    rb"(?P<capabilities>(?:@[^\n]*\n)*)"
+    rb"(?P<prerequisites>(?:-[0-9a-f]{40,64}[^\n]*\n)*)"
     rb"(?P<references>(?:[0-9a-f]{40}(?:[0-9a-f]{24})? [^\n]+\n)+)\n"
 )
+
+_PACK = pack.SIGNATURE + pack.VERSION.to_bytes(4)
+
+
+def is_framed(head: bytes) -> bool:
+    """Whether an image that begins with `head` says that it is a pack in one of the containers."""
+    if re.match(rb"# v[23] git bundle\n", head):
+        return True
+    return framing(head) is not None
 
 
 def framing(head: bytes) -> Framing | None:
     """What an image that begins with `head` is; None if it is no pack in any container."""
-    if head.startswith(pack.SIGNATURE + pack.VERSION.to_bytes(4)):
+    if head.startswith(_PACK):
         return Framing("pack", 0)
     if head.startswith(_ONEFFS_MAGIC) and len(head) >= _ONEFFS.size + _CRC.size:
         (stated,) = _CRC.unpack_from(head, _ONEFFS.size)
         if stated == zlib.crc32(head[: _ONEFFS.size]):
             sector = 512 if not any(head[32:512]) and head[512:516] == pack.SIGNATURE else 4096
             return Framing("pack", sector, oneffs=True)
-    if head[DOCTEUR_HEADER.size :].startswith(pack.SIGNATURE + pack.VERSION.to_bytes(4)):
+    if head[DOCTEUR_HEADER.size :].startswith(_PACK):
         commit, index_offset = DOCTEUR_HEADER.unpack_from(head)
-        return Framing("docteur", DOCTEUR_HEADER.size, "sha1", commit, index_offset)
-    if found := _BUNDLE.match(head):
-        lines = found["references"].splitlines()
-        commit, _, _ = next(
-            (line for line in lines if line.endswith(b" HEAD")), lines[0]
-        ).partition(b" ")
-        name = (found["format"] or b"sha1").decode()
-        oid = bytes.fromhex(commit.decode())
-        incomplete = bool(found["prerequisites"])
-        return Framing("bundle", found.end(), name, oid, incomplete=incomplete)
-    return None
+        return Framing("docteur", DOCTEUR_HEADER.size, "sha1", {"HEAD": commit}, index_offset)
+    found = _BUNDLE.match(head)
+    return _bundle(found) if found else None
+
+
+def _bundle(found: re.Match[bytes]) -> Framing | None:
+    """A bundle by its header; None if it is of a hash that nobody knows."""
+    object_format = "sha1"
+    is_partial = False
+    for capability in found["capabilities"].splitlines():
+        name, _, value = capability.partition(b"=")
+        if name == b"@object-format":
+            object_format = value.decode("ascii", "replace")
+        else:  # a filter: some objects are left out
+            is_partial = True
+    if object_format not in OID_SIZES:
+        return None
+    references = {}
+    for line in found["references"].splitlines():
+        oid, _, name = line.partition(b" ")
+        if len(oid) != 2 * OID_SIZES[object_format]:
+            return None
+        references[name.decode("utf-8", "replace")] = bytes.fromhex(oid.decode())
+    incomplete = is_partial or bool(found["prerequisites"])
+    return Framing("bundle", found.end(), object_format, references, incomplete=incomplete)
 
 
 def oneffs_facts(head: bytes) -> tuple[int, int]:

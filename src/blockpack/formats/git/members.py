@@ -34,8 +34,8 @@ def mode_of(entry: Entry, limits: GitLimits) -> bytes:
     return DIRECTORY if type(entry) is Directory else SYMLINK
 
 
-_LONGEST = 4096
-"""More bytes than a name has on any system."""
+MOST_PATH = 4096
+"""The most bytes of a path, and of a link's target. No system has longer ones."""
 
 
 def refusals(tree: Tree, limits: GitLimits, object_format: str) -> Iterator[EntryError]:
@@ -44,6 +44,9 @@ def refusals(tree: Tree, limits: GitLimits, object_format: str) -> Iterator[Entr
     for entry in tree:
         is_link = type(entry) is Symlink
         path = entry.path
+        if rule := _too_long(entry):
+            yield EntryError(path, rule, "shorten or exclude it")
+            continue
         if not is_link and path.isascii() and "git" not in path.lower():
             continue  # nearly all names: no part of a path is one that git refuses
         name = encode(name_of(path))
@@ -52,12 +55,21 @@ def refusals(tree: Tree, limits: GitLimits, object_format: str) -> Iterator[Entr
             yield EntryError(entry.path, rule, "rename or exclude it")
         if not limits.symlinks and is_link:
             rule = "is a symbolic link, which the profile's reader does not list"
-            yield EntryError(entry.path, rule, "follow or skip links")
+            yield EntryError(entry.path, rule, "follow or skip links", "symlinks=follow")
+
+
+def _too_long(entry: Entry) -> str | None:
+    """What is too long of an entry for whoever reads it, if anything is."""
+    if len(entry.path) > MOST_PATH // 4 and len(encode(entry.path)) > MOST_PATH:
+        return f"its path has more than {MOST_PATH:,} bytes, and no system has such"
+    if type(entry) is Symlink and len(encode(entry.target)) > MOST_PATH:
+        return f"it links to a path of more than {MOST_PATH:,} bytes, and no system has such"
+    return None
 
 
 def _too_large(tree: Tree, oid_size: int) -> Iterator[EntryError]:
     """Directories whose trees would be larger than one that is read."""
-    most_names = MOST_META // (_LONGEST + _BESIDE_NAME + oid_size)
+    most_names = MOST_META // (MOST_PATH + _BESIDE_NAME + oid_size)
     if len(tree) <= most_names:
         return
     for path, children in tree.directories():

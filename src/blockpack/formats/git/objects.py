@@ -36,7 +36,14 @@ MODES = {
 MOST_BYTES = 1 << 30
 """A tree, commit or tag that is larger (bytes) is not taken for one."""
 
-_COMMITTER = re.compile(rb"^committer [^\n]*> (\d{1,19}) [+-]\d{4}$", re.M)
+_COMMITTER = re.compile(
+    rb"^author[^\n]*\ncommitter[^\n]*>[ \t\v\f\r]*\+?([0-9]{1,4300})[^\n>]*\n", re.M
+)
+
+_PARENT = re.compile(rb"^parent ((?:[0-9a-f]{2}){20,32})$", re.M)
+
+_LATEST = 253_402_300_799
+"""The end of the year 9999, in seconds since 1970: no commit is taken to be later."""
 
 RawEntry = tuple[bytes, bytes, bytes]
 """An entry of a tree as it stands there: mode, name, object id."""
@@ -99,10 +106,20 @@ def field(data: bytes, key: bytes) -> str | None:
     return value.decode("ascii", "replace") if found == key else None
 
 
-def committed(data: bytes) -> int | None:
-    """When a commit was committed, in seconds since 1970; None if it does not say so."""
-    found = _COMMITTER.search(data.partition(b"\n\n")[0])
-    return int(found[1]) if found else None
+def committed(data: bytes) -> int:
+    """When a commit was committed, in seconds since 1970, as far as git itself can tell.
+
+    Git reads the number after the ``>`` of the committer, who comes right after the author, and
+    nothing behind it: no zone, or an odd one, does not matter. What has no such number has the
+    time 0. (commit.c, ``parse_commit_date``)
+    """
+    found = _COMMITTER.search(data.partition(b"\n\n")[0] + b"\n")
+    return min(int(found[1]), _LATEST) if found else 0
+
+
+def parents(data: bytes) -> list[bytes]:
+    """The ids, raw, of the commits right before a commit."""
+    return [bytes.fromhex(oid.decode()) for oid in _PARENT.findall(data.partition(b"\n\n")[0])]
 
 
 def is_oid(text: str, size: int) -> bool:

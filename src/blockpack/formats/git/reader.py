@@ -8,50 +8,56 @@ recomputes every id and checksum.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
+
+from attrs import evolve, frozen
 
 from ...errors import ImageError, printable
-from ...model.entry import NANOSECONDS, decode
+from ...model.entry import NANOSECONDS
 from ...planning.layout import Fact
-from ...planning.volume import MOST
 from ...reading.positional import PositionalReader
-from ..reader import ImageEntry, ImageReader, Kind, Report
-from . import container, members
+from ..reader import ImageEntry, ImageReader, Report
+from . import container, objects
+from .blob_reader import BlobReader
+from .commit_entries import CommitEntries
 from .index import HEAD_SIZE as INDEX_HEAD
 from .index import PackIndex
 from .inflate import crc32
-from .names import refused
-from .objects import OID_SIZES, committed, field, is_in_order, is_oid, tree_entries
-from .pack import BLOB, COMMIT, HEADER, KINDS, SIGNATURE, TREE, VERSION
-from .sequence import PackedObject, objects
+from .objects import OID_SIZES, committed, is_oid, parents
+from .pack import COMMIT, HEADER, KINDS, SIGNATURE, TAG, VERSION
+from .sequence import PackedObject
+from .sequence import objects as read_through
 from .store import PackStore
-
-MOST_ENTRIES = 4_000_000
-"""The most entries that trees may come to: a few that name each other may come to any number."""
-
-_MOST_CHARACTERS = 64
-"""The most characters that all paths may come to, for each of the most entries."""
 
 SECTOR = 512
 """The least bytes that a device reads at once; docteur's index begins with that."""
 
-_MAX_PATH = 4096
-"""The longest path, and link's target, in bytes. Linux has no longer ones."""
-
 _LEAST_OBJECT = 9
 """The least bytes that an object takes in a pack: a header and the zlib stream of nothing."""
 
+_MOST_TAGS = 16
+"""Tags of tags of one commit."""
+
+_MOST_SHOWN = 5
+"""Commits and references that a message names."""
+
 _CHUNK = 1 << 20
 
-_MODES: Mapping[bytes, tuple[Kind, int]] = {
-    members.FILE: ("file", 0o644),
-    b"100664": ("file", 0o664),  # of early git
-    members.EXECUTABLE: ("file", 0o755),
-    members.SYMLINK: ("symlink", 0o777),
-    members.DIRECTORY: ("directory", 0o755),
-    b"040000": ("directory", 0o755),  # of programs that are not git
-}
+
+@frozen
+class _Objects:
+    """The objects of a pack: where they are, the commits among them, and what is damaged.
+
+    An index does not tell what is a commit; then there are none.
+    """
+
+    store: PackStore
+    object_format: str
+    commits: tuple[bytes, ...] = ()
+    problems: tuple[ImageError, ...] = ()
+    index: PackIndex | None = None
 
 
 class GitReader(ImageReader):
@@ -62,250 +68,214 @@ class GitReader(ImageReader):
     @classmethod
     def recognises(cls, head: bytes) -> bool:
         """By the signature of a bundle, a pack, a pack in a OneFFS or after a docteur header."""
-        return container.framing(head) is not None
+        return container.is_framed(head)
 
     def __init__(self, data: PositionalReader, *, device: bool = False) -> None:
         super().__init__(data, device=device)
         self._head = self.read_at(0, min(self.size, container.HEAD))
         found = container.framing(self._head)
         if found is None:
-            raise ImageError("it is no pack of git objects in any container")
+            raise ImageError("", "its header is cut short or damaged, or of a later version of git")
         if found.incomplete:
-            raise ImageError("it is a bundle on top of commits that it does not hold; bundle all")
+            rule = "it is a bundle without some of the objects that its commits lead to"
+            raise ImageError("", rule, "bundle all: git bundle create FILE HEAD")
         self._framing = found
-        self._object_format = found.object_format
         end = self.size if found.index_offset is None else found.index_offset
         if not found.pack_offset + HEADER.size <= end <= self.size:
-            raise ImageError("its index is to begin where the image does not go; damaged")
+            raise ImageError("", "its index is to begin where the image does not go")
         self._pack_size = end - found.pack_offset
         """Bytes up to the image's end or its index: the pack, and what pads it."""
         signature, version, self._count = HEADER.unpack(self._pack_bytes(0, HEADER.size))
         if (signature, version) != (SIGNATURE, VERSION):
-            raise ImageError("it has no pack of version 2 where its container says; damaged")
+            raise ImageError("", "it has no pack of version 2 where its container says")
         if self._count > self._pack_size // _LEAST_OBJECT:
-            raise ImageError(
-                f"it is too short for the {self._count:,} objects of its pack; damaged"
-            )
-        self._commits: list[PackedObject] = []
-        self._entry_count = 0
+            raise ImageError("", f"it is too short for the {self._count:,} objects of its pack")
+        self._lock = threading.Lock()
+        self._known: _Objects | None = None
         self._blobs: dict[str, int] = {}
-        self._out_of_order: list[str] = []
-        """Trees whose entries are, by path: nothing that reading minds."""
+        """Where the blob of each file begins in the pack."""
 
     def info(self) -> Mapping[str, Fact]:
         """The container, the commit, the number of objects, and where the pack begins (bytes)."""
         framing = self._framing
         return {
             "container": "oneffs" if framing.oneffs else framing.container,
-            "commit": self._commit_id().hex(),
+            "commit": self._commit()[0].hex(),
             "objects": self._count,
             "pack_offset": framing.pack_offset,
         }
 
     def options(self) -> Mapping[str, str]:
         """The hash, which a commit needs to keep its id, and a container that takes any."""
-        self._store  # noqa: B018 - tells the object format
-        return {"object_format": self._object_format, "container": "pack"}
+        return {"object_format": self._objects.object_format, "container": "pack"}
 
     def _pack_bytes(self, offset: int, length: int) -> bytes:
         """Bytes of the pack and of what pads it; less than `length` at the end."""
         length = max(0, min(length, self._pack_size - offset))
         return self.read_at(self._framing.pack_offset + offset, length)
 
-    @cached_property
+    @property
+    def _objects(self) -> _Objects:
+        """The objects, where the index says or where they were found. Raises `ImageError`."""
+        with self._lock:
+            if self._known is None:
+                self._known = self._found()
+            return self._known
+
+    def _found(self) -> _Objects:
+        object_format = self._framing.object_format
+        index = self._index()
+        if index is not None:
+            offsets = dict(zip(index.oids, index.offsets, strict=True))
+            return _Objects(self._store(object_format, offsets), object_format, index=index)
+        found = self._read_through(object_format)
+        if self._framing.container != "pack":
+            return found
+        # A pack by itself does not say which hash makes ids: its commits do.
+        if found.commits:
+            tree = objects.field(found.store.object(found.commits[-1], COMMIT), b"tree")
+            if tree is None or not is_oid(tree, OID_SIZES["sha256"]):
+                return found
+        other = self._read_through("sha256")
+        return other if other.commits else found
+
     def _index(self) -> PackIndex | None:
         """The index, if the container has one. Raises `ImageError`."""
         at = self._framing.index_offset
         if at is None:
             return None
-        oid_size = OID_SIZES[self._object_format]
+        oid_size = OID_SIZES[self._framing.object_format]
         most = INDEX_HEAD + self._count * (oid_size + 16) + 2 * oid_size
         try:
-            return PackIndex(self.read_at(at, min(most, self.size - at)), self._object_format)
+            data = self.read_at(at, min(most, self.size - at))
+            return PackIndex(data, self._framing.object_format)
         except ValueError as error:
-            raise ImageError(f"{error}; damaged") from None
+            raise ImageError("", f"{error}") from None
 
-    @cached_property
-    def _store(self) -> PackStore:
-        """The objects, where the index says or where they were found. Raises `ImageError`."""
-        if self._index is None:
-            return self._read_through()
-        return self._empty_store(dict(zip(self._index.oids, self._index.offsets, strict=True)))
+    def _read_through(self, object_format: str) -> _Objects:
+        """The objects where they are found."""
+        store = self._store(object_format)
+        problems: list[ImageError] = []
+        found = read_through(store, self._count, object_format, problems.append)
+        commits = tuple(each.oid for each in found if each.kind == COMMIT)
+        return _Objects(store, object_format, commits, tuple(problems))
 
-    def _read_through(self) -> PackStore:
-        """The objects where they are found. A pack by itself does not say which hash makes ids."""
-        try:
-            store = self._found()
-            if self._framing.container != "pack" or not self._commits:
-                return store
-            tree = field(store.object(self._last_commit(), COMMIT), b"tree")
-            if tree is None or not is_oid(tree, OID_SIZES["sha256"]):
-                return store
-            damage = None
-        except ImageError as error:
-            if self._framing.container != "pack":
-                raise
-            damage = error
-        self._object_format = "sha256"
-        try:
-            return self._found()
-        except ImageError as error:
-            self._object_format = "sha1"
-            raise damage or error from None
-
-    def _found(self) -> PackStore:
-        store = self._empty_store()
-        for _ in self._objects(store):
-            pass
-        return store
-
-    def _empty_store(self, offsets: dict[bytes, int] | None = None) -> PackStore:
-        oid_size = OID_SIZES[self._object_format]
+    def _store(self, object_format: str, offsets: dict[bytes, int] | None = None) -> PackStore:
+        oid_size = OID_SIZES[object_format]
         return PackStore(self._pack_bytes, self._pack_size - oid_size, oid_size, offsets or {})
 
-    def _objects(self, store: PackStore) -> Iterator[PackedObject]:
-        """All objects, which `store` gets to know. Raises `ImageError`."""
-        self._commits = []
-        for found in objects(store, self._count, self._object_format):
-            if found.kind == COMMIT:
-                self._commits.append(found)
-            yield found
+    def _commit(self) -> tuple[bytes, bytes]:
+        """The id (raw) and the bytes of the commit that is meant. Raises `ImageError`."""
+        references = self._framing.references
+        if not references:
+            tip = self._tip()
+            return tip, self._objects.store.object(tip, COMMIT)
+        named = {name: self._peeled(oid) for name, oid in _meant(references).items()}
+        if len({oid for oid, _ in named.values()}) > 1:
+            rule = f"it has several branches or tags, and no HEAD: {_shown(named)}"
+            raise ImageError("", rule, "which one? Bundle it alone: git bundle create FILE NAME")
+        return next(iter(named.values()))
 
-    def _commit_id(self) -> bytes:
-        """The commit that is meant: the container's, or else the last one in the pack."""
-        if self._framing.commit is not None:
-            return self._framing.commit
-        self._store  # noqa: B018 - reads the pack through
-        if not self._commits:
-            raise ImageError("its pack holds no commit")
-        return self._last_commit()
+    def _peeled(self, oid: bytes) -> tuple[bytes, bytes]:
+        """The commit that a reference leads to, through annotated tags. Raises `ImageError`."""
+        for _ in range(_MOST_TAGS):
+            kind, data = self._objects.store.meta(oid)
+            if kind == COMMIT:
+                return oid, data
+            target = objects.field(data, b"object") if kind == TAG else None
+            if target is None or not is_oid(target, self._objects.store.oid_size):
+                raise ImageError("", f"object {oid.hex()} is a {KINDS[kind].decode()}, no commit")
+            oid = bytes.fromhex(target)
+        raise ImageError("", f"object {oid.hex()} is a tag of a tag, and so on")
 
-    def _last_commit(self) -> bytes:
-        return max(self._commits, key=lambda found: found.offset).oid
+    def _tip(self) -> bytes:
+        """The commit of a pack that no other one in it has as a parent. Raises `ImageError`."""
+        found = self._objects
+        if not found.commits:
+            raise next(iter(found.problems), ImageError("", "its pack holds no commit"))
+        above = {oid for each in found.commits for oid in parents(found.store.object(each, COMMIT))}
+        tips = [oid for oid in dict.fromkeys(found.commits) if oid not in above]
+        if len(tips) != 1:
+            shown = _shown([oid.hex() for oid in tips])
+            rule = f"its pack has {len(tips):,} commits that no other one comes after: {shown}"
+            raise ImageError("", rule, "which one? Make a pack or a bundle of it alone")
+        return tips[0]
 
     def entries(self, report: Report) -> Iterator[ImageEntry]:
         """Tree by tree, from the commit on."""
-        store = self._store
-        commit = store.object(self._commit_id(), COMMIT)
-        root = field(commit, b"tree")
+        for problem in self._objects.problems:
+            report(problem)
+        store = self._objects.store
+        _, commit = self._commit()
+        root = objects.field(commit, b"tree")
         if root is None or not is_oid(root, store.oid_size):
-            raise ImageError("its commit names no tree; damaged")
-        seconds = committed(commit) or 0
-        if seconds > MOST:
-            raise ImageError("its commit has a time that is none; damaged")
-        mtime_ns = seconds * NANOSECONDS
-        self._entry_count = characters = 0
-        self._out_of_order = []
-        pending = [("", self._tree(bytes.fromhex(root), ""))]
-        while pending:
-            above, entries = pending[-1]
-            entry = next(entries, None)
-            if entry is None:
-                pending.pop()
-                continue
-            mode, name, oid = entry
-            path = above + decode(name)
-            characters += len(path)
-            if len(path) > _MAX_PATH or characters > _MOST_CHARACTERS * MOST_ENTRIES:
-                raise _endless(path)
-            if rule := refused(name):
-                report(ImageError("", f"{printable(path)}: {rule}"))
-                continue
-            kind, permissions = _MODES.get(mode, ("other", 0))
-            if kind == "directory":
-                pending.append((f"{path}/", self._tree(oid, path)))
-            yield self._entry(path, kind, permissions, mtime_ns, oid)
-
-    def _tree(self, oid: bytes, path: str) -> Iterator[tuple[bytes, bytes, bytes]]:
-        """The entries of a tree; no name twice."""
-        try:
-            found = tree_entries(self._store.object(oid, TREE), self._store.oid_size)
-        except ValueError as error:
-            raise ImageError(f"{printable(path) or 'the root tree'}: {error}; damaged") from None
-        # They are all in memory until the last one has been seen, and so are those of trees above.
-        self._entry_count += len(found)
-        if self._entry_count > MOST_ENTRIES:
-            raise _endless(path)
-        if len({name for _, name, _ in found}) < len(found):
-            raise ImageError(f"{printable(path) or 'the root tree'}: holds a name twice; damaged")
-        if not is_in_order(found):
-            self._out_of_order.append(path)
-        return iter(found)
-
-    def _entry(
-        self, path: str, kind: Kind, permissions: int, mtime_ns: int, oid: bytes
-    ) -> ImageEntry:
-        store = self._store
-        size, target = 0, ""
-        if kind in ("file", "symlink"):
-            offset = store.offset_of(oid)
-            header = store.header(offset)
-            size = store.size_of(header)
-            if header.kind in KINDS and header.kind != BLOB:
-                raise _no_blob(path)
-            self._blobs[path] = offset
-        if kind == "symlink":
-            if size > _MAX_PATH:
-                raise ImageError(f"{printable(path)}: links to a path of {size:,} bytes; damaged")
-            found, data = store.resolved(header)
-            if found != BLOB:
-                raise _no_blob(path)
-            target = decode(store.whole(header, _MAX_PATH) if data is None else data)
-            size = 0
-        return ImageEntry(
-            path=path, kind=kind, size=size, mode=permissions, mtime_ns=mtime_ns, target=target
-        )
+            raise ImageError("", "its commit names no tree")
+        mtime_ns = committed(commit) * NANOSECONDS
+        yield from CommitEntries(store, bytes.fromhex(root), mtime_ns, report, self._blobs)
 
     def content(self, entry: ImageEntry) -> PositionalReader:
-        """The blob."""
-        return _BlobReader(self._store, self._blobs[entry.path], entry)
+        """The blob. Raises `ImageError`."""
+        return BlobReader(self._objects.store, self._blobs[entry.path], entry)
 
     def verify(self, report: Report) -> Iterator[ImageEntry]:
         """Every id, every checksum, and what pads; and then the entries."""
-        self._store  # noqa: B018 - tells the object format
-        oid_size = OID_SIZES[self._object_format]
-        found = {each.oid: each for each in self._objects(self._empty_store())}
+        known = self._objects
+        oid_size = OID_SIZES[known.object_format]
+        # What was read through is told of by the entries.
+        again = report if known.index is not None else _unheard
+        sequence = read_through(
+            self._store(known.object_format), self._count, known.object_format, again
+        )
+        found = {each.oid: each for each in sequence}
         end = max((each.end for each in found.values()), default=HEADER.size)
-        digest = hashlib.new(self._object_format)
+        digest = hashlib.new(known.object_format)
         for data in self._chunks(0, end):
             digest.update(data)
         checksum = self._pack_bytes(end, oid_size)
         if checksum != digest.digest():
             report(ImageError("", "the pack's checksum is wrong"))
-        if self._framing.index_offset is not None:
+        if known.index is not None:
             if any(any(data) for data in self._chunks(end + oid_size, self._pack_size)):
                 report(ImageError("", "there is something between the pack and its index"))
-            self._verify_index(found, checksum, report)
+            self._verify_index(known.index, found, checksum, report)
         elif self._framing.container == "bundle" and end + oid_size != self._pack_size:
             report(ImageError("", "there is something after the bundle's pack; git refuses it"))
         if self._framing.oneffs:
             self._verify_oneffs(end + oid_size, report)
-        yield from self.entries(report)
-        for path in self._out_of_order:
-            report(
-                ImageError(
-                    "", f"{printable(path) or 'the root tree'}: its entries are out of order"
-                )
-            )
+        sound = {each.offset for each in found.values()}
+        for entry in self.entries(report):
+            if entry.kind == "file" and not entry.damage and self._blobs[entry.path] not in sound:
+                rule = "its content is damaged"
+                report(ImageError(entry.path, rule))
+                yield evolve(entry, damage=rule)
+            else:
+                yield entry
 
     def _verify_index(
-        self, found: Mapping[bytes, PackedObject], checksum: bytes, report: Report
+        self,
+        index: PackIndex,
+        found: Mapping[bytes, PackedObject],
+        checksum: bytes,
+        report: Report,
     ) -> None:
-        index = self._index
-        assert index is not None and self._framing.index_offset is not None
+        assert self._framing.index_offset is not None
         if not index.is_sound or index.pack_checksum != checksum:
             report(ImageError("", "the index is out of order, or one of its checksums is wrong"))
-        if {oid: each.offset for oid, each in found.items()} != dict(
-            zip(index.oids, index.offsets, strict=True)
+        offsets = dict(zip(index.oids, index.offsets, strict=True))
+        if any(offsets.get(oid) != each.offset for oid, each in found.items()) or (
+            len(offsets) != self._count
         ):
-            report(ImageError("", "the index does not lead to the objects that the pack holds"))
+            rule = "the index does not lead to the objects that the pack holds"
+            report(ImageError("", rule))
             return
         for oid, crc in zip(index.oids, index.crcs, strict=True):
+            if oid not in found:  # it is damaged, which was told
+                continue
             actual = 0
             for data in self._chunks(found[oid].offset, found[oid].end):
                 actual = crc32(data, actual)
             if actual != crc:
-                report(ImageError("", f"{oid.hex()}: its CRC-32 in the index is wrong"))
+                report(ImageError("", f"object {oid.hex()}: its CRC-32 in the index is wrong"))
         if self._framing.index_offset % SECTOR:
             report(ImageError("", "the index does not begin a sector, where docteur looks for it"))
         rest = self._framing.index_offset + index.end
@@ -327,38 +297,16 @@ class GitReader(ImageReader):
             yield self._pack_bytes(at, min(_CHUNK, end - at))
 
 
-def _endless(path: str) -> ImageError:
-    return ImageError(f"{printable(path[:64])}…: its trees have no end; damaged")
+def _meant(references: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """HEAD, if it is among references; else all of them."""
+    return {"HEAD": references["HEAD"]} if "HEAD" in references else references
 
 
-def _no_blob(path: str) -> ImageError:
-    return ImageError(f"{printable(path)}: its content is an object of another type; damaged")
+def _shown(names: Collection[str]) -> str:
+    """Some names for a message."""
+    more = ", …" if len(names) > _MOST_SHOWN else ""
+    return ", ".join(map(printable, islice(names, _MOST_SHOWN))) + more
 
 
-class _BlobReader(PositionalReader):
-    """A blob as a file. Going back in it begins again, unless it is a delta and in memory."""
-
-    def __init__(self, store: PackStore, offset: int, entry: ImageEntry) -> None:
-        super().__init__(entry.size)
-        self._store = store
-        self._header = store.header(offset)
-        kind, self._data = store.resolved(self._header)
-        if kind != BLOB:
-            raise _no_blob(entry.path)
-        self._pieces: Iterator[bytes] = iter(())
-        self._piece = b""
-        self._start = entry.size  # where the piece begins; as if all had gone by
-
-    def pread(self, view: memoryview, position: int) -> int:
-        """Fill `view`, or a first part of it, from `position` on; the number of bytes."""
-        if self._data is not None:
-            view[:] = self._data[position : position + len(view)]
-            return len(view)
-        if position < self._start:
-            self._pieces, self._piece, self._start = self._store.inflated(self._header), b"", 0
-        while position >= self._start + len(self._piece):
-            self._start += len(self._piece)
-            self._piece = next(self._pieces)
-        data = self._piece[position - self._start :][: len(view)]
-        view[: len(data)] = data
-        return len(data)
+def _unheard(_: ImageError) -> None:
+    """Nobody is told twice."""

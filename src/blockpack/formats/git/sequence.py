@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from ...errors import ImageError
+from ..reader import Report
 from .objects import begin_id, object_id
 from .pack import HEADER, KINDS
 from .store import Header, Inflating, PackStore
@@ -26,22 +27,32 @@ class PackedObject:
     end: int
 
 
-def objects(store: PackStore, count: int, object_format: str) -> Iterator[PackedObject]:
+def objects(
+    store: PackStore, count: int, object_format: str, report: Report
+) -> Iterator[PackedObject]:
     """The `count` objects of a pack, in its order but for deltas that had to wait.
 
-    `store.offsets` gets to know each of them. Raises `ImageError`.
+    `store.offsets` gets to know each of them. What is damaged is left out and reported; if nothing
+    tells where it ends, so is all that follows.
     """
     waiting: dict[int | bytes, list[tuple[Header, int]]] = {}  # by what they wait for
     unresolved: set[int] = set()
     at = HEADER.size
     for _ in range(count):
-        header = store.header(at)
-        inflating = Inflating(store, header)
-        oid = _id(inflating, object_format) if header.kind in KINDS else None
-        if oid is None:
-            for _ in inflating:
-                pass
-        begin, at = at, inflating.end
+        begin = at
+        try:
+            header = store.header(begin)
+            inflating = Inflating(store, header)
+            oid = _id(inflating, object_format)
+            at = inflating.end
+        except ImageError as error:
+            _tell(report, error)
+            end = store.end_of_damaged(begin)
+            if end is None:
+                break
+            at = end
+            unresolved.add(begin)
+            continue
         base = header.base
         if oid is not None:
             yield _noted(store, PackedObject(oid, header.kind, begin, at))
@@ -50,21 +61,27 @@ def objects(store: PackStore, count: int, object_format: str) -> Iterator[Packed
         ):
             waiting.setdefault(base, []).append((header, at))
             unresolved.add(begin)
+        elif found := _resolved(store, header, at, object_format, report):
+            yield found
         else:
-            yield _noted(store, _resolved(store, header, at, object_format))
+            unresolved.add(begin)
     ready: list[int | bytes] = [base for base in waiting if base in store.offsets]
     while ready:
         for header, end in waiting.pop(ready.pop(), ()):
-            found = _noted(store, _resolved(store, header, end, object_format))
-            yield found
-            ready += [base for base in (found.oid, found.offset) if base in waiting]
+            if found := _resolved(store, header, end, object_format, report):
+                yield found
+                ready += [base for base in (found.oid, found.offset) if base in waiting]
     if waiting:
-        raise ImageError("there are deltas whose base is not in the pack; damaged")
+        report(ImageError("", "there are deltas whose base is not in the pack"))
 
 
-def _id(inflating: Inflating, object_format: str) -> bytes:
-    """The id of an object that is no delta, whatever its size."""
+def _id(inflating: Inflating, object_format: str) -> bytes | None:
+    """The id of an object, whatever its size; None for a delta, which is read all the same."""
     header = inflating.header
+    if header.kind not in KINDS:
+        for _ in inflating:
+            pass
+        return None
     digest = begin_id(KINDS[header.kind], header.size, object_format)
     for piece in inflating:
         digest.update(piece)
@@ -72,10 +89,23 @@ def _id(inflating: Inflating, object_format: str) -> bytes:
     return raw
 
 
-def _resolved(store: PackStore, header: Header, end: int, object_format: str) -> PackedObject:
-    kind, data = store.resolved(header)
+def _resolved(
+    store: PackStore, header: Header, end: int, object_format: str, report: Report
+) -> PackedObject | None:
+    """The delta whose base is known; None if it is damaged."""
+    try:
+        kind, data = store.resolved(header)
+    except ImageError as error:
+        _tell(report, error)
+        return None
     assert data is not None
-    return PackedObject(object_id(KINDS[kind], data, object_format), kind, header.offset, end)
+    oid = object_id(KINDS[kind], data, object_format)
+    return _noted(store, PackedObject(oid, kind, header.offset, end))
+
+
+def _tell(report: Report, error: ImageError) -> None:
+    """Report an error without what led to it, which holds on to all the bytes that were read."""
+    report(ImageError(error.path, error.rule, error.remedy))
 
 
 def _noted(store: PackStore, found: PackedObject) -> PackedObject:

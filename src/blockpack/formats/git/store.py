@@ -2,18 +2,20 @@
 
 An object is found by its offset and read as a stream, whatever its size. One that is a delta takes
 its base, and both are in memory then; so there are bounds to what deltas may come to.
-What an object's id says is for `GitImage.verify` to recompute.
+What an object's id says is for `GitReader.verify` to recompute. A store serves any number of
+threads: reading is positional, and what it keeps is under a lock.
 """
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 
 from attrs import define, field, frozen
 
 from ...errors import ImageError
-from .pack import KINDS, OFS_DELTA, REF_DELTA, type_and_size
+from .pack import BLOB, KINDS, OFS_DELTA, REF_DELTA, type_and_size
 
 MOST_DELTA = 64 << 20
 """The most bytes that a delta, its base or its result may have."""
@@ -29,6 +31,8 @@ _LEAST_WORK = 1 << 30
 _MOST_GAIN = 1024
 _HEADER_BYTES = 64
 _PIECE = 64 << 10
+_ZLIB_HEADER, _ZLIB_TRAILER = 2, 4
+"""Bytes around the blocks of a zlib stream (RFC 1950)."""
 
 ReadAt = Callable[[int, int], bytes]
 """Gives bytes of the pack: ``read_at(offset, length)``, less than `length` at its end."""
@@ -61,26 +65,29 @@ class PackStore:
     """Deltas that were resolved last, by offset: the type and bytes that they came to."""
     _kept: int = field(default=0, init=False)
     _work: int = field(default=0, init=False)
+    _paid: set[int] = field(factory=set, init=False)
+    """Deltas whose work was counted: to read one again costs nothing."""
+    _lock: threading.RLock = field(factory=threading.RLock, init=False)
 
     def header(self, offset: int) -> Header:
         """The header of the object at `offset`. Raises `ImageError`."""
         if not 12 <= offset < self.end:
-            raise ImageError(f"an object at byte {offset:,} of the pack is outside of it; damaged")
+            raise ImageError("", f"an object at byte {offset:,} of the pack is outside of it")
         data = self.read_at(offset, min(_HEADER_BYTES, self.end - offset))
         kind, size, at = type_and_size(data)
         base: int | bytes | None = None
         if not at:
-            raise ImageError(f"the object at byte {offset:,} of the pack has no size; damaged")
+            raise ImageError("", f"the object at byte {offset:,} of the pack has no size")
         if kind == OFS_DELTA:
             back, at = _offset_back(data, at)
             base = offset - back
             if not 12 <= base < offset:
-                raise ImageError(f"the delta at byte {offset:,} of the pack has no base; damaged")
+                raise ImageError("", f"the delta at byte {offset:,} of the pack has no base")
         elif kind == REF_DELTA:
             base = data[at : at + self.oid_size]
             at += self.oid_size
         elif kind not in KINDS:
-            raise ImageError(f"the object at byte {offset:,} of the pack is none; damaged")
+            raise ImageError("", f"the object at byte {offset:,} of the pack is none")
         return Header(offset, kind, size, offset + at, base)
 
     def inflated(self, header: Header) -> Iterator[bytes]:
@@ -90,12 +97,38 @@ class PackStore:
         """
         return iter(Inflating(self, header))
 
+    def end_of_damaged(self, offset: int) -> int | None:
+        """Where the object at `offset` ends though its bytes are wrong; None if nothing tells.
+
+        If its stream can be followed to its end, only its checksum told of the damage.
+        """
+        try:
+            header = self.header(offset)
+        except ImageError:
+            return None
+        stream = zlib.decompressobj(-zlib.MAX_WBITS)
+        at = header.data + _ZLIB_HEADER
+        left = header.size + _PIECE  # it may have more than it says, but not without end
+        while not stream.eof and left > 0:
+            data = stream.unconsumed_tail
+            if not data:
+                data = self.read_at(at, max(0, min(_PIECE, self.end - at)))
+                at += len(data)
+            try:
+                left -= len(stream.decompress(data, _PIECE))
+            except zlib.error:
+                return None
+            if not data:
+                return None
+        return at - len(stream.unused_data) + _ZLIB_TRAILER if stream.eof else None
+
     def whole(self, header: Header, most: int) -> bytes:
         """What the object's stream inflates to, `most` bytes at most. Raises `ImageError`."""
         if header.size > most:
             raise ImageError(
+                "",
                 f"the object at byte {header.offset:,} of the pack has {header.size:,} bytes, "
-                f"and {most:,} are the most that are read at once"
+                f"and {most:,} are the most that are read at once",
             )
         return b"".join(self.inflated(header))
 
@@ -103,11 +136,20 @@ class PackStore:
         """The type of an object; and if it is a delta, its bytes. Raises `ImageError`."""
         if header.kind in KINDS:
             return header.kind, None
+        with self._lock:
+            before = self._work
+            found = self._resolve(header)
+            if header.offset in self._paid:
+                self._work = before
+            self._paid.add(header.offset)
+            return found
+
+    def _resolve(self, header: Header) -> tuple[int, bytes]:
         deltas: list[Header] = []  # inflated one by one: all at once may be any number of bytes
         known = self._resolved.get(header.offset)
         while known is None and header.kind not in KINDS:
             if len(deltas) == MOST_CHAIN:
-                raise ImageError("there are too many deltas on top of one another; damaged")
+                raise ImageError("", "there are too many deltas on top of one another")
             deltas.append(header)
             header = self.header(self._base(header))
             known = self._resolved.get(header.offset)
@@ -127,7 +169,7 @@ class PackStore:
         """Count bytes that deltas come to: a small pack must not keep us busy for ever."""
         self._work += size
         if self._work > _LEAST_WORK + _MOST_GAIN * self.end:
-            raise ImageError("its deltas come to far more than any repository's; damaged")
+            raise ImageError("", "its deltas come to far more than any repository's")
 
     def _keep(self, offset: int, kind: int, data: bytes) -> None:
         """Keep an object for the deltas on top of it, and forget the oldest."""
@@ -145,21 +187,32 @@ class PackStore:
         _, at = _delta_size(start, 0)
         return _delta_size(start, at)[0]
 
+    def meta(self, oid: bytes) -> tuple[int, bytes]:
+        """The type and the bytes of a tree, a commit or a tag.
+
+        Raises `ImageError` if it is not there, or another.
+        """
+        header = self.header(self.offset_of(oid))
+        kind, data = self.resolved(header)
+        if kind == BLOB:
+            raise ImageError("", f"object {oid.hex()} is a file's content, and should be none")
+        return kind, self.whole(header, MOST_META) if data is None else data
+
     def object(self, oid: bytes, kind: int) -> bytes:
         """The bytes of a tree or a commit. Raises `ImageError` if it is not there, or another."""
-        header = self.header(self.offset_of(oid))
-        found, data = self.resolved(header)
+        found, data = self.meta(oid)
         if found != kind:
             what = KINDS[kind].decode()
-            raise ImageError(f"{oid.hex()}: is a {KINDS[found].decode()}, and should be a {what}")
-        return self.whole(header, MOST_META) if data is None else data
+            rule = f"object {oid.hex()} is a {KINDS[found].decode()}, and should be a {what}"
+            raise ImageError("", rule)
+        return data
 
     def offset_of(self, oid: bytes) -> int:
         """Where the object of that id begins. Raises `ImageError` if it is not there."""
         try:
             return self.offsets[oid]
         except KeyError:
-            raise ImageError(f"{oid.hex()}: this object is not in the image") from None
+            raise ImageError("", f"object {oid.hex()} is not in the image") from None
 
     def _base(self, header: Header) -> int:
         if isinstance(header.base, bytes):
@@ -177,30 +230,36 @@ class Inflating:
         self.end = header.data
 
     def __iter__(self) -> Iterator[bytes]:
+        """The pieces; the last one only once the stream's own checksum is found to be right."""
         store, header = self._store, self.header
         where = f"the object at byte {header.offset:,} of the pack"
         stream = zlib.decompressobj()
         at = header.data
         left = header.size
+        last = b""
         while not stream.eof:
             data = stream.unconsumed_tail
             if not data:
                 data = store.read_at(at, min(_PIECE, store.end - at))
                 if not data:
-                    raise ImageError(f"{where} is cut short; damaged")
+                    raise ImageError("", f"{where} is cut short")
                 at += len(data)
             try:
                 piece = stream.decompress(data, min(left, _PIECE) + 1)
             except zlib.error as error:
-                raise ImageError(f"{where} cannot be inflated ({error}); damaged") from None
+                raise ImageError("", f"{where} is damaged ({error})") from None
             left -= len(piece)
             if left < 0:
-                raise ImageError(f"{where} is longer than it says; damaged")
-            if piece:
+                raise ImageError("", f"{where} is longer than it says")
+            if piece and left:
                 yield piece
+            else:
+                last = last or piece
         if left:
-            raise ImageError(f"{where} is shorter than it says; damaged")
+            raise ImageError("", f"{where} is shorter than it says")
         self.end = at - len(stream.unused_data)
+        if last:
+            yield last
 
 
 def apply_delta(base: bytes, delta: bytes) -> bytes:
@@ -211,7 +270,7 @@ def apply_delta(base: bytes, delta: bytes) -> bytes:
     base_size, at = _delta_size(delta, 0)
     size, at = _delta_size(delta, at)
     if base_size != len(base) or size > MOST_DELTA:
-        raise ImageError("a delta is not for its base, or comes to too much; damaged")
+        raise ImageError("", "a delta is not for its base, or comes to too much")
     result = bytearray()
     try:
         while at < len(delta):
@@ -225,7 +284,7 @@ def apply_delta(base: bytes, delta: bytes) -> bytes:
                         at += 1
                 start, length = numbers[0], numbers[1] or 0x10000
                 if start + length > len(base):
-                    raise ImageError("a delta copies what its base does not have; damaged")
+                    raise ImageError("", "a delta copies what its base does not have")
                 result += base[start : start + length]
             elif command:
                 if at + command > len(delta):
@@ -233,13 +292,13 @@ def apply_delta(base: bytes, delta: bytes) -> bytes:
                 result += delta[at : at + command]
                 at += command
             else:
-                raise ImageError("a delta has a command that is none; damaged")
+                raise ImageError("", "a delta has a command that is none")
             if len(result) > size:
                 break
     except IndexError:
-        raise ImageError("a delta is cut short; damaged") from None
+        raise ImageError("", "a delta is cut short") from None
     if len(result) != size:
-        raise ImageError("a delta does not come to the size that it says; damaged")
+        raise ImageError("", "a delta does not come to the size that it says")
     return bytes(result)
 
 
@@ -248,7 +307,7 @@ def _delta_size(delta: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         if at >= len(delta) or shift > 63:
-            raise ImageError("a delta has no size; damaged")
+            raise ImageError("", "a delta has no size")
         byte = delta[at]
         at += 1
         value |= (byte & 0x7F) << shift
@@ -262,7 +321,7 @@ def _offset_back(data: bytes, at: int) -> tuple[int, int]:
     value = -1
     while True:
         if at >= len(data) or value > 1 << 63:
-            raise ImageError("a delta has no base; damaged")
+            raise ImageError("", "a delta has no base")
         byte = data[at]
         at += 1
         value = (value + 1) << 7 | byte & 0x7F

@@ -1,0 +1,159 @@
+"""From a commit in an image to the entries of its trees.
+
+A tree that is missing or damaged costs what is below it, a blob the bytes of its file, an entry
+that cannot be nothing but itself. All of that is reported, and the rest is read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from attrs import define, field
+
+from ...errors import Deviation, ImageError
+from ...model.entry import decode
+from ..reader import ImageEntry, Kind, Report
+from . import members
+from .members import MOST_PATH
+from .names import refused
+from .objects import RawEntry, is_in_order
+from .pack import BLOB, KINDS, TREE
+from .store import PackStore
+from .tree_reader import EndlessTreesError, TreeReader
+
+MOST_ENTRIES = 4_000_000
+"""The most entries that are read of an image."""
+
+_FREE_BYTES = 1 << 20
+"""Bytes that all trees may have, however small the image is."""
+
+_MOST_GAIN = 64
+"""Bytes beyond that for each one of the image; a deflated tree has a tenth of its size at least."""
+
+_MODES: Mapping[bytes, tuple[Kind, int]] = {
+    members.FILE: ("file", 0o644),
+    b"100664": ("file", 0o664),  # of early git
+    members.EXECUTABLE: ("file", 0o755),
+    members.SYMLINK: ("symlink", 0o777),
+    members.DIRECTORY: ("directory", 0o755),
+    b"040000": ("directory", 0o755),  # of programs that are not git
+}
+
+
+@define
+class CommitEntries:
+    """The entries of the tree `root`, all with the time `mtime_ns`; one walk through them.
+
+    `blobs` gets where the blob of each file begins in the pack, by path.
+    """
+
+    store: PackStore
+    root: bytes
+    mtime_ns: int
+    report: Report
+    blobs: dict[str, int]
+    _trees: TreeReader = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._trees = TreeReader(
+            lambda oid: self.store.object(oid, TREE),
+            self.root,
+            self.store.oid_size,
+            MOST_ENTRIES,
+            _FREE_BYTES + _MOST_GAIN * self.store.end,
+        )
+
+    def __iter__(self) -> Iterator[ImageEntry]:
+        """Tree by tree. Raises `ImageError` if the trees have no end."""
+        pending = [("", self._tree(self.root, ""))]
+        while pending:
+            above, entries = pending[-1]
+            child = next(entries, None)
+            if child is None:
+                pending.pop()
+                continue
+            mode, name, oid = child
+            path = above + decode(name)
+            rule = refused(name)
+            if rule is None and len(path) > MOST_PATH:
+                rule = f"has a path of more than {MOST_PATH:,} characters"
+                path = f"{path[:64]}…"
+            if rule is not None:
+                self.report(ImageError(path, rule))
+                continue
+            kind, permissions = _MODES.get(mode, ("other", 0))
+            if kind == "directory":
+                pending.append((f"{path}/", self._tree(oid, path)))
+            entry = self._entry(path, kind, permissions, oid)
+            if entry is not None:
+                yield entry
+
+    def _tree(self, oid: bytes, path: str) -> Iterator[RawEntry]:
+        """The entries of a tree; none of those whose name is there twice."""
+        try:
+            found = self._trees.entries(oid, path)
+        except EndlessTreesError as error:
+            raise ImageError("", f"its trees have no end: {error}") from None
+        except ImageError as error:
+            self.report(ImageError(path, f"its tree cannot be read: {error.rule}"))
+            return iter(())
+        except ValueError as error:
+            self.report(ImageError(path, f"its tree is damaged: {error}"))
+            return iter(())
+        if not is_in_order(found):
+            self.report(Deviation(path, "the entries of its tree are out of order"))
+        if len({name for _, name, _ in found}) < len(found):
+            return iter(self._single(found, path))
+        return iter(found)
+
+    def _single(self, found: list[RawEntry], path: str) -> list[RawEntry]:
+        """Those of `found` whose name is there once: of others, readers choose as they like."""
+        counts = Counter(name for _, name, _ in found)
+        for name, count in counts.items():
+            if count > 1:
+                at = f"{path}/{decode(name)}" if path else decode(name)
+                self.report(ImageError(at, f"is there {count:,} times"))
+        return [child for child in found if counts[child[1]] == 1]
+
+    def _entry(self, path: str, kind: Kind, mode: int, oid: bytes) -> ImageEntry | None:
+        """The entry; None for a link that leads nobody knows where."""
+        size, target, damage = 0, "", ""
+        try:
+            if kind == "file":
+                size = self._size(path, oid)
+            elif kind == "symlink":
+                target = self._target(oid)
+        except ImageError as error:
+            damage = f"its content cannot be read: {error.rule}"
+            self.report(ImageError(path, damage))
+            if kind == "symlink":
+                return None
+        return ImageEntry(
+            path=path,
+            kind=kind,
+            size=size,
+            mode=mode,
+            mtime_ns=self.mtime_ns,
+            target=target,
+            damage=damage,
+        )
+
+    def _size(self, path: str, oid: bytes) -> int:
+        store = self.store
+        offset = store.offset_of(oid)
+        header = store.header(offset)
+        if header.kind in KINDS and header.kind != BLOB:
+            raise ImageError("", f"object {oid.hex()} is no blob")
+        self.blobs[path] = offset
+        return store.size_of(header)
+
+    def _target(self, oid: bytes) -> str:
+        store = self.store
+        header = store.header(store.offset_of(oid))
+        if store.size_of(header) > MOST_PATH:
+            raise ImageError("", f"it links to a path of more than {MOST_PATH:,} bytes")
+        kind, data = store.resolved(header)
+        if kind != BLOB:
+            raise ImageError("", f"object {oid.hex()} is no blob")
+        return decode(store.whole(header, MOST_PATH) if data is None else data)

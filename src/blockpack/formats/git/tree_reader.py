@@ -1,0 +1,162 @@
+"""Reading trees, and seeing to it that they come to no more than they are worth.
+
+A few trees that name each other many times make any number of entries: twenty trees of two entries
+each make a million. Real trees repeat each other, too: a million files in a thousand equal
+directories have two. So what all trees come to is held against the bytes that they have, each tree
+counted once, and the limit is wide. It is asked as soon as trees are met again, and what is beyond
+it is refused before its entries are made.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from attrs import define, field
+
+from ...errors import BlockpackError
+from .objects import MODES, TREE, RawEntry, tree_entries
+
+MOST_FREE = 32_768
+"""Entries that any trees may come to."""
+
+MOST_GAIN = 128
+"""Entries that trees may come to, beyond that, for each byte that they have."""
+
+_FREE_CHARACTERS = 32 << 20
+"""Characters that the paths of all entries may have together, whatever the trees."""
+
+_CHARACTERS_GAIN = 8
+"""Characters beyond that, for each byte of the trees; an entry has 24 bytes and more."""
+
+_MOST_KEPT = 16_384
+"""Entries of trees that are kept, in case they are met again."""
+
+
+class EndlessTreesError(ValueError):
+    """Trees name each other so often that nobody made them to be packed."""
+
+
+@define
+class TreeReader:
+    """Reads trees by their ids, those of one walk that begins at `root`.
+
+    `read` gives the bytes of a tree, and raises `BlockpackError` if it cannot. No more than `most`
+    entries are read, and no more than `most_bytes` of different trees.
+    """
+
+    read: Callable[[bytes], bytes]
+    root: bytes
+    oid_size: int
+    most: int
+    most_bytes: int = sys.maxsize
+    _met: set[bytes] = field(factory=set, init=False)
+    _bytes: int = field(default=0, init=False)
+    """Of all trees that were met."""
+    _entries: int = field(default=0, init=False)
+    _characters: int = field(default=0, init=False)
+    _measured: bool = field(default=False, init=False)
+    _kept: dict[bytes, list[RawEntry]] = field(factory=dict, init=False)
+    _kept_entries: int = field(default=0, init=False)
+
+    def entries(self, oid: bytes, path: str) -> list[RawEntry]:
+        """The entries of the tree `oid`, which is the directory `path`.
+
+        Raises `EndlessTreesError` if all come to too much, `ValueError` if it is no sound tree, and
+        `BlockpackError` if it cannot be read.
+        """
+        again = oid in self._met
+        found = self._parsed(oid)
+        self._entries += len(found)
+        self._characters += _characters(found) + len(found) * len(path)
+        if again and not self._measured and self._entries > MOST_FREE:
+            self._measured = True
+            self._require(*self._measure())
+        self._require(self._entries, self._characters)
+        if self._entries > self.most:
+            raise EndlessTreesError(f"its trees have more than {self.most:,} entries")
+        return found
+
+    def _require(self, entries: int, characters: int) -> None:
+        """Raise `EndlessTreesError` if so many entries, with so long paths, are too many."""
+        if entries > MOST_FREE + MOST_GAIN * self._bytes:
+            rule = f"its trees have {self._bytes:,} bytes, and come to {entries:,} entries"
+            raise EndlessTreesError(rule)
+        if characters > _FREE_CHARACTERS + _CHARACTERS_GAIN * self._bytes:
+            rule = f"its trees have {self._bytes:,} bytes, and their paths {characters:,}"
+            raise EndlessTreesError(rule)
+
+    def _parsed(self, oid: bytes) -> list[RawEntry]:
+        """The entries of a tree, from those that are kept if it is there."""
+        known = self._kept.get(oid)
+        if known is not None:
+            return known
+        data = self.read(oid)
+        if oid not in self._met:
+            self._met.add(oid)
+            self._bytes += len(data)
+            if self._bytes > self.most_bytes:
+                raise EndlessTreesError(f"its trees have more than {self.most_bytes:,} bytes")
+        found = tree_entries(data, self.oid_size)
+        if len(found) <= _MOST_KEPT // 16:
+            self._kept[oid] = found
+            self._kept_entries += len(found)
+            while self._kept_entries > _MOST_KEPT:
+                self._kept_entries -= len(self._kept.pop(next(iter(self._kept))))
+        return found
+
+    def _measure(self) -> tuple[int, int]:
+        """How many entries all trees come to, and how many characters their paths have.
+
+        Each tree is read once. Raises `EndlessTreesError` if one is in itself.
+        """
+        totals: dict[bytes, tuple[int, int]] = {}
+        opened: dict[bytes, _Tree] = {}
+        pending = [self.root]
+        while pending:
+            oid = pending[-1]
+            if oid not in totals and oid not in opened:
+                opened[oid] = tree = self._tree(oid)
+                left = {child for child, _ in tree.below if child not in totals}
+                if not left.isdisjoint(opened):
+                    raise EndlessTreesError("one of its trees is in itself")
+                pending += left
+                continue
+            pending.pop()
+            if oid in opened:
+                totals[oid] = opened.pop(oid).total(totals)
+        return totals[self.root]
+
+    def _tree(self, oid: bytes) -> _Tree:
+        """What a tree comes to; one that cannot be read comes to nothing."""
+        try:
+            found = self._parsed(oid)
+        except EndlessTreesError:
+            raise
+        except (BlockpackError, ValueError):
+            return _Tree(0, 0, [])
+        below = [(child, len(name)) for mode, name, child in found if MODES.get(mode) == TREE]
+        return _Tree(len(found), _characters(found), below)
+
+
+class _Tree(NamedTuple):
+    """A tree by itself; `below` has the ids of its trees, each with the length of its name."""
+
+    entries: int
+    characters: int
+    below: list[tuple[bytes, int]]
+
+    def total(self, totals: Mapping[bytes, tuple[int, int]]) -> tuple[int, int]:
+        """Its entries and the characters of their paths, with all below."""
+        entries, characters = self.entries, self.characters
+        for oid, name in self.below:
+            more, longer = totals[oid]
+            entries += more
+            characters += longer + more * (name + 1)
+        return entries, characters
+
+
+def _characters(entries: list[RawEntry]) -> int:
+    """The characters of all names."""
+    return sum([len(name) for _, name, _ in entries])
