@@ -1,75 +1,268 @@
-"""Comparing an image with what a volume would make of a tree.
+"""Comparing an image with what it should be: a plan, or another image.
 
-The tree is planned as for packing and the plan read through `Layout.open` by the same reader
-as the image. So both sides have a format's own view: FAT's times in steps of two seconds, the
-times that the `mtime` rule gives, links as files where there are none.
+A plan says every byte that an image should have. So the short way is to write the plan to a target
+that compares instead, by several processes if that pays: equal bytes are equal images. Only where
+they differ, or the sizes do, is the long way gone: both sides are read by their formats' readers,
+and compared entry by entry. So both have a format's own view: FAT's times in steps of two seconds,
+links as files where there are none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from attrs import frozen
 
-from ..errors import printable
+from ..errors import ImageError, TargetError, printable
 from ..formats.reader import ImageEntry
 from ..planning.layout import Layout
+from ..reading.positional import DescriptorReader, PositionalReader
+from ..reading.window import AHEAD, Window
+from ..workers.pool import shared_out
+from ..workers.processors import Jobs, require_jobs
+from ..writing.parallel import jobs_for, stretches, write_with
+from ..writing.progress import Meter, Progress
+from ..writing.targets import Copying, OpenSource, Span, Tally, Target, holes_and_data
 from .image import Image
 from .opening import open_image
 
-_CHUNK = 1 << 20
+_AT_ONCE = 256 << 10
 
 
 @frozen
 class Difference:
-    """What is not the same about the entry `path`."""
+    """What is not the same about the entry `path` (empty for the image as a whole)."""
 
     path: str
     what: str
 
     def __str__(self) -> str:
-        return f"{printable(self.path)}: {self.what}"
+        return f"{printable(self.path)}: {self.what}" if self.path else self.what
 
 
-def compare(image: Image, layout: Layout) -> Iterator[Difference]:
-    """How `image` differs from the planned one: in entries, kinds, sizes, times and bytes.
+def compare(
+    image: Image | Layout,
+    other: Image | Layout,
+    *,
+    jobs: Jobs = 1,
+    progress: Callable[[Progress], object] | None = None,
+) -> list[Difference]:
+    """How `image` differs from what it should be, `other`: in entries, kinds, sizes and bytes.
 
-    Raises `ImageError` if the image is damaged, `SourceError` if a source has changed.
+    Images of one format are compared in times, permissions and owners, too. `jobs` processes work:
+    this one alone, so many, or with ``auto`` as many as pay. `progress` is called a few times a
+    second; where there are differences, it begins anew for finding them.
+
+    Raises `ImageError` if nothing can be read of one of the two, and `SourceError` if a source of a
+    layout is missing or has changed.
     """
-    with open_image(layout) as planned:
-        actual = {entry.path: entry for entry in image.walk()}
-        for expected in planned.walk():
-            found = actual.pop(expected.path, None)
-            if found is None:
-                yield Difference(expected.path, "is missing in the image")
+    require_jobs(jobs)
+    with _opened(image) as opened:
+        if isinstance(other, Layout) and has_the_bytes(opened, other, jobs, progress):
+            return []
+        return differences(opened, other, jobs, progress)
+
+
+def differences(
+    image: Image,
+    other: Image | Layout,
+    jobs: Jobs = 1,
+    progress: Callable[[Progress], object] | None = None,
+) -> list[Difference]:
+    """`compare` by the long way alone."""
+    with _opened(other) as opened:
+        return list(_Comparison(image, opened).differences(jobs, progress))
+
+
+def _opened(image: Image | Layout) -> AbstractContextManager[Image]:
+    return open_image(image) if isinstance(image, Layout) else nullcontext(image)
+
+
+class _Differs(Exception):
+    """Bytes are not those of the plan."""
+
+
+def has_the_bytes(
+    image: Image,
+    layout: Layout,
+    jobs: Jobs = 1,
+    progress: Callable[[Progress], object] | None = None,
+) -> bool:
+    """Whether the image has all bytes of `layout`, and no others. Raises `SourceError`."""
+    meter = Meter(layout.size, progress)
+    data = image.reader.data
+    if data.size != layout.size and not (image.reader.device and data.size > layout.size):
+        return False
+    try:
+        write_with(layout, _Compared(data), jobs, meter.advance, _lost_process)
+    except (_Differs, ImageError):
+        return False
+    meter.finish()
+    return True
+
+
+class _Compared(Target):
+    """An image as a target that compares what is written to it. Raises `_Differs`."""
+
+    def __init__(self, reader: PositionalReader) -> None:
+        self.name = "the image"
+        self.tally = Tally()
+        self._reader = reader
+        self._found = bytearray(_AT_ONCE)
+        self._zeros = bytes(_AT_ONCE)
+
+    def write(self, data: memoryview, offset: int) -> None:
+        """Compare with what is there."""
+        for at in range(0, len(data), _AT_ONCE):
+            self._compare(data[at : at + _AT_ONCE], offset + at)
+
+    def _compare(self, data: memoryview, offset: int) -> None:
+        # Unlike a view, a byte array is compared at once; a part of one would be a view.
+        found = self._found if len(data) == _AT_ONCE else bytearray(len(data))
+        self._reader.read_into(memoryview(found), offset)
+        if found != data:
+            raise _Differs
+
+    def zeros(self, offset: int, length: int) -> None:
+        """Compare with zeros, which holes are."""
+        span = Span(offset, length, offset)
+        stretches = [(0, length, False)]
+        if isinstance(self._reader, DescriptorReader):
+            stretches = list(holes_and_data(self._reader.descriptor, span, 0, sparse=True))
+        for start, end, is_hole in stretches:
+            for at in range(start, end if not is_hole else start, _AT_ONCE):
+                self._compare(memoryview(self._zeros)[: min(_AT_ONCE, end - at)], offset + at)
+
+    def copy(self, source: OpenSource, span: Span, copying: Copying) -> None:
+        """Read both."""
+        self.read_and_write(source, span, 0, span.length, copying)
+
+
+class _Comparison:
+    """Two images, the second of which has what the first should."""
+
+    def __init__(self, image: Image, other: Image) -> None:
+        self._image = image
+        self._other = other
+        self._alike = image.format == other.format
+
+    def differences(
+        self, jobs: Jobs, progress: Callable[[Progress], object] | None
+    ) -> Iterator[Difference]:
+        """All of them: what is missing, what is other, and what should not be there."""
+        found, expected = self._image.entries, self._other.entries
+        for problem in (*self._image.problems, *self._other.problems):
+            if not problem.path or problem.path not in expected:
+                yield Difference(problem.path, problem.rule)
+        same: list[ImageEntry] = []
+        for path, entry in expected.items():
+            there = found.get(path)
+            if there is None:
+                yield Difference(path, "is missing in the image")
                 continue
-            differences = list(_differences(found, expected))
-            if not differences and expected.kind == "file":
-                differences = list(_contents(image, planned, expected.path))
-            for what in differences:
-                yield Difference(expected.path, what)
-        for path in actual:
+            differing = list(self._facts(there, entry))
+            yield from (Difference(path, what) for what in differing)
+            both = there.kind, there.size, there.damage
+            if both == ("file", entry.size, "") and (entry.kind, entry.damage) == ("file", ""):
+                same.append(entry)
+        yield from self._contents(same, found, jobs, progress)
+        for path in (path for path in found if path not in expected):
             yield Difference(path, "is in the image, and not in the source")
 
+    def _facts(self, found: ImageEntry, expected: ImageEntry) -> Iterator[str]:
+        if found.damage or expected.damage:
+            yield f"cannot be read: {found.damage or expected.damage}"
+        if found.kind != expected.kind:
+            yield f"is a {found.kind}, and should be a {expected.kind}"
+            return
+        if found.size != expected.size:
+            yield f"has {found.size:,} bytes, and should have {expected.size:,}"
+        if found.target != expected.target:
+            yield f"leads to {printable(found.target)}, and should to {printable(expected.target)}"
+        if not self._alike:
+            return
+        if found.mtime_ns != expected.mtime_ns:
+            yield "has another time than the source would get"
+        if found.mode != expected.mode:
+            yield f"the mode differs: it is {found.mode:04o}, and should be {expected.mode:04o}"
+        if (found.uid, found.gid) != (expected.uid, expected.gid):
+            owner = f"{found.uid}:{found.gid}"
+            yield f"the owner differs: it is {owner}, and should be {expected.uid}:{expected.gid}"
 
-def _differences(found: ImageEntry, expected: ImageEntry) -> Iterator[str]:
-    if found.kind != expected.kind:
-        yield f"is a {found.kind}, and should be a {expected.kind}"
-    elif found.size != expected.size:
-        yield f"has {found.size:,} bytes, and should have {expected.size:,}"
-    elif found.target != expected.target:
-        yield f"leads to {printable(found.target)}, and should to {printable(expected.target)}"
-    if found.mtime_ns != expected.mtime_ns:
-        yield "has another time than the source would get"
+    def _contents(
+        self,
+        entries: list[ImageEntry],
+        found: Mapping[str, ImageEntry],
+        jobs: Jobs,
+        progress: Callable[[Progress], object] | None,
+    ) -> Iterator[Difference]:
+        """The files whose bytes are not the same, of which both have as many."""
+        meter = Meter(sum(entry.size for entry in entries), progress)
+        workers = jobs_for(len(entries), jobs)
+        entries.sort(key=lambda entry: entry.offset or 0)  # as they lie, to be read together
+        plan = stretches(entries, workers)
+
+        def work(number: int) -> list[Difference]:
+            sides = _Side(self._image), _Side(self._other)
+            differing = []
+            for entry in plan[number]:
+                what = _first_difference(*sides, found[entry.path], entry)
+                if what:
+                    differing.append(Difference(entry.path, what))
+            return differing
+
+        for number, differing in shared_out(len(plan), workers, work, _lost_process):
+            meter.advance(sum(entry.size for entry in plan[number]))
+            yield from differing
+        meter.finish()
 
 
-def _contents(image: Image, planned: Image, path: str) -> Iterator[str]:
-    with image.open(path) as found, planned.open(path) as expected:
-        at = 0
-        while data := expected.read(_CHUNK):
-            other = found.read(len(data))
-            if other != data:
-                first = next(i for i, (a, b) in enumerate(zip(data, other, strict=True)) if a != b)
-                yield f"differs from byte {at + first:,} on"
-                return
-            at += len(data)
+class _Side:
+    """The contents of one image, read for one process."""
+
+    def __init__(self, image: Image) -> None:
+        self._reader = image.reader
+        self._window = Window(image.reader.data)
+
+    def small(self, entry: ImageEntry) -> memoryview | bytes:
+        """All bytes of a small file, until the next one's."""
+        if entry.extents:
+            return self._window.joined(entry.extents)
+        return self._reader.content(entry).read_at(0, entry.size)
+
+    def content(self, entry: ImageEntry) -> PositionalReader:
+        """The bytes of any file."""
+        return self._reader.content(entry)
+
+
+def _first_difference(
+    one: _Side, other: _Side, found: ImageEntry, expected: ImageEntry
+) -> str | None:
+    """What is not the same about the bytes of two files of one size."""
+    try:
+        if expected.size <= AHEAD:
+            data = bytes(one.small(found))
+            wanted = other.small(expected)
+            return None if data == wanted else _where(data, bytes(wanted), 0)
+        contents = one.content(found), other.content(expected)
+        for at in range(0, expected.size, AHEAD):
+            data, wanted = (content.read_at(at, AHEAD) for content in contents)
+            if data != wanted:
+                return _where(data, wanted, at)
+    except ImageError as error:
+        return f"cannot be read: {error.rule}"
+    return None
+
+
+def _where(found: bytes, expected: bytes, start: int) -> str:
+    for number, (one, other) in enumerate(zip(found, expected, strict=False)):
+        if one != other:
+            return f"differs from byte {start + number:,} on"
+    return f"ends at byte {start + min(len(found), len(expected)):,}"
+
+
+def _lost_process(how: str) -> TargetError:
+    return TargetError(
+        "", f"a comparing process {how}, and the image was not compared", "try again"
+    )

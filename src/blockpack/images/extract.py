@@ -20,8 +20,8 @@ from ..errors import BlockpackError, ImageError, TargetError, printable, raise_p
 from ..formats.reader import ImageEntry
 from ..model.entry import parent_of
 from ..workers.pool import shared_out
-from ..workers.processors import Jobs, processors, require_jobs
-from ..writing.parallel import ITEM_COST, PIECES, WORTHWHILE
+from ..workers.processors import Jobs, require_jobs
+from ..writing.parallel import jobs_for, stretches
 from ..writing.place import Place, settle, temporary_name
 from ..writing.progress import Meter, Progress
 from ..writing.targets import target_errors
@@ -185,36 +185,18 @@ def _files(
     # In the order in which they lie, so that many are read at once.
     files = [entry for entry in entries if entry.kind == "file"]
     files.sort(key=lambda entry: entry.offset or 0)
-    total = sum(entry.size for entry in files) + ITEM_COST * len(files)
-    if jobs == "auto" and len(files) * ITEM_COST < WORTHWHILE:
-        jobs = 1
-    workers = processors(jobs)
-    stretches = _stretches(files, total // (workers * PIECES) if workers > 1 else total)
+    workers = jobs_for(len(files), jobs)
+    plan = stretches(files, workers)
     own = os.getpid()
 
     def work(number: int) -> Stretch:
         here = os.getpid() == own
-        done = Files(image, directories, meter.advance if here else _unheard).make(
-            stretches[number]
-        )
+        done = Files(image, directories, meter.advance if here else _unheard).make(plan[number])
         return done if not here else Stretch(done.lost, done.unheld, 0)
 
-    for _, stretch in shared_out(len(stretches), workers, work, _lost_process):
+    for _, stretch in shared_out(len(plan), workers, work, _lost_process):
         meter.advance(stretch.unheard)
         yield stretch
-
-
-def _stretches(files: list[ImageEntry], budget: int) -> list[list[ImageEntry]]:
-    """`files` in stretches of about equal work, which are about as large as `budget` (bytes)."""
-    found: list[list[ImageEntry]] = []
-    left = 0
-    for entry in files:
-        if left <= 0:
-            found.append([])
-            left = budget
-        found[-1].append(entry)
-        left -= entry.size + ITEM_COST
-    return found
 
 
 def _unheard(_: int) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from attrs import frozen
 
-from ..errors import TargetError
+from ..errors import BlockpackError
 from ..planning.layout import Layout
 from ..workers.processors import Jobs, processors
 from .targets import Tally, Target
@@ -65,16 +65,68 @@ def _work(layout: Layout) -> int:
     return layout.size + ITEM_COST * sum(map(len, layout.runs))
 
 
-def choose_jobs(layout: Layout, jobs: Jobs) -> int:
-    """How many processes are to write: `jobs`, or as many as pay; 1 is this one alone."""
-    items = sum(map(len, layout.runs))
-    # One large file is one piece of work; it is the many small ones that can be shared.
-    if not layout.forkable or (jobs == "auto" and items * ITEM_COST < WORTHWHILE):
+class Sized(Protocol):
+    """An entry of which a stretch is made."""
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+
+
+AnySized = TypeVar("AnySized", bound=Sized)
+
+
+def stretches(entries: Sequence[AnySized], jobs: int) -> list[list[AnySized]]:
+    """`entries` in stretches of about equal work for so many processes, in order."""
+    total = sum(ITEM_COST + entry.size for entry in entries)
+    budget = max(total // (jobs * PIECES), 1 << 20) if jobs > 1 else total
+    found: list[list[AnySized]] = []
+    left = 0
+    for entry in entries:
+        if left <= 0:
+            found.append([])
+            left = budget
+        found[-1].append(entry)
+        left -= entry.size + ITEM_COST
+    return found
+
+
+def jobs_for(items: int, jobs: Jobs) -> int:
+    """How many processes are to work at so many items: `jobs`, or as many as pay; 1 is this one.
+
+    One large file is one piece of work; it is the many small ones that can be shared.
+    """
+    if jobs == "auto" and items * ITEM_COST < WORTHWHILE:
         return 1
     return max(1, min(processors(jobs), items))
 
 
-def write_parallel(layout: Layout, target: Target, jobs: int, advance: Advance) -> None:
+def write_with(
+    layout: Layout,
+    target: Target,
+    jobs: Jobs,
+    advance: Advance,
+    lost: Callable[[str], BlockpackError],
+) -> None:
+    """Write all of `layout` to `target`, by several processes if that is to be and pays.
+
+    `lost` makes the error for a process that came to an end otherwise than by itself.
+    """
+    count = jobs_for(sum(map(len, layout.runs)), jobs) if layout.forkable else 1
+    if count > 1:
+        write_parallel(layout, target, count, advance, lost)
+    else:
+        with Transfer(target, advance) as transfer:
+            transfer.run(layout)
+
+
+def write_parallel(
+    layout: Layout,
+    target: Target,
+    jobs: int,
+    advance: Advance,
+    lost: Callable[[str], BlockpackError],
+) -> None:
     """Write all of `layout` to `target` by `jobs` processes, of which this is one, and the only
     one where no others can be had.
 
@@ -91,7 +143,7 @@ def write_parallel(layout: Layout, target: Target, jobs: int, advance: Advance) 
 
     plan = pieces(layout, jobs)
     try:
-        pool = WorkerPool.of(len(plan), _lost)
+        pool = WorkerPool.of(len(plan), lost)
     except OSError:  # too few descriptors left
         with Transfer(target, advance) as transfer:
             transfer.run(layout)
@@ -105,10 +157,6 @@ def write_parallel(layout: Layout, target: Target, jobs: int, advance: Advance) 
                 transfer.run(layout, plan[number].start, plan[number].stop)
         reporter.finish()
         hear(wait=True)
-
-
-def _lost(how: str) -> TargetError:
-    return TargetError("", f"a writing process {how}, and the image was not written", "try again")
 
 
 def _work_off(

@@ -172,7 +172,7 @@ class Seekable(Target):
             self.tally.cloned += done
             copying.advance(done)
         sparse = getattr(status, "st_blocks", 0) * 512 < status.st_size
-        for start, end, is_hole in _parts(source.descriptor, span, done, sparse):
+        for start, end, is_hole in holes_and_data(source.descriptor, span, done, sparse):
             if is_hole:
                 self.zeros(span.offset + start, end - start)
                 copying.advance(end - start)
@@ -209,7 +209,9 @@ class Seekable(Target):
         return start
 
 
-def _parts(source: int, span: Span, done: int, sparse: bool) -> Iterator[tuple[int, int, bool]]:
+def holes_and_data(
+    source: int, span: Span, done: int, sparse: bool
+) -> Iterator[tuple[int, int, bool]]:
     """What is left of `span` after `done` bytes, as (start, end, whether it is a hole)."""
     base, length = span.start, span.length
     while done < length:

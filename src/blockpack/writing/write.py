@@ -15,9 +15,9 @@ from ..errors import TargetError
 from ..planning.layout import Layout, literal
 from ..workers.processors import Jobs, require_jobs
 from .files import device, replacing
-from .parallel import choose_jobs, write_parallel
+from .parallel import write_with
 from .progress import Meter, Progress
-from .targets import Seekable, Streaming, Tally, target_errors
+from .targets import Streaming, Tally, target_errors
 from .transfer import Transfer
 
 _HARMLESS = ((1, 3), (1, 5), (1, 7)) if sys.platform == "linux" else ()
@@ -113,7 +113,8 @@ def _write_path(
         return _write_stream(layout, path, meter)
     opened = device(path, layout) if kind == "block device" else replacing(path, layout, fsync)
     with opened as seekable:
-        _write_seekable(layout, seekable, meter, choose_jobs(layout, jobs))
+        layout.claim()
+        write_with(layout, seekable, jobs, meter.advance, _lost_process)
     return seekable.tally, seekable.name
 
 
@@ -131,13 +132,8 @@ def _write_stream(layout: Layout, path: str, meter: Meter) -> tuple[Tally, str]:
     return stream.tally, stream.name
 
 
-def _write_seekable(layout: Layout, target: Seekable, meter: Meter, jobs: int) -> None:
-    layout.claim()
-    if jobs > 1:
-        write_parallel(layout, target, jobs, meter.advance)
-    else:
-        with Transfer(target, meter.advance) as transfer:
-            transfer.run(layout)
+def _lost_process(how: str) -> TargetError:
+    return TargetError("", f"a writing process {how}, and the image was not written", "try again")
 
 
 def _kind(path: str) -> str:
