@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,14 +27,22 @@ def fixture_bare(tmp_path: Path) -> GitRepository:
     return GitRepository.init(tmp_path / "bare.git", "--bare")
 
 
-@pytest.fixture(name="many")
-def fixture_many(bare: GitRepository) -> GitRepository:
-    """A repository of 12 MB: small blobs, and two that are not; none packed, so git reads them."""
-    bare.git("config", "fastimport.unpackLimit", "10000")
+@pytest.fixture(scope="session", name="original")
+def fixture_original(tmp_path_factory: pytest.TempPathFactory) -> GitRepository:
+    repository = GitRepository.init(tmp_path_factory.mktemp("many") / "many.git", "--bare")
+    repository.git("config", "fastimport.unpackLimit", "10000")
     rng = random.Random(1)
     files = {f"{n % 30}/{n}": rng.randbytes(3000 + n % 5000) for n in range(1000)}
-    bare.commit(files | {f"large{n}": rng.randbytes(4_000_000) for n in range(2)})
-    return bare
+    repository.commit(files | {f"large{n}": rng.randbytes(4_000_000) for n in range(2)})
+    return repository
+
+
+@pytest.fixture(name="many")
+def fixture_many(original: GitRepository, tmp_path: Path) -> GitRepository:
+    """A repository of 12 MB: small blobs, and two that are not; none packed, so git reads them."""
+    # Git replaces files and never writes into one, so links will do for copies.
+    shutil.copytree(original.path, tmp_path / "many.git", copy_function=os.link)
+    return GitRepository(tmp_path / "many.git")
 
 
 @pytest.fixture(name="faulty")
