@@ -18,6 +18,7 @@ import sys
 from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ import pytest
 import blockpack
 import readme
 from blockpack import errors
-from blockpack.cli import arguments, run, verify
+from blockpack.cli import pack as pack_command
+from blockpack.cli import run, verify
 from blockpack.formats.fat import boot_sector, dir_entry
 from blockpack.formats.git import container, pack
 from blockpack.formats.tar import header
@@ -163,7 +165,7 @@ def test_every_structure_of_the_pages_is_checked() -> None:
 def options_of(command: str) -> set[str]:
     """Every way to write an option of `command`, by its parser."""
     parser = ArgumentParser(add_help=False)
-    getattr(arguments, f"add_{command}")(parser)
+    import_module(f"blockpack.cli.{command}").arguments(parser)
     return options_taken(parser) - {"-h", "--help"}
 
 
@@ -194,7 +196,7 @@ def test_every_option_is_told_and_none_that_is_not_there(command: str) -> None:
 
 def test_choices_are_those_of_the_parser() -> None:
     parser = ArgumentParser()
-    arguments.add_pack(parser)
+    pack_command.arguments(parser)
     rows = [
         row for table in tables(sections(DOCS / "cli.md")["Volume options"]) for row in table[1:]
     ]

@@ -12,6 +12,7 @@ so both ``except blockpack.BlockpackError`` and ``except* blockpack.EntryError``
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
@@ -46,7 +47,8 @@ class BlockpackError(Exception):
     `path` is what it is about (an entry, a source, a target; empty for none), `rule` what that
     breaks, `remedy` what to do. Where an option cures it, `option` has its name as the library
     spells it, with a value after ``=`` (``profile=linux``; a value in capitals, as in
-    ``key_file=FILE``, stands for any). The remedy ends with the option.
+    ``key_file=FILE``, stands for any). The remedy has the option in the place of ``{option}``, or
+    at its end.
     """
 
     exit_code: int = 1
@@ -78,8 +80,10 @@ class BlockpackError(Exception):
         if not self.option:
             return self._advice
         name, _, value = self.option.partition("=")
-        advice = f"give {spell(name, value)}"
-        return f"{self._advice}, or {advice}" if self._advice else advice
+        spelled = spell(name, value)
+        if "{option}" in self._advice:
+            return self._advice.replace("{option}", spelled)
+        return f"{self._advice}, or give {spelled}" if self._advice else f"give {spelled}"
 
     def told(self, spell: Spelling) -> str:
         """The whole text, with the option as `spell` writes its name and value."""
@@ -206,6 +210,18 @@ def raise_problems(message: str, errors: Iterable[BlockpackError]) -> None:
     found = list(errors)
     if found:
         raise problems(message, found)
+
+
+def require_path(path: str | os.PathLike[str]) -> str:
+    """`path` as a text. Raises `UsageError` for what no operating system takes for a path."""
+    name = os.fspath(path)
+    try:
+        is_one = b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:  # a lone surrogate
+        is_one = False
+    if not is_one:
+        raise UsageError(name, "is no path: it has a NUL or half a character", "leave that out")
+    return name
 
 
 def reason(error: OSError) -> str:

@@ -108,7 +108,7 @@ def test_what_fails_leaves_no_manifest(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("blockpack.writing.write.write_bytes", full)
+    monkeypatch.setattr("blockpack.cli.init.write_bytes", full)
     command("init", tmp_path, code=5)
     assert os.listdir(tmp_path) == ["site"]
 

@@ -3,21 +3,55 @@
 from __future__ import annotations
 
 import os
-from argparse import Namespace
-from typing import TYPE_CHECKING, Any
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
 
-from ..deploy.attach.disks import deployed
-from ..deploy.attach.names import consumer_for
+from ..deploy.attach.consumer import Consumer
+from ..deploy.attach.disks import Disk, deployed
+from ..deploy.attach.names import CONSUMERS, consumer_for
+from ..deploy.attach.xl_template import Settings, filled_in, network
 from ..errors import UsageError, raise_problems
-from .output import binary_output, complain, emit_json
-
-if TYPE_CHECKING:
-    from ..deploy.attach.consumer import Consumer
-    from ..deploy.attach.disks import Disk
-    from ..deploy.attach.xl_template import Settings
+from . import flags
+from .output import binary_output, emit_json, say
 
 _TEMPLATE = "xen"
 """The consumer that has a skeleton to fill in."""
+
+
+EXAMPLE = "blockpack attach /var/lib/www --for qemu"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("place", metavar="ROOT|DIST", help="what was deployed to, or was built")
+    parser.add_argument(
+        "--for",
+        dest="consumer",
+        required=True,
+        choices=CONSUMERS,
+        metavar="CONSUMER",
+        help=", ".join(CONSUMERS),
+    )
+    parser.add_argument(
+        "--writable",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a volume of DIST that may be written to; may be repeated",
+    )
+    flags.add_json(parser)
+    xen = parser.add_argument_group("xen")
+    xen.add_argument("--template", metavar="FILE", help="MirageOS' NAME.xl.in, to be filled in")
+    xen.add_argument("--kernel", metavar="FILE", help="its @KERNEL@")
+    xen.add_argument("--memory", type=int, metavar="N", help="its @MEMORY@, in MiB")
+    xen.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        metavar="BRIDGE",
+        help="its @NETWORK:NAME@ as NAME=BRIDGE, or all of them; may be repeated",
+    )
 
 
 def run(arguments: Namespace) -> int:
@@ -33,11 +67,11 @@ def run(arguments: Namespace) -> int:
         emit_json(_json(arguments, consumer, lines, warnings))
         return 0
     for warning in warnings:
-        complain(f"warning: {warning}")
+        say(f"warning: {warning}")
     for note in consumer.notes():
         comment = consumer.comment(note)
         if comment is None:
-            complain(note)
+            say(note)
         else:
             _emit(comment)
     for line in lines:
@@ -65,14 +99,10 @@ def _check(arguments: Namespace) -> None:
 
 
 def _filled_in(arguments: Namespace, consumer: Consumer) -> tuple[str, list[str]]:
-    from ..deploy.attach.xl_template import filled_in
-
-    return filled_in(arguments.template, consumer.deployed, _settings(arguments))
+    return filled_in(Path(arguments.template), consumer.deployed, _settings(arguments))
 
 
 def _settings(arguments: Namespace) -> Settings:
-    from ..deploy.attach.xl_template import Settings, network
-
     networks = dict(map(network, arguments.network))
     return Settings(kernel=arguments.kernel, memory=arguments.memory, networks=networks)
 

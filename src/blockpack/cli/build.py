@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from ..deploy.unchanged import unchanged
 from ..errors import printable
-from .output import amount, complain, emit_json, progress_bar
+from . import flags
+from .output import amount, emit_json, progress_bar, say
 
 if TYPE_CHECKING:
     from ..deploy.builds import BuildReport
     from ..deploy.secrets import Secrets
+
+
+EXAMPLE = "blockpack build --out dist"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    flags.add_deployment(parser)
+    parser.add_argument("--out", metavar="DIST", required=True, help="where the images go")
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", default=[], help="this volume; may be repeated"
+    )
+    flags.add_jobs(parser, "processes that work")
+    flags.add_executor(parser)
+    parser.add_argument("--depfile", metavar="FILE", help="write what Make and Ninja need")
+    flags.add_secrets(parser)
+    flags.add_max_size(parser)
+    flags.add_json(parser)
+    flags.add_quiet(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -37,12 +57,12 @@ def run(arguments: Namespace) -> int:
         )
     if not arguments.quiet:
         for name, warning in report.warnings:
-            complain(f"warning: volume {name}: {warning}")
+            say(f"warning: volume {name}: {warning}")
     if arguments.json:
         emit_json(as_json(report))
     elif not arguments.quiet:
         for line in _summary(report, arguments.out):
-            complain(line)
+            say(line)
     return 0
 
 
@@ -61,7 +81,7 @@ def _has_nothing_to_do(arguments: Namespace) -> bool:
     begun = time.monotonic()
     names = unchanged(arguments.source, arguments.out, arguments.jobs)
     if names is not None and not arguments.quiet:
-        complain(_unchanged(len(names), time.monotonic() - begun))
+        say(_unchanged(len(names), time.monotonic() - begun))
     return names is not None
 
 

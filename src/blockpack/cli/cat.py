@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from ..images.opening import open_image
+from . import flags
 from .output import binary_output, flush_output
+
+EXAMPLE = "blockpack cat www.img index.html"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    flags.add_image(parser)
+    parser.add_argument("path", metavar="PATH", type=flags.entry_text, help="a file in the image")
 
 
 def run(arguments: Namespace) -> int:

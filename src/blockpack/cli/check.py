@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from attrs import asdict
 
 from ..deploy.checks import CheckedVolume, check
-from .output import amount, complain, emit, emit_json
+from . import flags
+from .output import amount, emit, emit_json, say
 
 
 def _json(volume: CheckedVolume) -> dict[str, Any]:
     return {**asdict(volume), "warnings": list(map(str, volume.warnings))}
+
+
+EXAMPLE = "blockpack check"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    flags.add_deployment(parser)
+    flags.add_jobs(parser, "processes that read")
+    flags.add_max_size(parser)
+    flags.add_json(parser)
+    flags.add_quiet(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -25,7 +38,7 @@ def run(arguments: Namespace) -> int:
         return 0
     for volume in checked:
         for warning in volume.warnings:
-            complain(f"warning: volume {volume.name}: {warning}")
+            say(f"warning: volume {volume.name}: {warning}")
     for volume in checked:
         size = "secret" if volume.size is None else amount(volume.size)
         emit(f"{volume.name:<16} {volume.format:<4} {size:>12}")

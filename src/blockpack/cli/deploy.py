@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from ..deploy.rollout import DeployReport, deploy
 from ..errors import UsageError, printable
+from ..sources.git.address import Address
 from . import build as built
-from .output import amount, complain, emit_json, progress_bar
+from . import flags
+from .output import amount, emit_json, progress_bar, say
 
 _OUTCOMES = {
     "deployed": "is live",
@@ -17,6 +19,26 @@ _OUTCOMES = {
     "unchanged": "is live already",
     "held": "stays live, for it was rolled back to; deploy another commit, or roll forward",
 }
+
+
+EXAMPLE = "blockpack deploy www.git@main --to /var/lib/www --keep 3"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("repository", metavar="REPO[@REV]", help="a repository here, a revision")
+    parser.add_argument("--to", metavar="ROOT", required=True, help="where generations are")
+    parser.add_argument("--keep", type=int, metavar="N", help="remove older generations")
+    flags.add_on_activate(parser)
+    flags.add_secrets(parser)
+    parser.add_argument(
+        "--runtime-dir", metavar="DIR", help="in RAM, for unencrypted secrets (/run/blockpack)"
+    )
+    flags.add_max_size(parser)
+    flags.add_jobs(parser, "processes that work")
+    flags.add_executor(parser)
+    flags.add_json(parser)
+    flags.add_quiet(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -41,11 +63,11 @@ def run(arguments: Namespace) -> int:
         emit_json(_json(report))
     if not arguments.quiet:
         for name, warning in report.build.warnings if report.build else ():
-            complain(f"warning: volume {name}: {warning}")
+            say(f"warning: volume {name}: {warning}")
         if report.left is not None:
-            complain(f"warning: an older generation cannot be removed: {report.left}")
+            say(f"warning: an older generation cannot be removed: {report.left}")
         if not arguments.json:
-            complain(_summary(report))
+            say(_summary(report))
     return 0
 
 
@@ -53,8 +75,6 @@ def _address(text: str) -> tuple[str, str]:
     """The parts of ``REPO[@REV]``; a directory with an ``@`` in its name is all of it."""
     if os.path.isdir(text) or "@" not in text:
         return text, "HEAD"
-    from ..sources.git.address import Address
-
     address = Address.parse(f"git:{text}")
     return address.repository, address.revision + (f":{address.subdir}" if address.subdir else "")
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from ..images.extract import extract
 from ..images.opening import open_image
-from .output import complain, progress_bar
+from . import flags
+from .output import progress_bar, say
+
+EXAMPLE = "blockpack extract www.img out"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    flags.add_image(parser)
+    parser.add_argument("directory", metavar="DIR", help="a new or an empty directory")
+    flags.add_quiet(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Copy everything in the image to a new or empty directory."""
     with (
         open_image(arguments.image, key_file=arguments.key_file) as image,
-        progress_bar(arguments.directory, quiet=arguments.quiet) as show,
+        progress_bar("extracting", quiet=arguments.quiet) as progress,
     ):
-        count = extract(image, arguments.directory, jobs="auto", progress=show)
+        count = extract(image, arguments.directory, jobs="auto", progress=progress)
     if not arguments.quiet:
-        complain(f"{arguments.directory}: {count:,} entries")
+        say(f"{arguments.directory}: {count:,} entries")
     return 0

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from ..deploy.rollout import collect
-from .output import complain
+from . import flags
+from .output import say
+
+EXAMPLE = "blockpack gc /var/lib/www --keep 3"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    flags.add_root(parser)
+    parser.add_argument(
+        "--keep",
+        type=int,
+        metavar="N",
+        required=True,
+        help="generations to keep besides the live one",
+    )
+    flags.add_quiet(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -13,5 +29,5 @@ def run(arguments: Namespace) -> int:
     removed = collect(arguments.root, arguments.keep)
     if not arguments.quiet:
         told = ", ".join(map(str, removed)) or "nothing"
-        complain(f"removed: {told}")
+        say(f"removed: {told}")
     return 0

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from ..images.opening import open_image
+from . import flags
 from .output import emit_facts, emit_json
+
+EXAMPLE = "blockpack info www.img"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    flags.add_image(parser)
+    flags.add_json(parser)
 
 
 def run(arguments: Namespace) -> int:

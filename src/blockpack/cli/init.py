@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import os
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from importlib.resources import files
 from pathlib import Path
 
+from ..deploy.places import FILE
+from ..deploy.starter import starter
 from ..errors import SourceError, UsageError, printable
-from .output import complain, emit
+from ..writing.write import write_bytes
+from .output import emit, say
+
+EXAMPLE = "blockpack init site"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "directory", metavar="DIR", nargs="?", default=os.curdir, help="this one if left out"
+    )
+    parser.add_argument("--force", action="store_true", help="replace a manifest that is there")
+    parser.add_argument(
+        "--schema", action="store_true", help="print the JSON schema of manifests, for editors"
+    )
 
 
 def run(arguments: Namespace) -> int:
@@ -16,26 +32,22 @@ def run(arguments: Namespace) -> int:
     if arguments.schema:
         emit(files("blockpack").joinpath("deploy/schema.json").read_text("utf-8").rstrip())
         return 0
-    from ..deploy.places import FILE
-    from ..deploy.starter import starter
-
-    if not arguments.directory.is_dir():
-        raise SourceError(str(arguments.directory), "is no directory", "give one that is there")
-    path = arguments.directory / FILE
+    directory = Path(arguments.directory)
+    if not directory.is_dir():
+        raise SourceError(arguments.directory, "is no directory", "give one that is there")
+    path = directory / FILE
     if not arguments.force and os.path.lexists(path):
         raise _is_there(path)
-    found = starter(arguments.directory)
+    found = starter(directory)
     _write(path, found.text, force=arguments.force)
     for volume in found.manifest.volumes.values():
         secret = ", secret" if volume.secret else ""
-        complain(f"{printable(str(path))}: {volume.name}: {volume.format}{secret}")
+        say(f"{printable(str(path))}: {volume.name}: {volume.format}{secret}")
     return 0
 
 
 def _write(path: Path, text: str, *, force: bool) -> None:
     """Write the manifest as images are written: whole, or not at all."""
-    from ..writing.write import write_bytes
-
     data = text.encode()
     if force:
         write_bytes(data, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,17 +12,31 @@ from ..formats.reader import ImageEntry
 from ..images.image import Image
 from ..images.opening import open_image
 from ..model.entry import NANOSECONDS
+from . import flags
 from .output import emit, emit_json
 
 _LETTERS = {"file": "-", "directory": "d", "symlink": "l", "hardlink": "h", "other": "?"}
 _BITS = "rwxrwxrwx"
 
 
+EXAMPLE = "blockpack ls www.img -l"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    flags.add_image(parser)
+    parser.add_argument(
+        "path", metavar="PATH", nargs="?", default="", type=flags.entry_text, help="what is there"
+    )
+    parser.add_argument("-l", "--long", action="store_true", help="mode, size and time as well")
+    flags.add_json(parser)
+
+
 def run(arguments: Namespace) -> int:
     """List what the image holds, in its own order."""
     lost: list[ImageError] = []
     with open_image(arguments.image, key_file=arguments.key_file, report=lost.append) as image:
-        entries = list(_chosen(image, arguments.path.removeprefix("./").strip("/")))
+        entries = list(_chosen(image, arguments.path.removeprefix("./").strip("/"), lost))
     if arguments.json:
         emit_json({"entries": [_json(entry) for entry in entries]})
     else:
@@ -32,13 +46,13 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _chosen(image: Image, path: str) -> Iterator[ImageEntry]:
+def _chosen(image: Image, path: str, lost: list[ImageError]) -> Iterator[ImageEntry]:
     found = not path
     for entry in image.walk():
         if not path or entry.path == path or entry.path.startswith(f"{path}/"):
             found = True
             yield entry
-    if not found:
+    if not found and not lost:
         raise NotInImageError(path, "not in the image")
 
 

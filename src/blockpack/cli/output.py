@@ -5,15 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-from ..errors import TargetError
+from ..errors import BlockpackError, Problems, TargetError
+from ..planning.options import ALL, as_key, key_of
 
 if TYPE_CHECKING:
     from ..writing.progress import Progress
 
+OF_MANIFESTS = ("build", "check", "deploy", "init")
+"""Commands whose volumes and trees have their options in a manifest."""
 
-def complain(message: str) -> None:
+_FLAGS = {"replace": "--force", "runtime": "--runtime-dir"}
+"""Flags that are not named as the library's arguments are."""
+
+
+def say(message: str) -> None:
     """A message for the person at the terminal, on standard error."""
     if sys.stderr is None:  # it was closed when we were started
         return
@@ -22,6 +30,26 @@ def complain(message: str) -> None:
         for line in message.splitlines():
             text = line.encode(encoding, "backslashreplace").decode(encoding)
             print(f"blockpack: {text}", file=sys.stderr, flush=True)
+
+
+def say_error(error: BaseException, command: str = "", margin: str = "") -> None:
+    """Say what is wrong, in words of the `command` that was given."""
+    if isinstance(error, Problems):
+        say(f"{margin}{error.message}")
+        for member in error.exceptions:
+            say_error(member, command, f"{margin}  ")
+    elif isinstance(error, BlockpackError):
+        say(f"{margin}{error.told(partial(spelled, command))}")
+    else:
+        say(f"{margin}{error}")
+
+
+def spelled(command: str, name: str, value: str) -> str:
+    """An option of the library as the user of `command` gives it: a flag, or a manifest's line."""
+    if command in OF_MANIFESTS and name in {option.name for option in ALL}:
+        return f"{as_key(name, value)} in the manifest"
+    flag = _FLAGS.get(name) or f"--{key_of(name)}"
+    return f"{flag} {value}".rstrip()
 
 
 def emit(text: str) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import TargetError, UsageError
 from ..formats.registry import FORMATS
+from ..layers.ccm_reader import sector_size_of
+from ..layers.keys import read_key
 from ..model.entry import decode
 from ..sources.registry import place_of
 
@@ -78,8 +80,6 @@ def _begins_an_image(head: bytes, key_file: str | None) -> bool:
         return True
     if key_file is None:
         return False
-    from ..layers.ccm_reader import sector_size_of
-    from ..layers.keys import read_key
 
     def read(offset: int, length: int) -> bytes:
         return head[offset : offset + length]

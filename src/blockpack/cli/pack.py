@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+import json
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from attrs import asdict
 
 from ..errors import UsageError, printable
+from ..images.contents import manifest
+from ..layers.ccm import encrypt
+from ..layers.keys import read_key
 from ..planning.layout import Layout
 from ..planning.volume import Volume
 from ..workers.processors import require_jobs
 from ..writing.write import Report, write, write_bytes
-from . import arguments as options
-from .output import amount, binary_output, complain, emit_json, progress_bar
-from .outputs import check_outputs, leave_out
+from . import flags, packing
+from .output import amount, binary_output, emit_json, progress_bar, say
+from .outputs import check_outputs
+
+EXAMPLE = "blockpack pack site www.img --format fat --label WWW --free 10M"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("source", metavar="SOURCE", help=flags.SOURCE)
+    parser.add_argument("image", metavar="IMAGE", help="file or device; '-' is standard output")
+    flags.add_json(parser)
+    flags.add_jobs(parser, "processes that write")
+    parser.add_argument("--manifest", metavar="FILE", help="write offsets and digests")
+    flags.add_quiet(parser)
+    flags.add_key(parser, "encrypt IMAGE with the key in FILE")
+    parser.add_argument("--fsync", action="store_true", help="flush the image to the disk")
+    parser.add_argument(
+        "--allow-device", action="store_true", help="IMAGE may be a device; all on it is lost"
+    )
+    packing.add_options(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -27,7 +49,7 @@ def run(arguments: Namespace) -> int:
     if to_output and binary_output().isatty():
         raise UsageError("", "an image does not belong on a terminal", "redirect the output")
     require_jobs(arguments.jobs)
-    volume = options.volume(arguments)
+    volume = packing.volume(arguments)
     layout = _planned(volume, arguments, None if to_output else arguments.image)
     with progress_bar("packing", quiet=arguments.quiet) as progress:
         report = write(
@@ -43,7 +65,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         emit_json(_json(layout, report))
     elif not arguments.quiet:
-        complain(_summary(layout, report))
+        say(_summary(layout, report))
     return 0
 
 
@@ -53,9 +75,6 @@ def _planned(volume: Volume, arguments: Namespace, image: str | None) -> Layout:
     if key_file is None:
         outputs = check_outputs(arguments.source, image, arguments.manifest)
         return _plan(volume, arguments, outputs)
-    from ..layers.ccm import encrypt
-    from ..layers.keys import read_key
-
     if arguments.manifest is not None:
         raise UsageError("", "a manifest would tell what an encrypted image holds", "leave it out")
     key = read_key(key_file)
@@ -64,12 +83,10 @@ def _planned(volume: Volume, arguments: Namespace, image: str | None) -> Layout:
 
 
 def _plan(volume: Volume, arguments: Namespace, left_out: list[str]) -> Layout:
-    tree = options.tree(arguments)
-    leave_out(tree, arguments.source, left_out)
-    layout = volume.plan(tree, jobs=getattr(arguments, "jobs", "auto"))
+    layout = packing.layout(volume, arguments, left_out)
     if not arguments.quiet:
         for warning in layout.warnings:
-            complain(f"warning: {warning}")
+            say(f"warning: {warning}")
     return layout
 
 
@@ -94,8 +111,4 @@ def _summary(layout: Layout, report: Report) -> str:
 
 def _write_manifest(layout: Layout, path: str) -> None:
     """Write the manifest as images are written: whole, or not at all."""
-    import json
-
-    from ..images.contents import manifest
-
     write_bytes(json.dumps(manifest(layout), indent=2).encode("ascii") + b"\n", path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from typing import Any
 
@@ -10,18 +10,27 @@ from ..images.contents import placed
 from ..model.entry import decode
 from ..model.extent import Extent, FileRange, Stream
 from ..planning.layout import Layout
-from . import arguments as options
-from .output import complain, emit, emit_facts, emit_json
+from . import flags, packing
+from .output import emit, emit_facts, emit_json, say
+
+EXAMPLE = "blockpack plan site --format tar"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("source", metavar="SOURCE", help=flags.SOURCE)
+    flags.add_json(parser)
+    packing.add_options(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Show what ``pack`` would write."""
-    layout = options.volume(arguments).plan(options.tree(arguments), jobs="auto")
+    layout = packing.layout(packing.volume(arguments), arguments)
     if arguments.json:
         emit_json(_json(layout))
         return 0
     for warning in layout.warnings:
-        complain(f"warning: {warning}")
+        say(f"warning: {warning}")
     emit_facts(layout.format, layout.size, {"sector_size": layout.sector_size, **layout.geometry})
     counts: Counter[str] = Counter()
     lengths: Counter[str] = Counter()

@@ -5,17 +5,25 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
 from .. import __version__
-from ..errors import BlockpackError, Problems, TargetError, UsageError, printable, reason
-from .output import complain, flush_output
+from ..errors import (
+    BlockpackError,
+    TargetError,
+    UsageError,
+    printable,
+    reason,
+    require_path,
+)
+from .output import flush_output, say, say_error
 
 COMMANDS = {
     "pack": "pack a tree into an image",
@@ -35,14 +43,12 @@ COMMANDS = {
     "secrets": "encrypt and edit secrets, and change who can open them",
     "attach": "print how a machine gets the images that were built",
 }
+"""What each command does; the module of its name has its arguments, an example, and `run`."""
 
 INTERRUPTED = 130
 
-_FLAGS = {"replace": "--force", "runtime": "--runtime-dir", "root": "--to"}
-"""Flags that are not named as the library's arguments are."""
-
 _WIDTH = 80  # characters
-_MOMENT = 0.01  # seconds
+_HELP_COLUMN = 24
 
 
 class Terminated(BaseException):
@@ -55,74 +61,111 @@ class Terminated(BaseException):
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors look like all others."""
+    """A parser whose errors look like all others, and say what may have been meant."""
 
     def error(self, message: str) -> NoReturn:
         """Print the message and a hint, and exit with 2."""
-        complain(f"{message}; see '{self.prog} --help'")
+        say(f"{message}; see '{self.prog} --help'")
         raise SystemExit(UsageError.exit_code)
+
+    def format_help(self) -> str:
+        """The help without empty lines between groups: it is to fit a screen."""
+        return re.sub(r"\n\n(?=\S[^\n]*:\n  )", "\n", super().format_help())
+
+    def require_known(self, words: Sequence[str]) -> None:
+        """Refuse options that there are not, before argparse takes what follows for theirs."""
+        known = _options(self)
+        for word in words:
+            if word == "--":
+                return
+            option = word.partition("=")[0]
+            is_option = option.startswith("--") and " " not in word
+            if is_option and not any(flag.startswith(option) for flag in known):
+                self.error(f"unrecognized arguments: {word}{meant(option, known)}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse what is none of the choices; of `argparse`, which tells of no way around."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += meant(str(value), map(str, action.choices or ()))
+            raise
+
+
+def _options(parser: argparse.ArgumentParser) -> set[str]:
+    """All options of a parser, and of those for what it can be asked to do."""
+    found = set(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found = found.union(*map(_options, action.choices.values()))
+    return found
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The end of a message about a name that is not `known`: the nearest one that is."""
+    from difflib import get_close_matches  # only for errors
+
+    matches = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def _usage(parser: argparse.ArgumentParser) -> str:
+    """What must be given, in one line; argparse would tell of all options there."""
+    parts = [parser.prog]
+    for action in parser._actions:
+        shown = str(action.metavar)
+        if action.option_strings and action.required:
+            parts.append(f"{action.option_strings[0]} {shown}")
+        elif not action.option_strings:
+            parts.append(f"[{shown}]" if action.nargs == "?" else shown)
+    return " ".join([*parts, "[options]"])
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command with `arguments`; the exit code."""
+    command = arguments[0] if arguments else ""
     try:
         with _termination():
-            parser = _parser(arguments)
+            for word in arguments:
+                require_path(word)
+            parser, module = _parser(arguments)
             parsed = parser.parse_args(arguments)
-            if parsed.command is None:
+            if module is None:
                 if sys.stderr is not None:
                     parser.print_help(sys.stderr)
                 return UsageError.exit_code
-            module = importlib.import_module(f".{parsed.command}", __package__)
             code: int = module.run(parsed)
             flush_output()
             return code
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else UsageError.exit_code
     except BlockpackError as error:
-        _complain_about(error)
+        say_error(error, command)
         return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone; what is still buffered must not fail at exit too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return TargetError.exit_code
     except MemoryError:
-        complain("there is not enough memory for this")
+        say("there is not enough memory for this")
         return TargetError.exit_code
     except OSError as error:
-        complain(f"{_named(error)}{reason(error)}")
+        say(f"{_named(error)}{reason(error)}")
         return TargetError.exit_code
-    except KeyboardInterrupt:
-        complain("interrupted")
-        return INTERRUPTED
-    except Terminated as ending:
-        complain("terminated")
-        return ending.exit_code
+    except (KeyboardInterrupt, Terminated) as ending:
+        return _ended(ending)
+
+
+def _ended(ending: BaseException) -> int:
+    """Say that a signal ended the run; the exit code."""
+    say("terminated" if isinstance(ending, Terminated) else "interrupted")
+    return ending.exit_code if isinstance(ending, Terminated) else INTERRUPTED
 
 
 def _named(error: OSError) -> str:
     """The beginning of what is told of an error: the file, where it is known by a name."""
     name = error.filename  # a descriptor's number, if that was all that was known
     return f"{printable(os.fsdecode(name))}: " if name and not isinstance(name, int) else ""
-
-
-def _complain_about(error: BaseException, margin: str = "") -> None:
-    if not isinstance(error, Problems):
-        told = error.told(as_flag) if isinstance(error, BlockpackError) else error
-        complain(f"{margin}{told}")
-        return
-    complain(f"{margin}{error.message}")
-    for member in error.exceptions:
-        _complain_about(member, f"{margin}  ")
-
-
-def as_flag(name: str, value: str) -> str:
-    """An option of the library as a flag of the command."""
-    from ..planning.options import ALL
-
-    flag = next((option.flag for option in ALL if option.name == name), "")
-    flag = flag or _FLAGS.get(name) or f"--{name.replace('_', '-')}"
-    return f"{flag} {value}".rstrip()
 
 
 @contextmanager
@@ -153,27 +196,23 @@ def _termination() -> Iterator[None]:
 
 
 def _unraised(hook: Callable[[Any], object], lost: sys.UnraisableHookArgs) -> None:
-    """Have an ending that came while nobody could be told come again, in a moment.
-
-    Python drops what is raised while a weak reference calls back, as they do in each import.
+    """End the process for a signal that came where Python drops what is raised: while a weak
+    reference calls back, as they do in each import. The next run tidies up, as after a kill.
     """
-    ending = lost.exc_value
-    if not isinstance(ending, KeyboardInterrupt | Terminated):
-        hook(lost)
-        return
-
-    def end(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise ending
-
-    signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, _MOMENT)
+    if isinstance(lost.exc_value, KeyboardInterrupt | Terminated):
+        os._exit(_ended(lost.exc_value))
+    hook(lost)
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of a command line of `words`; it knows the arguments of what it may be about."""
+def _parser(words: Sequence[str]) -> tuple[_Parser, Any]:
+    """The parser of a command line of `words`, and the module of the command that it is about."""
     asks_for_help = not words or any(word in ("-h", "--help") for word in words)
     # Each argument is laid out to check it. Only help needs to know how wide the terminal is.
-    layout = partial(argparse.HelpFormatter, width=None if asks_for_help else _WIDTH)
+    layout = partial(
+        argparse.RawDescriptionHelpFormatter,
+        max_help_position=_HELP_COLUMN,
+        width=None if asks_for_help else _WIDTH,
+    )
     parser = _Parser(
         prog="blockpack",
         description="Pack a tree of files into a block-device image.",
@@ -186,17 +225,24 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         parser_class=_Parser,
         prog=parser.prog,  # or argparse would lay out the help to find that out
     )
-    from . import arguments
-
-    asked_for = [words[0]] if words and words[0] in COMMANDS else COMMANDS
-    for name in asked_for:  # each takes its time, and only help and errors are about all
-        summary = COMMANDS[name]
+    first = next((word for word in words if word != "--"), "")
+    name = first if first in COMMANDS else None
+    # Each takes its time, and only help and errors are about all.
+    for each in [name] if name else COMMANDS:
+        summary = COMMANDS[each]
         command = commands.add_parser(
-            name,
+            each,
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.",
             formatter_class=layout,
         )
-        if name in words:
-            getattr(arguments, f"add_{name}")(command)
-    return parser
+        if each == name:
+            chosen = command
+    if name is None:
+        return parser, None
+    module = importlib.import_module(f".{name}", __package__)
+    module.arguments(chosen)
+    chosen.description = f"{chosen.description} For example:\n  {module.EXAMPLE}"
+    chosen.usage = _usage(chosen)
+    chosen.require_known(words)
+    return parser, module

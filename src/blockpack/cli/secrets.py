@@ -4,22 +4,47 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import Namespace
-from typing import TYPE_CHECKING
+from argparse import ArgumentParser, Namespace
 
+from ..deploy.secrets.age import SUFFIX
+from ..deploy.secrets.editing import wipe_left
+from ..deploy.secrets.files import Keeper, plain, remove_plain
+from ..deploy.secrets.memory import guarded
+from ..deploy.secrets.opening import MOST_BYTES
 from ..errors import UsageError, printable
-from .output import complain
-
-if TYPE_CHECKING:
-    from ..deploy.secrets.files import Keeper
+from .output import say
 
 STANDARD_INPUT = "-"
 
 
+EXAMPLE = "blockpack secrets encrypt --remove vault/tls.key"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    encrypt = commands.add_parser("encrypt", help="encrypt files for the manifest's recipients")
+    encrypt.add_argument(
+        "files", metavar="FILE", nargs="+", help="becomes FILE.age; '-' is standard input"
+    )
+    encrypt.add_argument("-o", "--output", metavar="FILE.age", help="where that of '-' goes")
+    encrypt.add_argument("--remove", action="store_true", help="wipe and remove the plain files")
+    encrypt.add_argument("--force", action="store_true", help="replace what is there")
+    edit = commands.add_parser("edit", help="edit an encrypted file")
+    edit.add_argument("file", metavar="FILE.age")
+    rekey = commands.add_parser("rekey", help="encrypt all anew, for the recipients of now")
+    for command in (edit, rekey):
+        command.add_argument(
+            "--identity", metavar="FILE", required=True, help="what opens it: of age, or of SSH"
+        )
+    for command in (encrypt, edit, rekey):
+        command.add_argument(
+            "--deployment", metavar="DIR", help="where the manifest is (at or above what is named)"
+        )
+
+
 def run(arguments: Namespace) -> int:
     """Do what is asked for with secrets, and tidy up after runs that were killed."""
-    from ..deploy.secrets.editing import wipe_left
-
     wipe_left()
     actions = {"encrypt": _encrypt, "edit": _edit, "rekey": _rekey}
     actions[arguments.action](arguments)
@@ -27,10 +52,6 @@ def run(arguments: Namespace) -> int:
 
 
 def _encrypt(arguments: Namespace) -> None:
-    from ..deploy.secrets.age import SUFFIX
-    from ..deploy.secrets.files import plain, remove_plain
-    from ..deploy.secrets.memory import guarded
-
     targets = dict(zip(arguments.files, _targets(arguments), strict=True))
     for file in arguments.files:
         if file != STANDARD_INPUT and file.endswith(SUFFIX):
@@ -43,18 +64,16 @@ def _encrypt(arguments: Namespace) -> None:
         for file, target in targets.items():
             data = _standard_input() if file == STANDARD_INPUT else plain(file)
             _keeper(arguments, target).encrypt(data, target, replace=arguments.force)
-            complain(f"{printable(target)}: encrypted")
+            say(f"{printable(target)}: encrypted")
             if arguments.remove and file != STANDARD_INPUT:
                 remove_plain(file)
     if not arguments.remove and arguments.files != [STANDARD_INPUT]:
-        complain("what was encrypted is still there in plain; --remove wipes and removes it")
+        say("what was encrypted is still there in plain; --remove wipes and removes it")
 
 
 def _standard_input() -> bytes:
     if sys.stdin is None:  # it was closed when this began
         raise UsageError("", "standard input is closed", "give what is to be encrypted there")
-    from ..deploy.secrets.opening import MOST_BYTES
-
     data = sys.stdin.buffer.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise UsageError(
@@ -65,8 +84,6 @@ def _standard_input() -> bytes:
 
 def _targets(arguments: Namespace) -> list[str]:
     """Where each file goes. Raises `UsageError`."""
-    from ..deploy.secrets.age import SUFFIX
-
     if (arguments.output is not None) != (STANDARD_INPUT in arguments.files):
         rule = "--output goes with '-', standard input, which goes nowhere without"
         raise UsageError("", rule, "give both, or neither")
@@ -87,7 +104,7 @@ def _edit(arguments: Namespace) -> None:
         raise UsageError("", "there is no editor", "set EDITOR to one")
     keeper = _keeper(arguments, arguments.file)
     changed = keeper.edit(arguments.file, arguments.identity, editor)
-    complain(f"{printable(arguments.file)}: {'encrypted again' if changed else 'unchanged'}")
+    say(f"{printable(arguments.file)}: {'encrypted again' if changed else 'unchanged'}")
 
 
 def _rekey(arguments: Namespace) -> None:
@@ -96,12 +113,10 @@ def _rekey(arguments: Namespace) -> None:
     number = f"{len(paths):,} {'file' if len(paths) == 1 else 'files'}"
     count = len(keeper.manifest.recipients)
     noun = "recipient" if count == 1 else "recipients"
-    complain(f"{number} encrypted anew for {count:,} {noun}")
+    say(f"{number} encrypted anew for {count:,} {noun}")
 
 
 def _keeper(arguments: Namespace, path: str) -> Keeper:
-    from ..deploy.secrets.files import Keeper
-
     if arguments.deployment is not None:
         return Keeper.at(arguments.deployment)
     return Keeper.above(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +12,22 @@ from attrs import asdict
 from ..deploy.generations import Generations
 from ..deploy.overview import GenerationStatus, Status, VolumeChange, differences, status
 from ..errors import printable
+from . import flags
 from .output import amount, emit, emit_json
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+
+
+EXAMPLE = "blockpack status /var/lib/www --diff 3 4"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    flags.add_root(parser)
+    parser.add_argument(
+        "--diff", nargs=2, type=int, metavar=("OLD", "NEW"), help="how two generations differ"
+    )
+    flags.add_json(parser)
 
 
 def run(arguments: Namespace) -> int:

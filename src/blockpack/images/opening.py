@@ -112,8 +112,8 @@ def recognised(data: PositionalReader, name: str, *, device: bool = False) -> Im
     if format is None:
         rule = "no tar archive, no FAT file system and no pack of git objects"
         sectors = data.size and not data.size % (2 * 512)  # as encrypted ones are
-        remedy = "if it is encrypted, give its key" if sectors else ""
-        raise ImageError(name, rule, remedy, "key_file=FILE" if remedy else "")
+        remedy = "if it is encrypted, give its key: {option}" if sectors else ""
+        raise ImageError(name, rule, remedy, "key_file=FILE" if sectors else "")
     return format.reader_class()(data, device=device)
 
 

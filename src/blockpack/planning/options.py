@@ -43,9 +43,8 @@ class Option(NamedTuple):
     """One option.
 
     `name` is that of the volume's attribute, `help` what it does in a few words. `metavar` stands
-    for a value where there are no `choices`. `default` is the value that a tree's option has if it
-    is not given; a volume's own is for its class to say. `spelling` is how it is written, where
-    that is not its name.
+    for a value. `default` is the value that a tree's option has if it is not given; a volume's own
+    is for its class to say. `spelling` is how it is written, where that is not its name.
     """
 
     # A tuple, and no class of attrs: those take longer to make than to parse a command line.
@@ -69,12 +68,23 @@ class Option(NamedTuple):
 
 
 COMMON = (
-    Option(name="profile", kind="text", metavar="P", help="who reads it: any, mirage, linux, uefi"),
+    Option(
+        name="profile",
+        kind="text",
+        metavar="P",
+        help="what reads it: any, mirage, linux or uefi (any)",
+    ),
     Option(name="sector_size", kind="size", metavar="N", help="the device's: 512 or 4096"),
     Option(name="size", kind="size", metavar="N", help="the image's size (K, M, G)"),
     Option(name="free", kind="size", metavar="N", help="room to leave (K, M, G)"),
     Option(name="pad", kind="size", metavar="N", help="make it a multiple of this (4096)"),
-    Option(name="mtime", kind="choice", choices=("fixed", "keep", "clamp"), help="times to show"),
+    Option(
+        name="mtime",
+        kind="choice",
+        metavar="T",
+        choices=("fixed", "keep", "clamp"),
+        help="times to show: fixed, keep or clamp (fixed)",
+    ),
 )
 """What every format takes."""
 
@@ -83,21 +93,23 @@ TREE = (
         name="exclude",
         kind="patterns",
         metavar="PATTERN",
-        help="leave out, as in a .gitignore; may be repeated",
+        help="leave out, as in .gitignore; may be repeated",
     ),
     Option(
         name="symlinks",
         kind="choice",
+        metavar="HOW",
         choices=("error", "follow", "keep", "skip"),
         default="keep",
-        help="what becomes of symbolic links (keep)",
+        help="symbolic links: error, follow, keep or skip (keep)",
     ),
     Option(
         name="submodules",
         kind="choice",
+        metavar="HOW",
         choices=("error", "skip"),
         default="error",
-        help="what becomes of submodules in a git source (error)",
+        help="submodules of a git source: error or skip (error)",
     ),
 )
 """What makes a tree of a source, whatever the format."""
@@ -107,10 +119,11 @@ FAT = (
     Option(
         name="fat_type",
         kind="choice",
+        metavar="T",
         choices=("auto", "12", "16", "32"),
-        help="chosen by content",
+        help="12, 16 or 32; by content if auto (auto)",
     ),
-    Option(name="cluster_size", kind="size", metavar="N", help="512 to 64K; chosen by content"),
+    Option(name="cluster_size", kind="size", metavar="N", help="512 to 64K (by content)"),
 )
 
 TAR = (
@@ -118,40 +131,49 @@ TAR = (
         name="dialect",
         spelling="tar-dialect",
         kind="choice",
+        metavar="D",
         choices=("pax", "ustar", "gnu"),
-        help="how long names and large numbers are written (pax)",
+        help="long names by pax, ustar or gnu rules (pax)",
     ),
     Option(
         name="align",
         kind="alignment",
         metavar="N",
-        help="payloads of N bytes or more begin on a multiple of N (auto)",
+        help="files of N bytes or more begin at one of N (auto)",
     ),
     Option(name="owner", kind="text", metavar="0:0|keep", help="owner of all entries (0:0)"),
-    Option(name="mode", kind="choice", choices=("normal", "keep"), help="permission bits (normal)"),
+    Option(
+        name="mode",
+        kind="choice",
+        metavar="M",
+        choices=("normal", "keep"),
+        help="permission bits: normal or keep (normal)",
+    ),
 )
 
 GIT = (
     Option(
         name="container",
         kind="choice",
+        metavar="C",
         choices=("docteur", "bundle", "pack"),
-        help="what is around the pack of objects (docteur)",
+        help="docteur, bundle or pack (docteur)",
     ),
     Option(
         name="compression",
         kind="number",
         metavar="N",
-        help="level of deflating, 0 (store everything) to 9 (auto)",
+        help="level, 0 (store everything) to 9 (auto)",
     ),
     Option(
         name="object_format",
         kind="choice",
+        metavar="H",
         choices=("sha1", "sha256"),
-        help="what makes ids (sha1)",
+        help="ids by sha1 or sha256 (sha1)",
     ),
     Option(name="message", kind="text", metavar="TEXT", help="the commit's message"),
-    Option(name="author", kind="text", metavar="'NAME <EMAIL>'", help="the commit's author"),
+    Option(name="author", kind="text", metavar="WHO", help="its author, 'NAME <EMAIL>'"),
     Option(
         name="branch",
         kind="text",
@@ -161,12 +183,12 @@ GIT = (
     Option(
         name="history",
         kind="flag",
-        help="with a git: source, all commits before that one as well",
+        help="with a git: source, all commits before it as well",
     ),
     Option(
         name="oneffs",
         kind="flag",
-        help="wrap a pack for unikernels that keep it in a OneFFS",
+        help="a pack in a OneFFS, as some unikernels keep it",
     ),
 )
 
@@ -188,12 +210,16 @@ def taken_by(volume_class: type[Volume]) -> tuple[Option, ...]:
     return tuple(option for option in VOLUME if option.name in known)
 
 
+def key_of(name: str) -> str:
+    """How the option that the library calls `name` is written elsewhere."""
+    return next((option.key for option in ALL if option.name == name), name.replace("_", "-"))
+
+
 def as_key(name: str, value: str) -> str:
     """An option of the library as a line of a manifest."""
-    key = next((option.key for option in ALL if option.name == name), name.replace("_", "-"))
     is_bare = value.isdigit() or value.isupper()  # a number, or a word that stands for a value
     shown = value if is_bare else f'"{value}"' if value else "true"
-    return f"{key} = {shown}"
+    return f"{key_of(name)} = {shown}"
 
 
 def keys(options: Iterable[Option]) -> tuple[str, ...]:

@@ -69,7 +69,10 @@ def _alignment(align: int | str) -> int | str:
     """An alignment option: ``auto`` or bytes. Raises `UsageError`."""
     if align == "auto":
         return align
-    number = parse_size(align)
+    try:
+        number = parse_size(align)
+    except UsageError:
+        number = 0
     if not BLOCK <= number <= MAX_ALIGNMENT or number & (number - 1):
         rule = f"a power of two from {BLOCK} to {MAX_ALIGNMENT}"
         raise UsageError(f"alignment is 'auto' or {rule}; not {align}")

@@ -1,0 +1,107 @@
+"""What is packed, and into what: the options of trees and volumes, and what they ask for."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace, _ArgumentGroup
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ..errors import UsageError
+from ..formats.registry import FORMATS, Format, format_named, format_of_file, formats
+from ..model.tree import Tree
+from ..planning.layout import Layout
+from ..planning.options import COMMON, OWN, TREE, VOLUME, Option, parse_size, taken_by
+from ..planning.volume import Volume
+from ..sources.scan import scan
+from ..workers.processors import Jobs
+from . import flags
+from .outputs import leave_out
+
+
+class _Formats(Iterable[str]):
+    """The names of all formats; other packages are asked where none of ours is meant."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in FORMATS or name in {format.name for format in formats()}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(FORMATS)
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """What makes a tree of a source, and a volume of options; None where not given."""
+    image = parser.add_argument_group("image")
+    image.add_argument("--format", metavar="F", choices=_Formats(), help=_FORMAT)
+    for title, options in {"image": COMMON, "source": TREE, **OWN}.items():
+        group = image if title == "image" else parser.add_argument_group(title)
+        for option in options:
+            _add_option(group, option)
+
+
+_FORMAT = "tar, fat or git; without it, IMAGE's suffix tells"
+
+
+def _add_option(group: _ArgumentGroup, option: Option) -> None:
+    how: dict[str, Any] = {"help": option.help, "dest": option.name, "default": option.default}
+    if option.kind == "flag":
+        how.update(action="store_const", const=True)
+    else:
+        how.update(metavar=option.metavar)
+    if option.kind == "choice":
+        how.update(choices=option.choices)
+    if option.kind == "size":
+        how.update(type=flags.told(parse_size))
+    if option.kind == "patterns":
+        how.update(type=flags.entry_text, action="append", default=[])
+    group.add_argument(option.flag, **how)
+
+
+def volume(
+    arguments: Namespace,
+    format: str | None = None,
+    *,
+    leaving_out: Iterable[str] = (),
+    told: Mapping[str, str] | None = None,
+) -> Volume:
+    """The volume that the arguments ask for, without some of the options. Raises `UsageError`.
+
+    Those that are `told` by an image stand in for some that are left out. Without `format` and
+    ``--format`` the image's suffix tells the format.
+    """
+    volume_class = _format(arguments, format).volume_class()
+    taken = taken_by(volume_class)
+    given: dict[str, Any] = dict(told or {})
+    for option in VOLUME:
+        value = getattr(arguments, option.name)
+        if value is None or option.name in leaving_out:
+            continue
+        if option not in taken:
+            rule = f"{option.flag} is not for the format {volume_class.format}"
+            raise UsageError("", rule, "leave it out")
+        given[option.name] = value
+    return volume_class(**given)
+
+
+def _format(arguments: Namespace, format: str | None) -> Format:
+    name = format or arguments.format
+    if name is not None:
+        return format_named(name)
+    found = format_of_file(getattr(arguments, "image", ""))
+    if found is None:
+        known = " or ".join(f"--format {name}" for name in FORMATS)
+        raise UsageError("", "no format is given", f"give {known}")
+    return found
+
+
+def layout(volume: Volume, arguments: Namespace, left_out: Iterable[str] = ()) -> Layout:
+    """The layout of the source's tree, without the files `left_out`."""
+    jobs: Jobs = getattr(arguments, "jobs", "auto")
+    tree: Tree = scan(
+        arguments.source,
+        exclude=arguments.exclude,
+        symlinks=arguments.symlinks,
+        submodules=arguments.submodules,
+        jobs=jobs,
+    )
+    leave_out(tree, arguments.source, left_out)
+    return volume.plan(tree, jobs=jobs)
