@@ -13,8 +13,7 @@ by the very path that the entry has anyway.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import PurePath
-from typing import Self
+from typing import TYPE_CHECKING, Self, cast
 
 from attrs import define, field
 
@@ -32,6 +31,9 @@ from .entry import (
     check_path,
     parent_of,
 )
+
+if TYPE_CHECKING:
+    from pathlib import PurePath  # slow to import
 
 
 @define(eq=False, repr=False)
@@ -209,7 +211,8 @@ class Tree:
         return entry
 
     def __contains__(self, path: object) -> bool:
-        return isinstance(path, str | PurePath) and self.get(path) is not None
+        is_path = isinstance(path, str) or hasattr(path, "as_posix")
+        return is_path and self.get(cast("str | PurePath", path)) is not None
 
     def __len__(self) -> int:
         return sum(map(len, self._children.values()))

@@ -14,7 +14,7 @@ import io
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from attrs import field, frozen
 
@@ -22,7 +22,9 @@ from ..model.entry import Entry
 from ..model.extent import Data, Extent, Zeros
 from ..reading.positional import READ_AHEAD, PositionalFile
 from .layout_reader import LayoutReader
-from .warning import LayoutWarning
+
+if TYPE_CHECKING:
+    from .warning import LayoutWarning
 
 Fact = int | str | bool
 """A value in `Layout.geometry`."""

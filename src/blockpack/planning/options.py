@@ -19,7 +19,7 @@ Kind = Literal["size", "alignment", "choice", "number", "text", "flag", "pattern
 """How a value is written: a size; a size or ``auto``; one of the choices; a number or a word; any
 text; present or not; patterns."""
 
-_SIZE = re.compile(r"(\d{1,19})([KMGT]?)(i?B)?", re.IGNORECASE | re.ASCII)
+_SIZE = r"(?ai)(\d{1,19})([KMGT]?)(i?B)?"
 _POWERS = "KMGT"
 
 
@@ -27,7 +27,7 @@ def parse_size(size: int | str) -> int:
     """A number of bytes; in a text, with K, M, G or T for powers of 1024. Raises `UsageError`."""
     if isinstance(size, int) and not isinstance(size, bool):
         return size
-    match = _SIZE.fullmatch(size.strip()) if isinstance(size, str) else None
+    match = re.fullmatch(_SIZE, size.strip()) if isinstance(size, str) else None
     if match is None:
         raise UsageError("", f"{size!r} is not a size", "give one such as 4096, 64K, 16M or 2G")
     power = _POWERS.index(match[2].upper()) + 1 if match[2] else 0

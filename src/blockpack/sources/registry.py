@@ -26,7 +26,7 @@ STANDARD_INPUT = "-"
 Scanner = Callable[[object, "ScanOptions"], "Tree"]
 """Makes the tree of a source."""
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]+:"
 
 
 class SourceKind(NamedTuple):
@@ -84,7 +84,7 @@ def scanner_of(source: object) -> Scanner | None:
 
 def _added(source: str) -> Scanner | None:
     """What another package scans `source` with: one with a scheme that is no path."""
-    scheme = _SCHEME.match(source)
+    scheme = re.match(_SCHEME, source)
     if scheme is None or os.path.lexists(source):
         return None
     from importlib.metadata import entry_points  # slow to import, and seldom needed

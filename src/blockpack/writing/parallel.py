@@ -10,9 +10,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
-
-from attrs import frozen
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from ..errors import BlockpackError
 from ..planning.layout import Layout
@@ -35,8 +33,7 @@ PIECES = 64
 _REPORT_SECONDS = 0.1
 
 
-@frozen
-class Piece:
+class Piece(NamedTuple):
     """The items that begin at byte `start` or later and before `stop`; None is no limit."""
 
     start: int
