@@ -212,15 +212,15 @@ def raise_problems(message: str, errors: Iterable[BlockpackError]) -> None:
         raise problems(message, found)
 
 
-def require_path(path: str | os.PathLike[str]) -> str:
+def require_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
     """`path` as a text. Raises `UsageError` for what no operating system takes for a path."""
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     try:
-        is_one = b"\0" not in os.fsencode(name)
+        is_path = b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:  # a lone surrogate
-        is_one = False
-    if not is_one:
-        raise UsageError(name, "is no path: it has a NUL or half a character", "leave that out")
+        is_path = False
+    if not is_path:
+        raise UsageError(name, "is no path: it holds a NUL or half a character", "leave that out")
     return name
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
-from ..errors import BlockpackError, Problems, TargetError, UsageError, raise_problems
+from ..errors import BlockpackError, Problems, TargetError, UsageError, raise_problems, require_path
 from ..planning.warning import LayoutWarning
 from ..workers.processors import Jobs, require_jobs
 from .dist import Dist, held
@@ -86,7 +86,7 @@ def build(
     is written; then `SourceError`, `TargetError` and `Problems` for what goes wrong meanwhile.
     """
     begun = time.monotonic()
-    directory = os.fspath(out)
+    directory = require_path(out)
     require_jobs(jobs)
     require_limit(max_size)
     deployment = deployment_source(source).without(directory)

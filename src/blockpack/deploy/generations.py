@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from attrs import frozen
 
-from ..errors import BlockpackError, SourceError, TargetError, UsageError
+from ..errors import BlockpackError, SourceError, TargetError, UsageError, require_path
 from .directory_names import GENERATION
 from .lock import locked
 from .record import BuildRecord, FromCommit
@@ -82,12 +82,12 @@ class Generations:
     """All generations under the directory `root`."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = os.path.abspath(root)
+        self.root = os.path.abspath(require_path(root))
 
     @classmethod
     def existing(cls, root: str | os.PathLike[str]) -> Self:
         """Those under `root`. Raises `SourceError` if nothing was ever deployed there."""
-        if not os.path.isdir(os.path.join(root, DIRECTORY)):
+        if not os.path.isdir(os.path.join(require_path(root), DIRECTORY)):
             raise SourceError(str(root), "has no generations", "give what was deployed to")
         return cls(root)
 

@@ -82,8 +82,8 @@ def deploy(
         raise UsageError("", f"at least 1 generation is kept, not {keep}", option="keep=1")
     require_limit(max_size)
     require_jobs(jobs)
-    source = CommitSource.of(os.fspath(repository), revision)
     place = Generations(root)
+    source = CommitSource.of(os.fspath(repository), revision)
     with place.held():
         before, build_report = place.current(), None
         outcome, why, wanted = _wanted(place, before, source, secrets, max_size)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from attrs import frozen
 
-from ..errors import BlockpackError, Problems, SourceError, UsageError, raise_problems
+from ..errors import BlockpackError, Problems, SourceError, UsageError, raise_problems, require_path
 from ..model.entry import decode
 from .places import (
     FILE,
@@ -116,6 +116,7 @@ class CommitSource:
     @classmethod
     def of(cls, path: str, revision: str) -> Self:
         """The commit that `revision` names. Raises `SourceError`."""
+        require_path(path), require_path(revision)  # git takes both as arguments
         from ..sources.git.lookup import Lookup
 
         with Lookup.of(path, revision) as lookup:
@@ -205,7 +206,7 @@ def deployment_source(source: str | os.PathLike[str] | DeploymentSource) -> Depl
     """
     if isinstance(source, DirectorySource | CommitSource):
         return source
-    name = os.fspath(source)
+    name = require_path(source)
     if not name.startswith("git:"):
         return DirectorySource(name)
     from ..sources.git.address import Address

@@ -16,7 +16,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from ..errors import BlockpackError, ImageError, TargetError, printable, raise_problems
+from ..errors import (
+    BlockpackError,
+    ImageError,
+    TargetError,
+    printable,
+    raise_problems,
+    require_path,
+)
 from ..formats.reader import ImageEntry
 from ..model.entry import parent_of
 from ..workers.pool import shared_out
@@ -50,13 +57,14 @@ def extract(
     are devices, or are damaged: all others were extracted.
     """
     require_jobs(jobs)
+    path = require_path(directory)
     refused: dict[str, BlockpackError] = {error.path: error for error in _unsafe(image.entries)}
     entries = [
         entry for entry in image.entries.values() if entry.path not in refused and not entry.damage
     ]
     meter = Meter(sum(entry.size for entry in entries), progress)
-    with _target(os.fspath(directory)) as place:
-        with target_errors(os.fspath(directory)):
+    with _target(path) as place:
+        with target_errors(path):
             unheld = list(unholdable(place, entries))
         raise_problems("nothing was extracted", unheld)
         lost = _fill(image, entries, place, jobs, meter)

@@ -7,7 +7,7 @@ import stat
 from contextlib import suppress
 from typing import BinaryIO
 
-from ..errors import ImageError, SourceError, UsageError, reading_errors
+from ..errors import ImageError, SourceError, UsageError, reading_errors, require_path
 from ..formats.reader import ImageReader, Report
 from ..formats.registry import Format, formats
 from ..planning.layout import Layout
@@ -65,14 +65,11 @@ def _data(source: ImageSource) -> tuple[PositionalReader, str]:
         name = str(getattr(source, "name", "the image"))
         with reading_errors(name):
             return reader_of(source), name
-    name = os.fspath(source)
-    try:
-        with reading_errors(name):
-            if not hasattr(os, "preadv"):
-                return reader_of(open(source, "rb")), name
-            descriptor = os.open(source, _FLAGS)
-    except ValueError as error:
-        raise UsageError(name, f"is no path: {error}") from None
+    name = require_path(source)
+    with reading_errors(name):
+        if not hasattr(os, "preadv"):
+            return reader_of(open(source, "rb")), name
+        descriptor = os.open(source, _FLAGS)
     try:
         with reading_errors(name):
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):

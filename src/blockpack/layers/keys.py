@@ -6,7 +6,7 @@ import os
 import re
 import stat
 
-from ..errors import TargetError, UsageError, printable, reading_errors
+from ..errors import TargetError, UsageError, printable, reading_errors, require_path
 from .ccm import KEY_SIZES
 
 _HEX = re.compile(rb"\s*([0-9A-Fa-f]+)\s*")
@@ -33,7 +33,7 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
     Raises `SourceError` if the file cannot be read, and `UsageError` if it is no regular file, if
     others than its owner may read or write it, or if it holds no key.
     """
-    name = printable(os.fspath(path))
+    name = printable(require_path(path))
     with reading_errors(name):
         descriptor = os.open(path, _ONLY_READ)
         try:
@@ -75,7 +75,7 @@ def make_key(path: str | os.PathLike[str], size: int = 32) -> bytes:
     if size not in KEY_SIZES:
         known = " or ".join(map(str, KEY_SIZES))
         raise UsageError("", f"a key has {known} bytes, not {size}", option="size=32")
-    name = printable(os.fspath(path))
+    name = printable(require_path(path))
     key = os.urandom(size)
     try:
         descriptor = os.open(path, _ONLY_NEW, 0o600)

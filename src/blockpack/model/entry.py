@@ -17,7 +17,7 @@ from collections.abc import Hashable
 from contextlib import suppress
 from typing import ClassVar, Literal, Protocol
 
-from ..errors import EntryError, UsageError
+from ..errors import EntryError, require_path
 from .extent import Data, Extent
 from .values import numerous
 
@@ -129,15 +129,7 @@ def location(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> bytes
 
     Raises `UsageError` for what is no path, such as a NUL or a lone surrogate in it.
     """
-    try:
-        found = os.fsencode(path)
-        if b"\0" in found:
-            raise ValueError("embedded null byte")
-    except ValueError as error:
-        raise UsageError(
-            str(path), f"is no path: {error}", "give the path of what is there"
-        ) from None
-    return found
+    return os.fsencode(require_path(path))
 
 
 def parent_of(path: str) -> str:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-from ..errors import TargetError
+from ..errors import TargetError, require_path
 from ..planning.layout import Layout, literal
 from ..workers.processors import Jobs, require_jobs
 from .files import device, replacing
@@ -72,11 +72,10 @@ def write(
     begun = time.monotonic()
     meter = Meter(layout.size, progress)
     if isinstance(target, str | os.PathLike):
-        if os.fspath(target).endswith(os.sep):
-            raise TargetError(os.fspath(target), "names a directory", _FILE)
-        tally, name = _write_path(
-            layout, os.fspath(target) or os.curdir, meter, jobs, fsync, allow_device
-        )
+        path = require_path(target)
+        if path.endswith(os.sep):
+            raise TargetError(path, "names a directory", _FILE)
+        tally, name = _write_path(layout, path or os.curdir, meter, jobs, fsync, allow_device)
     else:
         stream = Streaming.to(target)
         layout.claim()
