@@ -296,7 +296,8 @@ def test_a_cluster_that_is_not_there_is_an_error(deployment: Path, tmp_path: Pat
     # In a process of its own: dask leaves a thread behind then, and one with threads must not fork.
     out = tmp_path / "dist"
     arguments = ("build", deployment, "--out", out, "--executor", "dask://127.0.0.1:1")
-    code, _, errors = run(COMMAND, *arguments)
+    soon = "from blockpack.deploy import executors\nexecutors.CLUSTER_ANSWERS = 0.5\n"
+    code, _, errors = run(soon + COMMAND, *arguments)
     assert code == TargetError.exit_code
     assert "dask://127.0.0.1:1: no cluster answers there" in errors
     assert not out.exists()

@@ -30,6 +30,9 @@ Outcome = tuple[int, Built | BlockpackError]
 DASK = "dask://"
 """What the address of a cluster of dask.distributed begins with."""
 
+CLUSTER_ANSWERS = 10.0
+"""Seconds within which a cluster answers, if there is one."""
+
 Planned = Sequence[tuple[Task, "Layout"]]
 """Tasks with their layouts, which forked processes inherit."""
 
@@ -160,7 +163,7 @@ def _dask(address: str) -> Iterator[Executor]:
         raise UsageError(f"{DASK}{address}", rule) from None
     connect: Any = distributed.Client  # it has no types
     try:
-        client = connect(f"tcp://{address}", timeout=10, set_as_default=False)
+        client = connect(f"tcp://{address}", timeout=CLUSTER_ANSWERS, set_as_default=False)
     except (OSError, ValueError) as error:
         rule = f"no cluster answers there: {error}" if str(error) else "no cluster answers there"
         raise TargetError(f"{DASK}{address}", rule, "start its scheduler") from None
