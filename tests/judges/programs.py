@@ -43,6 +43,7 @@ PROGRAMS: Mapping[str, Program] = {
     "bsdtar": Program(("bsdtar",), "libarchive-tools"),
     "busybox": Program(("busybox",), "busybox"),
     "pax": Program(("pax",), "pax"),
+    "zip": Program(("zip",), "zip"),
     "cpio": Program(("cpio",), "cpio"),
     "perl": Program(("perl",), "perl"),
     "mdir": Program(("mdir",), "mtools"),

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..errors import TargetError, UsageError
-from ..formats.registry import FORMATS
+from ..formats.registry import formats
 from ..layers.ccm_reader import sector_size_of
 from ..layers.keys import read_key
 from ..model.entry import decode
@@ -76,7 +76,7 @@ def _check_overwrites(source: str, output: str, is_expected: Callable[[bytes], b
 
 
 def _begins_an_image(head: bytes, key_file: str | None) -> bool:
-    if any(format.reader_class().recognises(head[:4096]) for format in FORMATS.values()):
+    if any(format.reader_class().recognises(head[:4096]) for format in formats()):
         return True
     if key_file is None:
         return False

@@ -32,6 +32,7 @@ class OnFsspec(Hierarchy):
     def __init__(self, filesystem: Any, root: str) -> None:
         self._filesystem = filesystem
         self._root = root.rstrip("/")
+        self._above = f"{self._root}/" if self._root else root  # some roots are /, some nothing
 
     def entry(self, path: str) -> ImageEntry | None:
         """What is at `path`. Raises `SourceError`."""
@@ -71,7 +72,7 @@ class OnFsspec(Hierarchy):
         return ForeignFile(lambda: self._filesystem.open(full, "rb"), entry.size, name)
 
     def _full(self, path: str) -> str:
-        return f"{self._root}/{path}" if path else self._root
+        return f"{self._above}{path}" if path else self._root or self._above
 
 
 def _entry(path: str, facts: Mapping[str, Any]) -> ImageEntry:
@@ -142,3 +143,8 @@ def scan_url(url: str, options: ScanOptions) -> Tree:
         return scan_hierarchy(OnFsspec(filesystem, root), options)
     above, _, name = root.rstrip("/").rpartition("/")
     return scan_hierarchy(OnFsspec(filesystem, above), options, start=name, name=url)
+
+
+def scan_filesystem(filesystem: Any, options: ScanOptions) -> Tree:
+    """The tree of everything on a filesystem. Raises `Problems` with what cannot be packed."""
+    return scan_hierarchy(OnFsspec(filesystem, filesystem.root_marker), options)

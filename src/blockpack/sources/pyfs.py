@@ -21,7 +21,11 @@ from ..reading.positional import PositionalReader
 from .hierarchy import ForeignFile, Hierarchy, foreign_errors, scan_hierarchy
 from .options import ScanOptions
 
-_NAMESPACES = ("details", "access", "link", "zip", "tar")
+_NAMESPACES = ("details", "access", "stat", "link", "lstat", "zip", "tar")
+"""What is asked of a filesystem; it answers what it knows."""
+
+_FOLLOWED = ("details", "access", "stat", "zip", "tar")
+"""What is asked of what a link leads to."""
 
 _FILES = (None, 0, 2)
 """PyFilesystem's numbers for a file, and for a resource of unknown type."""
@@ -57,7 +61,7 @@ class OnFilesystem(Hierarchy):
     def followed(self, link: ImageEntry) -> ImageEntry:
         """What the filesystem itself says that a link leads to. Raises `SourceError`."""
         with foreign_errors(link.path, remedy="mend or exclude it"):
-            info = self._filesystem.getinfo(link.path, ["details", "access", "zip", "tar"])
+            info = self._filesystem.getinfo(link.path, _FOLLOWED)
             if _is_link(info):
                 rule = "is a link in an archive, which PyFilesystem does not follow"
                 raise SourceError(link.path, rule, "scan the archive by its path, or keep links")
@@ -98,18 +102,23 @@ def _entry(path: str, info: Any, target: str | None) -> ImageEntry:
         kind = "symlink"
     elif kind == "file" and info.get("details", "type") not in _FILES:
         kind = "other"
-    modified = info.get("details", "modified")
+    mtime_ns = info.get("stat" if target is None else "lstat", "st_mtime_ns")
+    if mtime_ns is None:
+        modified = info.get("details", "modified")
+        mtime_ns = int((EPOCH if modified is None else modified) * NANOSECONDS)
     access = info.raw.get("access", {})
-    if "permissions" in access:
+    if target is not None:
+        mode = 0o777
+    elif "permissions" in access:
         mode = info.permissions.mode
     else:
-        mode = 0o777 if target is not None else 0o755 if info.is_dir else 0o644
+        mode = 0o755 if info.is_dir else 0o644
     return ImageEntry(
         path=path,
         kind=kind,
         size=int(info.size) if kind == "file" else 0,
         mode=mode & 0o7777,
-        mtime_ns=int((EPOCH if modified is None else modified) * NANOSECONDS),
+        mtime_ns=mtime_ns,
         uid=access.get("uid") or 0,
         gid=access.get("gid") or 0,
         target=target or "",

@@ -55,6 +55,10 @@ def _is_filesystem(source: object) -> bool:
     return hasattr(source, "getinfo") and hasattr(source, "openbin")
 
 
+def _is_fsspec(source: object) -> bool:
+    return hasattr(source, "ls") and hasattr(source, "root_marker")
+
+
 def _is_image(source: object) -> bool:
     return hasattr(source, "walk") and hasattr(source, "reader")
 
@@ -69,7 +73,8 @@ KINDS = (
     SourceKind("url", _is_url, ".url:scan"),
     SourceKind("path", _is_path, ".local:scan"),
     SourceKind("image", _is_image, ".archive:scan_image"),
-    SourceKind("filesystem", _is_filesystem, ".pyfs:scan_filesystem"),
+    SourceKind("PyFilesystem", _is_filesystem, ".pyfs:scan_filesystem"),
+    SourceKind("fsspec", _is_fsspec, ".fsspec_url:scan_filesystem"),
 )
 """The kinds of this package."""
 

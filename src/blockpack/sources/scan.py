@@ -23,7 +23,8 @@ def scan(
     jobs: Jobs = 1,
 ) -> Tree:
     """The tree of `source`: a directory, an archive or image (its path, or an open `Image`), ``-``
-    for a tar on standard input, ``git:REPO[@REV[:SUBDIR]]``, a PyFilesystem, or a URL.
+    for a tar on standard input, ``git:REPO[@REV[:SUBDIR]]``, a URL, or a filesystem of
+    PyFilesystem or fsspec.
 
     `exclude` has patterns as in a ``.gitignore``. `symlinks` says whether links are kept, followed,
     skipped or errors; `submodules` of a repository are errors, or skipped. `jobs` processes read a
