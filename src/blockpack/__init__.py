@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .formats.tar.volume import TarVolume as TarVolume
     from .images.compare import Difference as Difference
     from .images.compare import compare as compare
+    from .images.contents import contents as contents
     from .images.extract import extract as extract
     from .images.image import Image as Image
     from .images.opening import open_image as open_image
@@ -86,6 +87,7 @@ _HOMES = {
     "formats.tar.volume": ("TarVolume",),
     "images.compare": ("Difference", "compare"),
     "images.extract": ("extract",),
+    "images.contents": ("contents",),
     "images.image": ("Image",),
     "images.opening": ("open_image",),
     "images.path": ("ImagePath",),

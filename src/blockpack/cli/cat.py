@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from argparse import ArgumentParser, Namespace
 
 from ..images.opening import open_image
+from ..writing.copying import copy_content
+from ..writing.targets import Streaming
 from . import flags
 from .output import binary_output, flush_output
 
@@ -20,10 +21,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Copy one file of the image to standard output."""
-    with (
-        open_image(arguments.image, key_file=arguments.key_file) as image,
-        image.open(arguments.path) as file,
-    ):
-        shutil.copyfileobj(file, binary_output(), 1 << 20)
+    with open_image(arguments.image, key_file=arguments.key_file) as image:
+        copy_content(image.content(arguments.path), Streaming.to(binary_output()))
     flush_output()
     return 0

@@ -1,17 +1,57 @@
-"""The manifest: what is in an image, where, and its digests, as JSON (docs/manifest.md)."""
+"""What is in an image, where, and its digests, as JSON values (docs/manifest.md)."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import nullcontext
 from typing import Any, BinaryIO
 
+from ..formats.reader import ImageEntry
 from ..model.entry import File, Symlink
-from ..planning.layout import Layout, Placement
-from ..reading.extents import open_source
+from ..planning.layout import Layout, Placement, Run
+from ..planning.layout_reader import LayoutReader
+from ..reading.positional import PositionalReader, reader_of
+from .image import Image
 
 _CHUNK = 1 << 20
+
+_SECTOR = 512
+"""Bytes of a sector where a format tells no others."""
+
+_Piece = tuple[int, int]
+"""Where bytes lie in an image: (offset, length)."""
+
+
+def contents(what: Image | Layout) -> dict[str, Any]:
+    """What is in an image, or will be in a planned one: offsets and digests as JSON values.
+
+    All of it is read once, and the sources of a layout are. Raises `ImageError` if the image cannot
+    be read, as `Problems` if some of it cannot, and `SourceError` if a source has changed.
+    """
+    if isinstance(what, Layout):
+        return manifest(what)
+    pieces = {_piece_of(entry) for entry in what} - {None}
+    digests = dict(_digests(what.reader.data, what.size, list(filter(None, pieces))))
+    entries = []
+    for entry in what:
+        values: dict[str, Any] = {"path": entry.path, "kind": entry.kind}
+        if entry.kind == "file":
+            piece = _piece_of(entry)
+            content = what.reader.content(entry)
+            digest = digests[piece] if piece else _digest(content)
+            values |= {"size": entry.size, "offset": entry.offset, "sha256": digest}
+        elif entry.target:
+            values["target"] = entry.target
+        entries.append(values)
+    return {
+        "format": what.format,
+        "size": what.size,
+        "sector_size": what.info().get("sector_size", _SECTOR),
+        "sha256": digests[0, what.size],
+        "geometry": dict(what.info()),
+        "warnings": [],
+        "entries": entries,
+    }
 
 
 def placed(placement: Placement) -> dict[str, Any]:
@@ -29,19 +69,19 @@ def manifest(layout: Layout, image: BinaryIO | None = None) -> dict[str, Any]:
     """The manifest of a layout as JSON values.
 
     The digests are of what is in `image`, the layout as it was written; without one every source
-    is read once more. Raises `SourceError` if one has changed.
+    is read once more. Raises `SourceError` if one has changed, and `ImageError` if `image` ends
+    early.
     """
     placements = list(layout.placements())
     pieces = {_piece(placement) for placement in placements} - {None}
-    wanted = sorted({(0, layout.size), *filter(None, pieces)})
-    with nullcontext(image) if image is not None else layout.open() as file:
-        digests = dict(_digests(file, layout.size, wanted))
+    with LayoutReader(layout) if image is None else reader_of(image) as data:
+        digests = dict(_digests(data, layout.size, list(filter(None, pieces))))
     entries = []
     for placement in placements:
         values = placed(placement)
         if isinstance(placement.entry, File):
             piece = _piece(placement)
-            values["sha256"] = digests[piece] if piece else _content_digest(placement.entry)
+            values["sha256"] = digests[piece] if piece else _source_digest(placement.entry)
         entries.append(values)
     return {
         "format": layout.format,
@@ -54,47 +94,54 @@ def manifest(layout: Layout, image: BinaryIO | None = None) -> dict[str, Any]:
     }
 
 
-def _piece(placement: Placement) -> tuple[int, int] | None:
-    """Where a file's bytes lie in the image, (offset, length); None if they do not."""
+def _piece(placement: Placement) -> _Piece | None:
+    """Where a file's bytes lie in the image; None if they do not."""
     if not isinstance(placement.entry, File) or placement.offset is None:
         return None
     return placement.offset, placement.entry.size
 
 
-def _content_digest(file: File) -> str:
+def _piece_of(entry: ImageEntry) -> _Piece | None:
+    """Where a file's bytes lie in the image, if that is in one piece."""
+    if entry.kind != "file" or entry.offset is None or len(entry.extents) != 1:
+        return None
+    return entry.offset, entry.size
+
+
+def _source_digest(file: File) -> str:
     """The SHA-256 of a file's bytes, read from its source. Raises `SourceError`."""
-    digest = hashlib.sha256()
-    if not file.size:
-        return digest.hexdigest()
-    with open_source(file.extent()) as source:
-        for position in range(0, file.size, _CHUNK):
-            view = memoryview(bytearray(min(_CHUNK, file.size - position)))
-            source.read_into(view, position)
-            digest.update(view)
-        source.check()
-    return digest.hexdigest()
+    runs = (Run.of(file.extent()),) if file.size else ()
+    with LayoutReader(Layout(format="file", runs=runs, sector_size=1)) as content:
+        return _digest(content)
+
+
+def _digest(content: PositionalReader) -> str:
+    """The SHA-256 of all that is read."""
+    return next(_digests(content, content.size, []))[1]
 
 
 def _digests(
-    image: BinaryIO, size: int, pieces: list[tuple[int, int]]
-) -> Iterator[tuple[tuple[int, int], str]]:
-    """Each of the `pieces` of the image of `size` bytes, (offset, length), with its SHA-256.
+    data: PositionalReader, size: int, pieces: list[_Piece]
+) -> Iterator[tuple[_Piece, str]]:
+    """The SHA-256 of all `size` bytes, and of each of the `pieces`, which may overlap.
 
-    Pieces are sorted by their offset, and may overlap; all is read once.
+    All is read once. Raises `ImageError` if there are less.
     """
-    ahead = iter([*pieces, (size + 1, 0)])
+    ahead = iter([*sorted({(0, size), *pieces}), (size + 1, 0)])
     following = next(ahead)
     begun: list[tuple[int, int, Any]] = []
+    buffer = memoryview(bytearray(_CHUNK))
     at = 0
-    while at <= size:
+    while at < size or begun or following[0] <= size:
         while following[0] == at:
             begun.append((*following, hashlib.sha256()))
             following = next(ahead)
         ends = [offset + length for offset, length, _ in begun]
-        stop = min([*ends, following[0], at + _CHUNK])
-        data = image.read(stop - at)
+        stop = min([*ends, following[0], at + _CHUNK, size])
+        view = buffer[: stop - at]
+        data.read_into(view, at)
         for _, _, digest in begun:
-            digest.update(data)
+            digest.update(view)
         at = stop
         for offset, length, digest in begun:
             if offset + length == at:

@@ -10,7 +10,6 @@ import errno
 import os
 from collections import OrderedDict
 from collections.abc import Callable
-from mmap import mmap
 
 from attrs import define, field
 
@@ -18,9 +17,9 @@ from ..errors import BlockpackError, ImageError, SourceError, TargetError
 from ..formats.reader import ImageEntry
 from ..model.entry import encode, name_of, parent_of
 from ..reading.window import AHEAD, Window
-from ..writing.copying import copy_content
+from ..writing.copying import copy_content, copying
 from ..writing.place import Place, settle
-from ..writing.targets import COPIED_AT_ONCE, Copying, Seekable, target_errors
+from ..writing.targets import Seekable, target_errors
 from .image import Image
 
 _MOST_OPEN = 32
@@ -135,7 +134,7 @@ class Files:
         self._reader = image.reader
         self._window = Window(image.reader.data)
         self._directories = directories
-        self._copying = Copying(memoryview(mmap(-1, COPIED_AT_ONCE)), advance)
+        self._copying = copying(advance)
 
     def make(self, entries: list[ImageEntry]) -> Stretch:
         """Make these. Raises `TargetError` for what ends everything, such as a full disk."""

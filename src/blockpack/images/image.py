@@ -143,11 +143,11 @@ class Image:
         Raises `NotInImageError` if there is no such file, and `ImageError` if it is none, or
         cannot be read.
         """
-        return self._content(path).file(READ_AHEAD)
+        return self.content(path).file(READ_AHEAD)
 
     def read(self, path: str | PurePath) -> bytes:
         """The bytes of the file `path`. Raises as `open` does."""
-        content = self._content(path)
+        content = self.content(path)
         data = content.read_at(0, content.size)
         if len(data) != content.size:
             raise ImageError(_text(path), "has less bytes than it says")
@@ -168,7 +168,8 @@ class Image:
             raise ImageError(entry.path, entry.damage)
         return entry
 
-    def _content(self, path: str | PurePath) -> PositionalReader:
+    def content(self, path: str | PurePath) -> PositionalReader:
+        """The bytes of the file `path`, to be read at any position. Raises as `open` does."""
         return self.reader.content(self.file(path))
 
     def resolve(self, path: str) -> ImageEntry | None:
