@@ -118,7 +118,11 @@ STEPS: tuple[Callable[[Image], object], ...] = (walk, read, lambda image: dict(i
 
 
 def snapshot(root: Path) -> dict[str, bytes | None]:
-    """All that is under `root`: contents of files, targets of links, None for directories."""
+    """All that is under `root`: contents of files, targets of links, None for directories.
+
+    What is deeper than a path can tell is left out; only what was extracted can be so deep.
+    """
+    deepest = 4096 - 256
     found: dict[str, bytes | None] = {}
     pending = [os.fsencode(root)]
     for directory in pending:
@@ -128,7 +132,7 @@ def snapshot(root: Path) -> dict[str, bytes | None]:
                 found[name] = None
                 if item.is_symlink():
                     found[name] = os.readlink(item.path)
-                elif item.is_dir():
+                elif item.is_dir() and len(item.path) < deepest:
                     pending.append(item.path)
                 elif item.is_file():
                     with open(item.path, "rb") as file:

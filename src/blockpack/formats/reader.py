@@ -18,9 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import ClassVar, Literal
 
-from attrs import frozen
-
 from ..errors import ImageError, reading_errors
+from ..model.values import numerous
 from ..planning.layout import Fact
 from ..reading.positional import PositionalReader
 
@@ -34,7 +33,7 @@ Pieces = tuple[tuple[int | None, int], ...]
 nowhere."""
 
 
-@frozen(kw_only=True)
+@numerous
 class ImageEntry:
     """One entry of an image.
 

@@ -66,8 +66,12 @@ FSINFO = (
 SIGNATURE = b"\x55\xaa"
 """Bytes 510 and 511, whatever the sector size."""
 
+SECTOR_SIZES = (512, 1024, 2048, 4096)
+
 MEDIA_FIXED = 0xF8
-BOOT_SIGNATURE = 0x29
+ONE_ACTIVE, ACTIVE = 0x80, 0x0F
+"""Bits of a FAT32's flags: whether one table alone is kept, and which."""
+BOOT_SIGNATURE, SERIAL_ALONE = 0x29, 0x28
 FSINFO_SECTOR = 1
 BACKUP_SECTOR = 6
 LEAD, STRUCT, TRAIL = 0x41615252, 0x61417272, 0xAA550000
@@ -98,13 +102,17 @@ class BootSector:
     root_entries: int
     total_sectors: int
     sectors_per_fat: int
-    serial: int
+    serial: int = 0
     label: bytes = NO_NAME
     number_of_fats: int = 2
     root_cluster: int = 0
     fsinfo_sector: int = 0
     backup_sector: int = 0
     media: int = MEDIA_FIXED
+    flags: int = 0
+    """Of FAT32: bit 7 says that one table is in use alone, bits 0 to 3 which."""
+    boot_signature: int = BOOT_SIGNATURE
+    """29 (hexadecimal) if there are a serial and a label, 28 if there is a serial alone."""
 
     def pack(self) -> bytes:
         """The sector, with an end that says that nothing boots from here."""
@@ -122,9 +130,7 @@ class BootSector:
             "hidden_sectors": 0,
             "drive": 0x80,
             "reserved": 0,
-            "boot_signature": BOOT_SIGNATURE,
             "type_name": b"FAT%d   " % self.bits,
-            "flags": 0,
             "version": 0,
             "reserved_32": b"",
         }
@@ -135,7 +141,7 @@ class BootSector:
 
     @classmethod
     def unpack(cls, sector: bytes) -> BootSector:
-        """The fields of a boot sector of at least 512 bytes; what they mean is not checked.
+        """The fields of a boot sector of at least 512 bytes; whether they can be is not checked.
 
         `bits` is 32 or 16, by the form of the sector: the cluster count tells 12 from 16.
         """
@@ -147,6 +153,27 @@ class BootSector:
         values["total_sectors"] = values["total_sectors_16"] or values["total_sectors_32"]
         values["sectors_per_fat"] = values["sectors_per_fat_32" if wide else "sectors_per_fat_16"]
         return cls(**{name: values[name] for name in _OWN if name in values})
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether a FAT file system can have these counts: what Linux asks of them."""
+        sector, cluster = self.bytes_per_sector, self.sectors_per_cluster
+        return bool(
+            sector in SECTOR_SIZES
+            and cluster
+            and not cluster & cluster - 1
+            and self.reserved_sectors
+            and self.number_of_fats
+            and self.sectors_per_fat
+            and self.total_sectors
+        )
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether these counts are so much like those of a FAT file system that they cannot be
+        anything else by chance.
+        """
+        return self.number_of_fats <= 2 and (self.media == 0xF0 or self.media >= MEDIA_FIXED)
 
 
 _OWN = tuple(field.name for field in fields(BootSector))

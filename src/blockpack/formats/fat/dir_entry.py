@@ -94,15 +94,17 @@ def pack_entry(
     )
 
 
-_ROTATED = tuple((byte & 1) << 7 | byte >> 1 for byte in range(256))
+_ROTATED = tuple((byte & 1) << 7 | byte >> 1 for byte in range(256)) * 2
+"""Each byte rotated right by one bit, by its value and by that plus 256."""
 
 
 def checksum(name: bytes) -> int:
     """The checksum of a short name's 11 bytes, which ties long-name entries to it."""
-    total = 0
-    for byte in name:
-        total = _ROTATED[total] + byte & 0xFF
-    return total
+    rotated = _ROTATED
+    a, b, c, d, e, f, g, h, i, j, k = name
+    # Written out, for it is done for every name.
+    total = rotated[rotated[rotated[rotated[rotated[a] + b] + c] + d] + e] + f
+    return rotated[rotated[rotated[rotated[rotated[total] + g] + h] + i] + j] + k & 0xFF
 
 
 def pack_long(text: bytes, short: bytes) -> bytes:

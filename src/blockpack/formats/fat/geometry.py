@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from attrs import evolve, frozen
 
 from ...errors import EntryError
-from ...planning.layout import round_up
+from ...planning.layout import Fact, round_up
 from .dir_entry import SIZE as ENTRY_SIZE
 from .table import FIRST_CLUSTER, table_bytes
 
@@ -61,6 +61,7 @@ class Geometry:
     root_entries: int
     reserved_sectors: int
     sectors_per_fat: int
+    fats: int = 2
 
     @property
     def fat_offset(self) -> int:
@@ -75,17 +76,33 @@ class Geometry:
     @property
     def root_offset(self) -> int:
         """Where the root directory begins, on FAT12 and FAT16."""
-        return self.fat_offset + 2 * self.fat_size
+        return self.fat_offset + self.fats * self.fat_size
 
     @property
     def data_offset(self) -> int:
         """Where cluster 2 begins."""
-        return self.root_offset + self.root_entries * ENTRY_SIZE
+        return self.root_offset + round_up(self.root_entries * ENTRY_SIZE, self.sector_size)
 
     @property
     def size(self) -> int:
         """The size of the file system."""
         return self.sectors * self.sector_size
+
+    def facts(self, free_clusters: int, serial: int | None, label: str) -> dict[str, Fact]:
+        """What a user is told of a file system with this geometry."""
+        return {
+            "fat_type": self.bits,
+            "sector_size": self.sector_size,
+            "cluster_size": self.cluster_size,
+            "clusters": self.clusters,
+            "free_clusters": free_clusters,
+            "reserved_sectors": self.reserved_sectors,
+            "sectors_per_fat": self.sectors_per_fat,
+            "root_entries": self.root_entries,
+            "data_offset": self.data_offset,
+            "serial": "" if serial is None else f"{serial >> 16:04X}-{serial & 0xFFFF:04X}",
+            "label": label,
+        }
 
     def offset_of(self, cluster: int) -> int:
         """Where `cluster` begins."""

@@ -54,7 +54,7 @@ class Chains:
     def entries(self, start: int, stop: int) -> array[int]:
         """The table's entries `start` up to, not including, `stop`."""
         used = max(min(stop, self.end), start)
-        found = _consecutive(start + 1, used - start)
+        found = consecutive(start + 1, used - start)
         end_of_chain = END_OF_CHAIN[self.bits]
         # The last cluster of a chain is the one before the next chain's first.
         index = bisect_left(self.firsts, start + 1)
@@ -82,7 +82,7 @@ class Chains:
         return packed.tobytes()
 
 
-def _consecutive(first: int, count: int) -> array[int]:
+def consecutive(first: int, count: int) -> array[int]:
     """The numbers from `first` on, `count` of them.
 
     All at once, as one long number of 32-bit digits: 0, 1, 2, … and `first` in each of them.
@@ -118,7 +118,13 @@ def unpack(bits: int, table: bytes, count: int) -> array[int]:
             pair = int.from_bytes(table[at : at + 3], "little")
             entries.extend((pair & 0xFFF, pair >> 12))
         return entries[:count]
+    if bits == 32:
+        # All at once, as one long number.
+        used = int.from_bytes(table, "little") & int.from_bytes(
+            b"\xff\xff\xff\x0f" * count, "little"
+        )
+        table = used.to_bytes(4 * count, "little")
     found = array(_CODES[bits], table[: count * bits // 8])
     if sys.byteorder == "big":
         found.byteswap()
-    return array("I", found) if bits == 16 else array("I", (entry & 0x0FFFFFFF for entry in found))
+    return array("I", found) if bits == 16 else found

@@ -188,19 +188,9 @@ class _Plan:
             title=f"FAT{geometry.bits}",
             runs=tuple(runs),
             sector_size=self.volume.sector_size,
-            geometry={
-                "fat_type": geometry.bits,
-                "sector_size": geometry.sector_size,
-                "cluster_size": geometry.cluster_size,
-                "clusters": geometry.clusters,
-                "free_clusters": self._free_clusters,
-                "reserved_sectors": geometry.reserved_sectors,
-                "sectors_per_fat": geometry.sectors_per_fat,
-                "root_entries": geometry.root_entries,
-                "data_offset": geometry.data_offset,
-                "serial": f"{self._serial >> 16:04X}-{self._serial & 0xFFFF:04X}",
-                "label": self.volume.label.decode("ascii").rstrip(),
-            },
+            geometry=geometry.facts(
+                self._free_clusters, self._serial, self.volume.label.decode("ascii").rstrip()
+            ),
             warnings=(*self.survey.warnings, *self._warnings()),
             placements=self.placements,
             forkable=forkable,

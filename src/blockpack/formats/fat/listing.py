@@ -1,0 +1,218 @@
+"""Reading a directory's entries as others write them, and as Linux reads them.
+
+A long name counts if all its entries are there, in order, right before the short entry whose
+checksum they have. Else the short name does, and nothing is lost but the long one.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+import struct
+from functools import lru_cache
+from typing import NamedTuple
+
+from ...errors import Deviation, ImageError
+from ...model.entry import NANOSECONDS
+from ..reader import Report
+from . import dir_entry
+from .dir_entry import SIZE
+from .names import LONG_UNITS
+
+_SLOT = struct.Struct("<11sBB7xHHHHI")
+"""Of `dir_entry.ENTRY`: name, attributes, case, cluster_high, modified_time, modified_date,
+cluster_low, size."""
+
+_ORDERS = {
+    count: bytes([count | dir_entry.LAST_LONG, *range(count - 1, 0, -1)]) for count in range(1, 21)
+}
+"""The first bytes of a long name's entries by their number; 20 hold 255 UTF-16 units."""
+
+_NO_NAMES = ("", ".", "..")
+_DOTS = (dir_entry.DOT, dir_entry.DOTDOT)
+
+_UNITS = (*range(1, 11), *range(14, 26), *range(28, 32))
+"""Where the bytes of UTF-16 are in a long-name entry: `dir_entry.LONG`'s units_1 to units_3."""
+
+_NO_NAMES = ("", ".", "..")
+_DOTS = (dir_entry.DOT, dir_entry.DOTDOT)
+
+ROOT = "the root directory"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair, which no text has."""
+
+
+Slot = tuple[str, int, int, int, int]
+"""What a directory says of a file or directory: name, attributes, cluster, size, mtime_ns."""
+
+
+class _Texts:
+    """The texts of a directory's long-name entries."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._count = len(data) // SIZE
+        # Last entry first, as a name has its parts. Of all at once, for there are many.
+        units = bytearray(2 * LONG_UNITS * self._count)
+        for place, offset in enumerate(_UNITS):
+            units[place :: 2 * LONG_UNITS] = data[offset::SIZE][::-1]
+        self._units = bytes(units)
+        self._text = self._units.decode("utf-16-le", "surrogatepass")
+        self._aligned = len(self._text) == LONG_UNITS * self._count  # without surrogate pairs
+
+    def name(self, index: int, orders: bytes, short: bytes) -> str | None:
+        """The name in the long-name entries right before `index`, which have the first bytes
+        `orders`; None if it is not that of the entry there.
+        """
+        count = len(orders)
+        checks = self._data[(index - count) * SIZE + 13 : index * SIZE : SIZE]
+        if orders != _ORDERS.get(count) or checks.count(dir_entry.checksum(short)) != count:
+            return None
+        first = (self._count - index) * LONG_UNITS
+        last = first + count * LONG_UNITS
+        if self._aligned:
+            text = self._text[first:last]
+        else:
+            text = self._units[2 * first : 2 * last].decode("utf-16-le", "surrogatepass")
+        name = text.partition("\0")[0]
+        return name if name.isascii() or not _SURROGATE.search(name) else None
+
+
+class Listing(NamedTuple):
+    """What a directory holds."""
+
+    slots: list[Slot]
+    label: bytes | None
+    """The 11 bytes of the volume's label, if there is one."""
+    dots: dict[bytes, int]
+    """The clusters of ``.`` and ``..``."""
+    ended: bool
+    """Whether it has an end; without one it goes on as far as there are clusters."""
+
+
+def read(data: bytes, path: str, wide: bool, report: Report) -> Listing:
+    """The entries in the clusters of the directory `path`.
+
+    Clusters have 32 bits if `wide`, else 16: then the bytes of the upper half have another meaning.
+    """
+    end = data[::SIZE].find(dir_entry.END)
+    if end >= 0:
+        data = data[: end * SIZE]
+    firsts, kinds = data[::SIZE], data[11::SIZE]
+    texts = _Texts(data)
+    slots: list[Slot] = []
+    names = {*_NO_NAMES}  # and those that are there
+    label: bytes | None = None
+    dots: dict[bytes, int] = {}
+    stray = 0
+    before = -1
+
+    def deviates(name: str, rule: str) -> None:
+        report(Deviation(f"{path}/{name}" if path else name, rule))
+
+    for index in [at for at, kind in enumerate(kinds) if kind & 0x3F != dir_entry.LONG_NAME]:
+        # All entries between are of long names.
+        orders = firsts[before + 1 : index]
+        before = index
+        short, attributes, case, high, clock, date, low, size = _SLOT.unpack_from(
+            data, index * SIZE
+        )
+        if short[0] == dir_entry.FREE or attributes & dir_entry.VOLUME_ID:
+            stray += _in_use(orders)
+            if short[0] != dir_entry.FREE and not attributes & dir_entry.DIRECTORY:
+                label = label or short
+            continue
+        cluster = high << 16 | low if wide else low
+        if short in _DOTS:
+            dots.setdefault(short, cluster)
+            continue
+        name: str | None
+        if orders and orders != _ORDERS.get(len(orders)):
+            start = _last_beginning(orders)
+            stray += _in_use(orders[:start])
+            orders = orders[start:]
+        name = texts.name(index, orders, short) if orders else _short_name(short, case)
+        if name is None or name in names or "/" in name or "\0" in name:
+            other = _short_name(short, case)
+            if not orders or other in names or not _is_name(other):
+                twice = _is_name(other)
+                rule = (
+                    f"holds {other} twice" if twice else f"has an entry {other!r}; that is no name"
+                )
+                report(ImageError(path or ROOT, rule))
+                continue
+            if name is None:
+                deviates(other, "its long name is damaged, or not its own")
+            else:
+                fault = "there twice" if _is_name(name) else "no name"
+                deviates(other, f"its long name {name!r} is {fault}")
+            name = other
+        if high and not wide:
+            deviates(name, "bytes 20 and 21 of its entry are not zero; they count on FAT32 alone")
+        mtime_ns = _mtime_ns(date, clock)
+        if mtime_ns is None:
+            deviates(name, f"its date {date:04X} and time {clock:04X} are none")
+            mtime_ns = dir_entry.FIRST_TIME * NANOSECONDS
+        names.add(name)
+        slots.append((name, attributes, cluster, size, mtime_ns))
+    orders = firsts[before + 1 :]
+    stray += _in_use(orders)
+    if stray:
+        rule = f"has {stray:,} long-name entries that belong to no name"
+        report(Deviation(path or ROOT, rule))
+    return Listing(slots, label, dots, end >= 0)
+
+
+def _is_name(text: str) -> bool:
+    return text not in _NO_NAMES and "/" not in text and "\0" not in text
+
+
+def _in_use(orders: bytes) -> int:
+    """How many of these long-name entries, by their first bytes, were not deleted."""
+    return len(orders) - orders.count(dir_entry.FREE)
+
+
+def _last_beginning(orders: bytes) -> int:
+    """Where the last long name begins in entries with these first bytes: at the end if all were
+    deleted, and at the start if there is no beginning.
+    """
+    if not _in_use(orders):
+        return len(orders)
+    for at in range(len(orders) - 1, 0, -1):
+        if orders[at] & dir_entry.LAST_LONG and orders[at] != dir_entry.FREE:
+            return at
+    return 0
+
+
+def _short_name(short: bytes, case: int) -> str:
+    """A short name as text; the bits of `case` say which half is in lower case (NT)."""
+    if short[0] == 0x05:
+        short = b"\xe5" + short[1:]
+    base, extension = oem(short[:8]), oem(short[8:])
+    base = base.lower() if case & 0x08 else base
+    extension = extension.lower() if case & 0x10 else extension
+    return f"{base}.{extension}" if extension else base
+
+
+def oem(field: bytes) -> str:
+    """A field of a short name or a label as text, by the code page that Linux assumes."""
+    return field.decode("ascii" if field.isascii() else "cp437").rstrip(" ")
+
+
+@lru_cache(maxsize=1 << 12)
+def _mtime_ns(date: int, clock: int) -> int | None:
+    """FAT's date and time in nanoseconds since 1970; None if they are no such."""
+    if not date and not clock:  # of a system that has no clock
+        return dir_entry.FIRST_TIME * NANOSECONDS
+    year, month, day = 1980 + (date >> 9), date >> 5 & 15, date & 31
+    hour, minute, second = clock >> 11, clock >> 5 & 63, (clock & 31) * 2
+    if not (
+        1 <= month <= 12
+        and 1 <= day <= calendar.monthrange(year, month)[1]
+        and hour < 24
+        and minute < 60
+        and second < 60
+    ):
+        return None
+    return calendar.timegm((year, month, day, hour, minute, second)) * NANOSECONDS
