@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from attrs import asdict
 
 from ..errors import UsageError, printable
-from ..images.contents import manifest
 from ..layers.ccm import encrypt
 from ..layers.keys import read_key
 from ..planning.layout import Layout
@@ -111,4 +109,8 @@ def _summary(layout: Layout, report: Report) -> str:
 
 def _write_manifest(layout: Layout, path: str) -> None:
     """Write the manifest as images are written: whole, or not at all."""
+    import json  # slow to import, as is what digests come from
+
+    from ..images.contents import manifest
+
     write_bytes(json.dumps(manifest(layout), indent=2).encode("ascii") + b"\n", path)
