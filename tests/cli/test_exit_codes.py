@@ -86,7 +86,12 @@ def _large(source: Path) -> None:
         (_same_but_for_case, "fat", (), "index.html: its name equals 'INDEX.html' but for case"),
         (_pipe, "tar", (), "pipe: is a named pipe, which no image holds; exclude it"),
         (_large, "fat", (), "large: has 4,294,967,296 bytes, and 4,294,967,295 are the most"),
-        (_large, "tar", ("--size", "1G"), "more than the size; pack less, or give --size"),
+        (
+            _large,
+            "tar",
+            ("--size", "1G"),
+            "more than the size; give a larger size, or pack less; --size",
+        ),
         (None, "fat", ("--size", "32K"), "size"),
         (None, "fat", ("--profile", "mirage"), "Größe.txt: the profile's reader finds ASCII"),
     ],

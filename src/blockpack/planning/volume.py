@@ -76,7 +76,7 @@ class Volume(ABC):
             rule = f"padding is a multiple of the sector size {self.sector_size}, not {self.pad}"
             raise UsageError("", rule, option="pad=4096")
         if self.size is not None and self.free is not None:
-            raise UsageError("", "both a size and free space are given", "give one, not both")
+            raise UsageError("", "give a size or free space, not both")
         if self.size is not None and (self.size <= 0 or self.size % self.sector_size):
             rule = f"the size is a multiple of the sector size {self.sector_size}, not {self.size}"
             raise UsageError("", rule, option=f"size={_whole(self.size, self.sector_size)}")
@@ -130,7 +130,8 @@ class Volume(ABC):
             return size
         if needed > self.size:
             rule = f"the tree takes {needed:,} bytes, {needed - self.size:,} more than the size"
-            raise EntryError("", rule, "pack less", f"size={_whole(needed, self.pad)}")
+            remedy = "give a larger size, or pack less; {option} would do"
+            raise EntryError("", rule, remedy, f"size={_whole(needed, self.pad)}")
         return self.size
 
 

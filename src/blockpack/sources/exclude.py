@@ -24,7 +24,8 @@ def excluding(patterns: Iterable[str]) -> Excluded | None:
     Raises `UsageError` for what is no pattern.
     """
     if isinstance(patterns, str):  # whose characters would be patterns, a star among them
-        raise UsageError(f"patterns to leave out are a list, such as [{patterns!r}]")
+        rule = "exclude patterns are a list, not a text"
+        raise UsageError("", rule, f"exclude=[{patterns!r}] is one")
     lines = list(patterns)
     if not lines:
         return None
@@ -68,10 +69,14 @@ def _rules(lines: Iterable[str]) -> Iterator[tuple[re.Pattern[str], bool]]:
                 # A name may hold a newline, and pathspec's dots are for any character.
                 yield re.compile(straightened(expression), re.DOTALL), leaves_out
         except ValueError as error:
-            raise UsageError(f"a pattern to leave out is none: {error}") from None
+            raise UsageError("", f"invalid exclude pattern {line!r}: {error}", _AS_GIT) from None
         except re.error as error:
-            raise UsageError(f"a pattern to leave out is none: {line!r}: {error.msg}") from None
+            raise UsageError(
+                "", f"invalid exclude pattern {line!r}: {error.msg}", _AS_GIT
+            ) from None
 
+
+_AS_GIT = "write it as in a .gitignore"
 
 _BRACKETS = re.compile(r"\\.|\[[!^]?\]?(?:\[:[a-z]*:\]|\\.|[^]\\])*\]", re.DOTALL)
 """What is escaped; or a bracket expression, in which there may be classes (wildmatch)."""

@@ -55,7 +55,7 @@ def _label(label: str | bytes) -> bytes:
         and not set(upper) & set('"*+,./:;<=>?[\\]|')
     ):
         rule = 'is 1 to 11 ASCII characters, none of "*+,./:;<=>?[\\]|, no space around it'
-        raise UsageError(f"a label {rule}; not {label!r}")
+        raise UsageError("", f"a label {rule}, not {label!r}", "give another one")
     return upper.ljust(11).encode("ascii") if upper else b""
 
 
@@ -86,14 +86,17 @@ class FatVolume(Volume):
         if self.sector_size not in limits.sector_sizes:
             known = " or ".join(map(str, limits.sector_sizes))
             rule = f"profile {self.profile.name} reads FAT sectors of {known} bytes"
-            raise UsageError(f"{rule}; not {self.sector_size}")
+            best = f"sector_size={limits.sector_sizes[0]}"
+            raise UsageError("", f"{rule}, not {self.sector_size}", option=best)
         if self.fat_type != "auto" and self.fat_type not in limits.types:
             known = " or ".join(f"FAT{bits}" for bits in limits.types)
-            raise UsageError(f"profile {self.profile.name} reads {known}; not FAT{self.fat_type}")
+            rule = f"profile {self.profile.name} reads {known}, not FAT{self.fat_type}"
+            raise UsageError("", rule, option="fat_type=auto")
         sizes = cluster_sizes(self.sector_size)
         if self.cluster_size is not None and self.cluster_size not in sizes:
             known = ", ".join(map(str, sizes))
-            raise UsageError(f"cluster size is one of {known}; not {self.cluster_size}")
+            rule = f"{self.cluster_size} is no cluster size"
+            raise UsageError("", rule, f"give one of {known}")
 
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
         """The layout of the file system that holds `tree`; no file is opened.

@@ -80,20 +80,26 @@ class GitVolume(Volume):
         require_choice("container", self.container, get_args(Container))
         require_choice("object format", self.object_format, tuple(OID_SIZES))
         if self.object_format != "sha1" and self.container == "docteur":
-            raise UsageError("docteur knows SHA-1 alone; use another container")
+            raise UsageError("", "docteur knows SHA-1 alone", option="container=bundle")
         if self.oneffs and self.container != "pack":
-            raise UsageError("a OneFFS holds a pack; use the container pack")
+            raise UsageError("", "a OneFFS holds a pack", option="container=pack")
         if self.container != "pack" and (self.size is not None or self.free is not None):
-            raise UsageError(f"a {self.container} ends with its content; leave size and free out")
+            raise UsageError(
+                "", f"a {self.container} ends with its content", "leave size and free out"
+            )
         if not 0 <= self.epoch < 1 << 40:
-            raise UsageError(f"git has no commit of the time {self.epoch}")
+            raise UsageError(
+                "",
+                f"git has no commit of the time {self.epoch}",
+                "set SOURCE_DATE_EPOCH to another",
+            )
         if self.author is not None:
             _require_author(self.author)
         _require_branch(self.branch)
         if "\0" in (self.message or "") or not _is_text(self.message or ""):
-            raise UsageError("a commit's message is UTF-8 and holds no NUL")
+            raise UsageError("", "a commit's message is UTF-8 and holds no NUL", "give another one")
         if self.history and self.container == "pack":
-            raise UsageError("a pack for git-kv holds one commit; use another container")
+            raise UsageError("", "a pack for git-kv holds one commit", option="container=bundle")
 
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
         """The layout of the image of a commit of `tree`. Reads the contents of all files, by
@@ -255,7 +261,7 @@ def _filler_sizes(missing: int, pad: int) -> Iterator[int]:
 def _require_author(author: str) -> None:
     found = re.fullmatch(r"[^<>\n\0]*[^<>\s\0] <[^<>\s\0]+>", author)
     if found is None or not _is_text(author):
-        raise UsageError(f"an author is NAME <EMAIL>; not {author!r}")
+        raise UsageError("", f"{author!r} is no author", "give NAME <EMAIL>")
 
 
 def _is_text(text: str) -> bool:
@@ -283,4 +289,4 @@ def _require_branch(branch: str) -> None:
         and all(part and part[0] != "." and not part.endswith((".", ".lock")) for part in parts)
     )
     if not sound:
-        raise UsageError(f"git takes no branch of the name {branch!r}")
+        raise UsageError("", f"git takes no branch of the name {branch!r}", "give another one")

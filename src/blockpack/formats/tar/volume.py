@@ -54,7 +54,8 @@ def _owner(owner: str | tuple[int, int]) -> Owner:
     parts = owner.split(":") if isinstance(owner, str) else owner
     ids = tuple(map(_id, parts)) if isinstance(parts, tuple | list) else ()
     if len(ids) != 2 or not all(0 <= number < 1 << 32 for number in ids):
-        raise UsageError(f"owner is 'keep' or UID:GID of 32 bits each, such as 0:0; not {owner!r}")
+        rule = f"owner is 'keep' or UID:GID of 32 bits each, not {owner!r}"
+        raise UsageError("", rule, option="owner=0:0")
     return ids
 
 
@@ -75,7 +76,7 @@ def _alignment(align: int | str) -> int | str:
         number = 0
     if not BLOCK <= number <= MAX_ALIGNMENT or number & (number - 1):
         rule = f"a power of two from {BLOCK} to {MAX_ALIGNMENT}"
-        raise UsageError(f"alignment is 'auto' or {rule}; not {align}")
+        raise UsageError("", f"alignment is 'auto' or {rule}; not {align}")
     return number
 
 

@@ -32,10 +32,10 @@ class Address(NamedTuple):
         rest = text.removeprefix(SCHEME)
         if rest.startswith("//"):
             rule = "only a repository on this machine is a source"
-            raise UsageError(f"{text}: {rule}; clone it, and give the path: git:PATH@REV")
+            raise UsageError(text, rule, "clone it, and give the path: git:PATH@REV")
         ends = [at for at, character in enumerate(rest) if character == "@" and at]
         if not ends:
-            raise UsageError(f"{text}: is no git:REPO@REV[:SUBDIR]; git:{rest or '.'}@HEAD is one")
+            raise UsageError(text, "is no git:REPO@REV[:SUBDIR]", f"git:{rest or '.'}@HEAD is one")
         for end in reversed(ends):
             if os.path.isdir(rest[:end]):
                 revision, subdir = _split(rest[end + 1 :])
