@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -101,3 +102,18 @@ def test_blocks_that_are_shared_need_no_space(cloning: Path) -> None:
     assert report.cloned == 12 * LARGE
     assert (cloning / "x.img").stat().st_size == layout.size
     (cloning / "x.img").unlink()
+
+
+def test_from_tar_to_fat_and_back_is_by_clones(cloning: Path) -> None:
+    tar, fat = blockpack.TarVolume(mtime="keep"), blockpack.FatVolume(mtime="keep")
+    source = make_files(cloning / "even", {"large": pattern(LARGE), "small": b"small"})
+    for path in source.iterdir():  # FAT has even seconds
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    chain = [cloning / name for name in ("one.tar", "two.img", "three.tar")]
+    blockpack.write(tar.plan(blockpack.scan(source)), chain[0])
+    volumes: tuple[blockpack.Volume, ...] = (fat, tar)
+    for volume, before, after in zip(volumes, chain, chain[1:], strict=False):
+        report = blockpack.write(volume.plan(blockpack.scan(before)), after)
+        assert report.cloned == LARGE
+        assert shared(after) == LARGE
+    assert chain[0].read_bytes() == chain[2].read_bytes()
