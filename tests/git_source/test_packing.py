@@ -381,7 +381,7 @@ def test_as_many_packs_are_open_as_there_are_descriptors_for(
     bare.git("config", "fastimport.unpackLimit", "1")
     bare.git("config", "gc.auto", "0")
     packs_of(bare, 5)
-    monkeypatch.setattr(packs, "getrlimit", lambda _: (limit, limit))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
     assert len(Repository.at(str(bare.path)).pack_paths()) == opened
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,9 @@ def test_a_revision_may_have_an_at_sign(tmp_path: Path) -> None:
         ("r@v@1", ("r@v", "1", "")),  # the longest directory
         ("r@v:with:colons", ("r", "v", "with:colons")),
         (".@HEAD", (".", "HEAD", "")),
+        ("r", ("r", "HEAD", "")),
+        (".", (".", "HEAD", "")),
+        ("r@v", ("r@v", "HEAD", "")),
     ],
 )
 def test_addresses(
@@ -75,7 +80,7 @@ def test_addresses(
     [
         ("git:", blockpack.UsageError, "git:.@HEAD"),
         ("git:@HEAD", blockpack.UsageError, "git:REPO@REV"),
-        ("git:/srv/r", blockpack.UsageError, "git:/srv/r@HEAD"),
+        ("git:/srv/r", blockpack.SourceError, "/srv/r: is no directory"),
         ("git://host/r@HEAD", blockpack.UsageError, "clone it"),
         ("git:/nonexistent@HEAD", blockpack.SourceError, "/nonexistent: is no directory"),
     ],
@@ -139,3 +144,64 @@ def test_replaced_objects_are_the_true_ones(bare: GitRepository) -> None:
     bare.commit({"a": b"true"})
     bare.git("replace", bare.oid("HEAD:a"), bare.blob(b"replaced"))
     assert content(git_tree(bare.path), "a") == b"true"
+
+
+@pytest.mark.parametrize("text", [".", "./", "", "/", "./sub/..x/../.."])
+def test_the_root_is_a_directory_of_a_revision(bare: GitRepository, text: str) -> None:
+    bare.commit(SITE)
+    if ".." in text:
+        with pytest.raises(blockpack.EntryError, match=r"has no part '\.\.'"):
+            scan(f"git:{bare.path}@main:{text}")
+    else:
+        assert paths(scan(f"git:{bare.path}@main:{text}")) == paths(scan(f"git:{bare.path}"))
+
+
+@pytest.mark.parametrize("text", ["./media/deep", "media/./deep/", "media//deep", "/media/deep/."])
+def test_a_directory_may_be_written_in_many_ways(bare: GitRepository, text: str) -> None:
+    bare.commit(SITE)
+    assert paths(scan(f"git:{bare.path}@main:{text}")) == {"er", "er/b"}
+
+
+def test_of_a_head_without_a_commit_the_branches_are_told(bare: GitRepository) -> None:
+    """As where what was pushed is not the branch that HEAD names."""
+    for address in (f"git:{bare.path}", f"git:{bare.path}@HEAD"):
+        with pytest.raises(blockpack.SourceError, match="has no commit; commit something"):
+            scan(address)
+    bare.commit({"a": b"1"}, branch="trunk")
+    bare.commit({"a": b"1"}, branch="next")
+    bare.git("symbolic-ref", "HEAD", "refs/heads/gone")
+    with pytest.raises(blockpack.SourceError, match=r"'gone'.*: next, trunk$"):
+        scan(f"git:{bare.path}@HEAD")
+    assert paths(scan(f"git:{bare.path}@trunk")) == {"a"}
+
+
+COMMITTERS = [
+    b"committer A <a@b> 1500000000 -700",
+    b"committer A <a@b> 1500000000",
+    b"committer A <a@b>   1500000000    +0000",
+    b"committer A <a@b>1500000000+0000",
+    b"committer A <a@b> +1500000000 +0000",
+    b"committer A <a@b> 1500000000 Europe/Berlin",
+    b"committer  <> 1500000000 +9999999",
+    b"committer A <a@b> x1500000000 +0000",
+    b"committer A <a@b>",
+    b"committer A",
+    b"committer",
+    b"nobody A <a@b> 1500000000 +0000",
+]
+
+
+@pytest.mark.parametrize("committer", COMMITTERS)
+def test_a_commit_has_the_time_that_git_archive_gives_it(
+    bare: GitRepository, committer: bytes
+) -> None:
+    tree = bare.raw_tree(("100644", b"a", bare.blob(b"a")))
+    lines = (f"tree {tree}".encode(), b"author A <a@b> 7 +0000", committer, b"", b"text\n")
+    commit = bare.raw_object("commit", b"\n".join(lines))
+    with tarfile.open(fileobj=io.BytesIO(bare.archive(commit))) as archive:
+        time = archive.getmember("a").mtime
+    assert git_tree(bare.path, commit)["a"].mtime_ns == time * 10**9
+    kept = blockpack.GitVolume(container="bundle", mtime="keep").plan(git_tree(bare.path, commit))
+    with blockpack.open_image(kept) as image:
+        assert image.info()["commit"] == commit
+        assert image["a"].mtime_ns == time * 10**9

@@ -39,6 +39,11 @@ _TOO_LARGE = 1 << 63
 """Where no file goes: an offset in one is a signed number of 64 bits."""
 
 
+def is_index(head: bytes) -> bool:
+    """Whether what begins with `head` is an index of version 2."""
+    return len(head) >= _HEAD.size and _HEAD.unpack_from(head) == (SIGNATURE, VERSION)
+
+
 def index_path(pack: str) -> str:
     """Where the index of the pack at this path is."""
     return f"{pack.removesuffix('.pack')}.idx"
@@ -99,7 +104,7 @@ class PackIndex:
 
     def __init__(self, data: bytes, object_format: str) -> None:
         oid_size = OID_SIZES[object_format]
-        if len(data) < HEAD_SIZE or _HEAD.unpack_from(data) != (SIGNATURE, VERSION):
+        if len(data) < HEAD_SIZE or not is_index(data[: _HEAD.size]):
             raise ValueError("it has no index of version 2")
         fanout = _numbers("I", data, _HEAD.size, FANOUT)
         count = fanout[-1]
@@ -151,7 +156,7 @@ class IndexLookup:
     def __init__(self, data: mmap.mmap, oid_size: int) -> None:
         self._data = data
         self._oid_size = oid_size
-        if len(data) < HEAD_SIZE or _HEAD.unpack_from(data) != (SIGNATURE, VERSION):
+        if len(data) < HEAD_SIZE or not is_index(data[: _HEAD.size]):
             raise ValueError("it is no index of version 2")
         self._fanout = (0, *_numbers("I", data[:HEAD_SIZE], _HEAD.size, FANOUT))
         count = self._fanout[-1]

@@ -37,6 +37,9 @@ def mode_of(entry: Entry, limits: GitLimits) -> bytes:
 MOST_PATH = 4096
 """The most bytes of a path, and of a link's target. No system has longer ones."""
 
+_LONGEST = MOST_PATH
+"""The most bytes of a name."""
+
 
 def refusals(tree: Tree, limits: GitLimits, object_format: str) -> Iterator[EntryError]:
     """What keeps entries of `tree` out of a repository, or from this profile's reader."""
@@ -55,7 +58,7 @@ def refusals(tree: Tree, limits: GitLimits, object_format: str) -> Iterator[Entr
             yield EntryError(entry.path, rule, "rename or exclude it")
         if not limits.symlinks and is_link:
             rule = "is a symbolic link, which the profile's reader does not list"
-            yield EntryError(entry.path, rule, "follow or skip links", "symlinks=follow")
+            yield EntryError(entry.path, rule, "skip links", "symlinks=follow")
 
 
 def _too_long(entry: Entry) -> str | None:
@@ -69,7 +72,7 @@ def _too_long(entry: Entry) -> str | None:
 
 def _too_large(tree: Tree, oid_size: int) -> Iterator[EntryError]:
     """Directories whose trees would be larger than one that is read."""
-    most_names = MOST_META // (MOST_PATH + _BESIDE_NAME + oid_size)
+    most_names = MOST_META // (_LONGEST + _BESIDE_NAME + oid_size)
     if len(tree) <= most_names:
         return
     for path, children in tree.directories():

@@ -1,7 +1,8 @@
-"""Addresses: ``git:REPO@REV[:SUBDIR]``.
+"""Addresses: ``git:REPO[@REV[:SUBDIR]]``.
 
 A path may hold an ``@`` as a revision may (``HEAD@{1}``), so the longest REPO that is a directory
-is taken. The revision ends at the first ``:`` outside of braces, which may hold one in a date.
+is taken. Without a revision it is ``HEAD``. A revision ends at the first ``:`` outside of braces,
+which may hold one in a date.
 """
 
 from __future__ import annotations
@@ -34,13 +35,18 @@ class Address(NamedTuple):
             rule = "only a repository on this machine is a source"
             raise UsageError(text, rule, "clone it, and give the path: git:PATH@REV")
         ends = [at for at, character in enumerate(rest) if character == "@" and at]
-        if not ends:
-            raise UsageError(text, "is no git:REPO@REV[:SUBDIR]", f"git:{rest or '.'}@HEAD is one")
-        for end in reversed(ends):
+        if not rest or (rest.startswith("@") and not ends):
+            known = "git:REPO@REV[:SUBDIR]"
+            raise UsageError(text, f"is no {known}", f"git:.{rest or '@HEAD'} is one")
+        for end in (len(rest), *reversed(ends)):
             if os.path.isdir(rest[:end]):
                 revision, subdir = _split(rest[end + 1 :])
+                if end == len(rest):
+                    revision = "HEAD"
                 return cls(rest[:end], revision, decode(os.fsencode(subdir)))
-        raise SourceError(rest[: ends[0]], "is no directory", "give the path of a repository")
+        raise SourceError(
+            rest[: ends[0]] if ends else rest, "is no directory", "give the path of a repository"
+        )
 
 
 def _split(text: str) -> tuple[str, str]:

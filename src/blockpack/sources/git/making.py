@@ -22,7 +22,7 @@ from .repository import Repository, Revision
 from .trees import Found, Problem, link_target
 
 if TYPE_CHECKING:
-    from .lfs import LfsObject
+    from .lfs import LfsObject, LfsStore
 
 _PERMISSIONS = {FILE: 0o644, EXECUTABLE: 0o755}
 """The permission bits of files by what git knows of them."""
@@ -47,6 +47,7 @@ class Making:
         self._packs = packs
         self._reader = reader
         self._named = named
+        self._lfs_store: LfsStore | None = None
         self._time = revision.seconds * NANOSECONDS
 
     def entries(
@@ -152,7 +153,9 @@ class Making:
         pointer = lfs.Pointer.parse(data, entry.path)
         if pointer is None:  # it was committed without Git LFS
             return None
-        return lfs.lfs_object(self._repository, self._named, entry.path, pointer)
+        if self._lfs_store is None:
+            self._lfs_store = lfs.LfsStore.of(self._repository, self._named)
+        return self._lfs_store.find(pointer, entry.path)
 
     def _link(self, entry: Found) -> Entry | None:
         """A link; None if there is a problem with it."""

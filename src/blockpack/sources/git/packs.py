@@ -10,14 +10,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import weakref
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from typing import TYPE_CHECKING
 
-from ...formats.git.index import index_path
+from ...formats.git.index import HEAD_SIZE, index_path, is_index
 from ...formats.git.inflate import InflateError, decompress
 
 if TYPE_CHECKING:
@@ -109,26 +109,45 @@ def pack_paths(common_dir: str) -> list[str]:
     Of more than `MOST_PACKS`, or than there are descriptors for, these are the largest.
     """
     found: list[str] = []
-    for directory in _object_directories(os.path.join(common_dir, "objects")):
+    for directory in object_directories(common_dir):
         found += _packs_in(os.path.join(directory, "pack"))
-    descriptors, _ = getrlimit(RLIMIT_NOFILE)
-    most = MOST_PACKS if descriptors == RLIM_INFINITY else min(MOST_PACKS, descriptors // 8)
+    most = min(MOST_PACKS, _descriptors() // 8)
     if len(found) > most:
         largest = {*sorted(found, key=_size, reverse=True)[:most]}
         found = [path for path in found if path in largest]
     return found
 
 
+def _descriptors() -> int:
+    """How many files this process may have open."""
+    try:
+        import resource
+    except ImportError:  # no Unix
+        return 8 * MOST_PACKS
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if most == resource.RLIM_INFINITY else most
+
+
 def _packs_in(directory: str) -> Iterator[str]:
     with suppress(OSError):
         for name in sorted(os.listdir(directory)):
             path = os.path.join(directory, name)
-            if name.endswith(_PACK) and os.path.isfile(index_path(path)):
+            if name.endswith(_PACK) and _is_indexed(path):
                 yield path
 
 
-def _object_directories(first: str) -> Iterator[str]:
-    """A repository's directory of objects, and those that it borrows from, each once."""
+def _is_indexed(path: str) -> bool:
+    """Whether the pack at `path` has an index of version 2: of another one, git reads it."""
+    with suppress(OSError), open(index_path(path), "rb") as index:
+        return is_index(index.read(HEAD_SIZE))
+    return False
+
+
+def object_directories(common_dir: str) -> Iterator[str]:
+    """The objects of the repository with this common directory, and of those that it borrows from,
+    each directory once.
+    """
+    first = os.path.join(common_dir, "objects")
     met = {os.path.realpath(first)}
     level = [first]
     for _ in range(_MOST_LEVELS + 1):

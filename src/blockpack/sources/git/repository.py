@@ -25,7 +25,7 @@ _UNCHANGED = {"GIT_SHALLOW_FILE": os.devnull, "GIT_GRAFT_FILE": os.devnull}
 
 _MOST_TAGS = 16  # a tag of a tag of a tag
 
-_LATEST = 253_402_300_799  # the end of the year 9999
+_MOST_SHOWN = 10  # branches that a message names
 
 
 @frozen
@@ -139,6 +139,8 @@ class Repository:
             raise unknown from None
         if not name or name.startswith(b"-") or b"\0" in name:
             raise unknown
+        if name == b"HEAD":
+            self._require_head()
         told = self.command("-c", "core.warnAmbiguousRefs=true", "rev-parse", "--verify", name)
         done = run(told, self.git_dir, self.path)
         oid = done.stdout.decode("ascii", "replace").strip()
@@ -160,13 +162,34 @@ class Repository:
             oid = target
         raise SourceError(self.path, f"{revision!r} is neither a commit nor a tree")
 
+    def _require_head(self) -> None:
+        """Raise `SourceError` if HEAD names a branch that there is not, with those that there are.
+
+        A bare repository that is pushed to may have any.
+        """
+        asked = ("for-each-ref", "--format=%(refname:short)", "refs/heads")
+        head = run(
+            self.command("rev-parse", "--verify", "--quiet", "HEAD"), self.git_dir, self.path
+        )
+        if not head.returncode:
+            return
+        done = run(self.command(*asked), self.git_dir, self.path)
+        branches = os.fsdecode(done.stdout).splitlines()
+        named = run(self.command("symbolic-ref", "--short", "HEAD"), self.git_dir, self.path)
+        head_branch = os.fsdecode(named.stdout).strip()
+        rule = f"its HEAD is the branch {head_branch!r}, which has no commit"
+        if not branches:
+            raise SourceError(self.path, rule, "commit something, or push to it")
+        known = ", ".join(branches[:_MOST_SHOWN]) + (", …" if branches[_MOST_SHOWN:] else "")
+        remedy = f"name one that has: {known}"
+        raise SourceError(self.path, rule, remedy)
+
     def _commit(self, oid: str, data: bytes) -> Revision:
         tree = objects.field(data, b"tree")
-        seconds = objects.committed(data)
-        if tree is None or not objects.is_oid(tree, self.oid_size) or seconds is None:
+        if tree is None or not objects.is_oid(tree, self.oid_size):
             rule = f"commit {oid} is no sound commit"
             raise SourceError(self.path, rule, self.told("fsck"))
-        return Revision(oid, tree, min(seconds, _LATEST))
+        return Revision(oid, tree, objects.committed(data))
 
 
 def _refused(path: str, code: int, errors: bytes) -> SourceError:

@@ -43,7 +43,7 @@ def revision_tree(path: str, revision: str, subdir: str, options: ScanOptions) -
     `Problems` with all that cannot be packed.
     """
     repository = Repository.at(path)
-    subdir = subdir.strip("/")
+    subdir = "/".join(part for part in subdir.split("/") if part not in ("", "."))
     reader = CatFile(repository)
     try:
         found = repository.resolve(revision, reader)
