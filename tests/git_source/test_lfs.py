@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blockpack
-from blockpack.sources.git import lfs
 from blockpack.sources.git.lfs import Pointer
 from git_source.trees import content, refused
 from repositories import ENVIRONMENT, GitRepository, git_tree
@@ -125,8 +124,8 @@ def test_objects_are_found_where_a_clone_borrows_from(bare: GitRepository, tmp_p
     put(bare.path / "lfs/objects")
     commit(bare, pointer())
     clone = tmp_path / "clone"
-    command = ["git", "clone", "--quiet", "--shared", bare.path, clone]
-    subprocess.run(command, env=ENVIRONMENT, check=True)
+    command = ["git", "clone", "--quiet", "--shared"]
+    subprocess.run([*command, bare.path, clone], env=ENVIRONMENT, check=True)
     assert content(git_tree(clone), "a.avi") == CONTENT
 
 
@@ -148,7 +147,7 @@ def test_an_object_is_hashed_once_as_long_as_it_stays(
     place = put(bare.path / "lfs/objects")
     commit(bare, pointer())
     git_tree(bare.path)
-    monkeypatch.setattr(lfs.hashlib, "file_digest", lambda *_: pytest.fail("hashed again"))
+    monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("hashed again"))
     assert content(git_tree(bare.path), "a.avi") == CONTENT
     monkeypatch.undo()
     place.write_bytes(bytes(len(CONTENT)))
