@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from ..errors import raise_problems
 from ..model.entry import location
 from ..model.tree import Tree
+from .directory_walk import Walk
 from .options import UNPACKABLE, ScanOptions
-from .parallel import listed
-from .walk import Walk
+from .shared_walk import listed
 
 
 def scan(

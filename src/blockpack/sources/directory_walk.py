@@ -1,8 +1,7 @@
 """Walking through a directory of this machine.
 
-Names are read as bytes, so that neither locale nor platform has a say in them. One `lstat` a
-name is all that a scan costs; contents are left alone. What is found are rows (`listing`), also
-where another process finds them; entries are made of them where the tree is.
+One `lstat` a name is all that a scan costs; contents are left alone. What is found are rows, plain
+tuples, which any process makes fast and sends fast; entries are made of them where the tree is.
 
 All that is wrong with a source (an unreadable directory, a socket, a broken link that should
 be followed) is collected and raised together at the end of the scan.
@@ -12,22 +11,38 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from typing import ClassVar
+import sys
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
+from typing import Any, ClassVar
 
 from attrs import define, field, frozen
 
-from ..errors import (
-    BlockpackError,
-    EntryError,
-    SourceError,
-    reading_errors,
-    reason,
-)
-from ..model.entry import Directory, Entry, File, Symlink, decode
+from ..errors import BlockpackError, EntryError, SourceError, reading_errors, reason
+from ..model.entry import Directory, Entry, File, Symlink, decode, encode
 from ..model.extent import Extent, FileRange
-from .listing import Row, Unread, found_below, path_of, plain_rows
 from .options import ScanOptions, link_leads_out, link_refused
+
+Row = tuple[str, int | str | None, int, int, int, int, tuple[int, int] | None]
+"""An entry: path; a file's size in bytes, a link's target or None for a directory; permission bits;
+time in nanoseconds since 1970; uid; gid; and (device, inode) of a file that has several names."""
+
+Unread = tuple[bytes, str, frozenset[tuple[int, int]]]
+"""A directory yet to read: where it is (with a slash at its end), what its entries' paths begin
+with, and the identities of it and those above it, which only following links needs: it is how a
+loop is told."""
+
+path_of = itemgetter(0)
+"""The path of a row."""
+
+_KIND, _FILE, _DIRECTORY = 0o170000, 0o100000, 0o040000  # as in `stat`
+_ALL_MAY_READ = 0o444
+
+_OPEN = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+# The kernel finds a name by its directory's descriptor faster than by a whole path, and names come
+# as text then, which is what they are in every locale of UTF-8 alone.
+_BY_DESCRIPTOR = os.scandir in os.supports_fd and sys.getfilesystemencoding() == "utf-8"
 
 _KINDS = {
     stat.S_IFIFO: "named pipe",
@@ -90,25 +105,13 @@ class Walk:
         top = os.path.join(self.root, b"")
         self.pending = [(top, "", frozenset([(status.st_dev, status.st_ino)]))]
 
-    @property
-    def plain(self) -> bool:
-        """Whether there is nothing to decide about what is found."""
-        options = self.options
-        return options.excluded is None and options.symlinks == "keep" and not self.left_out
-
     def listings(self) -> Iterator[list[Row]]:
         """The rows of one directory after another, each list sorted by name.
 
         The first list has what is right under the root.
         """
-        plain = self.plain
         while self.pending:
             unread = self.pending.pop()
-            rows = plain_rows(unread) if plain else None
-            if rows is not None:
-                self.pending += found_below(unread, rows)
-                yield rows
-                continue
             try:
                 rows = self._listing(unread)
             except OSError as error:
@@ -117,8 +120,7 @@ class Walk:
             if self.left_out:
                 rows = [row for row in rows if path_of(row) not in self.left_out]
             rows.sort(key=path_of)
-            for below in found_below(unread, rows):
-                self._put_off(*below)
+            self._put_off(unread, rows)
             yield rows
 
     def entries(self, rows: list[Row]) -> list[Entry]:
@@ -134,16 +136,22 @@ class Walk:
             for path, what, mode, mtime_ns, uid, gid, inode in rows
         ]
 
-    def _put_off(self, location: bytes, prefix: str, above: frozenset[tuple[int, int]]) -> None:
-        """Note a directory that is yet to read."""
-        if self.options.symlinks == "follow":
-            try:
-                identity = os.stat(location)
-            except OSError as error:
-                self._unreadable(location, error)
-                return
-            above |= {(identity.st_dev, identity.st_ino)}
-        self.pending.append((location, prefix, above))
+    def _put_off(self, unread: Unread, rows: list[Row]) -> None:
+        """Note the directories among the `rows` of one, which are yet to read."""
+        location, prefix, above = unread
+        for path, what, *_ in rows:
+            if what is not None:
+                continue
+            below = b"%b%b/" % (location, encode(path[len(prefix) :]))
+            inside = above
+            if self.options.symlinks == "follow":
+                try:
+                    status = os.stat(below)
+                except OSError as error:
+                    self._unreadable(below, error)
+                    continue
+                inside |= {(status.st_dev, status.st_ino)}
+            self.pending.append((below, f"{path}/", inside))
 
     def _unreadable(self, location: bytes, error: OSError) -> None:
         path = decode(location.rstrip(b"/"))
@@ -151,24 +159,59 @@ class Walk:
 
     def _listing(self, unread: Unread) -> list[Row]:
         """The rows of one directory, in no order. Raises `OSError` if it cannot be read."""
+        if not _BY_DESCRIPTOR:
+            with os.scandir(unread[0]) as items:
+                return self._rows(unread, items)
+        directory = os.open(unread[0], _OPEN)
+        try:
+            with os.scandir(directory) as items:
+                return self._rows(unread, items)
+        finally:
+            os.close(directory)
+
+    def _rows(self, unread: Unread, items: Iterable[os.DirEntry[Any]]) -> list[Row]:
+        """The rows of what is in a directory, in no order.
+
+        There is nothing to decide about nearly all that is anywhere: directories, and files that
+        can be read (by root any, by others what all may read).
+        """
         location, prefix, above = unread
+        excluded = self.options.excluded is not None
+        reads_all = self._is_root
         found: list[Row] = []
-        with os.scandir(location) as listing:
-            for item in listing:
-                path = prefix + decode(item.name)
-                try:
-                    status = item.stat(follow_symlinks=False)
-                except OSError as error:
-                    self.problems.append(SourceError(path, f"cannot be read: {reason(error)}"))
-                    continue
-                row = self._row(item, path, status, above)
+        for item in items:
+            name = item.name if _BY_DESCRIPTOR else decode(item.name)
+            path = prefix + name
+            try:
+                status = item.stat(follow_symlinks=False)
+            except OSError as error:
+                self.problems.append(SourceError.of(path, "cannot be read", error))
+                continue
+            mode = status.st_mode
+            kind = mode & _KIND
+            is_file = kind == _FILE and (reads_all or mode & _ALL_MAY_READ == _ALL_MAY_READ)
+            if excluded or not (is_file or kind == _DIRECTORY):
+                row = self._row(item, location + encode(name), path, status, above)
                 if row is not None:
                     found.append(row)
+                continue
+            found.append(
+                (
+                    path,
+                    status.st_size if is_file else None,
+                    mode & 0o7777,
+                    status.st_mtime_ns,
+                    status.st_uid,
+                    status.st_gid,
+                    (status.st_dev, status.st_ino) if is_file and status.st_nlink > 1 else None,
+                )
+            )
         return found
 
     def _row(
         self,
-        item: os.DirEntry[bytes],
+        item: os.DirEntry[Any],
+        location: bytes,
         path: str,
         status: os.stat_result,
         above: frozenset[tuple[int, int]],
@@ -179,7 +222,7 @@ class Walk:
         if excluded is not None and excluded(path, is_directory):
             return None
         if stat.S_ISLNK(status.st_mode) and self.options.symlinks != "keep":
-            followed = self._followed(item, path, above)
+            followed = self._followed(item, location, path, above)
             if followed is None:
                 return None
             status = followed
@@ -187,8 +230,7 @@ class Walk:
         permissions = status.st_mode & 0o7777
         shared = permissions, status.st_mtime_ns, status.st_uid, status.st_gid
         if kind == stat.S_IFREG:
-            # Root may read everything, and a file that everybody may read needs no question.
-            if self._is_root or permissions & 0o444 == 0o444 or os.access(item.path, os.R_OK):
+            if self._is_root or os.access(location, os.R_OK):
                 inode = (status.st_dev, status.st_ino) if status.st_nlink > 1 else None
                 return path, status.st_size, *shared, inode
             rule = "cannot be read: permission denied"
@@ -197,13 +239,17 @@ class Walk:
         if kind == stat.S_IFDIR:
             return path, None, *shared, None
         if kind == stat.S_IFLNK:
-            return path, decode(os.readlink(item.path)), *shared, None
+            return path, decode(os.readlink(location)), *shared, None
         rule = f"is a {_KINDS.get(kind, 'special file')}, which no image holds"
         self.problems.append(EntryError(path, rule, "exclude it"))
         return None
 
     def _followed(
-        self, item: os.DirEntry[bytes], path: str, above: frozenset[tuple[int, int]]
+        self,
+        item: os.DirEntry[Any],
+        location: bytes,
+        path: str,
+        above: frozenset[tuple[int, int]],
     ) -> os.stat_result | None:
         """What a link leads to; None if it is left out, or a problem."""
         if self.options.symlinks == "skip":
@@ -217,7 +263,7 @@ class Walk:
             rule = f"is a link that leads nowhere ({reason(error)})"
             self.problems.append(SourceError(path, rule, "mend or exclude it"))
             return None
-        if self.confined and not self._is_inside(item.path):
+        if self.confined and not self._is_inside(location):
             self.problems.append(link_leads_out(path))
             return None
         if stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) in above:

@@ -9,21 +9,23 @@ program).
 from __future__ import annotations
 
 import marshal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import BlockpackError, SourceError
 from ..model.entry import Entry, decode
 from ..workers.processors import processors
-from .listing import Row, Unread, batches
-from .walk import Walk
+from .directory_walk import Row, Unread, Walk
 
 if TYPE_CHECKING:
     from ..workers.pool import Send, WorkerPool
 
 WORTHWHILE = 2_000
 """Names below this are read before a second process has started."""
+
+BATCH = 4_000
+"""Rows, or a few more, that are sent at once."""
 
 SHARES = 512
 """The most parts that directories are shared out in."""
@@ -81,9 +83,22 @@ def _lost(walk: Walk, how: str) -> SourceError:
 def _work_off(walk: Walk, shares: list[list[Unread]], pool: WorkerPool, send: Send) -> None:
     """The work of another process."""
     walk.problems = []
-    for batch in batches(_shares(walk, shares, pool)):
+    for batch in _batches(_shares(walk, shares, pool)):
         send(marshal.dumps(batch))
     send(tuple(walk.problems))
+
+
+def _batches(listings: Iterable[list[Row]]) -> Iterator[list[list[Row]]]:
+    """`listings`, as many together as have `BATCH` rows; the last ones with as many as are left."""
+    batch: list[list[Row]] = []
+    count = 0
+    for rows in listings:
+        batch.append(rows)
+        count += len(rows)
+        if count >= BATCH:
+            yield batch
+            batch, count = [], 0
+    yield batch
 
 
 def _received(walk: Walk, pool: WorkerPool, *, wait: bool) -> Iterator[list[Row]]:
