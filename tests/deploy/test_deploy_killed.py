@@ -17,7 +17,7 @@ from deploy.deployments import contents, names
 from deploy.hosts import Host
 from faults.launching import COMMAND, launched, run, wait_until
 
-KILLS = 25
+KILLS = 15
 
 AT_EACH_CALL = """
 import json, os, signal, sys
