@@ -121,7 +121,10 @@ def test_a_program_with_threads_is_never_forked(tree: Path, target: Path, thread
 
 
 @pytest.mark.parametrize("volume", ["TarVolume", "FatVolume", "GitVolume"])
-def test_the_library_forks_only_if_it_is_asked_to(tree: Path, target: Path, volume: str) -> None:
+def test_the_library_forks_only_if_it_is_asked_to(
+    tmp_path: Path, target: Path, volume: str
+) -> None:
+    source = make_files(tmp_path / "source", {str(n): pattern(2000) for n in range(50)})
     program = f"""
 import os, sys
 import blockpack
@@ -138,7 +141,7 @@ tree = blockpack.scan(source, jobs=2)
 blockpack.write(blockpack.{volume}().plan(tree, jobs=2), target, jobs=2)
 print(forks)
 """
-    code, output, errors = run(program, tree, target)
+    code, output, errors = run(program, source, target)
     assert (code, errors) == (0, "")
     by_itself, asked = map(int, output.split())
     assert by_itself == 0 < asked
