@@ -2,7 +2,8 @@
 
 Metadata (headers, directories, tables) are made when they are first read and kept, the ones that
 were used last, up to `MOST_KEPT` bytes: who reads directories and files by turns does not make them
-anew each time. So are a few sources open.
+anew each time. They are made in blocks of a few items, so that who reads on has the next ones, too.
+A few large sources stay open.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..model.extent import Data, Extent, Zeros
-from ..reading.extents import InMemory, Source, open_source
+from ..reading.extents import Source, open_source, read_extent
 from ..reading.positional import PositionalReader
 
 if TYPE_CHECKING:
-    from .layout import Layout
+    from .layout import Layout, Run
 
 MOST_KEPT = 32 << 20
 """Bytes of metadata that are kept."""
@@ -27,11 +28,19 @@ MOST_KEPT = 32 << 20
 MOST_OPEN = 4
 """Sources that are kept open."""
 
+_BLOCK = 256 << 10
+"""Bytes of the image that a block of items covers, on the average."""
+
+_MOST_ITEMS = 128
+
+_SMALL = 64 << 10
+"""Sources up to this size (bytes) are not kept open if all of them is read."""
+
 _EXTENT = 256
 """Bytes that an extent takes besides what is in it."""
 
-_Item = tuple[int, int]
-"""An item of a layout: the number of its run, and its own in there."""
+_Block = tuple[int, int]
+"""A block: the number of its run, and its own in there."""
 
 
 class LayoutReader(PositionalReader):
@@ -43,9 +52,10 @@ class LayoutReader(PositionalReader):
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout.size)
         self._runs = layout.runs
+        self._items = [_items_of_a_block(run) for run in layout.runs]
         self._starts = [run.start for run in layout.runs]
         self._lock = threading.Lock()
-        self._items: OrderedDict[_Item, list[Extent]] = OrderedDict()
+        self._blocks: OrderedDict[_Block, list[Extent]] = OrderedDict()
         self._kept = 0
         self._sources: list[Source] = []
 
@@ -64,40 +74,47 @@ class LayoutReader(PositionalReader):
     def _extents_from(self, position: int) -> Iterator[Extent]:
         """The extents from the one that covers the byte `position` on, but for empty ones."""
         number = bisect_right(self._starts, position) - 1
-        for run_number in range(number, len(self._runs)):
-            run = self._runs[run_number]
-            first = max(bisect_right(run.offsets, position) - 1, 0) if run_number == number else 0
-            for item in range(first, len(run)):
-                for extent in self._item((run_number, item)):
-                    if extent.length and extent.offset + extent.length > position:
-                        yield extent
+        run = self._runs[number]
+        first = (bisect_right(run.offsets, position) - 1) // self._items[number]
+        extents = self._block((number, first))
+        yield from extents[max(bisect_right(extents, position, key=_offset) - 1, 0) :]
+        for later in range(number, len(self._runs)):
+            blocks = -(-len(self._runs[later]) // self._items[later])
+            for block in range(first + 1 if later == number else 0, blocks):
+                yield from self._block((later, block))
 
-    def _item(self, item: _Item) -> list[Extent]:
-        """The extents of an item, from what is kept if they are there."""
+    def _block(self, block: _Block) -> list[Extent]:
+        """The extents of a block that are not empty, from what is kept if they are there."""
         with self._lock:
-            found = self._items.get(item)
+            found = self._blocks.get(block)
             if found is not None:
-                self._items.move_to_end(item)
+                self._blocks.move_to_end(block)
                 return found
-        run, number = item
-        found = list(self._runs[run].make(number, number + 1))
+        run, items = self._runs[block[0]], self._items[block[0]]
+        start = block[1] * items
+        made = run.make(start, min(start + items, len(run)))
+        found = [extent for extent in made if extent.length]
         with self._lock:
-            if item not in self._items:
-                self._items[item] = found
+            if block not in self._blocks:
+                self._blocks[block] = found
                 self._kept += _size(found)
-            while self._kept > MOST_KEPT and len(self._items) > 1:
-                _, oldest = self._items.popitem(last=False)
+            while self._kept > MOST_KEPT and len(self._blocks) > 1:
+                _, oldest = self._blocks.popitem(last=False)
                 self._kept -= _size(oldest)
         return found
 
     def _read(self, extent: Extent, skip: int, view: memoryview) -> None:
         """Fill `view` with the bytes of `extent` that come after its first `skip`."""
-        if isinstance(extent, Data | Zeros):
-            InMemory(extent).read_into(view, skip)
-            return
-        with self._opened(extent) as source:
-            source.read_into(view, extent.start + skip)
-            source.check()
+        if isinstance(extent, Data):
+            view[:] = extent.data[skip : skip + len(view)]
+        elif isinstance(extent, Zeros):
+            view[:] = bytes(len(view))
+        elif len(view) == extent.length <= _SMALL:
+            read_extent(extent, view)
+        else:
+            with self._opened(extent) as source:
+                source.read_into(view, extent.start + skip)
+                source.check()
 
     @contextmanager
     def _opened(self, extent: Extent) -> Iterator[Source]:
@@ -124,6 +141,15 @@ class LayoutReader(PositionalReader):
             sources, self._sources = self._sources, []
         for source in sources:
             source.close()
+
+
+def _items_of_a_block(run: Run) -> int:
+    """How many items of `run` are made at once."""
+    return max(1, min(_MOST_ITEMS, len(run) * _BLOCK // max(run.end - run.start, 1)))
+
+
+def _offset(extent: Extent) -> int:
+    return extent.offset
 
 
 def _size(extents: list[Extent]) -> int:

@@ -15,7 +15,7 @@ from typing import Self
 
 from ..errors import SourceError
 from ..model.entry import decode
-from ..model.extent import Data, Extent, FileRange, Readable, Stream, Zeros
+from ..model.extent import Data, Extent, FileRange, Readable, Stream
 from .positional import PositionalFile
 
 _FLAGS = (
@@ -29,8 +29,51 @@ _SKIP = 1 << 20
 """Bytes of a stream that are read at once to get further in it."""
 
 
-class OpenFile:
-    """The file that a `FileRange` refers to, open at every position; a context manager."""
+class Source:
+    """What extents refer to, open to be read; a context manager.
+
+    Its methods raise `SourceError`.
+    """
+
+    extent: Extent
+
+    def serves(self, extent: Extent) -> bool:
+        """Whether the bytes of `extent` are in this source, as it was planned."""
+        return extent is self.extent
+
+    def read_into(self, view: memoryview, position: int) -> None:
+        """Fill `view` with the bytes from `position` on."""
+        raise NotImplementedError
+
+    def check(self) -> object:
+        """Raise if it is not as it was planned, as far as that shows by now."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class OpenData(Source):
+    """Bytes that need no opening."""
+
+    def __init__(self, extent: Data) -> None:
+        self.extent = extent
+        self._data = extent.data
+
+    def read_into(self, view: memoryview, position: int) -> None:
+        """Fill `view` with the bytes from `position` on."""
+        view[:] = self._data[position : position + len(view)]
+
+
+class OpenFile(Source):
+    """The file that a `FileRange` refers to, open at every position."""
+
+    extent: FileRange
 
     def __init__(self, extent: FileRange, descriptor: int) -> None:
         self.extent = extent
@@ -87,41 +130,14 @@ class OpenFile:
         """Let go of it."""
         os.close(self.descriptor)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def read_range(extent: FileRange, view: memoryview) -> None:
-    """Fill `view` with the bytes of `extent`, from a file that is opened for just that.
-
-    Most files are small, and this is all that happens to them. Raises `SourceError`.
-    """
-    try:
-        descriptor = os.open(extent.path, _FLAGS)
-    except OSError as error:
-        raise _unreadable(extent, error) from None
-    try:
-        if os.preadv(descriptor, (view,), extent.start) == len(view):
-            status = os.fstat(descriptor)
-            if status.st_mtime_ns == extent.mtime_ns and status.st_size == extent.size:
-                return
-        source = OpenFile(extent, descriptor)  # takes its time, and tells what is wrong
-        source.read_into(view, extent.start)
-        source.check()
-    except OSError as error:
-        raise OpenFile(extent, descriptor).failed(error) from None
-    finally:
-        os.close(descriptor)
-
-
-class OpenStream:
-    """What a `Stream` is read from, open at one position; a context manager.
+class OpenStream(Source):
+    """What a `Stream` is read from, open at one position.
 
     To go back is to begin again, unless the stream is one of ours that can be read anywhere.
     """
+
+    extent: Stream
 
     def __init__(self, extent: Stream, stream: Readable) -> None:
         self.extent = extent
@@ -192,90 +208,50 @@ class OpenStream:
         self._position += len(data)
         return data
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def read_stream(extent: Stream, view: memoryview) -> None:
-    """Fill `view` with the bytes of `extent`, from a stream that is opened for just that.
-
-    As with files, most are small, and over after one read. Raises `SourceError`.
-    """
-    if len(view) == extent.size and _read_at_once(extent, view):
-        return
-    with OpenStream.of(extent) as source:  # takes its time, and tells what is wrong
-        source.read_into(view, extent.start)
-        source.check()
-
-
-def _read_at_once(extent: Stream, view: memoryview) -> bool:
-    """Fill `view` with a whole stream; False if that takes more than one read."""
-    try:
-        stream = extent.store.open(extent.key, extent.name)
-        try:
-            data = stream.read(len(view))
-            if len(data) != len(view) or stream.read(1):
-                return False
-            view[:] = data
-            return True
-        finally:
-            stream.close()
-    except OSError as error:
-        raise _unreadable_stream(extent, error) from None
-
-
-class InMemory:
-    """Bytes that need no opening, as if they were in a file; a context manager."""
-
-    def __init__(self, extent: Data | Zeros) -> None:
-        self.extent = extent
-
-    def serves(self, extent: Extent) -> bool:
-        """Whether the bytes of `extent` are these."""
-        return extent is self.extent
-
-    def read_into(self, view: memoryview, position: int) -> None:
-        """Fill `view` with the bytes from `position` on."""
-        if isinstance(self.extent, Data):
-            view[:] = self.extent.data[position : position + len(view)]
-        else:
-            view[:] = bytes(len(view))
-
-    def check(self) -> None:
-        """There is nothing that could have changed."""
-
-    def close(self) -> None:
-        """There is nothing to let go of."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-Source = OpenFile | OpenStream | InMemory
-"""What extents refer to, open to be read."""
-
 
 def open_source(extent: Extent) -> Source:
-    """The source of `extent`, open to be read. Raises `SourceError`."""
+    """The source of `extent`, which has bytes of its own, open to be read. Raises `SourceError`."""
     if isinstance(extent, FileRange):
         return OpenFile.of(extent)
-    return OpenStream.of(extent) if isinstance(extent, Stream) else InMemory(extent)
+    if isinstance(extent, Stream):
+        return OpenStream.of(extent)
+    assert isinstance(extent, Data)
+    return OpenData(extent)
 
 
 def read_extent(extent: Extent, view: memoryview) -> None:
-    """Fill `view` with all bytes of `extent`, whose length it has. Raises `SourceError`."""
-    if isinstance(extent, FileRange):
-        read_range(extent, view)
-    elif isinstance(extent, Stream):
-        read_stream(extent, view)
+    """Fill `view` with all bytes of `extent`, whose length it has. Raises `SourceError`.
+
+    Most sources are small, and this is all that happens to them.
+    """
+    if type(extent) is FileRange:
+        _read_range(extent, view)
+    elif type(extent) is Stream:
+        with OpenStream.of(extent) as source:
+            source.read_into(view, extent.start)
+            source.check()
     else:
-        InMemory(extent).read_into(view, 0)
+        view[:] = extent.data if type(extent) is Data else bytes(len(view))
+
+
+def _read_range(extent: FileRange, view: memoryview) -> None:
+    """As `OpenFile` does it, by as few calls as can be: there may be a million files."""
+    try:
+        descriptor = os.open(extent.path, _FLAGS)
+    except OSError as error:
+        raise _unreadable(extent, error) from None
+    try:
+        if os.preadv(descriptor, (view,), extent.start) == len(view):
+            status = os.fstat(descriptor)
+            if status.st_mtime_ns == extent.mtime_ns and status.st_size == extent.size:
+                return
+        source = OpenFile(extent, descriptor)  # takes its time, and tells what is wrong
+        source.read_into(view, extent.start)
+        source.check()
+    except OSError as error:
+        raise OpenFile(extent, descriptor).failed(error) from None
+    finally:
+        os.close(descriptor)
 
 
 def changed(extent: FileRange, status: os.stat_result) -> SourceError:

@@ -16,7 +16,7 @@ from typing import Self
 
 from ..model.extent import Data, Extent, FileRange, Stream, Zeros
 from ..planning.layout import Layout
-from ..reading.extents import OpenFile, OpenStream, read_extent, read_range, read_stream
+from ..reading.extents import OpenFile, OpenStream, read_extent
 from .targets import Copying, Span, Target
 
 BUFFER = 1 << 20
@@ -73,10 +73,6 @@ class Transfer:
             end = fill + length
             if type(extent) is Data:
                 buffer[fill:end] = extent.data
-            elif type(extent) is FileRange:
-                read_range(extent, buffer[fill:end])
-            elif type(extent) is Stream:
-                read_stream(extent, buffer[fill:end])
             else:
                 read_extent(extent, buffer[fill:end])
             self._fill = end

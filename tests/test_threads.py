@@ -1,0 +1,102 @@
+"""One open image serves any number of threads, whatever its format and whatever it is read from."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+
+import pytest
+
+import blockpack
+from faults.rendering import pattern
+
+KEY = bytes(range(32))
+THREADS = 16
+
+VOLUMES: dict[str, blockpack.Volume] = {
+    "tar": blockpack.TarVolume(),
+    "fat": blockpack.FatVolume(),
+    "git": blockpack.GitVolume(),
+}
+
+FILES = {f"d{n % 5}/{n}": pattern(n * n * 7, n) for n in range(0, 240, 3)}
+
+
+def tree() -> blockpack.Tree:
+    found = blockpack.Tree()
+    for path, data in FILES.items():
+        found.add(path, data)
+    return found
+
+
+def written(layout: blockpack.Layout, path: Path) -> Path:
+    blockpack.write(layout, path)
+    return path
+
+
+def in_memory(layout: blockpack.Layout, path: Path) -> bytes:
+    return written(layout, path).read_bytes()
+
+
+def file_object(layout: blockpack.Layout, path: Path) -> io.BytesIO:
+    return io.BytesIO(in_memory(layout, path))
+
+
+SOURCES: dict[str, Callable[[blockpack.Layout, Path], object]] = {
+    "path": written,
+    "bytes": in_memory,
+    "file object": file_object,
+    "layout": lambda layout, _: layout,
+    "layout's file": lambda layout, _: layout.open(),
+}
+
+
+def read_by_many(image: blockpack.Image) -> None:
+    """Have threads read files of `image`, whole ones and parts of them, and compare the bytes."""
+    paths = sorted(FILES)
+
+    def read(seed: int) -> list[str]:
+        random = Random(seed)
+        wrong = []
+        open_files = {path: image.open(path) for path in random.sample(paths, 5)}
+        for path in random.sample(paths, len(paths)):
+            if image.read(path) != FILES[path]:
+                wrong.append(path)
+            for other, file in open_files.items():
+                start = random.randrange(len(FILES[other]) + 1)
+                file.seek(start)
+                if file.read(1000) != FILES[other][start : start + 1000]:
+                    wrong.append(f"{other} from {start}")
+        return wrong
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        found = list(threads.map(read, range(THREADS)))
+    assert found == [[]] * THREADS
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("format", VOLUMES)
+def test_any_number_of_threads_read_one_image(tmp_path: Path, format: str, source: str) -> None:
+    layout = VOLUMES[format].plan(tree())
+    opened = SOURCES[source](layout, tmp_path / "x.img")
+    with blockpack.open_image(opened) as image:  # type: ignore[arg-type]
+        read_by_many(image)
+
+
+@pytest.mark.parametrize("format", ["tar", "fat"])
+def test_any_number_of_threads_read_one_encrypted_image(tmp_path: Path, format: str) -> None:
+    layout = blockpack.encrypt(VOLUMES[format].plan(tree()), KEY)
+    path = written(layout, tmp_path / "x.img")
+    with blockpack.open_image(path, key=KEY) as image:
+        read_by_many(image)
+
+
+def test_threads_list_an_image_together() -> None:
+    with blockpack.open_image(VOLUMES["tar"].plan(tree())) as image:
+        with ThreadPoolExecutor(THREADS) as threads:
+            listings = list(threads.map(lambda _: [entry.path for entry in image], range(THREADS)))
+        assert all(listing == listings[0] for listing in listings)
+        assert FILES.keys() <= set(listings[0])
