@@ -50,7 +50,7 @@ def test_a_device_is_refused_unless_it_is_allowed(layout: blockpack.Layout, devi
     said = write_fails(layout, device, allow=False)
     assert (
         said
-        == f"{device}: is a block device: everything on it would be lost; give allow_device=True"
+        == f"{device}: is a block device, and everything on it would be lost; give allow_device=True"
     )
     assert device.read_bytes() == GARBAGE
 

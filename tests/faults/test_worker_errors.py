@@ -159,10 +159,10 @@ def test_where_nobody_waits_for_children_the_image_is_written_by_them_all_the_sa
 
 
 def test_with_few_descriptors_as_many_processes_write_as_may_be(tmp_path: Path) -> None:
-    """From the two on that one process takes: the image, and a source. This is one of the two."""
+    """From the three on that one process takes: the image, its directory, and a source."""
     source = make_files(tmp_path / "source", {str(n): pattern(2000, n) for n in range(50)})
     targets = [tmp_path / f"{n}.img" for n in range(7)]
-    code, output, errors = run(COUNTED + SCARCE.replace("LEAST", "2"), source, *targets)
+    code, output, errors = run(COUNTED + SCARCE.replace("LEAST", "3"), source, *targets)
     assert (code, errors) == (0, "")
     forks = list(map(int, output.split()))
     assert forks[0] == 0

@@ -144,6 +144,11 @@ class DescriptorReader(PositionalReader):
         """By `preadv`."""
         return os.preadv(self.descriptor, [view], position)
 
+    def check(self) -> os.stat_result:
+        """The file's status. Raises `SourceError`."""
+        with reading_errors("the image"):
+            return os.fstat(self.descriptor)
+
     def close(self) -> None:
         """Close the descriptor."""
         descriptor, self.descriptor = self.descriptor, -1

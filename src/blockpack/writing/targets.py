@@ -99,6 +99,9 @@ class OpenSource(Readable, Protocol):
 
     descriptor: int
 
+    def check(self) -> os.stat_result:
+        """Its status. Raises what speaks against it."""
+
 
 class Target(ABC):
     """Where bytes go. Its methods raise `TargetError`; `copy` raises what reading does, too."""
@@ -164,7 +167,7 @@ class Seekable(Target):
 
     def copy(self, source: OpenSource, span: Span, copying: Copying) -> None:
         """Clone, else have the kernel copy, else read and write; holes in the source stay holes."""
-        status = os.fstat(source.descriptor)
+        status = source.check()
         done = 0
         if self.holes:
             with target_errors(self.name):
