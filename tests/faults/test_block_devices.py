@@ -48,10 +48,8 @@ def write_fails(layout: blockpack.Layout, device: Path, *, allow: bool = True) -
 
 def test_a_device_is_refused_unless_it_is_allowed(layout: blockpack.Layout, device: Path) -> None:
     said = write_fails(layout, device, allow=False)
-    assert (
-        said
-        == f"{device}: is a block device, and everything on it would be lost; give allow_device=True"
-    )
+    rule = f"{device}: is a block device, and everything on it would be lost"
+    assert said == f"{rule}; give allow_device=True"
     assert device.read_bytes() == GARBAGE
 
 
