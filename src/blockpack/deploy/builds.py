@@ -18,11 +18,19 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from ..errors import BlockpackError, Problems, TargetError, UsageError, raise_problems, require_path
+from ..planning.volume import source_date_epoch
 from ..planning.warning import LayoutWarning
 from ..workers.processors import Jobs, require_jobs
+from ..writing.progress import Progress
+from .depfile import rule, write
 from .dist import Dist, held
+from .executors import executor_named, outcomes, outcomes_on
+from .image import Task, plan
 from .limit import is_larger, require_limit, too_large
 from .record import BuildRecord
+from .secrets import Secrets
+from .secrets.images import serves
+from .secrets.volumes import secret_builds
 from .seen import Seen
 from .source import CommitSource, DeploymentSource, DirectorySource, deployment_source
 from .state import State, VolumeState, digest, environment
@@ -147,8 +155,6 @@ class _Build:
         return BuildReport(record=record, unchanged=tuple(image.name for image in record.volumes))
 
     def _build(self, seen: Seen) -> BuildReport:
-        from ..planning.volume import source_date_epoch
-
         epoch = source_date_epoch()
         volumes = seen.manifest.volumes
         self._check_names(seen.manifest)
@@ -199,9 +205,6 @@ class _Build:
             return False
         if not spec.secret:
             return True
-        from .secrets import Secrets
-        from .secrets.images import serves
-
         image = self.dist.records[spec.name]
         return serves(image, self.dist.directory, spec, self.secrets or Secrets())
 
@@ -237,8 +240,6 @@ class _Build:
         errors: list[BlockpackError],
     ) -> None:
         """Plan all images, then make them. Raises `Problems`, with the `errors` before that."""
-        from .image import Task
-
         open_specs = [spec for spec in specs if not spec.secret]
         options = staging, epoch, self.jobs, self.max_size
         planned = _planned([Task(self.source, spec, *options) for spec in open_specs], errors)
@@ -267,10 +268,6 @@ class _Build:
 
         Raises `Problems`, with the `errors` of the other volumes, if any cannot be planned.
         """
-        from .image import Task
-        from .secrets import Secrets
-        from .secrets.volumes import secret_builds
-
         secrets = self.secrets or Secrets()
         secrets.require_key_elsewhere(self.dist.directory)
         staging = self.dist.staging(secret=True)
@@ -293,8 +290,6 @@ class _Build:
     def _outcomes(
         self, planned: Sequence[tuple[Task, Layout]]
     ) -> Iterator[tuple[int, Built | BlockpackError]]:
-        from .executors import executor_named, outcomes, outcomes_on
-
         if self.executor is None:
             meter = _Meter([layout.size for _, layout in planned], self.progress)
             yield from outcomes(planned, self.jobs, meter.advance)
@@ -336,13 +331,9 @@ class _Build:
 
     def _rule(self, parts: Iterable[str]) -> bytes:
         """What the depfile says of an image made of these parts of the source."""
-        from .depfile import rule
-
         return rule(self.dist.record_file, self.source, sorted(parts))
 
     def _write_depfile(self, depfile: str, rule: bytes, begun: int) -> None:
-        from .depfile import write
-
         write(depfile, rule)
         self.dist.date(begun)
 
@@ -354,8 +345,6 @@ def _parts(manifest: Manifest) -> set[str]:
 
 def _planned(tasks: Sequence[Task], errors: list[BlockpackError]) -> list[tuple[Task, Layout]]:
     """The tasks that can be planned, with their layouts; adds what is wrong with the others."""
-    from .image import plan
-
     planned = []
     for task in tasks:
         try:
@@ -395,8 +384,6 @@ class _Meter:
         self._progress = progress
 
     def advance(self, number: int, count: int) -> None:
-        from ..writing.progress import Progress
-
         self._done[number] = count
         if self._progress is not None:
             self._progress(Progress(sum(self._done), self._total))

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from ..errors import BlockpackError, EntryError, raise_problems
+from ..planning.volume import source_date_epoch
 from ..planning.warning import LayoutWarning
 from ..workers.processors import Jobs
 from .builds import of_volume
 from .image import Task, plan
 from .limit import least_size, require_limit, require_within
+from .secrets.opening import require_encrypted
+from .secrets.redact import redacted
 from .source import DeploymentSource, deployment_source
 
 if TYPE_CHECKING:
@@ -53,8 +56,6 @@ def check(
     Raises `SourceError` if there is no manifest, and `Problems` with all that is wrong with it, or
     else with all that the volumes cannot hold.
     """
-    from ..planning.volume import source_date_epoch
-
     require_limit(max_size)
     deployment = deployment_source(source)
     epoch = source_date_epoch()
@@ -78,9 +79,6 @@ def _checked(
     max_size: int | None,
 ) -> CheckedVolume:
     if spec.secret:
-        from .secrets.opening import require_encrypted
-        from .secrets.redact import redacted
-
         redacted(spec, lambda: require_within(spec, least_size(spec), max_size), EntryError)
         require_encrypted(source, spec)
         return CheckedVolume(name=spec.name, format=spec.format, size=None, warnings=(UNSEEN,))

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import SourceError, UsageError, printable, raise_problems
+from ..sources.git.repository import Repository
+from ..writing.write import write_bytes
 from .places import left_out_of, place_of
 from .source import CommitSource, DirectorySource
 
@@ -53,8 +55,6 @@ def rule(target: str, source: DeploymentSource, parts: Iterable[str]) -> bytes:
 
 def write(path: str, text: bytes) -> None:
     """Write the depfile `path`, whole or not at all. Raises `TargetError`."""
-    from ..writing.write import write_bytes
-
     write_bytes(text, path)
 
 
@@ -98,8 +98,6 @@ def _shown(source: DirectorySource, place: bytes) -> bytes:
 
 def _of_commit(source: CommitSource) -> Iterator[bytes]:
     """What changes when a name comes to stand for another commit."""
-    from ..sources.git.repository import Repository
-
     repository = Repository.at(source.path)
     yield os.fsencode(os.path.join(repository.git_dir, "HEAD"))
     for name in ("packed-refs", "reftable/tables.list"):

@@ -21,6 +21,7 @@ from .leftovers import remove_leftovers
 from .lock import locked
 from .look import TICK
 from .record import BuildRecord, ImageRecord
+from .secrets.wipe import Replaced, wipe
 from .state import RECORD, Signature, State, VolumeState, signature
 
 
@@ -193,8 +194,6 @@ class Dist:
         path = os.path.join(self.directory, file)
         try:
             if wiping and os.lstat(path).st_nlink == 1:
-                from .secrets.wipe import wipe
-
                 wipe(path)
             else:
                 os.unlink(path)
@@ -251,7 +250,5 @@ def _put(new: str, target: str, *, wiping: bool) -> None:
     if not wiping:
         os.replace(new, target)
         return
-    from .secrets.wipe import Replaced
-
     with Replaced(target):
         os.replace(new, target)

@@ -13,7 +13,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from .. import __version__
 from ..errors import SourceError
+from ..sources.git.lookup import Lookup
 
 if TYPE_CHECKING:
     from .manifest import VolumeSpec
@@ -25,8 +27,6 @@ def commit_inputs(source: CommitSource, specs: Iterable[VolumeSpec]) -> dict[str
 
     It is None for a volume with a part that is not there.
     """
-    from ..sources.git.lookup import Lookup
-
     found: dict[str, str | None] = {}
     with Lookup.of(source.path, source.commit) as lookup:
         own = os.path.join(lookup.repository.common_dir, "info", "attributes")
@@ -67,8 +67,6 @@ def fingerprint(spec: VolumeSpec, epoch: int, inputs: str) -> str:
     `inputs` tells its inputs, `epoch` (seconds since 1970) is SOURCE_DATE_EPOCH's.
     """
     import zlib
-
-    from .. import __version__
 
     options: Mapping[str, object] = dict(sorted(spec.options.items()))
     parts = [(part.path, part.at) for part in spec.parts]

@@ -29,6 +29,7 @@ from ..errors import BlockpackError, SourceError, TargetError, UsageError, requi
 from .directory_names import GENERATION
 from .lock import locked
 from .record import BuildRecord, FromCommit
+from .secrets.images import retire
 
 CURRENT = "current"
 """The link to the generation that is live."""
@@ -367,8 +368,6 @@ def _remove(directory: str) -> None:
     if os.path.islink(directory):  # none of ours, and wherever it leads, nothing is to be removed
         os.unlink(directory)
         return
-    from .secrets.images import retire
-
     retire(directory, in_ram=True)
     if os.path.lexists(directory):
         shutil.rmtree(directory)

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from ..errors import TargetError
+from ..images.contents import manifest
 from ..planning.warning import LayoutWarning
 from ..workers.processors import Jobs
+from ..writing.targets import target_errors
+from ..writing.write import write
 from .limit import require_within
 from .record import ImageRecord
 
@@ -63,10 +66,6 @@ def plan(task: Task) -> Layout:
 
 def make(task: Task, layout: Layout, progress: Callable[[Progress], object] | None = None) -> Built:
     """Write the image and its placements. Raises `SourceError` and `TargetError`."""
-    from ..images.contents import manifest
-    from ..writing.targets import target_errors
-    from ..writing.write import write
-
     spec = task.spec
     names = f"{spec.name}.img", f"{spec.name}.json"
     image, placements = (os.path.join(task.staging, name) for name in names)

@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ..errors import EntryError, UsageError
+from ..layers.ccm import encrypted_size
 
 if TYPE_CHECKING:
     from .manifest import VolumeSpec
@@ -60,8 +61,6 @@ def size_in_file(spec: VolumeSpec, size: int) -> int:
     """
     if spec.cipher is None:
         return size
-    from ..layers.ccm import encrypted_size
-
     return encrypted_size(size)
 
 

@@ -20,6 +20,7 @@ from ..errors import UsageError
 from ..formats.registry import format_named
 from ..model.entry import check_path, encode
 from ..planning.options import TREE, VOLUME, keys
+from ..sources.exclude import excluding
 from .document import Document, nearest
 from .lines import Path
 from .places import FILE
@@ -324,8 +325,6 @@ class _Reader(Typed):
         if "exclude" not in table:
             return ()
         found = self.texts(path, table["exclude"], MOST_PATTERNS)
-        from ..sources.exclude import excluding
-
         for number, pattern in found:
             if "\0" in pattern or "\n" in pattern:
                 self.complain((*path, number), "a pattern is one line, without NUL")

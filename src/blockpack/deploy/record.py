@@ -20,6 +20,7 @@ from attrs import asdict, field, frozen
 
 from .. import __version__
 from ..errors import ImageError, SourceError, printable, raise_problems
+from ..writing.write import write_bytes
 from .state import RECORD
 
 SCHEMA = 1
@@ -134,8 +135,6 @@ class BuildRecord:
 
     def write(self, directory: str | os.PathLike[str]) -> None:
         """Write the record to `directory`: whole, or not at all. Raises `TargetError`."""
-        from ..writing.write import write_bytes
-
         write_bytes(self.encoded(), Path(directory) / RECORD)
 
     def encoded(self) -> bytes:

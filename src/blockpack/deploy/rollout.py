@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from attrs import frozen
 
 from ..errors import BlockpackError, ImageError, TargetError, UsageError
+from ..images.opening import open_image
+from ..planning.volume import source_date_epoch
 from ..workers.processors import Jobs, require_jobs
 from .activation import activate
 from .builds import BuildReport, build
@@ -17,6 +19,8 @@ from .fingerprint import commit_inputs, fingerprint
 from .generations import Generation, Generations
 from .limit import is_larger, require_limit
 from .record import BuildRecord, FromCommit, ImageRecord
+from .secrets import Secrets
+from .secrets.images import serves, verify
 from .sharing import Earlier, digest_of
 from .source import CommitSource
 from .state import STATE
@@ -181,8 +185,6 @@ def _is_wanted(
     generation: Generation, source: CommitSource, secrets: Secrets | None, max_size: int | None
 ) -> bool:
     """Whether a generation is what building `source` now would make."""
-    from ..planning.volume import source_date_epoch
-
     try:
         record = generation.record()
     except BlockpackError:  # damaged: make another
@@ -220,9 +222,6 @@ def _is_whole_by_itself(generation: Generation) -> bool:
 
 def _is_whole(generation: Generation, manifest: Manifest, secrets: Secrets | None) -> bool:
     """Whether all images of a generation are there; secret ones go with the machine's RAM."""
-    from .secrets import Secrets
-    from .secrets.images import serves
-
     try:
         record = require_whole(generation)
     except BlockpackError:
@@ -244,9 +243,6 @@ def _made(
     max_size: int | None,
 ) -> tuple[Generation, BuildReport]:
     """A new generation, whole, verified and on the disk."""
-    from .secrets import Secrets
-    from .secrets.images import verify
-
     name = place.next(source.commit).name
     own = (secrets or Secrets()).for_generation(source.manifest().name, name)
     with place.making() as made:
@@ -277,8 +273,6 @@ def _verify(directory: str, image: ImageRecord) -> None:
 
     Raises `SourceError` if it cannot be read.
     """
-    from ..images.opening import open_image
-
     path = os.path.join(directory, image.file)
     if digest_of(path) != image.sha256:
         raise ImageError(f"volume {image.name}", "is not what was written", _DISK)

@@ -17,6 +17,7 @@ from ..errors import SourceError
 from ..workers.processors import Jobs
 from .fingerprint import commit_inputs, fingerprint
 from .look import settled
+from .manifest import Manifest
 from .places import places
 from .source import CommitSource, DeploymentSource
 from .state import VolumeState, digest
@@ -58,8 +59,6 @@ class Seen:
 
     @classmethod
     def _look(cls, source: DeploymentSource, jobs: Jobs) -> Self:
-        from .manifest import Manifest
-
         begun = time.time_ns()
         text = source.manifest_text()
         manifest = Manifest.parse(text, source.manifest_file)

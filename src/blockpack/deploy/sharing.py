@@ -16,6 +16,7 @@ from typing import Self
 from attrs import frozen
 
 from ..errors import BlockpackError, reading_errors
+from ..writing.clone import clone_file
 from .generations import Generation
 from .record import ImageRecord
 
@@ -62,8 +63,6 @@ class Earlier:
 
 
 def _clone_or_link(source: Path, target: str) -> None:
-    from ..writing.clone import clone_file
-
     if not clone_file(source, target):
         os.link(source, target)
 

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Self
 from attrs import frozen
 
 from ..errors import BlockpackError, Problems, SourceError, UsageError, raise_problems, require_path
-from ..model.entry import decode
+from ..formats.git.objects import TREE
+from ..model.entry import File, decode
+from ..model.tree import Tree
+from ..sources.directory import scan
+from ..sources.exclude import excluding
+from ..sources.git.address import Address
+from ..sources.git.lookup import Lookup
+from ..sources.git.revision_tree import revision_tree
+from ..sources.options import ScanOptions
+from .manifest import Manifest
 from .places import (
     FILE,
     MOST_BYTES,
@@ -28,6 +37,7 @@ from .places import (
     place_of,
     short_enough,
 )
+from .record import FromCommit, FromDirectory
 
 if TYPE_CHECKING:
     from ..model.tree import Tree
@@ -56,8 +66,6 @@ class DirectorySource:
 
     def origin(self) -> Origin:
         """What the record of a build says about this source."""
-        from .record import FromDirectory
-
         return FromDirectory(decode(os.fsencode(self.root)))
 
     def manifest_text(self) -> bytes:
@@ -66,8 +74,6 @@ class DirectorySource:
 
     def manifest(self) -> Manifest:
         """The manifest. Raises `SourceError`, and `Problems` with all that is wrong with it."""
-        from .manifest import Manifest
-
         return Manifest.parse(self.manifest_text(), self.manifest_file)
 
     def without(self, path: str | os.PathLike[str]) -> Self:
@@ -86,8 +92,6 @@ class DirectorySource:
         if not place.endswith(b"/"):
             tree.add(part.at or _name(part.path), Path(os.fsdecode(place)))
             return
-        from ..sources.directory import scan
-
         found = scan(
             os.fsdecode(place),
             _options(spec, jobs),
@@ -117,8 +121,6 @@ class CommitSource:
     def of(cls, path: str, revision: str) -> Self:
         """The commit that `revision` names. Raises `SourceError`."""
         require_path(path), require_path(revision)  # git takes both as arguments
-        from ..sources.git.lookup import Lookup
-
         with Lookup.of(path, revision) as lookup:
             found = lookup.revision
         if found.commit is None:
@@ -132,14 +134,10 @@ class CommitSource:
 
     def origin(self) -> Origin:
         """What the record of a build says about this source."""
-        from .record import FromCommit
-
         return FromCommit(self.commit, self.tree_id)
 
     def manifest_text(self) -> bytes:
         """The manifest's own bytes. Raises `SourceError`."""
-        from ..sources.git.lookup import Lookup
-
         name = self.manifest_file
         with Lookup.of(self.path, self.commit) as lookup:
             found = lookup.find(FILE)
@@ -151,8 +149,6 @@ class CommitSource:
 
     def manifest(self) -> Manifest:
         """The manifest. Raises `SourceError`, and `Problems` with all that is wrong with it."""
-        from .manifest import Manifest
-
         return Manifest.parse(self.manifest_text(), self.manifest_file)
 
     def without(self, path: str | os.PathLike[str]) -> Self:
@@ -161,9 +157,6 @@ class CommitSource:
 
     def join(self, tree: Tree, part: Part, spec: VolumeSpec, jobs: Jobs = 1) -> None:
         """Add `part` of the volume `spec` to `tree`. Raises `BlockpackError`."""
-        from ..formats.git.objects import TREE
-        from ..sources.git.lookup import Lookup
-
         with Lookup.of(self.path, self.commit) as lookup:
             found = lookup.find(part.path)
         if found is None:
@@ -171,17 +164,11 @@ class CommitSource:
         if found.mode != TREE:
             self._join_file(tree, part)
             return
-        from ..sources.git.revision_tree import revision_tree
-
         found_tree = revision_tree(self.path, self.commit, part.path, _options(spec, jobs))
         tree.join(part.at, found_tree)
 
     def _join_file(self, tree: Tree, part: Part) -> None:
         from attrs import evolve
-
-        from ..model.entry import File
-        from ..sources.git.revision_tree import revision_tree
-        from ..sources.options import ScanOptions
 
         above, _, name = part.path.rpartition("/")
         only = ScanOptions(excluded=lambda path, _: path != name)
@@ -209,8 +196,6 @@ def deployment_source(source: str | os.PathLike[str] | DeploymentSource) -> Depl
     name = require_path(source)
     if not name.startswith("git:"):
         return DirectorySource(name)
-    from ..sources.git.address import Address
-
     address = Address.parse(name)
     if address.subdir:
         raise UsageError(name, "a manifest is at the root of the tree", "leave out SUBDIR")
@@ -223,8 +208,6 @@ def volume_tree(source: DeploymentSource, spec: VolumeSpec, jobs: Jobs) -> Tree:
     What is encrypted in a secret volume still is (`secrets` decrypts it). Raises `Problems` with
     all that cannot be packed.
     """
-    from ..model.tree import Tree
-
     tree = Tree()
     problems: list[BlockpackError] = []
     for part in spec.parts:
@@ -243,9 +226,6 @@ def _name(path: str) -> str:
 
 
 def _options(spec: VolumeSpec, jobs: Jobs) -> ScanOptions:
-    from ..sources.exclude import excluding
-    from ..sources.options import ScanOptions
-
     return ScanOptions(
         excluded=excluding(spec.exclude),
         symlinks=spec.symlinks,

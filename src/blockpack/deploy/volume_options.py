@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..formats.registry import FORMATS
+from ..model.entry import EPOCH
 from ..planning.options import VOLUME, Option, as_key, taken_by
 from .document import shortened
 from .lines import Path
@@ -84,8 +85,6 @@ class VolumeOptions(Typed):
 
 def _refused(format: str, options: Mapping[str, Value]) -> str | None:
     """Why the format's volume class refuses `options`; None if it does not."""
-    from ..model.entry import EPOCH
-
     try:
         FORMATS[format].volume_class()(**{**dict[str, Any](options), "epoch": EPOCH})
     except UsageError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from ...errors import BlockpackError, ImageError, SourceError, UsageError, printable
+from ...errors import BlockpackError, ImageError, SourceError, UsageError, printable, raise_problems
 from ..generations import CURRENT
 from ..record import BuildRecord, ImageRecord
 
@@ -70,8 +70,6 @@ def deployed(place: str | os.PathLike[str], writable: Collection[str] = ()) -> D
 
     Raises `Problems` with all that is wrong, or the errors of `BuildRecord.read`.
     """
-    from ...errors import raise_problems
-
     directory = Path(os.path.abspath(place))
     live = os.path.lexists(directory / CURRENT)
     if live:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ...planning.volume import require_choice
+
 TYPE_CHECKING = False  # the command's arguments are made of these names, often and in haste
 
 if TYPE_CHECKING:
@@ -25,8 +27,6 @@ CONSUMERS = {
 def consumer_for(name: str, deployed: Deployed) -> Consumer:
     """The consumer `name` of what is deployed. Raises `UsageError` if there is none."""
     from importlib import import_module
-
-    from ...planning.volume import require_choice
 
     require_choice("consumer", name, tuple(CONSUMERS))
     module, _, attribute = CONSUMERS[name].partition(":")

@@ -25,6 +25,10 @@ from ...errors import (
     reading_errors,
 )
 from ...model.extent import FileRange
+from ...writing.place import is_temporary
+from ...writing.write import write_bytes
+from ..builds import of_volume
+from ..places import FILE
 from ..source import DirectorySource
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
 from .editing import edited
@@ -59,8 +63,6 @@ class Keeper:
 
         Raises `SourceError` and `Problems`.
         """
-        from ..places import FILE
-
         directory = os.path.dirname(os.path.abspath(path))
         while not os.path.isfile(os.path.join(directory, FILE)):
             above = os.path.dirname(directory)
@@ -126,8 +128,6 @@ class Keeper:
         return [os.path.relpath(path, self.path) for path in paths]
 
     def _recipients(self) -> list[object]:
-        from ..places import FILE
-
         return recipients_of(self.manifest.recipients, os.path.join(self.path, FILE))
 
     def _encrypted(self) -> list[str]:
@@ -135,8 +135,6 @@ class Keeper:
 
         Raises `Problems` if there is no telling, for a volume cannot be packed.
         """
-        from ..builds import of_volume
-
         source = DirectorySource(self.path)
         found: dict[str, str] = {}
         errors: list[BlockpackError] = []
@@ -195,15 +193,11 @@ def _opened(path: str | os.PathLike[str], identities: Identities) -> bytes:
 
 def _write(data: bytes, target: str | os.PathLike[str]) -> None:
     """Write an encrypted file: whole, or not at all. Raises `TargetError`."""
-    from ...writing.write import write_bytes
-
     write_bytes(data, target)
 
 
 def _remove_left(directory: str) -> None:
     """Remove what a run left beside encrypted files that was killed when it replaced one."""
-    from ...writing.place import is_temporary
-
     for name in os.listdir(directory):
         if is_temporary(name):
             with suppress(OSError):

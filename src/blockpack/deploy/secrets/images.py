@@ -7,7 +7,11 @@ import stat
 from typing import TYPE_CHECKING
 
 from ...errors import BlockpackError, SecretError
+from ...images.opening import open_image
+from ...layers.ccm_reader import sector_size_of
+from ...layers.keys import read_key
 from ..directory_names import SECRET_STAGING
+from ..record import BuildRecord
 from .memory import guarded
 from .ramfs import TYPES, file_system
 from .runtime import linked_image, remove_empty
@@ -33,15 +37,11 @@ def serves(
         return spec.allow_persistent or file_system(path) in TYPES
     if secrets.key_file is None:
         return True  # its own key may have been taken to where it is needed
-    from ...layers.keys import read_key
-
     return _opens(path, read_key(secrets.key_file), image.sector_size)
 
 
 def _opens(path: str, key: bytes, sector_size: int) -> bool:
     """Whether an image of such sectors opens with the key."""
-    from ...layers.ccm_reader import sector_size_of
-
     with open(path, "rb") as file:
 
         def read(offset: int, length: int) -> bytes:
@@ -54,9 +54,6 @@ def _opens(path: str, key: bytes, sector_size: int) -> bool:
 
 def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secrets) -> None:
     """Raise `SecretError` unless the image of a secret volume is sound; all of it is read."""
-    from ...images.opening import open_image
-    from ...layers.keys import read_key
-
     key = None
     if image.cipher is not None:
         own = None if image.key is None else os.path.join(directory, image.key)
@@ -105,8 +102,6 @@ def _raise(error: OSError) -> None:
 
 def _secret_files(directory: str | os.PathLike[str]) -> frozenset[str] | None:
     """The files of secret images, as the record in the directory tells; None if there is none."""
-    from ..record import BuildRecord
-
     try:
         record = BuildRecord.read(directory)
     except BlockpackError:

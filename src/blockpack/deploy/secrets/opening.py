@@ -10,6 +10,7 @@ from attrs import evolve
 from ...errors import BlockpackError, Problems, SecretError
 from ...model.entry import Entry, File, name_of
 from ...model.extent import Data
+from ...model.tree import Tree
 from ...reading.extents import read_extent
 from ..source import CommitSource
 from .age import SUFFIX, Closed, Identities
@@ -129,8 +130,6 @@ def _with(tree: Tree, contents: Mapping[str, bytes]) -> Tree:
 
     Raises `SecretError` if there is something else of their names.
     """
-    from ...model.tree import Tree
-
     opened = Tree()
     for entry in tree:
         if entry.path not in contents:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from ...errors import EntryError, TargetError
+from ...layers.ccm import CIPHER, encrypt
+from ...layers.keys import make_key, read_key
 from ...planning.warning import LayoutWarning
+from ...reading.spool import in_memory
+from ...writing.space import free_bytes
+from ...writing.targets import Seekable, target_errors
+from ...writing.transfer import Transfer
 from ..image import Built, Task
 from ..limit import require_within, size_in_file
 from ..record import ImageRecord
@@ -59,8 +65,6 @@ class SecretBuilds:
         self._identities: Identities | None = None
         self._has_runtime = False
         if secrets.key_file is not None:
-            from ...layers.keys import read_key
-
             self._key = read_key(secrets.key_file)
         if secrets.identity is not None:
             self._identities = Identities.read(secrets.identity)
@@ -75,8 +79,6 @@ class SecretBuilds:
         return planned
 
     def _plan(self, task: Task) -> SecretPlan:
-        from ...reading.spool import in_memory
-
         spec = task.spec
         volume = evolve(spec.volume(), epoch=task.epoch)
         is_commit = isinstance(task.source, CommitSource)
@@ -111,8 +113,6 @@ class SecretBuilds:
         layout = plan.layout
         key = None
         if spec.cipher is not None:
-            from ...layers.ccm import encrypt
-
             key = f"{spec.name}{KEY_SUFFIX}" if self._key is None else None
             layout = encrypt(layout, self._key or _fresh_key(task))
         name = f"{spec.name}.img"
@@ -148,10 +148,6 @@ class SecretBuilds:
 
 
 def _transfer(layout: Layout, path: str, descriptor: int) -> None:
-    from ...layers.ccm import CIPHER
-    from ...writing.targets import Seekable, target_errors
-    from ...writing.transfer import Transfer
-
     if layout.format == CIPHER:
         _require_room(path, layout.size)
     with target_errors(path):
@@ -165,8 +161,6 @@ def _require_room(path: str, size: int) -> None:
 
     Without that a disk would be full before it is told.
     """
-    from ...writing.space import free_bytes
-
     free = free_bytes(os.path.dirname(path))
     if size > free:
         rule = f"the image takes more than the {free:,} bytes that are free there"
@@ -174,8 +168,6 @@ def _require_room(path: str, size: int) -> None:
 
 
 def _fresh_key(task: Task) -> bytes:
-    from ...layers.keys import make_key
-
     return make_key(os.path.join(task.staging, f"{task.spec.name}{KEY_SUFFIX}"))
 
 
