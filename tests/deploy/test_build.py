@@ -299,7 +299,7 @@ def test_nothing_is_read_while_the_clock_may_show_its_time_again(
         ages.append(time.time_ns() - film.stat().st_ctime_ns)
         return plan(task)
 
-    monkeypatch.setattr("blockpack.deploy.image.plan", noting)
+    monkeypatch.setattr("blockpack.deploy.builds.plan", noting)
     for number in range(5):
         film.write_bytes(bytes([number]) * 100)
         assert build(deployment, tmp_path / "dist", jobs=1).built[-1] == "media"

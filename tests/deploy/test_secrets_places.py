@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from blockpack import Problems, SecretError, TargetError
+from blockpack.deploy.secrets import volumes
 from blockpack.deploy.secrets.ramfs import file_system, is_ram
 from blockpack.deploy.secrets.wipe import overwrite
 from deploy.deployments import write_files
@@ -156,9 +157,7 @@ def test_file_systems_are_told_apart(place: str, told: str) -> None:
 def test_an_encrypted_image_that_does_not_fit_is_refused_before_a_byte_is_written(
     tmp_path: Path, keeper: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from blockpack.writing import space
-
-    monkeypatch.setattr(space, "free_bytes", lambda directory: 1000)
+    monkeypatch.setattr(volumes, "free_bytes", lambda directory: 1000)
     place = secret_deployment(tmp_path / "d", keeper[1])
     with pytest.raises(Problems) as raised:
         built(place, tmp_path / "dist", keeper[0])
