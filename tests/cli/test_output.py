@@ -86,8 +86,31 @@ def test_a_terminal_gets_a_progress_bar_with_total_and_rate(
     size = (tmp_path / "image").stat().st_size / (1 << 20)
     total = f"{size:.1f}/{size:.1f} MiB"
     assert total in text.decode()
+    assert re.search(r"[\d,]+\.\d MiB/s", text.decode()), "and how fast it is, in the same unit"
     assert COLOUR.search(shown)
     assert f"{tmp_path}/image: ".encode() in text, "the summary comes after it"
+
+
+@pytest.mark.parametrize("form", [*FORMATS, "git"])
+def test_reading_gets_a_bar_as_well(large: Path, tmp_path: Path, form: str) -> None:
+    image = tmp_path / "image"
+    process("pack", large, image, "--format", form)
+    for arguments, told in (
+        (("extract", image, tmp_path / "out"), "extracting"),
+        (("verify", image), "verifying"),
+        (("verify", image, large), "comparing"),
+    ):
+        code, shown = at_terminal(*arguments)
+        text = COLOUR.sub(b"", shown).decode()
+        assert code == 0 and told in text and "iB/s" in text, text
+
+
+def test_checking_tells_how_many_volumes_are_done(large: Path, tmp_path: Path) -> None:
+    process("init", tmp_path)
+    code, shown = at_terminal("check", tmp_path)
+    assert code == 0
+    assert "checking" in COLOUR.sub(b"", shown).decode()
+    assert "0/1 volumes" in COLOUR.sub(b"", shown).decode()
 
 
 def test_the_bar_has_no_colour_where_none_is_wanted(large: Path, tmp_path: Path) -> None:

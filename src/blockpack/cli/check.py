@@ -9,7 +9,7 @@ from attrs import asdict
 
 from ..deploy.checks import CheckedVolume, check
 from . import flags
-from .output import amount, emit, emit_json, say
+from .output import amount, emit, emit_json, progress_bar, say
 
 
 def _json(volume: CheckedVolume) -> dict[str, Any]:
@@ -30,7 +30,13 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Look for all that is wrong with a deployment, and write nothing."""
-    checked = check(arguments.source, jobs=arguments.jobs, max_size=arguments.max_size)
+    with progress_bar("checking", quiet=arguments.quiet) as progress:
+        checked = check(
+            arguments.source,
+            jobs=arguments.jobs,
+            max_size=arguments.max_size,
+            progress=progress,
+        )
     if arguments.json:
         emit_json({"volumes": list(map(_json, checked))})
         return 0

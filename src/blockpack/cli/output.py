@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -85,11 +86,18 @@ def emit_json(value: Any) -> None:
 
 def amount(count: float) -> str:
     """A number of bytes for people: ``12.3 MiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if count < 1024 or unit == "TiB":
-            break
-        count /= 1024
-    return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+    power, unit = _unit(count)
+    return f"{count:,.0f} {unit}" if unit == "B" else f"{count / power:,.1f} {unit}"
+
+
+def _unit(count: float) -> tuple[int, str]:
+    """The unit in which to tell a number of bytes, and how many of them it is."""
+    power = 1
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < power << 10:
+            return power, unit
+        power <<= 10
+    return power, "TiB"
 
 
 def emit_facts(format: str, size: int, facts: Mapping[str, object]) -> None:
@@ -107,30 +115,34 @@ def progress_bar(what: str, *, quiet: bool) -> Iterator[Callable[[Progress], obj
         yield None
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     # Without a thread of its own, so that the writer may fork.
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}")
     bar = Bar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
+        *columns,
         TimeRemainingColumn(),
         console=Console(stderr=True),
         auto_refresh=False,
         transient=True,
     )
+    begun = time.monotonic()
     with bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(what, total=None, told="")
 
         def show(progress: Progress) -> None:
-            bar.update(task, total=progress.total, completed=progress.done, refresh=True)
+            told = _told(progress, max(time.monotonic() - begun, 1e-3))
+            bar.update(task, total=progress.total, completed=progress.done, told=told, refresh=True)
 
         yield show
+
+
+def _told(progress: Progress, seconds: float) -> str:
+    """How far something is, and how fast, all in the unit that suits the total."""
+    if progress.unit != "bytes":
+        return f"{progress.done:,}/{progress.total:,} {progress.unit}"
+    power, unit = _unit(progress.total)
+    rate = progress.done / seconds / power
+    done = f"{progress.done / power:,.1f}/{progress.total / power:,.1f} {unit}"
+    return f"{done}, {rate:,.1f} {unit}/s"

@@ -36,7 +36,8 @@ def run(arguments: Namespace) -> int:
         with progress_bar("comparing", quiet=arguments.quiet) as progress:
             if layout is not None and has_the_bytes(image, layout, "auto", progress):
                 return _same(arguments)  # and sound, as all that is planned
-        problems = image.verify()
+        with progress_bar("verifying", quiet=arguments.quiet) as progress:
+            problems = image.verify(progress=progress)
         for problem in problems:
             emit(str(problem))
         if problems:

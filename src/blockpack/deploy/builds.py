@@ -375,7 +375,7 @@ def of_volume(name: str, error: BlockpackError) -> Problems:
 
 
 class _Meter:
-    """Adds up how far the images are."""
+    """Adds up how far the images are; when all are made, what was made is still to be put there."""
 
     def __init__(self, sizes: Sequence[int], progress: Callable[[Progress], object] | None) -> None:
         self._done = [0] * len(sizes)
@@ -385,4 +385,4 @@ class _Meter:
     def advance(self, number: int, count: int) -> None:
         self._done[number] = count
         if self._progress is not None:
-            self._progress(Progress(sum(self._done), self._total))
+            self._progress(Progress(min(sum(self._done), self._total - 1), self._total))

@@ -8,6 +8,7 @@ all that is committed is encrypted.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -16,6 +17,7 @@ from ..errors import BlockpackError, EntryError, raise_problems
 from ..planning.volume import source_date_epoch
 from ..planning.warning import LayoutWarning
 from ..workers.processors import Jobs
+from ..writing.progress import Progress
 from .builds import of_volume
 from .image import Task, plan
 from .limit import least_size, require_limit, require_within
@@ -47,11 +49,13 @@ def check(
     *,
     jobs: Jobs = 1,
     max_size: int | None = None,
+    progress: Callable[[Progress], object] | None = None,
 ) -> tuple[CheckedVolume, ...]:
     """Plan all volumes of the deployment `source`, a directory or ``git:REPO@REV``.
 
     `jobs` processes read directories. Volumes whose images would have more than `max_size` bytes
     are refused; of secret ones it is known how much room the manifest asks for, and no more.
+    `progress` is called after each volume.
 
     Raises `SourceError` if there is no manifest, and `Problems` with all that is wrong with it, or
     else with all that the volumes cannot hold.
@@ -61,7 +65,10 @@ def check(
     epoch = source_date_epoch()
     checked = []
     errors: list[BlockpackError] = []
-    for spec in deployment.manifest().volumes.values():
+    volumes = deployment.manifest().volumes
+    for number, spec in enumerate(volumes.values()):
+        if progress is not None:
+            progress(Progress(number, len(volumes), "volumes"))
         try:
             checked.append(_checked(deployment, spec, epoch, jobs, max_size))
         except BlockpackError as error:

@@ -8,7 +8,7 @@ wrong costs no more than it must: all that can be read is there, and what was lo
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -18,8 +18,10 @@ from ..formats.reader import ImageEntry, ImageReader, Report
 from ..model.entry import EPOCH, NANOSECONDS
 from ..planning.layout import Fact
 from ..reading.positional import READ_AHEAD, PositionalReader
+from ..writing.progress import Meter, Progress
 from .path import ImagePath
 from .soundness import unsound
+from .watched import Watched
 
 if TYPE_CHECKING:
     from ..layers.ccm_reader import DecryptedReader
@@ -86,23 +88,29 @@ class Image:
         """
         return self.reader.options()
 
-    def verify(self) -> list[ImageError]:
+    def verify(self, *, progress: Callable[[Progress], object] | None = None) -> list[ImageError]:
         """Everything about the structure that is wrong; empty for a sound image.
 
-        Of an encrypted one every sector is decrypted first.
+        Of an encrypted one every sector is decrypted first. `progress` is called a few times a
+        second, and at the end.
         """
+        reader, layer = self.reader, self.layer
+        meter = Meter(self.size + (0 if layer is None else layer.encrypted_size), progress)
+        if progress is not None:
+            reader = type(reader)(Watched(reader.data, meter.advance), device=reader.device)
         problems: list[ImageError] = []
         entries: dict[str, ImageEntry] = {}
         try:
-            if self.layer is not None:
-                problems += self.layer.damaged()
+            if layer is not None:
+                problems += layer.damaged(meter.advance)
             if problems:
                 return problems
-            entries = {entry.path: entry for entry in self.reader.verify(problems.append)}
+            entries = {entry.path: entry for entry in reader.verify(problems.append)}
             problems += unsound(entries)
         except ImageError as error:  # what nothing can be read beyond
             problems.append(error)
-        if not problems:
+        meter.finish()
+        if not problems and reader is self.reader:  # whose contents these entries are
             with self._lock:
                 self._entries = entries
         return problems

@@ -97,9 +97,17 @@ class DecryptedReader(PositionalReader):
         view[: len(piece)] = piece
         return len(piece)
 
-    def damaged(self) -> Iterator[ImageError]:
-        """What does not decrypt, one for each stretch; all of the image is read."""
-        damaged = (number for number, data in self._everything() if data is None)
+    @property
+    def encrypted_size(self) -> int:
+        """Bytes of all sectors as they are encrypted."""
+        return self._sectors * 2 * self._opener.sector_size
+
+    def damaged(self, advance: Callable[[int], object]) -> Iterator[ImageError]:
+        """What does not decrypt, one for each stretch; all of the image is read.
+
+        `advance` is told of the bytes that were.
+        """
+        damaged = (number for number, data in self._everything(advance) if data is None)
         counter = count()
         stretches = groupby(damaged, key=lambda number: number - next(counter))
         for told, (_, stretch) in enumerate(stretches):
@@ -113,10 +121,12 @@ class DecryptedReader(PositionalReader):
                 return
             yield self._damage(first, last)
 
-    def _everything(self) -> Iterator[tuple[int, bytes | None]]:
-        step = AT_ONCE // (2 * self._opener.sector_size)
+    def _everything(self, advance: Callable[[int], object]) -> Iterator[tuple[int, bytes | None]]:
+        sector = 2 * self._opener.sector_size
+        step = AT_ONCE // sector
         for first in range(0, self._sectors, step):
             yield from enumerate(self._open(first, step), first)
+            advance(min(step, self._sectors - first) * sector)
 
     def _open(self, first: int, count: int) -> Iterator[bytes | None]:
         """Sectors from number `first` on, as many as there are up to `count` and `AT_ONCE`."""

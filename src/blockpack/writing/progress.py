@@ -12,14 +12,15 @@ _SECONDS = 0.05
 
 @frozen
 class Progress:
-    """How far something is: `done` of `total` bytes."""
+    """How far something is: `done` of `total` bytes, or whatever the `unit` is."""
 
     done: int
     total: int
+    unit: str = "bytes"
 
     def __str__(self) -> str:
         share = self.done / self.total if self.total else 1
-        return f"{self.done:,} of {self.total:,} bytes ({share:.0%})"
+        return f"{self.done:,} of {self.total:,} {self.unit} ({share:.0%})"
 
 
 class Meter:
