@@ -102,10 +102,10 @@ class DecryptedReader(PositionalReader):
         """Bytes of all sectors as they are encrypted."""
         return self._sectors * 2 * self._opener.sector_size
 
-    def damaged(self, advance: Callable[[int], object]) -> Iterator[ImageError]:
+    def damaged(self, advance: Callable[[int], object] = bool) -> Iterator[ImageError]:
         """What does not decrypt, one for each stretch; all of the image is read.
 
-        `advance` is told of the bytes that were.
+        `advance` is told of the bytes that were; nobody is by default.
         """
         damaged = (number for number, data in self._everything(advance) if data is None)
         counter = count()
