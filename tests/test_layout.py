@@ -135,7 +135,7 @@ def test_streams_are_read_as_they_are_written(tmp_path: Path, volume: blockpack.
 
 
 def test_runs_that_leave_a_gap_are_no_layout() -> None:
-    from blockpack.planning.layout import Run
+    from blockpack.planning.runs import Run
 
     gap = (Run.of(Data(0, b"abc")), Run.of(Zeros(4, 4)))
     with pytest.raises(ValueError, match="starts at byte 4"):
@@ -190,7 +190,7 @@ def test_plans_of_other_trees_are_not_equal(volume: blockpack.Volume) -> None:
 
 
 def test_layouts_that_differ_in_their_last_byte_alone_are_not_equal() -> None:
-    from blockpack.planning.layout import Run
+    from blockpack.planning.runs import Run
 
     def layout(*extents: blockpack.Data) -> Layout:
         return Layout(format="x", runs=tuple(map(Run.of, extents)), sector_size=512)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import blockpack
 from blockpack.planning import layout_reader
-from blockpack.planning.layout import Run
 from blockpack.planning.layout_reader import LayoutReader
+from blockpack.planning.runs import Run
 from faults.rendering import pattern, rendered
 
 
@@ -42,7 +42,7 @@ def test_any_bytes_are_those_that_are_written(
 ) -> None:
     layout = volume.plan(tree)
     image = rendered(layout)
-    with LayoutReader(layout) as reader:
+    with LayoutReader(layout.runs) as reader:
         for _ in range(20):
             start = data.draw(st.integers(0, layout.size))
             length = data.draw(st.one_of(st.integers(0, 2000), st.integers(0, layout.size)))
@@ -72,7 +72,7 @@ def test_directories_and_files_read_by_turns_are_made_once(volume: blockpack.Vol
     layout, made = counted(volume.plan(tree))
     image = rendered(volume.plan(tree))
     offsets = [place.offset for place in layout.placements() if place.offset]
-    with LayoutReader(layout) as reader:
+    with LayoutReader(layout.runs) as reader:
         for offset in offsets:
             assert reader.read_at(0, 512) == image[:512]
             middle = max(min(offsets) - 1024, 0)
@@ -87,7 +87,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(300):
         tree.add(f"d{number}/file", pattern(5000, number))
     layout = blockpack.FatVolume().plan(tree)
-    with LayoutReader(layout) as reader:
+    with LayoutReader(layout.runs) as reader:
         image = rendered(layout)
         for _ in range(2):
             for at in range(0, layout.size, 4096):
@@ -99,7 +99,7 @@ def test_few_sources_stay_open_and_none_after_closing(tmp_path: Path) -> None:
     for number in range(20):
         (tmp_path / str(number)).write_bytes(pattern(200_000, number))
     layout = blockpack.TarVolume().plan(blockpack.scan(tmp_path))
-    with LayoutReader(layout) as reader:
+    with LayoutReader(layout.runs) as reader:
         for at in range(0, layout.size, 50_000):
             reader.read_at(at, 10)
         assert 0 < len(reader._sources) <= layout_reader.MOST_OPEN
@@ -112,7 +112,7 @@ def test_threads_that_read_one_layout_get_its_bytes(tmp_path: Path) -> None:
     layout = blockpack.FatVolume().plan(blockpack.scan(tmp_path))
     image = rendered(layout)
     wrong: list[int] = []
-    with LayoutReader(layout) as reader:
+    with LayoutReader(layout.runs) as reader:
 
         def read(seed: int) -> None:
             for number in range(200):

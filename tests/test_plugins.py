@@ -19,7 +19,8 @@ from typing import ClassVar
 from blockpack import Layout, Tree, Volume
 from blockpack.formats.reader import ImageEntry, ImageReader
 from blockpack.formats.registry import Format
-from blockpack.planning.layout import literal, zeros, Placement
+from blockpack.planning.layout import Placement
+from blockpack.planning.runs import literal, zeros
 
 MAGIC = b"demo image\\n"
 

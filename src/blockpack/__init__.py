@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .planning.profile import GitLimits as GitLimits
     from .planning.profile import Profile as Profile
     from .planning.profile import TarLimits as TarLimits
+    from .planning.runs import Run as Run
     from .planning.volume import Volume as Volume
     from .planning.warning import LayoutWarning as LayoutWarning
     from .sources.options import ScanOptions as ScanOptions
@@ -96,6 +97,7 @@ _HOMES = {
     "model.extent": ("Data", "Extent", "FileRange", "Stream", "Zeros"),
     "model.tree": ("Tree",),
     "planning.layout": ("Layout", "Placement"),
+    "planning.runs": ("Run",),
     "planning.profile": ("FatLimits", "GitLimits", "Profile", "TarLimits"),
     "planning.volume": ("Volume",),
     "planning.warning": ("LayoutWarning",),

@@ -13,7 +13,8 @@ from faults.rendering import differ_at, make_files, pattern
 RUNS = """
 import sys
 import blockpack
-from blockpack.planning.layout import Layout, Run
+from blockpack.planning.layout import Layout
+from blockpack.planning.runs import Run
 runs, at = [], 0
 for number in range(3000):
     data = b"%d " % number * (1 + number % 50)
@@ -78,7 +79,8 @@ def test_each_of_many_empty_sources_that_grew_is_noticed_by_several_processes(
 BROKEN = """
 import sys
 import blockpack
-from blockpack.planning.layout import Layout, Run
+from blockpack.planning.layout import Layout
+from blockpack.planning.runs import Run
 target, jobs, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 ITEM, COUNT = 100_000, 200
 wrong = {"first": 0, "middle": COUNT // 2, "last": COUNT - 1}

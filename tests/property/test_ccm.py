@@ -46,7 +46,7 @@ def layouts(sector_size: int) -> st.SearchStrategy[blockpack.Layout]:
         rest = -at % sector_size
         if rest:
             extents.append(blockpack.Zeros(at, rest))
-        from blockpack.planning.layout import Run
+        from blockpack.planning.runs import Run
 
         return blockpack.Layout(format="raw", runs=(Run.of(*extents),), sector_size=sector_size)
 
@@ -186,7 +186,7 @@ def test_two_encryptions_have_nothing_in_common(sector_size: int) -> None:
 
 
 def test_the_same_content_looks_different_in_each_sector() -> None:
-    from blockpack.planning.layout import Run
+    from blockpack.planning.runs import Run
 
     zeros = (Run.of(blockpack.Zeros(0, 1 << 20)),)
     image = image_of(
@@ -313,7 +313,7 @@ def test_sector_sizes_that_do_not_fit_are_usage_errors() -> None:
     odd = blockpack.Layout(format="raw", runs=layout.runs, sector_size=1)
     with pytest.raises(blockpack.UsageError, match="the sector size of encryption"):
         blockpack.encrypt(odd, KEY)
-    from blockpack.planning.layout import Run
+    from blockpack.planning.runs import Run
 
     runs = (Run.of(blockpack.Data(0, b"odd")),)
     with pytest.raises(blockpack.UsageError, match="only whole sectors of 512 bytes"):

@@ -89,7 +89,8 @@ def test_digests_are_under_any_names_that_tar_holds(
 
 def test_pieces_that_overlap_have_each_its_own_digest() -> None:
     """No format of ours makes such a layout: a file, its first half, its second, and nothing."""
-    from blockpack.planning.layout import Layout, Placement, Run
+    from blockpack.planning.layout import Layout, Placement
+    from blockpack.planning.runs import Run
 
     data = os.urandom(3 << 20)
     places = [("all", 0, 3 << 20), ("first", 0, 1 << 20), ("last", 5000, (3 << 20) - 5000)]

@@ -8,8 +8,9 @@ from typing import Any, BinaryIO
 
 from ..formats.reader import ImageEntry
 from ..model.entry import File, Symlink
-from ..planning.layout import Layout, Placement, Run
+from ..planning.layout import Layout, Placement
 from ..planning.layout_reader import LayoutReader
+from ..planning.runs import Run
 from ..reading.positional import PositionalReader, reader_of
 from .image import Image
 
@@ -74,7 +75,7 @@ def manifest(layout: Layout, image: BinaryIO | None = None) -> dict[str, Any]:
     """
     placements = list(layout.placements())
     pieces = {_piece(placement) for placement in placements} - {None}
-    with LayoutReader(layout) if image is None else reader_of(image) as data:
+    with LayoutReader(layout.runs) if image is None else reader_of(image) as data:
         digests = dict(_digests(data, layout.size, list(filter(None, pieces))))
     entries = []
     for placement in placements:
@@ -111,7 +112,7 @@ def _piece_of(entry: ImageEntry) -> _Piece | None:
 def _source_digest(file: File) -> str:
     """The SHA-256 of a file's bytes, read from its source. Raises `SourceError`."""
     runs = (Run.of(file.extent()),) if file.size else ()
-    with LayoutReader(Layout(format="file", runs=runs, sector_size=1)) as content:
+    with LayoutReader(runs) as content:
         return _digest(content)
 
 

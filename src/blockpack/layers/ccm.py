@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import EntryError, UsageError
 from ..model.extent import Extent, Readable, Stream
-from ..planning.layout import Layout, Run
+from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
+from ..planning.runs import Run
 from ..planning.volume import MOST
 from ..reading.positional import PositionalFile, PositionalReader
 
@@ -242,7 +243,7 @@ class EncryptedReader(PositionalReader):
 
     def __init__(self, layout: Layout, sealer: _Sealer) -> None:
         super().__init__(2 * layout.size)
-        self._plain = LayoutReader(layout)
+        self._plain = LayoutReader(layout.runs)
         self._sealer = sealer
 
     def pread(self, view: memoryview, position: int) -> int:

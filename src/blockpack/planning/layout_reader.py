@@ -11,16 +11,13 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from ..model.extent import Data, Extent, Zeros
 from ..reading.extents import Source, open_source, read_extent
 from ..reading.positional import PositionalReader
-
-if TYPE_CHECKING:
-    from .layout import Layout, Run
+from .runs import Run
 
 MOST_KEPT = 32 << 20
 """Bytes of metadata that are kept."""
@@ -44,16 +41,16 @@ _Block = tuple[int, int]
 
 
 class LayoutReader(PositionalReader):
-    """The image of a layout, read at any position by any thread.
+    """The image of a layout's runs, read at any position by any thread.
 
     Reading raises `SourceError` if a source is missing or has changed.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        super().__init__(layout.size)
-        self._runs = layout.runs
-        self._items = [_items_of_a_block(run) for run in layout.runs]
-        self._starts = [run.start for run in layout.runs]
+    def __init__(self, runs: Sequence[Run]) -> None:
+        super().__init__(runs[-1].end if runs else 0)
+        self._runs = runs
+        self._items = [_items_of_a_block(run) for run in runs]
+        self._starts = [run.start for run in runs]
         self._lock = threading.Lock()
         self._blocks: OrderedDict[_Block, list[Extent]] = OrderedDict()
         self._kept = 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from .volume import Volume
+    from attrs import AttrsInstance
 
 Kind = Literal["size", "alignment", "choice", "number", "text", "flag", "patterns"]
 """How a value is written: a size; a size or ``auto``; one of the choices; a number or a word; any
@@ -202,7 +202,7 @@ ALL = (*VOLUME, *TREE)
 """All options."""
 
 
-def taken_by(volume_class: type[Volume]) -> tuple[Option, ...]:
+def taken_by(volume_class: type[AttrsInstance]) -> tuple[Option, ...]:
     """The options that volumes of this class take."""
     from attrs import fields
 

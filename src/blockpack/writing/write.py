@@ -12,7 +12,8 @@ from typing import BinaryIO
 from attrs import frozen
 
 from ..errors import TargetError, require_path
-from ..planning.layout import Layout, literal
+from ..planning.layout import Layout
+from ..planning.runs import literal
 from ..workers.processors import Jobs, require_jobs
 from .files import device, replacing
 from .parallel import write_with

@@ -18,7 +18,7 @@ from attrs import define, evolve, field, frozen
 
 from ...errors import BlockpackError
 from ...model.extent import Data, Extent, FileRange
-from ...planning.layout import Run
+from ...planning.runs import Run
 from ...reading.extents import OpenFile
 from ...reading.spool import Spool
 from .deflate import PIECE, Storing, packed

@@ -17,7 +17,8 @@ from attrs import field, frozen
 from ...errors import EntryError, UsageError, raise_problems
 from ...model.entry import Directory, decode, encode
 from ...model.tree import Tree
-from ...planning.layout import Layout, Placement, Run, literal, round_up, zeros
+from ...planning.layout import Layout, Placement, round_up
+from ...planning.runs import Run, literal, zeros
 from ...planning.volume import Volume, require_choice
 from ...workers.processors import Jobs
 from . import members
