@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ import pytest
 
 import blockpack
 from faults.injection import CALLS, Fault, injected
+from faults.launching import run
+from faults.mounts import require_root
 from faults.rendering import make_files, pattern, rendered
 
 OLD = b"the old image"
@@ -48,6 +52,97 @@ def test_a_replaced_file_keeps_its_permissions(
     blockpack.write(layout, path)
     assert path.read_bytes() == rendered(layout)
     assert permissions(path) == mode
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o660])
+def test_a_replaced_file_keeps_its_owner_and_group(
+    layout: blockpack.Layout, images: Path, mode: int
+) -> None:
+    require_root()
+    path = images / "x.img"
+    path.write_bytes(OLD)
+    os.chown(path, 1234, 4321)
+    path.chmod(mode)
+    blockpack.write(layout, path)
+    status = path.stat()
+    assert path.read_bytes() == rendered(layout)
+    assert (status.st_uid, status.st_gid, permissions(path)) == (1234, 4321, mode)
+
+
+ACL = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", tag, rights, who)
+    for tag, rights, who in [
+        (0x01, 6, 0xFFFFFFFF),  # its owner
+        (0x02, 4, 1234),  # another user
+        (0x04, 0, 0xFFFFFFFF),  # its group
+        (0x10, 4, 0xFFFFFFFF),  # the most for any but the owner
+        (0x20, 0, 0xFFFFFFFF),  # everybody else
+    ]
+)
+"""An access control list, as the kernel keeps it (linux/posix_acl_xattr.h)."""
+
+
+def test_a_replaced_file_keeps_its_access_control_list(
+    layout: blockpack.Layout, images: Path
+) -> None:
+    path = images / "x.img"
+    path.write_bytes(OLD)
+    try:
+        os.setxattr(path, "system.posix_acl_access", ACL)
+    except OSError:
+        pytest.skip("this file system has no access control lists")
+    blockpack.write(layout, path)
+    assert path.read_bytes() == rendered(layout)
+    assert os.getxattr(path, "system.posix_acl_access") == ACL
+
+
+AS_ANOTHER = """
+import os, sys
+import blockpack
+tree = blockpack.Tree()
+tree.add("a", b"new")
+layout = blockpack.TarVolume().plan(tree)
+blockpack.write(layout, sys.argv[1] + ".before")  # so that all is imported while we may
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+blockpack.write(layout, sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(("before", "after"), [(0o640, 0o600), (0o664, 0o644), (0o606, 0o606)])
+def test_what_its_group_might_read_is_not_given_to_ours(before: int, after: int) -> None:
+    """Who may replace a file, and not give it to its group, gives that right to nobody else."""
+    require_root()
+    with tempfile.TemporaryDirectory(prefix="blockpack-replacing-") as name:
+        os.chmod(name, 0o777)
+        path = Path(name) / "x.img"
+        path.write_bytes(OLD)
+        os.chown(path, 1234, 4321)
+        path.chmod(before)
+        code, output, errors = run(AS_ANOTHER, path)
+        assert (code, output, errors) == (0, b"", "")
+        status = path.stat()
+        assert (status.st_uid, status.st_gid) == (65534, 65534)
+        assert permissions(path) == after
+
+
+def test_a_replaced_file_is_never_less_private_meanwhile(
+    layout: blockpack.Layout, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = images / "x.img"
+    path.write_bytes(OLD)
+    path.chmod(0o600)
+    really_pwrite = os.pwrite
+    seen = []
+
+    def writing(descriptor: int, data: Any, offset: int) -> int:
+        seen.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        return really_pwrite(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", writing)
+    blockpack.write(layout, path)
+    assert set(seen) == {0o600}
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])

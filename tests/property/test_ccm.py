@@ -129,6 +129,19 @@ def test_an_encrypted_layout_is_written_once(tmp_path: Path) -> None:
     assert not (tmp_path / "two").exists()
 
 
+def test_a_write_that_fails_before_its_first_byte_does_not_count(tmp_path: Path) -> None:
+    encrypted = blockpack.encrypt(blockpack.TarVolume().plan(blockpack.Tree()), KEY)
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "file").touch()
+    for target in ("directory", "missing/image", "file/image", "image/", "x" * 300):
+        with pytest.raises(blockpack.TargetError):
+            blockpack.write(encrypted, f"{tmp_path}/{target}")
+    with pytest.raises(blockpack.UsageError):
+        blockpack.write(encrypted, tmp_path / "image", jobs=0)
+    blockpack.write(encrypted, tmp_path / "image")
+    assert (tmp_path / "image").read_bytes() == image_of(encrypted)
+
+
 @given(data=st.data(), sector_size=sector_sizes)
 def test_it_is_the_same_bytes_from_any_byte_on(data: st.DataObject, sector_size: int) -> None:
     encrypted = blockpack.encrypt(data.draw(layouts(sector_size)), KEY)
