@@ -13,7 +13,7 @@ import stat
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, ClassVar, Self, cast
 
 from ..errors import ImageError, reading_errors
 
@@ -26,6 +26,9 @@ class PositionalReader(ABC):
 
     `size` is how many there are.
     """
+
+    read_ahead: ClassVar[int] = 0
+    """How many bytes cost about as much to read as one; 0 where each has its price."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -134,6 +137,8 @@ class PositionalFile(io.RawIOBase):
 class DescriptorReader(PositionalReader):
     """A file or a device, by a descriptor that is its own."""
 
+    read_ahead = 64 << 10
+
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         status = os.fstat(descriptor)
@@ -159,6 +164,8 @@ class DescriptorReader(PositionalReader):
 class BytesReader(PositionalReader):
     """Bytes in memory."""
 
+    read_ahead = 64 << 10
+
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
         self._data = memoryview(data).cast("B")
         super().__init__(len(self._data))
@@ -171,6 +178,8 @@ class BytesReader(PositionalReader):
 
 class SeekingReader(PositionalReader):
     """Somebody's file object that seeks, which nobody else is to move meanwhile."""
+
+    read_ahead = 64 << 10
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

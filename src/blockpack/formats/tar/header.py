@@ -6,8 +6,9 @@ unpacks by it, and docs/format/tar.md shows it.
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from zlib import adler32
 
@@ -43,6 +44,7 @@ GNU = b"ustar  \0"
 FILE, HARDLINK, SYMLINK, DIRECTORY = b"0", b"1", b"2", b"5"
 EXTENDED, GLOBAL = b"x", b"g"
 GNU_LONG_NAME, GNU_LONG_LINK = b"L", b"K"
+GNU_SPARSE, GNU_CONTINUED = b"S", b"M"
 
 NAME_SIZE = 100
 PREFIX_SIZE = 155
@@ -54,11 +56,13 @@ MAX_SIZE = 0o77777777777
 _STRUCT = struct.Struct("".join(f"{size}s" for _, size in FIELDS))
 _CHECKSUM = slice(148, 156)
 _BLANK = b" " * 8
+_BLANKS = sum(_BLANK)
 _DEVICE = b"0000000\0"
+_OCTAL = re.compile(rb"[ \t\0]*(-?[0-7]+)?(?:[ \0].*)?", re.DOTALL)
 
 
 class Header(NamedTuple):
-    """A header's fields as raw bytes, named as in `FIELDS`."""
+    """The fields of a header that are read, as raw bytes, named as in `FIELDS`."""
 
     name: bytes
     mode: bytes
@@ -70,17 +74,58 @@ class Header(NamedTuple):
     typeflag: bytes
     linkname: bytes
     magic: bytes
-    uname: bytes
-    gname: bytes
-    devmajor: bytes
-    devminor: bytes
     prefix: bytes
-    unused: bytes
 
     @classmethod
     def unpack(cls, block: bytes) -> Header:
         """The fields of a block of 512 bytes."""
-        return cls._make(_STRUCT.unpack(block))
+        return cls._make(_READ.unpack(block))
+
+
+_READ = struct.Struct(
+    "".join(f"{size}{'s' if name in Header._fields else 'x'}" for name, size in FIELDS)
+)
+
+
+class Numbers(dict[bytes, int | None]):
+    """Fields → their numbers, remembered: most fields of an archive are alike."""
+
+    def __missing__(self, field: bytes) -> int | None:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[field] = value = number(field)
+        return value
+
+
+_REMEMBERED = 4096
+
+
+def number(field: bytes) -> int | None:
+    """A field's number: octal text, which may be short of its zeros or of its end, or GNU's base
+    256; 0 if it is empty, and None if it is none of these.
+    """
+    if field[0] & 0x80:
+        value = int.from_bytes(field, "big")
+        bits = 8 * len(field)
+        return value - (1 << bits) if field[0] & 0x40 else value - (1 << bits - 1)
+    found = _OCTAL.fullmatch(field)
+    if found is None:
+        return None
+    return int(found[1], 8) if found[1] else 0
+
+
+def is_header(block: bytes, numbers: Mapping[bytes, int | None]) -> bool:
+    """Whether a block of 512 bytes has its right checksum; old writers added signed bytes."""
+    field = block[_CHECKSUM]
+    total = checksum(block)
+    stated = numbers[field]
+    if stated == total:
+        return True
+    high = block[:148] + block[156:]
+    return stated == total - 256 * (len(high) - len(high.translate(None, _HIGH))) != total
+
+
+_HIGH = bytes(range(128, 256))
 
 
 def pack(
@@ -147,11 +192,10 @@ def file_headers(mode: int, uid: int, gid: int, mtime: int) -> MakeHeader:
 
 def checksum(block: bytes) -> int:
     """The sum of a block's bytes, its checksum field taken as spaces."""
-    if block[_CHECKSUM] != _BLANK:
-        block = block[:148] + _BLANK + block[156:]
     # The low half of Adler-32 is one more than the sum of the bytes modulo 65521; the bytes
     # of half a block add up to 65280 at most. That is ten times as fast as sum().
-    return (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
+    halves = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
+    return halves - (adler32(block[_CHECKSUM]) & 0xFFFF) + 1 + _BLANKS
 
 
 def base_256(number: int, size: int) -> bytes:

@@ -1,0 +1,363 @@
+"""The members of an archive as they stand, header by header, none of it trusted.
+
+Rule 1: a damaged header costs its own member. What follows is found again by the size that it
+states, or as GNU tar and bsdtar do it, by the next block that is a header.
+Rule 2: where readers differ on how long a content is, the member is damaged, and reading goes on
+only if one of these lengths alone leads to a header.
+Rule 3: two blocks of zeros end an archive; one does, too, and so does the image's end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from ...errors import Deviation, ImageError
+from ...model.entry import decode
+from ..reader import ImageReader, Report
+from . import header, sparse
+from .extended import Extended
+from .header import BLOCK, END, Header, Numbers, is_header, padded
+
+MAX_EXTENDED = 1 << 20
+"""The longest extended header that is read, in bytes; no real one comes near."""
+
+_SOLARIS_EXTENDED, _SOLARIS_ACL, _LABEL = b"X", b"A", b"V"
+_EXTENDED = (header.EXTENDED, _SOLARIS_EXTENDED)
+_RECORDS = (*_EXTENDED, header.GLOBAL)
+_META = (*_RECORDS, header.GNU_LONG_NAME, header.GNU_LONG_LINK, _LABEL, _SOLARIS_ACL)
+_WITHOUT_CONTENT = (header.HARDLINK, header.SYMLINK, header.DIRECTORY, b"3", b"4", b"6")
+_FILES = (header.FILE, b"\0", b"7")
+_SLASH = ord("/")
+
+_SMALL = 2 << 10
+"""Bytes that are read for a header after a large content."""
+_NEAR = 16 << 10
+"""Contents up to this many bytes are read with the headers around them."""
+_CHUNK = 1 << 20
+_MOST_SEARCHED = 1 << 30
+"""Bytes that are searched for headers; more would take too long."""
+_MOST_SPARSE = 4 << 20
+"""Bytes of blocks with pieces of one sparse file."""
+_MOST_DIGITS = 19
+_ZEROS = bytes(BLOCK)
+
+
+class Stored(NamedTuple):
+    """A member as it stands: its header, and `size` bytes of content from `start` on.
+
+    `extended` is what was said about it before, None for nothing. `damage` is what makes its
+    content uncertain. `pieces` are the fields with the pieces of an old GNU sparse file, and its
+    size.
+    """
+
+    header: Header
+    start: int
+    size: int
+    extended: Extended | None = None
+    damage: str = ""
+    pieces: tuple[bytes, bytes] | None = None
+
+    @property
+    def name(self) -> bytes:
+        """The name, as the headers say it."""
+        said = self.extended
+        if said is not None:
+            name = said.records.get(b"GNU.sparse.name") or said.records.get(b"path") or said.name
+            if name is not None:
+                return name
+        name = text(self.header.name)
+        if self.header.prefix[0] and self.header.magic[:6] == header.USTAR[:6]:
+            name = text(self.header.prefix) + b"/" + name
+        return name
+
+    @property
+    def linkname(self) -> bytes:
+        """What a link leads to, as the headers say it."""
+        said = self.extended
+        if said is not None:
+            name = said.records.get(b"linkpath") or said.linkname
+            if name is not None:
+                return name
+        return text(self.header.linkname)
+
+
+class Archive:
+    """The members of the archive that `reader` reads, once through; `report` is told what is wrong.
+
+    At the end, `end` is where the archive ends (bytes), and `dialect` which one it is.
+    """
+
+    def __init__(self, reader: ImageReader, report: Report) -> None:
+        self._read_at = reader.read_at
+        self._ahead = reader.data.read_ahead
+        self.size = reader.size
+        self.report = report
+        self.end = 0
+        self.dialect = "v7"
+        self.numbers = Numbers()
+        self.searched = False
+        """Whether members since were found by a search, and may be those of another archive that
+        lies in a content of this one."""
+        self._buffer = b""
+        self._base = 0
+        self._left = _MOST_SEARCHED
+        self._overall = Extended()
+        self._next: Extended | None = None
+
+    def __iter__(self) -> Iterator[Stored]:
+        numbers = self.numbers
+        size = self.size
+        magic = b""
+        at: int | None = 0
+        while at is not None and len(block := self._block(at)) == BLOCK:
+            if not is_header(block, numbers):
+                if block == _ZEROS:
+                    break
+                rule = f"the header at byte {at:,} has a wrong checksum"
+                self.report(ImageError("", rule, "what it describes is lost"))
+                self._next = None
+                stated = numbers[Header.unpack(block).size]
+                at = self._found_again(at + BLOCK, () if stated is None else (stated,))
+                continue
+            fields = Header.unpack(block)
+            if fields.typeflag in _META:
+                at = self._meta(at, fields)
+                continue
+            if fields.magic != magic:
+                magic = fields.magic
+                self._meet(magic)
+            start = at + BLOCK
+            length = numbers[fields.size]
+            if (  # most members are plain files
+                fields.typeflag == header.FILE
+                and self._next is None
+                and not self._overall.records
+                and length is not None
+                and fields.size[0]
+                and 0 <= length <= size - start
+                and b"/\0" not in fields.name
+                and fields.name[-1] != _SLASH
+            ):
+                yield Stored(fields, start, length)
+                at = start + padded(length)
+                continue
+            stored, at = self._stored(block, fields, start)
+            yield stored
+        self.end = size
+        if at is not None:
+            self._ended(at, block)
+        if self._next is not None:
+            self.report(ImageError("", "the archive ends after an extended header"))
+
+    def _meet(self, magic: bytes) -> None:
+        """Note the dialect that a magic tells."""
+        if magic == header.GNU:
+            self.dialect = "gnu"
+        elif magic[:5] == header.USTAR[:5] and self.dialect == "v7":
+            self.dialect = "ustar"
+
+    def _block(self, at: int) -> bytes:
+        """The block at `at`; less at the image's end."""
+        if at > self.size:
+            return b""
+        place = at - self._base
+        if not 0 <= place <= len(self._buffer) - BLOCK:
+            near = 0 <= place <= len(self._buffer) + _NEAR
+            length = max(BLOCK, min(self._ahead, self._ahead if near else _SMALL))
+            self._buffer = self._read_at(at, min(length, self.size - at))
+            self._base = at
+            place = 0
+        return self._buffer[place : place + BLOCK]
+
+    def _ended(self, at: int, block: bytes) -> None:
+        """See to what is at `at`, where no header is any more."""
+        if at > self.size or any(block):
+            rule = f"the image ends at byte {self.size:,}, within a block; it is cut short"
+            self.report(ImageError("", rule))
+            return
+        rest = self._read_at(at, min(len(END), self.size - at))
+        self.end = at + len(rest)
+        if len(rest) < len(END) or any(rest):
+            self.end = at + len(block)
+            blocks = "one block of zeros, not two" if len(block) == BLOCK else "no block of zeros"
+            self.report(Deviation("", f"the archive ends at byte {at:,} with {blocks}"))
+
+    def _meta(self, at: int, fields: Header) -> int | None:
+        """Take in what is no entry; where the next header is."""
+        start = at + BLOCK
+        size = self.numbers[fields.size]
+        if size is None or size < 0:
+            self.report(ImageError("", f"the extended header at byte {at:,} has no size"))
+            self._coming().damage = "the extended header before it is damaged"
+            return self._found_again(start, ())
+        if start + size > self.size:
+            rule = f"the extended header at byte {at:,}: {self._beyond(start + size)}"
+            self.report(ImageError("", rule))
+            self._next = None
+            return None
+        if fields.typeflag in (_LABEL, _SOLARIS_ACL):
+            return start + padded(size)
+        if size > MAX_EXTENDED:
+            fault = f"it has {size:,} bytes, which none needs"
+        else:
+            fault = self._extend(fields.typeflag, at, self._read_at(start, size))
+        if fault:
+            self.report(ImageError("", f"the extended header at byte {at:,}: {fault}"))
+            self._coming().damage = "the extended header before it is damaged"
+        return start + padded(size)
+
+    def _coming(self) -> Extended:
+        """What is said about the member that comes next."""
+        if self._next is None:
+            self._next = Extended()
+        return self._next
+
+    def _extend(self, typeflag: bytes, at: int, payload: bytes) -> str:
+        """Take in the payload of an extended header; what is wrong with it."""
+        if typeflag in _RECORDS:
+            self.dialect = "pax"
+        try:
+            if typeflag == header.GNU_LONG_NAME:
+                self._coming().name = text(payload)
+            elif typeflag == header.GNU_LONG_LINK:
+                self._coming().linkname = text(payload)
+            elif typeflag in _EXTENDED:
+                self._coming().add(payload)
+            else:
+                for keyword in self._overall.add_global(payload):
+                    rule = f"the global header at byte {at:,} gives all members one "
+                    self.report(ImageError("", f"{rule}{decode(keyword)}, which is not heeded"))
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def _stored(self, block: bytes, fields: Header, start: int) -> tuple[Stored, int | None]:
+        """A member, and where the next header is."""
+        said, self._next = self._next, None
+        sizes, damage = self._sizes(fields, said)
+        if self._overall.records or self._overall.damage:
+            said = said or Extended()
+            records = self._overall.records | said.records
+            said.records = {keyword: value for keyword, value in records.items() if value}
+            said.damage = said.damage or self._overall.damage
+            self._overall.damage = ""  # of the next one alone
+        pieces = None
+        if fields.typeflag == header.GNU_SPARSE and fields.magic == header.GNU:
+            pieces, start = self._more_pieces(block, start)
+        size = sizes[0] if sizes else 0
+        stored = Stored(fields, start, size, said, damage or (said.damage if said else ""), pieces)
+        if fields.typeflag in _WITHOUT_CONTENT or (
+            fields.typeflag in _FILES and stored.name.endswith(b"/")
+        ):
+            # Some writers state a size nevertheless, and of these some have a content.
+            if sizes and size > 0 and self._leads(start + padded(size), start):
+                rule = "has a content that none of its type has, and that is passed over"
+                self.report(Deviation(decode(stored.name), rule))
+                return stored._replace(size=0), start + padded(size)
+            return stored._replace(size=0), start
+        if damage:
+            return stored, self._found_again(start, sizes)
+        if start + size > self.size:
+            return stored._replace(damage=self._beyond(start + size)), None
+        return stored, start + padded(size)
+
+    def _leads(self, there: int, instead_of: int) -> bool:
+        """Whether there is a header at one place, and none at the other."""
+        return self._is_header(there) and not self._is_header(instead_of, or_end=True)
+
+    def _sizes(self, fields: Header, said: Extended | None) -> tuple[tuple[int, ...], str]:
+        """The sizes of a content that readers find, and what is wrong if they are not one."""
+        field = fields.size
+        stated = self.numbers[field]
+        if stated is None or stated < 0:
+            return (), "its header has no size"
+        record = said.records.get(b"size") if said is not None else None
+        overall = self._overall.records.get(b"size")
+        for found in record, overall if record is None else None:
+            if found and (not found.isdigit() or len(found) > _MOST_DIGITS):
+                return (stated,), "its extended header has a size that is none"
+        if record:
+            return (int(record),), ""
+        if overall and record is None and int(overall) != stated:
+            return (stated, int(overall)), "a global header gives it another size: readers differ"
+        if stated and not field[0]:
+            # GNU tar passes over one NUL, bsdtar takes it for the end of the number.
+            return (stated, 0), "its size is led by a NUL: readers differ on what it is"
+        return (stated,), ""
+
+    def _more_pieces(self, block: bytes, start: int) -> tuple[tuple[bytes, bytes], int]:
+        """The fields with the pieces of an old GNU sparse file, its size; its content's start."""
+        fields = [block[sparse.IN_HEADER]]
+        more = block[sparse.CONTINUED]
+        while more and start + BLOCK <= self.size:
+            following = self._block(start)
+            if len(fields) * BLOCK <= _MOST_SPARSE:
+                fields.append(following[sparse.IN_BLOCK])
+            more = following[sparse.BLOCK_CONTINUED]
+            start += BLOCK
+        return (b"".join(fields), block[sparse.SIZE]), start
+
+    def _beyond(self, end: int) -> str:
+        """That a content ends beyond the image."""
+        rule = f"its content ends at byte {end:,}, and the image at {self.size:,}"
+        return f"{rule}; it is cut short or damaged"
+
+    def _is_header(self, at: int, *, or_end: bool = False) -> bool:
+        """Whether a header is at `at`, or the end of the archive."""
+        block = self._block(at) if 0 <= at <= self.size - BLOCK else b""
+        if len(block) < BLOCK:
+            return False
+        return is_header(block, self.numbers) or (or_end and block == _ZEROS)
+
+    def _found_again(self, start: int, sizes: Iterable[int]) -> int | None:
+        """Where reading goes on after a member whose content, from `start` on, may have one of
+        these `sizes`, or any; None if that is not to be found.
+        """
+        places = {start + padded(size) for size in sizes if size >= 0}
+        likely = [place for place in sorted(places) if self._is_header(place, or_end=True)]
+        if len(likely) > 1:
+            self.report(ImageError("", f"where it goes on after byte {start:,} is not certain"))
+            return None
+        found = self._search(start, likely[0] if likely else self.size)
+        if not likely or (found is not None and self._chain(found, likely[0])):
+            self.searched |= not likely
+            return found
+        return likely[0]
+
+    def _chain(self, at: int, goal: int) -> bool:
+        """Whether members end to end lead from a header to `goal`: an archive that lies in a
+        content has an end of its own before.
+        """
+        while at < goal and self._is_header(at):
+            at += BLOCK + padded(max(self.numbers[Header.unpack(self._block(at)).size] or 0, 0))
+        return at == goal
+
+    def _search(self, start: int, stop: int) -> int | None:
+        """The first header from `start` on and before `stop`, if there is one before two blocks of
+        zeros.
+        """
+        zeros = 0
+        for at in range(start, min(stop, self.size - BLOCK + 1), _CHUNK):
+            data = self._read_at(at, min(_CHUNK, self.size - at))
+            for place in range(0, len(data) - BLOCK + 1, BLOCK):
+                block = data[place : place + BLOCK]
+                if block == _ZEROS:
+                    zeros += 1
+                    if zeros == 2:
+                        return None
+                    continue
+                zeros = 0
+                if at + place >= stop:
+                    return None
+                if is_header(block, self.numbers):
+                    return at + place
+            self._left -= len(data)
+            if self._left < 0:
+                return None
+        return None
+
+
+def text(field: bytes) -> bytes:
+    """A field up to its first NUL."""
+    return field.partition(b"\0")[0]

@@ -1,0 +1,80 @@
+"""What extended headers say about the member that comes next: pax records and GNU's long names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import Factory, define
+
+from . import pax
+
+OVERALL = (b"mtime", b"uid", b"gid")
+"""The records that a global header may give to all members."""
+
+_ONE_MEMBERS = (b"path", b"linkpath")
+_USED = frozenset({*OVERALL, *_ONE_MEMBERS, b"size"})
+_SPARSE = b"GNU.sparse."
+_PAIR = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
+_TWO = "has two extended headers, of which readers take one or the other"
+_ELSEWHERE = {
+    b"GNU.volume.": "begins in another volume of its archive",
+    b"SUN.holesdata": "is a sparse file of Solaris, which is not read here",
+}
+
+
+@define
+class Extended:
+    """What was said about one member, or about all.
+
+    `records` are those that an entry is made of, by keyword; only they are kept, or hostile headers
+    would fill the memory. `name` and `linkname` are GNU's. `pairs` are the offsets and lengths of a
+    sparse file whose records repeat (GNU's version 0.0). `damage` is what makes the member's bytes,
+    or its name, uncertain.
+    """
+
+    records: dict[bytes, bytes] = Factory(dict)
+    name: bytes | None = None
+    linkname: bytes | None = None
+    pairs: list[bytes] = Factory(list)
+    damage: str = ""
+
+    @property
+    def sparse(self) -> bool:
+        """Whether it is a sparse file of GNU tar's pax formats."""
+        return bool(self.pairs) or any(key.startswith(_SPARSE) for key in self.records)
+
+    def add(self, payload: bytes) -> None:
+        """Take in the records of an ``x`` header. Raises `ValueError` if they are not well-formed,
+        with all before the fault taken in.
+        """
+        if self.records:
+            self.damage = _TWO
+        for keyword, value in pax.parse(payload):
+            if keyword in _USED:
+                # One without a value takes back an earlier one (POSIX pax).
+                self.records[keyword] = value
+            elif keyword in _PAIR:
+                self.pairs.append(value)
+            elif keyword.startswith(_SPARSE):
+                self.records[keyword] = value
+            else:
+                self._pass_over(keyword)
+        if self.name not in (None, self.records.get(b"path", self.name)):
+            self.damage = _TWO
+
+    def add_global(self, payload: bytes) -> Iterator[bytes]:
+        """Take in the records of a ``g`` header; the keywords of those that not all readers heed.
+        Raises as `add` does.
+        """
+        for keyword, value in pax.parse(payload):
+            if keyword in OVERALL or keyword == b"size":
+                self.records[keyword] = value
+            elif keyword in _ONE_MEMBERS:
+                yield keyword
+            else:
+                self._pass_over(keyword)
+
+    def _pass_over(self, keyword: bytes) -> None:
+        for start, damage in _ELSEWHERE.items():
+            if keyword.startswith(start):
+                self.damage = damage

@@ -1,0 +1,87 @@
+"""What the members of an archive come to, one after the other, as if they were extracted.
+
+Of several members of one name the last counts. A hard link shares the file that had its target's
+name at that moment, whatever has this name later; one to a name that only comes later shares that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import evolve
+
+from ...errors import Deviation, ImageError
+from ..reader import ImageEntry, Report
+
+
+class Names:
+    """The entries of an archive by their paths."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._entries: dict[str, ImageEntry] = {}
+        self._shared: dict[str, ImageEntry | None] = {}
+
+    def add(self, entry: ImageEntry, *, doubtful: bool = False) -> None:
+        """Take in the next member; if it is `doubtful`, it cannot replace another for certain."""
+        path = entry.path
+        before = self._entries.get(path)
+        if before is not None and not before.kind == entry.kind == "directory":
+            if doubtful:
+                rule = "is in the archive twice, the second time behind what is damaged"
+                self._report(ImageError(path, rule))
+                entry = evolve(entry, damage=rule)
+            else:
+                self._report(Deviation(path, "is in the archive twice; the last one counts"))
+            self._shared.pop(path, None)
+        if entry.kind == "hardlink":
+            # It may be the target's own name: then nothing happens.
+            if entry.target == path and before is not None and before.kind != "directory":
+                return
+            self._shared[path] = self._shared.get(entry.target) or self._entries.get(entry.target)
+        self._entries[path] = entry
+
+    def __iter__(self) -> Iterator[ImageEntry]:
+        """The entries, each path once."""
+        if not self._shared:
+            yield from self._entries.values()
+            return
+        standing: dict[int, str] = {}  # files that are no longer under their own name
+        for path, entry in self._entries.items():
+            yield self._link(entry, standing) if path in self._shared else entry
+
+    def _link(self, link: ImageEntry, standing: dict[int, str]) -> ImageEntry:
+        """A hard link as what it is in the end."""
+        path = link.path
+        file = self._shared[path]
+        if file is None:
+            file = self._later(link)
+        if file is None or file.kind == "directory":
+            what = "is a directory" if file is not None else "is not in the archive"
+            rule = f"links to {link.target}, which {what}"
+            self._report(ImageError(path, rule))
+            return evolve(link, damage=rule)
+        if file.kind != "file":
+            return evolve(file, path=path)  # to another one of its kind
+        under = file.path if self._entries.get(file.path) is file else standing.get(id(file))
+        if under is None:
+            standing[id(file)] = path
+            return evolve(file, path=path)
+        return evolve(link, target=under, damage=file.damage)
+
+    def _later(self, link: ImageEntry) -> ImageEntry | None:
+        """What a link leads to that comes before its target, if anything."""
+        met = {link.path}
+        at = link.target
+        while at in self._shared and at not in met:
+            met.add(at)
+            file = self._shared[at]
+            if file is not None:
+                break
+            at = self._entries[at].target
+        else:
+            found = self._entries.get(at)
+            file = None if found is None or found.kind == "hardlink" else found
+        if file is not None:
+            self._report(Deviation(link.path, f"links to {file.path}, which comes after it"))
+        return file
