@@ -145,6 +145,11 @@ class DescriptorReader(PositionalReader):
         regular = stat.S_ISREG(status.st_mode)
         super().__init__(status.st_size if regular else os.lseek(descriptor, 0, os.SEEK_END))
 
+    def read_at(self, position: int, length: int) -> bytes:
+        """By `pread`, which makes no buffer that is filled twice."""
+        data = os.pread(self.descriptor, length, position)
+        return data if len(data) == length else super().read_at(position, length)
+
     def pread(self, view: memoryview, position: int) -> int:
         """By `preadv`."""
         return os.preadv(self.descriptor, [view], position)

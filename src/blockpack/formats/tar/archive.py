@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ...errors import Deviation, ImageError
+from ...errors import Deviation, ImageError, reading_errors
 from ...model.entry import decode
 from ..reader import ImageReader, Report
 from . import header, sparse
 from .extended import Extended
-from .header import BLOCK, END, Header, Numbers, is_header, padded
+from .header import BLOCK, END, Header, Numbers, Sums, is_header, padded
 
 MAX_EXTENDED = 1 << 20
 """The longest extended header that is read, in bytes; no real one comes near."""
@@ -28,12 +28,11 @@ _RECORDS = (*_EXTENDED, header.GLOBAL)
 _META = (*_RECORDS, header.GNU_LONG_NAME, header.GNU_LONG_LINK, _LABEL, _SOLARIS_ACL)
 _WITHOUT_CONTENT = (header.HARDLINK, header.SYMLINK, header.DIRECTORY, b"3", b"4", b"6")
 _FILES = (header.FILE, b"\0", b"7")
-_SLASH = ord("/")
+_NAME, _DIGITS, _TYPEFLAG, _MAGIC = slice(0, 100), slice(124, 135), 156, slice(257, 265)
+_FILE, _SLASH, _ENDS = ord("0"), ord("/"), b"\0 "
 
-_SMALL = 2 << 10
-"""Bytes that are read for a header after a large content."""
 _NEAR = 16 << 10
-"""Contents up to this many bytes are read with the headers around them."""
+"""Bytes from header to header up to which all is read, and above which only headers are."""
 _CHUNK = 1 << 20
 _MOST_SEARCHED = 1 << 30
 """Bytes that are searched for headers; more would take too long."""
@@ -44,42 +43,46 @@ _ZEROS = bytes(BLOCK)
 
 
 class Stored(NamedTuple):
-    """A member as it stands: its header, and `size` bytes of content from `start` on.
+    """A member as it stands: its header's block, and `size` bytes of content from `start` on.
 
     `extended` is what was said about it before, None for nothing. `damage` is what makes its
-    content uncertain. `pieces` are the fields with the pieces of an old GNU sparse file, and its
-    size.
+    content uncertain. `plain` is the name of a file of which its header says all. `pieces` are the
+    fields with the pieces of an old GNU sparse file, and its size.
     """
 
-    header: Header
+    block: bytes
     start: int
     size: int
+    plain: bytes | None = None
     extended: Extended | None = None
     damage: str = ""
     pieces: tuple[bytes, bytes] | None = None
 
     @property
-    def name(self) -> bytes:
-        """The name, as the headers say it."""
+    def header(self) -> Header:
+        """The fields of the header, taken apart anew."""
+        return Header.unpack(self.block)
+
+    def name_of(self, fields: Header) -> bytes:
+        """The name, as the headers say it; `fields` are those of its own."""
         said = self.extended
         if said is not None:
             name = said.records.get(b"GNU.sparse.name") or said.records.get(b"path") or said.name
             if name is not None:
                 return name
-        name = text(self.header.name)
-        if self.header.prefix[0] and self.header.magic[:6] == header.USTAR[:6]:
-            name = text(self.header.prefix) + b"/" + name
+        name = text(fields.name)
+        if fields.prefix[0] and fields.magic[:6] == header.USTAR[:6]:
+            name = text(fields.prefix) + b"/" + name
         return name
 
-    @property
-    def linkname(self) -> bytes:
-        """What a link leads to, as the headers say it."""
+    def linkname_of(self, fields: Header) -> bytes:
+        """What a link leads to, in the same way."""
         said = self.extended
         if said is not None:
             name = said.records.get(b"linkpath") or said.linkname
             if name is not None:
                 return name
-        return text(self.header.linkname)
+        return text(fields.linkname)
 
 
 class Archive:
@@ -89,36 +92,69 @@ class Archive:
     """
 
     def __init__(self, reader: ImageReader, report: Report) -> None:
-        self._read_at = reader.read_at
-        self._ahead = reader.data.read_ahead
+        self._data = reader.data
         self.size = reader.size
         self.report = report
         self.end = 0
         self.dialect = "v7"
         self.numbers = Numbers()
+        self._sums = Sums()
         self.searched = False
         """Whether members since were found by a search, and may be those of another archive that
         lies in a content of this one."""
         self._buffer = b""
         self._base = 0
+        self._served = 0
         self._left = _MOST_SEARCHED
         self._overall = Extended()
         self._next: Extended | None = None
 
     def __iter__(self) -> Iterator[Stored]:
-        numbers = self.numbers
-        size = self.size
+        with reading_errors("the image"):
+            yield from self._members()
+
+    def _members(self) -> Iterator[Stored]:
+        sums, size, overall = self._sums, self.size, self._overall.records
         magic = b""
         at: int | None = 0
-        while at is not None and len(block := self._block(at)) == BLOCK:
-            if not is_header(block, numbers):
+        buffer, base, last = b"", 0, -1  # what was read at once, and the last header in it
+        while at is not None:
+            place = at - base
+            if 0 <= place <= last:
+                block = buffer[place : place + BLOCK]
+                self._served += 1
+            else:
+                block = self._block(at)
+                if len(block) < BLOCK:
+                    break
+                buffer, base = self._buffer, self._base
+                last = len(buffer) - BLOCK
+            if not is_header(block, sums):
                 if block == _ZEROS:
                     break
                 rule = f"the header at byte {at:,} has a wrong checksum"
                 self.report(ImageError("", rule, "what it describes is lost"))
                 self._next = None
-                stated = numbers[Header.unpack(block).size]
+                stated = self.numbers[Header.unpack(block).size]
                 at = self._found_again(at + BLOCK, () if stated is None else (stated,))
+                continue
+            start = at + BLOCK
+            name = block[_NAME].rstrip(b"\0")
+            digits = block[_DIGITS]
+            if (  # most members are plain files, and read at a fraction of the cost
+                block[_TYPEFLAG] == _FILE
+                and self._next is None
+                and digits.isdigit()
+                and b"8" not in digits
+                and b"9" not in digits
+                and block[_DIGITS.stop] in _ENDS
+                and block[_MAGIC] == magic
+                and not overall
+                and name[-1:] != b"/"
+                and (length := int(digits, 8)) <= size - start
+            ):
+                yield Stored(block, start, length, name)
+                at = start + (length + BLOCK - 1 & -BLOCK)
                 continue
             fields = Header.unpack(block)
             if fields.typeflag in _META:
@@ -127,21 +163,6 @@ class Archive:
             if fields.magic != magic:
                 magic = fields.magic
                 self._meet(magic)
-            start = at + BLOCK
-            length = numbers[fields.size]
-            if (  # most members are plain files
-                fields.typeflag == header.FILE
-                and self._next is None
-                and not self._overall.records
-                and length is not None
-                and fields.size[0]
-                and 0 <= length <= size - start
-                and b"/\0" not in fields.name
-                and fields.name[-1] != _SLASH
-            ):
-                yield Stored(fields, start, length)
-                at = start + padded(length)
-                continue
             stored, at = self._stored(block, fields, start)
             yield stored
         self.end = size
@@ -159,16 +180,21 @@ class Archive:
 
     def _block(self, at: int) -> bytes:
         """The block at `at`; less at the image's end."""
-        if at > self.size:
-            return b""
         place = at - self._base
         if not 0 <= place <= len(self._buffer) - BLOCK:
-            near = 0 <= place <= len(self._buffer) + _NEAR
-            length = max(BLOCK, min(self._ahead, self._ahead if near else _SMALL))
-            self._buffer = self._read_at(at, min(length, self.size - at))
+            near = at - self._base <= _NEAR * (self._served + 1)
+            self._buffer = self._read_at(at, (near and self._data.read_ahead) or BLOCK)
             self._base = at
-            place = 0
+            self._served = place = 0
         return self._buffer[place : place + BLOCK]
+
+    def _read_at(self, at: int, length: int) -> bytes:
+        """`length` bytes at `at`; less at the image's end, and none beyond."""
+        length = max(min(length, self.size - at), 0)
+        data = self._data.read_at(at, length)
+        if len(data) < length:
+            raise ImageError("", f"the image ends early, at byte {at + len(data):,}")
+        return data
 
     def _ended(self, at: int, block: bytes) -> None:
         """See to what is at `at`, where no header is any more."""
@@ -176,7 +202,7 @@ class Archive:
             rule = f"the image ends at byte {self.size:,}, within a block; it is cut short"
             self.report(ImageError("", rule))
             return
-        rest = self._read_at(at, min(len(END), self.size - at))
+        rest = self._read_at(at, len(END))
         self.end = at + len(rest)
         if len(rest) < len(END) or any(rest):
             self.end = at + len(block)
@@ -246,14 +272,15 @@ class Archive:
         if fields.typeflag == header.GNU_SPARSE and fields.magic == header.GNU:
             pieces, start = self._more_pieces(block, start)
         size = sizes[0] if sizes else 0
-        stored = Stored(fields, start, size, said, damage or (said.damage if said else ""), pieces)
+        doubt = damage or (said.damage if said else "")
+        stored = Stored(block, start, size, None, said, doubt, pieces)
         if fields.typeflag in _WITHOUT_CONTENT or (
-            fields.typeflag in _FILES and stored.name.endswith(b"/")
+            fields.typeflag in _FILES and stored.name_of(fields).endswith(b"/")
         ):
             # Some writers state a size nevertheless, and of these some have a content.
             if sizes and size > 0 and self._leads(start + padded(size), start):
                 rule = "has a content that none of its type has, and that is passed over"
-                self.report(Deviation(decode(stored.name), rule))
+                self.report(Deviation(decode(stored.name_of(fields)), rule))
                 return stored._replace(size=0), start + padded(size)
             return stored._replace(size=0), start
         if damage:
@@ -308,7 +335,7 @@ class Archive:
         block = self._block(at) if 0 <= at <= self.size - BLOCK else b""
         if len(block) < BLOCK:
             return False
-        return is_header(block, self.numbers) or (or_end and block == _ZEROS)
+        return is_header(block, self._sums) or (or_end and block == _ZEROS)
 
     def _found_again(self, start: int, sizes: Iterable[int]) -> int | None:
         """Where reading goes on after a member whose content, from `start` on, may have one of
@@ -339,7 +366,7 @@ class Archive:
         """
         zeros = 0
         for at in range(start, min(stop, self.size - BLOCK + 1), _CHUNK):
-            data = self._read_at(at, min(_CHUNK, self.size - at))
+            data = self._read_at(at, _CHUNK)
             for place in range(0, len(data) - BLOCK + 1, BLOCK):
                 block = data[place : place + BLOCK]
                 if block == _ZEROS:
@@ -350,7 +377,7 @@ class Archive:
                 zeros = 0
                 if at + place >= stop:
                     return None
-                if is_header(block, self.numbers):
+                if is_header(block, self._sums):
                     return at + place
             self._left -= len(data)
             if self._left < 0:

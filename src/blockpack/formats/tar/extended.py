@@ -47,7 +47,7 @@ class Extended:
         """Take in the records of an ``x`` header. Raises `ValueError` if they are not well-formed,
         with all before the fault taken in.
         """
-        if self.records:
+        if self.sparse or any(keyword in self.records for keyword in (*_ONE_MEMBERS, b"size")):
             self.damage = _TWO
         for keyword, value in pax.parse(payload):
             if keyword in _USED:

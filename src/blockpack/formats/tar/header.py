@@ -108,23 +108,39 @@ def number(field: bytes) -> int | None:
         value = int.from_bytes(field, "big")
         bits = 8 * len(field)
         return value - (1 << bits) if field[0] & 0x40 else value - (1 << bits - 1)
+    if field.isdigit():
+        try:
+            return int(field, 8)
+        except ValueError:  # of 8 and 9
+            return None
     found = _OCTAL.fullmatch(field)
     if found is None:
         return None
     return int(found[1], 8) if found[1] else 0
 
 
-def is_header(block: bytes, numbers: Mapping[bytes, int | None]) -> bool:
+class Sums(dict[bytes, int]):
+    """Checksum fields → the low half of Adler-32 that ASCII headers with them have."""
+
+    def __missing__(self, field: bytes) -> int:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        stated = number(field)
+        self[field] = total = -1 if stated is None else stated - _BLANKS + adler32(field) % _HALF
+        return total
+
+
+def is_header(block: bytes, sums: Mapping[bytes, int]) -> bool:
     """Whether a block of 512 bytes has its right checksum; old writers added signed bytes."""
-    field = block[_CHECKSUM]
+    if block.isascii():  # its bytes add up to less than 65521, so the low half has them all
+        return adler32(block) & 0xFFFF == sums[block[_CHECKSUM]]
     total = checksum(block)
-    stated = numbers[field]
-    if stated == total:
-        return True
     high = block[:148] + block[156:]
-    return stated == total - 256 * (len(high) - len(high.translate(None, _HIGH))) != total
+    signed = total - 256 * (len(high) - len(high.translate(None, _HIGH)))
+    return number(block[_CHECKSUM]) in (total, signed)
 
 
+_HALF = 1 << 16
 _HIGH = bytes(range(128, 256))
 
 

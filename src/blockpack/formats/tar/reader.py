@@ -11,6 +11,7 @@ from ...planning.layout import Fact
 from ..reader import ImageEntry, ImageReader, Kind, Pieces, Report
 from . import header, sparse
 from .archive import Archive, Stored
+from .extended import Extended
 from .header import Header
 from .names import Names
 
@@ -34,6 +35,8 @@ _MAX_SECONDS = (1 << 63) - 1
 """The latest time that a machine has."""
 _TIME = re.compile(rb"(-?)(\d{1,19})(?:\.(\d*))?")
 _MAX_ID = (1 << 32) - 1
+_IDS, _MTIME, _PREFIX = slice(100, 124), slice(136, 148), 345
+_MOST_ALIKE = 4096
 _SOME_PIECES = 1 << 16
 """Pieces of sparse files that any archive may have; a larger one more."""
 
@@ -53,7 +56,7 @@ class TarReader(ImageReader):
         if len(head) >= len(header.END) and not any(head):
             return True
         block = head[: header.BLOCK]
-        if len(block) < header.BLOCK or not header.is_header(block, header.Numbers()):
+        if len(block) < header.BLOCK or not header.is_header(block, header.Sums()):
             return False
         fields = Header.unpack(block)
         numbers = map(header.number, (fields.mode, fields.uid, fields.gid, fields.size))
@@ -62,7 +65,7 @@ class TarReader(ImageReader):
     def info(self) -> Mapping[str, Fact]:
         """The dialect, the number of entries, and where the archive ends (bytes)."""
         archive = Archive(self, lambda _: None)
-        members = sum(stored.name not in (b"./", b".") for stored in archive)
+        members = sum(stored.name_of(stored.header) not in (b"./", b".") for stored in archive)
         return {"dialect": archive.dialect, "entries": members, "end": archive.end}
 
     def entries(self, report: Report) -> Iterator[ImageEntry]:
@@ -105,11 +108,26 @@ class _Members:
         self._report = report
         # Each piece takes some content, so that honest ones are far below.
         self._most_pieces = _SOME_PIECES + reader.size // 64
+        self._alike: dict[bytes, tuple[int, int, int, int]] = {}
 
     def entry(self, stored: Stored) -> ImageEntry | None:
         """The entry that a member describes; None for the root, and for one that has no name."""
+        block = stored.block
+        name = stored.plain
+        if name is not None and not block[_PREFIX]:
+            alike = self._alike.get(block[_IDS] + block[_MTIME])
+            if (
+                alike is not None
+                and name[:1] not in b"./"
+                and b"/." not in name
+                and b"//" not in name
+                and b"\0" not in name
+            ):
+                start, size = stored.start, stored.size
+                extents: Pieces = ((start, size),) if size else ()
+                return ImageEntry(decode(name), "file", size, *alike, "", extents)
         fields = stored.header
-        name = stored.name
+        name = stored.name_of(fields)
         path = decode(name)
         if name[:1] in b"./" or b"/." in name or b"//" in name or name[-1:] == b"/":
             path = _normal(path)
@@ -125,12 +143,14 @@ class _Members:
         if kind is None:
             self._deviates(path, f"is of the type {decode(fields.typeflag)!r}, read as a file")
             kind = "file"
-        mode, uid, gid, mtime = self._numbers_of(stored, path)
+        mode, mtime, uid, gid = alike = self._numbers_of(fields, stored.extended, path)
+        if stored.plain is not None and len(self._alike) < _MOST_ALIKE:
+            self._alike[block[_IDS] + block[_MTIME]] = alike
         target = ""
         if kind == "symlink":
-            target = decode(stored.linkname)
+            target = decode(stored.linkname_of(fields))
         elif kind == "hardlink":
-            target = _normal(decode(stored.linkname))
+            target = _normal(decode(stored.linkname_of(fields)))
         size = 0
         pieces: Pieces = ()
         damage = ""
@@ -139,15 +159,17 @@ class _Members:
             damage = stored.damage
             if fields.typeflag == header.GNU_CONTINUED:
                 damage = damage or "begins in another volume of its archive"
-            elif not damage:
-                size, pieces, damage = self._content(stored)
+            elif not damage and (stored.extended or fields.typeflag == header.GNU_SPARSE):
+                size, pieces, damage = self._content(stored, fields.typeflag)
+            elif size and not damage:
+                pieces = ((stored.start, size),)
         elif stored.extended is not None:
             damage = stored.extended.damage
         if damage:
             self._report(ImageError(path, damage))
         return ImageEntry(path, kind, size, mode, mtime, uid, gid, target, pieces, damage)
 
-    def _content(self, stored: Stored) -> tuple[int, Pieces, str]:
+    def _content(self, stored: Stored, typeflag: bytes) -> tuple[int, Pieces, str]:
         """The size of a file, where its bytes lie, and what is wrong with that."""
         start, size, said = stored.start, stored.size, stored.extended
         end = start + size
@@ -156,7 +178,7 @@ class _Members:
             if stored.pieces is not None:
                 size = header.number(stored.pieces[1]) or 0
                 found = sparse.old_map(stored.pieces[0])
-            elif stored.header.typeflag == header.GNU_SPARSE:
+            elif typeflag == header.GNU_SPARSE:
                 return 0, (), "is a sparse file of star's, which is not read here"
             elif said is not None and said.sparse:
                 size, found, start = sparse.pax_map(said, self._read_at, start, size, most)
@@ -168,15 +190,16 @@ class _Members:
         self._most_pieces -= len(pieces)
         return size, pieces, ""
 
-    def _numbers_of(self, stored: Stored, path: str) -> tuple[int, int, int, int]:
-        """The mode, the owners and the time (nanoseconds) of a member."""
-        fields = stored.header
+    def _numbers_of(
+        self, fields: Header, said: Extended | None, path: str
+    ) -> tuple[int, int, int, int]:
+        """The mode, the time (nanoseconds) and the owners of a member."""
         numbers = self._numbers
         mode, uid, gid = numbers[fields.mode], numbers[fields.uid], numbers[fields.gid]
         seconds = numbers[fields.mtime]
         mtime = None if seconds is None else seconds * NANOSECONDS
-        if stored.extended is not None:
-            records = stored.extended.records
+        if said is not None:
+            records = said.records
             if time := records.get(b"mtime"):
                 mtime = _time(time)
             if owner := records.get(b"uid"):
@@ -191,7 +214,7 @@ class _Members:
         if uid is None or gid is None or not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
             self._deviates(path, "has an owner that is none")
             uid = gid = 0
-        return (mode or 0) & 0o7777, uid, gid, mtime
+        return (mode or 0) & 0o7777, mtime, uid, gid
 
     def _deviates(self, path: str, rule: str) -> None:
         self._report(Deviation(path, rule))
