@@ -38,7 +38,9 @@ class Names:
             # It may be the target's own name: then nothing happens.
             if entry.target == path and before is not None and before.kind != "directory":
                 return
-            self._shared[path] = self._shared.get(entry.target) or self._entries.get(entry.target)
+            target = entry.target
+            shared = target in self._shared
+            self._shared[path] = self._shared[target] if shared else self._entries.get(target)
         self._entries[path] = entry
 
     def __iter__(self) -> Iterator[ImageEntry]:
