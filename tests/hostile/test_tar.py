@@ -32,6 +32,10 @@ SOUND = archive(
     hardlink(b"same", b"dir/file"),
 )
 
+MEMBERS_END = (512, 2048, 4096, 4608, 5120)
+CONTENTS_END = (512, 1724, 3593, 4608, 5120)
+"""Where the members of that end, and where what is in them does."""
+
 MANY = 8_000
 
 ESCAPES: dict[str, tuple[bytes, str]] = {
@@ -47,8 +51,6 @@ ESCAPES: dict[str, tuple[bytes, str]] = {
         "part '..'",
     ),
     "a directory that is the parent": (archive(directory(b"..")), "part '..'"),
-    "a dot": (archive(member(b"a/./b", b"x")), "part '.'"),
-    "an empty part": (archive(member(b"a//b", b"x")), "no empty part"),
     "a NUL": (archive(pax({b"path": b"a\0b"}), member(b"x", b"x")), "no NUL"),
     "a file through a symlink": (
         archive(symlink(b"way", b"/tmp"), member(b"way/escaped", b"x")),
@@ -74,33 +76,25 @@ ESCAPES: dict[str, tuple[bytes, str]] = {
         archive(member(b"file", b"x"), member(b"file/escaped", b"x")),
         "file/escaped: is in file, a file",
     ),
-    "a symlink in place of a file": (
-        archive(symlink(b"way", b"../bait"), member(b"way", b"x")),
-        "way: is in the archive twice",
-    ),
     "a hard link to the outside": (
         archive(hardlink(b"link", b"../bait")),
-        "link: links to a file that is not before it",
+        "link: links to ../bait, which is not in the archive",
     ),
     "a hard link to an absolute path": (
         archive(hardlink(b"link", b"/etc/passwd")),
-        "link: links to a file that is not before it",
+        "link: links to etc/passwd, which is not in the archive",
     ),
     "a hard link through a symlink": (
         archive(symlink(b"way", b".."), hardlink(b"link", b"way/bait")),
-        "link: links to a file that is not before it",
-    ),
-    "a hard link to a symlink": (
-        archive(symlink(b"way", b"../bait"), hardlink(b"link", b"way")),
-        "link: links to a file that is not before it",
+        "link: links to way/bait, which is not in the archive",
     ),
     "a hard link to itself": (
         archive(hardlink(b"link", b"link")),
-        "link: links to a file that is not before it",
+        "link: links to link, which is not in the archive",
     ),
     "a circle of hard links": (
         archive(hardlink(b"a", b"b"), hardlink(b"b", b"a")),
-        "a: links to a file that is not before it",
+        "a: links to b, which is not in the archive",
     ),
     "a symlink to nothing": (archive(symlink(b"link", b"")), "link: links to ''"),
     "a symlink with a NUL": (
@@ -203,15 +197,15 @@ LIES: dict[str, tuple[bytes, str]] = {
     ),
     "a negative size": (
         header(b"file", size=base_256(-512)) + END,
-        "the header at byte 0 has no size",
+        "file: its header has no size",
     ),
     "a very negative size": (
         header(b"file", size=base_256(-(1 << 90))) + END,
-        "the header at byte 0 has no size",
+        "file: its header has no size",
     ),
     "a size of letters": (
         header(b"file", size=b"gigantic") + END,
-        "the header at byte 0 has no size",
+        "file: its header has no size",
     ),
     "a size record beyond the end": (
         archive(pax({b"size": b"99999999"}), member(b"file", b"x")),
@@ -219,11 +213,11 @@ LIES: dict[str, tuple[bytes, str]] = {
     ),
     "a negative size record": (
         archive(pax({b"size": b"-512"}), member(b"file", b"x")),
-        "the extended header at byte 0 has a size that is none",
+        "file: its extended header has a size that is none",
     ),
     "a size record that leads back": (
         archive(pax({b"size": b"-2048"}), member(b"file", b"x")),
-        "the extended header at byte 0 has a size that is none",
+        "file: its extended header has a size that is none",
     ),
     "a size record of thousands of digits": (
         archive(pax({b"size": b"9" * 4300}), member(b"file", b"x")),
@@ -235,15 +229,15 @@ LIES: dict[str, tuple[bytes, str]] = {
     ),
     "a global size record": (
         archive(pax({b"size": b"99999999"}, b"g"), member(b"file", b"x")),
-        "the global header at byte 0 gives all members one name or size",
+        "file: a global header gives it another size: readers differ",
     ),
     "a global path": (
         archive(pax({b"path": b"all"}, b"g"), member(b"a", b"x"), member(b"b", b"x")),
-        "the global header at byte 0 gives all members one name or size",
+        "the global header at byte 0 gives all members one path",
     ),
     "a global link target": (
         archive(pax({b"linkpath": b"/etc"}, b"g"), symlink(b"a", b"b")),
-        "the global header at byte 0 gives all members one name or size",
+        "the global header at byte 0 gives all members one linkpath",
     ),
     "a size that is taken back": (
         archive(pax({b"size": b"99999"}), pax({b"mtime": b"1"}), member(b"file", b"x")),
@@ -299,15 +293,15 @@ LIES: dict[str, tuple[bytes, str]] = {
     ),
     "a gigantic extended header": (
         archive(pax({b"comment": b"x" * (2 << 20)}), member(b"file")),
-        "the extended header at byte 0 has 2,097,",
+        "the extended header at byte 0: it has 2,097,",
     ),
     "a gigantic GNU name": (
         archive(member(b"L", b"x" * (2 << 20), b"L"), member(b"file")),
-        "the extended header at byte 0 has 2,097,152 bytes",
+        "the extended header at byte 0: it has 2,097,152 bytes",
     ),
     "a gigantic GNU link target": (
         archive(member(b"K", b"x" * (2 << 20), b"K"), symlink(b"link", b"x")),
-        "the extended header at byte 0 has 2,097,152 bytes",
+        "the extended header at byte 0: it has 2,097,152 bytes",
     ),
     "an extended header that claims more than there is": (
         header(b"L", b"L", 1 << 33) + END,
@@ -333,7 +327,36 @@ LIES: dict[str, tuple[bytes, str]] = {
         archive(directory(b"file"), member(b"file", b"b")),
         "file: is in the archive twice",
     ),
-    "no end": (member(b"file", b"x"), "cut short or damaged"),
+    "no end": (member(b"file", b"x"), "ends at byte 1,024 with no block of zeros"),
+    "a size led by a NUL": (
+        archive(header(b"file", size=b"\0" + b"0000000001\0") + b"x" * 512),
+        "file: its size is led by a NUL: readers differ",
+    ),
+    "two extended headers with names": (
+        archive(pax({b"path": b"one"}), pax({b"path": b"two"}), member(b"file", b"x")),
+        "two: has two extended headers",
+    ),
+    "two names of two kinds": (
+        archive(member(b"L", b"one\0", b"L"), pax({b"path": b"two"}), member(b"file", b"x")),
+        "two: has two extended headers",
+    ),
+    "a name of a hundred thousand bytes": (
+        archive(pax({b"path": b"long" * 25_000}), member(b"file", b"x")),
+        "has a name of 100,000 bytes, which no system takes",
+    ),
+    "no name": (archive(member(b"", b"x")), "the member before byte 512 has no name"),
+    "a file that begins elsewhere": (
+        archive(member(b"file", b"x", b"M")),
+        "file: begins in another volume",
+    ),
+    "a sparse file of star's": (
+        archive(member(b"file", b"x", b"S")),
+        "file: is a sparse file of star's",
+    ),
+    "a sparse file of Solaris": (
+        archive(pax({b"SUN.holesdata": b" 0 8"}), member(b"file", b"x")),
+        "file: is a sparse file of Solaris",
+    ),
     "half an end": (member(b"file", b"x") + bytes(512) + b"x" * 512, "one block of zeros, not two"),
     "something after the end": (
         archive(member(b"file", b"x")) + bytes(512) + b"!" + bytes(511),
@@ -354,14 +377,20 @@ def test_lies_are_found_and_named(
 
 
 @pytest.mark.parametrize("length", sorted({*range(0, len(SOUND), 256), 257, 262, 263, 511, 513}))
-def test_an_archive_cut_short_anywhere_is_an_error(
+def test_of_an_archive_cut_short_anywhere_all_before_is_read(
     length: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     verdict = undergo(SOUND[:length], tmp_path, capsys)
-    if length < len(SOUND) - 512:  # one block of zeros may do for an end
-        assert verdict.problems
-        assert not verdict.extracted
-        assert verdict.codes["extract"] == 6
+    if length > len(SOUND) - 1024:  # one block of zeros may do for an end
+        return
+    assert verdict.problems
+    whole = length in MEMBERS_END
+    assert verdict.extracted == whole
+    assert verdict.codes["extract"] == (0 if whole else 6)
+    if length >= 512:
+        with blockpack.open_image(SOUND[:length], report=lambda _: None) as image:
+            found = {entry.path for entry in image if not entry.damage}
+        assert len(found) == sum(end <= length for end in CONTENTS_END)
 
 
 def test_a_sound_archive_passes_the_ordeal(
@@ -413,9 +442,7 @@ def test_masses_are_read_in_bounded_time_and_memory(
     undergo(MASSES[name](), tmp_path, capsys)
 
 
-@pytest.mark.parametrize(
-    ("depth", "listed"), [(100, True), (1100, True), (1100, False), (5000, False)]
-)
+@pytest.mark.parametrize(("depth", "listed"), [(100, True), (1100, True), (1100, False)])
 def test_deep_nesting_is_no_recursion(
     depth: int, listed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -426,10 +453,14 @@ def test_deep_nesting_is_no_recursion(
     verdict = undergo(data, tmp_path, capsys)
     assert verdict.problems == []
     assert verdict.codes["ls"] == 0
-    assert verdict.extracted == (depth < 5000)
-    if not verdict.extracted:  # a path longer than the machine's: then that is said
-        assert verdict.codes["extract"] == 5
-        assert "name too long" in verdict.messages
+    assert verdict.extracted
+
+
+def test_a_path_longer_than_the_machines_is_read() -> None:
+    path = "d/" * 5000 + "f"
+    data = archive(pax({b"path": path.encode()}), member(b"f", b"deep"))
+    with in_time(), in_memory(256 << 20), blockpack.open_image(data) as image:
+        assert image.read(path) == b"deep"
 
 
 def test_a_failure_deep_inside_leaves_nothing(

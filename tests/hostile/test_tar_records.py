@@ -10,9 +10,7 @@ import pytest
 import blockpack
 from blockpack.formats.reader import ImageEntry
 from blockpack.images.extract import extract
-from hostile.ordeal import undergo
 from hostile.tar_images import archive, hardlink, header, member, pax
-from judges.programs import run
 
 
 def entries(data: bytes) -> list[ImageEntry]:
@@ -27,53 +25,7 @@ def problems(data: bytes) -> list[str]:
         return list(map(str, image.verify()))
 
 
-@pytest.mark.parametrize("version", ["0.0", "0.1", "1.0"])
-def test_a_sparse_file_of_gnu_tars_is_told_and_never_extracted(
-    version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "plain").write_bytes(b"plain")
-    with open(source / "holes", "wb") as file:
-        file.seek(1 << 20)
-        file.write(b"data" * 2000)
-        file.truncate(4 << 20)
-    options = ["-S", "--format=pax", f"--sparse-version={version}"]
-    run("tar", [*options, "-C", source, "-cf", tmp_path / "x.tar", "holes", "plain"])
-    data = (tmp_path / "x.tar").read_bytes()
-    assert b"GNU.sparse." in data
-    (tmp_path / "ordeal").mkdir()
-    verdict = undergo(data, tmp_path / "ordeal", capsys)
-    assert any(
-        "holes: is a sparse file of GNU tar's, which is not read here" in problem
-        for problem in verdict.problems
-    ), verdict.problems
-    assert not verdict.extracted
-    assert verdict.codes["cat"] == verdict.codes["extract"] == verdict.codes["verify"] == 6
-
-
-def test_a_sparse_file_in_gnus_own_format_is_never_extracted(tmp_path: Path) -> None:
-    with open(tmp_path / "holes", "wb") as file:
-        file.truncate(4 << 20)
-    run("tar", ["-S", "--format=gnu", "-C", tmp_path, "-cf", tmp_path / "x.tar", "holes"])
-    with (
-        blockpack.open_image(tmp_path / "x.tar") as image,
-        pytest.raises(blockpack.ImageError, match="holes: is a sparse file of GNU tar's"),
-    ):
-        extract(image, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_sparse_records_are_of_the_next_member_alone() -> None:
-    records = pax({b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0"})
-    found = problems(archive(records, member(b"a", b"x"), member(b"b", b"y")))
-    assert len(found) == 1
-    assert found[0].startswith("a: is a sparse file")
-
-
-def test_an_empty_path_takes_the_path_back() -> None:
-    data = archive(pax({b"path": b"long"}), pax({b"path": b""}), member(b"short", b"x"))
-    assert [entry.path for entry in entries(data)] == ["short"]
+def test_an_empty_path_is_none() -> None:
     data = archive(pax({b"path": b""}), member(b"short", b"x"), member(b"next", b"y"))
     assert [entry.path for entry in entries(data)] == ["short", "next"]
 

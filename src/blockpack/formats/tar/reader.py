@@ -36,6 +36,7 @@ _MAX_SECONDS = (1 << 63) - 1
 _TIME = re.compile(rb"(-?)(\d{1,19})(?:\.(\d*))?")
 _MAX_ID = (1 << 32) - 1
 _IDS, _MTIME, _PREFIX = slice(100, 124), slice(136, 148), 345
+_MOST_NAME = 1 << 16
 _MOST_ALIKE = 4096
 _SOME_PIECES = 1 << 16
 """Pieces of sparse files that any archive may have; a larger one more."""
@@ -128,6 +129,10 @@ class _Members:
                 return ImageEntry(decode(name), "file", size, *alike, "", extents)
         fields = stored.header
         name = stored.name_of(fields)
+        if len(name) > _MOST_NAME:
+            rule = f"has a name of {len(name):,} bytes, which no system takes"
+            self._report(ImageError(f"{decode(name[:100])}…", rule))
+            return None
         path = decode(name)
         if name[:1] in b"./" or b"/." in name or b"//" in name or name[-1:] == b"/":
             path = _normal(path)
