@@ -7,9 +7,11 @@ docs/getting-started.md makes. Other blocks are not run.
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
+import pydoc
 import re
 import signal
 import struct
@@ -428,3 +430,46 @@ def test_python_runs_and_prints_what_is_shown(page: Path, place: Path) -> None:
         told = re.findall(r"^# (.*\n)", block, re.M)
         if told:
             assert printed.getvalue() == "".join(told)
+
+
+def test_type_checkers_accept_every_example(tmp_path: Path) -> None:
+    """The blocks of a page follow one another, so they are one program."""
+    programs = []
+    for page in PAGES:
+        found = blocks(page.read_text("utf-8"), "python")
+        if found:
+            program = tmp_path / f"{page.stem.replace('-', '_')}.py"
+            program.write_text("\n".join(found), "utf-8")
+            programs.append(program)
+    command = [sys.executable, "-m", "mypy", "--config-file", os.devnull]
+    paths = {"MYPYPATH": str(ROOT / "src"), "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [*command, "--cache-dir", tmp_path / "cache", "--follow-imports", "silent", *programs],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **paths},
+        check=False,
+    )
+    assert not done.returncode, done.stdout
+
+
+VOLUME_CLASSES = (blockpack.TarVolume, blockpack.FatVolume, blockpack.GitVolume)
+PUBLIC = [name for name in dir(blockpack) if name[0] != "_"]
+
+
+def test_help_on_the_package_fits_two_screens() -> None:
+    assert len(pydoc.render_doc(blockpack).splitlines()) < 60
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_help_begins_with_what_a_public_name_is(name: str) -> None:
+    first = (inspect.getdoc(getattr(blockpack, name)) or "").split("\n\n")[0]
+    assert 1 <= len(first.splitlines()) <= 4
+    assert not first.startswith(f"{name}("), "what attrs says of a class without a text"
+
+
+def test_values_are_shown_in_a_line(tmp_path: Path) -> None:
+    tree = blockpack.Tree()
+    tree.add("a", b"x" * 100_000)
+    for value in (tree, tree["a"], *(kind() for kind in VOLUME_CLASSES)):
+        assert len(repr(value)) < 300, repr(value)

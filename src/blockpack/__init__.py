@@ -3,6 +3,11 @@
 tree = blockpack.scan("site")
 layout = blockpack.FatVolume(label="WWW").plan(tree)
 blockpack.write(layout, "www.img")
+
+To pack: `scan` gives a `Tree` of entries (`File`, `Directory`, `Symlink`); `TarVolume`, `FatVolume`
+and `GitVolume` plan a `Layout` of it; `encrypt` makes another of that; `write` writes one.
+To read: `open_image` gives an `Image`; `extract`, `compare` and `contents` go through it.
+Errors are all a `BlockpackError`. Deployments are in `blockpack.deploy`.
 """
 
 from __future__ import annotations
@@ -108,4 +113,3 @@ _HOMES = {
 }
 
 __getattr__, __dir__ = public(__name__, _HOMES)
-__all__ = ["__version__", *(name for names in _HOMES.values() for name in names)]

@@ -186,6 +186,17 @@ class Problems(BlockpackError, ExceptionGroup[BlockpackError]):
         self.args = message, errors
 
     @property
+    def errors(self) -> tuple[BlockpackError, ...]:
+        """All of them, those in groups within the group included."""
+        found: list[BlockpackError] = []
+        for error in self.exceptions:
+            if isinstance(error, Problems):
+                found += error.errors
+            elif isinstance(error, BlockpackError):
+                found.append(error)
+        return tuple(found)
+
+    @property
     def exit_code(self) -> int:  # type: ignore[override]
         """The first member's exit code."""
         first = self.exceptions[0]

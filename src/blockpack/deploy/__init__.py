@@ -38,4 +38,3 @@ _HOMES = {
     "secrets": ("Secrets",),
 }
 __getattr__, __dir__ = public(__name__, _HOMES)
-__all__ = [name for names in _HOMES.values() for name in names]

@@ -369,8 +369,7 @@ def _secrets_planned(
 def of_volume(name: str, error: BlockpackError) -> Problems:
     """An error with the name of the volume that it is about."""
     if isinstance(error, Problems):
-        members = [each for each in error.exceptions if isinstance(each, BlockpackError)]
-        return Problems(f"volume {name}: {error.message}", members)
+        return Problems(f"volume {name}: {error.message}", error.errors)
     return Problems(f"volume {name}:", [error])
 
 

@@ -214,7 +214,7 @@ def volume_tree(source: DeploymentSource, spec: VolumeSpec, jobs: Jobs) -> Tree:
         try:
             source.join(tree, part, spec, jobs)
         except Problems as error:
-            problems += (e for e in error.exceptions if isinstance(e, BlockpackError))
+            problems += error.errors
         except BlockpackError as error:
             problems.append(error)
     raise_problems("this volume cannot be packed as it is", problems)

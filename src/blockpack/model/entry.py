@@ -17,9 +17,11 @@ from collections.abc import Hashable
 from contextlib import suppress
 from typing import ClassVar, Literal, Protocol
 
+from attrs import field
+
 from ..errors import EntryError, require_path
 from .extent import Data, Extent
-from .values import numerous
+from .values import numerous, shortened
 
 EPOCH = 315_532_800
 """1980-01-01 00:00:00 UTC in seconds since 1970: the earliest time that every format holds."""
@@ -68,8 +70,8 @@ class File:
 
     path: str
     size: int
-    store: Store
-    key: Hashable
+    store: Store = field(repr=lambda store: type(store).__name__)
+    key: Hashable = field(repr=shortened)
     stamp: int = 0
     mode: int = 0o644
     mtime_ns: int = EPOCH * NANOSECONDS

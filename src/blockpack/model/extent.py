@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 
 from attrs import field
 
-from .values import numerous
+from .values import numerous, shortened
 
 
 @numerous
@@ -23,7 +23,7 @@ class Data:
     kind: ClassVar[str] = "data"
 
     offset: int
-    data: bytes
+    data: bytes = field(repr=shortened)
 
     @property
     def length(self) -> int:
@@ -91,8 +91,8 @@ class Stream:
 
     offset: int
     length: int
-    store: StreamStore
-    key: Hashable
+    store: StreamStore = field(repr=lambda store: type(store).__name__)
+    key: Hashable = field(repr=shortened)
     name: str
     start: int = 0
     size: int = field()

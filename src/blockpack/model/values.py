@@ -52,4 +52,10 @@ else:
         return new
 
 
-__all__ = ["numerous"]
+def shortened(value: object) -> str:
+    """How a value is shown that may be of any length."""
+    shown = repr(value[:32] if isinstance(value, bytes) else value)
+    return f"{shown}…" if isinstance(value, bytes) and len(value) > 32 else shown
+
+
+__all__ = ["numerous", "shortened"]

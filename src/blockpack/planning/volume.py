@@ -58,7 +58,9 @@ class Volume(ABC):
     sizing: ClassVar[tuple[str, ...]] = ("size", "free", "pad")
     """The options that say how large an image is and of which type, but not what it shows."""
 
-    profile: Profile = field(default=PROFILES["any"], converter=profile_named)
+    profile: Profile = field(
+        default=PROFILES["any"], converter=profile_named, repr=lambda profile: profile.name
+    )
     sector_size: int = field(default=512, converter=parse_size)
     size: int | None = field(default=None, converter=optional_size)
     free: int | None = field(default=None, converter=optional_size)
