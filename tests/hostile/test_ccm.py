@@ -137,8 +137,8 @@ def test_another_key_is_said_to_be_one(size: int, key: bytes) -> None:
     with pytest.raises(blockpack.ImageError) as raised:
         opened(image(size), key)
     assert str(raised.value) == (
-        "the image: does not decrypt with this key; it has another key, is damaged, or is not "
-        "encrypted"
+        "the image: does not decrypt with this key: it has another key, is damaged, or is not "
+        "encrypted; give its own key, or none"
     )
 
 
