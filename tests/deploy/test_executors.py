@@ -80,7 +80,7 @@ def test_the_command_takes_an_executor_by_its_name(
     assert images(out) == expected
     (deployment / "site/new").write_bytes(b"")
     for name, wanted in {
-        "hooks:other": "is to return a concurrent.futures.Executor",
+        "hooks:other": "have it return a concurrent.futures.Executor",
         "hooks:nothing": "cannot be imported",
         "no_such:thing": "cannot be imported",
         "hooks": "is dask://HOST:PORT or MODULE:CALLABLE",
