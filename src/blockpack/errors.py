@@ -54,11 +54,7 @@ class BlockpackError(Exception):
     exit_code: int = 1
     """What the command exits with when this error ends it."""
 
-    def __init__(
-        self, path: str, rule: str | None = None, remedy: str = "", option: str = ""
-    ) -> None:
-        if rule is None:
-            path, rule = "", path
+    def __init__(self, path: str, rule: str, remedy: str = "", option: str = "") -> None:
         super().__init__(path, rule, remedy, option)
         self.path = path
         self.rule = rule
@@ -182,7 +178,7 @@ class Problems(BlockpackError, ExceptionGroup[BlockpackError]):
     """
 
     def __init__(self, message: str, errors: Sequence[BlockpackError]) -> None:
-        super().__init__(message)
+        super().__init__("", message)
         self.args = message, errors
 
     @property

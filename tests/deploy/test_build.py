@@ -352,7 +352,7 @@ def test_if_a_volume_fails_the_others_are_there_and_the_record_tells_the_truth(
 
     def failing(task: object, *arguments: object) -> object:
         if "media" in repr(task):
-            raise TargetError("no space left there")
+            raise TargetError("", "no space left there")
         return make(task, *arguments)
 
     monkeypatch.setattr("blockpack.deploy.executors.make", failing)

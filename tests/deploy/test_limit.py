@@ -186,7 +186,7 @@ def test_the_commands_take_a_limit(deployment: Path, tmp_path: Path) -> None:
     for words in (("check", deployment), ("build", deployment, "--out", dist), deploying):
         done = process(*words, "--max-size", "64K", code=3)
         assert "more than the limit of 65,536 bytes" in done.err
-        assert "ask for less room, pack less, or raise the limit (--max-size)" in done.err
+        assert "ask for less room, pack less, or raise the limit: --max-size SIZE" in done.err
         process(*words, "--max-size", "lots", code=2)
         process(*words, "--max-size", "1M")
     assert names(dist) >= {"site.img", "media.img"} and host.live() == 1

@@ -103,8 +103,8 @@ def test_an_error_in_a_worker_keeps_its_type_and_tells_where_it_arose(
     [
         ('SourceError("a", "is gone", "look for it")', "SourceError", "a: is gone; look for it"),
         ('EntryError("a", "is odd", "rename it")', "EntryError", "a: is odd; rename it"),
-        ('TargetError("a: full")', "TargetError", "a: full"),
-        ('Problems("1 problem", [blockpack.TargetError("a")])', "Problems", "1 problem\n  a"),
+        ('TargetError("a", "full")', "TargetError", "a: full"),
+        ('Problems("1 problem", [blockpack.TargetError("", "a")])', "Problems", "1 problem\n  a"),
     ],
 )
 def test_an_error_of_ours_in_a_worker_comes_out_as_it_is(

@@ -410,7 +410,7 @@ def test_a_bundle_of_a_commit_with_parents_takes_its_history(
     plain(bare)
     command = ["pack", f"git:{bare.path}@main", str(tmp_path / "x"), "--format", "git"]
     assert run([*command, "--container", "bundle"]) == 3
-    assert "give --history to take them along, or --message" in capfd.readouterr().err
+    assert "take them along: --history" in capfd.readouterr().err
     assert run([*command, "--container", "bundle", "--history", "-q"]) == 0
     assert run([*command, "--container", "bundle", "--message", "m", "-q"]) == 0
     assert run([*command, "--container", "pack", "--history"]) == 2

@@ -34,7 +34,8 @@ def too_large(spec: VolumeSpec, size: int | None, max_size: int) -> EntryError:
     """
     has = "is larger" if spec.secret or size is None else f"has {size:,} bytes, more"
     rule = f"its image {has} than the limit of {max_size:,} bytes"
-    return EntryError("", rule, "ask for less room, pack less, or raise the limit (--max-size)")
+    remedy = "ask for less room, pack less, or raise the limit: {option}"
+    return EntryError("", rule, remedy, "max_size=SIZE")
 
 
 def require_within(spec: VolumeSpec, size: int, max_size: int | None) -> None:

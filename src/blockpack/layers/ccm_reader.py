@@ -102,7 +102,7 @@ class DecryptedReader(PositionalReader):
         """Bytes of all sectors as they are encrypted."""
         return self._sectors * 2 * self._opener.sector_size
 
-    def damaged(self, advance: Callable[[int], object] = bool) -> Iterator[ImageError]:
+    def damaged(self, advance: Callable[[int], object] | None = None) -> Iterator[ImageError]:
         """What does not decrypt, one for each stretch; all of the image is read.
 
         `advance` is told of the bytes that were; nobody is by default.
@@ -121,12 +121,15 @@ class DecryptedReader(PositionalReader):
                 return
             yield self._damage(first, last)
 
-    def _everything(self, advance: Callable[[int], object]) -> Iterator[tuple[int, bytes | None]]:
+    def _everything(
+        self, advance: Callable[[int], object] | None
+    ) -> Iterator[tuple[int, bytes | None]]:
         sector = 2 * self._opener.sector_size
         step = AT_ONCE // sector
         for first in range(0, self._sectors, step):
             yield from enumerate(self._open(first, step), first)
-            advance(min(step, self._sectors - first) * sector)
+            if advance is not None:
+                advance(min(step, self._sectors - first) * sector)
 
     def _open(self, first: int, count: int) -> Iterator[bytes | None]:
         """Sectors from number `first` on, as many as there are up to `count` and `AT_ONCE`."""

@@ -268,7 +268,7 @@ class Walk:
             return None
         if stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) in above:
             rule = "is a link to a directory that it is in"
-            self.problems.append(EntryError(path, rule, "exclude it or skip links"))
+            self.problems.append(EntryError(path, rule, "exclude it", "symlinks=skip"))
             return None
         return status
 

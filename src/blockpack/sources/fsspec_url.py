@@ -64,7 +64,7 @@ class OnFsspec(Hierarchy):
     def followed(self, link: ImageEntry) -> None:
         """No filesystem of fsspec's is known to follow links within itself."""
         rule = "is a link, which is not followed here"
-        raise SourceError(link.path, rule, "keep, skip or exclude it")
+        raise SourceError(link.path, rule, "exclude it", "symlinks=keep")
 
     def reader(self, entry: ImageEntry, name: str) -> PositionalReader:
         """The bytes of a file, of which a filesystem reads ahead a few MiB at the most."""

@@ -211,7 +211,7 @@ class _Walk:
             self.problems.append(SourceError(path, rule, "mend or exclude it"))
         elif actual.kind == "directory" and self.source.place(actual.path) in above:
             rule = "is a link to a directory that it is in"
-            self.problems.append(EntryError(path, rule, "exclude it or skip links"))
+            self.problems.append(EntryError(path, rule, "exclude it", "symlinks=skip"))
             return None
         return actual
 

@@ -59,4 +59,4 @@ def link_refused(path: str) -> EntryError:
 def link_leads_out(path: str) -> EntryError:
     """The error for a link that would have to be followed to what is not packed."""
     rule = "is a link that leads outside of what is packed"
-    return EntryError(path, rule, "keep or skip links, exclude it, or pack the directory above")
+    return EntryError(path, rule, "exclude it, or pack the directory above", "symlinks=keep")

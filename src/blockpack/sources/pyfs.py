@@ -64,7 +64,7 @@ class OnFilesystem(Hierarchy):
             info = self._filesystem.getinfo(link.path, _FOLLOWED)
             if _is_link(info):
                 rule = "is a link in an archive, which PyFilesystem does not follow"
-                raise SourceError(link.path, rule, "scan the archive by its path, or keep links")
+                raise SourceError(link.path, rule, "scan the archive by its path", "symlinks=keep")
             return _entry(link.path, info, None)
 
     def reader(self, entry: ImageEntry, name: str) -> PositionalReader:

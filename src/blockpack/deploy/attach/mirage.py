@@ -59,7 +59,7 @@ class Mirage(Consumer):
             if disk.record.container == "bundle":
                 yield f"{disk.name}: no reader of MirageOS' knows bundles; this is a bare block"
             if disk.writable and disk.record.format not in _WRITABLE:
-                yield f"{disk.name}: MirageOS only reads this format, and not with --writable"
+                yield f"{disk.name}: MirageOS only reads this format: attach it for reading"
 
 
 def _definition(disk: Disk) -> Iterator[str]:

@@ -68,7 +68,7 @@ class Keeper:
             above = os.path.dirname(directory)
             if above == directory:
                 rule = f"there is no {FILE} above it that names recipients"
-                raise SourceError(os.fspath(path), rule, "name its directory with --deployment")
+                raise SourceError(os.fspath(path), rule, option="deployment=DIR")
             directory = above
         return cls.at(directory)
 

@@ -156,10 +156,14 @@ class Survey:
                     self._check_size(child, limits)
             elif type(child) is Symlink:
                 rule = "is a symbolic link, and FAT has none"
-                self.problems.append(EntryError(child.path, rule, "follow or skip links"))
+                self.problems.append(
+                    EntryError(
+                        child.path, rule, "follow or skip links: {option}", "symlinks=follow"
+                    )
+                )
             if not fixed and not dir_entry.has_time(self.volume.seconds(child)):
                 rule = "its time is outside 1980 to 2107, all that FAT can show"
-                self.problems.append(EntryError(child.path, rule, "touch it, or fix the times"))
+                self.problems.append(EntryError(child.path, rule, "touch it", "mtime=fixed"))
 
     def _check_size(self, file: File, limits: FatLimits) -> None:
         if file.size >= LARGEST:

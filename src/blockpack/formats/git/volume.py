@@ -175,9 +175,8 @@ class GitVolume(Volume):
             return None
         if self.container == "bundle" and kept.has_parents and not self.history:
             rule = "the commit has parents, and git clones no bundle without them"
-            raise EntryError(
-                "", rule, "give --history to take them along, or --message to do without"
-            )
+            remedy = "give a message to do without, or take them along: {option}"
+            raise EntryError("", rule, remedy, "history")
         return kept
 
     def _made(self, tree: Tree, jobs: Jobs) -> MadeCommit:

@@ -85,16 +85,16 @@ def refusals(
     """What keeps `member` out of an archive of this dialect for this reader."""
     if isinstance(entry, Symlink) and not limits.links:
         rule = "is a symbolic link, which the profile's reader shows as an empty file"
-        yield EntryError(entry.path, rule, "follow or skip links")
+        yield EntryError(entry.path, rule, "follow or skip links: {option}", "symlinks=follow")
     if member.mtime < 0 and not (limits.negative_times and dialect != "ustar"):
         rule = "has a time before 1970, which neither ustar nor every reader knows"
-        yield EntryError(entry.path, rule, "use another --mtime, or touch it")
+        yield EntryError(entry.path, rule, "touch it", "mtime=fixed")
         return
     if member.plain and (dialect != "gnu" or len(member.name) <= header.NAME_SIZE):
         return
     if dialect == "ustar":
         rule = f"does not fit a ustar header: {_too_large(member)}"
-        yield EntryError(entry.path, rule, "use the pax dialect, or make it shorter")
+        yield EntryError(entry.path, rule, "make it shorter", "dialect=pax")
     elif dialect == "pax":
         payload = sum(len(pax.record(*pair)) for pair in _records(member))
         payload = max([payload, *(len(text) + 1 for _, text in _long_bytes(member))])
@@ -111,7 +111,7 @@ def refusals(
             yield EntryError(entry.path, f"{rule}{limits.extended_header}", "shorten its path")
         if not limits.base_256 and _needs_base_256(member):
             rule = "needs a base-256 number, on which the profile's reader fails"
-            yield EntryError(entry.path, rule, "use the pax dialect")
+            yield EntryError(entry.path, rule, option="dialect=pax")
 
 
 def _too_large(member: Member) -> str:

@@ -122,8 +122,8 @@ class TreeWalk:
             return False
         if is_submodule and self.options.submodules == "error":
             rule = "is a submodule, whose files are in another repository"
-            remedy = "skip submodules, exclude it, or pack that repository"
-            self.problems.append(EntryError(found.path, rule, remedy))
+            remedy = "exclude it, pack that repository, or skip submodules: {option}"
+            self.problems.append(EntryError(found.path, rule, remedy, "submodules=skip"))
         return not is_submodule
 
     def _listing(self, oid: bytes, real: str) -> Listing:
@@ -192,7 +192,7 @@ class TreeWalk:
             return None
         if followed.mode == TREE and followed.real in above:
             rule = "is a link to a directory that it is in"
-            self.problems.append(EntryError(link.path, rule, "exclude it or skip links"))
+            self.problems.append(EntryError(link.path, rule, "exclude it", "symlinks=skip"))
             return None
         return followed
 
@@ -215,15 +215,15 @@ class TreeWalk:
             child = self._listing_at(at).get(part)
             if child is None or (child[0] not in (LINK, TREE) and left):
                 rule = "is a link that leads nowhere"
-                raise SourceError(link.path, rule, "mend or exclude it, or keep links")
+                raise SourceError(link.path, rule, "mend or exclude it", "symlinks=keep")
             if child[0] == SUBMODULE:
                 rule = "is a link into a submodule"
-                raise EntryError(link.path, rule, "exclude it, or keep or skip links")
+                raise EntryError(link.path, rule, "exclude it", "symlinks=skip")
             if child[0] == LINK:
                 links += 1
                 if links > _MOST_LINKS:
                     rule = "is a link that leads in a circle"
-                    raise SourceError(link.path, rule, "mend or exclude it, or keep links")
+                    raise SourceError(link.path, rule, "mend or exclude it", "symlinks=keep")
                 left += self._parts(link.path, child[1])
                 continue
             at.append(part)
