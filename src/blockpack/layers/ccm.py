@@ -106,9 +106,12 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: int | None = None) -> La
     that `layout` is planned for; what is encrypted for one cannot be read on another. Nothing
     about the contents is in the new layout: no placements, and no warnings.
 
-    Raises `UsageError` for a key or a sector size that is none, and without the library
-    `cryptography`; `EntryError` as `encrypted_size` does.
+    Raises `UsageError` for a key or a sector size that is none, without the library
+    `cryptography`, and for an image that nothing reads if it is encrypted; `EntryError` as
+    `encrypted_size` does.
     """
+    if layout.layer_refused is not None:
+        raise layout.layer_refused
     size = sector_size or layout.sector_size
     require_sector_size(size)
     if size > layout.sector_size:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from attrs import field, frozen
 
+from ..errors import UsageError
 from ..model.entry import Entry
 from ..reading.positional import READ_AHEAD, PositionalFile
 from .layout_reader import LayoutReader
@@ -51,8 +52,8 @@ class Layout:
     `size` and `sector_size` are in bytes. `geometry` has the format's own facts by name,
     `warnings` what a user should hear of. `placements` gives each entry and where its bytes
     are. `forkable` tells whether several processes may read the sources side by side. `claim` is
-    called before the image is written; it raises what speaks against it. `title` is the format as
-    people call it.
+    called before the image is written; it raises what speaks against it. `layer_refused` is what
+    speaks against a layer around it. `title` is the format as people call it.
 
     Raises `ValueError` if the runs do not cover the image exactly.
     """
@@ -65,6 +66,7 @@ class Layout:
     placements: Callable[[], Iterator[Placement]] = field(default=_nothing, repr=False)
     forkable: bool = True
     claim: Callable[[], object] = field(default=_nothing, repr=False)
+    layer_refused: UsageError | None = field(default=None, repr=False)
     title: str = field()
 
     @title.default

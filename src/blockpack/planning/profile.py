@@ -67,6 +67,8 @@ class GitLimits:
     """Whether files may have the mode of an executable one."""
     symlinks: bool = True
     """Whether symbolic links are understood."""
+    object_formats: tuple[str, ...] = ("sha1", "sha256")
+    """The hashes that make ids."""
     large_blob: int | None = None
     """Files from this size on are worth a warning, for the reader holds them in memory."""
 
@@ -108,6 +110,7 @@ PROFILES = {
             git=GitLimits(
                 executables=False,  # it lists plain files and directories, and nothing else
                 symlinks=False,
+                object_formats=("sha1",),  # neither docteur nor git-kv knows another
                 large_blob=64 << 20,  # it inflates an object whole, in twice its size
             ),
         ),

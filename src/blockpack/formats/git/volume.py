@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, get_args
 
 from attrs import field, frozen
 
-from ...errors import EntryError, UsageError, raise_problems
+from ...errors import BlockpackError, EntryError, UsageError, problems, raise_problems
 from ...model.entry import Directory, decode, encode
 from ...model.tree import Tree
 from ...planning.layout import Layout, Placement, round_up
@@ -82,6 +82,9 @@ class GitVolume(Volume):
         require_choice("object format", self.object_format, tuple(OID_SIZES))
         if self.object_format != "sha1" and self.container == "docteur":
             raise UsageError("", "docteur knows SHA-1 alone", option="container=bundle")
+        if self.object_format not in self.profile.git.object_formats:
+            rule = f"profile {self.profile.name} reads no ids of {self.object_format}"
+            raise UsageError("", rule, option=f"object_format={self.profile.git.object_formats[0]}")
         if self.oneffs and self.container != "pack":
             raise UsageError("", "a OneFFS holds a pack", option="container=pack")
         if self.container != "pack" and (self.size is not None or self.free is not None):
@@ -110,11 +113,20 @@ class GitVolume(Volume):
         that cannot be read, and `TargetError` if the temporary file cannot be written.
         """
         limits = self.profile.git
-        refusals = members.refusals(tree, limits, self.object_format)
-        raise_problems("this tree does not fit a git repository", refusals)
-        pack, commit = self._packed(tree, jobs)
+        refused = "this tree does not fit a git repository"
+        found: list[BlockpackError] = [*members.refusals(tree, limits, self.object_format)]
+        kept = None
+        try:
+            kept = self._kept(tree, jobs)
+        except EntryError as error:
+            found.append(error)
+        raise_problems(refused, found)
+        pack, commit = self._packed(kept or self._made(tree, jobs))
         runs, end = self._runs(pack, commit)
-        size = self.image_size(end)
+        try:
+            size = self.image_size(end)
+        except EntryError as error:
+            raise problems(refused, [error]) from None
         entries = tuple(tree)  # as they are now: whoever has the tree may change it
         return Layout(
             format=self.format,
@@ -130,18 +142,24 @@ class GitVolume(Volume):
             },
             warnings=tuple(members.warnings(tree, limits)),
             placements=lambda: (Placement(entry, None) for entry in entries),
+            layer_refused=self._layer_refused(),
             forkable=tree.forkable,
         )
+
+    def _layer_refused(self) -> UsageError | None:
+        """What speaks against a layer around the image."""
+        if self.container != "docteur":
+            return None
+        rule = "docteur opens its device by itself, and so reads no encrypted image"
+        return UsageError("", rule, option="container=pack")
 
     @property
     def level(self) -> int:
         """The level of deflating, 0 to 9."""
         return AUTO_LEVEL if self.compression == "auto" else self.compression
 
-    def _packed(self, tree: Tree, jobs: Jobs) -> tuple[Pack, bytes]:
+    def _packed(self, source: KeptCommit | MadeCommit) -> tuple[Pack, bytes]:
         """The pack of the image, and the id of its commit."""
-        keep_freed_memory()
-        source = self._kept(tree, jobs) or self._made(tree, jobs)
         in_bundle = self.container == "bundle"
         assembly = Assembly(source.count + in_bundle, self.level, self.object_format)
         commit = source.add_to(assembly)
@@ -181,6 +199,7 @@ class GitVolume(Volume):
 
     def _made(self, tree: Tree, jobs: Jobs) -> MadeCommit:
         """A new commit of `tree`."""
+        keep_freed_memory()
         encode = partial(
             encode_commit,
             author=self.author or AUTHOR,
