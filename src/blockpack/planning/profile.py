@@ -103,6 +103,7 @@ PROFILES = {
                 names="ascii",  # it keeps the low byte of each UTF-16 unit
                 exact_short_names=True,
                 terminated_long_names=True,
+                path_units=1000,  # more was not tried
                 label_entry=False,  # it would show as an empty file
                 large_file=64 << 20,  # it maps a file whole on each read
             ),

@@ -4,8 +4,9 @@
 
 The number of clusters alone decides which FAT it is (FAT specification, section 3.5), and
 readers disagree by a few at the borders, so counts keep clear of them. The reserved area grows
-until the data area begins on 4096 bytes, and clusters have 4096 bytes unless there is a reason for
-larger ones: then every file's first byte lies where a file system can share its blocks.
+until the data area begins on 4096 bytes. The smallest image wins. Where large files make up much of
+it, only those count whose clusters have 4096 bytes or more: then every file's first byte lies where
+a file system can share its blocks.
 """
 
 from __future__ import annotations
@@ -26,9 +27,14 @@ ALIGNMENT = 4096
 MARGIN = 16
 """How far cluster counts stay from the borders between types."""
 
-FEWEST = {12: 1, 16: 4085 + MARGIN, 32: 65525 + MARGIN}
+FEWEST_SECTORS = 128
+"""FatFs mounts no volume of less."""
+
+FEWEST = {12: 33, 16: 4085 + MARGIN, 32: 65525 + MARGIN}
 MOST = {12: 4084 - MARGIN, 16: 65524 - MARGIN, 32: 0x0FFFFFF6 - FIRST_CLUSTER - MARGIN}
-"""The least and the greatest number of data clusters of each type."""
+"""The least and the greatest number of data clusters of each type. (FatFs takes no FAT12 of less
+than 33.)
+"""
 
 CLUSTER_SIZES = tuple(512 << step for step in range(8))
 """512 bytes to 64 KiB."""
@@ -123,6 +129,19 @@ class Requirements:
     """The clusters needed, by the type's bits and the cluster size."""
     miscounted: Callable[[int], int]
     """How many files fsck.fat does not count right, by the cluster size."""
+    clonable: bool = False
+    """Whether a good part of the bytes could be cloned."""
+
+    @property
+    def reason(self) -> str:
+        """Why the cluster size is what `choose` has it be."""
+        if self.cluster_size is not None:
+            return "as given"
+        if self.size is not None:
+            return "the first that fills the given size"
+        if self.clonable:
+            return "the smallest image whose large files can be cloned"
+        return "the smallest image"
 
 
 def cluster_sizes(sector_size: int) -> list[int]:
@@ -131,19 +150,35 @@ def cluster_sizes(sector_size: int) -> list[int]:
 
 
 def choose(required: Requirements) -> Geometry:
-    """The first geometry that holds what is needed, by the order of preference.
+    """The best geometry that holds what is needed.
 
     Raises `EntryError` if there is none.
     """
+    _check_size(required)
     reasons = []
-    for bits, cluster_size in _candidates(required):
-        needed = required.needed(bits, cluster_size)
-        found = _fit(required, bits, cluster_size, needed)
-        if isinstance(found, Geometry):
-            return found
-        reasons.append(found)
+    for rank in _ranked(required):
+        found: list[Geometry] = []
+        for bits, cluster_size in rank:
+            needed = required.needed(bits, cluster_size)
+            if found and needed * cluster_size >= min(one.size for one in found):
+                break  # and larger clusters take no less
+            fitting = _fit(required, bits, cluster_size, needed)
+            if isinstance(fitting, Geometry):
+                found.append(fitting)
+            else:
+                reasons.append(fitting)
+        if found:
+            return min(found, key=lambda one: (required.miscounted(one.cluster_size), one.size))
     _require_room(required)
-    raise EntryError("", reasons[-1], _remedy(required))
+    remedy, option = _remedy(required)
+    raise EntryError("", reasons[-1], remedy, option)
+
+
+def _check_size(required: Requirements) -> None:
+    least = FEWEST_SECTORS * required.sector_size
+    if required.size is not None and required.size < least:
+        rule = f"a FAT of {required.size:,} bytes has less than the {FEWEST_SECTORS} sectors"
+        raise EntryError("", f"{rule} that FatFs mounts", "give a larger size", f"size={least}")
 
 
 def _require_room(required: Requirements) -> None:
@@ -153,41 +188,48 @@ def _require_room(required: Requirements) -> None:
     chosen = choose(evolve(required, size=None)).size
     if chosen > required.size:
         rule = f"{chosen:,} bytes are needed, {chosen - required.size:,} more than the size"
-        raise EntryError("", rule, "give a larger size, or pack less")
+        raise EntryError("", rule, "pack less", f"size={chosen}")
 
 
-def _remedy(required: Requirements) -> str:
+def _remedy(required: Requirements) -> tuple[str, str]:
+    """What to do if there is no geometry, and the option for it."""
     if required.size is not None:
-        return "give another size, or let type and cluster size be chosen"
-    if required.cluster_size is not None or len(required.types) == 1:
-        return "pack less, or choose another type, cluster size or profile"
-    return "pack less"
+        return "give another size, or let type and cluster size be chosen", ""
+    if required.cluster_size is not None:
+        return "pack less, or let the cluster size be chosen", ""
+    return "pack less", "format=tar" if len(required.types) > 1 else "fat_type=auto"
 
 
-def _candidates(required: Requirements) -> Iterator[tuple[int, int]]:
-    """Types and cluster sizes, best first."""
+def _ranked(required: Requirements) -> Iterator[list[tuple[int, int]]]:
+    """Types and cluster sizes, in the order of preference; among those together, small clusters
+    first, the smallest image wins.
+    """
     sizes = cluster_sizes(required.sector_size)
     if required.cluster_size is not None:
-        yield from ((bits, required.cluster_size) for bits in required.types)
+        sizes = [required.cluster_size]
+    pairs = [(bits, size) for size in sizes for bits in required.types]
+    if required.size is not None:  # all are alike, so the first that is filled will do
+        usual = {12: PREFERRED, 16: PREFERRED, 32: _advised_cluster_size(required.size)}
+        pairs.sort(key=lambda pair: _distance(pair[1], usual[pair[0]]))
+        yield from ([pair] for pair in pairs)
         return
-    # Small types only with the preferred clusters, as long as there is a larger type.
-    for bits in required.types[:-1]:
-        yield bits, PREFERRED
-    last = required.types[-1]
-    usual = _usual_cluster_size(required, last)
-    yield last, usual
-    # A given type may need smaller clusters to have enough of them, or larger to reach far.
-    yield from ((last, size) for size in reversed(sizes) if size < usual)
-    yield from ((last, size) for size in sizes if size > usual)
+    usual_pairs = [pair for pair in pairs if pair[1] <= LARGEST_PREFERRED]
+    if required.clonable:
+        yield [pair for pair in usual_pairs if _is_for_clones(required, *pair)]
+    yield usual_pairs
+    yield pairs
 
 
-def _usual_cluster_size(required: Requirements, bits: int) -> int:
-    if bits != 32:
-        return PREFERRED
-    if required.size is not None:
-        return _advised_cluster_size(required.size)
-    advised = _advised_cluster_size(required.needed(32, PREFERRED) * PREFERRED)
-    return _leanest_cluster_size(required, advised)
+def _distance(cluster_size: int, usual: int) -> tuple[bool, int]:
+    """What sorts the usual cluster size before smaller ones, and those before larger ones."""
+    return cluster_size > usual, abs(cluster_size - usual)
+
+
+def _is_for_clones(required: Requirements, bits: int, cluster_size: int) -> bool:
+    """Whether files can be cloned, and no type needs clusters that nothing is in."""
+    if cluster_size % ALIGNMENT:
+        return False
+    return bits == 12 or required.needed(bits, cluster_size) >= FEWEST[bits]
 
 
 def _advised_cluster_size(size: int) -> int:
@@ -196,28 +238,6 @@ def _advised_cluster_size(size: int) -> int:
         if size <= most:
             return cluster_size
     return LARGEST_PREFERRED
-
-
-def _leanest_cluster_size(required: Requirements, least: int) -> int:
-    """From `least` on, the size with which a FAT32 is smallest.
-
-    Larger clusters leave more unused behind each file, and need less of a table: with few and
-    large files that is what counts, as the tables are written, and read by whoever mounts it.
-    """
-    best, smallest = least, _exact_size(required, least)
-    for cluster_size in CLUSTER_SIZES:
-        if least < cluster_size <= LARGEST_PREFERRED:
-            size = _exact_size(required, cluster_size)
-            if size >= smallest or required.miscounted(cluster_size) > required.miscounted(least):
-                break
-            best, smallest = cluster_size, size
-    return best
-
-
-def _exact_size(required: Requirements, cluster_size: int) -> int:
-    """The bytes of a FAT32 that has no room to spare."""
-    clusters = max(required.needed(32, cluster_size), FEWEST[32])
-    return _lay_out(32, required.sector_size, cluster_size, clusters, 0).size
 
 
 def _fit(required: Requirements, bits: int, cluster_size: int, needed: int) -> Geometry | str:
@@ -242,13 +262,12 @@ def _fit(required: Requirements, bits: int, cluster_size: int, needed: int) -> G
         )
     if required.size is not None:
         return _fit_size(required.size, bits, cluster_size, needed, lay_out)
-    # Small volumes of a given type: smaller clusters before unused ones, down to the smallest,
-    # which has to do.
-    smallest = cluster_size == (required.cluster_size or required.sector_size)
-    if len(required.types) == 1 and needed < FEWEST[bits] and not smallest:
-        return f"the tree takes {needed:,} clusters, FAT{bits} has at least {FEWEST[bits]:,}"
-    whole = round_up(max(needed, FEWEST[bits]), max(1, ALIGNMENT // cluster_size))
-    found = lay_out(min(whole, MOST[bits]))
+    # One cluster to spare: some firmware does not read a file in the last one.
+    step = max(1, ALIGNMENT // cluster_size)
+    clusters = round_up(max(needed + 1, FEWEST[bits]), step)
+    missing = FEWEST_SECTORS * required.sector_size - lay_out(clusters).size
+    clusters += round_up(max(missing, 0), step * cluster_size) // cluster_size
+    found = lay_out(min(clusters, MOST[bits]))
     if found.sectors > MAX_SECTORS:
         return f"the volume has {found.size:,} bytes, more than FAT's 32-bit count of sectors"
     return found

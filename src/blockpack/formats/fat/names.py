@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from ...errors import EntryError
 from ...model.entry import Entry, name_of
-from ...planning.profile import FatLimits
+from ...planning.profile import PROFILES, FatLimits
 
 MAX_UNITS = 255
 """The longest long name in UTF-16 units."""
@@ -38,11 +38,10 @@ _ORDINARY = {chr(code) for code in range(128)} - set(map(chr, range(1, 32))) - s
 """The characters of names that are held as they are, and the NUL between names."""
 _DEVICE_NAME = re.compile(rf"{_DEVICE}(\..*)?", re.IGNORECASE)
 _DEVICE_LISTED = re.compile(rf"\0{_DEVICE}[.\0]")
-# What the reader behind `exact_short_names` takes for an 8.3 name; it splits at dots and
-# passes over empty parts.
-_LOOKS_SHORT = re.compile(
-    r"\.*[A-Z0-9 !#$%&'()\-@^_`{}~]{1,8}(\.+[A-Z0-9 !#$%&'()\-@^_`{}~]{1,3})?\.*"
-)
+# What the reader behind `exact_short_names` takes for an 8.3 name: it passes over one dot at the
+# beginning and one at the end, and then takes no more than one.
+_LOOKS = r"[A-Z0-9 !#$%&'()\-@^_`{}~]"
+_LOOKS_SHORT = re.compile(rf"\.?{_LOOKS}{{0,8}}(\.{_LOOKS}{{0,3}})?")
 
 
 def units(text: str) -> int:
@@ -137,7 +136,10 @@ def refusals(entry: Entry, limits: FatLimits) -> Iterator[EntryError]:
         yield EntryError(path, rule, "shorten it")
     if units(path) > limits.path_units:
         rule = f"its path has {units(path)} UTF-16 units, and readers take {limits.path_units}"
-        yield EntryError(path, rule, "shorten it, or pack fewer levels")
+        longest = PROFILES["linux"].fat.path_units
+        curable = limits.path_units < units(path) <= longest and not limits.exact_short_names
+        option = "profile=linux" if curable else ""
+        yield EntryError(path, rule, "shorten it, or pack fewer levels", option)
     if limits.names == "ascii" and not name.isascii():
         rule = "the profile's reader finds ASCII names only"
         yield EntryError(path, rule, "rename it")
@@ -146,7 +148,7 @@ def refusals(entry: Entry, limits: FatLimits) -> Iterator[EntryError]:
         yield EntryError(path, rule, "rename it")
     if limits.exact_short_names and not is_short(name) and _LOOKS_SHORT.fullmatch(name):
         rule = "the profile's reader looks for it by a short name that FAT cannot hold"
-        yield EntryError(path, rule, "use a lower-case letter, or no space and one dot")
+        yield EntryError(path, rule, "use a lower-case letter in it")
 
 
 class ShortNames:

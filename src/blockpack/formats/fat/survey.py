@@ -24,6 +24,9 @@ from . import dir_entry, names
 LARGEST = 4 * GiB - (64 << 10)
 """From this size on (bytes), a file is one of the `largest`."""
 
+CLONABLE = 64 << 10
+"""From this size on (bytes), a file is worth cloning rather than copying."""
+
 
 @define
 class PlannedDirectory:
@@ -72,7 +75,9 @@ class Survey:
     """Files whose last cluster, if it is a large one, may end at 4 GiB."""
     digest: int = 0
     """A CRC-32 of all names, sizes and times."""
-    _clusters: dict[tuple[int, int], int] = field(factory=dict)
+    _sizes: array[int] = field(factory=lambda: array("Q"))
+    """The files' sizes."""
+    _clusters: dict[int, int] = field(factory=dict)
 
     @classmethod
     def of(cls, volume: Volume, tree: Tree, *, label_entry: bool) -> Self:
@@ -83,7 +88,8 @@ class Survey:
             entry = tree.get(path)
             names = survey._add(entry if isinstance(entry, Directory) else None, children)
             survey._digest_more("\0".join([path, *names, ""]).encode("utf-8", "surrogateescape"))
-        survey._digest_more(array("Q", (file.size for file in survey.files)))
+        survey._sizes.extend([file.size for file in survey.files])
+        survey._digest_more(survey._sizes)
         if volume.mtime != "fixed":
             survey._digest_more(array("q", map(volume.seconds, tree)))
         survey._digest_more(volume.epoch.to_bytes(16, "little", signed=True))
@@ -92,16 +98,22 @@ class Survey:
     def _digest_more(self, data: bytes | array[int]) -> None:
         self.digest = crc32(data, self.digest)
 
+    @property
+    def is_clonable(self) -> bool:
+        """Whether half of all bytes, or more, are in files that are worth cloning."""
+        large = sum([size for size in self._sizes if size >= CLONABLE])
+        return large > 0 and 2 * large >= sum(self._sizes)
+
     def clusters(self, bits: int, cluster_size: int) -> int:
         """The clusters that everything takes on such a volume, free space included."""
-        key = bits, cluster_size
-        if key not in self._clusters:
-            directories = self.directories if bits == 32 else self.directories[1:]
-            tables = sum(directory.clusters(cluster_size) for directory in directories)
-            contents = sum(-(-file.size // cluster_size) for file in self.files)
+        found = self._clusters.get(cluster_size)
+        if found is None:
+            shift = cluster_size.bit_length() - 1
+            contents = sum([size + cluster_size - 1 >> shift for size in self._sizes])
+            tables = sum([each.clusters(cluster_size) for each in self.directories[1:]])
             free = -(-(self.volume.free or 0) // cluster_size)
-            self._clusters[key] = tables + contents + free
-        return self._clusters[key]
+            found = self._clusters[cluster_size] = contents + tables + free
+        return found + (self.directories[0].clusters(cluster_size) if bits == 32 else 0)
 
     def miscounted(self, cluster_size: int) -> list[File]:
         """Files whose last cluster ends at 4 GiB, more than fsck.fat 4.2 counts to."""
@@ -170,15 +182,20 @@ class Survey:
             self.largest.append(file)
         if file.size > limits.file_size:
             rule = f"has {file.size:,} bytes, and {limits.file_size:,} are the most"
-            self.problems.append(EntryError(file.path, rule, "split it, or use tar"))
+            self.problems.append(EntryError(file.path, rule, "split it", "format=tar"))
         elif limits.large_file is not None and file.size >= limits.large_file:
             advice = "the profile's reader holds files whole in memory; tar suits better"
             text = f"{file.size:,} bytes; {advice}"
             self.warnings.append(LayoutWarning(file.path, "large-file", text))
 
     def _check_epoch(self) -> None:
+        """Note if the fixed time, or that of the label's entry, is none that FAT can show."""
         epoch = self.volume.epoch
-        if self.volume.mtime == "fixed" and not dir_entry.has_time(epoch):
-            rule = f"the fixed time {epoch} is outside 1980 to 2107, all that FAT can show"
-            remedy = f"set SOURCE_DATE_EPOCH to {dir_entry.FIRST_TIME} or later"
-            self.problems.append(EntryError("", rule, remedy))
+        fixed = self.volume.mtime == "fixed"
+        if (fixed or self.label_entry) and not dir_entry.has_time(epoch):
+            what = "fixed time" if fixed else "label's time"
+            rule = f"the {what} {epoch} is outside 1980 to 2107, all that FAT can show"
+            first, last = dir_entry.FIRST_TIME, dir_entry.LAST_TIME
+            self.problems.append(
+                EntryError("", rule, f"set SOURCE_DATE_EPOCH to a time from {first} to {last}")
+            )

@@ -106,12 +106,13 @@ class FatVolume(Volume):
         """
         survey = Survey.of(self, tree, label_entry=self._has_label_entry)
         refused = "this tree does not fit a FAT file system"
+        required = self._requirements(survey)
         try:
-            geometry = choose(self._requirements(survey))
+            geometry = choose(required)
         except EntryError as error:
             raise problems(refused, [*survey.problems, error]) from None
         raise_problems(refused, survey.problems)
-        return _Plan(self, survey, geometry).layout(tree.forkable)
+        return _Plan(self, survey, geometry).layout(tree.forkable, required.reason)
 
     @property
     def _has_label_entry(self) -> bool:
@@ -128,6 +129,7 @@ class FatVolume(Volume):
             root_entries=survey.directories[0].entries,
             needed=survey.clusters,
             miscounted=lambda cluster_size: len(survey.miscounted(cluster_size)),
+            clonable=survey.is_clonable,
         )
 
 
@@ -167,8 +169,8 @@ class _Plan:
         firsts.append(cluster)
         return firsts
 
-    def layout(self, forkable: bool) -> Layout:
-        """The layout of it all."""
+    def layout(self, forkable: bool, reason: str) -> Layout:
+        """The layout of it all; `reason` is why the clusters are as large as they are."""
         geometry = self.geometry
         free = geometry.offset_of(self.chains.end)
         # Size and free space are in the geometry already.
@@ -192,9 +194,12 @@ class _Plan:
             title=f"FAT{geometry.bits}",
             runs=tuple(runs),
             sector_size=self.volume.sector_size,
-            geometry=geometry.facts(
-                self._free_clusters, self._serial, self.volume.label.decode("ascii").rstrip()
-            ),
+            geometry={
+                **geometry.facts(
+                    self._free_clusters, self._serial, self.volume.label.decode("ascii").rstrip()
+                ),
+                "cluster_reason": reason,
+            },
             warnings=(*self.survey.warnings, *self._warnings()),
             placements=self.placements,
             forkable=forkable,
@@ -321,7 +326,7 @@ class _Plan:
                 cluster = self.cluster_of[path]
                 yield dir_entry.pack_entry(name, dir_entry.DIRECTORY, stamp, cluster)
         elif self.volume._has_label_entry:
-            stamp = dir_entry.fat_time(max(self.volume.epoch, dir_entry.FIRST_TIME))
+            stamp = dir_entry.fat_time(self.volume.epoch)
             yield dir_entry.pack_entry(self.volume.label, dir_entry.VOLUME_ID, stamp)
 
     def _stamp(self, entry: Entry) -> tuple[int, int]:

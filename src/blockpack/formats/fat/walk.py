@@ -18,6 +18,8 @@ from .listing import Listing, Slot
 _MAX_PATH = 4096
 """The longest path in characters. Linux has no longer ones, and others' end long before."""
 
+_AMBIGUOUS = "readers disagree about where its bytes are: the root directory fills no whole sectors"
+
 
 class Source(NamedTuple):
     """The image that a walk reads, of `size` bytes."""
@@ -39,6 +41,10 @@ class Walk:
         self.allocation = allocation
         self._report = report
         self._cut_short = source.geometry.size > source.size
+        self._ambiguous = (
+            source.geometry.root_entries * dir_entry.SIZE % source.geometry.sector_size
+        )
+        """Not 0 if readers disagree about where clusters begin."""
         self.unread: list[int] = []
         """The clusters at which chains go on that were read to their size."""
 
@@ -94,7 +100,7 @@ class Walk:
             for _, attributes, cluster, size, _ in slots
             if size and not attributes & dir_entry.DIRECTORY
         ]
-        if not files or self._cut_short:
+        if not files or self._cut_short or self._ambiguous:
             return False
         firsts, counts = zip(*files, strict=True)
         return self.allocation.follow_all(firsts, counts)
@@ -107,6 +113,9 @@ class Walk:
                 self.unread.append(cluster)
             return (), ""
         needed = -(-size // self._cluster_size)
+        if self._ambiguous:
+            self._report(ImageError(path, _AMBIGUOUS))
+            return (), _AMBIGUOUS
         try:
             runs, following, fault = self.allocation.follow(cluster, needed)
         except ImageError as error:  # the table is cut short
@@ -159,7 +168,9 @@ class Walk:
                 data += self._source.read_at(offset, length)
         except ImageError as error:
             fault = error.rule
-        if path and data:
+        if path and self._ambiguous:
+            fault, data = _AMBIGUOUS, b""
+        elif path and data:
             begins = data[:11] == dir_entry.DOT, data[32:43] == dir_entry.DOTDOT
             if not any(begins):
                 fault, data = "does not begin with '.' and '..', so it is no directory", b""
