@@ -77,9 +77,10 @@ def delta(base_size: int, size: int, *commands: bytes) -> bytes:
     return number(base_size) + number(size) + b"".join(commands)
 
 
-def commit_data(tree: bytes, who: bytes = b"A <a@b> 1700000000 +0000") -> bytes:
+def commit_data(tree: bytes, who: bytes = b"A <a@b> 1700000000 +0000", *parents: bytes) -> bytes:
     """A commit's bytes."""
-    return b"tree %b\nauthor %b\ncommitter %b\n\nm\n" % (tree.hex().encode(), who, who)
+    after = b"".join(b"parent %b\n" % parent.hex().encode() for parent in parents)
+    return b"tree %b\n%bauthor %b\ncommitter %b\n\nm\n" % (tree.hex().encode(), after, who, who)
 
 
 def tree_data(entries: Iterable[Entry]) -> bytes:

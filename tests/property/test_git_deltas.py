@@ -133,14 +133,15 @@ def test_a_delta_is_read_from_anywhere(packed: Packed, position: int, tmp_path: 
 
 
 @pytest.mark.parametrize("wrap", ["pack", "oneffs"])
-def test_the_last_commit_of_a_pack_is_what_git_kv_takes_for_its_head(
+def test_the_commit_after_all_others_of_a_pack_is_what_git_kv_takes_for_its_head(
     wrap: str, tmp_path: Path
 ) -> None:
+    who = b"A <a@b> 1700000000 +0000"
     pack = Pack()
     first = pack.commit(pack.tree((FILE, b"old", pack.blob(b"1"))))
-    second = commit_data(pack.tree((FILE, b"new", pack.blob(b"2"))))
-    base = commit_data(pack.tree())
+    base = commit_data(pack.tree(), who, first)
     under = pack.add(COMMIT, base)
+    second = commit_data(pack.tree((FILE, b"new", pack.blob(b"2"))), who, under)
     made = delta(len(base), len(second), *(insert(second[n : n + 99]) for n in (0, 99)))
     last = pack.add_delta(made, second, under, COMMIT)
     image = tmp_path / "image"
