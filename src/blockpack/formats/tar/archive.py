@@ -25,8 +25,12 @@ MAX_EXTENDED = 1 << 20
 _SOLARIS_EXTENDED, _SOLARIS_ACL, _LABEL = b"X", b"A", b"V"
 _EXTENDED = (header.EXTENDED, _SOLARIS_EXTENDED)
 _RECORDS = (*_EXTENDED, header.GLOBAL)
-_META = (*_RECORDS, header.GNU_LONG_NAME, header.GNU_LONG_LINK, _LABEL, _SOLARIS_ACL)
+META = (*_RECORDS, header.GNU_LONG_NAME, header.GNU_LONG_LINK, _LABEL, _SOLARIS_ACL)
+"""The types of what is no entry."""
+
 _WITHOUT_CONTENT = (header.HARDLINK, header.SYMLINK, header.DIRECTORY, b"3", b"4", b"6")
+_NAMES_OF_EXTENDED = (b"@LongLink", b"PaxHeader")
+_BEHIND_DAMAGE = "the extended header before it is damaged"
 _FILES = (header.FILE, b"\0", b"7")
 _NAME, _DIGITS, _TYPEFLAG, _MAGIC = slice(0, 100), slice(124, 135), 156, slice(257, 265)
 _FILE, _SLASH, _ENDS = ord("0"), ord("/"), b"\0 "
@@ -132,11 +136,7 @@ class Archive:
             if not is_header(block, sums):
                 if block == _ZEROS:
                     break
-                rule = f"the header at byte {at:,} has a wrong checksum"
-                self.report(ImageError("", rule, "what it describes is lost"))
-                self._next = None
-                stated = self.numbers[Header.unpack(block).size]
-                at = self._found_again(at + BLOCK, () if stated is None else (stated,))
+                at = self._damaged(at, Header.unpack(block))
                 continue
             start = at + BLOCK
             name = block[_NAME].rstrip(b"\0")
@@ -157,7 +157,7 @@ class Archive:
                 at = start + (length + BLOCK - 1 & -BLOCK)
                 continue
             fields = Header.unpack(block)
-            if fields.typeflag in _META:
+            if fields.typeflag in META:
                 at = self._meta(at, fields)
                 continue
             if fields.magic != magic:
@@ -209,13 +209,23 @@ class Archive:
             blocks = "one block of zeros, not two" if len(block) == BLOCK else "no block of zeros"
             self.report(Deviation("", f"the archive ends at byte {at:,} with {blocks}"))
 
+    def _damaged(self, at: int, fields: Header) -> int | None:
+        """Tell of a header whose checksum is wrong; where the next one is."""
+        rule = f"the header at byte {at:,} has a wrong checksum; what it describes is lost"
+        self.report(ImageError("", rule))
+        self._next = None
+        if fields.typeflag in META or any(name in fields.name for name in _NAMES_OF_EXTENDED):
+            self._coming().damage = _BEHIND_DAMAGE
+        stated = self.numbers[fields.size]
+        return self._found_again(at + BLOCK, () if stated is None else (stated,))
+
     def _meta(self, at: int, fields: Header) -> int | None:
         """Take in what is no entry; where the next header is."""
         start = at + BLOCK
         size = self.numbers[fields.size]
         if size is None or size < 0:
             self.report(ImageError("", f"the extended header at byte {at:,} has no size"))
-            self._coming().damage = "the extended header before it is damaged"
+            self._coming().damage = _BEHIND_DAMAGE
             return self._found_again(start, ())
         if start + size > self.size:
             rule = f"the extended header at byte {at:,}: {self._beyond(start + size)}"
@@ -230,7 +240,7 @@ class Archive:
             fault = self._extend(fields.typeflag, at, self._read_at(start, size))
         if fault:
             self.report(ImageError("", f"the extended header at byte {at:,}: {fault}"))
-            self._coming().damage = "the extended header before it is damaged"
+            self._coming().damage = _BEHIND_DAMAGE
         return start + padded(size)
 
     def _coming(self) -> Extended:

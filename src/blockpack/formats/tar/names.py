@@ -26,6 +26,8 @@ class Names:
         """Take in the next member; if it is `doubtful`, it cannot replace another for certain."""
         path = entry.path
         before = self._entries.get(path)
+        if entry.kind == "hardlink" and entry.target == path and before is not None:
+            return  # it is there
         if before is not None and not before.kind == entry.kind == "directory":
             if doubtful:
                 rule = "is in the archive twice, the second time behind what is damaged"
@@ -35,9 +37,6 @@ class Names:
                 self._report(Deviation(path, "is in the archive twice; the last one counts"))
             self._shared.pop(path, None)
         if entry.kind == "hardlink":
-            # It may be the target's own name: then nothing happens.
-            if entry.target == path and before is not None and before.kind != "directory":
-                return
             target = entry.target
             shared = target in self._shared
             self._shared[path] = self._shared[target] if shared else self._entries.get(target)

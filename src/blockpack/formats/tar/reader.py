@@ -10,7 +10,7 @@ from ...model.entry import NANOSECONDS, decode
 from ...planning.layout import Fact
 from ..reader import ImageEntry, ImageReader, Kind, Pieces, Report
 from . import header, sparse
-from .archive import Archive, Stored
+from .archive import META, Archive, Stored
 from .extended import Extended
 from .header import Header
 from .names import Names
@@ -61,7 +61,8 @@ class TarReader(ImageReader):
             return False
         fields = Header.unpack(block)
         numbers = map(header.number, (fields.mode, fields.uid, fields.gid, fields.size))
-        return fields.name[0] > 0 and fields.typeflag in _KINDS and None not in numbers
+        known = fields.typeflag in _KINDS or fields.typeflag in META
+        return fields.name[0] > 0 and known and None not in numbers
 
     def info(self) -> Mapping[str, Fact]:
         """The dialect, the number of entries, and where the archive ends (bytes)."""
