@@ -196,8 +196,10 @@ def check_target(path: str, target: str) -> EntryError | None:
 
 def _check_text(path: str, text: str) -> EntryError | None:
     """What makes `text` no path or target that bytes stand for, if anything does."""
+    if text.isascii():
+        return None
     with suppress(UnicodeEncodeError):
-        if text.isascii() or decode(encode(text)) == text:
+        if decode(encode(text)) == text:
             return None
     rule = "a path is UTF-8, or bytes that are not, carried by surrogate escapes"
     return EntryError(path, rule, "use os.fsdecode, or remove the lone surrogates")

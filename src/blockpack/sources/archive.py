@@ -80,15 +80,14 @@ class InImage(Hierarchy):
         """The paths of what are hard links to one file, with that file's number."""
         numbers: dict[str, int] = {}
         for entry in self._entries.values():
-            target = self._target(entry)
-            if entry.kind == "hardlink" and target is not None:
+            if entry.kind == "hardlink" and (target := self._target(entry)) is not None:
                 number = numbers.setdefault(target.path, len(numbers))
                 yield target.path, number
                 yield entry.path, number
 
-    def _target(self, entry: ImageEntry) -> ImageEntry | None:
-        """What a hard link leads to in the end; another entry is itself."""
-        found: ImageEntry | None = entry
+    def _target(self, link: ImageEntry) -> ImageEntry | None:
+        """What a hard link leads to in the end; None if that is nowhere."""
+        found: ImageEntry | None = link
         seen: set[str] = set()
         while found is not None and found.kind == "hardlink":
             if found.path in seen:
@@ -104,8 +103,10 @@ class InImage(Hierarchy):
             if path not in self._image.names:
                 return None
             return ImageEntry(path=path, kind="directory", mode=0o755, mtime_ns=EPOCH * NANOSECONDS)
+        if found.kind != "hardlink":
+            return found
         target = self._target(found)
-        return None if target is None else target if target is found else evolve(target, path=path)
+        return None if target is None else evolve(target, path=path)
 
     def listing(self, directory: str) -> Iterator[ImageEntry | BlockpackError]:
         """What is in a directory; names that no directory holds are told with all of their path."""

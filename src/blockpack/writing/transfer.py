@@ -32,7 +32,8 @@ Advance = Callable[[int], None]
 class Transfer:
     """Writes extents to one target, through one buffer; a context manager.
 
-    A stream of which there is more to come stays open until then, so that it is read once.
+    A stream of which there is more to come stays open until then, so that it is read once. So does
+    a file that small extents are parts of, such as an archive: the next one is a part of it, too.
     """
 
     def __init__(self, target: Target, advance: Advance) -> None:
@@ -44,6 +45,7 @@ class Transfer:
         self._start = 0  # the image's offset of the buffer's first byte
         self._fill = 0
         self._stream: OpenStream | None = None  # of which there may be more to come
+        self._file: OpenFile | None = None  # the same
 
     def run(self, layout: Layout, start: int = 0, stop: int | None = None) -> None:
         """Write the items of `layout` that begin at byte `start` or later, and before `stop`.
@@ -73,6 +75,8 @@ class Transfer:
             end = fill + length
             if type(extent) is Data:
                 buffer[fill:end] = extent.data
+            elif type(extent) is FileRange and length != extent.size:
+                self._read_part(extent, buffer[fill:end])
             else:
                 read_extent(extent, buffer[fill:end])
             self._fill = end
@@ -80,18 +84,34 @@ class Transfer:
         if position != end:
             raise ValueError(f"the last extent ends at byte {position}, not at {end}")
         self._flush()
+        self._close_file()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._close_stream()
+        if self._file is not None:
+            self._file.close()
 
     def _flush(self) -> None:
         if self._fill:
             self._target.write(self._buffer[: self._fill], self._start)
             self._advance(self._fill)
             self._fill = 0
+
+    def _read_part(self, extent: FileRange, view: memoryview) -> None:
+        if self._file is None or not self._file.serves(extent):
+            self._close_file()
+            self._file = OpenFile.of(extent)
+            self._file.check()
+        self._file.read_into(view, extent.start)
+
+    def _close_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with file:
+                file.check()
 
     def _large(self, extent: Extent) -> None:
         if type(extent) is Data:
