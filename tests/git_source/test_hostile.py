@@ -11,6 +11,7 @@ import blockpack
 from blockpack.sources.git import cat_file
 from git_source.trees import content, paths, problems, refused
 from hostile import git_images
+from hostile.ordeal import in_memory, in_time
 from repositories import FILE, LINK, TREE, GitRepository, git_tree
 
 HOSTILE = [
@@ -91,14 +92,48 @@ def test_objects_of_another_kind_are_refused(bare: GitRepository) -> None:
         git_tree(bare.path, bare.raw_object("commit", b"tree x\n\n"))
 
 
-def test_a_bomb_of_trees_is_refused(bare: GitRepository, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blockpack.sources.git.trees.MOST_ENTRIES", 5_000)
-    monkeypatch.setattr("blockpack.sources.git.trees.MOST_DEPTH", 8)
+@pytest.mark.parametrize(("levels", "width"), [(20, 2), (10, 10), (3, 1000), (60, 2)])
+def test_a_bomb_of_trees_is_refused(bare: GitRepository, levels: int, width: int) -> None:
+    """It costs no more than its trees, each read once, whatever they come to."""
     level = bare.raw_tree((FILE, b"a", bare.blob(b"x")))
-    for _ in range(6):
-        level = bare.raw_tree(*((TREE, b"%d" % n, level) for n in range(10)))
-    with pytest.raises(blockpack.EntryError, match="more than 5,000 entries"):
+    for _ in range(levels):
+        level = bare.raw_tree(*((TREE, b"%04d" % n, level) for n in range(width)))
+    with (
+        in_time(),
+        in_memory(),
+        pytest.raises(blockpack.EntryError, match="trees without end"),
+    ):
         git_tree(bare.path, level)
+
+
+def test_a_bomb_of_links_is_refused(bare: GitRepository) -> None:
+    """Each directory has links to the next one, which are followed."""
+    directories = [(TREE, b"20", bare.raw_tree((FILE, b"a", bare.blob(b"x"))))]
+    for level in range(20):
+        target = bare.blob(b"../%02d" % (level + 1))
+        links = ((LINK, b"l%d" % n, target) for n in range(2))
+        directories.append((TREE, b"%02d" % level, bare.raw_tree(*links)))
+    top = bare.raw_tree(*directories)
+    with in_time(), pytest.raises(blockpack.EntryError, match="trees without end"):
+        git_tree(bare.path, top, symlinks="follow")
+    assert len(git_tree(bare.path, top)) == 20 + 2 * 20 + 2
+
+
+@pytest.mark.parametrize("widths", [[1000, 30], [31, 31, 31]])
+def test_equal_directories_are_packed_each_time(bare: GitRepository, widths: list[int]) -> None:
+    """As honest repositories have them: thirty thousand files in a few trees."""
+    oid, mode, count = bare.blob(b"x"), FILE, 1
+    for width in widths:
+        oid, mode = bare.raw_tree(*((mode, b"%04d" % n, oid) for n in range(width))), TREE
+        count = count * width
+    files = [entry for entry in git_tree(bare.path, oid) if entry.kind == "file"]
+    assert len(files) == count
+
+
+def test_directories_are_not_nested_without_end(
+    bare: GitRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blockpack.sources.git.trees.MOST_DEPTH", 8)
     deep = bare.raw_tree((FILE, b"a", bare.blob(b"x")))
     for _ in range(12):
         deep = bare.raw_tree((TREE, b"d", deep))

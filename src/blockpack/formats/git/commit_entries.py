@@ -57,7 +57,7 @@ class CommitEntries:
 
     def __attrs_post_init__(self) -> None:
         self._trees = TreeReader(
-            lambda oid: self.store.object(oid, TREE),
+            lambda oid, _: self.store.object(oid, TREE),
             self.root,
             self.store.oid_size,
             MOST_ENTRIES,

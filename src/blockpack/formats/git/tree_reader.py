@@ -42,11 +42,12 @@ class EndlessTreesError(ValueError):
 class TreeReader:
     """Reads trees by their ids, those of one walk that begins at `root`.
 
-    `read` gives the bytes of a tree, and raises `BlockpackError` if it cannot. No more than `most`
-    entries are read, and no more than `most_bytes` of different trees.
+    `read` gives the bytes of a tree by its id and the path that messages are about; it raises
+    `BlockpackError` or `ValueError` if it cannot. No more than `most` entries are read, and no more
+    than `most_bytes` of different trees.
     """
 
-    read: Callable[[bytes], bytes]
+    read: Callable[[bytes, str], bytes]
     root: bytes
     oid_size: int
     most: int
@@ -67,19 +68,23 @@ class TreeReader:
         `BlockpackError` if it cannot be read.
         """
         again = oid in self._met
-        found = self._parsed(oid)
+        found = self._parsed(oid, path)
         self._entries += len(found)
         self._characters += _characters(found) + len(found) * len(path)
         if again and not self._measured and self._entries > MOST_FREE:
             self._measured = True
             self._require(*self._measure())
         self._require(self._entries, self._characters)
-        if self._entries > self.most:
-            raise EndlessTreesError(f"its trees have more than {self.most:,} entries")
         return found
+
+    def require(self, entries: int) -> None:
+        """Raise `EndlessTreesError` if a walk that reads trees once has met that many entries."""
+        self._require(entries, 0)
 
     def _require(self, entries: int, characters: int) -> None:
         """Raise `EndlessTreesError` if so many entries, with so long paths, are too many."""
+        if entries > self.most:
+            raise EndlessTreesError(f"its trees have more than {self.most:,} entries")
         if entries > MOST_FREE + MOST_GAIN * self._bytes:
             rule = f"its trees have {self._bytes:,} bytes, and come to {entries:,} entries"
             raise EndlessTreesError(rule)
@@ -87,12 +92,12 @@ class TreeReader:
             rule = f"its trees have {self._bytes:,} bytes, and their paths {characters:,}"
             raise EndlessTreesError(rule)
 
-    def _parsed(self, oid: bytes) -> list[RawEntry]:
+    def _parsed(self, oid: bytes, path: str) -> list[RawEntry]:
         """The entries of a tree, from those that are kept if it is there."""
         known = self._kept.get(oid)
         if known is not None:
             return known
-        data = self.read(oid)
+        data = self.read(oid, path)
         if oid not in self._met:
             self._met.add(oid)
             self._bytes += len(data)
@@ -131,7 +136,7 @@ class TreeReader:
     def _tree(self, oid: bytes) -> _Tree:
         """What a tree comes to; one that cannot be read comes to nothing."""
         try:
-            found = self._parsed(oid)
+            found = self._parsed(oid, "")
         except EndlessTreesError:
             raise
         except (BlockpackError, ValueError):

@@ -15,6 +15,7 @@ from ...errors import EntryError, SourceError
 from ...formats.git import objects
 from ...formats.git.names import are_plain, refused
 from ...formats.git.objects import LINK, MODES, SUBMODULE, TREE
+from ...formats.git.tree_reader import EndlessTreesError, TreeReader
 from ...model.entry import decode
 from ...model.values import numerous
 from ..options import ScanOptions, link_leads_out, link_refused
@@ -25,7 +26,7 @@ MOST_DEPTH = 2048
 """Directories in directories, at most; git has the same limit."""
 
 MOST_ENTRIES = 10_000_000
-"""Entries at most: a few trees that name each other many times make any number of them."""
+"""Entries at most."""
 
 MOST_TARGET = 4096
 """Bytes of a link's target, at most: no system follows longer ones."""
@@ -71,18 +72,33 @@ class TreeWalk:
     problems: list[Problem] = field(factory=list)
     hostile: list[Problem] = field(factory=list)
     attribute_files: dict[str, tuple[int, bytes]] = field(factory=dict)
+    _trees: TreeReader = field(init=False)
     _listings: dict[str, Listing] = field(factory=dict, init=False)
+    """Those of links' surroundings, by path."""
+    _targets: dict[bytes, str] = field(factory=dict, init=False)
+    """Those of links that were followed, by the ids of their blobs."""
+
+    def __attrs_post_init__(self) -> None:
+        size = self.repository.oid_size
+        self._trees = TreeReader(self._tree_bytes, self.top, size, MOST_ENTRIES)
 
     def entries(self) -> Iterator[Found]:
-        """What there is to pack, in the order of a tree."""
+        """What there is to pack, in the order of a tree.
+
+        Raises `EntryError` if there is no end to it, and `SourceError`.
+        """
+        try:
+            yield from self._walk()
+        except EndlessTreesError as error:
+            remedy = "no such tree is to be trusted; find out who made it, or exclude some of it"
+            raise EntryError("", f"has trees without end: {error}", remedy) from None
+
+    def _walk(self) -> Iterator[Found]:
         count = 0
         levels: list[_Level] = [(self._children("", "", self.top), "")]
         while levels:
             for found in levels[-1][0]:
                 count += 1
-                if count > MOST_ENTRIES:
-                    rule = f"has more than {MOST_ENTRIES:,} entries"
-                    raise EntryError(found.path.partition("/")[0], rule, "exclude some")
                 if found.mode == LINK and self.options.symlinks != "keep":
                     followed = self._link(found, {real for _, real in levels})
                     if followed is None:
@@ -94,6 +110,7 @@ class TreeWalk:
                     continue
                 yield found
                 if found.mode == TREE:
+                    self._trees.require(count)  # by links, too, trees may name each other
                     below = self._children(found.path, found.real, found.oid)
                     levels.append((below, found.real))
                     break
@@ -130,7 +147,7 @@ class TreeWalk:
         """The entries of the directory `real` sorted by name; those that cannot be are reported."""
         if (known := self._listings.get(real)) is not None:
             return known
-        entries = self._read_tree(oid, real)
+        entries = self._raw_entries(oid, real)
         listing = dict(sorted((_sound(entries) or self._checked(entries, real)).items()))
         if self.options.symlinks == "follow":
             self._listings[real] = listing
@@ -162,17 +179,22 @@ class TreeWalk:
             remedy = "no such tree is to be trusted; find out who made it, or exclude it"
             self.hostile.append(EntryError(path, rule, remedy))
 
-    def _read_tree(self, oid: bytes, path: str) -> list[objects.RawEntry]:
-        name = oid.hex()
-        kind, data = self.reader.object(name, path or name, objects.MOST_BYTES)
+    def _raw_entries(self, oid: bytes, path: str) -> list[objects.RawEntry]:
         try:
-            if kind != b"tree":
-                raise ValueError(f"is a {kind.decode()}")
-            return objects.tree_entries(data, self.repository.oid_size)
+            return self._trees.entries(oid, path)
+        except EndlessTreesError:
+            raise
         except ValueError as error:
             remedy = f"look into it: {self.repository.told('fsck')}"
-            rule = f"object {name} is no sound tree ({error})"
-            raise SourceError(path or name, rule, remedy) from None
+            rule = f"object {oid.hex()} is no sound tree ({error})"
+            raise SourceError(path or oid.hex(), rule, remedy) from None
+
+    def _tree_bytes(self, oid: bytes, path: str) -> bytes:
+        name = oid.hex()
+        kind, data = self.reader.object(name, path or name, objects.MOST_BYTES)
+        if kind != b"tree":
+            raise ValueError(f"is a {kind.decode()}")
+        return data
 
     # Links -----------------------------------------------------------------------------------
 
@@ -234,7 +256,9 @@ class TreeWalk:
 
     def _parts(self, path: str, oid: bytes) -> list[str]:
         """The parts of a link's target, the first one last."""
-        target = link_target(self.reader, path, oid)
+        if oid not in self._targets:
+            self._targets[oid] = link_target(self.reader, path, oid)
+        target = self._targets[oid]
         if target.startswith("/"):
             raise link_leads_out(path)
         return target.split("/")[::-1]
