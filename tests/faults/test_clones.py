@@ -117,3 +117,21 @@ def test_from_tar_to_fat_and_back_is_by_clones(cloning: Path) -> None:
         assert report.cloned == LARGE
         assert shared(after) == LARGE
     assert chain[0].read_bytes() == chain[2].read_bytes()
+
+
+@pytest.mark.parametrize(
+    "volume", [blockpack.TarVolume(), blockpack.FatVolume()], ids=["tar", "FAT"]
+)
+def test_large_files_share_their_blocks_with_what_is_extracted(
+    volume: blockpack.Volume, cloning: Path
+) -> None:
+    image = cloning / "x.img"
+    blockpack.write(volume.plan(blockpack.scan(cloning / "source")), image)
+    with blockpack.open_image(image) as opened:
+        blockpack.extract(opened, cloning / "out")
+    try:
+        assert shared(cloning / "out" / "large") == LARGE
+        for path in (cloning / "source").iterdir():
+            assert (cloning / "out" / path.name).read_bytes() == path.read_bytes()
+    finally:
+        shutil.rmtree(cloning / "out")

@@ -242,9 +242,9 @@ def _first_difference(
     """What is not the same about the bytes of two files of one size."""
     try:
         if expected.size <= AHEAD:
-            data = bytes(one.small(found))
-            wanted = other.small(expected)
-            return None if data == wanted else _where(data, bytes(wanted), 0)
+            # As bytes: views are compared one by one.
+            data, wanted = bytes(one.small(found)), bytes(other.small(expected))
+            return None if data == wanted else _where(data, wanted, 0)
         contents = one.content(found), other.content(expected)
         for at in range(0, expected.size, AHEAD):
             data, wanted = (content.read_at(at, AHEAD) for content in contents)

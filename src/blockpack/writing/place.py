@@ -136,8 +136,14 @@ class Place:
 
     def names(self) -> list[str]:
         """The names of all that is in here."""
-        where = os.fsdecode(self.path) if self.descriptor is None else self.descriptor
-        return os.listdir(where)
+        if self.descriptor is None:
+            return os.listdir(os.fsdecode(self.path))
+        # By a descriptor of its own: some file systems show one what was there when it was opened.
+        fresh = os.open(os.curdir, _DIRECTORY, dir_fd=self.descriptor)
+        try:
+            return os.listdir(fresh)
+        finally:
+            os.close(fresh)
 
     def flush(self) -> None:
         """Make the names in here durable."""
