@@ -50,7 +50,7 @@ def activate(
             except BlockpackError as error:  # its record is damaged
                 again = f"cannot be run: {error}"
     rule = _rule(before, failed, again)
-    raise ActivationError(f"generation {generation.number}", rule, "mend the command")
+    raise ActivationError(f"generation {generation.number}", rule)
 
 
 def _run(
@@ -86,5 +86,5 @@ def _run(
 
 def _rule(before: Generation | None, failed: str, again: str | None) -> str:
     live = "nothing is live" if before is None else f"generation {before.number} is live again"
-    rule = f"the command {failed}, and {live}"
+    rule = f"the command {failed}; {live}"
     return rule if again is None else f"{rule}, but for it the command {again}"

@@ -279,7 +279,7 @@ def _verify(directory: str, image: ImageRecord) -> None:
     with open_image(path) as opened:
         problems = opened.verify()
     if problems:
-        raise ImageError(f"volume {image.name}", f"{problems[0]}, and nothing was switched", _DISK)
+        raise ImageError(f"volume {image.name}", f"{problems[0]}; nothing was switched", _DISK)
 
 
 def require_whole(generation: Generation) -> BuildRecord:
