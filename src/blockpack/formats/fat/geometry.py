@@ -120,6 +120,8 @@ class Requirements:
     """What a volume asks for, and the limits that it has to keep. Sizes are in bytes."""
 
     types: tuple[int, ...]
+    type_given: bool
+    """Whether there could be more types."""
     sector_size: int
     cluster_size: int | None
     size: int | None
@@ -197,7 +199,7 @@ def _remedy(required: Requirements) -> tuple[str, str]:
         return "give another size, or let type and cluster size be chosen", ""
     if required.cluster_size is not None:
         return "pack less, or let the cluster size be chosen", ""
-    return "pack less", "format=tar" if len(required.types) > 1 else "fat_type=auto"
+    return "pack less", "fat_type=auto" if required.type_given else "format=tar"
 
 
 def _ranked(required: Requirements) -> Iterator[list[tuple[int, int]]]:

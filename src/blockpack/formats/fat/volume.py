@@ -120,9 +120,10 @@ class FatVolume(Volume):
 
     def _requirements(self, survey: Survey) -> Requirements:
         """What the geometry has to hold."""
-        types = self.profile.fat.types if self.fat_type == "auto" else (int(self.fat_type),)
+        given = self.fat_type != "auto"
         return Requirements(
-            types=types,
+            types=(int(self.fat_type),) if given else self.profile.fat.types,
+            type_given=given,
             sector_size=self.sector_size,
             cluster_size=self.cluster_size,
             size=self.size,
