@@ -110,6 +110,52 @@ def test_a_tar_packs_like_its_directory(maker: str, site: Path, tmp_path: Path) 
         assert rendered(form, tree) == rendered(form, directory)
 
 
+def twice(site: Path, archive: Path) -> None:
+    """An archive to which a newer version of a file was added."""
+    run("tar", ["-C", site, "-cf", archive, "."])
+    (site / "private").write_bytes(b"newer, and longer")
+    run("tar", ["-C", site, "-rf", archive, "./private"])
+
+
+def holes(site: Path, archive: Path) -> None:
+    with open(site / "holes", "wb") as file:
+        file.write(b"begin")
+        file.seek(5 << 20)
+        file.write(b"end")
+        file.truncate(6 << 20)
+    run("tar", ["-C", site, "-S", "-cf", archive, "."])
+
+
+ODD: dict[str, Callable[[Path, Path], object]] = {
+    "v7": by_tar("--format=v7"),
+    "a name twice": twice,
+    "holes": holes,
+    "absolute names": lambda site, archive: run(
+        "tar", ["-C", site, "-P", "-cf", archive, f"{site}"]
+    ),
+    "directories last": lambda site, archive: run(
+        "tar", ["-C", site, "--no-recursion", "-cf", archive, "./bin/run", "./bin", "./index.html"]
+    ),
+}
+
+
+@pytest.mark.parametrize("maker", ODD)
+def test_an_odd_tar_packs_as_gnu_tar_extracts_it(maker: str, site: Path, tmp_path: Path) -> None:
+    ODD[maker](site, tmp_path / "odd.tar")
+    extracted = tmp_path / "extracted"
+    extracted.mkdir()
+    run("tar", ["-C", extracted, "-xpf", tmp_path / "odd.tar"])
+    listed = run("tar", ["-tPf", tmp_path / "odd.tar"]).stdout.decode().splitlines()
+    named = {name.removeprefix("./").strip("/") for name in listed}
+    found = facts(scan(tmp_path / "odd.tar"))
+    for path, expected in facts(scan(extracted)).items():
+        if path in named:
+            assert found.pop(path) == expected
+        else:  # what has no entry, and is there by what it holds
+            assert found.pop(path)[:2] == expected[:2] == ("directory", None)
+    assert not found
+
+
 def rendered(volume: blockpack.Volume, tree: Tree) -> bytes:
     with volume.plan(tree).open() as device:
         return device.read()

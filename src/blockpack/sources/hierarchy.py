@@ -218,10 +218,10 @@ class _Walk:
     def _entry(self, path: str, found: ImageEntry) -> Entry | None:
         """`found` as an entry of the tree; None if it is a problem."""
         error: BlockpackError | None = check_path(path)
-        if error is None and found.kind == "symlink":
-            error = check_target(path, found.target)
         if error is None and found.damage:
             error = SourceError(path, found.damage, "mend or exclude it")
+        if error is None and found.kind == "symlink":
+            error = check_target(path, found.target)
         if error is not None:
             self.problems.append(error)
         elif found.kind == "directory":

@@ -1,0 +1,75 @@
+"""Zip archives that are damaged or made to harm: refused in time, or packed, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import random
+import stat
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import blockpack
+from blockpack import BlockpackError, Problems, scan
+from hostile.ordeal import in_time
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+
+def archive() -> bytes:
+    """Files by every method, a link, and extra fields."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        for number, method in enumerate(METHODS):
+            info = zipfile.ZipInfo(f"d{number % 2}/file {number}")
+            info.external_attr = (stat.S_IFREG | 0o755) << 16
+            info.compress_type = method
+            info.extra = b"UT\5\0\3\1\2\3\4ux\x0b\0\1\4\1\0\0\0\4\2\0\0\0"
+            made.writestr(info, b"content " * 20)
+        link = zipfile.ZipInfo("link")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        made.writestr(link, "d0/file 0")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_damaged_zip_is_packed_or_refused(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    sound = archive()
+    place = tmp_path / "x.zip"
+    with in_time():
+        for _ in range(30):
+            data = bytearray(sound)
+            for _ in range(chance.choice((1, 1, 3))):
+                data[chance.randrange(len(data))] = chance.choice((0, 1, 0xFF, 0x80))
+            if chance.random() < 0.2:
+                del data[chance.randrange(len(data)) :]
+            place.write_bytes(data)
+            try:
+                layout = blockpack.TarVolume().plan(scan(place, symlinks="follow"))
+                blockpack.write(layout, io.BytesIO())
+            except BlockpackError as error:
+                assert str(error)
+
+
+def test_a_link_with_a_target_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+    data = bytearray(archive())
+    sizes = data.rindex(b"PK\1\2") + 20  # of the link, which comes last
+    data[sizes : sizes + 8] = struct.pack("<II", 1 << 31, 1 << 31)
+    (tmp_path / "x.zip").write_bytes(data)
+    with in_time(), pytest.raises(Problems, match="1 problem") as raised:
+        scan(tmp_path / "x.zip")
+    assert "link: is a link with a target of 2,147,483,648 bytes" in str(raised.value)
+
+
+def test_names_that_lead_out_are_refused_and_told_together(tmp_path: Path) -> None:
+    place = tmp_path / "x.zip"
+    with zipfile.ZipFile(place, "w") as made:
+        for name in ("../a", "b/../../c", "./d", "/etc/e", "f//g", "h/./i"):
+            made.writestr(name, b"x")
+    with pytest.raises(Problems) as raised:
+        scan(place)
+    told = {error.path for error in raised.value.exceptions}  # type: ignore[union-attr]
+    assert told == {"../a", "b/../../c", "f//g", "h/./i"}
