@@ -5,7 +5,8 @@ Rule 1: readers skip it without a word. A global header with one comment is such
 sectors of 4096 bytes, and a longer one makes that crash everywhere.
 Rule 2: so, where that reader may come, an odd block is an entry for the root of the tree, ``./``.
 Who extracts the archive gets the mode and the time of that, as from any archive of ``.``.
-Elsewhere one comment is longer, and nothing gets anything.
+Elsewhere one header has two comments of 512 bytes, and nothing gets anything. (Of one of 1024,
+Debian's pax complains.)
 Rule 3: ustar knows no global headers, and an old reader would extract them; there, all is ``./``.
 """
 
@@ -17,16 +18,15 @@ from .header import BLOCK, DIRECTORY, GLOBAL, MAX_SIZE, pack
 def comments(length: int) -> bytes:
     """`length` bytes of global headers with comments: a multiple of 512, but not 512 itself."""
     pairs, odd = divmod(length, 2 * BLOCK)
-    if not odd:
-        return _comment(BLOCK) * pairs
-    return _comment(2 * BLOCK) + _comment(BLOCK) * (pairs - 1)
+    longer = [_comments(2)] if odd else []
+    return b"".join([*longer, *[_comments(1)] * (pairs - len(longer))])
 
 
-def _comment(size: int) -> bytes:
-    """A global header whose payload is a comment of `size` bytes."""
-    record = b"%d comment=" % size
-    record += b" " * (size - len(record) - 1) + b"\n"
-    return pack(b"pax_global_header", typeflag=GLOBAL, size=size) + record
+def _comments(count: int) -> bytes:
+    """A global header whose payload is `count` comments of a block each."""
+    record = b"%d comment=" % BLOCK
+    record += b" " * (BLOCK - len(record) - 1) + b"\n"
+    return pack(b"pax_global_header", typeflag=GLOBAL, size=count * BLOCK) + record * count
 
 
 def root_entries(length: int, mtime: int) -> bytes:
