@@ -52,8 +52,8 @@ class TarLimits:
     """The longest payload of an extended header (pax or GNU)."""
     base_256: bool = True
     """Whether numbers too large for octal may be written in base 256 (GNU)."""
-    negative_times: bool = True
-    """Whether times before 1970 are understood."""
+    sector_size: int = 512
+    """The largest sector of its devices: it does not read a shorter tail."""
     long_padding: bool = False
     """Whether padding may have extended headers of more than 512 bytes, so that none of it need be
     an entry ``./``, which gives the directory that is extracted into its mode."""
@@ -107,7 +107,7 @@ PROFILES = {
                 label_entry=False,  # it would show as an empty file
                 large_file=64 << 20,  # it maps a file whole on each read
             ),
-            tar=TarLimits(links=False, extended_header=512, base_256=False, negative_times=False),
+            tar=TarLimits(links=False, extended_header=512, base_256=False, sector_size=4096),
             git=GitLimits(
                 executables=False,  # it lists plain files and directories, and nothing else
                 symlinks=False,

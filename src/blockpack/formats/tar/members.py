@@ -86,10 +86,6 @@ def refusals(
     if isinstance(entry, Symlink) and not limits.links:
         rule = "is a symbolic link, which the profile's reader shows as an empty file"
         yield EntryError(entry.path, rule, "follow or skip links: {option}", "symlinks=follow")
-    if member.mtime < 0 and not (limits.negative_times and dialect != "ustar"):
-        rule = "has a time before 1970, which neither ustar nor every reader knows"
-        yield EntryError(entry.path, rule, "touch it", "mtime=fixed")
-        return
     if member.plain and (dialect != "gnu" or len(member.name) <= header.NAME_SIZE):
         return
     if dialect == "ustar":
@@ -103,15 +99,25 @@ def refusals(
                 f"needs an extended header of {payload} bytes, and the profile's reader takes "
                 f"{limits.extended_header}"
             )
-            yield EntryError(entry.path, rule, "shorten its path")
+            yield EntryError(entry.path, rule, "shorten its path", _with_room(member, limits))
     else:
         longest = max(len(member.name), len(member.linkname)) + 1
         if limits.extended_header is not None and longest > limits.extended_header:
-            rule = f"has a name of {longest} bytes, and the profile's reader takes "
-            yield EntryError(entry.path, f"{rule}{limits.extended_header}", "shorten its path")
+            rule = (
+                f"needs an extended header of {longest} bytes, and the profile's reader takes "
+                f"{limits.extended_header}"
+            )
+            yield EntryError(entry.path, rule, "shorten its path", "profile=any")
         if not limits.base_256 and _needs_base_256(member):
             rule = "needs a base-256 number, on which the profile's reader fails"
             yield EntryError(entry.path, rule, option="dialect=pax")
+
+
+def _with_room(member: Member, limits: TarLimits) -> str:
+    """The option by which a member fits whose pax records are too long for the profile's reader."""
+    longest = max(len(member.name), len(member.linkname)) + 1
+    fits = limits.extended_header is not None and longest <= limits.extended_header
+    return "dialect=gnu" if fits and not _needs_base_256(member) else "profile=any"
 
 
 def _too_large(member: Member) -> str:
@@ -122,6 +128,8 @@ def _too_large(member: Member) -> str:
         return f"its link's target has {len(member.linkname)} bytes, more than 100"
     if member.size > header.MAX_SIZE:
         return f"its size of {member.size:,} bytes is 8 GiB or more"
+    if member.mtime < 0:
+        return "its time is before 1970"
     return "its owner or its time is too large"
 
 

@@ -25,6 +25,7 @@ from ...planning.options import parse_size
 from ...planning.profile import TarLimits
 from ...planning.runs import Run, literal, zeros
 from ...planning.volume import MOST, Volume, require_choice
+from ...planning.warning import LayoutWarning
 from ...workers.processors import Jobs
 from . import header
 from .header import BLOCK, file_headers
@@ -132,9 +133,17 @@ class TarVolume(Volume):
                 "aligned": plan.boundary,
                 "end": needed,
             },
+            warnings=tuple(self._warnings(size)),
             placements=plan.placements,
             forkable=tree.forkable,
         )
+
+    def _warnings(self, size: int) -> Iterator[LayoutWarning]:
+        sector_size = self.profile.tar.sector_size
+        if size % sector_size:
+            rule = f"the image is no multiple of {sector_size:,} bytes"
+            text = f"{rule}: a device with sectors of so many (Xen's) does not read its end"
+            yield LayoutWarning("", "short-tail", text)
 
 
 class _Plan:
