@@ -132,3 +132,85 @@ def test_names_like_those_of_devices_are_not_warned_of(path: str) -> None:
 def test_all_names_of_devices_are_told_at_once() -> None:
     paths = [path for path in DEVICES if path.isupper()]
     assert warned(*paths, *NO_DEVICES[:9], profile="any") == sorted(paths)
+
+
+@pytest.mark.parametrize("length", [257, 300, 4095])
+def test_a_path_that_linux_alone_reads_names_its_profile(length: int) -> None:
+    path = "/".join(["d" * 100] * 50)[:length].rstrip("/")
+    for profile in ("any", "uefi"):
+        errors = _errors(tree_of(path), profile=profile)
+        assert path in {error.path for error in errors}
+        assert {error.option for error in errors} == {"profile=linux"}
+        assert "profile='linux'" in str(errors[0])
+    FatVolume(profile="linux").plan(tree_of(path))
+
+
+def test_a_path_that_no_reader_takes_names_no_profile() -> None:
+    path = "/".join(["d" * 100] * 50)
+    for profile in ("any", "linux", "mirage"):
+        [error] = [e for e in _errors(tree_of(path), profile=profile) if e.path == path]
+        assert not error.option
+
+
+def test_mirage_takes_paths_of_1000() -> None:
+    path = "/".join(["d" * 99] * 10)
+    FatVolume(profile="mirage").plan(tree_of(path))
+    assert len(_errors(tree_of(path + "e/ee"), profile="mirage")) >= 1
+
+
+def _errors(tree: Tree, **options: object) -> list[blockpack.BlockpackError]:
+    with pytest.raises(blockpack.Problems) as raised:
+        FatVolume(**options).plan(tree)  # type: ignore[arg-type]
+    return [e for e in raised.value.exceptions if isinstance(e, blockpack.BlockpackError)]
+
+
+@pytest.mark.parametrize("epoch", [-1, 0, 315_532_799, 4_354_819_200, 1 << 40])
+@pytest.mark.parametrize("mtime", ["fixed", "keep"])
+def test_a_date_that_fat_cannot_show_is_refused(epoch: int, mtime: str) -> None:
+    """That of a label is one, too."""
+    [error] = _errors(tree_of("a"), label="X", mtime=mtime, epoch=epoch)
+    assert "outside 1980 to 2107" in error.rule
+    assert "SOURCE_DATE_EPOCH" in error.remedy
+    if mtime == "keep":  # then nothing shows the epoch
+        FatVolume(mtime="keep", epoch=epoch).plan(tree_of("a"))
+
+
+def test_a_link_names_what_follows_it() -> None:
+    tree = Tree()
+    tree.symlink("link", "target")
+    [error] = _errors(tree)
+    assert error.option == "symlinks=follow"
+
+
+@pytest.mark.parametrize("size", [512, 4096, 127 * 512])
+def test_a_size_that_fatfs_does_not_mount_is_refused(size: int) -> None:
+    [error] = _errors(tree_of("a"), size=size)
+    assert "FatFs" in error.rule and error.option == "size=65536"
+    assert FatVolume(size=65536).plan(tree_of("a")).size == 65536
+
+
+def test_a_size_that_is_too_small_names_one_that_is_not() -> None:
+    tree = Tree()
+    tree.add("a", bytes(100_000))
+    [error] = _errors(tree, size=65536)
+    name, _, value = error.option.partition("=")
+    assert name == "size"
+    assert FatVolume(size=int(value)).plan(tree).size == int(value)
+
+
+def _never() -> BinaryIO:
+    raise AssertionError("planning reads nothing")
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [({"fat_type": 12}, "fat_type=auto"), ({"profile": "mirage"}, "format=tar")],
+)
+def test_a_tree_that_a_type_cannot_hold_names_what_can(
+    options: dict[str, object], option: str
+) -> None:
+    tree = Tree()
+    for number in range(3):
+        tree.add(f"{number}.bin", _never, size=2 * GiB - 1)
+    [error] = [error for error in _errors(tree, **options) if error.path == ""]
+    assert error.option == option

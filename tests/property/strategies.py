@@ -132,6 +132,10 @@ fat_names = st.one_of(
     _OF_LENGTH,
 ).filter(is_fat_name)
 
+ascii_fat_names = st.one_of(
+    st.text(_ASCII, min_size=1, max_size=16), _SHORTISH, _NUMBERED, _COLLIDING
+).filter(is_fat_name)
+
 mirage_fat_names = st.one_of(
     st.from_regex(r"[a-z][a-z0-9_.-]{0,38}[a-z0-9]", fullmatch=True),
     st.from_regex(r"[A-Z0-9_]{1,8}(\.[A-Z0-9]{1,3})?", fullmatch=True),

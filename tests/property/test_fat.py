@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
+from attrs import evolve
 from hypothesis import assume, event, example, given
 from hypothesis import strategies as st
 
 import blockpack
+from blockpack.planning.profile import PROFILES
 from judges import fat_invariants
 from judges.fat_invariants import Node as Judged
 from judges.fat_tools import (
@@ -24,6 +27,7 @@ from judges.fat_tools import (
     sevenzip_spelling,
 )
 from judges.fat_volume import Rules
+from judges.fatfs import fatfs_read
 from judges.mirage_fat import MirageFat
 from property.strategies import (
     EPOCH,
@@ -31,8 +35,10 @@ from property.strategies import (
     DirectoryNode,
     FileNode,
     Spec,
+    ascii_fat_names,
     fat_names,
     fold,
+    is_fat_name,
     materialise,
     mirage_fat_names,
     specs,
@@ -146,6 +152,48 @@ def test_every_judge_reads_back_every_name_and_byte(
         assert ours.verify() == []
 
 
+@given(
+    spec=specs(ascii_fat_names, key=fold),
+    profile=st.sampled_from(("any", "linux", "uefi")),
+    options=option_sets(),
+)
+def test_fatfs_mounts_and_reads_every_image(
+    tmp_path_factory: pytest.TempPathFactory, spec: Spec, profile: str, options: Options
+) -> None:
+    """It shows names of one code page only, and mounts no volume that it finds too small."""
+    sector_size = 512 if profile == "uefi" else options["sector_size"]
+    options |= {"profile": profile, "sector_size": sector_size, "mtime": "fixed"}
+    layout = plan(tree_of(spec), options)
+    assert layout.size >= 128 * sector_size
+    image = written(layout, tmp_path_factory.mktemp("fatfs"))
+    assert fatfs_read(image, sector_size=sector_size) == expected_contents(spec)
+
+
+@given(sizes=st.lists(st.integers(0, 300_000), max_size=40))
+def test_the_smallest_image_wins(sizes: list[int]) -> None:
+    """Unless clusters of 4096 bytes let half of all bytes be cloned."""
+    tree = blockpack.Tree()
+    for number, size in enumerate(sizes):
+        tree.add(f"{number}.bin", never, size=size)
+    layout = plan(tree, {})
+    clonable = sum(size for size in sizes if size >= 64 << 10)
+    least = 4096 if clonable and 2 * clonable >= sum(sizes) else 512
+    others = []
+    for fat_type in (12, 16, 32):
+        for cluster_size in [512 << step for step in range(7) if 512 << step >= least]:
+            volume = blockpack.FatVolume(fat_type=fat_type, cluster_size=cluster_size)
+            with suppress(blockpack.Problems):
+                others.append(volume.plan(tree).size)
+    assert layout.size == min(others)
+    assert int(layout.geometry["free_clusters"]) >= 1
+    assert ("cloned" in str(layout.geometry["cluster_reason"])) == (least == 4096)
+
+
+def never() -> BinaryIO:
+    """A content that is never opened."""
+    raise AssertionError("planning reads nothing")
+
+
 @given(spec=specs(fat_names | unix_names, times=times(EPOCH, LAST)))
 def test_what_is_not_refused_is_held(tmp_path_factory: pytest.TempPathFactory, spec: Spec) -> None:
     """Whatever the names: each is either refused, with its path, or read back by all."""
@@ -219,6 +267,36 @@ def test_mirage_finds_every_file(
     assert pyfatfs_read(image) == expected
     assert sevenzip_read(image)[0] == expected
     assert mtools_read(image) == expected
+
+
+@given(name=st.text("AB.. c", min_size=1, max_size=14).filter(is_fat_name))
+@example("A..B")
+@example("AB..TXT")
+@example("A...B")
+@example("..A")
+@example(".UPPER")
+@example("A B")
+@example("A. B")
+@example("A .B")
+@example("MY FILE.TXT")
+@example("...A")
+def test_mirage_gets_the_names_that_its_reader_finds(
+    tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    """Neither one more nor one less."""
+    mirage = PROFILES["mirage"]
+    lenient = evolve(mirage, fat=evolve(mirage.fat, exact_short_names=False))
+    tree = tree_of({name: FileNode(_contents(5))})
+    layout = blockpack.FatVolume(profile=lenient).plan(tree)
+    image = written(layout, tmp_path_factory.mktemp("mirage"))
+    found = MirageFat(image, 4096).exists(name) is not None
+    try:
+        blockpack.FatVolume(profile="mirage").plan(tree)
+    except blockpack.Problems as problems:
+        assert not found
+        assert "short name" in str(problems)
+    else:
+        assert found
 
 
 @pytest.mark.parametrize("sector_size", [512, 4096])
