@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import gc
 import gzip
 import io
 import lzma
@@ -414,6 +415,25 @@ def test_patterns_leave_out_of_archives_what_they_do_of_directories(
     for patterns in (["*.html"], ["bin/"], ["/bin/*", "!bin/run"], ["**/ein*"], ["Größe*"]):
         expected = facts(scan(site, exclude=patterns))
         assert facts(scan(tmp_path / "site.tar", exclude=patterns)) == expected
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(
+    "volume", [blockpack.TarVolume(), blockpack.FatVolume(), blockpack.GitVolume()]
+)
+def test_an_archive_is_open_as_long_as_its_layout_and_no_longer(
+    volume: blockpack.Volume, compressed: bool, site: Path, tmp_path: Path
+) -> None:
+    by_tar("-z" if compressed else "--format=gnu")(site, tmp_path / "archive")
+    expected = rendered(volume, scan(site, symlinks="skip"))
+    before = len(os.listdir("/proc/self/fd"))
+    layout = volume.plan(scan(tmp_path / "archive", symlinks="skip"))
+    gc.collect()
+    with layout.open() as device:
+        assert device.read() == expected
+    del layout, device
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_an_encrypted_zip_is_refused_by_name(site: Path, tmp_path: Path) -> None:

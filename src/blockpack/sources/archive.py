@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import weakref
 from collections.abc import Iterator, Mapping
 
 from attrs import evolve
@@ -244,11 +245,12 @@ def _opened(descriptor: int, name: str, path: bytes | None) -> InImage:
         os.close(descriptor)
         raise
     try:
-        reader = _reader(data, name)
-        return InImage(Image(reader), name, path or _path_of(descriptor), spool)
+        source = InImage(Image(_reader(data, name)), name, path or _path_of(descriptor), spool)
     except BaseException:
         data.close()
         raise
+    weakref.finalize(source, data.close)
+    return source
 
 
 def _is_read_once(descriptor: int, name: str, path: bytes | None) -> bool:
