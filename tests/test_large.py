@@ -132,7 +132,7 @@ layout = blockpack.TarVolume().plan(tree)
 
 _KEPT = """
 import blockpack, sys
-tree = git_tree(sys.argv[1], sys.argv[3])
+tree = blockpack.scan(f"git:{sys.argv[1]}@{sys.argv[3]}")
 layout = blockpack.GitVolume(container="bundle", history=True).plan(tree)
 assert layout.geometry["commit"] == tree.origin.commit
 """

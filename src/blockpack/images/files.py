@@ -16,6 +16,7 @@ from attrs import define, field
 from ..errors import BlockpackError, ImageError, SourceError, TargetError
 from ..formats.reader import ImageEntry
 from ..model.entry import encode, name_of, parent_of
+from ..planning.volume import MOST
 from ..reading.window import AHEAD, Window
 from ..writing.copying import copy_content, copying
 from ..writing.place import Place, settle
@@ -176,6 +177,9 @@ class Files:
                 written += os.write(descriptor, data[written:])
             self._copying.advance(len(data))
             return
+        if entry.size > MOST:
+            rule = f"says that it has {entry.size:,} bytes, and no system has files of so many"
+            raise ImageError(entry.path, rule)
         os.ftruncate(descriptor, entry.size)  # what is a hole at its end is never written
         target = Seekable(entry.path, descriptor, holes=True)
         copy_content(self._reader.content(entry), target, self._copying)
