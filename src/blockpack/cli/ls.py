@@ -21,6 +21,9 @@ _BITS = "rwxrwxrwx"
 
 EXAMPLE = "blockpack ls www.img -l"
 
+_AT_ONCE = 1000
+"""Lines that are printed at once: one at a time they take a fifth of the time."""
+
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
@@ -40,8 +43,9 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         emit_json({"entries": [_json(entry) for entry in entries]})
     else:
-        for entry in entries:
-            emit(_long(entry) if arguments.long else _name(entry))
+        show = _long if arguments.long else _name
+        for start in range(0, len(entries), _AT_ONCE):
+            emit("\n".join(map(show, entries[start : start + _AT_ONCE])))
     raise_problems("some of the image cannot be read", lost)
     return 0
 
