@@ -100,3 +100,15 @@ def test_threads_list_an_image_together() -> None:
             listings = list(threads.map(lambda _: [entry.path for entry in image], range(THREADS)))
         assert all(listing == listings[0] for listing in listings)
         assert FILES.keys() <= set(listings[0])
+
+
+def test_a_file_object_stays_where_its_owner_left_it(tmp_path: Path) -> None:
+    path = written(VOLUMES["fat"].plan(tree()), tmp_path / "x.img")
+    with open(path, "r+b") as file:
+        file.truncate(64 << 20)  # a hole, which is looked for
+        file.seek(12_345)
+        with blockpack.open_image(file) as image:
+            blockpack.extract(image, tmp_path / "out")
+            blockpack.compare(image, VOLUMES["fat"].plan(tree()))
+        assert file.tell() == 12_345
+        assert len(file.read(10)) == 10

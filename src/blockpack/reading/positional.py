@@ -210,5 +210,13 @@ def reader_of(file: BinaryIO) -> PositionalReader:
     if isinstance(raw, PositionalFile):
         return raw.reader
     if type(raw) is io.FileIO and raw.seekable() and hasattr(os, "preadv"):
-        return DescriptorReader(os.dup(raw.fileno()))
+        return DescriptorReader(_of_its_own(raw.fileno()))
     return SeekingReader(file)
+
+
+def _of_its_own(descriptor: int) -> int:
+    """Another descriptor of the same file, whose position is not the caller's where that can be."""
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return os.dup(descriptor)
