@@ -400,6 +400,26 @@ def test_everything_that_cannot_be_packed_is_told_at_once(tmp_path: Path) -> Non
     assert "hard: links to" in str(raised.value)
 
 
+def test_a_part_of_an_archive_has_nothing_to_do_with_the_rest(tmp_path: Path) -> None:
+    archive = tar_of(
+        tmp_path / "a.tar",
+        ("docs/a.txt", FILE, ""),
+        ("docs/link", LINK, "../other/b.txt"),
+        ("docs/bad", HARD, "gone"),
+        ("other/b.txt", FILE, ""),
+        ("other/bad", HARD, "gone"),
+    )
+    url = f"tar://{archive}!/docs"
+    with pytest.raises(Problems, match="1 problem") as raised:
+        scan(url)
+    assert "docs/bad" in str(raised.value)
+    tree = scan(url, exclude=["/bad"], symlinks="follow")
+    assert [entry.path for entry in tree] == ["a.txt", "link"]
+    assert [entry.path for entry in scan(f"tar://{archive}!/docs/link", symlinks="follow")] == [
+        "b.txt"
+    ]
+
+
 def test_hard_links_of_two_archives_are_different_files(tmp_path: Path) -> None:
     tree = Tree()
     for name in ("one", "two"):
@@ -426,6 +446,7 @@ def test_an_archive_is_open_as_long_as_its_layout_and_no_longer(
 ) -> None:
     by_tar("-z" if compressed else "--format=gnu")(site, tmp_path / "archive")
     expected = rendered(volume, scan(site, symlinks="skip"))
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     layout = volume.plan(scan(tmp_path / "archive", symlinks="skip"))
     gc.collect()

@@ -48,7 +48,7 @@ class InImage(Hierarchy):
 
     def __init__(self, image: Image, name: str, path: bytes | None, owner: object = None) -> None:
         self._image = image
-        self._name = name
+        self.name = name
         self._owner = owner  # keeps the file alive
         data = image.reader.data
         self.forkable = isinstance(data, DescriptorReader | BytesReader)
@@ -65,14 +65,14 @@ class InImage(Hierarchy):
     def _read(self) -> Mapping[str, ImageEntry]:
         entries: dict[str, ImageEntry] = {}
         try:
-            with reading_errors(self._name):
+            with reading_errors(self.name):
                 entries.update((entry.path, entry) for entry in self._image.walk())
         except Problems:
             pass  # they are the image's own, too
         except ImageError as error:
-            raise SourceError(error.path or self._name, error.rule, error.remedy) from None
+            raise SourceError(error.path or self.name, error.rule, error.remedy) from None
         self.problems += (
-            SourceError(problem.path or self._name, problem.rule, problem.remedy)
+            SourceError(problem.path or self.name, problem.rule, problem.remedy)
             for problem in self._image.problems
         )
         return entries
@@ -170,7 +170,7 @@ class InImage(Hierarchy):
             status = os.fstat(self._descriptor)
             if (status.st_size, status.st_mtime_ns) != (self._size, self._stamp):
                 rule = "was modified since it was planned"
-                raise SourceError(self._name, rule, "pack again once it is left alone")
+                raise SourceError(self.name, rule, "pack again once it is left alone")
 
 
 class _Content(PositionalReader):
@@ -179,13 +179,13 @@ class _Content(PositionalReader):
     def __init__(self, source: InImage, entry: ImageEntry, name: str) -> None:
         super().__init__(entry.size)
         self._source = source
-        self._name = name
+        self.name = name
         with foreign_errors(name):
             self._content = source.content(entry)
 
     def pread(self, view: memoryview, position: int) -> int:
         """As the reader does, from an archive that is what it was."""
-        with foreign_errors(self._name):
+        with foreign_errors(self.name):
             count = self._content.pread(view, position)
             self._source.require_unchanged()
             return count
@@ -204,7 +204,7 @@ def scan_file(source: str | bytes, options: ScanOptions, start: str = "", name: 
     with reading_errors(name):
         descriptor = os.open(source, _FLAGS)
     path = os.path.abspath(os.fsencode(source))
-    return _scan(_opened(descriptor, name, path), options, start, name)
+    return _scan(_opened(descriptor, name, path), options, start)
 
 
 def scan_input(source: object, options: ScanOptions) -> Tree:
@@ -226,8 +226,8 @@ def scan_image(source: object, options: ScanOptions) -> Tree:
     return _scan(InImage(source, "the image", path), options)
 
 
-def _scan(source: InImage, options: ScanOptions, start: str = "", name: str = "") -> Tree:
-    return scan_hierarchy(source, options, source.problems, start, name)
+def _scan(source: InImage, options: ScanOptions, start: str = "") -> Tree:
+    return scan_hierarchy(source, options, source.problems, start, source.name)
 
 
 def _opened(descriptor: int, name: str, path: bytes | None) -> InImage:

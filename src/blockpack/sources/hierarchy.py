@@ -115,19 +115,25 @@ def scan_hierarchy(
     """The tree of what is below `start` in `source`, in which `problems` were found before.
 
     Where that is a file, it is the only one in the tree, by its own name. `name` is the source's,
-    for messages. Raises `SourceError` if
-    nothing is there, and `Problems` with all that cannot be read or packed and is not excluded.
+    for messages. Raises `SourceError` if nothing is there, and `Problems` with all that cannot be
+    read or packed and is not excluded.
     """
     walk = _Walk(source, options)
-    tree = Tree.of(walk.listings(walk.top(start, name)))
-    excluded = options.excluded
-    found = {
-        (problem.path, problem.rule): problem
-        for problem in (*problems, *walk.problems)
-        if excluded is None or not problem.path or not _is_excluded(problem.path, excluded)
-    }
+    top = walk.top(start, name)
+    tree = Tree.of(walk.listings(top))
+    inside = f"{top.path}/" if top.path else ""
+    found: dict[str, BlockpackError] = {}  # the first about each path; more would say the same
+    for problem in (*(p for p in problems if _is_below(inside, p.path, name)), *walk.problems):
+        path = problem.path.removeprefix(inside)
+        if options.excluded is None or not _is_excluded(path, options.excluded):
+            found.setdefault(problem.path if path != name else problem.rule, problem)
     raise_problems(UNPACKABLE, found.values())
     return tree
+
+
+def _is_below(inside: str, path: str, name: str) -> bool:
+    """Whether a problem is about something `inside`, or about the source as a whole."""
+    return path.startswith(inside) or f"{path}/" == inside or path in ("", name)
 
 
 def _is_excluded(path: str, excluded: Callable[[str, bool], bool]) -> bool:
