@@ -212,7 +212,7 @@ def test_a_disk_is_no_place_for_images_in_clear(place: Place) -> None:
         *("--runtime-dir", place.path / "run"),
     )
     assert done.returncode == SecretError.exit_code
-    assert b"give --runtime-dir on one" in done.stderr
+    assert b"or give --runtime-dir DIR" in done.stderr
 
 
 def test_the_command_tells_nothing_of_secrets(place: Place) -> None:

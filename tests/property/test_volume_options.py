@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blockpack
-from blockpack import FatVolume, GitVolume, TarVolume, UsageError, Volume
+from blockpack import FatVolume, GitVolume, TarVolume, UsageError, Volume, deploy
 from blockpack.planning.options import taken_by
 
 VOLUMES = (TarVolume, FatVolume, GitVolume)
@@ -62,3 +63,17 @@ def test_a_tree_takes_the_bytes_that_a_text_asks_for() -> None:
     tree.add("a", b"x")
     assert TarVolume(size="1M").plan(tree).size == 1 << 20
     assert TarVolume(free="1M").plan(tree).size > 1 << 20
+
+
+@pytest.mark.parametrize("size", ["1K", 1024])
+def test_a_limit_of_deployments_is_a_text_or_bytes(size: int | str, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "a").write_bytes(b"a")
+    (tmp_path / "blockpack.toml").write_text(
+        '[deployment]\nname = "www"\n[volumes.site]\nsource = "site"\nformat = "tar"\n'
+    )
+    with pytest.raises(blockpack.Problems) as raised:
+        deploy.check(tmp_path, max_size=size)
+    assert "more than the limit of 1,024 bytes" in str(raised.value)
+    (checked,) = deploy.check(tmp_path, max_size="1M")
+    assert checked.size is not None

@@ -16,7 +16,7 @@ from ..workers.processors import require_jobs
 from ..writing.write import Report, write, write_bytes
 from . import flags, packing
 from .output import amount, binary_output, emit_json, progress_bar, say
-from .outputs import check_outputs
+from .overwrites import check_outputs
 
 EXAMPLE = "blockpack pack site www.img --format fat --label WWW --free 10M"
 

@@ -15,7 +15,7 @@ from ..planning.volume import Volume
 from ..sources.scan import scan
 from ..workers.processors import Jobs
 from . import flags
-from .outputs import leave_out
+from .overwrites import leave_out
 
 
 class _Formats(Iterable[str]):

@@ -84,7 +84,10 @@ class _Parser(argparse.ArgumentParser):
                 self.error(f"unrecognized arguments: {word}{meant(option, known)}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Refuse what is none of the choices; of `argparse`, which tells of no way around."""
+        """Refuse a value that is not among the choices, and offer the nearest one.
+
+        A method of argparse's own, which has no public way to change its message.
+        """
         try:
             super()._check_value(action, value)
         except argparse.ArgumentError as error:

@@ -26,7 +26,7 @@ from .depfile import rule, write
 from .dist import Dist, held
 from .executors import executor_named, outcomes, outcomes_on
 from .image import Task, plan
-from .limit import is_larger, require_limit, too_large
+from .limit import is_larger, limit_of, too_large
 from .record import BuildRecord
 from .secrets import Secrets
 from .secrets.images import serves
@@ -78,7 +78,7 @@ def build(
     progress: Callable[[Progress], object] | None = None,
     earlier: Earlier | None = None,
     secrets: Secrets | None = None,
-    max_size: int | None = None,
+    max_size: int | str | None = None,
 ) -> BuildReport:
     """Build the deployment `source`, a directory or ``git:REPO@REV``, into the directory `out`.
 
@@ -96,13 +96,13 @@ def build(
     begun = time.monotonic()
     directory = require_path(out)
     require_jobs(jobs)
-    require_limit(max_size)
+    limit = limit_of(max_size)
     deployment = deployment_source(source).without(directory)
     deployment.manifest_text()  # nothing is made for what is no deployment
     with held(directory, in_ram=secrets is not None and secrets.runtime is not None):
         dist = Dist(directory)
         run = _Build(
-            deployment, dist, tuple(only), executor, jobs, progress, earlier, secrets, max_size
+            deployment, dist, tuple(only), executor, jobs, progress, earlier, secrets, limit
         )
         report = run.run(None if depfile is None else os.fspath(depfile))
     return evolve(report, seconds=time.monotonic() - begun)

@@ -20,7 +20,7 @@ from ..workers.processors import Jobs
 from ..writing.progress import Progress
 from .builds import of_volume
 from .image import Task, plan
-from .limit import least_size, require_limit, require_within
+from .limit import least_size, limit_of, require_within
 from .secrets.opening import require_encrypted
 from .secrets.redact import redacted
 from .source import DeploymentSource, deployment_source
@@ -48,7 +48,7 @@ def check(
     source: str | os.PathLike[str] | DeploymentSource,
     *,
     jobs: Jobs = 1,
-    max_size: int | None = None,
+    max_size: int | str | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> tuple[CheckedVolume, ...]:
     """Plan all volumes of the deployment `source`, a directory or ``git:REPO@REV``.
@@ -60,7 +60,7 @@ def check(
     Raises `SourceError` if there is no manifest, and `Problems` with all that is wrong with it, or
     else with all that the volumes cannot hold.
     """
-    require_limit(max_size)
+    limit = limit_of(max_size)
     deployment = deployment_source(source)
     epoch = source_date_epoch()
     checked = []
@@ -70,7 +70,7 @@ def check(
         if progress is not None:
             progress(Progress(number, len(volumes), "volumes"))
         try:
-            checked.append(_checked(deployment, spec, epoch, jobs, max_size))
+            checked.append(_checked(deployment, spec, epoch, jobs, limit))
         except BlockpackError as error:
             # Those of a secret volume say so already.
             errors.append(error if spec.secret else of_volume(spec.name, error))

@@ -13,18 +13,23 @@ from typing import TYPE_CHECKING
 
 from ..errors import EntryError, UsageError
 from ..layers.ccm import encrypted_size
+from ..planning.options import optional_size
 
 if TYPE_CHECKING:
     from .manifest import VolumeSpec
     from .record import ImageRecord
 
 
-def require_limit(max_size: int | None) -> None:
-    """Raise `UsageError` unless `max_size` (bytes) is a limit, or None: there is none."""
-    if max_size is not None and max_size < 1:
-        raise UsageError(
-            "", f"the largest image has 1 byte or more, not {max_size}", option="max_size=SIZE"
-        )
+def limit_of(max_size: int | str | None) -> int | None:
+    """A limit in bytes, of a number or a text such as ``2G``; None if there is none.
+
+    Raises `UsageError` for what is no limit.
+    """
+    limit = optional_size(max_size)
+    if limit is not None and limit < 1:
+        rule = f"the largest image has 1 byte or more, not {limit}"
+        raise UsageError("", rule, option="max_size=SIZE")
+    return limit
 
 
 def too_large(spec: VolumeSpec, size: int | None, max_size: int) -> EntryError:

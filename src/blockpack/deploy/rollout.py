@@ -17,7 +17,7 @@ from .activation import activate
 from .builds import BuildReport, build
 from .fingerprint import commit_inputs, fingerprint
 from .generations import Generation, Generations
-from .limit import is_larger, require_limit
+from .limit import is_larger, limit_of
 from .record import BuildRecord, FromCommit, ImageRecord
 from .secrets import Secrets
 from .secrets.images import serves, verify
@@ -65,7 +65,7 @@ def deploy(
     jobs: Jobs = 1,
     progress: Callable[[Progress], object] | None = None,
     secrets: Secrets | None = None,
-    max_size: int | None = None,
+    max_size: int | str | None = None,
 ) -> DeployReport:
     """Make the commit `revision` of a repository the live generation under the directory `root`.
 
@@ -84,22 +84,20 @@ def deploy(
     begun = time.monotonic()
     if keep is not None and keep < 1:
         raise UsageError("", f"at least 1 generation is kept, not {keep}", option="keep=1")
-    require_limit(max_size)
+    limit = limit_of(max_size)
     require_jobs(jobs)
     place = Generations(root)
     source = CommitSource.of(os.fspath(repository), revision)
     with place.held():
         before, build_report = place.current(), None
-        outcome, why, wanted = _wanted(place, before, source, secrets, max_size)
+        outcome, why, wanted = _wanted(place, before, source, secrets, limit)
         if isinstance(wanted, Generation):
             current = wanted
             if current != before or (place.broke_off() and on_activate):
                 outcome = "activated"
         else:
             outcome = "deployed"
-            current, build_report = _made(
-                place, wanted, executor, jobs, progress, secrets, max_size
-            )
+            current, build_report = _made(place, wanted, executor, jobs, progress, secrets, limit)
         if outcome in ("deployed", "activated"):
             activate(place, current, before, why, on_activate)
         left = None

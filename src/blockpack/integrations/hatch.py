@@ -70,7 +70,7 @@ def _problems(config: Mapping[str, Any]) -> Iterator[UsageError]:
             yield UsageError("", f"there is no option {name!r}", meant)
     for name in ("directory", "into", "keep-in"):
         if not isinstance(config.get(name, ""), str):
-            yield UsageError("", f"{name!r} is not a text", "give a path")
+            yield UsageError("", f"{name!r} is a path, as a text")
     only = config.get("only", [])
     if not isinstance(only, list) or not all(isinstance(name, str) for name in only):
         yield UsageError("", "'only' is not a list of texts", "give names of volumes")

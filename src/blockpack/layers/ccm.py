@@ -22,6 +22,7 @@ from ..errors import EntryError, UsageError
 from ..model.extent import Extent, Readable, Stream
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
+from ..planning.options import optional_size
 from ..planning.runs import Run
 from ..planning.volume import MOST
 from ..reading.positional import PositionalFile, PositionalReader
@@ -99,7 +100,7 @@ def encrypted_size(size: int) -> int:
     return 2 * size
 
 
-def encrypt(layout: Layout, key: bytes, *, sector_size: int | None = None) -> Layout:
+def encrypt(layout: Layout, key: bytes, *, sector_size: int | str | None = None) -> Layout:
     """The layout of the image of `layout`, encrypted: twice as long, and different each time.
 
     `key` has 16, 24 or 32 bytes. `sector_size` is that of the device (bytes), by default the one
@@ -112,7 +113,7 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: int | None = None) -> La
     """
     if layout.layer_refused is not None:
         raise layout.layer_refused
-    size = sector_size or layout.sector_size
+    size = optional_size(sector_size) or layout.sector_size
     require_sector_size(size)
     if size > layout.sector_size:
         rule = f"the image is planned for sectors of {layout.sector_size} bytes, not of {size}"

@@ -20,7 +20,7 @@ MOST_WORKERS = 16
 def require_jobs(jobs: Jobs) -> None:
     """Raise `UsageError` for a number of processes that there cannot be."""
     if jobs != "auto" and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):
-        rule = f"the number of processes is 1 or more, not {jobs!r}"
+        rule = f"the number of processes is 1 or more, or 'auto'; not {jobs!r}"
         raise UsageError("", rule, option="jobs=auto")
 
 

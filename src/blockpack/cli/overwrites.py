@@ -1,4 +1,4 @@
-"""What a run writes must not be what it reads, nor anything that somebody would miss."""
+"""Checks that a run does not overwrite what it reads, nor any other file of the source."""
 
 from __future__ import annotations
 
