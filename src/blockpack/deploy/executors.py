@@ -192,6 +192,6 @@ def _called(name: str) -> Executor:
     executor = found() if callable(found) else found
     if not isinstance(executor, Executor):
         kind = type(executor).__name__
-        rule = f"is to return a concurrent.futures.Executor, and gives a {kind}"
-        raise UsageError(name, rule, "give another one")
+        rule = f"is or returns a {kind}, which is no executor"
+        raise UsageError(name, rule, "have it return a concurrent.futures.Executor")
     return executor
