@@ -7,6 +7,7 @@ docs/getting-started.md makes. Other blocks are not run.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import io
 import json
@@ -219,6 +220,16 @@ def test_every_option_in_any_page_is_one() -> None:
                 told = set(re.findall(r"(?<![\w-])--[a-z-]*", line))
                 strange = told - known - {"--block-sector-size", "--block"}
                 assert not strange, f"{page.name}: {line}"
+
+
+def test_every_code_of_a_warning_is_told() -> None:
+    found = set()
+    for path in Path(blockpack.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "LayoutWarning":
+                found.add(ast.literal_eval(node.args[1]))
+    rows = table_under(DOCS / "json.md", "Warnings", "code")
+    assert {each for first, *_ in rows for each in code(first)} == found
 
 
 def test_every_exit_code_is_told() -> None:
