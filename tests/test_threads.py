@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -112,3 +114,39 @@ def test_a_file_object_stays_where_its_owner_left_it(tmp_path: Path) -> None:
             blockpack.compare(image, VOLUMES["fat"].plan(tree()))
         assert file.tell() == 12_345
         assert len(file.read(10)) == 10
+
+
+class Moving(io.BytesIO):
+    """A file object whose position is shared by all processes, as that of a descriptor is."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed with this
+
+    def close(self) -> None:
+        self._file.close()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._file.read(-1 if size is None else size)
+
+
+@pytest.mark.parametrize("format", VOLUMES)
+@pytest.mark.parametrize("source", ["moving", "layout", "path"])
+def test_several_processes_get_the_bytes_of_any_image(
+    tmp_path: Path, format: str, source: str
+) -> None:
+    layout = VOLUMES[format].plan(tree())
+    path = written(layout, tmp_path / "x.img")
+    other = VOLUMES[format].plan(tree())
+    with Moving(path) as moving, ExitStack() as stack:
+        sources: dict[str, Any] = {"moving": moving, "layout": layout, "path": path}
+        image = stack.enter_context(blockpack.open_image(sources[source]))
+        image.read(next(iter(FILES)))
+        blockpack.extract(image, tmp_path / "out", jobs=3)
+        assert blockpack.compare(image, other, jobs=3) == []
+        with blockpack.open_image(other) as planned:
+            assert blockpack.compare(image, planned, jobs=3) == []
+    assert {path: (tmp_path / "out" / path).read_bytes() for path in FILES} == FILES

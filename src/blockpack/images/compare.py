@@ -95,7 +95,9 @@ def has_the_bytes(
     if data.size != layout.size and not (image.reader.device and data.size > layout.size):
         return False
     try:
-        write_with(layout, _Compared(data), jobs, meter.advance, _lost_process)
+        write_with(
+            layout, _Compared(data), jobs if data.forkable else 1, meter.advance, _lost_process
+        )
     except (_Differs, ImageError):
         return False
     meter.finish()
@@ -199,7 +201,8 @@ class _Comparison:
     ) -> Iterator[Difference]:
         """The files whose bytes are not the same, of which both have as many."""
         meter = Meter(sum(entry.size for entry in entries), progress)
-        workers = jobs_for(len(entries), jobs)
+        forkable = self._image.reader.data.forkable and self._other.reader.data.forkable
+        workers = jobs_for(len(entries), jobs) if forkable else 1
         entries.sort(key=lambda entry: entry.offset or 0)  # as they lie, to be read together
         plan = stretches(entries, workers)
 

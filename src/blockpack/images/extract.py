@@ -193,7 +193,7 @@ def _files(
     # In the order in which they lie, so that many are read at once.
     files = [entry for entry in entries if entry.kind == "file"]
     files.sort(key=lambda entry: entry.offset or 0)
-    workers = jobs_for(len(files), jobs)
+    workers = jobs_for(len(files), jobs) if image.reader.data.forkable else 1
     plan = stretches(files, workers)
     own = os.getpid()
 

@@ -58,7 +58,7 @@ def open_image(
 def _data(source: ImageSource) -> tuple[PositionalReader, str]:
     """What reads the bytes of `source`, and its name for messages."""
     if isinstance(source, Layout):
-        return LayoutReader(source.runs), "the layout"
+        return LayoutReader(source.runs, forkable=source.forkable), "the layout"
     if isinstance(source, bytes | bytearray | memoryview):
         return BytesReader(source), "the image"
     if not isinstance(source, str | os.PathLike):

@@ -73,6 +73,7 @@ class DecryptedReader(PositionalReader):
     ) -> None:
         super().__init__(sectors * opener.sector_size)
         self._encrypted = encrypted
+        self.forkable = encrypted.forkable
         self._opener = opener
         self._sectors = sectors
         self._device = device

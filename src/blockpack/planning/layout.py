@@ -103,8 +103,8 @@ class Layout:
         Any number of threads may read it through `open_image`. Reading raises `SourceError` if a
         source is missing or has changed.
         """
-        reader = PositionalFile(LayoutReader(self.runs), owned=True)
-        return cast(BinaryIO, io.BufferedReader(reader, READ_AHEAD))
+        reader = LayoutReader(self.runs, forkable=self.forkable)
+        return cast(BinaryIO, io.BufferedReader(PositionalFile(reader, owned=True), READ_AHEAD))
 
 
 def round_up(number: int, unit: int) -> int:

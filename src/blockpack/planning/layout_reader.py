@@ -8,6 +8,7 @@ A few large sources stay open.
 
 from __future__ import annotations
 
+import os
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
@@ -43,11 +44,14 @@ _Block = tuple[int, int]
 class LayoutReader(PositionalReader):
     """The image of a layout's runs, read at any position by any thread.
 
+    `forkable` is the layout's own.
+
     Reading raises `SourceError` if a source is missing or has changed.
     """
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[Run], *, forkable: bool = False) -> None:
         super().__init__(runs[-1].end if runs else 0)
+        self.forkable = forkable
         self._runs = runs
         self._items = [_items_of_a_block(run) for run in runs]
         self._starts = [run.start for run in runs]
@@ -55,6 +59,7 @@ class LayoutReader(PositionalReader):
         self._blocks: OrderedDict[_Block, list[Extent]] = OrderedDict()
         self._kept = 0
         self._sources: list[Source] = []
+        self._process = os.getpid()
 
     def pread(self, view: memoryview, position: int) -> int:
         """Fill `view` with the image's bytes from `position` on; the number of bytes."""
@@ -117,6 +122,8 @@ class LayoutReader(PositionalReader):
     def _opened(self, extent: Extent) -> Iterator[Source]:
         """The source of `extent`, for this thread alone; kept open for the next one."""
         with self._lock:
+            if os.getpid() != self._process:  # forked: positions are shared, so they are not ours
+                self._process, self._sources = os.getpid(), []
             place = next((n for n, each in enumerate(self._sources) if each.serves(extent)), None)
             source = None if place is None else self._sources.pop(place)
         if source is None:

@@ -27,6 +27,9 @@ class PositionalReader(ABC):
     `size` is how many there are.
     """
 
+    forkable: bool = True
+    """Whether a forked process may go on reading, beside this one."""
+
     read_ahead: ClassVar[int] = 0
     """How many bytes cost about as much to read as one; 0 where each has its price."""
 
@@ -183,6 +186,8 @@ class BytesReader(PositionalReader):
 
 class SeekingReader(PositionalReader):
     """Somebody's file object that seeks, which nobody else is to move meanwhile."""
+
+    forkable = False  # its position may be shared
 
     read_ahead = 64 << 10
 
