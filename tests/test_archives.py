@@ -457,6 +457,17 @@ def test_an_archive_is_open_as_long_as_its_layout_and_no_longer(
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_layouts_of_one_archive_are_equal_until_it_changes(site: Path, tmp_path: Path) -> None:
+    for form, maker in (("tar", by_tar()), ("zip", info_zip())):
+        archive = tmp_path / f"x.{form}"
+        maker(site, archive)
+        volume = blockpack.TarVolume()
+        layout = volume.plan(scan(archive))
+        assert volume.plan(scan(archive)) == layout
+        os.utime(archive, (TIME, TIME))
+        assert volume.plan(scan(archive)) != layout
+
+
 def test_an_encrypted_zip_is_refused_by_name(site: Path, tmp_path: Path) -> None:
     run("zip", ["-qry", "-P", "password", tmp_path / "secret.zip", "."], cwd=site)
     with pytest.raises(Problems) as raised:

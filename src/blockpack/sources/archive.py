@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 
 from attrs import evolve
 
@@ -48,6 +48,7 @@ class InImage(Hierarchy):
 
     def __init__(self, image: Image, name: str, path: bytes | None, owner: object = None) -> None:
         self._image = image
+        self._reader = image.reader
         self.name = name
         self._owner = owner  # keeps the file alive
         data = image.reader.data
@@ -162,7 +163,17 @@ class InImage(Hierarchy):
 
     def content(self, entry: ImageEntry) -> PositionalReader:
         """The bytes of a file, as the format's reader reads them."""
-        return self._image.reader.content(entry)
+        return self._reader.content(entry)
+
+    def identity(self, key: Hashable) -> Hashable:
+        """Of a file on disk that is as it was, the same key means the same bytes."""
+        return (self._path, self._size, self._stamp, key) if self._path else (self, key)
+
+    def forget(self) -> None:
+        """Let go of all entries, which nobody needs once there is a tree of them."""
+        self._image = Image(self._reader)
+        self._entries = {}
+        self._inodes = {}
 
     def require_unchanged(self) -> None:
         """Raise `SourceError` if the file is not what it was."""
@@ -227,7 +238,9 @@ def scan_image(source: object, options: ScanOptions) -> Tree:
 
 
 def _scan(source: InImage, options: ScanOptions, start: str = "") -> Tree:
-    return scan_hierarchy(source, options, source.problems, start, source.name)
+    tree = scan_hierarchy(source, options, source.problems, start, source.name)
+    source.forget()
+    return tree
 
 
 def _opened(descriptor: int, name: str, path: bytes | None) -> InImage:
