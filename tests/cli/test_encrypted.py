@@ -31,11 +31,13 @@ def fixture_image(
     request: pytest.FixtureRequest, command: Command, source: Path, tmp_path: Path, key_file: Path
 ) -> Path:
     """The source as an encrypted image."""
+    options = ["--format", request.param]
     if request.param == "git":
         (source / "hollow").rmdir()  # git has no empty directories
         settle(source)
+        options += ["--container", "pack"]  # nothing reads encrypted ones of docteur's
     image = tmp_path / "image"
-    command("pack", source, image, "--format", request.param, "--key-file", key_file)
+    command("pack", source, image, *options, "--key-file", key_file)
     return image
 
 
