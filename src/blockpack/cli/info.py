@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from ..errors import raise_problems
 from ..images.opening import open_image
 from . import flags
 from .output import emit_facts, emit_json
@@ -27,4 +28,5 @@ def run(arguments: Namespace) -> int:
             emit_json({"format": image.format, "size": image.size, "geometry": facts})
         else:
             emit_facts(image.format, image.size, facts)
+        raise_problems("some of the image cannot be read", image.problems)
     return 0
