@@ -17,7 +17,7 @@ from ...model.entry import decode
 from ..reader import ImageReader, Report
 from . import header, sparse
 from .extended import Extended
-from .header import BLOCK, END, Header, Numbers, Sums, is_header, padded
+from .header import BLOCK, END, Header, Numbers, Remembered, Sums, is_header, padded
 
 MAX_EXTENDED = 1 << 20
 """The longest extended header that is read, in bytes; no real one comes near."""
@@ -101,8 +101,8 @@ class Archive:
         self.report = report
         self.end = 0
         self.dialect = "v7"
-        self.numbers = Numbers()
-        self._sums = Sums()
+        self.numbers: Numbers = Remembered(header.number)
+        self._sums: Sums = Remembered(header.low_half)
         self.searched = False
         """Whether members since were found by a search, and may be those of another archive that
         lies in a content of this one."""

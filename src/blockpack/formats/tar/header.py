@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from zlib import adler32
 
 BLOCK = 512
@@ -61,6 +61,10 @@ _DEVICE = b"0000000\0"
 _OCTAL = re.compile(rb"[ \t\0]*(-?[0-7]+)?(?:[ \0].*)?", re.DOTALL)
 
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+
 class Header(NamedTuple):
     """The fields of a header that are read, as raw bytes, named as in `FIELDS`."""
 
@@ -87,15 +91,24 @@ _READ = struct.Struct(
 )
 
 
-class Numbers(dict[bytes, int | None]):
-    """Fields → their numbers, remembered: most fields of an archive are alike."""
+class Remembered(dict[K, V]):
+    """What `make` makes of keys of which most come again."""
 
-    def __missing__(self, field: bytes) -> int | None:
+    def __init__(self, make: Callable[[K], V]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: K) -> V:
         if len(self) >= _REMEMBERED:
             self.clear()
-        self[field] = value = number(field)
+        self[key] = value = self._make(key)
         return value
 
+
+Numbers = Remembered[bytes, int | None]
+"""Fields → their numbers."""
+Sums = Remembered[bytes, int]
+"""Checksum fields → the low half of Adler-32 that ASCII headers with them have."""
 
 _REMEMBERED = 4096
 
@@ -119,15 +132,10 @@ def number(field: bytes) -> int | None:
     return int(found[1], 8) if found[1] else 0
 
 
-class Sums(dict[bytes, int]):
-    """Checksum fields → the low half of Adler-32 that ASCII headers with them have."""
-
-    def __missing__(self, field: bytes) -> int:
-        if len(self) >= _REMEMBERED:
-            self.clear()
-        stated = number(field)
-        self[field] = total = -1 if stated is None else stated - _BLANKS + adler32(field) % _HALF
-        return total
+def low_half(checksum: bytes) -> int:
+    """The low half of Adler-32 of the ASCII headers that have this checksum field."""
+    stated = number(checksum)
+    return -1 if stated is None else stated - _BLANKS + adler32(checksum) % _HALF
 
 
 def is_header(block: bytes, sums: Mapping[bytes, int]) -> bool:
@@ -198,10 +206,16 @@ def file_headers(mode: int, uid: int, gid: int, mtime: int) -> MakeHeader:
     # As in `checksum`: the bytes of a name and of digits add up to less than 65521.
     others = checksum(block) - sum(b"%011o" % 0) - 1
 
+    def tail(low_half: int) -> bytes:
+        return b"%b%06o\0 %b" % (time, others + low_half, rest)
+
+    sizes: Remembered[int, bytes] = Remembered(lambda size: b"%011o" % size)
+    tails: Remembered[int, bytes] = Remembered(tail)
+
     def make(before: int, name: bytes, size: int) -> bytes:
-        digits = b"%011o" % size
-        total = b"%06o\0 " % (others + (adler32(name + digits) & 0xFFFF))
-        return b"".join((zeros[before], name, after_name[len(name)], digits, time, total, rest))
+        digits = sizes[size]
+        end = tails[adler32(name + digits) & 0xFFFF]
+        return b"".join((zeros[before], name, after_name[len(name)], digits, end))
 
     return make
 

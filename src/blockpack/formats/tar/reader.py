@@ -57,7 +57,9 @@ class TarReader(ImageReader):
         if len(head) >= len(header.END) and not any(head):
             return True
         block = head[: header.BLOCK]
-        if len(block) < header.BLOCK or not header.is_header(block, header.Sums()):
+        if len(block) < header.BLOCK or not header.is_header(
+            block, header.Remembered(header.low_half)
+        ):
             return False
         fields = Header.unpack(block)
         numbers = map(header.number, (fields.mode, fields.uid, fields.gid, fields.size))
