@@ -28,7 +28,9 @@ from judges.fat_tools import (
 )
 from judges.fat_volume import Rules
 from judges.fatfs import fatfs_read
+from judges.grub import grub_fat_spelling, grub_read
 from judges.mirage_fat import MirageFat
+from judges.sleuthkit import sleuthkit_read
 from property.strategies import (
     EPOCH,
     LAST,
@@ -328,6 +330,24 @@ def test_every_type_has_every_cluster_size(
     expected = expected_contents(spec)
     assert mtools_read(image) == expected
     assert dissect_read(image) == expected
+
+
+@pytest.mark.parametrize("profile", ["any", "linux", "uefi"])
+@pytest.mark.parametrize("fat_type", [12, 16, 32])
+def test_grub_and_the_sleuth_kit_read_every_type(
+    tmp_path: Path, fat_type: int, profile: str
+) -> None:
+    """By names that mean nothing to the shell of grub-fstest."""
+    names = ("boot/vmlinuz", "boot/grub/grub.cfg", "EFI/BOOT/BOOTX64.EFI", "a long name.txt")
+    spec = {name: FileNode(_contents(5000 + len(name))) for name in names}
+    volume = blockpack.FatVolume(profile=profile, fat_type=fat_type)
+    image = written(volume.plan(tree_of(spec)), tmp_path)
+    expected = {path: data for path, data in grub_read(image, "fat").items() if data is not None}
+    assert expected == {
+        grub_fat_spelling(path): data for path, data in expected_contents(spec).items()
+    }
+    found = {path: data for path, data in sleuthkit_read(image).items() if data is not None}
+    assert found == expected_contents(spec)
 
 
 def _contents(size: int) -> Any:
