@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import stat
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -223,3 +225,56 @@ def test_several_processes_make_what_one_makes(tmp_path: Path, volume: blockpack
     total = sum(range(300)) * 37 + (3 << 20)
     assert (progress[-1].done, progress[-1].total) == (total, total)
     assert [each.done for each in progress] == sorted(each.done for each in progress)
+
+
+def many(count: int, size: int) -> blockpack.Tree:
+    tree = blockpack.Tree()
+    for number in range(count):
+        tree.add(f"d{number % 9}/{number}", pattern(size, number))
+    return tree
+
+
+def test_a_disk_that_several_processes_fill_is_given_back(tmp_path: Path) -> None:
+    with (
+        file_system("tmpfs", tmp_path, 2 << 20) as mount,
+        blockpack.open_image(blockpack.TarVolume().plan(many(300, 10_000))) as image,
+    ):
+        with pytest.raises(blockpack.TargetError, match=r"^d\d/\d+: no space left there"):
+            extract(image, mount / "out", jobs=3)
+        assert list(mount.iterdir()) == []
+
+
+def test_a_process_that_is_killed_is_told_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, really_write = os.getpid(), os.write
+
+    def writing(descriptor: int, data: bytes) -> int:
+        if os.getpid() != own and len(data) == 10_000:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return really_write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", writing)
+    with (
+        blockpack.open_image(blockpack.TarVolume().plan(many(300, 10_000))) as image,
+        pytest.raises(blockpack.TargetError, match="an extracting process was killed by signal 9"),
+    ):
+        extract(image, tmp_path / "out", jobs=3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pieces_and_holes_of_a_file_are_put_together(tmp_path: Path) -> None:
+    """Sparse files of GNU tar lie in pieces, with holes between them."""
+    (tmp_path / "s").mkdir()
+    with open(tmp_path / "s" / "sparse", "wb") as file:
+        for at in (0, 1 << 20, 3 << 20):
+            file.seek(at)
+            file.write(b"data" * 300)
+        file.truncate(4 << 20)
+    subprocess.run(["tar", "-cSf", tmp_path / "x.tar", "-C", tmp_path / "s", "sparse"], check=True)
+    with blockpack.open_image(tmp_path / "x.tar") as image:
+        assert any(offset is None for offset, _ in image["sparse"].extents)
+        extract(image, tmp_path / "out")
+    found = tmp_path / "out" / "sparse"
+    assert found.read_bytes() == (tmp_path / "s" / "sparse").read_bytes()
+    assert found.stat().st_blocks * 512 < 1 << 20
