@@ -13,7 +13,7 @@ import subprocess
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from select import POLLIN, poll
+from selectors import EVENT_READ, DefaultSelector
 from typing import IO, TYPE_CHECKING, cast
 
 from ...errors import SourceError, reason
@@ -199,19 +199,20 @@ class _Answers(io.RawIOBase):
         super().__init__()
         self._pipe = pipe
         self._requests = requests
-        self._heard = poll()
-        self._heard.register(pipe, POLLIN)
+        self._heard = DefaultSelector()
+        self._heard.register(pipe, EVENT_READ)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        if not self._heard.poll(_PATIENCE * 1000):
+        if not self._heard.select(_PATIENCE):
             with suppress(OSError):
                 self._requests.close()
         return os.readv(self._pipe.fileno(), [buffer])
 
     def close(self) -> None:
+        self._heard.close()
         self._pipe.close()
         super().close()
 
