@@ -33,7 +33,7 @@ from blockpack import errors
 from blockpack.cli import pack as pack_command
 from blockpack.cli import run, verify
 from blockpack.formats.fat import boot_sector, dir_entry
-from blockpack.formats.git import container, pack
+from blockpack.formats.git import container, pack_format
 from blockpack.formats.tar import header
 from blockpack.layers import ccm
 from blockpack.planning.profile import PROFILES
@@ -139,7 +139,7 @@ STRUCTURES = {
     ("ccm.md", "Sectors of 4096 bytes"): fields(0, ccm.fields(4096)),
     ("git.md", "docteur"): packed(0, container.DOCTEUR),
     ("git.md", "OneFFS"): packed(0, container.ONEFFS, container.ONEFFS_CRC),
-    ("git.md", "Pack header"): packed(0, pack.FIELDS),
+    ("git.md", "Pack header"): packed(0, pack_format.FIELDS),
 }
 
 

@@ -21,11 +21,19 @@ from ...model.extent import Data, Extent, FileRange
 from ...planning.runs import Run
 from ...reading.extents import OpenFile
 from ...reading.spool import Spool
+from .blob_packing import PackedBlob
 from .deflate import PIECE, Storing, packed
 from .inflate import adler32, crc32
 from .objects import begin_id, object_id
-from .pack import BLOB, KINDS, ZLIB_STORED, adler_trailer, object_header, pack_header, stored_blocks
-from .packing import PackedBlob
+from .pack_format import (
+    BLOB,
+    KINDS,
+    ZLIB_STORED,
+    adler_trailer,
+    object_header,
+    pack_header,
+    stored_blocks,
+)
 
 STRETCH = 4 << 20
 """Blobs end to end in the spool are one item of the layout up to this size (bytes)."""
@@ -34,7 +42,7 @@ _AHEAD = 3
 """Pieces that may wait for a hash; each is a little over 2 MiB."""
 
 
-class Store(Protocol):
+class ObjectFile(Protocol):
     """A file that holds packed objects: the spool, or a pack of a repository."""
 
     def extent(self, offset: int, length: int, start: int) -> FileRange:
@@ -48,15 +56,15 @@ class Store(Protocol):
 
 
 @frozen
-class Stretch:
+class PackedRun:
     """`length` bytes of a store from `start` on: packed objects end to end."""
 
-    store: Store
+    store: ObjectFile
     start: int
     length: int
 
 
-Item = bytes | Stretch | PackedBlob
+Item = bytes | PackedRun | PackedBlob
 """What a pack is made of: bytes, packed objects that are somewhere, a blob stored from its file."""
 
 
@@ -83,7 +91,7 @@ class Pack:
             for item, at in zip(self.items[start:stop], self.starts[start:stop], strict=True):
                 if isinstance(item, bytes):
                     yield Data(offset + at, item)
-                elif isinstance(item, Stretch):
+                elif isinstance(item, PackedRun):
                     yield item.store.extent(offset + at, item.length, item.start)
                 else:
                     yield from _stored_extents(item, offset + at)
@@ -108,7 +116,7 @@ class Assembly:
     _items: list[Item] = field(factory=list, init=False)
     _starts: array[int] = field(factory=lambda: array("Q"), init=False)
     _checksum: Any = field(init=False)
-    _store: Store | None = field(default=None, init=False)
+    _store: ObjectFile | None = field(default=None, init=False)
     """Where the stretch is that is last and may grow, if one is; see `_grow`."""
     _from: int = field(default=0, init=False)
     _to: int = field(default=0, init=False)
@@ -119,7 +127,7 @@ class Assembly:
         self._checksum = hashlib.new(self.object_format, usedforsecurity=False)
         self._add(pack_header(self.count))
 
-    def add_packed(self, oid: bytes, crc: int, store: Store, start: int, length: int) -> None:
+    def add_packed(self, oid: bytes, crc: int, store: ObjectFile, start: int, length: int) -> None:
         """Add an object that is packed already: `length` bytes of `store` from `start` on.
 
         Raises `SourceError`.
@@ -128,7 +136,7 @@ class Assembly:
         self._grow(oid, crc, store, start, length)
 
     def add_delta(
-        self, oid: bytes, head: bytes, store: Store, start: int, length: int, crc: int
+        self, oid: bytes, head: bytes, store: ObjectFile, start: int, length: int, crc: int
     ) -> None:
         """Add a delta: another `head`, and `length` bytes of `store` whose CRC-32 is `crc`.
 
@@ -141,7 +149,7 @@ class Assembly:
         self._add(head)
         self._grow(oid, crc, store, start, length)
 
-    def _grow(self, oid: bytes, crc: int, store: Store, start: int, length: int) -> None:
+    def _grow(self, oid: bytes, crc: int, store: ObjectFile, start: int, length: int) -> None:
         """Add to the last stretch what follows it in its store; anything else begins a new one.
 
         It is an item once it grows no more (`settle`): there may be a million objects in it.
@@ -224,7 +232,7 @@ class Assembly:
         store, self._store = self._store, None
         if store is None:
             return
-        stretch = Stretch(store, self._from, self._to - self._from)
+        stretch = PackedRun(store, self._from, self._to - self._from)
         self._items.append(stretch)
         objects, self._open = iter(self._open), []
         oid, expected, left = next(objects)

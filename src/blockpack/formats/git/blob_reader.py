@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ...errors import ImageError
 from ...reading.positional import PositionalReader
 from ..reader import ImageEntry
-from .pack import BLOB
+from .pack_format import BLOB
 from .store import PackStore
 
 

@@ -14,12 +14,12 @@ from attrs import define, field
 from ...errors import Deviation, ImageError
 from ...model.entry import decode
 from ..reader import ImageEntry, Kind, Report
-from . import members
-from .members import MOST_PATH
-from .names import refused
+from . import tree_objects
 from .objects import RawEntry, is_in_order
-from .pack import BLOB, KINDS, TREE
+from .pack_format import BLOB, KINDS, TREE
+from .refused_names import refused
 from .store import PackStore
+from .tree_objects import MOST_PATH
 from .tree_reader import EndlessTreesError, TreeReader
 
 MOST_ENTRIES = 4_000_000
@@ -32,11 +32,11 @@ _MOST_GAIN = 64
 """Bytes beyond that for each one of the image; a deflated tree has a tenth of its size at least."""
 
 _MODES: Mapping[bytes, tuple[Kind, int]] = {
-    members.FILE: ("file", 0o644),
+    tree_objects.FILE: ("file", 0o644),
     b"100664": ("file", 0o664),  # of early git
-    members.EXECUTABLE: ("file", 0o755),
-    members.SYMLINK: ("symlink", 0o777),
-    members.DIRECTORY: ("directory", 0o755),
+    tree_objects.EXECUTABLE: ("file", 0o755),
+    tree_objects.SYMLINK: ("symlink", 0o777),
+    tree_objects.DIRECTORY: ("directory", 0o755),
     b"040000": ("directory", 0o755),  # of programs that are not git
 }
 

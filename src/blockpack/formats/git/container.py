@@ -14,7 +14,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from . import pack
+from . import pack_format
 from .objects import OID_SIZES
 
 Container = Literal["docteur", "bundle", "pack"]
@@ -89,7 +89,7 @@ _BUNDLE = re.compile(
     rb"(?P<references>(?:[0-9a-f]{40}(?:[0-9a-f]{24})? [^\n]+\n)+)\n"
 )
 
-_PACK = pack.SIGNATURE + pack.VERSION.to_bytes(4)
+_PACK = pack_format.SIGNATURE + pack_format.VERSION.to_bytes(4)
 
 
 def is_framed(head: bytes) -> bool:
@@ -106,8 +106,10 @@ def framing(head: bytes) -> Framing | None:
     if head.startswith(_ONEFFS_MAGIC) and len(head) >= _ONEFFS.size + _CRC.size:
         (stated,) = _CRC.unpack_from(head, _ONEFFS.size)
         if stated == zlib.crc32(head[: _ONEFFS.size]):
-            sector = 512 if not any(head[32:512]) and head[512:516] == pack.SIGNATURE else 4096
-            return Framing("pack", sector, oneffs=True)
+            sector = (
+                512 if not any(head[32:512]) and head[512:516] == pack_format.SIGNATURE else 4096
+            )
+            return Framing("pack", 512 if in_512 else 4096, oneffs=True)
     if head[DOCTEUR_HEADER.size :].startswith(_PACK):
         commit, index_offset = DOCTEUR_HEADER.unpack_from(head)
         return Framing("docteur", DOCTEUR_HEADER.size, "sha1", {"HEAD": commit}, index_offset)

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 from attrs import define
 
 from .inflate import adler32
-from .pack import STORED, ZLIB_STORED, adler_trailer, stored_block, stored_size
+from .pack_format import STORED, ZLIB_STORED, adler_trailer, stored_block, stored_size
 
 Compression = Literal["auto"] | int
 """The level of deflating, 0 (store everything) to 9; ``auto`` is `AUTO_LEVEL`."""

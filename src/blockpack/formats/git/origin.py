@@ -33,7 +33,7 @@ class ObjectReader(Protocol):
         """Let go of it."""
 
 
-class Repository(Protocol):
+class ObjectSource(Protocol):
     """A repository on this machine; `path` is as the user gave it."""
 
     @property
@@ -77,7 +77,7 @@ class BlobStore(ABC):
 
     @property
     @abstractmethod
-    def repository(self) -> Repository:
+    def repository(self) -> ObjectSource:
         """The repository that the blobs are in."""
 
     @abstractmethod
@@ -96,7 +96,7 @@ class Origin:
     `commit` is None if a tree was named. Ids are in hexadecimal digits.
     """
 
-    repository: Repository
+    repository: ObjectSource
     commit: str | None
     tree: str
 

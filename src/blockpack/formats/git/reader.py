@@ -26,7 +26,7 @@ from .index import HEAD_SIZE as INDEX_HEAD
 from .index import PackIndex
 from .inflate import crc32
 from .objects import OID_SIZES, committed, is_oid, parents
-from .pack import COMMIT, HEADER, KINDS, SIGNATURE, TAG, VERSION
+from .pack_format import COMMIT, HEADER, KINDS, SIGNATURE, TAG, VERSION
 from .sequence import PackedObject
 from .sequence import objects as read_through
 from .store import PackStore

@@ -22,9 +22,9 @@ from ...reading.extents import OpenFile
 from .assembly import Assembly
 from .index import PackIndex, index_path
 from .inflate import crc32
-from .origin import Repository
-from .pack import KINDS, OFS_DELTA, object_header, offset_header
-from .store import Header, PackStore
+from .origin import ObjectSource
+from .pack_format import KINDS, OFS_DELTA, object_header, offset_header
+from .store import ObjectHeader, PackStore
 
 _PIECE = 1 << 20
 
@@ -52,7 +52,7 @@ class PackFile:
     """A pack of a repository, open to be read."""
 
     path: str
-    repository: Repository
+    repository: ObjectSource
     index: PackIndex
     ends: dict[int, int] = field(init=False)
     """Where each object ends, by where it begins."""
@@ -61,7 +61,7 @@ class PackFile:
     _source: OpenFile = field(init=False)
 
     @classmethod
-    def at(cls, path: str, repository: Repository) -> PackFile:
+    def at(cls, path: str, repository: ObjectSource) -> PackFile:
         """The pack at `path`, beside which is its index. Raises `SourceError`."""
         remedy = f"look into it: {repository.told('fsck')}"
         with reading_errors(path):
@@ -104,7 +104,7 @@ class PackFile:
             yield self._bytes(at, min(_PIECE, start + length - at))
         self._source.check()
 
-    def header(self, oid: bytes, offset: int) -> Header:
+    def header(self, oid: bytes, offset: int) -> ObjectHeader:
         """The header of the object that begins at `offset`. Raises `SourceError`."""
         try:
             return self.store.header(offset)
@@ -160,7 +160,7 @@ class PackFile:
 class RepositoryPacks:
     """Packs of a repository; objects are taken from the first that has them."""
 
-    def __init__(self, repository: Repository, paths: Iterable[str]) -> None:
+    def __init__(self, repository: ObjectSource, paths: Iterable[str]) -> None:
         with ExitStack() as opened:
             self.packs = [
                 opened.enter_context(closing(PackFile.at(path, repository))) for path in paths

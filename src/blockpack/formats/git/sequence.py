@@ -13,8 +13,8 @@ from attrs import frozen
 from ...errors import ImageError
 from ..reader import Report
 from .objects import begin_id, object_id
-from .pack import HEADER, KINDS
-from .store import Header, Inflating, PackStore
+from .pack_format import HEADER, KINDS
+from .store import Inflating, ObjectHeader, PackStore
 
 
 @frozen
@@ -35,7 +35,7 @@ def objects(
     `store.offsets` gets to know each of them. What is damaged is left out and reported; if nothing
     tells where it ends, so is all that follows.
     """
-    waiting: dict[int | bytes, list[tuple[Header, int]]] = {}  # by what they wait for
+    waiting: dict[int | bytes, list[tuple[ObjectHeader, int]]] = {}  # by what they wait for
     unresolved: set[int] = set()
     at = HEADER.size
     for _ in range(count):
@@ -90,7 +90,7 @@ def _id(inflating: Inflating, object_format: str) -> bytes | None:
 
 
 def _resolved(
-    store: PackStore, header: Header, end: int, object_format: str, report: Report
+    store: PackStore, header: ObjectHeader, end: int, object_format: str, report: Report
 ) -> PackedObject | None:
     """The delta whose base is known; None if it is damaged."""
     try:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from attrs import define, field, frozen
 
 from ...errors import ImageError
-from .pack import BLOB, KINDS, OFS_DELTA, REF_DELTA, type_and_size
+from .pack_format import BLOB, KINDS, OFS_DELTA, REF_DELTA, type_and_size
 
 MOST_DELTA = 64 << 20
 """The most bytes that a delta, its base or its result may have."""
@@ -39,7 +39,7 @@ ReadAt = Callable[[int, int], bytes]
 
 
 @frozen
-class Header:
+class ObjectHeader:
     """What stands before an object's zlib stream, which begins at `data` (bytes, in the pack).
 
     `size` is that of what the stream inflates to. `base` is the offset or the id of a delta's base.
@@ -69,7 +69,7 @@ class PackStore:
     """Deltas whose work was counted: to read one again costs nothing."""
     _lock: threading.RLock = field(factory=threading.RLock, init=False)
 
-    def header(self, offset: int) -> Header:
+    def header(self, offset: int) -> ObjectHeader:
         """The header of the object at `offset`. Raises `ImageError`."""
         if not 12 <= offset < self.end:
             raise ImageError("", f"an object at byte {offset:,} of the pack is outside of it")
@@ -88,9 +88,9 @@ class PackStore:
             at += self.oid_size
         elif kind not in KINDS:
             raise ImageError("", f"the object at byte {offset:,} of the pack is none")
-        return Header(offset, kind, size, offset + at, base)
+        return ObjectHeader(offset, kind, size, offset + at, base)
 
-    def inflated(self, header: Header) -> Iterator[bytes]:
+    def inflated(self, header: ObjectHeader) -> Iterator[bytes]:
         """What the object's stream inflates to, piece by piece; at its end, of the right size.
 
         Raises `ImageError`.
@@ -122,7 +122,7 @@ class PackStore:
                 return None
         return at - len(stream.unused_data) + _ZLIB_TRAILER if stream.eof else None
 
-    def whole(self, header: Header, most: int) -> bytes:
+    def whole(self, header: ObjectHeader, most: int) -> bytes:
         """What the object's stream inflates to, `most` bytes at most. Raises `ImageError`."""
         if header.size > most:
             raise ImageError(
@@ -132,7 +132,7 @@ class PackStore:
             )
         return b"".join(self.inflated(header))
 
-    def resolved(self, header: Header) -> tuple[int, bytes | None]:
+    def resolved(self, header: ObjectHeader) -> tuple[int, bytes | None]:
         """The type of an object; and if it is a delta, its bytes. Raises `ImageError`."""
         if header.kind in KINDS:
             return header.kind, None
@@ -144,8 +144,10 @@ class PackStore:
             self._paid.add(header.offset)
             return found
 
-    def _resolve(self, header: Header) -> tuple[int, bytes]:
-        deltas: list[Header] = []  # inflated one by one: all at once may be any number of bytes
+    def _resolve(self, header: ObjectHeader) -> tuple[int, bytes]:
+        deltas: list[
+            ObjectHeader
+        ] = []  # inflated one by one: all at once may be any number of bytes
         known = self._resolved.get(header.offset)
         while known is None and header.kind not in KINDS:
             if len(deltas) == MOST_CHAIN:
@@ -160,7 +162,7 @@ class PackStore:
             self._keep(delta.offset, kind, data)
         return kind, data
 
-    def _piece(self, header: Header) -> bytes:
+    def _piece(self, header: ObjectHeader) -> bytes:
         """A delta, or what is below all deltas."""
         self._count(header.size)
         return self.whole(header, MOST_DELTA)
@@ -179,7 +181,7 @@ class PackStore:
             oldest = next(iter(self._resolved))
             self._kept -= len(self._resolved.pop(oldest)[1])
 
-    def size_of(self, header: Header) -> int:
+    def size_of(self, header: ObjectHeader) -> int:
         """The size of an object, which for a delta is what it comes to. Raises `ImageError`."""
         if header.kind in KINDS:
             return header.size
@@ -214,7 +216,7 @@ class PackStore:
         except KeyError:
             raise ImageError("", f"object {oid.hex()} is not in the image") from None
 
-    def _base(self, header: Header) -> int:
+    def _base(self, header: ObjectHeader) -> int:
         if isinstance(header.base, bytes):
             return self.offset_of(header.base)
         assert header.base is not None
@@ -224,7 +226,7 @@ class PackStore:
 class Inflating:
     """The inflated bytes of one object; `end` is where the next begins, when all is read."""
 
-    def __init__(self, store: PackStore, header: Header) -> None:
+    def __init__(self, store: PackStore, header: ObjectHeader) -> None:
         self._store = store
         self.header = header
         self.end = header.data

@@ -21,18 +21,18 @@ from ...planning.layout import Layout, Placement, round_up
 from ...planning.runs import Run, literal, zeros
 from ...planning.volume import Volume, require_choice
 from ...workers.processors import Jobs
-from . import members
+from . import tree_objects
 from .assembly import Assembly, Pack
 from .container import DOCTEUR_HEADER, Container, bundle_header, docteur_header, oneffs_header
 from .deflate import AUTO_LEVEL, Compression, keep_freed_memory
 from .index import pack_index
 from .inflate import crc32
-from .made import MadeCommit
+from .new_commit import NewCommit
 from .objects import OID_SIZES, ObjectFormat, encode_commit, object_id
-from .pack import BLOB, KINDS, object_header, stored_size
+from .pack_format import BLOB, KINDS, object_header, stored_size
 
 if TYPE_CHECKING:
-    from .kept import KeptCommit
+    from .kept_commit import KeptCommit
 
 AUTHOR = "blockpack <blockpack@localhost>"
 MESSAGE = "Packed by blockpack"
@@ -114,7 +114,7 @@ class GitVolume(Volume):
         """
         limits = self.profile.git
         refused = "this tree does not fit a git repository"
-        found: list[BlockpackError] = [*members.refusals(tree, limits, self.object_format)]
+        found: list[BlockpackError] = [*tree_objects.refusals(tree, limits, self.object_format)]
         kept = None
         try:
             kept = self._kept(tree, jobs)
@@ -140,7 +140,7 @@ class GitVolume(Volume):
                 "pack_offset": runs[0].end if len(runs) > 1 else 0,
                 "pack_size": pack.size,
             },
-            warnings=tuple(members.warnings(tree, limits)),
+            warnings=tuple(tree_objects.warnings(tree, limits)),
             placements=lambda: (Placement(entry, None) for entry in entries),
             layer_refused=self._layer_refused(),
             forkable=tree.forkable,
@@ -158,7 +158,7 @@ class GitVolume(Volume):
         """The level of deflating, 0 to 9."""
         return AUTO_LEVEL if self.compression == "auto" else self.compression
 
-    def _packed(self, source: KeptCommit | MadeCommit) -> tuple[Pack, bytes]:
+    def _packed(self, source: KeptCommit | NewCommit) -> tuple[Pack, bytes]:
         """The pack of the image, and the id of its commit."""
         in_bundle = self.container == "bundle"
         assembly = Assembly(source.count + in_bundle, self.level, self.object_format)
@@ -176,7 +176,7 @@ class GitVolume(Volume):
         """The commit that `tree` is; None if a new one is to be made."""
         kept = None
         if tree.origin is not None and self.message is None and self.author is None:
-            from .kept import KeptCommit  # what reads repositories is not always needed
+            from .kept_commit import KeptCommit  # what reads repositories is not always needed
 
             kept = KeptCommit.of(
                 tree,
@@ -197,7 +197,7 @@ class GitVolume(Volume):
             raise EntryError("", rule, remedy, "history")
         return kept
 
-    def _made(self, tree: Tree, jobs: Jobs) -> MadeCommit:
+    def _made(self, tree: Tree, jobs: Jobs) -> NewCommit:
         """A new commit of `tree`."""
         keep_freed_memory()
         encode = partial(
@@ -206,7 +206,7 @@ class GitVolume(Volume):
             seconds=self._time(tree),
             message=self.message or MESSAGE,
         )
-        return MadeCommit.of(
+        return NewCommit.of(
             tree,
             self.profile.git,
             self.object_format,

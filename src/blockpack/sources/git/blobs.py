@@ -21,9 +21,9 @@ from ...errors import SourceError
 from ...formats.git.origin import BlobStore
 from ...model.entry import File
 from ...model.extent import Extent, Stream
+from .blob_places import Places
 from .cat_file import CatFile
 from .packs import Packs
-from .places import Places
 
 if TYPE_CHECKING:
     from .repository import Repository

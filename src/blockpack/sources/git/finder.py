@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Self
 
 from ...errors import SourceError
 from ...formats.git.index import IndexLookup, index_path
-from ...formats.git.pack import BLOB, type_and_size
+from ...formats.git.pack_format import BLOB, type_and_size
 from ...workers.processors import Jobs, processors
+from .blob_places import PLACE_BYTES, TOO_LARGE, Places
 from .packs import Packs
 from .pipes import widened
-from .places import PLACE_BYTES, TOO_LARGE, Places
 
 if TYPE_CHECKING:
     from ...workers.pool import Send, Worker

@@ -14,10 +14,10 @@ from ...errors import SourceError
 from ...formats.git import objects
 from ...formats.git.origin import Facts
 from ...model.entry import EPOCH, File
+from .blob_places import Places
 from .blobs import Blobs
 from .cat_file import CatFile, facts
 from .packs import Packs, pack_paths
-from .places import Places
 from .program import OPTIONS, ended, require_version, run
 
 _UNCHANGED = {"GIT_SHALLOW_FILE": os.devnull, "GIT_GRAFT_FILE": os.devnull}

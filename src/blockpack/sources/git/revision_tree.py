@@ -20,8 +20,8 @@ from ..options import ScanOptions
 from .address import Address
 from .attributes import Attributes, attributes, has_own
 from .cat_file import CatFile
+from .entry_maker import EntryMaker, is_file
 from .finder import Finder
-from .making import Making, is_file
 from .packs import Packs
 from .repository import Repository, Revision
 from .trees import Found, TreeWalk
@@ -49,7 +49,7 @@ def revision_tree(path: str, revision: str, subdir: str, options: ScanOptions) -
         found = repository.resolve(revision, reader)
         top, outer = _descend(repository, reader, found, subdir)
         walk = TreeWalk(repository, reader, top, options)
-        scan = _Scan(repository, revision, found, subdir, reader, walk, outer, options.jobs)
+        scan = _RevisionScan(repository, revision, found, subdir, reader, walk, outer, options.jobs)
         entries = scan.entries()
     finally:
         reader.close()
@@ -92,7 +92,7 @@ def _descend(
 
 
 @define
-class _Scan:
+class _RevisionScan:
     """One scan; `outer` has the ``.gitattributes`` above the directory `subdir`."""
 
     repository: Repository
@@ -115,7 +115,7 @@ class _Scan:
             if told.ignored:
                 places = finder.all().of(_numbers(kept, found))
                 sizes = iter(places.sizes)
-            making = Making(self.repository, packs, self.reader, self.resolved, self.revision)
+            making = EntryMaker(self.repository, packs, self.reader, self.resolved, self.revision)
             entries = making.entries(kept, sizes, places, told.lfs)
         problems = making.problems + self.walk.hostile
         problems += (

@@ -13,8 +13,8 @@ from attrs import define, field
 
 from ...errors import EntryError, SourceError
 from ...formats.git import objects
-from ...formats.git.names import are_plain, refused
 from ...formats.git.objects import LINK, MODES, SUBMODULE, TREE
+from ...formats.git.refused_names import are_plain, refused
 from ...formats.git.tree_reader import EndlessTreesError, TreeReader
 from ...model.entry import decode
 from ...model.values import numerous

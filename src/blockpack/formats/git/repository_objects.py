@@ -15,16 +15,16 @@ from ...errors import SourceError, raise_problems
 from ...model.entry import File
 from ...workers.processors import Jobs
 from .assembly import Assembly
+from .blob_packing import Packer
 from .objects import MOST_BYTES, object_id
-from .origin import BlobStore, Facts, Repository
-from .pack import BLOB, KINDS
-from .packing import Packer
+from .origin import BlobStore, Facts, ObjectSource
+from .pack_format import BLOB, KINDS
 from .repository_packs import RepositoryPacks
 
 _TYPES = {kind: number for number, kind in KINDS.items()}
 
 
-class TakenObjects(AbstractContextManager["TakenObjects"]):
+class RepositoryObjects(AbstractContextManager["RepositoryObjects"]):
     """Adds objects of `repository` to `assembly`; a context manager, for packs are open meanwhile.
 
     `paths` has those of files and links by their ids, for messages. With `anew` nothing is taken
@@ -33,7 +33,7 @@ class TakenObjects(AbstractContextManager["TakenObjects"]):
 
     def __init__(
         self,
-        repository: Repository,
+        repository: ObjectSource,
         assembly: Assembly,
         paths: Mapping[bytes, str],
         jobs: Jobs,
@@ -124,12 +124,12 @@ class TakenObjects(AbstractContextManager["TakenObjects"]):
 
 def by_repository(
     files: Iterable[File], object_format: str
-) -> tuple[dict[Repository, dict[str, bytes]], list[File]]:
+) -> tuple[dict[ObjectSource, dict[str, bytes]], list[File]]:
     """The ids of those of `files` that are blobs of a repository, by path; and all others.
 
     A repository's ids are of use where it has the same `object_format`.
     """
-    found: dict[Repository, dict[str, bytes]] = {}
+    found: dict[ObjectSource, dict[str, bytes]] = {}
     others = []
     for file in files:
         store = file.store

@@ -14,8 +14,8 @@ from ...model.entry import Directory, Entry, File, Symlink, encode, name_of
 from ...model.tree import Tree
 from ...planning.profile import GitLimits
 from ...planning.warning import LayoutWarning
-from .names import refused, refused_link
 from .objects import OID_SIZES, encode_tree, object_id
+from .refused_names import refused, refused_link
 from .store import MOST_META
 
 FILE, EXECUTABLE, SYMLINK, DIRECTORY = b"100644", b"100755", b"120000", b"40000"

@@ -17,21 +17,21 @@ from ...model.tree import Tree
 from ...planning.profile import GitLimits
 from ...reading.spool import Spool
 from ...workers.processors import Jobs
-from . import members
+from . import tree_objects
 from .assembly import Assembly
+from .blob_packing import PackedBlob, Packer
 from .objects import OID_SIZES, object_id
-from .pack import BLOB, COMMIT, KINDS, TREE
-from .packing import PackedBlob, Packer
+from .pack_format import BLOB, COMMIT, KINDS, TREE
 
 if TYPE_CHECKING:
-    from .origin import Repository
+    from .origin import ObjectSource
 
 Encode = Callable[[bytes], bytes]
 """The bytes of a commit, by the id (raw) of its tree."""
 
 
 @define
-class MadeCommit:
+class NewCommit:
     """A commit of `tree`, whose contents are packed and wait to be added."""
 
     tree: Tree
@@ -42,7 +42,7 @@ class MadeCommit:
     _jobs: Jobs
     _ids: dict[str, bytes] = field(factory=dict)
     """The id of each file and link that is known, by path."""
-    _taken: dict[Repository, dict[str, bytes]] = field(factory=dict)
+    _taken: dict[ObjectSource, dict[str, bytes]] = field(factory=dict)
     """Blobs that repositories have: ids by path."""
     _known: dict[bytes, PackedBlob] = field(factory=dict)
     _deferred: list[PackedBlob] = field(factory=list)
@@ -60,7 +60,7 @@ class MadeCommit:
         level: int,
         anew: bool,
         jobs: Jobs,
-    ) -> MadeCommit:
+    ) -> NewCommit:
         """The commit of `tree`; its files are read, and deflated at `level`.
 
         With `anew` nothing is left to repositories. Raises `SourceError` and `TargetError`.
@@ -91,10 +91,10 @@ class MadeCommit:
         Raises `Problems`, `SourceError` and `TargetError`.
         """
         for repository, ids in self._taken.items():
-            from .taken import TakenObjects
+            from .repository_objects import RepositoryObjects
 
             paths = {oid: path for path, oid in ids.items()}
-            with TakenObjects(repository, assembly, paths, self._jobs) as taken:
+            with RepositoryObjects(repository, assembly, paths, self._jobs) as taken:
                 taken.add(frozenset(paths))
         for blob in self._known.values():
             assembly.add_blob(blob, self._spool)
@@ -107,7 +107,7 @@ class MadeCommit:
 
     def _take(self, files: list[File]) -> list[File]:
         """Leave those of `files` to their repositories that these have; the others."""
-        from .taken import by_repository
+        from .repository_objects import by_repository
 
         found, others = by_repository(files, self.object_format)
         for repository, ids in found.items():
@@ -143,4 +143,4 @@ class MadeCommit:
 
     def _trees(self, late: dict[str, bytes]) -> dict[bytes, bytes]:
         """All trees by id, the root's last; `late` has the ids of deferred blobs by path."""
-        return members.trees(self.tree, self._ids | late, self.limits, self.object_format)
+        return tree_objects.trees(self.tree, self._ids | late, self.limits, self.object_format)

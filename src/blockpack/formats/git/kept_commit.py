@@ -14,12 +14,12 @@ from ...model.entry import File, Symlink, encode
 from ...model.tree import Tree
 from ...planning.profile import GitLimits
 from ...workers.processors import Jobs
-from . import members, objects
+from . import objects, tree_objects
 from .assembly import Assembly
 from .objects import MOST_BYTES, object_id
-from .origin import BlobStore, Origin, Repository
-from .pack import BLOB, KINDS
-from .taken import TakenObjects
+from .origin import BlobStore, ObjectSource, Origin
+from .pack_format import BLOB, KINDS
+from .repository_objects import RepositoryObjects
 
 
 @frozen
@@ -29,7 +29,7 @@ class KeptCommit:
     `paths` has those of its files and links by their ids, for messages.
     """
 
-    repository: Repository
+    repository: ObjectSource
     oid: bytes
     oids: frozenset[bytes]
     paths: Mapping[bytes, str]
@@ -64,7 +64,7 @@ class KeptCommit:
         repository = origin.repository
         with closing(repository.reader()) as reader:
             _, data = reader.object(origin.commit, origin.commit, MOST_BYTES)
-        *below, root = members.trees(tree, ids, limits, object_format)
+        *below, root = tree_objects.trees(tree, ids, limits, object_format)
         if objects.field(data, b"tree") != root.hex():
             return None
         commit = bytes.fromhex(origin.commit)
@@ -86,7 +86,7 @@ class KeptCommit:
         Raises `Problems` and `SourceError`, and `TargetError` if the temporary file cannot be
         written.
         """
-        with TakenObjects(
+        with RepositoryObjects(
             self.repository, assembly, self.paths, self.jobs, anew=self.anew
         ) as taken:
             taken.add(self.oids - {self.oid})

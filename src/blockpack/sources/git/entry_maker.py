@@ -14,10 +14,10 @@ from ...errors import EntryError, SourceError
 from ...formats.git.objects import EXECUTABLE, FILE, LINK, TREE
 from ...model.content import DISK
 from ...model.entry import NANOSECONDS, Directory, Entry, File, Symlink
+from .blob_places import TOO_LARGE, UNKNOWN, Places
 from .blobs import Blobs
 from .cat_file import CatFile, facts
 from .packs import Packs
-from .places import TOO_LARGE, UNKNOWN, Places
 from .repository import Repository, Revision
 from .trees import Found, Problem, link_target
 
@@ -28,7 +28,7 @@ _PERMISSIONS = {FILE: 0o644, EXECUTABLE: 0o755}
 """The permission bits of files by what git knows of them."""
 
 
-class Making:
+class EntryMaker:
     """Makes entries; `problems` gets what keeps some of them from being made.
 
     `named` is how the user gave the `revision`.

@@ -30,7 +30,7 @@ from . import deflate
 from .deflate import PIECE, Deflating, Storing, is_worth_it
 from .inflate import crc32
 from .objects import begin_id, object_id
-from .pack import BLOB, KINDS, adler_of, object_header, stored_size
+from .pack_format import BLOB, KINDS, adler_of, object_header, stored_size
 
 LARGE = 64 << 10
 """Incompressible files from this size on (bytes) stay where they are."""
