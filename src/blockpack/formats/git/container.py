@@ -106,9 +106,7 @@ def framing(head: bytes) -> Framing | None:
     if head.startswith(_ONEFFS_MAGIC) and len(head) >= _ONEFFS.size + _CRC.size:
         (stated,) = _CRC.unpack_from(head, _ONEFFS.size)
         if stated == zlib.crc32(head[: _ONEFFS.size]):
-            sector = (
-                512 if not any(head[32:512]) and head[512:516] == pack_format.SIGNATURE else 4096
-            )
+            in_512 = not any(head[32:512]) and head[512:516] == pack_format.SIGNATURE
             return Framing("pack", 512 if in_512 else 4096, oneffs=True)
     if head[DOCTEUR_HEADER.size :].startswith(_PACK):
         commit, index_offset = DOCTEUR_HEADER.unpack_from(head)
