@@ -73,7 +73,7 @@ LIBRARY_ALONE = {"size"}
 """Arguments of `make_key`, that the command has not."""
 
 OF_COMMANDS = {
-    *("allow_device", "deployment", "identity", "jobs", "keep", "key_file", "max_size"),
+    *("allow_device", "deployment", "format", "identity", "jobs", "keep", "key_file", "max_size"),
     *("network", "replace", "runtime"),
 }
 
