@@ -23,7 +23,7 @@ from ..workers.pool import shared_out
 from ..workers.processors import Jobs, require_jobs
 from ..writing.parallel import jobs_for, stretches, write_with
 from ..writing.progress import Meter, Progress
-from ..writing.targets import Copying, OpenSource, Span, Tally, Target, holes_and_data
+from ..writing.targets import Copyable, Copying, Span, Tally, Target, holes_and_data
 from .image import Image
 from .opening import open_image
 
@@ -136,7 +136,7 @@ class _Compared(Target):
             for at in range(start, end if not is_hole else start, _AT_ONCE):
                 self._compare(memoryview(self._zeros)[: min(_AT_ONCE, end - at)], offset + at)
 
-    def copy(self, source: OpenSource, span: Span, copying: Copying) -> None:
+    def copy(self, source: Copyable, span: Span, copying: Copying) -> None:
         """Read both."""
         self.read_and_write(source, span, 0, span.length, copying)
 

@@ -32,10 +32,10 @@ from ..writing.parallel import jobs_for, stretches
 from ..writing.place import Place, settle, temporary_name
 from ..writing.progress import Meter, Progress
 from ..writing.targets import target_errors
-from .files import Directories, Files, Stretch, cannot_hold
 from .image import Image
 from .naming import unholdable
 from .soundness import unsound
+from .unpacking import Directories, Files, Outcome, cannot_hold
 
 
 def extract(
@@ -141,9 +141,9 @@ def _fill(
     directories = Directories(root)
     unheld = _each(_directories(entries), directories.make)
     lost: list[BlockpackError] = []
-    for stretch in _files(image, entries, directories, jobs, meter):
-        lost += stretch.lost
-        unheld += stretch.unheld
+    for outcome in _files(image, entries, directories, jobs, meter):
+        lost += outcome.lost
+        unheld += outcome.unheld
     absent = {error.path for error in lost}
     links = [entry for entry in entries if entry.kind in ("hardlink", "symlink")]
     for entry in links:
@@ -188,7 +188,7 @@ def _directories(entries: list[ImageEntry]) -> list[ImageEntry]:
 
 def _files(
     image: Image, entries: list[ImageEntry], directories: Directories, jobs: Jobs, meter: Meter
-) -> Iterator[Stretch]:
+) -> Iterator[Outcome]:
     """Make all files, a stretch of them after the other, by several processes."""
     # In the order in which they lie, so that many are read at once.
     files = [entry for entry in entries if entry.kind == "file"]
@@ -197,14 +197,14 @@ def _files(
     plan = stretches(files, workers)
     own = os.getpid()
 
-    def work(number: int) -> Stretch:
+    def work(number: int) -> Outcome:
         here = os.getpid() == own
         done = Files(image, directories, meter.advance if here else _unheard).make(plan[number])
-        return done if not here else Stretch(done.lost, done.unheld, 0)
+        return done if not here else Outcome(done.lost, done.unheld, 0)
 
-    for _, stretch in shared_out(len(plan), workers, work, _lost_process):
-        meter.advance(stretch.unheard)
-        yield stretch
+    for _, outcome in shared_out(len(plan), workers, work, _lost_process):
+        meter.advance(outcome.unheard)
+        yield outcome
 
 
 def _unheard(_: int) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ..model.extent import Data, Extent, Zeros
-from ..reading.extents import Source, open_source, read_extent
+from ..reading.extents import OpenSource, open_source, read_extent
 from ..reading.positional import PositionalReader
 from .runs import Run
 
@@ -58,7 +58,7 @@ class LayoutReader(PositionalReader):
         self._lock = threading.Lock()
         self._blocks: OrderedDict[_Block, list[Extent]] = OrderedDict()
         self._kept = 0
-        self._sources: list[Source] = []
+        self._sources: list[OpenSource] = []
         self._process = os.getpid()
 
     def pread(self, view: memoryview, position: int) -> int:
@@ -119,7 +119,7 @@ class LayoutReader(PositionalReader):
                 source.check()
 
     @contextmanager
-    def _opened(self, extent: Extent) -> Iterator[Source]:
+    def _opened(self, extent: Extent) -> Iterator[OpenSource]:
         """The source of `extent`, for this thread alone; kept open for the next one."""
         with self._lock:
             if os.getpid() != self._process:  # forked: positions are shared, so they are not ours

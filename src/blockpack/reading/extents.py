@@ -29,7 +29,7 @@ _SKIP = 1 << 20
 """Bytes of a stream that are read at once to get further in it."""
 
 
-class Source:
+class OpenSource:
     """What extents refer to, open to be read; a context manager.
 
     Its methods raise `SourceError`.
@@ -58,7 +58,7 @@ class Source:
         self.close()
 
 
-class OpenData(Source):
+class OpenData(OpenSource):
     """Bytes that need no opening."""
 
     def __init__(self, extent: Data) -> None:
@@ -70,7 +70,7 @@ class OpenData(Source):
         view[:] = self._data[position : position + len(view)]
 
 
-class OpenFile(Source):
+class OpenFile(OpenSource):
     """The file that a `FileRange` refers to, open at every position."""
 
     extent: FileRange
@@ -131,7 +131,7 @@ class OpenFile(Source):
         os.close(self.descriptor)
 
 
-class OpenStream(Source):
+class OpenStream(OpenSource):
     """What a `Stream` is read from, open at one position.
 
     To go back is to begin again, unless the stream is one of ours that can be read anywhere.
@@ -209,7 +209,7 @@ class OpenStream(Source):
         return data
 
 
-def open_source(extent: Extent) -> Source:
+def open_source(extent: Extent) -> OpenSource:
     """The source of `extent`, which has bytes of its own, open to be read. Raises `SourceError`."""
     if isinstance(extent, FileRange):
         return OpenFile.of(extent)

@@ -87,14 +87,14 @@ class Copying(NamedTuple):
     advance: Callable[[int], None]
 
 
-class Readable(Protocol):
+class ReadAnywhere(Protocol):
     """What can be read anywhere."""
 
     def read_into(self, view: memoryview, position: int) -> None:
         """Fill `view` with the bytes from `position` on. Raises what speaks against it."""
 
 
-class OpenSource(Readable, Protocol):
+class Copyable(ReadAnywhere, Protocol):
     """A file that is open, which the kernel can copy as well."""
 
     descriptor: int
@@ -118,11 +118,11 @@ class Target(ABC):
         """Make `length` bytes at `offset` read as zeros."""
 
     @abstractmethod
-    def copy(self, source: OpenSource, span: Span, copying: Copying) -> None:
+    def copy(self, source: Copyable, span: Span, copying: Copying) -> None:
         """Copy a part of a file that is open."""
 
     def read_and_write(
-        self, source: Readable, span: Span, start: int, end: int, copying: Copying
+        self, source: ReadAnywhere, span: Span, start: int, end: int, copying: Copying
     ) -> None:
         """Copy what lies between `start` and `end` of it by way of the buffer."""
         for at in range(start, end, COPIED_AT_ONCE):
@@ -165,7 +165,7 @@ class Seekable(Target):
             offset += count
             length -= count
 
-    def copy(self, source: OpenSource, span: Span, copying: Copying) -> None:
+    def copy(self, source: Copyable, span: Span, copying: Copying) -> None:
         """Clone, else have the kernel copy, else read and write; holes in the source stay holes."""
         status = source.check()
         done = 0
@@ -184,7 +184,7 @@ class Seekable(Target):
                 self.read_and_write(source, span, start, end, copying)
 
     def _copy_in_kernel(
-        self, source: OpenSource, span: Span, start: int, end: int, copying: Copying
+        self, source: Copyable, span: Span, start: int, end: int, copying: Copying
     ) -> int:
         """Copy by `copy_file_range` as far as it goes; up to where that is.
 
@@ -310,12 +310,12 @@ class Streaming(Target):
             self.write(ZEROS[:count], offset)
             length -= count
 
-    def copy(self, source: OpenSource, span: Span, copying: Copying) -> None:
+    def copy(self, source: Copyable, span: Span, copying: Copying) -> None:
         """Have the kernel send the file where it can, else read and write."""
         done = self._send(source, span, copying)
         self.read_and_write(source, span, done, span.length, copying)
 
-    def _send(self, source: OpenSource, span: Span, copying: Copying) -> int:
+    def _send(self, source: Copyable, span: Span, copying: Copying) -> int:
         """Send by `sendfile` as far as it goes; the number of bytes."""
         done = 0
         if self.descriptor is None or not hasattr(os, "sendfile"):

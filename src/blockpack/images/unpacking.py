@@ -117,7 +117,7 @@ class Directories:
 
 
 @define
-class Stretch:
+class Outcome:
     """What became of a stretch of files: errors of the image's, and of the target's."""
 
     lost: list[BlockpackError] = field(factory=list)
@@ -137,9 +137,9 @@ class Files:
         self._directories = directories
         self._copying = copying(advance)
 
-    def make(self, entries: list[ImageEntry]) -> Stretch:
+    def make(self, entries: list[ImageEntry]) -> Outcome:
         """Make these. Raises `TargetError` for what ends everything, such as a full disk."""
-        done = Stretch()
+        done = Outcome()
         for entry in entries:
             above = parent_of(entry.path)
             if above not in self._directories:
