@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -166,3 +167,18 @@ def test_a_directory_that_may_not_be_written_to_stays_as_it_was(
     assert output.decode().startswith(f"TargetError: {out}: cannot be written: permission denied; ")
     assert status(out) == before
     assert list(out.iterdir()) == []
+
+
+def test_directories_that_nobody_may_enter_are_made_in_any_order(public: Path) -> None:
+    require_root()
+    members = {"a/b/": b"", "first": b"1", "a/": b"", "a/b/c/": b"", "a/b/c/file": b"2"}
+    image = archive(public / "x.tar", members, 0o000)
+    image.chmod(0o644)
+    place = public / "place"
+    place.mkdir()
+    place.chmod(0o777)
+    code, output, errors = run(AS_NOBODY, image, place / "out", str(NOBODY))
+    assert (code, output, errors) == (0, b"", "")
+    for path in ("a", "a/b", "a/b/c"):
+        assert stat.S_IMODE((place / "out" / path).stat().st_mode) == 0
+    assert (place / "out" / "a/b/c/file").read_bytes() == b"2"

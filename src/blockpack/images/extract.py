@@ -152,8 +152,10 @@ def _fill(
             lost.append(ImageError(entry.path, rule))
     unheld += _each([entry for entry in links if entry.path not in absent], directories.link)
     raise_problems("nothing was extracted", unheld)
-    # A directory's time comes last, for what is made in it changes it; so does its mode.
-    for entry in reversed(entries):
+    # A directory's time comes last, for what is made in it changes it; so does its mode, which may
+    # keep us out: what is in it comes before.
+    inner_first = sorted(entries, key=lambda entry: -entry.path.count("/"))
+    for entry in inner_first:
         if entry.kind == "directory":
             with target_errors(entry.path):
                 directories.settle(entry)
