@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -195,12 +194,3 @@ def test_without_the_library_it_is_said_what_to_install(
         assert done.returncode == 2
         assert done.stderr == "blockpack: encryption needs blockpack[secrets] installed (none)\n"
     assert not (tmp_path / "x").exists()
-
-
-def test_the_library_is_not_imported_without_need(source: Path, tmp_path: Path) -> None:
-    script = (
-        "import sys; from blockpack.cli import main; main(sys.argv[1:]);"
-        "sys.exit('cryptography' in sys.modules)"
-    )
-    arguments = ["pack", str(source), str(tmp_path / "x"), "--format", "tar"]
-    subprocess.run([sys.executable, "-c", script, *arguments], env=environment(), check=True)

@@ -11,7 +11,7 @@ import pytest
 from cli.running import environment
 
 SLOW = {
-    *("asyncio", "concurrent.futures", "cryptography", "ctypes", "datetime", "decimal"),
+    *("asyncio", "concurrent.futures", "cryptography", "ctypes", "decimal"),
     *(
         "fs",
         "fsspec",
@@ -58,6 +58,18 @@ def test_packing_imports_nothing_slow(format: str, source: Path, tmp_path: Path)
     modules = modules_after("pack", "-q", source, image, "--format", format)
     assert image.exists()
     assert not SLOW & modules
+
+
+@pytest.mark.parametrize("format", ["tar", "fat"])
+@pytest.mark.parametrize("command", ["cat", "extract", "info", "verify"])
+def test_reading_imports_nothing_slow(
+    command: str, format: str, source: Path, tmp_path: Path
+) -> None:
+    image = tmp_path / "image"
+    modules_after("pack", "-q", source, image, "--format", format)
+    file = next(path.name for path in source.iterdir() if path.is_file())
+    more = {"cat": [file], "extract": [str(tmp_path / "out")], "verify": [str(source)]}
+    assert not SLOW & modules_after(command, image, *more.get(command, []))
 
 
 def test_the_version_takes_neither_parser_nor_types() -> None:

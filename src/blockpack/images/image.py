@@ -10,8 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from pathlib import PurePath
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from ..errors import Deviation, ImageError, NotInImageError, raise_problems
 from ..formats.reader import ImageEntry, ImageReader, Report
@@ -24,6 +23,8 @@ from .soundness import unsound
 from .watched import Watched
 
 if TYPE_CHECKING:
+    from pathlib import PurePath  # slow to import
+
     from ..layers.ccm_reader import DecryptedReader
 
 _MOST_LINKS = 40
@@ -131,7 +132,8 @@ class Image:
         return len(self.entries)
 
     def __contains__(self, path: object) -> bool:
-        return isinstance(path, str | PurePath) and _text(path) in self.entries
+        is_path = isinstance(path, str) or hasattr(path, "as_posix")
+        return is_path and _text(cast("str | PurePath", path)) in self.entries
 
     def __getitem__(self, path: str | PurePath) -> ImageEntry:
         return self.get(path)
