@@ -15,7 +15,7 @@ from ..workers.processors import Jobs
 
 _Value = TypeVar("_Value")
 
-SOURCE = "a directory, archive or image, '-' for a tar from a pipe, git:REPO@REV[:SUBDIR] or a URL"
+SOURCE = "directory, archive, image, git:REPO@REV, URL, or '-'"
 
 
 def told(convert: Callable[[str], _Value]) -> Callable[[str], _Value]:
