@@ -1,4 +1,4 @@
-"""What all tests share: how hypothesis searches.
+"""What all tests share: how hypothesis searches, and that errors say what they should.
 
 On CI it takes the same examples each time, so that a commit that was green stays green, and spends
 no minutes on making a failing one smaller; anywhere else it looks further on each run.
@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from blockpack.workers import processors
+from spoken_errors import listening
 
 # Judges are programs: how long one takes says nothing about the code.
 settings.register_profile(
@@ -30,6 +31,14 @@ settings.register_profile(
 
 _ON_CI = os.environ.get("CI", "").lower() == "true"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if _ON_CI else "default"))
+
+
+@pytest.fixture(autouse=True)
+def fixture_errors() -> Iterator[None]:
+    """No test provokes an error that does not say what it should."""
+    with listening() as wrong:
+        yield
+    assert not wrong
 
 
 @pytest.fixture(scope="session", autouse=True)
