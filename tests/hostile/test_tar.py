@@ -428,6 +428,29 @@ MASSES: dict[str, Callable[[], bytes]] = {
     "symlinks in a long chain": lambda: archive(
         *(symlink(b"l%d" % number, b"l%d" % (number + 1)) for number in range(MANY // 2))
     ),
+    "hard links to later ones": lambda: archive(
+        *(hardlink(b"l%d" % number, b"l%d" % (number + 1)) for number in range(MANY // 2)),
+        member(b"l%d" % (MANY // 2)),
+    ),
+    "files whose name comes again after a link to each": lambda: archive(
+        *(member(b"f", b"x") + hardlink(b"l%d" % number, b"f") for number in range(MANY // 4))
+    ),
+    "headers without a size": lambda: archive(
+        *(header(b"f%d" % number, size=b"none") for number in range(MANY // 2))
+    ),
+    "headers with wrong checksums": lambda: archive(
+        *(header(b"f", checksum=1) + header(b"f%d" % number) for number in range(MANY // 4))
+    ),
+    "a sparse file of a hundred thousand pieces": lambda: archive(
+        pax(
+            {
+                b"GNU.sparse.major": b"1",
+                b"GNU.sparse.minor": b"0",
+                b"GNU.sparse.realsize": b"9" * 18,
+            }
+        ),
+        member(b"f", b"100000\n" + b"".join(b"%d\n1\n" % (2 * at) for at in range(100_000))),
+    ),
     "hard links to hard links": lambda: archive(
         member(b"l0"),
         *(hardlink(b"l%d" % (number + 1), b"l%d" % number) for number in range(MANY // 2)),

@@ -375,23 +375,24 @@ class Archive:
         zeros.
         """
         zeros = 0
-        for at in range(start, min(stop, self.size - BLOCK + 1), _CHUNK):
-            data = self._read_at(at, _CHUNK)
-            for place in range(0, len(data) - BLOCK + 1, BLOCK):
-                block = data[place : place + BLOCK]
+        length = BLOCK
+        while start < min(stop, self.size - BLOCK + 1) and self._left > 0:
+            data = self._read_at(start, length)
+            for at in range(0, len(data) - BLOCK + 1, BLOCK):
+                block = data[at : at + BLOCK]
                 if block == _ZEROS:
                     zeros += 1
                     if zeros == 2:
                         return None
                     continue
                 zeros = 0
-                if at + place >= stop:
+                if start + at >= stop:
                     return None
                 if is_header(block, self._sums):
-                    return at + place
-            self._left -= len(data)
-            if self._left < 0:
-                return None
+                    return start + at
+            self._left -= length
+            start += length
+            length = min(2 * length, _CHUNK)
         return None
 
 

@@ -21,6 +21,7 @@ class Names:
         self._report = report
         self._entries: dict[str, ImageEntry] = {}
         self._shared: dict[str, ImageEntry | None] = {}
+        self._ends: dict[str, ImageEntry | None] = {}
 
     def add(self, entry: ImageEntry, *, doubtful: bool = False) -> None:
         """Take in the next member; if it is `doubtful`, it cannot replace another for certain."""
@@ -56,7 +57,10 @@ class Names:
         path = link.path
         file = self._shared[path]
         if file is None:
-            file = self._later(link)
+            file = self._ends[path] if path in self._ends else self._later(path)
+            if file is not None and file.kind != "directory":
+                rule = f"links to {file.path}, which comes after it"
+                self._report(Deviation(path, rule))
         if file is None or file.kind == "directory":
             what = "is a directory" if file is not None else "is not in the archive"
             rule = f"links to {link.target}, which {what}"
@@ -70,19 +74,18 @@ class Names:
             return evolve(file, path=path)
         return evolve(link, target=under, damage=file.damage)
 
-    def _later(self, link: ImageEntry) -> ImageEntry | None:
-        """What a link leads to that comes before its target, if anything."""
-        met = {link.path}
-        at = link.target
-        while at in self._shared and at not in met:
-            met.add(at)
+    def _later(self, at: str) -> ImageEntry | None:
+        """What the link `at` leads to that comes before its target, if anything."""
+        met = []
+        while at in self._shared and at not in self._ends:
+            self._ends[at] = None  # for those in a circle
+            met.append(at)
             file = self._shared[at]
+            at = self._entries[at].target
             if file is not None:
                 break
-            at = self._entries[at].target
         else:
-            found = self._entries.get(at)
+            found = self._ends.get(at) or self._entries.get(at)
             file = None if found is None or found.kind == "hardlink" else found
-        if file is not None:
-            self._report(Deviation(link.path, f"links to {file.path}, which comes after it"))
+        self._ends.update(dict.fromkeys(met, file))
         return file
