@@ -139,7 +139,7 @@ def test_what_is_no_repository_is_told(tmp_path: Path) -> None:
         ("file", "is no directory"),
         ("missing", "is no directory"),
         ("r/sub", f"is no repository, but a directory in {tmp_path / 'r'}"),
-        ("r", "has no revision 'HEAD'"),
+        ("r", "its HEAD is the branch 'main', which has no commit"),
     ):
         with pytest.raises(blockpack.SourceError) as raised:
             git_tree(tmp_path / path)
@@ -343,7 +343,7 @@ def test_a_forked_process_has_a_git_of_its_own(many: GitRepository, tmp_path: Pa
                 os._exit(0)
         os.waitpid(child, 0)
         rest = file.read()
-    assert report.read_text() == "True 3"  # both pipes, and what git complains to
+    assert report.read_text() == "True 4"  # both pipes, what waits for one, what git complains to
     assert begun + rest == expected
 
 

@@ -128,7 +128,7 @@ def test_a_directory_is_refused_from_just_where_its_tree_cannot_be_read(
 ) -> None:
     """Of one byte more, and so one entry."""
     entry = len(b"100644 012\0") + (20 if object_format == "sha1" else 32)
-    for module in ("members", "store"):
+    for module in ("tree_objects", "store"):
         monkeypatch.setattr(f"blockpack.formats.git.{module}.MOST_META", 900 * entry)
     monkeypatch.setattr("blockpack.formats.git.tree_objects._LONGEST", 3)
     tree = blockpack.Tree()
