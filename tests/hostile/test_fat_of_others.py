@@ -290,6 +290,19 @@ def test_the_label_in_the_root_directory_counts_more(bits: int) -> None:
         assert image.image.options() == {"label": "WINDOWS XP"}
 
 
+@pytest.mark.parametrize(
+    "label", [b"A.B        ", b"\x81 LABEL    ", b"A\0B        ", b"small      "]
+)
+def test_a_label_that_no_volume_of_ours_can_have_is_shown_and_not_planned_with(
+    label: bytes,
+) -> None:
+    fat = Fat.of(16)
+    fat.put(fat.entry(b"DAMAGE     "), label.ljust(11))
+    with FatVolumeImage(bytes(fat.data)) as image:
+        assert image.image.info()["label"]
+        assert image.image.options() == {}
+
+
 def test_the_active_table_of_fat32_counts() -> None:
     fat = Fat.of(32)
     strip_table(fat, 0)

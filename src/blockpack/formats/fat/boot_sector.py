@@ -78,6 +78,18 @@ LEAD, STRUCT, TRAIL = 0x41615252, 0x61417272, 0xAA550000
 UNKNOWN = 0xFFFFFFFF
 NO_NAME = b"NO NAME    "
 
+
+def is_label(text: str) -> bool:
+    """Whether a volume can have this label; one in capitals, for there are no others."""
+    return (
+        0 < len(text) <= 11
+        and text.isascii()
+        and text.isprintable()
+        and text == text.strip().upper()
+        and not set(text) & set('"*+,./:;<=>?[\\]|')
+    )
+
+
 _NOT_BOOTABLE = b"\xcd\x18\xeb\xfe"  # int 18h (no boot device), then stay
 
 

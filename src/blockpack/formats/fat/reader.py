@@ -63,8 +63,9 @@ class FatReader(ImageReader):
         return self.geometry.facts(free, serial, printable(self._label()))
 
     def options(self) -> Mapping[str, str]:
-        """The label."""
-        return {"label": label} if (label := self._label()) else {}
+        """The label, if a volume can have it."""
+        label = self._label()
+        return {"label": label} if boot_sector.is_label(label) else {}
 
     def entries(self, report: Report) -> Iterator[ImageEntry]:
         """Directory by directory, as they lie there."""

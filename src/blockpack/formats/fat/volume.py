@@ -48,13 +48,7 @@ def _label(label: str | bytes) -> bytes:
     """A label's 11 bytes, in upper case; empty for none. Raises `UsageError`."""
     text = label.decode("ascii", "replace").rstrip() if isinstance(label, bytes) else label
     upper = text.upper() if isinstance(text, str) else "?"  # which no label holds
-    if upper and not (
-        len(upper) <= 11
-        and upper.isascii()
-        and upper.isprintable()
-        and upper == upper.strip()
-        and not set(upper) & set('"*+,./:;<=>?[\\]|')
-    ):
+    if upper and not boot_sector.is_label(upper):
         rule = 'is 1 to 11 ASCII characters, none of "*+,./:;<=>?[\\]|, no space around it'
         raise UsageError("", f"a label {rule}, not {label!r}", "give another one")
     return upper.ljust(11).encode("ascii") if upper else b""
