@@ -24,11 +24,14 @@ MOST_FREE = 32_768
 MOST_GAIN = 128
 """Entries that trees may come to, beyond that, for each byte that they have."""
 
-_FREE_CHARACTERS = 32 << 20
+_FREE_CHARACTERS = 64 << 20
 """Characters that the paths of all entries may have together, whatever the trees."""
 
-_CHARACTERS_GAIN = 8
+_CHARACTERS_GAIN = 64
 """Characters beyond that, for each byte of the trees; an entry has 24 bytes and more."""
+
+_WORTH_MEASURING = 16 << 20
+"""Characters from which on trees that are met again are measured, few entries as they may be."""
 
 _MOST_KEPT = 16_384
 """Entries of trees that are kept, in case they are met again."""
@@ -71,7 +74,8 @@ class TreeReader:
         found = self._parsed(oid, path)
         self._entries += len(found)
         self._characters += _characters(found) + len(found) * len(path)
-        if again and not self._measured and self._entries > MOST_FREE:
+        much = self._entries > MOST_FREE or self._characters > _WORTH_MEASURING
+        if again and much and not self._measured:
             self._measured = True
             self._require(*self._measure())
         self._require(self._entries, self._characters)
