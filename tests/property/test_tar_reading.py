@@ -237,14 +237,15 @@ def test_sparse_files_are_their_pieces_and_zeros_or_told_of(
         assert found == {"holes": ("file", bytes(content))}
 
 
-def test_the_second_volume_of_an_archive_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dialect", ["gnu", "posix"])
+def test_the_volumes_of_an_archive_are_read_as_far_as_they_go(dialect: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     for name in "abc":
         (source / name).write_bytes(name.encode() * 15_000)
     volumes = [tmp_path / f"{number}.tar" for number in range(5)]
     files = [option for volume in volumes for option in ("-f", volume)]
-    run("tar", ["-cM", "-L", "20", "--format=gnu", *files, "-C", source, "a", "b", "c"])
+    run("tar", ["-cM", "-L", "20", f"--format={dialect}", *files, "-C", source, "a", "b", "c"])
     read: Found = {}
     for volume in volumes:
         if volume.exists():
@@ -257,3 +258,4 @@ def test_the_second_volume_of_an_archive_is_read_as_far_as_it_goes(tmp_path: Pat
     for path, (_, content) in read.items():
         assert content == (source / path).read_bytes()
     assert "a" in read
+    assert "b" not in read, "it is in two"

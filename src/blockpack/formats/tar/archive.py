@@ -151,6 +151,7 @@ class Archive:
                 and block[_MAGIC] == magic
                 and not overall
                 and name[-1:] != b"/"
+                and b"\0" not in name
                 and (length := int(digits, 8)) <= size - start
             ):
                 yield Stored(block, start, length, name)
@@ -264,6 +265,8 @@ class Archive:
                 for keyword in self._overall.add_global(payload):
                     rule = f"the global header at byte {at:,} gives all members one "
                     self.report(ImageError("", f"{rule}{decode(keyword)}, which is not heeded"))
+                if self._overall.damage:  # of the next one alone
+                    self._coming().damage, self._overall.damage = self._overall.damage, ""
         except ValueError as error:
             return str(error)
         return ""
@@ -272,12 +275,10 @@ class Archive:
         """A member, and where the next header is."""
         said, self._next = self._next, None
         sizes, damage = self._sizes(fields, said)
-        if self._overall.records or self._overall.damage:
+        if self._overall.records:
             said = said or Extended()
             records = self._overall.records | said.records
             said.records = {keyword: value for keyword, value in records.items() if value}
-            said.damage = said.damage or self._overall.damage
-            self._overall.damage = ""  # of the next one alone
         pieces = None
         if fields.typeflag == header.GNU_SPARSE and fields.magic == header.GNU:
             pieces, start = self._more_pieces(block, start)

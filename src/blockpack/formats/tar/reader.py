@@ -125,7 +125,6 @@ class _Members:
                 and name[:1] not in b"./"
                 and b"/." not in name
                 and b"//" not in name
-                and b"\0" not in name
             ):
                 start, size = stored.start, stored.size
                 extents: Pieces = ((start, size),) if size else ()
