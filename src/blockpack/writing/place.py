@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from ..errors import TargetError
 
-HELD = {os.open, os.mkdir, os.rmdir, os.rename, os.unlink, os.stat, os.link} <= os.supports_dir_fd
+HELD = bool(os.supports_dir_fd)  # systems have it for all calls, or for none
 """Whether directories are held by their descriptors here."""
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
