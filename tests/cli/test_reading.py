@@ -253,4 +253,6 @@ def test_an_image_that_cannot_be_read_is_named(command: Command, tmp_path: Path,
     missing = command(name, tmp_path / "missing", *more, code=4)
     assert missing.messages == [f"{tmp_path}/missing: cannot be read: no such file or directory"]
     directory = command(name, tmp_path, *more, code=4)
-    assert directory.messages == [f"{tmp_path}: is a directory, and no image"]
+    assert directory.messages == [
+        f"{tmp_path}: is a directory, and no image or archive; give a file or a block device"
+    ]

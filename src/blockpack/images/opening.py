@@ -7,19 +7,23 @@ import stat
 from contextlib import suppress
 from typing import BinaryIO
 
-from ..errors import ImageError, SourceError, UsageError, reading_errors, require_path
+from ..errors import ImageError, UsageError, reading_errors, require_path
 from ..formats.reader import ImageReader, Report
 from ..formats.registry import Format, formats
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
-from ..reading.positional import BytesReader, DescriptorReader, PositionalReader, reader_of
+from ..reading.positional import (
+    BytesReader,
+    DescriptorReader,
+    PositionalReader,
+    open_for_reading,
+    reader_of,
+)
 from .image import Image
 
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Layout
 """Where an image is: a path (a device's too), its bytes, a binary file that seeks, or a layout,
 which is read as if it had been written."""
-
-_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 def open_image(
@@ -66,18 +70,15 @@ def _data(source: ImageSource) -> tuple[PositionalReader, str]:
         with reading_errors(name):
             return reader_of(source), name
     name = require_path(source)
+    descriptor = open_for_reading(source, name)
     with reading_errors(name):
         if not hasattr(os, "preadv"):
-            return reader_of(open(source, "rb")), name
-        descriptor = os.open(source, _FLAGS)
-    try:
-        with reading_errors(name):
-            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-                raise SourceError(name, "is a directory, and no image")
+            return reader_of(open(descriptor, "rb")), name
+        try:
             return DescriptorReader(descriptor), name
-    except BaseException:
-        os.close(descriptor)
-        raise
+        except BaseException:
+            os.close(descriptor)
+            raise
 
 
 def _opened(

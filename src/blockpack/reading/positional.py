@@ -15,10 +15,35 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import BinaryIO, ClassVar, Self, cast
 
-from ..errors import ImageError, reading_errors
+from ..errors import ImageError, SourceError, reading_errors
 
 READ_AHEAD = 128 << 10
 """Bytes that a file object reads at once, if less is asked for."""
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+_UNFIT = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFIFO: "a pipe",
+}
+"""What is never opened to find out what is in it: that may hang, or do something."""
+
+
+def open_for_reading(
+    path: str | bytes | os.PathLike[str], name: str, *, pipes: bool = False
+) -> int:
+    """A descriptor of the file, device or, if they are welcome, pipe at `path`.
+
+    Raises `SourceError` about `name` if it cannot be opened, or is something else.
+    """
+    with reading_errors(name):
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+        if kind in _UNFIT and not (pipes and kind == stat.S_IFIFO):
+            rule = f"is {_UNFIT[kind]}, and no image or archive"
+            raise SourceError(name, rule, "give a file or a block device")
+        return os.open(path, _FLAGS)
 
 
 class PositionalReader(ABC):

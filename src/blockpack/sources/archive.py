@@ -30,13 +30,11 @@ from ..images.opening import format_of, head_of
 from ..model.entry import EPOCH, NANOSECONDS, File, check_path, decode
 from ..model.extent import Extent, FileRange
 from ..model.tree import Tree
-from ..reading.positional import BytesReader, DescriptorReader, PositionalReader
+from ..reading.positional import BytesReader, DescriptorReader, PositionalReader, open_for_reading
 from .compressed import is_compressed, spooled
 from .hierarchy import Hierarchy, foreign_errors, scan_hierarchy
 from .options import ScanOptions
 from .zip_reader import ZipReader
-
-_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class InImage(Hierarchy):
@@ -212,8 +210,7 @@ def scan_file(source: str | bytes, options: ScanOptions, start: str = "", name: 
     Raises `SourceError` if it is none or cannot be read, and `Problems` with what cannot be packed.
     """
     name = name or decode(os.fsencode(source))
-    with reading_errors(name):
-        descriptor = os.open(source, _FLAGS)
+    descriptor = open_for_reading(source, name, pipes=True)
     path = os.path.abspath(os.fsencode(source))
     return _scan(_opened(descriptor, name, path), options, start)
 

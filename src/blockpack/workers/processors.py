@@ -1,4 +1,4 @@
-"""How many processes may work at once; what they are and do is in `processes`.
+"""How many processes may work at once; what they are and do is in `pool`.
 
 By itself, because most runs end with one, and need not import all that more of them take.
 """
