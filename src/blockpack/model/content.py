@@ -26,7 +26,7 @@ class Resource(Protocol):
         """The file, for mode ``rb``."""
 
 
-class Seekable(Protocol):
+class SeekingFile(Protocol):
     """A file object that seeks."""
 
     def read(self, most: int, /) -> bytes:
@@ -37,12 +37,18 @@ class Seekable(Protocol):
 
 
 Content = (
-    bytes | bytearray | memoryview | os.PathLike[str] | Resource | Seekable | Callable[[], Readable]
+    bytes
+    | bytearray
+    | memoryview
+    | os.PathLike[str]
+    | Resource
+    | SeekingFile
+    | Callable[[], Readable]
 )
 """Bytes; the path of a file; a file object that seeks; a resource; or what opens a file object."""
 
 
-class Disk:
+class FilesOnDisk:
     """Files on disk, by their absolute paths (bytes)."""
 
     forkable: ClassVar[bool] = True
@@ -53,7 +59,7 @@ class Disk:
         return FileRange(offset, file.size, file.key, file.size, file.stamp)
 
 
-DISK = Disk()
+DISK = FilesOnDisk()
 """The one store of files on disk that are named one by one."""
 
 
@@ -81,7 +87,7 @@ class Opened:
 class _Shared:
     """A caller's file object, read from a position of one's own."""
 
-    def __init__(self, file: Seekable, lock: threading.Lock) -> None:
+    def __init__(self, file: SeekingFile, lock: threading.Lock) -> None:
         self._file = file
         self._lock = lock
         self._position = 0

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ..errors import raise_problems
 from ..model.entry import location
 from ..model.tree import Tree
-from .directory_walk import Walk
+from .directory_walk import DirectoryWalk
 from .options import UNPACKABLE, ScanOptions
 from .shared_walk import listed
 
@@ -26,7 +26,7 @@ def scan(
     if it is missing, `UsageError` for what is no path, and `Problems` with all that cannot be read
     or packed.
     """
-    walk = Walk(location(source), options, left_out=frozenset(left_out), confined=confined)
+    walk = DirectoryWalk(location(source), options, left_out=frozenset(left_out), confined=confined)
     tree = Tree.of(listed(walk))
     raise_problems(UNPACKABLE, sorted(walk.problems, key=str))  # whoever found them
     return tree

@@ -74,7 +74,7 @@ class InDirectory:
 
 
 @define
-class Walk:
+class DirectoryWalk:
     """One walk through the directory `root`.
 
     `left_out` has paths to pass over. A `confined` scan follows no link out of `root`.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..errors import BlockpackError, SourceError
 from ..model.entry import Entry, decode
 from ..workers.processors import processors
-from .directory_walk import Row, Unread, Walk
+from .directory_walk import DirectoryWalk, Row, Unread
 
 if TYPE_CHECKING:
     from ..workers.pool import Send, WorkerPool
@@ -31,13 +31,13 @@ SHARES = 512
 """The most parts that directories are shared out in."""
 
 
-def listed(walk: Walk) -> Iterator[list[Entry]]:
+def listed(walk: DirectoryWalk) -> Iterator[list[Entry]]:
     """The entries of each directory of a new walk, in any order."""
     walk.begin()
     yield from map(walk.entries, _listings(walk))
 
 
-def _listings(walk: Walk) -> Iterator[list[Row]]:
+def _listings(walk: DirectoryWalk) -> Iterator[list[Row]]:
     """What there is to list: by this process alone, until it is worth others and can be shared."""
     rest = walk.listings()
     seen = 0
@@ -51,7 +51,7 @@ def _listings(walk: Walk) -> Iterator[list[Row]]:
     yield from _shared_out(walk, workers) if workers > 1 else rest
 
 
-def _shared_out(walk: Walk, workers: int) -> Iterator[list[Row]]:
+def _shared_out(walk: DirectoryWalk, workers: int) -> Iterator[list[Row]]:
     """What is pending, listed by several processes."""
     from ..workers.pool import WorkerPool
 
@@ -69,18 +69,22 @@ def _shared_out(walk: Walk, workers: int) -> Iterator[list[Row]]:
         yield from _received(walk, pool, wait=True)
 
 
-def _shares(walk: Walk, shares: list[list[Unread]], pool: WorkerPool) -> Iterator[list[Row]]:
+def _shares(
+    walk: DirectoryWalk, shares: list[list[Unread]], pool: WorkerPool
+) -> Iterator[list[Row]]:
     """What a process lists: one share after another, until there are no more."""
     for number in pool.numbers():
         walk.pending = shares[number]
         yield from walk.listings()
 
 
-def _lost(walk: Walk, how: str) -> SourceError:
+def _lost(walk: DirectoryWalk, how: str) -> SourceError:
     return SourceError(decode(walk.root), f"a process that reads it {how}", "scan it again")
 
 
-def _work_off(walk: Walk, shares: list[list[Unread]], pool: WorkerPool, send: Send) -> None:
+def _work_off(
+    walk: DirectoryWalk, shares: list[list[Unread]], pool: WorkerPool, send: Send
+) -> None:
     """The work of another process."""
     walk.problems = []
     for batch in _batches(_shares(walk, shares, pool)):
@@ -101,7 +105,7 @@ def _batches(listings: Iterable[list[Row]]) -> Iterator[list[list[Row]]]:
     yield batch
 
 
-def _received(walk: Walk, pool: WorkerPool, *, wait: bool) -> Iterator[list[Row]]:
+def _received(walk: DirectoryWalk, pool: WorkerPool, *, wait: bool) -> Iterator[list[Row]]:
     """What other processes have found."""
     for message in pool.messages(wait=wait):
         if isinstance(message, bytes):

@@ -10,10 +10,10 @@ from ...model.entry import NANOSECONDS, decode
 from ...planning.layout import Fact
 from ..reader import ImageEntry, ImageReader, Kind, Pieces, Report
 from . import header, sparse
-from .archive import META, Archive, Stored
 from .extended import Extended
 from .header import Header
 from .names import Names
+from .walk import META, Archive, Stored
 
 _SCAN = 1 << 20
 
