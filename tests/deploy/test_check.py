@@ -63,7 +63,7 @@ def test_secrets_stay_closed(deployment: Path) -> None:
 def test_the_command_shows_what_would_be_built(deployment: Path) -> None:
     result = process("check", deployment)
     assert [line.split() for line in result.lines] == [
-        ["site", "fat", "36.0", "KiB"],
+        ["site", "fat", "64.0", "KiB"],
         ["media", "tar", "108.0", "KiB"],
     ]
     assert not process("check", deployment, "--quiet").lines

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,9 +46,10 @@ def test_all_is_on_the_disk_before_it_gets_a_name_and_is_live(
         done.append(("rename", str(new)))
         rename(old, new)
 
-    def noted_replace(old: str, new: str) -> None:
-        done.append(("replace", str(new)))
-        replace(old, new)
+    def noted_replace(old: str, new: str, **held: Any) -> None:
+        directory = os.readlink(f"/proc/self/fd/{held['dst_dir_fd']}") if held else ""
+        done.append(("replace", os.path.join(directory, new)))
+        replace(old, new, **held)
 
     monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(os, "rename", noted_rename)

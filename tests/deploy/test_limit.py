@@ -17,7 +17,7 @@ from deploy.deployments import manifest, names, record, write_files
 from deploy.hosts import Host
 from deploy.secret_deployments import IN_CIPHER, built, everything, secret_deployment
 
-SITE = 36 << 10
+SITE = 64 << 10
 """Bytes of the image ``site`` of `FILES`."""
 
 MEDIA = 108 << 10

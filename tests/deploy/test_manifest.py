@@ -239,6 +239,15 @@ def test_what_a_volume_refuses_is_told_of_the_option_to_blame(options: str, expe
     assert complaint(f"{GIT}{options}\n").startswith(expected)
 
 
+def test_an_image_that_nobody_could_decrypt_is_refused() -> None:
+    secret = "secret = true\ncipher = 'aes-ccm'\n"
+    assert complaint(f"{GIT}{secret}") == (
+        "7: volumes.site.cipher: docteur opens its device by itself, and reads no encrypted image; "
+        'give container = "pack"'
+    )
+    assert Manifest.parse(f"{GIT}{secret}container = 'pack'\n").volumes["site"].cipher
+
+
 def test_each_option_that_a_volume_refuses_is_told() -> None:
     found = complaints(f"{FAT}size = 5\npad = 7\nlabel = '*'\nfat-type = 32\nprofile = 'mirage'\n")
     assert [line.split(":")[1].strip() for line in found] == [

@@ -42,7 +42,9 @@ def test_a_judge_decrypts_what_was_encrypted_in_the_repository(
     assert (record.secret, record.cipher, record.key) == (True, "aes-ccm", "keys.key")
 
 
-@pytest.mark.parametrize("options", ['"fat"', '"git"', '"git"\ncontainer = "bundle"'])
+@pytest.mark.parametrize(
+    "options", ['"fat"', '"git"\ncontainer = "pack"', '"git"\ncontainer = "bundle"']
+)
 def test_any_format_is_encrypted(tmp_path: Path, keeper: tuple[Path, str], options: str) -> None:
     volumes = IN_CIPHER.replace('"tar"', options)
     place = secret_deployment(tmp_path / "d", keeper[1], volumes)

@@ -37,7 +37,8 @@ def test_no_temporary_file_has_what_git_packs(
         raise AssertionError("a temporary file was made")
 
     monkeypatch.setattr(tempfile, "mkstemp", fail)
-    volumes = f"{IN_CIPHER.replace('tar', 'git')}compression = {compression}\n"
+    options = f'container = "pack"\ncompression = {compression}\n'
+    volumes = IN_CIPHER.replace("tar", "git") + options
     place = secret_deployment(tmp_path / "d", keeper[1], volumes)
     built(place, tmp_path / "dist", keeper[0])
     key = read_key(tmp_path / "dist/keys.key")

@@ -27,6 +27,9 @@ BLOCK = b"Jv3|koala-at-noon|%020d|" % 7
 SECRET = b"".join(b"Jv3|koala-at-noon|%020d|" % n for n in range(1 << 18))
 """About 11 MB, so that there is a middle to be killed in."""
 
+_GIT = '"git"\ncontainer = "pack"\n'
+"""What reads it can be given an encrypted device."""
+
 _STOPPED_BEFORE_THE_END = """
 import os, signal, sys
 from blockpack.deploy.secrets import volumes
@@ -97,7 +100,7 @@ def test_what_is_looked_for_would_be_found(disk: tuple[Path, Path]) -> None:
     assert on_disk(*disk, BLOCK)
 
 
-@pytest.mark.parametrize("options", ["", '"fat"', '"git"', '"git"\ncompression = 0'])
+@pytest.mark.parametrize("options", ["", '"fat"', _GIT, f"{_GIT}compression = 0"])
 def test_a_build_leaves_no_plaintext_on_a_disk(
     tmp_path: Path, disk: tuple[Path, Path], options: str
 ) -> None:

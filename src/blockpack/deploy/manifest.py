@@ -26,7 +26,7 @@ from .lines import Path
 from .places import FILE
 from .record import VOLUME_NAME
 from .typed import Typed, kind, shown
-from .volume_options import Value, VolumeOptions
+from .volume_options import Value, VolumeOptions, cipher_refused
 
 if TYPE_CHECKING:
     from ..planning.volume import Volume
@@ -234,6 +234,8 @@ class _Reader(Typed):
         options = self.options.given(path, table, format)
         if format is None:
             return None
+        if cipher is not None and (rule := cipher_refused(format, options)) is not None:
+            self.complain((*path, "cipher"), rule)
         return VolumeSpec(
             name=name,
             parts=parts,

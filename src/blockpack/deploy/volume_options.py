@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..formats.registry import FORMATS
 from ..model.entry import EPOCH
 from ..planning.options import VOLUME, Option, as_key, taken_by
+from ..planning.volume import Volume
 from .document import shortened
 from .lines import Path
 from .typed import HUGE, Typed, is_number
@@ -83,13 +84,23 @@ class VolumeOptions(Typed):
             del options[culprit]
 
 
+def cipher_refused(format: str, options: Mapping[str, Value]) -> str | None:
+    """Why nobody would read such images if they are encrypted; None if somebody does."""
+    error = _volume(format, options).layer_refused
+    return None if error is None else error.told(as_key)
+
+
 def _refused(format: str, options: Mapping[str, Value]) -> str | None:
     """Why the format's volume class refuses `options`; None if it does not."""
     try:
-        FORMATS[format].volume_class()(**{**dict[str, Any](options), "epoch": EPOCH})
+        _volume(format, options)
     except UsageError as error:
         return error.told(as_key)
     return None
+
+
+def _volume(format: str, options: Mapping[str, Value]) -> Volume:
+    return FORMATS[format].volume_class()(**{**dict[str, Any](options), "epoch": EPOCH})
 
 
 def _culprit(format: str, options: Mapping[str, Value], rule: str) -> str:

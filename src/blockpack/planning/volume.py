@@ -112,6 +112,11 @@ class Volume(ABC):
         Raises `Problems` with all that the format or the profile cannot hold.
         """
 
+    @property
+    def layer_refused(self) -> UsageError | None:
+        """What speaks against a layer around the images: then it is encrypted for nobody."""
+        return None
+
     def seconds(self, entry: Entry) -> int:
         """The time of `entry` that the image shows, in seconds since 1970."""
         if self.mtime == "fixed":

@@ -142,15 +142,16 @@ class GitVolume(Volume):
             },
             warnings=tuple(tree_objects.warnings(tree, limits)),
             placements=lambda: (Placement(entry, None) for entry in entries),
-            layer_refused=self._layer_refused(),
+            layer_refused=self.layer_refused,
             forkable=tree.forkable,
         )
 
-    def _layer_refused(self) -> UsageError | None:
-        """What speaks against a layer around the image."""
+    @property
+    def layer_refused(self) -> UsageError | None:
+        """docteur opens its device by itself."""
         if self.container != "docteur":
             return None
-        rule = "docteur opens its device by itself, and so reads no encrypted image"
+        rule = "docteur opens its device by itself, and reads no encrypted image"
         return UsageError("", rule, option="container=pack")
 
     @property
