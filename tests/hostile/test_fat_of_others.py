@@ -134,17 +134,17 @@ DEVIATIONS: dict[str, tuple[Callable[[Fat], object], Callable[[Contents], Conten
     "a month of 15": (
         lambda fat: fat.put(fat.entry(ONE) + 24, 15 << 5 | 1, 2),
         same,
-        "ONE.BIN: its date 01E1 and time 0000 are none",
+        "ONE.BIN: its date 01E1 and time 0000 are invalid",
     ),
     "the 31st of February": (
         lambda fat: fat.put(fat.entry(ONE) + 24, 2 << 5 | 31, 2),
         same,
-        "ONE.BIN: its date 005F and time 0000 are none",
+        "ONE.BIN: its date 005F and time 0000 are invalid",
     ),
     "an hour of 31": (
         lambda fat: fat.put(fat.entry(ONE) + 22, 31 << 11, 2),
         same,
-        "ONE.BIN: its date 0021 and time F800 are none",
+        "ONE.BIN: its date 0021 and time F800 are invalid",
     ),
     "'..' that leads elsewhere": (
         lambda fat: fat.put(fat.entry(b".          ") + 32 + 26, 77, 2),

@@ -90,10 +90,10 @@ LIES: dict[str, tuple[bytes, str]] = {
     "a size without end": (of_packed(b"\xbf" + b"\xff" * 80), "has no size"),
     "an object of no type": (
         of_packed(packed(0, b"x")),
-        "the object at byte 12 of the pack is none",
+        "the object at byte 12 of the pack is no object",
     ),
-    "an object of type 5": (of_packed(packed(5, b"x")), "of the pack is none"),
-    "a stream that is none": (of_packed(header(BLOB, 9) + b"nonsense!"), "is damaged (Error -3"),
+    "an object of type 5": (of_packed(packed(5, b"x")), "of the pack is no object"),
+    "an invalid stream": (of_packed(header(BLOB, 9) + b"nonsense!"), "is damaged (Error -3"),
     "a stream with a wrong checksum": (
         of_packed(packed(BLOB, b"content")[:-1] + b"\0"),
         "is damaged (Error -3",
@@ -275,7 +275,7 @@ DELTAS: dict[str, bytes] = {
     "of nothing": b"",
     "of a size without end": b"\xff" * 30,
     "of half a size": b"\x04\xff",
-    "with a command that is none": delta(4, 1, b"\0", insert(b"x")),
+    "with an invalid command": delta(4, 1, b"\0", insert(b"x")),
     "that copies too much": delta(4, 5, b"\x90\x05"),
     "that copies from beyond": delta(4, 2, b"\x91\x03\x02"),
     "that copies all by default": delta(4, 0x10000, b"\x80"),

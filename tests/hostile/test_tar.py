@@ -213,19 +213,19 @@ LIES: dict[str, tuple[bytes, str]] = {
     ),
     "a negative size record": (
         archive(pax({b"size": b"-512"}), member(b"file", b"x")),
-        "file: its extended header has a size that is none",
+        "file: its extended header has an invalid size",
     ),
     "a size record that leads back": (
         archive(pax({b"size": b"-2048"}), member(b"file", b"x")),
-        "file: its extended header has a size that is none",
+        "file: its extended header has an invalid size",
     ),
     "a size record of thousands of digits": (
         archive(pax({b"size": b"9" * 4300}), member(b"file", b"x")),
-        "has a size that is none",
+        "has an invalid size",
     ),
     "a size record of letters": (
         archive(pax({b"size": b"12x"}), member(b"file", b"x")),
-        "has a size that is none",
+        "has an invalid size",
     ),
     "a global size record": (
         archive(pax({b"size": b"99999999"}, b"g"), member(b"file", b"x")),
@@ -271,21 +271,21 @@ LIES: dict[str, tuple[bytes, str]] = {
         archive(pax(b"8 path\n\n"), member(b"file")),
         "the extended header at byte 0: a record has no keyword",
     ),
-    "a time that is none": (
+    "an invalid time": (
         archive(pax({b"mtime": b"noon"}), member(b"file", b"x")),
-        "file: has a time that is none",
+        "file: has an invalid time",
     ),
     "a time of thousands of digits": (
         archive(pax({b"mtime": b"9" * 4000}), member(b"file", b"x")),
-        "file: has a time that is none",
+        "file: has an invalid time",
     ),
     "a time that no machine has": (
         archive(header(b"file", mtime=base_256(1 << 80))),
-        "file: has a time that is none",
+        "file: has an invalid time",
     ),
     "a time long before all times": (
         archive(header(b"dir", b"5", mtime=base_256(-(1 << 80)))),
-        "dir: has a time that is none",
+        "dir: has an invalid time",
     ),
     "an extended header at the end": (
         archive(pax({b"path": b"x"})),

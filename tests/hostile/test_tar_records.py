@@ -68,7 +68,7 @@ def test_an_empty_time_takes_the_time_back() -> None:
 )
 def test_a_time_that_only_looks_like_a_number_is_told(time: bytes) -> None:
     assert problems(archive(pax({b"mtime": time}), member(b"file", b"x"))) == [
-        "file: has a time that is none"
+        "file: has an invalid time"
     ]
 
 

@@ -1,7 +1,7 @@
 """DIST, the directory that a build leaves its images in: which are there, and how that changes.
 
-Rule 1: what is told of DIST is so at all times. An image that is replaced is told of again once all
-of its files have their names.
+Rule 1: the record always matches the files. An image that is replaced leaves it first, and is back
+in it once all of its files have their names.
 Rule 2: nothing is removed but what a build left there, and that only if it is as it was left.
 Rule 3: what is secret is wiped when something takes its place, and when it is removed.
 """

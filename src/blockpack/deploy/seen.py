@@ -1,7 +1,7 @@
 """What a build is made of, as a look at its source tells: the manifest, and each volume's inputs.
 
-A directory is looked at once more if its latest change is so young that the clock may still show
-its time for another one, which could not be told from it later.
+A directory is looked at once more if it changed within one clock tick: a later change could have
+the same time (as in git's racy index).
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: int | str | None = None)
     that `layout` is planned for; what is encrypted for one cannot be read on another. Nothing
     about the contents is in the new layout: no placements, and no warnings.
 
-    Raises `UsageError` for a key or a sector size that is none, without the library
+    Raises `UsageError` for an invalid key or sector size, without the library
     `cryptography`, and for an image that nothing reads if it is encrypted; `EntryError` as
     `encrypted_size` does.
     """

@@ -117,7 +117,7 @@ class ZipReader(ImageReader):
         extra = dict(_extra_fields(member.extra))
         mtime_ns = _extra_time(extra)
         if mtime_ns is None and (mtime_ns := _time(member)) is None:
-            report(Deviation(path, "has a time that is none"))
+            report(Deviation(path, "has an invalid time"))
             mtime_ns = EPOCH * NANOSECONDS
         uid, gid = _owner(extra)
         size = member.file_size if kind == "file" else 0

@@ -134,7 +134,11 @@ class Allocation:
         following = 0
         while most:
             if not FIRST_CLUSTER <= cluster < self.stop:
-                return runs, following, f"its chain leads to cluster {cluster}, which is none"
+                return (
+                    runs,
+                    following,
+                    f"its chain leads to cluster {cluster}, which does not exist",
+                )
             chunk = self._chunk(cluster)
             count = min(chunk.run(cluster), most)
             free = chunk.free(cluster, count)

@@ -150,7 +150,7 @@ def read(data: bytes, path: str, wide: bool, report: Report) -> Listing:
             deviates(name, "bytes 20 and 21 of its entry are not zero; they count on FAT32 alone")
         mtime_ns = _mtime_ns(date, clock)
         if mtime_ns is None:
-            deviates(name, f"its date {date:04X} and time {clock:04X} are none")
+            deviates(name, f"its date {date:04X} and time {clock:04X} are invalid")
             mtime_ns = dir_entry.FIRST_TIME * NANOSECONDS
         names.add(name)
         slots.append((name, attributes, cluster, size, mtime_ns))

@@ -189,7 +189,7 @@ class Survey:
             self.warnings.append(LayoutWarning(file.path, "large-file", text))
 
     def _check_epoch(self) -> None:
-        """Note if the fixed time, or that of the label's entry, is none that FAT can show."""
+        """Note if the fixed time, or that of the label's entry, is outside what FAT can show."""
         epoch = self.volume.epoch
         fixed = self.volume.mtime == "fixed"
         if (fixed or self.label_entry) and not dir_entry.has_time(epoch):

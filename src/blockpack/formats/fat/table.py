@@ -1,8 +1,8 @@
 """The file allocation table (FAT specification, section 4).
 
 An entry says which cluster follows in a file, or that it is the last. Files here lie end to end
-without gaps, so the table needs no table: cluster *n* is followed by *n* + 1 but for the last
-of each chain, and any stretch of it can be made by itself.
+without gaps, so entries are computed: cluster *n* is followed by *n* + 1 except at the end of a
+chain, and any stretch of the table can be made by itself.
 """
 
 from __future__ import annotations

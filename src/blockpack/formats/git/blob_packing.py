@@ -5,8 +5,8 @@ that pays. What is small, or was deflated, goes to the spool as it will stand in
 incompressible files stay where they are: the image stores their bytes between the marks of stored
 blocks, and all that is kept of them is a checksum.
 
-Of some not even that is known yet. A large file whose size no other has is surely no other's twin,
-so reading it can wait until the pack's checksum is made, which reads it anyway (`digest`).
+A unique size cannot be a duplicate: a large file that alone has its size is not even hashed here,
+but when the pack's checksum is made, which reads it anyway (`digest`).
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Packer:
     spool: Spool
     level: int
     object_format: str
-    _lonely: frozenset[int]
+    _unique_sizes: frozenset[int]
     """Sizes that one file alone has."""
     _buffer: memoryview = field(factory=lambda: memoryview(bytearray(PIECE)), init=False)
 
@@ -103,8 +103,8 @@ class Packer:
     def of(cls, files: Sequence[File], level: int, object_format: str) -> Self:
         """The packer for `files`."""
         counts = Counter(file.size for file in files if file.size > PIECE)
-        lonely = frozenset(size for size, count in counts.items() if count == 1)
-        return cls(Spool(), level, object_format, lonely)
+        unique = frozenset(size for size, count in counts.items() if count == 1)
+        return cls(Spool(), level, object_format, unique)
 
     def pack(self, files: Sequence[File], jobs: Jobs) -> Iterator[PackedBlob]:
         """The blob of each file, in order. Raises `SourceError` and `TargetError`."""
@@ -152,7 +152,7 @@ class Packer:
             source.read_into(first, 0)
             worth = is_worth_it(first, self.level)
             stays = not worth and type(extent) is FileRange
-            if stays and file.size in self._lonely:
+            if stays and file.size in self._unique_sizes:
                 source.check()
                 facts.add(b"", len(head) + stored_size(file.size), 0)
                 return

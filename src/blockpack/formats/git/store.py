@@ -87,7 +87,7 @@ class PackStore:
             base = data[at : at + self.oid_size]
             at += self.oid_size
         elif kind not in KINDS:
-            raise ImageError("", f"the object at byte {offset:,} of the pack is none")
+            raise ImageError("", f"the object at byte {offset:,} of the pack is no object")
         return ObjectHeader(offset, kind, size, offset + at, base)
 
     def inflated(self, header: ObjectHeader) -> Iterator[bytes]:
@@ -294,7 +294,7 @@ def apply_delta(base: bytes, delta: bytes) -> bytes:
                 result += delta[at : at + command]
                 at += command
             else:
-                raise ImageError("", "a delta has a command that is none")
+                raise ImageError("", "a delta has an invalid command")
             if len(result) > size:
                 break
     except IndexError:

@@ -214,12 +214,12 @@ class _Members:
             if group := records.get(b"gid"):
                 gid = _id(group)
         if mode is None:
-            self._deviates(path, "has a mode that is none")
+            self._deviates(path, "has an invalid mode")
         if mtime is None or abs(mtime) > _MAX_SECONDS * NANOSECONDS:
-            self._deviates(path, "has a time that is none")
+            self._deviates(path, "has an invalid time")
             mtime = 0
         if uid is None or gid is None or not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
-            self._deviates(path, "has an owner that is none")
+            self._deviates(path, "has an invalid owner")
             uid = gid = 0
         return (mode or 0) & 0o7777, mtime, uid, gid
 
@@ -233,12 +233,12 @@ def _normal(path: str) -> str:
 
 
 def _id(value: bytes) -> int | None:
-    """A pax owner; None for what is none."""
+    """A pax owner; None for what is invalid."""
     return int(value) if value.isdigit() and len(value) <= 10 else None
 
 
 def _time(value: bytes) -> int | None:
-    """A pax time, seconds with a fraction, in nanoseconds; None for what is none."""
+    """A pax time, seconds with a fraction, in nanoseconds; None for what is invalid."""
     found = _TIME.fullmatch(value)
     if found is None:
         return None

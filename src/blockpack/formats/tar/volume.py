@@ -62,7 +62,7 @@ def _owner(owner: str | tuple[int, int]) -> Owner:
 
 
 def _id(number: str | int) -> int:
-    """A number of an owner; one that is none for what is no number."""
+    """A number of an owner; -1 for what is no number."""
     if isinstance(number, str):
         return int(number) if number.isascii() and number.isdecimal() and len(number) <= 10 else -1
     return number if isinstance(number, int) else -1

@@ -314,7 +314,7 @@ class Archive:
         overall = self._overall.records.get(b"size")
         for found in record, overall if record is None else None:
             if found and (not found.isdigit() or len(found) > _MOST_DIGITS):
-                return (stated,), "its extended header has a size that is none"
+                return (stated,), "its extended header has an invalid size"
         if record:
             return (int(record),), ""
         if overall and record is None and int(overall) != stated:

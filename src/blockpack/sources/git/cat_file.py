@@ -159,7 +159,7 @@ class CatFile:
         return kind, data
 
     def failed(self, oid: str, path: str) -> SourceError:
-        """The error for an answer that is none: how git came to its end; closes."""
+        """The error for an invalid answer: how git came to its end; closes."""
         try:
             code = self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
