@@ -2,7 +2,7 @@
 
 Times whole processes (see measure.py) on the works of works.py, and writes a table
 (results.md), all samples (results.json) and a plot (results.svg, results.png). A full run takes
-about half an hour, 30 GB of disk and, for the file systems that share extents, root.
+about an hour, 30 GB of disk, 1 GB of memory and, for the file systems that share extents, root.
 """
 
 from __future__ import annotations
