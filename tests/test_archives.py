@@ -510,3 +510,38 @@ def test_sixteen_threads_and_forked_processes_read_one_archive(
 def test_what_is_no_path_is_wrong_usage(source: str | bytes) -> None:
     with pytest.raises(blockpack.UsageError, match="is no path"):
         scan(source)
+
+
+@pytest.mark.parametrize("compress", [bz2.compress, lzma.compress])
+def test_each_of_several_streams_counts(
+    compress: Callable[[bytes], bytes], site: Path, tmp_path: Path
+) -> None:
+    by_tar()(site, tmp_path / "site.tar")
+    data = (tmp_path / "site.tar").read_bytes()
+    streams = [compress(data[:10_240]), compress(data[10_240:])]
+    several = tmp_path / "several"
+    several.write_bytes(streams[0] + streams[1] + bytes(8))
+    assert facts(scan(several)) == facts(scan(tmp_path / "site.tar"))
+    several.write_bytes(streams[0] + b"?" + streams[1][1:])
+    with pytest.raises(SourceError, match="cannot be decompressed"):
+        scan(several)
+
+
+def test_an_empty_zip_is_an_empty_tree(tmp_path: Path) -> None:
+    zipfile.ZipFile(tmp_path / "x.zip", "w").close()
+    assert list(scan(tmp_path / "x.zip")) == []
+
+
+def test_a_file_object_of_text_is_refused() -> None:
+    with pytest.raises(blockpack.UsageError, match="open it in the mode 'rb'"):
+        Tree().add("a", io.StringIO("text"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [5, None, object()])
+def test_what_is_no_image_and_no_target_is_wrong_usage(wrong: Any) -> None:
+    with pytest.raises(blockpack.UsageError, match="is no image"):
+        blockpack.open_image(wrong)
+    with pytest.raises(blockpack.UsageError, match="is no target"):
+        blockpack.write(blockpack.TarVolume().plan(Tree()), wrong)
+    with pytest.raises(blockpack.UsageError, match="invalid exclude pattern"):
+        scan(".", exclude=[wrong])

@@ -287,7 +287,7 @@ def test_a_pattern_goes_for_names_below_a_name_with_a_newline(tmp_path: Path) ->
 
 
 def test_one_string_is_no_list_of_patterns(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"are a list, not a text; exclude=\['\*\.psd'\]"):
+    with pytest.raises(UsageError, match=r"are a list, not '\*\.psd'; exclude=\['\*\.psd'\]"):
         scan(tmp_path, exclude="*.psd")
 
 

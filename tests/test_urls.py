@@ -200,3 +200,10 @@ def test_a_large_file_takes_constant_memory(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(Path(blockpack.__file__).parents[1])},
     )
     assert int(done.stdout) < 32 << 10  # KiB
+
+
+def test_a_url_of_a_single_file_is_a_tree_of_it(tmp_path: Path) -> None:
+    pytest.importorskip("fsspec", reason="blockpack[fsspec] is not installed")
+    (tmp_path / "page.html").write_bytes(b"x")
+    (entry,) = scan(f"file://{tmp_path}/page.html")
+    assert (entry.path, entry.kind) == ("page.html", "file")

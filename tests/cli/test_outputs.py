@@ -186,3 +186,14 @@ def test_links_in_a_circle_are_no_image(command: Command, source: Path, tmp_path
         assert f"{at}: " in command("pack", source, tmp_path / "x", *options, code=5).err
     assert {path.name for path in tmp_path.iterdir()} <= {"one", "two", "source", "x"}
     assert (tmp_path / "one").is_symlink() and (tmp_path / "two").is_symlink()
+
+
+def test_a_file_of_the_source_is_no_earlier_manifest(
+    command: Command, source: Path, tmp_path: Path
+) -> None:
+    (source / "data.json").write_text('{"format": "mine"}')
+    image, mine, own = tmp_path / "x.tar", source / "data.json", source / "x.json"
+    result = command("pack", source, image, "--manifest", mine, code=2)
+    assert "would be overwritten" in result.err and mine.read_text() == '{"format": "mine"}'
+    for _ in range(2):
+        command("pack", source, image, "--manifest", own)

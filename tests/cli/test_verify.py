@@ -205,3 +205,11 @@ def test_an_image_that_was_cut_short_is_damaged(
 
 def test_a_missing_source_is_no_difference(command: Command, image: Path, tmp_path: Path) -> None:
     assert "nowhere" in command("verify", image, tmp_path / "nowhere", code=4).err
+
+
+def test_another_format_than_the_images_is_refused(
+    command: Command, source: Path, tmp_path: Path
+) -> None:
+    command("pack", source, tmp_path / "x.tar")
+    result = command("verify", tmp_path / "x.tar", source, "--format", "fat", code=2)
+    assert result.messages == [f"{tmp_path}/x.tar: is tar, not fat; leave --format out"]

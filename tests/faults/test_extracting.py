@@ -182,3 +182,22 @@ def test_directories_that_nobody_may_enter_are_made_in_any_order(public: Path) -
     for path in ("a", "a/b", "a/b/c"):
         assert stat.S_IMODE((place / "out" / path).stat().st_mode) == 0
     assert (place / "out" / "a/b/c/file").read_bytes() == b"2"
+
+
+def test_what_others_put_beside_it_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = archive(tmp_path / "x.tar", {"d/": b"", "d/a": b"1", "b": b"2"})
+    target = tmp_path / "out"
+    target.mkdir()
+
+    def fail(*arguments: object) -> None:
+        (target / "mine").mkdir()
+        (target / "mine" / "file").write_bytes(b"precious")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("blockpack.images.extract.Directories.settle", fail)
+    with blockpack.open_image(image) as opened, pytest.raises(KeyboardInterrupt):
+        extract(opened, target)
+    assert [path.name for path in target.iterdir()] == ["mine"]
+    assert (target / "mine" / "file").read_bytes() == b"precious"

@@ -278,3 +278,17 @@ def test_pieces_and_holes_of_a_file_are_put_together(tmp_path: Path) -> None:
     found = tmp_path / "out" / "sparse"
     assert found.read_bytes() == (tmp_path / "s" / "sparse").read_bytes()
     assert found.stat().st_blocks * 512 < 1 << 20
+
+
+@pytest.mark.parametrize("target", ["../x", "..", "absent"])
+def test_a_hard_link_to_what_is_not_extracted_is_told_once(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w") as file:
+        if target != "absent":
+            file.addfile(member(target))
+        file.addfile(member("sound"))
+        file.addfile(member("link", tarfile.LNKTYPE, target))
+    with blockpack.open_image(path) as image, pytest.raises(blockpack.Problems) as caught:
+        extract(image, tmp_path / "out")
+    assert set(told(caught)) == {"link", target} - {"absent"}
+    assert files_in(tmp_path / "out") == {"sound"}

@@ -310,3 +310,20 @@ def test_an_error_that_only_closing_tells_leaves_the_old_image(
     assert refused(layout, path).startswith(f"{path}: ")
     assert path.read_bytes() == OLD
     assert os.listdir(images) == ["x.img"]
+
+
+def test_a_planted_file_is_given_no_image(layout: blockpack.Layout, tmp_path: Path) -> None:
+    require_root()
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    planted = shared / "x.img"
+    planted.write_bytes(b"")
+    planted.chmod(0o666)
+    os.chown(planted, 65534, 65534)
+    with pytest.raises(blockpack.TargetError, match="belongs to another user"):
+        blockpack.write(layout, planted)
+    assert planted.read_bytes() == b""
+    shared.chmod(0o755)
+    blockpack.write(layout, planted)
+    assert planted.stat().st_uid == 65534

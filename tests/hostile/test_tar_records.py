@@ -104,3 +104,22 @@ def test_a_hard_link_may_be_to_another_one(tmp_path: Path) -> None:
         assert image.open("third").read() == b"content"
         extract(image, tmp_path / "there")
     assert (tmp_path / "there/third").samefile(tmp_path / "there/first")
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        {b"GNU.sparse.map": b"0,1"},
+        {b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0"},
+        {b"GNU.sparse.numblocks": b"1"},
+        {b"GNU.sparse.realsize": b"5"},
+        {b"GNU.sparse.name": b"file"},
+    ],
+)
+def test_a_sparse_file_that_says_too_little_costs_only_itself(records: dict[bytes, bytes]) -> None:
+    data = archive(pax(records), member(b"file", b"x" * 512), member(b"next", b"y"))
+    assert any(each.startswith("file: is a sparse file") for each in problems(data))
+    with blockpack.open_image(data) as image:
+        assert image.read("next") == b"y"
+        with pytest.raises(blockpack.ImageError, match="sparse file that cannot be read"):
+            image.read("file")

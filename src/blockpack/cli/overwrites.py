@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -41,7 +42,7 @@ def check_outputs(
             raise UsageError(manifest, "is the image", "give the manifest a name of its own")
     _check_overwrites(source, output, lambda head: _begins_an_image(head, key_file))
     if manifest is not None:
-        _check_overwrites(source, manifest, lambda head: head.startswith(b"{"))
+        _check_overwrites(source, manifest, _begins_a_manifest)
     return [output for output in (image, manifest) if output is not None]
 
 
@@ -73,6 +74,10 @@ def _check_overwrites(source: str, output: str, is_expected: Callable[[bytes], b
             if head and not is_expected(head):
                 rule = "is a file of the source, and would be overwritten"
                 raise UsageError(output, rule, "choose another target, or remove it first")
+
+
+def _begins_a_manifest(head: bytes) -> bool:
+    return re.match(rb'{\s*"format": "\w+",\s*"size": \d+,\s*"sector_size"', head) is not None
 
 
 def _begins_an_image(head: bytes, key_file: str | None) -> bool:

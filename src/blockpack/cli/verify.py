@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ..errors import ImageError
+from ..errors import ImageError, UsageError
 from ..formats.registry import format_named
 from ..images.compare import differences, has_the_bytes
 from ..images.image import Image
@@ -59,6 +59,9 @@ def _planned(arguments: Namespace, image: Image) -> Layout | None:
         told = image.options()
     except ImageError:
         return None
+    if arguments.format not in (None, image.format):
+        rule = f"is {image.format}, not {arguments.format}"
+        raise UsageError(arguments.image, rule, "leave --format out")
     # Sizes and types are the image's own affair; what it shows is to be compared.
     own_affair = format_named(image.format).volume_class().sizing
     volume = packing.volume(arguments, image.format, leaving_out=own_affair, told=told)

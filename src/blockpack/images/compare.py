@@ -21,13 +21,12 @@ from ..reading.positional import DescriptorReader, PositionalReader
 from ..reading.window import AHEAD, Window
 from ..workers.pool import shared_out
 from ..workers.processors import Jobs, require_jobs
-from ..writing.parallel import jobs_for, stretches, write_with
+from ..workers.sharing import jobs_for, stretches
+from ..writing.parallel import write_with
 from ..writing.progress import Meter, Progress
-from ..writing.targets import Copyable, Copying, Span, Tally, Target, holes_and_data
+from ..writing.targets import COPIED_AT_ONCE, Copyable, Copying, Span, Tally, Target, holes_and_data
 from .image import Image
 from .opening import open_image
-
-_AT_ONCE = 256 << 10
 
 
 @frozen
@@ -111,17 +110,17 @@ class _Compared(Target):
         self.name = "the image"
         self.tally = Tally()
         self._reader = reader
-        self._found = bytearray(_AT_ONCE)
-        self._zeros = bytes(_AT_ONCE)
+        self._found = bytearray(COPIED_AT_ONCE)
+        self._zeros = bytes(COPIED_AT_ONCE)
 
     def write(self, data: memoryview, offset: int) -> None:
         """Compare with what is there."""
-        for at in range(0, len(data), _AT_ONCE):
-            self._compare(data[at : at + _AT_ONCE], offset + at)
+        for at in range(0, len(data), COPIED_AT_ONCE):
+            self._compare(data[at : at + COPIED_AT_ONCE], offset + at)
 
     def _compare(self, data: memoryview, offset: int) -> None:
         # Unlike a view, a byte array is compared at once; a part of one would be a view.
-        found = self._found if len(data) == _AT_ONCE else bytearray(len(data))
+        found = self._found if len(data) == COPIED_AT_ONCE else bytearray(len(data))
         self._reader.read_into(memoryview(found), offset)
         if found != data:
             raise _Differs
@@ -133,8 +132,8 @@ class _Compared(Target):
         if isinstance(self._reader, DescriptorReader):
             stretches = list(holes_and_data(self._reader.descriptor, span, 0, sparse=True))
         for start, end, is_hole in stretches:
-            for at in range(start, end if not is_hole else start, _AT_ONCE):
-                self._compare(memoryview(self._zeros)[: min(_AT_ONCE, end - at)], offset + at)
+            for at in range(start, end if not is_hole else start, COPIED_AT_ONCE):
+                self._compare(memoryview(self._zeros)[: min(COPIED_AT_ONCE, end - at)], offset + at)
 
     def copy(self, source: Copyable, span: Span, copying: Copying) -> None:
         """Read both."""

@@ -13,7 +13,7 @@ Rule 2: what the target cannot take costs everything: nothing is left behind.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from ..errors import (
@@ -25,10 +25,10 @@ from ..errors import (
     require_path,
 )
 from ..formats.reader import ImageEntry
-from ..model.entry import parent_of
+from ..model.entry import encode, parent_of
 from ..workers.pool import shared_out
 from ..workers.processors import Jobs, require_jobs
-from ..writing.parallel import jobs_for, stretches
+from ..workers.sharing import jobs_for, stretches
 from ..writing.place import Place, settle, temporary_name
 from ..writing.progress import Meter, Progress
 from ..writing.targets import target_errors
@@ -63,35 +63,41 @@ def extract(
         entry for entry in image.entries.values() if entry.path not in refused and not entry.damage
     ]
     meter = Meter(sum(entry.size for entry in entries), progress)
-    with _target(path) as place:
+    names = {entry.path.partition("/")[0] for entry in entries}
+    with _target(path, names) as place:
         with target_errors(path):
             unheld = list(unholdable(place, entries))
         raise_problems("nothing was extracted", unheld)
         lost = _fill(image, entries, place, jobs, meter)
     meter.finish()
-    wrong = [*image.untold, *refused.values(), *lost]
+    told = {error.path for error in image.untold}
+    refused_too = [error for error in refused.values() if error.path not in told]
+    wrong = [*image.untold, *refused_too, *lost]
     raise_problems("not all of the image was extracted", wrong)
     return len(entries)
 
 
 def _unsafe(entries: Mapping[str, ImageEntry]) -> Iterator[ImageError]:
     """What keeps entries from being extracted, all of it."""
-    yield from unsound(entries)
+    refused = set()
+    for error in unsound(entries):
+        refused.add(error.path)
+        yield error
     for entry in entries.values():
         if entry.kind == "other":
             yield ImageError(entry.path, "is a device or a pipe, and such are not extracted")
         if entry.kind == "hardlink":
             target = entries.get(entry.target)
-            if target is None or target.kind != "file":
-                rule = f"links to {printable(entry.target)}, which is no file in the image"
+            if target is None or target.kind != "file" or entry.target in refused:
+                rule = f"links to {printable(entry.target)}, which is no file that is extracted"
                 yield ImageError(entry.path, rule)
 
 
 @contextmanager
-def _target(path: str) -> Iterator[Place]:
+def _target(path: str, names: Iterable[str]) -> Iterator[Place]:
     """The directory `path` to be filled: an empty one, or a new one that gets its name at the end.
 
-    Whatever fails, what is in there is removed. Raises `TargetError`.
+    Whatever fails, `names` are removed there, and nothing that others made. Raises `TargetError`.
     """
     name = path
     path = path.rstrip("/") or path
@@ -111,10 +117,10 @@ def _target(path: str) -> Iterator[Place]:
             if not there:
                 with target_errors(name):
                     mode = _mode_of_new_ones(work)
-                    settle(work.descriptor or work.path, mode)
+                    settle(work.target, mode)
                     above.rename(temporary, os.path.basename(path))
         except BaseException:
-            work.empty()
+            work.remove(map(encode, names))
             if not there:
                 above.rmdir(temporary)
             raise

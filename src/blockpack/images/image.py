@@ -16,7 +16,7 @@ from ..errors import Deviation, ImageError, NotInImageError, raise_problems
 from ..formats.reader import ImageEntry, ImageReader, Report
 from ..model.entry import EPOCH, NANOSECONDS
 from ..planning.layout import Fact
-from ..reading.positional import READ_AHEAD, PositionalReader
+from ..reading.positional import PositionalReader
 from ..writing.progress import Meter, Progress
 from .path import ImagePath
 from .soundness import unsound
@@ -104,10 +104,9 @@ class Image:
         try:
             if layer is not None:
                 problems += layer.damaged(meter.advance)
-            if problems:
-                return problems
-            entries = {entry.path: entry for entry in reader.verify(problems.append)}
-            problems += unsound(entries)
+            if not problems:
+                entries = {entry.path: entry for entry in reader.verify(problems.append)}
+                problems += unsound(entries)
         except ImageError as error:  # what nothing can be read beyond
             problems.append(error)
         meter.finish()
@@ -153,7 +152,7 @@ class Image:
         Raises `NotInImageError` if there is no such file, and `ImageError` if it is none, or
         cannot be read.
         """
-        return self.content(path).file(READ_AHEAD)
+        return self.content(path).file()
 
     def read(self, path: str | PurePath) -> bytes:
         """The bytes of the file `path`. Raises as `open` does."""

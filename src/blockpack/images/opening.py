@@ -66,6 +66,9 @@ def _data(source: ImageSource) -> tuple[PositionalReader, str]:
     if isinstance(source, bytes | bytearray | memoryview):
         return BytesReader(source), "the image"
     if not isinstance(source, str | os.PathLike):
+        if not hasattr(source, "seek"):
+            rule = f"{type(source).__name__} is no image"
+            raise UsageError("", rule, "give a path, bytes, a binary file or a layout")
         name = str(getattr(source, "name", "the image"))
         with reading_errors(name):
             return reader_of(source), name

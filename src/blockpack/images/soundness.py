@@ -23,7 +23,7 @@ def unsound(entries: Mapping[str, ImageEntry]) -> Iterator[ImageError]:
             error = check_target(path, entry.target)
         if error is not None:
             yield ImageError(error.path, error.rule, error.remedy)
-    above: dict[str, str] = {}  # directories, and what of them or above them is none
+    above: dict[str, str] = {}  # directory → the nearest at or above it that is not one
     for path in {parent_of(path) for path in entries}:
         missing = []
         while path and path not in above:

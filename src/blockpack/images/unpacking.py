@@ -106,9 +106,7 @@ class Directories:
 
     def settle(self, entry: ImageEntry) -> None:
         """Give a directory its mode and time, once all is in it."""
-        place = self.at(entry.path)
-        target = place.path if place.descriptor is None else place.descriptor
-        settle(target, entry.mode & 0o777, entry.mtime_ns)
+        settle(self.at(entry.path).target, entry.mode & 0o777, entry.mtime_ns)
 
     def close(self) -> None:
         """Let go of all that are open."""

@@ -16,6 +16,7 @@ class Watched(PositionalReader):
 
     def __init__(self, data: PositionalReader, advance: Callable[[int], object]) -> None:
         super().__init__(data.size)
+        self.read_ahead = data.read_ahead
         self._data = data
         self._advance = advance
         self._furthest = 0

@@ -64,11 +64,16 @@ def fields(sector_size: int) -> tuple[tuple[str, int], ...]:
     )
 
 
+def require_key_size(size: int) -> None:
+    """Raise `UsageError` unless keys have so many bytes."""
+    if size not in KEY_SIZES:
+        known = " or ".join(map(str, KEY_SIZES))
+        raise UsageError("", f"a key has {known} bytes, not {size}", option="size=32")
+
+
 def aes_ccm(key: bytes) -> AESCCM:
     """The cipher under `key`. Raises `UsageError` for what is no key, and without the library."""
-    if len(key) not in KEY_SIZES:
-        known = " or ".join(map(str, KEY_SIZES))
-        raise UsageError("", f"a key has {known} bytes, not {len(key)}", "make one with make_key")
+    require_key_size(len(key))
     try:
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.ciphers.aead import AESCCM
@@ -125,7 +130,7 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: int | str | None = None)
         raise UsageError("", f"{rule} bytes", option=f"pad={size}")
     physical = encrypted_size(layout.size)
     chance = _Chance.fresh()
-    _Sealer(key, size, chance)  # the key is one, and the library is there
+    _Sealer(key, size, chance)  # fail now for a bad key or a missing library
     return Layout(
         format=CIPHER,
         title=TITLE,

@@ -14,9 +14,6 @@ from ..planning.layout import Fact
 from ..reading.positional import PositionalReader
 from .ccm import AT_ONCE, CIPHER, NONCE, SECTOR_SIZES, TAG, aes_ccm, require_sector_size
 
-READ_AHEAD = 16 << 10
-"""Bytes to decrypt when less is asked for: a reader of headers jumps, and needs no more."""
-
 _MOST_STRETCHES = 100
 """Damaged stretches that are told; an image with more is beyond telling."""
 
@@ -169,7 +166,7 @@ def decrypted(
     `device` tells that what is read may go on behind the image.
     Raises `UsageError` for what is no key, and `ImageError` if the key is not that of the image.
     """
-    aes_ccm(key)  # it is one, and the library is there, before anything is read
+    aes_ccm(key)  # fail now for a bad key or a missing library
     if sector_size is not None:
         require_sector_size(sector_size)
     size = encrypted.size

@@ -7,7 +7,7 @@ import re
 import stat
 
 from ..errors import TargetError, UsageError, printable, reading_errors, require_path
-from .ccm import KEY_SIZES
+from .ccm import KEY_SIZES, require_key_size
 
 _HEX = re.compile(rb"\s*([0-9A-Fa-f]+)\s*")
 _LONGEST = 4096
@@ -72,9 +72,7 @@ def make_key(path: str | os.PathLike[str], size: int = 32) -> bytes:
     Raises `TargetError` if there is something at `path`, or the file cannot be written, and
     `UsageError` for another size.
     """
-    if size not in KEY_SIZES:
-        known = " or ".join(map(str, KEY_SIZES))
-        raise UsageError("", f"a key has {known} bytes, not {size}", option="size=32")
+    require_key_size(size)
     name = printable(require_path(path))
     key = os.urandom(size)
     try:

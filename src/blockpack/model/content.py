@@ -12,10 +12,10 @@ import stat
 import threading
 from collections.abc import Callable, Hashable
 from contextlib import closing
-from typing import IO, ClassVar, NamedTuple, Protocol
+from typing import IO, ClassVar, Protocol
 
 from ..errors import SourceError, UsageError, reading_errors
-from .entry import EPOCH, MEMORY, NANOSECONDS, File, Store, location
+from .entry import MEMORY, File, location
 from .extent import Extent, FileRange, Readable, Stream
 
 
@@ -103,21 +103,8 @@ class _Shared:
         """It is the caller's to close."""
 
 
-class Facts(NamedTuple):
-    """The fields of a `File` that follow from a content."""
-
-    size: int
-    store: Store
-    key: Hashable
-    stamp: int = 0
-    mode: int = 0o644
-    mtime_ns: int = EPOCH * NANOSECONDS
-    uid: int = 0
-    gid: int = 0
-
-
-def facts_of(path: str, content: Content, size: int | None) -> Facts:
-    """What is known of `content`, which is to be the file `path`.
+def file_of(path: str, content: Content, size: int | None) -> File:
+    """The file `path` with `content`.
 
     `size` (bytes) is needed for a callable, and must be right for all else.
 
@@ -126,7 +113,7 @@ def facts_of(path: str, content: Content, size: int | None) -> Facts:
     if callable(content):
         if size is None:
             raise UsageError(path, "what a callable opens has no size yet", "give its size")
-        return Facts(size, Opened(content), None)
+        return File(path, size, Opened(content), None)
     found = _measured(path, content)
     if size is not None and size != found.size:
         rule = f"is said to have {size:,} bytes, and has {found.size:,}"
@@ -134,19 +121,23 @@ def facts_of(path: str, content: Content, size: int | None) -> Facts:
     return found
 
 
-def _measured(path: str, content: object) -> Facts:
+def _measured(path: str, content: object) -> File:
     if isinstance(content, bytes | bytearray | memoryview):
         data = bytes(content)
-        return Facts(len(data), MEMORY, data)
+        return File(path, len(data), MEMORY, data)
     if isinstance(content, os.PathLike):
-        return file_at(os.fspath(content))
+        return _on_disk(path, os.fsdecode(content))
     if hasattr(content, "seek") and hasattr(content, "read"):
         lock = threading.Lock()
         with reading_errors(path):
             size = content.seek(0, os.SEEK_END)
-        return Facts(size, Opened(lambda: _Shared(content, lock)), None)
+            is_binary = isinstance(content.read(0), bytes)
+        if not is_binary:
+            raise UsageError(path, "is to be a file object of text", "open it in the mode 'rb'")
+        return File(path, size, Opened(lambda: _Shared(content, lock)), None)
     if hasattr(content, "open"):
-        return Facts(_length(path, content), Opened(lambda: content.open("rb")), None)
+        opened = Opened(lambda: content.open("rb"))
+        return File(path, _length(path, content), opened, None)
     rule = f"{type(content).__name__} is no content"
     raise UsageError(path, rule, "give bytes, a Path, a file object, or what opens one and a size")
 
@@ -157,24 +148,19 @@ def _length(path: str, resource: Resource) -> int:
         return sum(map(len, iter(lambda: file.read(1 << 20), b"")))
 
 
-def file_at(path: str) -> Facts:
-    """What is known of the file at `path`; a symbolic link to a file is followed.
-
-    Raises `SourceError` if there is no such file or it cannot be read, and `UsageError` for what
-    is no path.
-    """
-    place = os.path.abspath(location(path))
-    try:
+def _on_disk(path: str, at: str) -> File:
+    """The file at `at`; a symbolic link to a file is followed."""
+    place = os.path.abspath(location(at))
+    with reading_errors(at):
         status = os.stat(place)
-    except OSError as error:
-        raise SourceError.of(path, "cannot be read", error) from None
     if stat.S_ISDIR(status.st_mode):
-        raise SourceError(path, "is a directory", "join its tree: join(path, scan(directory))")
+        raise SourceError(at, "is a directory", "join its tree: join(path, scan(directory))")
     if not stat.S_ISREG(status.st_mode):
-        raise SourceError(path, "is no regular file", "give the path of a file")
+        raise SourceError(at, "is no regular file", "give the path of a file")
     if not os.access(place, os.R_OK):
-        raise SourceError(path, "cannot be read: permission denied", "make it readable")
-    return Facts(
+        raise SourceError(at, "cannot be read: permission denied", "make it readable")
+    return File(
+        path,
         status.st_size,
         DISK,
         place,

@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Self, cast
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ..errors import EntryError
-from .content import Content, facts_of
+from .content import Content, file_of
 from .entry import (
     EPOCH,
     MEMORY,
@@ -94,18 +94,12 @@ class Tree:
         content, and `SourceError` for a file that cannot be read.
         """
         at = _text(path)
-        found = facts_of(at, content, size)
+        file = file_of(at, content, size)
         self.put(
-            File(
-                at,
-                found.size,
-                found.store,
-                found.key,
-                found.stamp,
-                found.mode if mode is None else mode,
-                found.mtime_ns if mtime_ns is None else mtime_ns,
-                found.uid,
-                found.gid,
+            evolve(
+                file,
+                mode=file.mode if mode is None else mode,
+                mtime_ns=file.mtime_ns if mtime_ns is None else mtime_ns,
             )
         )
 
@@ -160,7 +154,7 @@ class Tree:
         """
         above = _text(at)
         origin = other.origin if not above and not len(self) else None
-        moved = [entry if not above else _moved(entry, f"{above}/{entry.path}") for entry in other]
+        moved = [evolve(e, path=f"{above}/{e.path}") if above else e for e in other]
         if above:
             if error := check_path(above):
                 raise error
@@ -281,23 +275,3 @@ def _above(path: str) -> Iterator[Directory]:
 def _facts(file: File) -> tuple[object, ...]:
     """What hard links to one file have in common; of its names on disk, each is a key."""
     return file.size, file.stamp, type(file.store), file.key if file.store is MEMORY else None
-
-
-def _moved(entry: Entry, path: str) -> Entry:
-    """`entry` at another path."""
-    if type(entry) is File:
-        return File(
-            path,
-            entry.size,
-            entry.store,
-            entry.key,
-            entry.stamp,
-            entry.mode,
-            entry.mtime_ns,
-            entry.uid,
-            entry.gid,
-            entry.inode,
-        )
-    if type(entry) is Symlink:
-        return Symlink(path, entry.target, entry.mode, entry.mtime_ns, entry.uid, entry.gid)
-    return Directory(path, entry.mode, entry.mtime_ns, entry.uid, entry.gid)

@@ -9,15 +9,13 @@ table each. That is what lets the writer start anywhere, several processes write
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 from attrs import field, frozen
 
 from ..errors import UsageError
 from ..model.entry import Entry
-from ..reading.positional import READ_AHEAD, PositionalFile
 from .layout_reader import LayoutReader
 from .runs import Extents, Run
 
@@ -103,8 +101,7 @@ class Layout:
         Any number of threads may read it through `open_image`. Reading raises `SourceError` if a
         source is missing or has changed.
         """
-        reader = LayoutReader(self.runs, forkable=self.forkable)
-        return cast(BinaryIO, io.BufferedReader(PositionalFile(reader, owned=True), READ_AHEAD))
+        return LayoutReader(self.runs, forkable=self.forkable).file(owned=True)
 
 
 def round_up(number: int, unit: int) -> int:

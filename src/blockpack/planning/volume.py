@@ -151,4 +151,4 @@ def require_choice(option: str, value: object, choices: tuple[object, ...]) -> N
     """Raise `UsageError` unless `value` is one of `choices`."""
     if value not in choices:
         known = ", ".join(map(str, choices))
-        raise UsageError("", f"{option} is not {value!r}", f"give one of {known}")
+        raise UsageError("", f"invalid {option} {value!r}", f"give one of {known}")

@@ -7,13 +7,14 @@ but somebody else's `seek` and `read`, one lock keeps the two together, in `Seek
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import BinaryIO, ClassVar, Self, cast
+from typing import BinaryIO, Self, cast
 
 from ..errors import ImageError, SourceError, reading_errors
 
@@ -55,7 +56,7 @@ class PositionalReader(ABC):
     forkable: bool = True
     """Whether a forked process may go on reading, beside this one."""
 
-    read_ahead: ClassVar[int] = 0
+    read_ahead: int = 0
     """How many bytes cost about as much to read as one; 0 where each has its price."""
 
     def __init__(self, size: int) -> None:
@@ -97,9 +98,12 @@ class PositionalReader(ABC):
         """
         yield self, 0, self.size
 
-    def file(self, read_ahead: int = READ_AHEAD) -> BinaryIO:
-        """A seekable file object over the bytes, with a position and a buffer of its own."""
-        return cast(BinaryIO, io.BufferedReader(PositionalFile(self), read_ahead))
+    def file(self, read_ahead: int = READ_AHEAD, *, owned: bool = False) -> BinaryIO:
+        """A seekable file object over the bytes, with a position and a buffer of its own.
+
+        `owned` has it close this reader with it.
+        """
+        return cast(BinaryIO, io.BufferedReader(PositionalFile(self, owned=owned), read_ahead))
 
     def close(self) -> None:  # noqa: B027 - most have nothing to let go of
         """Let go of what is read."""
@@ -138,9 +142,11 @@ class PositionalFile(io.RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to `offset` bytes from the start, the position or the end."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.reader.size}
+        if whence not in base:
+            raise ValueError(f"unsupported whence {whence}")
         position = base[whence] + offset
         if position < 0:
-            raise ValueError(f"negative position {position}")
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # as files do it
         self._position = position
         return position
 

@@ -89,13 +89,29 @@ def _gzip(file: Any) -> Iterator[bytes]:
 def _bzip2(file: Any) -> Iterator[bytes]:
     import bz2
 
-    return _pieces(bz2.BZ2File(file))
+    return _streams(file, bz2.BZ2Decompressor)
 
 
 def _xz(file: Any) -> Iterator[bytes]:
     import lzma
 
-    return _pieces(lzma.LZMAFile(file))
+    return _streams(file, lzma.LZMADecompressor)
+
+
+def _streams(file: Any, decompressor: Callable[[], Any]) -> Iterator[bytes]:
+    """One stream after another, and zeros between them. (The libraries' own file objects take what
+    follows a stream, and is none, for nothing: a damaged stream would be lost without a word.)
+    """
+    stream: Any = None
+    while data := file.read(_PIECE):
+        while data := data if stream else data.lstrip(b"\0"):
+            stream = stream or decompressor()
+            yield stream.decompress(data, _PIECE)
+            while not (stream.eof or stream.needs_input):
+                yield stream.decompress(b"", _PIECE)
+            data, stream = (stream.unused_data, None) if stream.eof else (b"", stream)
+    if stream is not None:
+        raise EOFError("it is cut short")
 
 
 def _zstd(file: Any) -> Iterator[bytes]:

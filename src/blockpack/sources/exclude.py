@@ -23,10 +23,14 @@ def excluding(patterns: Iterable[str]) -> Excluded | None:
 
     Raises `UsageError` for what is no pattern.
     """
-    if isinstance(patterns, str):  # whose characters would be patterns, a star among them
-        rule = "exclude patterns are a list, not a text"
+    # The characters of a text would be patterns, a star among them.
+    if isinstance(patterns, str) or not isinstance(patterns, Iterable):
+        rule = f"exclude patterns are a list, not {patterns!r}"
         raise UsageError("", rule, f"exclude=[{patterns!r}] is one")
     lines = list(patterns)
+    for line in lines:
+        if not isinstance(line, str):
+            raise UsageError("", f"invalid exclude pattern {line!r}", "give texts")
     if not lines:
         return None
     rules = list(_rules(lines))[::-1]

@@ -6,6 +6,7 @@ other URLs it is PyFilesystem if that knows their scheme, or fsspec; chained one
 
 from __future__ import annotations
 
+import os
 import posixpath
 
 from ..errors import SourceError, UsageError
@@ -30,7 +31,8 @@ def scan(source: object, options: ScanOptions) -> Tree:
         if start.partition("/")[0] == "..":
             raise SourceError(source, "cannot be opened: leads out of the archive")
         return scan_file(place, options, "" if start == "." else start, source)
-    if not chained and pyfs.opens(scheme):
+    is_file = scheme == "file" and os.path.isfile(place_of(source)[0])  # PyFilesystem knows none
+    if not chained and not is_file and pyfs.opens(scheme):
         return pyfs.scan_url(source, options)
     if fsspec_url.opens(source):
         return fsspec_url.scan_url(source, options)

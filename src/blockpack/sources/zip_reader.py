@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import stat
 import struct
+import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import IO
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from attrs import evolve
@@ -68,6 +70,7 @@ class ZipReader(ImageReader):
                 self._zip = ZipFile(data.file())
         except SourceError as error:
             raise ImageError("", f"is a damaged zip archive ({error.rule})") from None
+        self._opening = threading.Lock()  # the library looks at the position that all share
         self._members = {_path(info): info for info in self._zip.infolist()}
 
     @classmethod
@@ -102,7 +105,12 @@ class ZipReader(ImageReader):
         if entry.extents:
             return super().content(entry)
         member = self._members[entry.path]
-        return ForeignFile(lambda: self._zip.open(member), entry.size, entry.path)
+
+        def opened() -> IO[bytes]:
+            with self._opening:
+                return self._zip.open(member)
+
+        return ForeignFile(opened, entry.size, entry.path)
 
     def _entry(self, path: str, member: ZipInfo, report: Report) -> ImageEntry:
         unix = member.external_attr >> 16 if member.create_system in (_UNIX, _DARWIN) else 0

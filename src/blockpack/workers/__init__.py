@@ -1,1 +1,3 @@
-"""Forked processes: `processors` decides how many may work, `pool` has them work and report."""
+"""Forked processes: `processors` decides how many may work, `sharing` at what, `pool` has them
+work and report.
+"""

@@ -1,6 +1,6 @@
-"""How many processes may work at once; what they are and do is in `pool`.
+"""How many processes may work at once.
 
-By itself, because most runs end with one, and need not import all that more of them take.
+A module of its own: most runs use one process, and need not import the pool.
 """
 
 from __future__ import annotations

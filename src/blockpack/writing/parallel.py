@@ -9,26 +9,18 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import BlockpackError
 from ..planning.layout import Layout
-from ..workers.processors import Jobs, processors
+from ..workers.processors import Jobs
+from ..workers.sharing import ITEM_COST, PIECES, jobs_for
 from .targets import Tally, Target
-from .transfer import Advance, Transfer
+from .transfer import Advance, Transfer, transfer
 
 if TYPE_CHECKING:
     from ..workers.pool import Send, WorkerPool
-
-ITEM_COST = 32 << 10
-"""What opening a file costs, in bytes copied in the same time."""
-
-WORTHWHILE = 64 << 20
-"""Work below this (bytes, items included) is done before a second process has started."""
-
-PIECES = 64
-"""Pieces a worker, so that none waits long for the last."""
 
 _REPORT_SECONDS = 0.1
 
@@ -62,42 +54,6 @@ def _work(layout: Layout) -> int:
     return layout.size + ITEM_COST * sum(map(len, layout.runs))
 
 
-class Sized(Protocol):
-    """An entry of which a stretch is made."""
-
-    @property
-    def size(self) -> int:
-        """Its bytes."""
-
-
-AnySized = TypeVar("AnySized", bound=Sized)
-
-
-def stretches(entries: Sequence[AnySized], jobs: int) -> list[list[AnySized]]:
-    """`entries` in stretches of about equal work for so many processes, in order."""
-    total = sum(ITEM_COST + entry.size for entry in entries)
-    budget = max(total // (jobs * PIECES), 1 << 20) if jobs > 1 else total
-    found: list[list[AnySized]] = []
-    left = 0
-    for entry in entries:
-        if left <= 0:
-            found.append([])
-            left = budget
-        found[-1].append(entry)
-        left -= entry.size + ITEM_COST
-    return found
-
-
-def jobs_for(items: int, jobs: Jobs) -> int:
-    """How many processes are to work at so many items: `jobs`, or as many as pay; 1 is this one.
-
-    One large file is one piece of work; it is the many small ones that can be shared.
-    """
-    if jobs == "auto" and items * ITEM_COST < WORTHWHILE:
-        return 1
-    return max(1, min(processors(jobs), items))
-
-
 def write_with(
     layout: Layout,
     target: Target,
@@ -113,8 +69,7 @@ def write_with(
     if count > 1:
         write_parallel(layout, target, count, advance, lost)
     else:
-        with Transfer(target, advance) as transfer:
-            transfer.run(layout)
+        transfer(layout, target, advance)
 
 
 def write_parallel(
@@ -142,16 +97,15 @@ def write_parallel(
     try:
         pool = WorkerPool.of(len(plan), lost)
     except OSError:  # too few descriptors left
-        with Transfer(target, advance) as transfer:
-            transfer.run(layout)
+        transfer(layout, target, advance)
         return
     with pool:
         pool.start(jobs - 1, lambda send: _work_off(layout, target, plan, pool, send))
         # Now and then the others are heard: one that failed, or whose pipe is full, does not wait.
         reporter = _Reporter(advance, lambda: hear(wait=False))
-        with Transfer(target, reporter.advance) as transfer:
+        with Transfer(target, reporter.advance) as parts:
             for number in pool.numbers():
-                transfer.run(layout, plan[number].start, plan[number].stop)
+                parts.run(layout, plan[number].start, plan[number].stop)
         reporter.finish()
         hear(wait=True)
 
@@ -162,9 +116,9 @@ def _work_off(
     """The work of another process: one piece after another, until there are no more."""
     target.tally = Tally()
     reporter = _Reporter(send)
-    with Transfer(target, reporter.advance) as transfer:
+    with Transfer(target, reporter.advance) as parts:
         for number in pool.numbers():
-            transfer.run(layout, plan[number].start, plan[number].stop)
+            parts.run(layout, plan[number].start, plan[number].stop)
     reporter.finish()
     send(target.tally)
 

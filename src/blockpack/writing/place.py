@@ -17,7 +17,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Self
 
@@ -49,6 +49,11 @@ class Place:
         self.descriptor = descriptor
         self.status = os.stat(path) if descriptor is None else os.fstat(descriptor)
         self._new_owner: int | None = None
+
+    @property
+    def target(self) -> Name | int:
+        """What is given to calls that take a descriptor, but no ``dir_fd``."""
+        return self.path if self.descriptor is None else self.descriptor
 
     @classmethod
     def open(cls, path: Name) -> Self:
@@ -150,13 +155,13 @@ class Place:
         if self.descriptor is not None:
             os.fsync(self.descriptor)
 
-    def empty(self) -> None:
-        """Remove all that is in here, as far as that can be; nothing of that is followed.
+    def remove(self, names: Iterable[Name]) -> None:
+        """Remove `names` and all that is in them, as far as that can be; no link is followed.
 
         Trees are as deep as they like, so there is no recursion: a directory is moved up, and
         emptied there.
         """
-        pending = self.names()
+        pending = list(names)
         while pending:
             name = pending.pop()
             with suppress(OSError):
@@ -168,7 +173,7 @@ class Place:
                         pending += directory._emptied_into(self)
                     self.rmdir(name)
 
-    def _emptied_into(self, above: Place) -> Iterator[str]:
+    def _emptied_into(self, above: Place) -> Iterator[Name]:
         """Remove what is no directory, and move up what is; the names that these have there."""
         for name in self.names():
             try:
@@ -184,7 +189,7 @@ class Place:
     def _open_up(self) -> None:
         """Let this user change the directory, which may have been made read-only."""
         with suppress(OSError):
-            os.chmod(self.path if self.descriptor is None else self.descriptor, 0o700)
+            os.chmod(self.target, 0o700)
 
     @contextmanager
     def replacing(self, name: Name, *, flush: bool) -> Iterator[int]:
@@ -196,7 +201,9 @@ class Place:
         is flushed before it gets its name, and the directory after.
         """
         temporary = temporary_name()
-        before = self._regular(name)
+        before = self._status_before(name)
+        if before is not None:
+            self._require_trusted(name, before)
         descriptor, named = self._nameless(temporary, 0o666 if before is None else 0o600)
         try:
             yield descriptor
@@ -217,12 +224,22 @@ class Place:
             with suppress(OSError):
                 self.unlink(temporary)
 
-    def _regular(self, name: Name) -> os.stat_result | None:
-        """The status of the file `name`, if there is one."""
+    def _status_before(self, name: Name) -> os.stat_result | None:
+        """The status of what is to be replaced, if there is something."""
         try:
             return self.lstat(name)
         except FileNotFoundError:
             return None
+
+    def _require_trusted(self, name: Name, status: os.stat_result) -> None:
+        """Raise `TargetError` for what somebody may have put there to be given what replaces it:
+        another user's file where anybody may make one (as sysctl's fs.protected_regular).
+        """
+        mode = self.status.st_mode
+        is_shared = mode & stat.S_ISVTX and mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if is_shared and status.st_uid not in (os.geteuid(), self.status.st_uid):
+            rule = "belongs to another user, in a directory in which anybody may put files"
+            raise TargetError(os.fsdecode(self._path(name)), rule, "choose another place")
 
     def _nameless(self, temporary: str, mode: int) -> tuple[int, bool]:
         """A new file: its descriptor, and whether it has the name `temporary` or none yet."""

@@ -29,6 +29,12 @@ Advance = Callable[[int], None]
 """Is told by how many bytes of the image the transfer went on."""
 
 
+def transfer(layout: Layout, target: Target, advance: Advance) -> None:
+    """Write all of `layout` to `target`, by this process alone."""
+    with Transfer(target, advance) as parts:
+        parts.run(layout)
+
+
 class Transfer:
     """Writes extents to one target, through one buffer; a context manager.
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-from ..errors import TargetError, require_path
+from ..errors import TargetError, UsageError, require_path
 from ..planning.layout import Layout
 from ..planning.runs import literal
 from ..workers.processors import Jobs, require_jobs
@@ -19,7 +19,7 @@ from .files import device, replacing
 from .parallel import write_with
 from .progress import Meter, Progress
 from .targets import Streaming, Tally, target_errors
-from .transfer import Transfer
+from .transfer import transfer
 
 _HARMLESS = ((1, 3), (1, 5), (1, 7)) if sys.platform == "linux" else ()
 """/dev/null, zero and full, by major and minor number."""
@@ -78,12 +78,10 @@ def write(
             raise TargetError(path, "names a directory", _FILE)
         tally, name = _write_path(layout, path or os.curdir, meter, jobs, fsync, allow_device)
     else:
-        stream = Streaming.to(target)
-        layout.claim()
-        with Transfer(stream, meter.advance) as transfer:
-            transfer.run(layout)
-        stream.flush()
-        tally, name = stream.tally, stream.name
+        if not hasattr(target, "write"):
+            rule = f"{type(target).__name__} is no target"
+            raise UsageError("", rule, "give a path or a binary file that is open for writing")
+        tally, name = _write_streaming(layout, Streaming.to(target), meter)
     meter.finish()
     return Report(
         name, layout.size, tally.copied, tally.cloned, tally.holes, time.monotonic() - begun
@@ -122,13 +120,16 @@ def _write_stream(layout: Layout, path: str, meter: Meter) -> tuple[Tally, str]:
     with target_errors(path):
         file = open(path, "wb", buffering=0)  # noqa: SIM115 - closing it may fail, too
     try:
-        stream = Streaming(path, file, file.fileno())
-        layout.claim()
-        with Transfer(stream, meter.advance) as transfer:
-            transfer.run(layout)
+        return _write_streaming(layout, Streaming(path, file, file.fileno()), meter)
     finally:
         with target_errors(path):
             file.close()
+
+
+def _write_streaming(layout: Layout, stream: Streaming, meter: Meter) -> tuple[Tally, str]:
+    layout.claim()
+    transfer(layout, stream, meter.advance)
+    stream.flush()
     return stream.tally, stream.name
 
 

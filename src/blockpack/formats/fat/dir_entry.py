@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import time
 
+from ...model.entry import EPOCH
 from .names import LONG_UNITS
 
 SIZE = 32
@@ -55,7 +56,7 @@ LONG_STRUCT = struct.Struct("<" + "".join(code for _, code in LONG))
 
 DOT, DOTDOT = b".          ", b"..         "
 
-FIRST_TIME = 315_532_800
+FIRST_TIME = EPOCH
 """1980-01-01 00:00:00 in seconds since 1970: FAT's first time."""
 LAST_TIME = 4_354_819_199
 """2107-12-31 23:59:59, its last (it shows the even second before)."""

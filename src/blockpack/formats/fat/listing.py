@@ -34,9 +34,6 @@ _DOTS = (dir_entry.DOT, dir_entry.DOTDOT)
 _UNITS = (*range(1, 11), *range(14, 26), *range(28, 32))
 """Where the bytes of UTF-16 are in a long-name entry: `dir_entry.LONG`'s units_1 to units_3."""
 
-_NO_NAMES = ("", ".", "..")
-_DOTS = (dir_entry.DOT, dir_entry.DOTDOT)
-
 ROOT = "the root directory"
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

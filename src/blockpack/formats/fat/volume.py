@@ -49,8 +49,8 @@ def _label(label: str | bytes) -> bytes:
     text = label.decode("ascii", "replace").rstrip() if isinstance(label, bytes) else label
     upper = text.upper() if isinstance(text, str) else "?"  # which no label holds
     if upper and not boot_sector.is_label(upper):
-        rule = 'is 1 to 11 ASCII characters, none of "*+,./:;<=>?[\\]|, no space around it'
-        raise UsageError("", f"a label {rule}, not {label!r}", "give another one")
+        remedy = 'give 1 to 11 ASCII characters, none of "*+,./:;<=>?[\\]|, no space at either end'
+        raise UsageError("", f"invalid label {label!r}", remedy)
     return upper.ljust(11).encode("ascii") if upper else b""
 
 

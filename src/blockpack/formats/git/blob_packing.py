@@ -6,7 +6,7 @@ incompressible files stay where they are: the image stores their bytes between t
 blocks, and all that is kept of them is a checksum.
 
 A unique size cannot be a duplicate: a large file that alone has its size is not even hashed here,
-but when the pack's checksum is made, which reads it anyway (`digest`).
+but when the pack's checksum is made, which reads it anyway (`assembly`).
 """
 
 from __future__ import annotations

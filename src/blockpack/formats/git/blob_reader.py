@@ -44,7 +44,7 @@ class BlobReader(PositionalReader):
         return len(data)
 
     def _stop(self) -> None:
-        """Be where the next piece that is wanted is behind."""
+        """Forget the position: the next read starts again."""
         self._pieces: Iterator[bytes] = iter(())
         self._piece = b""
         self._start = self.size

@@ -10,7 +10,7 @@ Rule 3: level 0 stores everything, so that not even the version of zlib has a sa
 from __future__ import annotations
 
 import zlib
-from typing import Literal, Protocol
+from typing import Literal
 
 from attrs import define
 
@@ -73,16 +73,6 @@ def keep_freed_memory() -> None:
     "M_MMAP_THRESHOLD"). With another allocator this does nothing.
     """
     bytearray(_KEPT)
-
-
-class Encoder(Protocol):
-    """Makes the zlib stream of content that comes piece by piece."""
-
-    def feed(self, view: memoryview) -> bytes:
-        """The next bytes of the stream. All pieces but the last are whole `PIECE`s."""
-
-    def finish(self) -> bytes:
-        """The last bytes of the stream."""
 
 
 class Deflating:

@@ -1,6 +1,6 @@
 """The very same commit: a tree that is just what a commit holds keeps its commit's id.
 
-Nothing is hashed or deflated then that the repository has packed already (`taken`).
+Nothing is hashed or deflated then that the repository has packed already (`repository_objects`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A new commit of a tree.
 
 The contents of files are packed first: their ids are hashes. Blobs that a repository has already
-are left to it (`taken`). What is read last, large files that no other is like (`blobs`), gets its
-id only when it is added; so it is then that the trees are made.
+are left to it (`repository_objects`). What is read last, large files that no other is like
+(`blob_packing`), gets its id only when it is added; so it is then that the trees are made.
 """
 
 from __future__ import annotations

@@ -15,13 +15,12 @@ from ...model.tree import Tree
 from ...planning.profile import GitLimits
 from ...planning.warning import LayoutWarning
 from .objects import OID_SIZES, encode_tree, object_id
+from .pack_format import KINDS, TREE
 from .refused_names import refused, refused_link
 from .store import MOST_META
 
 FILE, EXECUTABLE, SYMLINK, DIRECTORY = b"100644", b"100755", b"120000", b"40000"
 """The modes of a tree's entries (git-fast-import(1), "filemodify")."""
-
-TREE_KIND = b"tree"
 
 _BESIDE_NAME = len(b"100644 \0")
 """Bytes of a tree's entry besides its name and its object id, at most."""
@@ -116,7 +115,7 @@ def trees(
         ]
         if entries or not path:
             data = encode_tree(entries)
-            ids[path] = oid = object_id(TREE_KIND, data, object_format)
+            ids[path] = oid = object_id(KINDS[TREE], data, object_format)
             found.pop(oid, None)  # the root comes last, even if it is the same as another
             found[oid] = data
     return found

@@ -55,7 +55,7 @@ class TreeReader:
     oid_size: int
     most: int
     most_bytes: int = sys.maxsize
-    _met: set[bytes] = field(factory=set, init=False)
+    _read_oids: set[bytes] = field(factory=set, init=False)
     _bytes: int = field(default=0, init=False)
     """Of all trees that were met."""
     _entries: int = field(default=0, init=False)
@@ -70,7 +70,7 @@ class TreeReader:
         Raises `EndlessTreesError` if all come to too much, `ValueError` if it is no sound tree, and
         `BlockpackError` if it cannot be read.
         """
-        again = oid in self._met
+        again = oid in self._read_oids
         found = self._parsed(oid, path)
         self._entries += len(found)
         self._characters += _characters(found) + len(found) * len(path)
@@ -102,8 +102,8 @@ class TreeReader:
         if known is not None:
             return known
         data = self.read(oid, path)
-        if oid not in self._met:
-            self._met.add(oid)
+        if oid not in self._read_oids:
+            self._read_oids.add(oid)
             self._bytes += len(data)
             if self._bytes > self.most_bytes:
                 raise EndlessTreesError(f"its trees have more than {self.most_bytes:,} bytes")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from ...errors import Deviation, ImageError
 from ...model.entry import NANOSECONDS, decode
 from ...planning.layout import Fact
+from ...planning.volume import MOST
 from ..reader import ImageEntry, ImageReader, Kind, Pieces, Report
 from . import header, sparse
 from .extended import Extended
@@ -31,8 +32,6 @@ _KINDS: Mapping[bytes, Kind] = {
     b"4": "other",
     b"6": "other",
 }
-_MAX_SECONDS = (1 << 63) - 1
-"""The latest time that a machine has."""
 _TIME = re.compile(rb"(-?)(\d{1,19})(?:\.(\d*))?")
 _MAX_ID = (1 << 32) - 1
 _IDS, _MTIME, _PREFIX = slice(100, 124), slice(136, 148), 345
@@ -215,7 +214,7 @@ class _Members:
                 gid = _id(group)
         if mode is None:
             self._deviates(path, "has an invalid mode")
-        if mtime is None or abs(mtime) > _MAX_SECONDS * NANOSECONDS:
+        if mtime is None or abs(mtime) > MOST * NANOSECONDS:
             self._deviates(path, "has an invalid time")
             mtime = 0
         if uid is None or gid is None or not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):

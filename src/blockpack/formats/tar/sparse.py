@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from ...planning.volume import MOST
 from ..reader import Pieces
 from .extended import Extended
 from .header import BLOCK, number, padded
@@ -25,7 +26,6 @@ IN_BLOCK, BLOCK_CONTINUED = slice(0, 504), 504
 
 _FIELD = 12
 _DIGITS = 19
-_MOST = (1 << 63) - 1
 _AHEAD = 64 << 10
 
 Map = Sequence[tuple[int, int]]
@@ -54,13 +54,17 @@ def pax_map(extended: Extended, read_at: ReadAt, start: int, stored: int, most: 
     minor = records.get(b"GNU.sparse.minor", b"")
     if (major, minor) == (b"1", b"0"):
         numbers, length = _text_map(read_at, start, stored, most)
-        return _size(records[b"GNU.sparse.realsize"]), _paired(numbers), start + length
+        return _size(records.get(b"GNU.sparse.realsize", b"")), _paired(numbers), start + length
     if major != b"0":
         raise ValueError("it is of a version that is not read here")
     texts = extended.pairs
     if b"GNU.sparse.map" in records:
         texts = records[b"GNU.sparse.map"].split(b",")
-    return _size(records[b"GNU.sparse.size"]), _paired([_size(text) for text in texts]), start
+    return (
+        _size(records.get(b"GNU.sparse.size", b"")),
+        _paired([_size(text) for text in texts]),
+        start,
+    )
 
 
 _Found = tuple[int, Map, int]
@@ -99,7 +103,7 @@ def pieces(size: int, pieces: Map, start: int, end: int, most: int) -> Pieces:
 
     Raises `ValueError` if the map does not fit, or has more than `most` pieces.
     """
-    if not 0 <= size <= _MOST or len(pieces) > most:
+    if not 0 <= size <= MOST or len(pieces) > most:
         raise ValueError("its size or its map is too large")
     return tuple(_pieces(size, pieces, start, end))
 

@@ -4,8 +4,7 @@ To look one up and read its size takes longer than to meet it. So where there ar
 process does that: it is told of them through a pipe, and answers through another one, in order.
 What it has found is used while it looks for the rest.
 
-Rule: it is told of no more than what its answers have room for. So it never waits to be heard
-while it is waited for.
+Flow control: never send more requests than the reply pipe can hold, or both sides deadlock.
 """
 
 from __future__ import annotations
@@ -40,8 +39,7 @@ _HEADER = 16
 class Finder:
     """Finds blobs for a walk, in the order in which it meets them; a context manager.
 
-    `jobs` processes may work at once. `places` has
-    those that have been found by now.
+    `jobs` processes may work at once. `places` has those that have been found by now.
     """
 
     def __init__(self, packs: Packs, jobs: Jobs) -> None:
@@ -49,7 +47,7 @@ class Finder:
         self._packs = packs
         self._search = _Search(packs)
         self._alone = processors(jobs) < 2
-        self._met: list[bytes] = []  # and nobody was told of them
+        self._unsent: list[bytes] = []  # and nobody was told of them
         self._worker: Worker | None = None
         self._questions: int | None = None
         self._unanswered = 0  # blobs that the other process was told of
@@ -57,11 +55,11 @@ class Finder:
 
     def add(self, oid: bytes) -> None:
         """The walk has met the blob `oid`. Raises as `sizes` does."""
-        self._met.append(oid)
+        self._unsent.append(oid)
         if self._worker is not None:
-            if len(self._met) >= BATCH:
+            if len(self._unsent) >= BATCH:
                 self._tell()
-        elif len(self._met) >= MANY and not self._alone:
+        elif len(self._unsent) >= MANY and not self._alone:
             self._start()
 
     def sizes(self) -> Iterator[int]:
@@ -70,7 +68,7 @@ class Finder:
         Raises `SourceError` if the other process is killed.
         """
         if self._worker is None:
-            self.places.extend(self._search.find(self._met))
+            self.places.extend(self._search.find(self._unsent))
         else:
             self._tell()
             self._hang_up()
@@ -92,14 +90,14 @@ class Finder:
     def _tell(self) -> None:
         """Have the other process look for what has been met since."""
         assert self._questions is not None
-        while self._unanswered and self._unanswered + len(self._met) > self._room:
+        while self._unanswered and self._unanswered + len(self._unsent) > self._room:
             self._hear()
-        view = memoryview(b"".join(self._met))
+        view = memoryview(b"".join(self._unsent))
         with suppress(BrokenPipeError):  # it has come to an end; to hear it tells how
             while view:
                 view = view[os.write(self._questions, view) :]
-        self._unanswered += len(self._met)
-        self._met = []
+        self._unanswered += len(self._unsent)
+        self._unsent = []
 
     def _hear(self) -> None:
         """Wait for an answer of the other process."""
@@ -136,12 +134,12 @@ class Finder:
         # Half of it, for a pipe's pages need not be full.
         self._room = widened(self._worker.results) // PLACE_BYTES // 2
         widened(self._questions)
-        self._unanswered = len(self._met)
-        self._met = []
+        self._unanswered = len(self._unsent)
+        self._unsent = []
 
     def _answer(self, questions: int, send: Send) -> None:
         """The work of the other process."""
-        send(self._search.find(self._met).to_bytes())
+        send(self._search.find(self._unsent).to_bytes())
         size = self._packs.repository.oid_size
         with open(questions, "rb") as told:
             while oids := told.read(BATCH * size):

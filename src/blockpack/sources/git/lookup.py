@@ -16,7 +16,7 @@ _KINDS = {LINK: "a symbolic link", SUBMODULE: "a submodule", TREE: "a directory"
 
 
 @frozen
-class Looked:
+class FoundObject:
     """What is at a path: its mode and object id, and the ids of the ``.gitattributes`` above it."""
 
     mode: int
@@ -34,7 +34,7 @@ class Lookup:
     repository: Repository
     revision: Revision
     _reader: CatFile
-    _known: dict[str, Looked] = field(factory=dict, init=False)
+    _known: dict[str, FoundObject] = field(factory=dict, init=False)
 
     @classmethod
     def of(cls, path: str, revision: str) -> Self:
@@ -47,12 +47,12 @@ class Lookup:
             reader.close()
             raise
 
-    def find(self, path: str) -> Looked | None:
+    def find(self, path: str) -> FoundObject | None:
         """What is at `path`, which is that of a tree or empty; None if there is nothing.
 
         Raises `SourceError` if a part of the way there is no directory.
         """
-        found = Looked(TREE, bytes.fromhex(self.revision.tree))
+        found = FoundObject(TREE, bytes.fromhex(self.revision.tree))
         above = ""
         for name in path.split("/") if path else ():
             below = self._below(found, above, name)
@@ -62,7 +62,7 @@ class Lookup:
             above = f"{above}/{name}" if above else name
         return found
 
-    def _below(self, directory: Looked, above: str, name: str) -> Looked | None:
+    def _below(self, directory: FoundObject, above: str, name: str) -> FoundObject | None:
         """What has a name in a directory, whose path is `above`."""
         prefix = f"{above}/" if above else ""
         path = prefix + name
@@ -76,10 +76,10 @@ class Lookup:
         if found is None:
             return None
         files = ((prefix + name, oid) for name, (_, oid) in walk.attribute_files.items())
-        self._known[path] = Looked(*found, (*directory.attributes, *files))
+        self._known[path] = FoundObject(*found, (*directory.attributes, *files))
         return self._known[path]
 
-    def read(self, found: Looked, path: str, most: int) -> bytes:
+    def read(self, found: FoundObject, path: str, most: int) -> bytes:
         """The bytes of a file, which are no more than `most`. Raises `SourceError`."""
         if found.mode in _KINDS:
             raise SourceError(path, f"is {_KINDS[found.mode]}, and should be a file")

@@ -1,7 +1,7 @@
 """From a revision to the entries of a tree.
 
 The trees are walked, while their blobs are looked for in packs; git is asked about attributes, and
-then the entries are made (`making`). All that is wrong is raised together.
+then the entries are made (`entry_maker`). All that is wrong is raised together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...formats.git.origin import Origin
 from ...model.entry import Entry, check_path, parent_of
 from ...model.tree import Tree
 from ...workers.processors import Jobs
-from ..options import ScanOptions
+from ..options import UNPACKABLE, ScanOptions
 from .address import Address
 from .attributes import Attributes, attributes, has_own
 from .cat_file import CatFile
@@ -108,7 +108,7 @@ class _RevisionScan:
         """All entries in the order of a tree. Raises `Problems`."""
         packs = Packs.of(self.repository)
         with Finder(packs, self.jobs) as finder:
-            found = self._met(finder)
+            found = self._walked(finder)
             told = self._attributes(found)
             kept = _exported(found, told.ignored)
             sizes, places = finder.sizes(), finder.places
@@ -121,10 +121,10 @@ class _RevisionScan:
         problems += (
             problem for problem in self.walk.problems if not _is_under(problem.path, told.ignored)
         )
-        raise_problems("this source cannot be packed as it is", sorted(problems, key=str))
+        raise_problems(UNPACKABLE, sorted(problems, key=str))
         return entries
 
-    def _met(self, finder: Finder) -> list[Found]:
+    def _walked(self, finder: Finder) -> list[Found]:
         """All that the walk meets; `finder` looks for the files."""
         found = []
         for entry in self.walk.entries():
