@@ -7,6 +7,7 @@ the geometry is chosen by what it counts.
 from __future__ import annotations
 
 from array import array
+from operator import attrgetter
 from typing import Self
 from zlib import crc32
 
@@ -75,8 +76,6 @@ class Survey:
     """Files whose last cluster, if it is a large one, may end at 4 GiB."""
     digest: int = 0
     """A CRC-32 of all names, sizes and times."""
-    _sizes: array[int] = field(factory=lambda: array("Q"))
-    """The files' sizes."""
     _clusters: dict[int, int] = field(factory=dict)
 
     @classmethod
@@ -88,8 +87,7 @@ class Survey:
             entry = tree.get(path)
             names = survey._add(entry if isinstance(entry, Directory) else None, children)
             survey._digest_more("\0".join([path, *names, ""]).encode("utf-8", "surrogateescape"))
-        survey._sizes.extend([file.size for file in survey.files])
-        survey._digest_more(survey._sizes)
+        survey._digest_more(array("Q", map(attrgetter("size"), survey.files)))
         if volume.mtime != "fixed":
             survey._digest_more(array("q", map(volume.seconds, tree)))
         survey._digest_more(volume.epoch.to_bytes(16, "little", signed=True))
@@ -101,15 +99,15 @@ class Survey:
     @property
     def is_clonable(self) -> bool:
         """Whether half of all bytes, or more, are in files that are worth cloning."""
-        large = sum([size for size in self._sizes if size >= CLONABLE])
-        return large > 0 and 2 * large >= sum(self._sizes)
+        large = sum([file.size for file in self.files if file.size >= CLONABLE])
+        return large > 0 and 2 * large >= sum([file.size for file in self.files])
 
     def clusters(self, bits: int, cluster_size: int) -> int:
         """The clusters that everything takes on such a volume, free space included."""
         found = self._clusters.get(cluster_size)
         if found is None:
             shift = cluster_size.bit_length() - 1
-            contents = sum([size + cluster_size - 1 >> shift for size in self._sizes])
+            contents = sum([file.size + cluster_size - 1 >> shift for file in self.files])
             tables = sum([each.clusters(cluster_size) for each in self.directories[1:]])
             free = -(-(self.volume.free or 0) // cluster_size)
             found = self._clusters[cluster_size] = contents + tables + free
