@@ -535,13 +535,3 @@ def test_an_empty_zip_is_an_empty_tree(tmp_path: Path) -> None:
 def test_a_file_object_of_text_is_refused() -> None:
     with pytest.raises(blockpack.UsageError, match="open it in the mode 'rb'"):
         Tree().add("a", io.StringIO("text"))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("wrong", [5, None, object()])
-def test_what_is_no_image_and_no_target_is_wrong_usage(wrong: Any) -> None:
-    with pytest.raises(blockpack.UsageError, match="is no image"):
-        blockpack.open_image(wrong)
-    with pytest.raises(blockpack.UsageError, match="is no target"):
-        blockpack.write(blockpack.TarVolume().plan(Tree()), wrong)
-    with pytest.raises(blockpack.UsageError, match="invalid exclude pattern"):
-        scan(".", exclude=[wrong])

@@ -25,7 +25,7 @@ from ..workers.sharing import jobs_for, stretches
 from ..writing.parallel import write_with
 from ..writing.progress import Meter, Progress
 from ..writing.targets import COPIED_AT_ONCE, Copyable, Copying, Span, Tally, Target, holes_and_data
-from .image import Image
+from .image import Image, require_image
 from .opening import open_image
 
 
@@ -75,7 +75,10 @@ def differences(
 
 
 def _opened(image: Image | Layout) -> AbstractContextManager[Image]:
-    return open_image(image) if isinstance(image, Layout) else nullcontext(image)
+    if isinstance(image, Layout):
+        return open_image(image)
+    require_image(image)
+    return nullcontext(image)
 
 
 class _Differs(Exception):

@@ -12,7 +12,7 @@ from ..planning.layout import Layout, Placement
 from ..planning.layout_reader import LayoutReader
 from ..planning.runs import Run
 from ..reading.positional import PositionalReader, reader_of
-from .image import Image
+from .image import Image, require_image
 
 _CHUNK = 1 << 20
 
@@ -31,6 +31,7 @@ def contents(what: Image | Layout) -> dict[str, Any]:
     """
     if isinstance(what, Layout):
         return manifest(what)
+    require_image(what)
     pieces = {_piece_of(entry) for entry in what} - {None}
     digests = dict(_digests(what.reader.data, what.size, list(filter(None, pieces))))
     entries = []

@@ -32,7 +32,7 @@ from ..workers.sharing import jobs_for, stretches
 from ..writing.place import Place, settle, temporary_name
 from ..writing.progress import Meter, Progress
 from ..writing.targets import target_errors
-from .image import Image
+from .image import Image, require_image
 from .naming import unholdable
 from .soundness import unsound
 from .unpacking import Directories, Files, Outcome, cannot_hold
@@ -57,6 +57,7 @@ def extract(
     are devices, or are damaged: all others were extracted.
     """
     require_jobs(jobs)
+    require_image(image)
     path = require_path(directory)
     refused: dict[str, BlockpackError] = {error.path: error for error in _unsafe(image.entries)}
     entries = [

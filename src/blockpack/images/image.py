@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
-from ..errors import Deviation, ImageError, NotInImageError, raise_problems
+from ..errors import Deviation, ImageError, NotInImageError, UsageError, raise_problems
 from ..formats.reader import ImageEntry, ImageReader, Report
 from ..model.entry import EPOCH, NANOSECONDS
 from ..planning.layout import Fact
@@ -266,6 +266,14 @@ class Image:
             return self._entries
 
 
+def require_image(what: object) -> None:
+    """Raise `UsageError` for what is no open image."""
+    if not isinstance(what, Image):
+        raise UsageError("", f"{type(what).__name__} is no open image", "open it: open_image(…)")
+
+
 def _text(path: str | PurePath) -> str:
+    if not isinstance(path, str) and not hasattr(path, "as_posix"):
+        raise UsageError("", f"{path!r} is no path in an image", "give a text or a PurePosixPath")
     text = path if isinstance(path, str) else path.as_posix()
     return text.removeprefix("./").strip("/")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from attrs import define, evolve, field
 
-from ..errors import EntryError
+from ..errors import EntryError, UsageError
 from .content import Content, file_of
 from .entry import (
     EPOCH,
@@ -125,7 +125,8 @@ class Tree:
         self.put(Symlink(_text(path), _text(target), mtime_ns=mtime_ns))
 
     def put(self, entry: Entry) -> None:
-        """Add an entry as it is. Raises `EntryError` as `add` does."""
+        """Add an entry as it is. Raises as `add` does, and `UsageError` for what is no entry."""
+        _require_entry(entry)
         if error := check_entry(entry):
             raise error
         missing: list[Entry] = []
@@ -263,7 +264,22 @@ class Tree:
 
 
 def _text(path: str | PurePath) -> str:
-    return path if isinstance(path, str) else path.as_posix()
+    if isinstance(path, str):
+        return path
+    if hasattr(path, "as_posix"):
+        return path.as_posix()
+    raise UsageError("", f"{path!r} is no path in a tree", "give a text or a PurePosixPath")
+
+
+def _require_entry(entry: object) -> None:
+    """Raise `UsageError` for what is no entry, or has something else for a number."""
+    if not isinstance(entry, File | Directory | Symlink):
+        raise UsageError("", f"{entry!r} is no entry", "give a File, a Directory or a Symlink")
+    size = entry.size if isinstance(entry, File) else 0
+    for number in (size, entry.mode, entry.mtime_ns, entry.uid, entry.gid):
+        if not isinstance(number, int):
+            rule = f"{number!r} is no whole number"
+            raise UsageError(entry.path, rule, "give sizes, modes, times and owners as int")
 
 
 def _above(path: str) -> Iterator[Directory]:

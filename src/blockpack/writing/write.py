@@ -70,6 +70,8 @@ def write(
     `TargetError` if the target is full, too small, busy or cannot be written.
     """
     require_jobs(jobs)
+    if not isinstance(layout, Layout):
+        raise UsageError("", f"{type(layout).__name__} is no layout", "plan one: volume.plan(tree)")
     begun = time.monotonic()
     meter = Meter(layout.size, progress)
     if isinstance(target, str | os.PathLike):

@@ -1,0 +1,74 @@
+"""What is of a wrong type is wrong usage, and told before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import blockpack
+from blockpack import TarVolume, Tree, UsageError
+
+WRONG = [5, None, object(), b"bytes", ["list"]]
+LAYOUT = TarVolume().plan(Tree())
+
+
+@pytest.mark.parametrize("wrong", [5, None, object(), ["list"]])
+def test_sources_images_and_targets(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="is no source"):
+        blockpack.scan(wrong)
+    with pytest.raises(UsageError, match="is no image"):
+        blockpack.open_image(wrong)
+    with pytest.raises(UsageError, match="is no target"):
+        blockpack.write(LAYOUT, wrong)
+    with pytest.raises(UsageError, match="is no layout"):
+        blockpack.write(wrong, "x")
+    with pytest.raises(UsageError, match="invalid exclude pattern"):
+        blockpack.scan(".", exclude=[wrong])
+
+
+@pytest.mark.parametrize("wrong", [*WRONG, "path"])
+def test_images_that_are_not_open(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="is no open image"):
+        blockpack.extract(wrong, "out")
+    with pytest.raises(UsageError, match="is no open image"):
+        blockpack.compare(wrong, LAYOUT)
+    with pytest.raises(UsageError, match="is no open image"):
+        blockpack.contents(wrong)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_paths(wrong: Any) -> None:
+    tree = Tree()
+    refusals: list[Callable[[], object]] = [
+        lambda: tree.add(wrong, b""),
+        lambda: tree.mkdir(wrong),
+        lambda: tree.symlink("a", wrong),
+        lambda: tree.join(wrong, Tree()),
+    ]
+    for refused in refusals:
+        with pytest.raises(UsageError, match="is no path in a tree"):
+            refused()
+    with blockpack.open_image(LAYOUT) as image:
+        with pytest.raises(UsageError, match="is no path in an image"):
+            image.read(wrong)
+        assert wrong not in image
+    assert list(tree) == []
+
+
+@pytest.mark.parametrize("wrong", [1.5, "1", b"1", [1]])
+def test_numbers_and_entries(wrong: Any) -> None:
+    tree = Tree()
+    refusals: list[Callable[[], object]] = [
+        lambda: tree.add("a", b"", mode=wrong),
+        lambda: tree.add("a", b"", mtime_ns=wrong),
+        lambda: tree.mkdir("a", mode=wrong),
+        lambda: tree.symlink("a", "b", mtime_ns=wrong),
+    ]
+    for refused in refusals:
+        with pytest.raises(UsageError, match="is no whole number"):
+            refused()
+    with pytest.raises(UsageError, match="is no entry"):
+        tree.put(wrong)
+    assert list(tree) == []
