@@ -120,6 +120,7 @@ def is_fat_name(name: str) -> bool:
         and len(name.encode()) <= 255
         and name[-1] not in " ."
         and name[0] != " "
+        and "\uffff" not in name  # what fills up a long name
     )
 
 
