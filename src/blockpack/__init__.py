@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .images.contents import contents as contents
     from .images.extract import extract as extract
     from .images.image import Image as Image
-    from .images.opening import open_image as open_image
+    from .images.open_image import open_image as open_image
     from .images.path import ImagePath as ImagePath
     from .layers.ccm import encrypt as encrypt
     from .model.entry import Directory as Directory
@@ -95,7 +95,7 @@ _HOMES = {
     "images.extract": ("extract",),
     "images.contents": ("contents",),
     "images.image": ("Image",),
-    "images.opening": ("open_image",),
+    "images.open_image": ("open_image",),
     "images.path": ("ImagePath",),
     "layers.ccm": ("encrypt",),
     "model.entry": ("Directory", "Entry", "File", "Store", "Symlink"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ..images.opening import open_image
+from ..images.open_image import open_image
 from ..writing.copying import copy_content
 from ..writing.targets import Streaming
 from . import flags

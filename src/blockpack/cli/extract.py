@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from ..images.extract import extract
-from ..images.opening import open_image
+from ..images.open_image import open_image
 from . import flags
 from .output import progress_bar, say
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from ..errors import raise_problems
-from ..images.opening import open_image
+from ..images.open_image import open_image
 from . import flags
 from .output import emit_facts, emit_json
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ImageError, NotInImageError, printable, raise_problems
 from ..formats.reader import ImageEntry
 from ..images.image import Image
-from ..images.opening import open_image
+from ..images.open_image import open_image
 from ..model.entry import NANOSECONDS
 from . import flags
 from .output import emit, emit_json

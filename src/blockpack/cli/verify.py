@@ -8,7 +8,7 @@ from ..errors import ImageError, UsageError
 from ..formats.registry import format_named
 from ..images.compare import differences, has_the_bytes
 from ..images.image import Image
-from ..images.opening import open_image
+from ..images.open_image import open_image
 from ..planning.layout import Layout
 from . import flags, packing
 from .output import emit, progress_bar, say

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from attrs import frozen
 
 from ..errors import BlockpackError, ImageError, TargetError, UsageError
-from ..images.opening import open_image
+from ..images.open_image import open_image
 from ..planning.volume import source_date_epoch
 from ..workers.processors import Jobs, require_jobs
 from .activation import activate

@@ -26,7 +26,7 @@ from ..writing.parallel import write_with
 from ..writing.progress import Meter, Progress
 from ..writing.targets import COPIED_AT_ONCE, Copyable, Copying, Span, Tally, Target, holes_and_data
 from .image import Image, require_image
-from .opening import open_image
+from .open_image import open_image
 
 
 @frozen

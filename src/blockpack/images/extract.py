@@ -32,10 +32,10 @@ from ..workers.sharing import jobs_for, stretches
 from ..writing.place import Place, settle, temporary_name
 from ..writing.progress import Meter, Progress
 from ..writing.targets import target_errors
+from .creation import Directories, Files, Outcome, cannot_hold
 from .image import Image, require_image
 from .naming import unholdable
 from .soundness import unsound
-from .unpacking import Directories, Files, Outcome, cannot_hold
 
 
 def extract(

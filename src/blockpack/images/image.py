@@ -19,8 +19,8 @@ from ..planning.layout import Fact
 from ..reading.positional import PositionalReader
 from ..writing.progress import Meter, Progress
 from .path import ImagePath
+from .progress_reader import ProgressReader
 from .soundness import unsound
-from .watched import Watched
 
 if TYPE_CHECKING:
     from pathlib import PurePath  # slow to import
@@ -98,7 +98,7 @@ class Image:
         reader, layer = self.reader, self.layer
         meter = Meter(self.size + (0 if layer is None else layer.encrypted_size), progress)
         if progress is not None:
-            reader = type(reader)(Watched(reader.data, meter.advance), device=reader.device)
+            reader = type(reader)(ProgressReader(reader.data, meter.advance), device=reader.device)
         problems: list[ImageError] = []
         entries: dict[str, ImageEntry] = {}
         try:

@@ -26,12 +26,12 @@ from ..errors import (
 )
 from ..formats.reader import ImageEntry, ImageReader
 from ..images.image import Image
-from ..images.opening import format_of, head_of
+from ..images.open_image import format_of, head_of
 from ..model.entry import EPOCH, NANOSECONDS, File, check_path, decode
 from ..model.extent import Extent, FileRange
 from ..model.tree import Tree
 from ..reading.positional import BytesReader, DescriptorReader, PositionalReader, open_for_reading
-from .compressed import is_compressed, spooled
+from .decompression import is_compressed, spooled
 from .hierarchy import Hierarchy, foreign_errors, scan_hierarchy
 from .options import ScanOptions
 from .zip_reader import ZipReader

@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from ...errors import BlockpackError, SecretError
-from ...images.opening import open_image
+from ...images.open_image import open_image
 from ...layers.ccm_reader import sector_size_of
 from ...layers.keys import read_key
 from ..directory_names import SECRET_STAGING

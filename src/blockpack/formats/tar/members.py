@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ...errors import EntryError
 from ...model.entry import Directory, Entry, File, Symlink, encode
@@ -184,19 +184,17 @@ def _cut_block(member: Member) -> bytes:
     Numbers are zero rather than base 256, on which some readers fail before they apply the
     records.
     """
-    split = header.split_name(member.name)
-    prefix, name = split or (b"", member.name[: header.NAME_SIZE])
-    return header.pack(
-        name,
-        prefix=prefix,
-        typeflag=member.typeflag,
+    fits = header.split_name(member.name) is not None
+    cut = evolve(
+        member,
+        name=member.name if fits else member.name[: header.NAME_SIZE],
         size=_or_zero(member.size, header.MAX_SIZE),
-        mode=member.mode,
         uid=_or_zero(member.uid, header.MAX_ID),
         gid=_or_zero(member.gid, header.MAX_ID),
         mtime=_or_zero(member.mtime, header.MAX_SIZE),
         linkname=member.linkname[: header.NAME_SIZE],
     )
+    return _ustar_block(cut)
 
 
 def _or_zero(number: int, most: int) -> int:

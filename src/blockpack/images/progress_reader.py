@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..reading.positional import PositionalReader
 
 
-class Watched(PositionalReader):
+class ProgressReader(PositionalReader):
     """The bytes of `data`; `advance` is told of those that were read for the first time.
 
     What lies before the furthest byte that was read counts as read: readers go through an image
