@@ -35,6 +35,9 @@ ROOMS = (
 )
 """Each room imports from itself and from those before it."""
 
+DEPLOY_ROOMS = ("manifest", "source", "secrets", "building", "host", "attach")
+"""Likewise those in ``deploy``. What lies beside them is for all, and imports none of them."""
+
 SOURCE = Path(blockpack.__file__).parent
 MOST_LATE_IMPORTS = 60
 
@@ -109,6 +112,22 @@ def test_no_room_imports_a_later_one() -> None:
         for found in imports()
         if _room(found.module) in order
         and order.get(_room(found.target), -1) > order[_room(found.module)]
+    ]
+    assert not against, "\n".join(against)
+
+
+def _part(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+def test_no_room_of_deployments_imports_a_later_one() -> None:
+    order = {f"deploy.{room}": number for number, room in enumerate(DEPLOY_ROOMS)}
+    assert {_part(module) for module in MODULES if module.startswith("deploy.")} >= set(order)
+    against = [
+        f"{found.module}:{found.line} imports {found.target}"
+        for found in imports()
+        if found.module.startswith("deploy.")
+        and order.get(_part(found.target), -1) > order.get(_part(found.module), -1)
     ]
     assert not against, "\n".join(against)
 

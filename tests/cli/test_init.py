@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockpack import scan
-from blockpack.deploy.manifest import Manifest, Part
-from blockpack.deploy.starter import LARGE, starter
+from blockpack.deploy.manifest.parser import Manifest, Part
+from blockpack.deploy.manifest.starter import LARGE, starter
 from cli.running import Command
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from blockpack.deploy.generations import Generations
-from blockpack.deploy.rollout import DeployReport, deploy
+from blockpack.deploy.host.generations import Generations
+from blockpack.deploy.host.rollout import DeployReport, deploy
 from deploy.deployments import FILES, names, record
 from repositories import GitRepository
 

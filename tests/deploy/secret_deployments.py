@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import pyrage
 
-from blockpack.deploy.builds import BuildReport, build
+from blockpack.deploy.building.build import BuildReport, build
 from blockpack.deploy.secrets import Secrets
 from deploy.deployments import write_files
 from judges import ccm

@@ -13,10 +13,10 @@ import pytest
 
 import blockpack
 from blockpack import Problems, SourceError, TargetError, UsageError
-from blockpack.deploy.builds import BuildReport, build
-from blockpack.deploy.image import Task, plan
-from blockpack.deploy.look import TICK
+from blockpack.deploy.building.build import BuildReport, build
+from blockpack.deploy.building.task import Task, plan
 from blockpack.deploy.record import BuildRecord
+from blockpack.deploy.source.look import TICK
 from blockpack.images.contents import manifest as image_manifest
 from blockpack.planning.layout import Layout
 from deploy.deployments import contents, manifest, names, record, write_files
@@ -299,7 +299,7 @@ def test_nothing_is_read_while_the_clock_may_show_its_time_again(
         ages.append(time.time_ns() - film.stat().st_ctime_ns)
         return plan(task)
 
-    monkeypatch.setattr("blockpack.deploy.builds.plan", noting)
+    monkeypatch.setattr("blockpack.deploy.building.build.plan", noting)
     for number in range(5):
         film.write_bytes(bytes([number]) * 100)
         assert build(deployment, tmp_path / "dist", jobs=1).built[-1] == "media"
@@ -348,14 +348,14 @@ def test_if_a_volume_fails_the_others_are_there_and_the_record_tells_the_truth(
     build(deployment, out)
     old = (out / "media.img").read_bytes()
     write_files(deployment, {"site/index.html": b"new", "media/film.bin": b"new"})
-    make = blockpack.deploy.image.make  # type: ignore[attr-defined]
+    make = blockpack.deploy.building.task.make  # type: ignore[attr-defined]
 
     def failing(task: object, *arguments: object) -> object:
         if "media" in repr(task):
             raise TargetError("", "no space left there")
         return make(task, *arguments)
 
-    monkeypatch.setattr("blockpack.deploy.executors.make", failing)
+    monkeypatch.setattr("blockpack.deploy.building.executors.make", failing)
     with pytest.raises(Problems) as caught:
         build(deployment, out)
     assert re.search("volume media:\n.*no space left", str(caught.value))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from blockpack.deploy.builds import build
+from blockpack.deploy.building.build import build
 from deploy.deployments import contents, names, record, write_files
 from faults.launching import COMMAND, NO_NAMELESS_FILES, SLOW, launched, run, wait_until
 
@@ -22,7 +22,7 @@ EXPECTED = {
 
 SLOW_MEDIA = """
 import os, pathlib, time
-from blockpack.deploy import executors
+from blockpack.deploy.building import executors
 _make = executors.make
 def _slow(task, *arguments):
     if task.spec.name == "media":

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from blockpack import Problems
-from blockpack.deploy.builds import build
-from blockpack.deploy.checks import UNSEEN, check
+from blockpack.deploy.building.build import build
+from blockpack.deploy.building.check import UNSEEN, check
 from cli.running import process
 from deploy.deployments import manifest, record, write_files
 from repositories import GitRepository

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from blockpack.deploy.generations import Generations
+from blockpack.deploy.host.generations import Generations
 from cli.running import Result, process
 from deploy.deployments import contents, names, record, write_files
 from deploy.hosts import Host

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from blockpack import Problems
-from blockpack.deploy.builds import build
-from blockpack.deploy.image import make
+from blockpack.deploy.building.build import build
+from blockpack.deploy.building.task import make
 from cli.running import environment
 from deploy.deployments import contents, manifest, names, record, write_files
 from repositories import GitRepository
@@ -188,7 +188,7 @@ def test_a_change_during_the_build_is_not_missed(
         (place / "deployment/site/plain").write_bytes(b"late")
         return built
 
-    monkeypatch.setattr("blockpack.deploy.executors.make", late)
+    monkeypatch.setattr("blockpack.deploy.building.executors.make", late)
     build("deployment", "dist", depfile="dist.d", jobs=1)
     monkeypatch.undo()
     monkeypatch.chdir(place)

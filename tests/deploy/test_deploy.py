@@ -18,11 +18,11 @@ from blockpack import (
     TargetError,
     UsageError,
 )
-from blockpack.deploy import rollout
-from blockpack.deploy.generations import Generations
-from blockpack.deploy.overview import status
+from blockpack.deploy.host import rollout
+from blockpack.deploy.host.generations import Generations
+from blockpack.deploy.host.rollout import collect, deploy, rollback
+from blockpack.deploy.host.status import status
 from blockpack.deploy.record import ImageRecord
-from blockpack.deploy.rollout import collect, deploy, rollback
 from deploy.deployments import FILES, contents, names, record
 from deploy.hosts import Host
 
@@ -321,7 +321,7 @@ def test_an_image_that_is_not_sound_is_not_switched_to(
     assert host.numbers() == [1]
     monkeypatch.undo()
 
-    from blockpack.deploy import executors
+    from blockpack.deploy.building import executors
 
     make = executors.__dict__["make"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from blockpack.deploy.generations import Generations
-from blockpack.deploy.overview import status
+from blockpack.deploy.host.generations import Generations
+from blockpack.deploy.host.status import status
 from deploy.deployments import contents, names
 from deploy.hosts import Host
 from faults.launching import COMMAND, launched, run, wait_until

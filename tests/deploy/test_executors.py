@@ -21,7 +21,7 @@ from typing import NoReturn
 import pytest
 
 from blockpack import Problems, TargetError, UsageError
-from blockpack.deploy.builds import build
+from blockpack.deploy.building.build import build
 from blockpack.workers.pool import WorkerPool
 from cli.running import environment, process
 from deploy.deployments import names, record, write_files
@@ -296,7 +296,7 @@ def test_a_cluster_that_is_not_there_is_an_error(deployment: Path, tmp_path: Pat
     # In a process of its own: dask leaves a thread behind then, and one with threads must not fork.
     out = tmp_path / "dist"
     arguments = ("build", deployment, "--out", out, "--executor", "dask://127.0.0.1:1")
-    soon = "from blockpack.deploy import executors\nexecutors.CLUSTER_ANSWERS = 0.5\n"
+    soon = "from blockpack.deploy.building import executors\nexecutors.CLUSTER_ANSWERS = 0.5\n"
     code, _, errors = run(soon + COMMAND, *arguments)
     assert code == TargetError.exit_code
     assert "dask://127.0.0.1:1: no cluster answers there" in errors

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from blockpack import SourceError, TargetError, UsageError
-from blockpack.deploy.generations import Generations
-from blockpack.deploy.overview import status
-from blockpack.deploy.rollout import deploy, rollback
+from blockpack.deploy.host.generations import Generations
+from blockpack.deploy.host.rollout import deploy, rollback
+from blockpack.deploy.host.status import status
 from deploy.deployments import names
 from deploy.hosts import Host
 

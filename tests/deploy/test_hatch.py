@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from blockpack.deploy.builds import build
+from blockpack.deploy.building.build import build
 from cli.running import environment
 from deploy.deployments import FILES, manifest, names, write_files
 

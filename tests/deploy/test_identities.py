@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blockpack import Problems, UsageError
-from blockpack.deploy.builds import build
+from blockpack.deploy.building.build import build
 from deploy.secret_deployments import (
     SECRET,
     built,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from blockpack import BlockpackError, EntryError, Problems, UsageError
-from blockpack.deploy.builds import build
-from blockpack.deploy.checks import check
+from blockpack.deploy.building.build import build
+from blockpack.deploy.building.check import check
 from blockpack.deploy.secrets import Secrets
 from cli.running import process
 from deploy.deployments import manifest, names, record, write_files
@@ -128,7 +128,7 @@ def test_generations_from_before_the_limit_are_no_way_around_it(tmp_path: Path) 
 
 
 def test_what_was_rolled_back_to_stays_live_whatever_its_size(tmp_path: Path) -> None:
-    from blockpack.deploy.rollout import rollback
+    from blockpack.deploy.host.rollout import rollback
 
     host = Host(tmp_path)
     host.deploy()

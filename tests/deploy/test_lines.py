@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockpack.deploy.lines import MOST_ITEMS, MOST_LEVELS, Lines, Path, TooMuch
+from blockpack.deploy.manifest.line_numbers import MOST_ITEMS, MOST_LEVELS, Lines, Path, TooMuch
 
 SCALARS = (
     "1",

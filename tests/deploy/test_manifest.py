@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockpack import FatVolume, GitVolume, ManifestError, Problems, TarVolume
-from blockpack.deploy.document import LARGEST, MOST_PROBLEMS
-from blockpack.deploy.manifest import (
+from blockpack.deploy.manifest.document import LARGEST, MOST_PROBLEMS
+from blockpack.deploy.manifest.parser import (
     MOST_PATTERNS,
     MOST_VOLUMES,
     VOLUME_KEYS,

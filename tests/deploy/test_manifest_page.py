@@ -7,8 +7,14 @@ from importlib.resources import files
 
 import pytest
 
-from blockpack.deploy import document, lines, manifest
-from blockpack.deploy.manifest import DEPLOYMENT_KEYS, OWN_KEYS, PART_KEYS, VOLUME_KEYS, Manifest
+from blockpack.deploy.manifest import document, line_numbers, parser
+from blockpack.deploy.manifest.parser import (
+    DEPLOYMENT_KEYS,
+    OWN_KEYS,
+    PART_KEYS,
+    VOLUME_KEYS,
+    Manifest,
+)
 from blockpack.planning.options import COMMON, OWN, TREE, keys
 from test_docs import DOCS, blocks, code, sections, tables
 
@@ -66,14 +72,14 @@ def test_limits_are_those_of_the_code() -> None:
     (table,) = tables(sections(PAGE)["Limits"])
     assert [int(limit.replace(",", "")) for _, limit in table[1:]] == [
         document.LARGEST,
-        lines.MOST_LEVELS,
-        lines.MOST_ITEMS,
-        manifest.MOST_VOLUMES,
-        manifest.MOST_PARTS,
-        manifest.MOST_PATTERNS,
-        manifest.MOST_RECIPIENTS,
-        manifest.LONGEST_PATH,
-        manifest.DEEPEST_PATH,
+        line_numbers.MOST_LEVELS,
+        line_numbers.MOST_ITEMS,
+        parser.MOST_VOLUMES,
+        parser.MOST_PARTS,
+        parser.MOST_PATTERNS,
+        parser.MOST_RECIPIENTS,
+        parser.LONGEST_PATH,
+        parser.DEEPEST_PATH,
     ]
     assert f"more than {document.MOST_PROBLEMS} problems" in sections(PAGE)["Limits"]
 

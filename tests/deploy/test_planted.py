@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from blockpack import UsageError
-from blockpack.deploy.builds import build
-from blockpack.deploy.generations import Generations
-from blockpack.deploy.rollout import collect, rollback
+from blockpack.deploy.building.build import build
+from blockpack.deploy.host.generations import Generations
+from blockpack.deploy.host.rollout import collect, rollback
 from deploy.deployments import names, record, write_files
 from deploy.hosts import Host
 

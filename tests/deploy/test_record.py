@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from blockpack.deploy.file_names import RECORD
 from blockpack.deploy.record import (
     BuildRecord,
     FromCommit,
     FromDirectory,
     ImageRecord,
 )
-from blockpack.deploy.state import RECORD
 from blockpack.errors import BlockpackError, ImageError, Problems, TargetError
 
 SITE = ImageRecord(

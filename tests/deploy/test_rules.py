@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from blockpack.deploy.builds import build
+from blockpack.deploy.building.build import build
 from deploy.deployments import FILES, contents, write_files
 from judges.programs import on_ci
 from test_docs import install_command

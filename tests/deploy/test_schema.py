@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from blockpack import Problems
-from blockpack.deploy.manifest import (
+from blockpack.deploy.manifest.parser import (
     CIPHERS,
     DEPLOYMENT_KEYS,
     OWN_KEYS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from blockpack import UsageError, open_image
-from blockpack.deploy.builds import build
+from blockpack.deploy.building.build import build
 from blockpack.layers.keys import make_key, read_key
 from deploy.deployments import write_files
 from deploy.secret_deployments import (

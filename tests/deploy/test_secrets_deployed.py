@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from blockpack import ImageError, Problems, SecretError
-from blockpack.deploy.generations import Generations
-from blockpack.deploy.rollout import DeployReport, collect, deploy, rollback
+from blockpack.deploy.host.generations import Generations
+from blockpack.deploy.host.rollout import DeployReport, collect, deploy, rollback
 from blockpack.deploy.secrets import Secrets
 from blockpack.deploy.secrets.ramfs import is_ram
 from blockpack.layers.keys import make_key, read_key

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from blockpack import Problems, open_image
-from blockpack.deploy.builds import build
-from blockpack.deploy.image import Task
+from blockpack.deploy.building.build import build
+from blockpack.deploy.building.task import Task
 from blockpack.deploy.secrets import Secrets
 from blockpack.deploy.secrets.opening import MOST_BYTES, SecretStore
 from blockpack.layers.keys import read_key

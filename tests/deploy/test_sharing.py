@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from blockpack import SourceError
-from blockpack.deploy import sharing
-from blockpack.deploy.generations import Generations
+from blockpack.deploy.building import sharing
+from blockpack.deploy.host.generations import Generations
 from deploy.deployments import MANIFEST, contents, names
 from deploy.hosts import Host
 

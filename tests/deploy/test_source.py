@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from blockpack import BlockpackError, SourceError, UsageError
-from blockpack.deploy.builds import build
-from blockpack.deploy.source import CommitSource, DirectorySource, deployment_source
+from blockpack.deploy.building.build import build
+from blockpack.deploy.source.deployment import CommitSource, DirectorySource, deployment_source
 from deploy.deployments import contents, manifest, write_files
 from repositories import LINK, SUBMODULE, GitRepository
 

@@ -16,10 +16,10 @@ from typing import NoReturn
 import pytest
 
 from blockpack import SourceError, cli
-from blockpack.deploy import look as looking
-from blockpack.deploy.builds import build
-from blockpack.deploy.look import look, settled
-from blockpack.deploy.unchanged import unchanged
+from blockpack.deploy.building.build import build
+from blockpack.deploy.building.unchanged import unchanged
+from blockpack.deploy.source import look as looking
+from blockpack.deploy.source.look import look, settled
 from cli.running import environment
 from deploy.deployments import names, write_files
 
@@ -53,7 +53,7 @@ def test_nothing_slow_is_imported(deployment: Path, tmp_path: Path) -> None:
     )
     code, *modules = done.stdout.split()
     assert code == "0"
-    assert "blockpack.deploy.unchanged" in modules
+    assert "blockpack.deploy.building.unchanged" in modules
     assert not set(SLOW) & set(modules)
 
 
@@ -89,7 +89,7 @@ def test_if_it_cannot_be_looked_at_the_build_is_to_tell(
         raise SourceError("d", "a process that looks for changes was killed")
 
     build(deployment, tmp_path / "dist")
-    monkeypatch.setattr("blockpack.deploy.unchanged.look", lost)
+    monkeypatch.setattr("blockpack.deploy.building.unchanged.look", lost)
     assert unchanged(str(deployment), str(tmp_path / "dist")) is None
 
 

@@ -6,13 +6,13 @@ import time
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
-from ..deploy.unchanged import unchanged
+from ..deploy.building.unchanged import unchanged
 from ..errors import printable
 from . import flags
 from .output import amount, emit_json, progress_bar, say
 
 if TYPE_CHECKING:
-    from ..deploy.builds import BuildReport
+    from ..deploy.building.build import BuildReport
     from ..deploy.secrets import Secrets
 
 
@@ -41,7 +41,7 @@ def run(arguments: Namespace) -> int:
     limited = arguments.max_size is not None
     if not asked and not limited and _has_nothing_to_do(arguments):
         return 0
-    from ..deploy.builds import build
+    from ..deploy.building.build import build
 
     with progress_bar("building", quiet=arguments.quiet) as progress:
         report = build(

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import asdict
 
-from ..deploy.checks import CheckedVolume, check
+from ..deploy.building.check import CheckedVolume, check
 from . import flags
 from .output import amount, emit, emit_json, progress_bar, say
 

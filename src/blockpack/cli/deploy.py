@@ -6,7 +6,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from ..deploy.rollout import DeployReport, deploy
+from ..deploy.host.rollout import DeployReport, deploy
 from ..errors import UsageError, printable
 from ..sources.git.address import Address
 from . import build as built

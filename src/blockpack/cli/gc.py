@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ..deploy.rollout import collect
+from ..deploy.host.rollout import collect
 from . import flags
 from .output import say
 

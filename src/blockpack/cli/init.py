@@ -7,8 +7,8 @@ from argparse import ArgumentParser, Namespace
 from importlib.resources import files
 from pathlib import Path
 
-from ..deploy.places import FILE
-from ..deploy.starter import starter
+from ..deploy.file_names import MANIFEST
+from ..deploy.manifest.starter import starter
 from ..errors import SourceError, UsageError, printable
 from ..writing.write import write_bytes
 from .output import emit, say
@@ -35,7 +35,7 @@ def run(arguments: Namespace) -> int:
     directory = Path(arguments.directory)
     if not directory.is_dir():
         raise SourceError(arguments.directory, "is no directory", "give one that is there")
-    path = directory / FILE
+    path = directory / MANIFEST
     if not arguments.force and os.path.lexists(path):
         raise _is_there(path)
     found = starter(directory)

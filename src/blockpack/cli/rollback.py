@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ..deploy.rollout import rollback
+from ..deploy.host.rollout import rollback
 from ..errors import printable
 from . import flags
 from .output import say

@@ -9,8 +9,8 @@ from typing import Any
 
 from attrs import asdict
 
-from ..deploy.generations import Generations
-from ..deploy.overview import GenerationStatus, Status, VolumeChange, differences, status
+from ..deploy.host.generations import Generations
+from ..deploy.host.status import GenerationStatus, Status, VolumeChange, differences, status
 from ..errors import printable
 from . import flags
 from .output import amount, emit, emit_json

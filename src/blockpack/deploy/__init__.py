@@ -12,29 +12,29 @@ from ..public import public
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from .builds import BuildReport as BuildReport
-    from .builds import build as build
-    from .checks import CheckedVolume as CheckedVolume
-    from .checks import check as check
-    from .generations import Generation as Generation
-    from .manifest import Manifest as Manifest
-    from .overview import Status as Status
-    from .overview import status as status
+    from .building.build import BuildReport as BuildReport
+    from .building.build import build as build
+    from .building.check import CheckedVolume as CheckedVolume
+    from .building.check import check as check
+    from .host.generations import Generation as Generation
+    from .host.rollout import DeployReport as DeployReport
+    from .host.rollout import collect as collect
+    from .host.rollout import deploy as deploy
+    from .host.rollout import rollback as rollback
+    from .host.status import Status as Status
+    from .host.status import status as status
+    from .manifest.parser import Manifest as Manifest
     from .record import BuildRecord as BuildRecord
-    from .rollout import DeployReport as DeployReport
-    from .rollout import collect as collect
-    from .rollout import deploy as deploy
-    from .rollout import rollback as rollback
     from .secrets import Secrets as Secrets
 
 _HOMES = {
-    "builds": ("BuildReport", "build"),
-    "checks": ("CheckedVolume", "check"),
-    "generations": ("Generation",),
-    "manifest": ("Manifest",),
-    "overview": ("Status", "status"),
+    "building.build": ("BuildReport", "build"),
+    "building.check": ("CheckedVolume", "check"),
+    "host.generations": ("Generation",),
+    "host.rollout": ("DeployReport", "collect", "deploy", "rollback"),
+    "host.status": ("Status", "status"),
+    "manifest.parser": ("Manifest",),
     "record": ("BuildRecord",),
-    "rollout": ("DeployReport", "collect", "deploy", "rollback"),
     "secrets": ("Secrets",),
 }
 __getattr__, __dir__ = public(__name__, _HOMES)

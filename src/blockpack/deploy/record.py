@@ -21,7 +21,7 @@ from attrs import asdict, field, frozen
 from .. import __version__
 from ..errors import ImageError, SourceError, printable, raise_problems
 from ..writing.write import write_bytes
-from .state import RECORD
+from .file_names import RECORD
 
 SCHEMA = 1
 """The version of the record's schema; a reader refuses those that it does not know."""

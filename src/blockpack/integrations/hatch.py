@@ -21,10 +21,10 @@ from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.plugin import hookimpl
 
-from ..deploy.builds import build
-from ..deploy.document import nearest
-from ..deploy.manifest import Manifest
-from ..deploy.source import DirectorySource
+from ..deploy.building.build import build
+from ..deploy.manifest.document import nearest
+from ..deploy.manifest.parser import Manifest
+from ..deploy.source.deployment import DirectorySource
 from ..errors import BlockpackError, UsageError, raise_problems
 
 OPTIONS = ("directory", "into", "only", "keep-in")

@@ -16,7 +16,7 @@ from pathlib import Path
 from attrs import frozen
 
 from ...errors import BlockpackError, ImageError, SourceError, UsageError, printable, raise_problems
-from ..generations import CURRENT
+from ..host.generations import CURRENT
 from ..record import BuildRecord, ImageRecord
 
 

@@ -27,9 +27,9 @@ from ...errors import (
 from ...model.extent import FileRange
 from ...writing.place import is_temporary
 from ...writing.write import write_bytes
-from ..builds import of_volume
-from ..places import FILE
-from ..source import DirectorySource
+from ..file_names import MANIFEST
+from ..source.deployment import DirectorySource
+from ..volume_errors import of_volume
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
 from .editing import edited
 from .memory import guarded
@@ -38,7 +38,7 @@ from .wipe import wipe
 
 if TYPE_CHECKING:
     from ...model.entry import File
-    from ..manifest import Manifest
+    from ..manifest.parser import Manifest
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -64,10 +64,10 @@ class Keeper:
         Raises `SourceError` and `Problems`.
         """
         directory = os.path.dirname(os.path.abspath(path))
-        while not os.path.isfile(os.path.join(directory, FILE)):
+        while not os.path.isfile(os.path.join(directory, MANIFEST)):
             above = os.path.dirname(directory)
             if above == directory:
-                rule = f"there is no {FILE} above it that names recipients"
+                rule = f"there is no {MANIFEST} above it that names recipients"
                 raise SourceError(os.fspath(path), rule, option="deployment=DIR")
             directory = above
         return cls.at(directory)
@@ -128,7 +128,7 @@ class Keeper:
         return [os.path.relpath(path, self.path) for path in paths]
 
     def _recipients(self) -> list[object]:
-        return recipients_of(self.manifest.recipients, os.path.join(self.path, FILE))
+        return recipients_of(self.manifest.recipients, os.path.join(self.path, MANIFEST))
 
     def _encrypted(self) -> list[str]:
         """Where the encrypted files are that secret volumes are made of, each once.

@@ -12,14 +12,14 @@ from ...model.entry import Entry, File, name_of
 from ...model.extent import Data
 from ...model.tree import Tree
 from ...reading.extents import read_extent
-from ..source import CommitSource
+from ..source.deployment import CommitSource
 from .age import SUFFIX, Closed, Identities
 from .redact import redacted
 
 if TYPE_CHECKING:
     from ...model.tree import Tree
-    from ..manifest import VolumeSpec
-    from ..source import DeploymentSource
+    from ..manifest.parser import VolumeSpec
+    from ..source.deployment import DeploymentSource
 
 MOST_BYTES = 256 << 20
 """Bytes of the encrypted files of a volume, all of which are held in memory."""

@@ -14,10 +14,10 @@ from ...errors import (
     TargetError,
     UsageError,
 )
-from ..image import out_of_memory
+from ..volume_errors import out_of_memory
 
 if TYPE_CHECKING:
-    from ..manifest import VolumeSpec
+    from ..manifest.parser import VolumeSpec
 
 _T = TypeVar("_T")
 

@@ -13,7 +13,7 @@ import stat
 from contextlib import suppress
 
 from ...errors import SecretError, TargetError, reason
-from ..directory_names import GENERATION
+from ..file_names import GENERATION
 from .ramfs import TYPES, file_system
 
 

@@ -1,0 +1,1 @@
+"""How volumes are built: planned, made, recorded in a directory of images."""

@@ -1,0 +1,96 @@
+"""`check`: what is wrong with a deployment, and how large its images would be; nothing is written.
+
+It goes as far as a build does before that writes, so what passes here fails there only for want of
+room, or if a file cannot be read. Secrets stay closed: of a secret volume it is known only whether
+all that is committed is encrypted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from ...errors import BlockpackError, EntryError, raise_problems
+from ...planning.volume import source_date_epoch
+from ...planning.warning import LayoutWarning
+from ...workers.processors import Jobs
+from ...writing.progress import Progress
+from ..secrets.opening import require_encrypted
+from ..secrets.redact import redacted
+from ..source.deployment import DeploymentSource, deployment_source
+from ..volume_errors import of_volume
+from .limit import least_size, limit_of, require_within
+from .task import Task, plan
+
+if TYPE_CHECKING:
+    from ..manifest.parser import VolumeSpec
+
+UNSEEN = LayoutWarning(
+    "", "secret", "is secret: whether it can be opened, and be packed, shows when it is built"
+)
+"""The warning of a secret volume."""
+
+
+@frozen(kw_only=True)
+class CheckedVolume:
+    """A volume that can be built. `size` is in bytes, and None for one that is secret."""
+
+    name: str
+    format: str
+    size: int | None
+    warnings: tuple[LayoutWarning, ...] = ()
+
+
+def check(
+    source: str | os.PathLike[str] | DeploymentSource,
+    *,
+    jobs: Jobs = 1,
+    max_size: int | str | None = None,
+    progress: Callable[[Progress], object] | None = None,
+) -> tuple[CheckedVolume, ...]:
+    """Plan all volumes of the deployment `source`, a directory or ``git:REPO@REV``.
+
+    `jobs` processes read directories. Volumes whose images would have more than `max_size` bytes
+    are refused; of secret ones it is known how much room the manifest asks for, and no more.
+    `progress` is called after each volume.
+
+    Raises `SourceError` if there is no manifest, and `Problems` with all that is wrong with it, or
+    else with all that the volumes cannot hold.
+    """
+    limit = limit_of(max_size)
+    deployment = deployment_source(source)
+    epoch = source_date_epoch()
+    checked = []
+    errors: list[BlockpackError] = []
+    volumes = deployment.manifest().volumes
+    for number, spec in enumerate(volumes.values()):
+        if progress is not None:
+            progress(Progress(number, len(volumes), "volumes"))
+        try:
+            checked.append(_checked(deployment, spec, epoch, jobs, limit))
+        except BlockpackError as error:
+            # Those of a secret volume say so already.
+            errors.append(error if spec.secret else of_volume(spec.name, error))
+    raise_problems("this deployment cannot be built", errors)
+    return tuple(checked)
+
+
+def _checked(
+    source: DeploymentSource,
+    spec: VolumeSpec,
+    epoch: int,
+    jobs: Jobs,
+    max_size: int | None,
+) -> CheckedVolume:
+    if spec.secret:
+        redacted(spec, lambda: require_within(spec, least_size(spec), max_size), EntryError)
+        require_encrypted(source, spec)
+        return CheckedVolume(name=spec.name, format=spec.format, size=None, warnings=(UNSEEN,))
+    # Nothing is made, so nowhere.
+    layout = plan(Task(source, spec, os.devnull, epoch, jobs, max_size))
+    return CheckedVolume(
+        name=spec.name, format=spec.format, size=layout.size, warnings=layout.warnings
+    )

@@ -1,0 +1,198 @@
+"""Who makes the images: this process, forked ones, or any `concurrent.futures.Executor`.
+
+A volume is a task; there are few, and each is large. Every way gives outcomes as they come: the
+number of a task, and what was built or the error. One that fails keeps no other from being built;
+but a forked process that is lost, as one that is killed for want of memory, ends the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, frozen
+
+from ...errors import BlockpackError, TargetError, UsageError
+from ...workers.pool import Send, WorkerPool
+from ...workers.processors import Jobs, processors
+from ..volume_errors import out_of_memory
+from .task import Built, Task, make, perform
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+    from ...planning.layout import Layout
+    from ...writing.progress import Progress
+
+Outcome = tuple[int, Built | BlockpackError]
+"""The number of a task, and what became of it."""
+
+DASK = "dask://"
+"""What the address of a cluster of dask.distributed begins with."""
+
+CLUSTER_ANSWERS = 10.0
+"""Seconds within which a cluster answers, if there is one."""
+
+Planned = Sequence[tuple[Task, "Layout"]]
+"""Tasks with their layouts, which forked processes inherit."""
+
+Advance = Callable[[int, int], object]
+"""Hears of a task by its number how many bytes of its image there are."""
+
+
+def outcomes(planned: Planned, jobs: Jobs, advance: Advance) -> Iterator[Outcome]:
+    """Make all images by up to `jobs` processes of this machine."""
+    most = processors(jobs)
+    workers = min(most, len(planned))
+    pool = None
+    if workers > 1:
+        with suppress(OSError):  # too few descriptors left
+            pool = WorkerPool.of(len(planned), _lost)
+    if pool is None:
+        yield from (_made(planned, number, jobs, advance) for number in range(len(planned)))
+        return
+    with pool:
+        yield from _forked(pool, planned, workers, most // workers, advance)
+
+
+def _made(planned: Planned, number: int, jobs: Jobs, advance: Advance) -> Outcome:
+    task, layout = planned[number]
+
+    def tell(progress: Progress) -> None:
+        advance(number, progress.done)
+
+    try:
+        return number, make(evolve(task, jobs=jobs), layout, tell)
+    except BlockpackError as error:
+        return number, error
+    except MemoryError:
+        return number, out_of_memory()
+
+
+@frozen
+class _Done:
+    """How far a worker is with a task."""
+
+    number: int
+    count: int
+
+
+def _forked(
+    pool: WorkerPool, planned: Planned, workers: int, jobs: int, advance: Advance
+) -> Iterator[Outcome]:
+    """Make images side by side; in this process, if no other can be had.
+
+    Raises `TargetError` if a process came to an end by itself.
+    """
+    # The largest ones first, or one would be begun when all others are done.
+    order = sorted(range(len(planned)), key=lambda number: -planned[number][1].size)
+
+    def work(send: Send) -> None:
+        def tell(number: int, count: int) -> None:
+            send(_Done(number, count))
+
+        for place in pool.numbers():
+            send(_made(planned, order[place], jobs, tell))
+
+    if not pool.start(workers, work):
+        for place in pool.numbers():
+            yield _made(planned, order[place], jobs, advance)
+    for message in pool.messages():
+        if isinstance(message, _Done):
+            advance(message.number, message.count)
+        elif isinstance(message, tuple):
+            yield message
+
+
+def _lost(how: str) -> TargetError:
+    return TargetError("", f"a building process {how}, and its image was not built", "build again")
+
+
+def outcomes_on(executor: Executor, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    """Have `executor` plan and make all images; what is not begun when this ends never is."""
+    from concurrent.futures import as_completed
+
+    futures: dict[Future[Built], int] = {}
+    refused: list[Outcome] = []
+    try:
+        for number, task in enumerate(tasks):
+            try:
+                futures[executor.submit(perform, task)] = number
+            except Exception as error:  # it is broken, or takes nothing any more
+                refused.append((number, _not_built(error)))
+        yield from refused
+        for future in as_completed(futures):
+            try:
+                yield futures[future], future.result()
+            except BlockpackError as error:
+                yield futures[future], error
+            except Exception as error:  # whatever an executor raises for work that it lost
+                yield futures[future], _not_built(error)
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _not_built(error: Exception) -> TargetError:
+    rule = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return TargetError("", f"the executor did not build it: {rule}", "mend that, or build without")
+
+
+@contextmanager
+def executor_named(name: str) -> Iterator[Executor]:
+    """The executor that `name` stands for, shut down at the end.
+
+    ``dask://HOST:PORT`` is a cluster of dask.distributed (the extra ``blockpack[dask]``),
+    ``MODULE:CALLABLE`` what a function of yours returns. Raises `UsageError`, and `TargetError`
+    for a cluster that does not answer.
+    """
+    if name.startswith(DASK):
+        with _dask(name.removeprefix(DASK)) as cluster:
+            yield cluster
+        return
+    with _called(name) as executor:
+        yield executor
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[Executor]:
+    try:
+        import distributed
+    except ImportError as error:
+        rule = f"needs blockpack[dask] installed ({error})"
+        raise UsageError(f"{DASK}{address}", rule) from None
+    connect: Any = distributed.Client  # it has no types
+    try:
+        client = connect(f"tcp://{address}", timeout=CLUSTER_ANSWERS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        rule = f"no cluster answers there: {error}" if str(error) else "no cluster answers there"
+        raise TargetError(f"{DASK}{address}", rule, "start its scheduler") from None
+    try:
+        # An image is a side effect: what was built once is not taken from the cluster's memory.
+        yield client.get_executor(pure=False)
+    finally:
+        client.close()
+
+
+def _called(name: str) -> Executor:
+    """What the function that is called `name` returns."""
+    from concurrent.futures import Executor
+    from importlib import import_module
+
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        raise UsageError(name, "is no executor", f"give {DASK}HOST:PORT or MODULE:CALLABLE")
+    try:
+        found = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        remedy = "give the name of a module that is installed"
+        raise UsageError(name, f"cannot be imported: {error}", remedy) from None
+    executor = found() if callable(found) else found
+    if not isinstance(executor, Executor):
+        kind = type(executor).__name__
+        rule = f"is or returns a {kind}, which is no executor"
+        raise UsageError(name, rule, "have it return a concurrent.futures.Executor")
+    return executor

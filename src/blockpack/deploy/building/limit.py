@@ -1,0 +1,77 @@
+"""The largest image that is allowed, which is for the host to say.
+
+A manifest may ask for terabytes of room in a few characters. That is planned in no time, but all of
+an image is read for its digest, and once more when it is deployed.
+
+Of a secret volume it is told only that it is larger.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ...errors import EntryError, UsageError
+from ...layers.ccm import encrypted_size
+from ...planning.options import optional_size
+
+if TYPE_CHECKING:
+    from ..manifest.parser import VolumeSpec
+    from ..record import ImageRecord
+
+
+def limit_of(max_size: int | str | None) -> int | None:
+    """A limit in bytes, of a number or a text such as ``2G``; None if there is none.
+
+    Raises `UsageError` for what is no limit.
+    """
+    limit = optional_size(max_size)
+    if limit is not None and limit < 1:
+        rule = f"the largest image has 1 byte or more, not {limit}"
+        raise UsageError("", rule, option="max_size=SIZE")
+    return limit
+
+
+def too_large(spec: VolumeSpec, size: int | None, max_size: int) -> EntryError:
+    """The error for an image of `size` bytes (None: unknown), which are more than `max_size`.
+
+    Nothing that is in the volume is named.
+    """
+    has = "is larger" if spec.secret or size is None else f"has {size:,} bytes, more"
+    rule = f"its image {has} than the limit of {max_size:,} bytes"
+    remedy = "ask for less room, pack less, or raise the limit: {option}"
+    return EntryError("", rule, remedy, "max_size=SIZE")
+
+
+def require_within(spec: VolumeSpec, size: int, max_size: int | None) -> None:
+    """Raise `too_large` unless an image has at most `max_size` bytes, or there is no limit."""
+    if max_size is not None and size > max_size:
+        raise too_large(spec, size, max_size)
+
+
+def is_larger(image: ImageRecord, directory: str | os.PathLike[str], max_size: int | None) -> bool:
+    """Whether an image in `directory` has more than `max_size` bytes; one that is gone has none."""
+    if max_size is None:
+        return False
+    try:
+        size = os.stat(os.path.join(directory, image.file)).st_size
+    except OSError:
+        return False
+    return size > max_size
+
+
+def size_in_file(spec: VolumeSpec, size: int) -> int:
+    """Bytes of the file that an image of `size` bytes goes into: more, if it is encrypted.
+
+    Raises `EntryError`.
+    """
+    if spec.cipher is None:
+        return size
+    return encrypted_size(size)
+
+
+def least_size(spec: VolumeSpec) -> int:
+    """Bytes that the image has at least, by its options; whatever is in it. Raises `EntryError`."""
+    volume = spec.volume()
+    least = volume.size if volume.size is not None else max(volume.free or 0, volume.pad)
+    return size_in_file(spec, least)

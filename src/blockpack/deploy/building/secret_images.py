@@ -1,0 +1,109 @@
+"""Images of secret volumes that are there: whether they will do, are sound, and how they go."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from ...errors import BlockpackError, SecretError
+from ...images.open_image import open_image
+from ...layers.ccm_reader import sector_size_of
+from ...layers.keys import read_key
+from ..file_names import SECRET_STAGING
+from ..record import BuildRecord
+from ..secrets.memory import guarded
+from ..secrets.ramfs import TYPES, file_system
+from ..secrets.runtime import linked_image, remove_empty
+from ..secrets.wipe import wipe
+
+if TYPE_CHECKING:
+    from ..manifest.parser import VolumeSpec
+    from ..record import ImageRecord
+    from ..secrets.options import Secrets
+
+
+def serves(
+    image: ImageRecord, directory: str | os.PathLike[str], spec: VolumeSpec, secrets: Secrets
+) -> bool:
+    """Whether the image of a secret volume in `directory` is there, and is what `spec` wants.
+
+    Its contents are not compared. With a key file, that is what it must open with.
+    """
+    path = os.path.join(directory, image.file)
+    if (image.secret, image.cipher) != (spec.secret, spec.cipher) or not os.path.isfile(path):
+        return False
+    if spec.cipher is None:
+        return spec.allow_persistent or file_system(path) in TYPES
+    if secrets.key_file is None:
+        return True  # its own key may have been taken to where it is needed
+    return _opens(path, read_key(secrets.key_file), image.sector_size)
+
+
+def _opens(path: str, key: bytes, sector_size: int) -> bool:
+    """Whether an image of such sectors opens with the key."""
+    with open(path, "rb") as file:
+
+        def read(offset: int, length: int) -> bytes:
+            file.seek(offset)
+            return file.read(length)
+
+        size = file.seek(0, os.SEEK_END)
+        return sector_size_of(key, read, size, (sector_size,)) is not None
+
+
+def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secrets) -> None:
+    """Raise `SecretError` unless the image of a secret volume is sound; all of it is read."""
+    key = None
+    if image.cipher is not None:
+        own = None if image.key is None else os.path.join(directory, image.key)
+        key_file = own or secrets.key_file
+        key = None if key_file is None else read_key(key_file)
+    sound = False
+    try:
+        with guarded(), open_image(os.path.join(directory, image.file), key=key) as opened:
+            sound = not opened.verify()
+    except BlockpackError:
+        sound = False
+    if not sound:
+        raise SecretError(
+            f"volume {image.name}", "is not what was written", "see whether the disk is sound"
+        )
+
+
+def retire(directory: str | os.PathLike[str], *, in_ram: bool) -> None:
+    """Wipe what is secret in a directory of images that is to be removed.
+
+    That is what the record there tells to be, what was not yet given its name, and without a record
+    what nobody else may read; but nothing that has another name, and is still in use there. Links
+    are followed only if what is `in_ram` is to be wiped, and only to what a deploy put there.
+    Raises `OSError`.
+    """
+    secret = _secret_files(directory)
+    for place, _, names in os.walk(directory, onerror=_raise):
+        staged = os.path.basename(place).startswith(SECRET_STAGING)
+        for name in names:
+            path = os.path.join(place, name)
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                if in_ram and (target := linked_image(path)):
+                    wipe(target)
+                    remove_empty(os.path.dirname(target))
+                os.unlink(path)
+                continue
+            private = not status.st_mode & 0o077 if secret is None else name in secret
+            if (staged or private) and status.st_nlink == 1:
+                wipe(path)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _secret_files(directory: str | os.PathLike[str]) -> frozenset[str] | None:
+    """The files of secret images, as the record in the directory tells; None if there is none."""
+    try:
+        record = BuildRecord.read(directory)
+    except BlockpackError:
+        return None
+    return frozenset(name for image in record.volumes if image.secret for name in image.files)

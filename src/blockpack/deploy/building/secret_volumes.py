@@ -1,0 +1,181 @@
+"""Making secret volumes: planned and written by this process alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from attrs import evolve, field, frozen
+
+from ...errors import EntryError, TargetError
+from ...layers.ccm import CIPHER, encrypt
+from ...layers.keys import make_key, read_key
+from ...planning.warning import LayoutWarning
+from ...reading.spool import in_memory
+from ...writing.space import free_bytes
+from ...writing.targets import Seekable, target_errors
+from ...writing.transfer import Transfer
+from ..record import ImageRecord
+from ..secrets.age import Identities
+from ..secrets.memory import guarded
+from ..secrets.opening import of_its, open_tree
+from ..secrets.private import private_file
+from ..secrets.redact import redacted
+from ..secrets.runtime import link, make_runtime, nearest, require_ram
+from ..source.deployment import CommitSource
+from .limit import require_within, size_in_file
+from .state import KEY_SUFFIX
+from .task import Built, Task
+
+if TYPE_CHECKING:
+    from ...planning.layout import Layout
+    from ..secrets.options import Secrets
+
+
+@frozen
+class SecretPlan:
+    """A volume that is ready to be written.
+
+    `plain` of its files were not encrypted where they came from.
+    """
+
+    task: Task
+    layout: Layout = field(repr=False)
+    plain: int
+
+
+@contextmanager
+def secret_builds(secrets: Secrets) -> Iterator[SecretBuilds]:
+    """What builds secret volumes, while the memory of this process is guarded.
+
+    Raises `UsageError` and `SourceError` for the identities and the key.
+    """
+    with guarded():
+        yield SecretBuilds(secrets)
+
+
+class SecretBuilds:
+    """Plans and makes secret volumes in this process."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+        self._key: bytes | None = None
+        self._identities: Identities | None = None
+        self._has_runtime = False
+        if secrets.key_file is not None:
+            self._key = read_key(secrets.key_file)
+        if secrets.identity is not None:
+            self._identities = Identities.read(secrets.identity)
+
+    def plan(self, task: Task) -> SecretPlan:
+        """The volume's image, as it is before it is encrypted. Raises `BlockpackError`."""
+        self._require_place(task)
+        spec = task.spec
+        planned = redacted(spec, lambda: self._plan(task))
+        size = size_in_file(spec, planned.layout.size)
+        redacted(spec, lambda: require_within(spec, size, task.max_size), EntryError)
+        return planned
+
+    def _plan(self, task: Task) -> SecretPlan:
+        spec = task.spec
+        volume = evolve(spec.volume(), epoch=task.epoch)
+        is_commit = isinstance(task.source, CommitSource)
+        # Nothing of that is secret yet; but nobody else has to walk there either.
+        tree = task.source.tree(spec, 1)
+        opened, plain = open_tree(tree, spec, self._identities, committed=is_commit)
+        with in_memory():
+            layout = volume.plan(opened)
+        size_in_file(spec, layout.size)  # of which there is one
+        return SecretPlan(task, layout, plain)
+
+    def _require_place(self, task: Task) -> None:
+        """Raise `SecretError` unless the image may lie where it is to go."""
+        spec = task.spec
+        if spec.cipher is None and not spec.allow_persistent:
+            home = nearest(self._home(task))
+            require_ram(spec.name, home, self._secrets.runtime is not None)
+
+    def _home(self, task: Task) -> str:
+        """The directory that the image itself goes into."""
+        runtime = self._secrets.runtime
+        if runtime is None or task.spec.cipher is not None or task.spec.allow_persistent:
+            return task.staging
+        return runtime
+
+    # Making --------------------------------------------------------------------------------------
+
+    def make(self, plan: SecretPlan) -> Built:
+        """Write the image, and its key if it has one of its own. Raises `BlockpackError`."""
+        task = plan.task
+        spec = task.spec
+        layout = plan.layout
+        key = None
+        if spec.cipher is not None:
+            key = f"{spec.name}{KEY_SUFFIX}" if self._key is None else None
+            layout = encrypt(layout, self._key or _fresh_key(task))
+        name = f"{spec.name}.img"
+        self._write(task, name, layout)
+        container = plan.layout.geometry.get("container")
+        record = ImageRecord(
+            name=spec.name,
+            file=name,
+            format=spec.format,
+            profile=spec.volume().profile.name,
+            sector_size=plan.layout.sector_size,
+            container=None if container is None else str(container),
+            secret=True,
+            cipher=spec.cipher,
+            key=key,
+        )
+        return Built(record, tuple(_warnings(plan)))
+
+    def _write(self, task: Task, name: str, layout: Layout) -> None:
+        home = self._home(task)
+        path = os.path.join(home, name)
+        if home != task.staging:
+            if not self._has_runtime:
+                make_runtime(home)
+                self._has_runtime = True
+            # The link is there first: whatever happens, it tells what there is to be wiped.
+            link(os.path.abspath(path), os.path.join(task.staging, name))
+        spec = task.spec
+        with private_file(path) as descriptor:
+            if spec.cipher is None and not spec.allow_persistent:
+                require_ram(spec.name, descriptor, self._secrets.runtime is not None)
+            redacted(spec, lambda: _transfer(layout, path, descriptor), TargetError)
+
+
+def _transfer(layout: Layout, path: str, descriptor: int) -> None:
+    if layout.format == CIPHER:
+        _require_room(path, layout.size)
+    with target_errors(path):
+        os.ftruncate(descriptor, layout.size)
+    with Transfer(Seekable(path, descriptor, holes=True), lambda count: None) as transfer:
+        transfer.run(layout)
+
+
+def _require_room(path: str, size: int) -> None:
+    """Raise `TargetError` if `size` bytes do not fit beside `path`: what is encrypted has no holes.
+
+    Without that a disk would be full before it is told.
+    """
+    free = free_bytes(os.path.dirname(path))
+    if size > free:
+        rule = f"the image takes more than the {free:,} bytes that are free there"
+        raise TargetError(path, rule, "free some space, or choose another place")
+
+
+def _fresh_key(task: Task) -> bytes:
+    return make_key(os.path.join(task.staging, f"{task.spec.name}{KEY_SUFFIX}"))
+
+
+def _warnings(plan: SecretPlan) -> Iterator[LayoutWarning]:
+    if plan.plain:
+        rule = f"{of_its(plan.plain)} not encrypted where this was built from"
+        told = f"{rule}; run 'blockpack secrets encrypt' on them"
+        yield LayoutWarning("", "plain-secret", told)
+    if plan.layout.warnings:
+        told = "some consumers may not show all that is in it; nothing more is told of secrets"
+        yield LayoutWarning("", "secret", told)

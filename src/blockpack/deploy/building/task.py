@@ -1,0 +1,105 @@
+"""One volume's image: from its spec to files in a directory where builds put what is not yet whole.
+
+A task is a value that any process can be given, on this machine or on another one that sees the
+same files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, frozen
+
+from ...images.contents import manifest
+from ...planning.warning import LayoutWarning
+from ...workers.processors import Jobs
+from ...writing.targets import target_errors
+from ...writing.write import write
+from ..record import ImageRecord
+from ..volume_errors import out_of_memory
+from .limit import require_within
+
+if TYPE_CHECKING:
+    from ...planning.layout import Layout
+    from ...writing.progress import Progress
+    from ..manifest.parser import VolumeSpec
+    from ..source.deployment import DeploymentSource
+
+
+@frozen
+class Task:
+    """An image to be made in the directory `staging`, which is there.
+
+    `epoch` (seconds since 1970) is SOURCE_DATE_EPOCH's, whatever the environment of the process
+    that does it. `jobs` processes write. `max_size` (bytes) is the largest image that is allowed.
+    """
+
+    source: DeploymentSource
+    spec: VolumeSpec
+    staging: str
+    epoch: int
+    jobs: Jobs = 1
+    max_size: int | None = None
+
+
+@frozen
+class Built:
+    """An image that was made, and what a user should hear of."""
+
+    record: ImageRecord
+    warnings: tuple[LayoutWarning, ...]
+
+
+def plan(task: Task) -> Layout:
+    """The layout of the image. Raises `BlockpackError` with all that cannot be packed.
+
+    Raises `EntryError` if it is larger than is allowed.
+    """
+    volume = evolve(task.spec.volume(), epoch=task.epoch)
+    layout = volume.plan(task.source.tree(task.spec, task.jobs), jobs=task.jobs)
+    require_within(task.spec, layout.size, task.max_size)
+    return layout
+
+
+def make(task: Task, layout: Layout, progress: Callable[[Progress], object] | None = None) -> Built:
+    """Write the image and its placements. Raises `SourceError` and `TargetError`."""
+    spec = task.spec
+    names = f"{spec.name}.img", f"{spec.name}.json"
+    image, placements = (os.path.join(task.staging, name) for name in names)
+    write(layout, image, progress=progress, jobs=task.jobs)
+    with target_errors(image):
+        with open(image, "rb") as file:
+            found = manifest(layout, file)
+        with open(placements, "w", encoding="ascii") as output:
+            output.write(_lines(found))
+    container = layout.geometry.get("container")
+    record = ImageRecord(
+        name=spec.name,
+        file=names[0],
+        format=spec.format,
+        profile=spec.volume().profile.name,
+        sector_size=layout.sector_size,
+        container=None if container is None else str(container),
+        size=layout.size,
+        sha256=found["sha256"],
+        placements=names[1],
+    )
+    return Built(record, layout.warnings)
+
+
+def _lines(placements: Mapping[str, Any]) -> str:
+    """The JSON of an image's manifest, an entry a line: in one piece it takes twice the time."""
+    head = {name: value for name, value in placements.items() if name != "entries"}
+    entries = ",\n".join(f"    {json.dumps(entry)}" for entry in placements["entries"])
+    return f'{json.dumps(head, indent=2)[:-2]},\n  "entries": [\n{entries}\n  ]\n}}\n'
+
+
+def perform(task: Task) -> Built:
+    """Plan and make the image: all of a task. Raises `BlockpackError`."""
+    try:
+        return make(task, plan(task))
+    except MemoryError:
+        raise out_of_memory() from None

@@ -1,0 +1,1 @@
+"""What a host has: generations, the live one, and switching between them."""

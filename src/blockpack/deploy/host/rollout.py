@@ -1,0 +1,295 @@
+"""`deploy` and `rollback`: a commit becomes the live generation of images, or an older one does."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from attrs import frozen
+
+from ...errors import BlockpackError, ImageError, TargetError, UsageError
+from ...images.open_image import open_image
+from ...planning.volume import source_date_epoch
+from ...workers.processors import Jobs, require_jobs
+from ..building.build import BuildReport, build
+from ..building.limit import is_larger, limit_of
+from ..building.secret_images import serves, verify
+from ..building.sharing import Earlier, digest_of
+from ..building.state import STATE
+from ..record import BuildRecord, FromCommit, ImageRecord
+from ..secrets import Secrets
+from ..source.deployment import CommitSource
+from ..source.fingerprint import commit_inputs, fingerprint
+from .activation import activate
+from .generations import Generation, Generations
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from ...writing.progress import Progress
+    from ..manifest.parser import Manifest
+    from ..secrets import Secrets
+
+Outcome = Literal["deployed", "activated", "unchanged", "held"]
+"""What a run came to: a new generation is live; the newest one, which was there, is; it was so
+already; or an older one stays live, for somebody rolled back to it."""
+
+
+@frozen(kw_only=True)
+class DeployReport:
+    """What a run did: the generation that is live now, and how it came about.
+
+    `build` tells of its images, if it is new. `removed` are older generations that are gone;
+    `left` tells why others could not be removed.
+    """
+
+    outcome: Outcome
+    generation: Generation
+    commit: str
+    build: BuildReport | None = None
+    removed: tuple[int, ...] = ()
+    left: str | None = None
+    seconds: float = 0.0
+
+
+def deploy(
+    repository: str | os.PathLike[str],
+    revision: str,
+    root: str | os.PathLike[str],
+    *,
+    keep: int | None = None,
+    on_activate: str | None = None,
+    executor: Executor | str | None = None,
+    jobs: Jobs = 1,
+    progress: Callable[[Progress], object] | None = None,
+    secrets: Secrets | None = None,
+    max_size: int | str | None = None,
+) -> DeployReport:
+    """Make the commit `revision` of a repository the live generation under the directory `root`.
+
+    Volumes that an earlier generation has are shared with it, the others built (`jobs`, `executor`,
+    `progress` and `max_size` are as in `build`, `secrets` as well; its `runtime` is for all
+    deployments, by default `RUNTIME`), verified and flushed to the disk; then ``current`` is
+    switched. The host's shell runs `on_activate` (see `activate`). `keep` removes all but so many
+    of the newest generations, and the live one. If all is as it is wanted, nothing is done. If
+    somebody rolled back from this very commit, it is not deployed until there was another one: what
+    was rolled back to stays live, and is built anew if it is not whole any more.
+
+    Raises what `build` raises, `ImageError` if a new image is damaged, `ActivationError` if the
+    command failed, for which the switch is undone; and `TargetError`, also while another run is at
+    work there.
+    """
+    begun = time.monotonic()
+    if keep is not None and keep < 1:
+        raise UsageError("", f"at least 1 generation is kept, not {keep}", option="keep=1")
+    limit = limit_of(max_size)
+    require_jobs(jobs)
+    place = Generations(root)
+    source = CommitSource.of(os.fspath(repository), revision)
+    with place.held():
+        before, build_report = place.current(), None
+        outcome, why, wanted = _wanted(place, before, source, secrets, limit)
+        if isinstance(wanted, Generation):
+            current = wanted
+            if current != before or (place.broke_off() and on_activate):
+                outcome = "activated"
+        else:
+            outcome = "deployed"
+            current, build_report = _made(place, wanted, executor, jobs, progress, secrets, limit)
+        if outcome in ("deployed", "activated"):
+            activate(place, current, before, why, on_activate)
+        left = None
+        outdated = [] if keep is None else place.outdated(keep)
+        try:
+            place.remove(outdated)
+        except TargetError as error:  # what is live is what was asked for
+            left = str(error)
+    return DeployReport(
+        outcome=outcome,
+        generation=current,
+        commit=current.commit(),
+        build=build_report,
+        removed=tuple(each.number for each in outdated if not each.path.exists()),
+        left=left,
+        seconds=time.monotonic() - begun,
+    )
+
+
+def rollback(
+    root: str | os.PathLike[str], to: int | None = None, *, on_activate: str | None = None
+) -> Generation:
+    """Make an older generation live: the one before the live one, or that of the number `to`.
+
+    Raises `UsageError` if there is none, `ImageError` if it is not whole, and as `deploy` does.
+    """
+    place = Generations.existing(root)
+    with place.held():
+        current = place.current()
+        if to is not None:
+            wanted = place.numbered(to)
+        else:
+            older = [each for each in place.all() if current is not None and each < current]
+            if not older:
+                raise UsageError(
+                    os.fspath(root), "has no older generation to go back to", "deploy one"
+                )
+            wanted = older[-1]
+        if wanted != current or place.broke_off():
+            require_whole(wanted)
+            activate(place, wanted, current, "rollback", on_activate)
+    return wanted
+
+
+def collect(root: str | os.PathLike[str], keep: int) -> tuple[int, ...]:
+    """Remove all generations but the newest `keep` and the live one; the numbers of what is gone.
+
+    Raises `UsageError`, `SourceError` and `TargetError`.
+    """
+    place = Generations.existing(root)
+    with place.held():
+        outdated = place.outdated(keep)
+        place.remove(outdated)
+    return tuple(generation.number for generation in outdated)
+
+
+def _wanted(
+    place: Generations,
+    live: Generation | None,
+    source: CommitSource,
+    secrets: Secrets | None,
+    max_size: int | None,
+) -> tuple[Outcome, str, Generation | CommitSource]:
+    """What is to be live: what a run comes to that finds it so, why, and the generation, or of what
+    it is to be made.
+    """
+    if live is not None and source.commit in place.rolled_back():
+        if _is_whole_by_itself(live):
+            return "held", "rollback", live
+        source = CommitSource.of(source.path, live.revision)
+        is_there = _is_whole(live, source.manifest(), secrets)
+        return "held", "rollback", live if is_there else source
+    newest = place.newest()
+    if newest is not None and _is_wanted(newest, source, secrets, max_size):
+        return "unchanged", "deploy", newest
+    return "unchanged", "deploy", source
+
+
+# Making ------------------------------------------------------------------------------------------
+
+
+def _is_wanted(
+    generation: Generation, source: CommitSource, secrets: Secrets | None, max_size: int | None
+) -> bool:
+    """Whether a generation is what building `source` now would make."""
+    try:
+        record = generation.record()
+    except BlockpackError:  # damaged: make another
+        return False
+    if record.source != FromCommit(source.commit, source.tree_id):
+        return False
+    if any(is_larger(image, generation.path, max_size) for image in record.volumes):
+        return False  # the build refuses it
+    manifest = source.manifest()
+    epoch = source_date_epoch()
+    inputs = commit_inputs(source, manifest.volumes.values())
+    wanted = []
+    for name, spec in manifest.volumes.items():
+        told = inputs[name]
+        if told is None:
+            return False
+        wanted.append((name, None if spec.secret else fingerprint(spec, epoch, told)))
+    there = [(image.name, image.fingerprint) for image in record.volumes]
+    same = record.name == manifest.name and there == wanted
+    return same and _is_whole(generation, manifest, secrets)
+
+
+def _is_whole_by_itself(generation: Generation) -> bool:
+    """Whether all images of a generation are there; False as well if its commit must be asked.
+
+    That tells what secret ones are to be. It may be in the repository no more, so of what else is
+    there it is not asked.
+    """
+    try:
+        record = require_whole(generation)
+    except BlockpackError:
+        return False
+    return not any(image.secret for image in record.volumes)
+
+
+def _is_whole(generation: Generation, manifest: Manifest, secrets: Secrets | None) -> bool:
+    """Whether all images of a generation are there; secret ones go with the machine's RAM."""
+    try:
+        record = require_whole(generation)
+    except BlockpackError:
+        return False
+    return all(
+        serves(image, generation.path, manifest.volumes[image.name], secrets or Secrets())
+        for image in record.volumes
+        if image.secret or manifest.volumes[image.name].secret
+    )
+
+
+def _made(
+    place: Generations,
+    source: CommitSource,
+    executor: Executor | str | None,
+    jobs: Jobs,
+    progress: Callable[[Progress], object] | None,
+    secrets: Secrets | None,
+    max_size: int | None,
+) -> tuple[Generation, BuildReport]:
+    """A new generation, whole, verified and on the disk."""
+    name = place.next(source.commit).name
+    own = (secrets or Secrets()).for_generation(source.manifest().name, name)
+    with place.making() as made:
+        report = build(
+            source,
+            made,
+            executor=executor,
+            jobs=jobs,
+            progress=progress,
+            earlier=Earlier.of(each.path for each in place.all()),
+            secrets=own,
+            max_size=max_size,
+        )
+        for image in report.record.volumes:
+            if image.secret:
+                verify(image, made, own)
+            elif image.name in report.built:
+                _verify(made, image)
+        os.unlink(os.path.join(made, STATE))  # it tells of this moment only
+        return place.adopt(made, source.commit), report
+
+
+_DISK = "see whether the disk is sound"
+
+
+def _verify(directory: str, image: ImageRecord) -> None:
+    """Raise `ImageError` unless the image is sound, and what was built.
+
+    Raises `SourceError` if it cannot be read.
+    """
+    path = os.path.join(directory, image.file)
+    if digest_of(path) != image.sha256:
+        raise ImageError(f"volume {image.name}", "is not what was written", _DISK)
+    with open_image(path) as opened:
+        problems = opened.verify()
+    if problems:
+        raise ImageError(f"volume {image.name}", f"{problems[0]}; nothing was switched", _DISK)
+
+
+def require_whole(generation: Generation) -> BuildRecord:
+    """The record of a generation. Raises `ImageError` unless all its images are there."""
+    record = generation.record()
+    for image in record.volumes:
+        path = generation.path / image.file
+        try:
+            size = os.stat(path).st_size
+        except OSError:
+            raise ImageError(str(path), "is gone", "deploy again") from None
+        if image.size is not None and size != image.size:
+            rule = f"has {size:,} bytes, and should have {image.size:,}"
+            raise ImageError(str(path), rule, "deploy again")
+    return record

@@ -1,0 +1,135 @@
+"""A manifest's text as a document: its values, their lines, and the problems found in them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ...errors import ManifestError, printable, problems, raise_problems
+from .line_numbers import Lines, Path, TooMuch
+
+LARGEST = 1 << 20
+"""Bytes that a manifest has at most."""
+
+MOST_PROBLEMS = 200
+"""Problems that are reported at most: nobody reads more, and each takes time."""
+
+_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_LONGEST_SHOWN = 60
+
+
+class Document:
+    """The values of a manifest. Problems are collected; `finish` raises them.
+
+    Raises `Problems` if the text is too large, not UTF-8, or no TOML.
+    """
+
+    def __init__(self, text: str | bytes, file: str) -> None:
+        self.file = file
+        self.values: Mapping[str, Any] = {}
+        self._problems: list[ManifestError] = []
+        self._left_out = 0
+        decoded = self._decoded(text)
+        try:
+            self._lines = Lines.of(decoded)
+        except TooMuch as error:
+            raise self._refusal(error.line, error.rule, "no manifest needs so many") from None
+        try:
+            self.values = tomllib.loads(decoded)
+        except (ValueError, RecursionError) as error:  # also numbers of too many digits
+            raise self._syntax(str(error), decoded) from None
+
+    def complain(self, path: Path, rule: str, remedy: str = "") -> None:
+        """Note that `path` breaks `rule`."""
+        if len(self._problems) >= MOST_PROBLEMS:
+            self._left_out += 1
+            return
+        line = self._lines.line(path)
+        self._problems.append(ManifestError(self.file, line, dotted(path), rule, remedy))
+
+    def complain_of_unknown(
+        self, path: Path, known: Iterable[str], spellings: Mapping[str, str] | None = None
+    ) -> None:
+        """Note that the last key of `path` is none of `known`, and which is nearest.
+
+        `spellings` has other names of known keys.
+        """
+        if len(self._problems) >= MOST_PROBLEMS:
+            self._left_out += 1
+            return
+        near = nearest(str(path[-1]), {**{name: name for name in known}, **(spellings or {})})
+        remedy = f"did you mean '{near}'?" if near else "remove it"
+        self.complain(path, "there is no such key", remedy)
+
+    def finish(self) -> None:
+        """Raise `Problems` with all that was noted, in the order of lines."""
+        found = sorted(self._problems, key=lambda error: error.line)
+        if self._left_out:
+            rule = f"there are {self._left_out:,} more problems"
+            found.append(ManifestError(self.file, found[-1].line, "", rule))
+        raise_problems(self._refused, found)
+
+    @property
+    def _refused(self) -> str:
+        return f"{printable(self.file)} is no sound manifest"
+
+    def _decoded(self, text: str | bytes) -> str:
+        size = len(text)
+        if size > LARGEST:
+            rule = f"a manifest has no more than {LARGEST:,} bytes"
+            raise self._refusal(1, rule, "give patterns instead of names")
+        if isinstance(text, str):
+            return text
+        try:
+            return text.decode("utf-8").removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            line = text.count(b"\n", 0, error.start) + 1
+            rule = f"byte {error.start:,} is not UTF-8"
+            raise self._refusal(line, rule, "save the file as UTF-8") from None
+
+    def _syntax(self, message: str, text: str) -> Exception:
+        match = _PLACE.search(message)
+        last = text.count("\n") + 1 - text.endswith("\n")
+        line = int(match[1]) if match and match[1] else last
+        shown = message[: match.start()] if match else "a number is too long"
+        return self._refusal(line, f"this is no TOML: {printable(shown)}", "")
+
+    def _refusal(self, line: int, rule: str, remedy: str) -> Exception:
+        return problems(self._refused, [ManifestError(self.file, line, "", rule, remedy)])
+
+
+def dotted(path: Path) -> str:
+    """`path` as a dotted key, shortened where its parts are long."""
+    shown = ""
+    for part in path:
+        if isinstance(part, int):
+            shown += f"[{part}]"
+        else:
+            shown += f"{'.' if shown else ''}{_key(part)}"
+    return shown
+
+
+def _key(name: str) -> str:
+    shown = shortened(name)
+    return shown if _BARE_KEY.fullmatch(name) else f'"{shown}"'
+
+
+def shortened(text: str, most: int = _LONGEST_SHOWN) -> str:
+    """`text` fit to be part of a message: of no more than so many characters, all printable."""
+    return printable(text if len(text) <= most else f"{text[:most]}…")
+
+
+def nearest(name: str, known: Mapping[str, str]) -> str | None:
+    """What `name` may have meant, of what the spellings in `known` stand for."""
+    lowered = name.lower()
+    if lowered in known:
+        return known[lowered]
+    if len(name) > _LONGEST_SHOWN:
+        return None
+    from difflib import get_close_matches
+
+    matches = get_close_matches(lowered, known, n=1)
+    return known[matches[0]] if matches else None

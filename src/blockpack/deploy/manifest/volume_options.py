@@ -1,0 +1,122 @@
+"""The options of a volume, as a manifest's table of it gives them.
+
+Which values they may have is for the format's volume class to say; what it refuses is noted as a
+problem of the key that is to blame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import UsageError
+from ...formats.registry import FORMATS
+from ...model.entry import EPOCH
+from ...planning.options import VOLUME, Option, as_key, taken_by
+from ...planning.volume import Volume
+from .document import shortened
+from .line_numbers import Path
+from .typed_tables import HUGE, Typed, is_number
+
+Value = str | int | bool
+"""What an option has; a size is in bytes."""
+
+
+class VolumeOptions(Typed):
+    """What the table of a volume says of its format, and of the options of that."""
+
+    def format(self, path: Path, table: Mapping[str, Any]) -> str | None:
+        """The format, if it is one that there is."""
+        here = (*path, "format")
+        known = tuple(FORMATS)
+        if "format" not in table:
+            self.complain(here, "is missing", f"give {_alternatives(known)}")
+            return None
+        name = self.text(here, table["format"])
+        if name is None or name in known:
+            return name
+        self.not_one_of(here, name, known)
+        return None
+
+    def given(self, path: Path, table: Mapping[str, Any], format: str | None) -> dict[str, Value]:
+        """The options that are given, as arguments of the format's volume class."""
+        taken = VOLUME if format is None else taken_by(FORMATS[format].volume_class())
+        found: dict[str, Value] = {}
+        for option in VOLUME:
+            value = self.option(path, table, option)
+            if value is None:
+                continue
+            if option not in taken:
+                self.complain((*path, option.key), f"is not for the format {format}", "remove it")
+            else:
+                found[option.name] = value
+        if format is not None:
+            self._try(path, format, found)
+        return found
+
+    def option(self, path: Path, table: Mapping[str, Any], option: Option) -> Value | None:
+        """The option's value, if there is one and it is of the right type."""
+        if option.key not in table or option.kind == "patterns":
+            return None
+        here = (*path, option.key)
+        value = table[option.key]
+        if option.kind == "flag":
+            return self.flag(path, table, option.key)
+        if option.kind == "size" or (option.kind == "alignment" and value != "auto"):
+            return self.size(here, value)
+        if is_number(value) and (option.kind == "number" or "16" in option.choices):
+            if not -HUGE < value < HUGE:
+                self.complain(here, "there is no such number here")
+                return None
+            value = str(value)
+        text = self.text(here, value)
+        if text is not None and option.choices and text not in option.choices:
+            self.not_one_of(here, text, option.choices)
+            return None
+        return text
+
+    def _try(self, path: Path, format: str, options: dict[str, Value]) -> None:
+        """Note why the format's volume class refuses `options`, and take them out."""
+        while (rule := _refused(format, options)) is not None:
+            culprit = _culprit(format, options, rule)
+            key = next(option.key for option in VOLUME if option.name == culprit)
+            self.complain((*path, key), shortened(rule, 200))
+            del options[culprit]
+
+
+def cipher_refused(format: str, options: Mapping[str, Value]) -> str | None:
+    """Why nobody would read such images if they are encrypted; None if somebody does."""
+    error = _volume(format, options).layer_refused
+    return None if error is None else error.told(as_key)
+
+
+def _refused(format: str, options: Mapping[str, Value]) -> str | None:
+    """Why the format's volume class refuses `options`; None if it does not."""
+    try:
+        _volume(format, options)
+    except UsageError as error:
+        return error.told(as_key)
+    return None
+
+
+def _volume(format: str, options: Mapping[str, Value]) -> Volume:
+    return FORMATS[format].volume_class()(**{**dict[str, Any](options), "epoch": EPOCH})
+
+
+def _culprit(format: str, options: Mapping[str, Value], rule: str) -> str:
+    """The one of `options` that breaks `rule`.
+
+    That is one which is refused by itself, or else the last without which the rule is kept.
+    """
+    names = list(options)
+    for name in names:
+        if _refused(format, {name: options[name]}) == rule:
+            return name
+    for name in reversed(names):
+        if _refused(format, {key: options[key] for key in names if key != name}) != rule:
+            return name
+    return names[-1]
+
+
+def _alternatives(names: tuple[str, ...]) -> str:
+    return ", ".join(f'format = "{name}"' for name in names[:-1]) + f' or format = "{names[-1]}"'

@@ -1,0 +1,1 @@
+"""What a deployment is made of: a directory or a commit, looked at once."""

@@ -1,0 +1,116 @@
+"""Where the parts of a deployment's directory are; every rule for their paths is enforced here.
+
+Nothing slow is imported: a build that has nothing to do goes no further than this.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ...errors import SourceError, UsageError, reason
+from ..file_names import MANIFEST
+
+MOST_BYTES = 1 << 20
+"""Bytes of a manifest, at most."""
+
+NO_MANIFEST = "write one ('blockpack init' begins it), or name the directory that has it"
+
+TYPE_CHECKING = False  # typing is slow to import
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .look import Place
+
+
+def manifest_text(directory: str) -> bytes:
+    """The bytes of the manifest in `directory`. Raises `SourceError`."""
+    name = os.path.join(directory, MANIFEST)
+    if not os.path.isdir(directory):
+        raise SourceError(directory, "is no directory", "give that of a deployment")
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise SourceError(directory, f"has no {MANIFEST}", NO_MANIFEST) from None
+    except OSError as error:
+        why = "it is a symbolic link" if os.path.islink(name) else reason(error)
+        raise SourceError(
+            name, f"cannot be read: {why}", "give the deployment's directory"
+        ) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise SourceError(name, "is no regular file", "give a deployment its manifest there")
+    with open(descriptor, "rb") as file:
+        return short_enough(name, file.read(MOST_BYTES + 1))
+
+
+def short_enough(name: str, text: bytes) -> bytes:
+    """The `text` of a manifest. Raises `SourceError` if no manifest needs as many bytes."""
+    if len(text) > MOST_BYTES:
+        raise SourceError(name, f"has more than {MOST_BYTES:,} bytes", "no manifest needs as many")
+    return text
+
+
+def inside(root: str, path: str | os.PathLike[str]) -> str | None:
+    """The path that `path` has in the directory `root`; None if it is not in there.
+
+    Raises `UsageError` if it is the directory itself, or holds it; and if it is in there by its
+    name alone: a link in a repository does not say where things are written.
+    """
+    top = os.path.realpath(root)
+    place = os.path.realpath(path)
+    if place == top or top.startswith(os.path.join(place, "")):
+        rule = "is the deployment's directory, or holds it"
+        raise UsageError(os.fspath(path), rule, "build into a directory of its own")
+    if not place.startswith(os.path.join(top, "")):
+        if os.path.abspath(path).startswith(os.path.join(os.path.abspath(root), "")):
+            rule = "is in the deployment's directory by its name, but a link leads out of it"
+            raise UsageError(os.fspath(path), rule, "build into another directory")
+        return None
+    return os.fsencode(os.path.relpath(place, top)).decode("utf-8", "surrogateescape")
+
+
+def place_of(root: str, path: str) -> bytes:
+    """Where the part `path` of the directory `root` is; a directory's place ends in a slash.
+
+    Raises `SourceError` if there is none, or it is or goes through a symbolic link.
+    """
+    place = os.path.join(os.fsencode(root), b"")
+    for part in path.encode("utf-8", "surrogateescape").split(b"/") if path else ():
+        place += part
+        try:
+            kind = os.lstat(place).st_mode
+        except OSError as error:
+            raise SourceError.of(path, "cannot be read", error) from None
+        if stat.S_ISDIR(kind):
+            place += b"/"
+        elif not stat.S_ISREG(kind):
+            what = "a symbolic link" if stat.S_ISLNK(kind) else "no regular file"
+            raise SourceError(path, f"is {what}, or goes through one", "name what is meant")
+    return place
+
+
+def left_out_of(path: str, left_out: Iterable[str]) -> list[str]:
+    """What is to be left out of the part `path`, as paths in there: of `left_out`, and git's own.
+
+    Raises `UsageError` if all of it is.
+    """
+    prefix = f"{path}/" if path else ""
+    found = [] if path else [".git"]
+    for place in left_out:
+        if path == place or path.startswith(f"{place}/"):
+            raise UsageError(path, "is where the build goes", "build into another directory")
+        if place.startswith(prefix):
+            found.append(place[len(prefix) :])
+    return found
+
+
+def places(root: str, parts: Iterable[str], left_out: Iterable[str], *, times: bool) -> list[Place]:
+    """What to look at for a volume of these `parts`. Raises `SourceError` and `UsageError`."""
+    found = []
+    for path in parts:
+        place = place_of(root, path)
+        inner = (place + os.fsencode(each) + b"/" for each in left_out_of(path, left_out))
+        found.append((place, times, frozenset(inner)))
+    return found
