@@ -82,10 +82,13 @@ class BlockpackError(Exception):
         return f"{self._advice}, or give {spelled}" if self._advice else f"give {spelled}"
 
     def told(self, spell: Spelling) -> str:
-        """The whole text, with the option as `spell` writes its name and value."""
-        where = f"{printable(self.path)}: " if self.path else ""
+        """The whole text on one printable line, with the option as `spell` writes it.
+
+        Names of files are all over an error's parts, so it is here that they are made printable.
+        """
+        where = f"{self.path}: " if self.path else ""
         remedy = self._remedy(spell)
-        return f"{where}{self.rule}" + (f"; {remedy}" if remedy else "")
+        return printable(f"{where}{self.rule}" + (f"; {remedy}" if remedy else ""))
 
     def __str__(self) -> str:
         return self.told(as_keyword)
@@ -117,7 +120,7 @@ class ManifestError(BlockpackError):
         """The whole text; `spell` has nothing to write."""
         what = f"{self.key}: " if self.key else ""
         told = f"; {self.remedy}" if self.remedy else ""
-        return f"{printable(self.file)}:{self.line}: {what}{self.rule}{told}"
+        return printable(f"{self.file}:{self.line}: {what}{self.rule}{told}")
 
 
 class EntryError(BlockpackError):
@@ -203,7 +206,7 @@ class Problems(BlockpackError, ExceptionGroup[BlockpackError]):
         return type(self)(self.message, excs)
 
     def __str__(self) -> str:
-        return "\n".join([self.message, *(f"  {error}" for error in self.exceptions)])
+        return "\n".join([printable(self.message), *(f"  {error}" for error in self.exceptions)])
 
 
 def problems(message: str, errors: Sequence[BlockpackError]) -> Problems:
@@ -245,14 +248,14 @@ def reading_errors(path: str) -> Iterator[None]:
         raise SourceError.of(path, "cannot be read", error) from None
 
 
-def printable(path: str) -> str:
-    """`path` with everything escaped that a terminal or a log could trip over.
+def printable(text: str) -> str:
+    """`text` with everything escaped that a terminal or a log could trip over.
 
     Bytes that are not UTF-8 (surrogate escapes) and control characters become ``\\xNN``.
     """
-    if path.isprintable():
-        return path
-    return "".join(_escaped(character) for character in path)
+    if text.isprintable():
+        return text
+    return "".join(_escaped(character) for character in text)
 
 
 def _escaped(character: str) -> str:

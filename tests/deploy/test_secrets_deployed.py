@@ -168,7 +168,7 @@ def test_a_failed_deploy_leaves_nothing_secret(place: Place) -> None:
 
 _KILLED = """
 import os, signal, sys
-from blockpack.deploy.secrets import volumes
+from blockpack.deploy.building import secret_volumes as volumes
 def transfer(layout, path, descriptor, real=volumes._transfer):
     real(layout, path, descriptor)
     if path.endswith("clear.img"):

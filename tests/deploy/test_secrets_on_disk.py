@@ -32,7 +32,7 @@ _GIT = '"git"\ncontainer = "pack"\n'
 
 _STOPPED_BEFORE_THE_END = """
 import os, signal, sys
-from blockpack.deploy.secrets import volumes
+from blockpack.deploy.building import secret_volumes as volumes
 def transfer(layout, path, descriptor, real=volumes._transfer):
     real(layout, path, descriptor)
     os.fsync(descriptor)

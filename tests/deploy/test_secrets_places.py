@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from blockpack import Problems, SecretError, TargetError
-from blockpack.deploy.secrets import volumes
+from blockpack.deploy.building import secret_volumes as volumes
 from blockpack.deploy.secrets.ramfs import file_system, is_ram
 from blockpack.deploy.secrets.wipe import overwrite
 from deploy.deployments import write_files

@@ -19,7 +19,7 @@ from typing import Any, Self
 from attrs import asdict, field, frozen
 
 from .. import __version__
-from ..errors import ImageError, SourceError, printable, raise_problems
+from ..errors import ImageError, SourceError, raise_problems
 from ..writing.write import write_bytes
 from .file_names import RECORD
 
@@ -130,7 +130,7 @@ class BuildRecord:
         source = _origin(found.part("source"))
         volumes = tuple(_image(each) for each in found.parts("volumes"))
         problems = [*found.problems, *_repeated(volumes)]
-        raise_problems(f"{printable(str(path))} is damaged; build again", problems)
+        raise_problems(f"{path} is damaged; build again", problems)
         return cls(name=name, source=source, volumes=volumes, version=version)
 
     def write(self, directory: str | os.PathLike[str]) -> None:
@@ -151,7 +151,7 @@ class BuildRecord:
 
 def _parsed(path: Path) -> Mapping[str, Any]:
     """The values in the file `path`, of a schema that is known here."""
-    name = printable(str(path))
+    name = str(path)
     try:
         with open(path, "rb") as file:
             text = file.read(_MOST)
@@ -239,7 +239,7 @@ class _Checked:
         count = len(self.problems)
         value = self.text(key)
         if len(self.problems) == count and not pattern.fullmatch(value):
-            self.wrong(key, f"{printable(value)!r} is not {what}")
+            self.wrong(key, f"{value!r} is not {what}")
         return value
 
     def digest(self, key: str) -> str:
@@ -310,5 +310,5 @@ def _repeated(volumes: tuple[ImageRecord, ...]) -> Iterator[ImageError]:
         values = [getattr(volume, what) for volume in volumes]
         for number, value in enumerate(values):
             if value in values[:number]:
-                rule = f"{printable(value)!r} is that of an earlier volume, too"
+                rule = f"{value!r} is that of an earlier volume, too"
                 yield ImageError(f"volumes[{number}].{what}", rule, _REMEDY)

@@ -37,7 +37,7 @@ class Difference:
     what: str
 
     def __str__(self) -> str:
-        return f"{printable(self.path)}: {self.what}" if self.path else self.what
+        return printable(f"{self.path}: {self.what}" if self.path else self.what)
 
 
 def compare(
@@ -183,7 +183,7 @@ class _Comparison:
         if found.size != expected.size:
             yield f"has {found.size:,} bytes, and should have {expected.size:,}"
         if found.target != expected.target:
-            yield f"leads to {printable(found.target)}, and should to {printable(expected.target)}"
+            yield f"leads to {found.target}, and should to {expected.target}"
         if not self._alike:
             return
         if found.mtime_ns != expected.mtime_ns:

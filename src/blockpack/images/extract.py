@@ -20,7 +20,6 @@ from ..errors import (
     BlockpackError,
     ImageError,
     TargetError,
-    printable,
     raise_problems,
     require_path,
 )
@@ -90,7 +89,7 @@ def _unsafe(entries: Mapping[str, ImageEntry]) -> Iterator[ImageError]:
         if entry.kind == "hardlink":
             target = entries.get(entry.target)
             if target is None or target.kind != "file" or entry.target in refused:
-                rule = f"links to {printable(entry.target)}, which is no file that is extracted"
+                rule = f"links to {entry.target}, which is no file that is extracted"
                 yield ImageError(entry.path, rule)
 
 
@@ -155,7 +154,7 @@ def _fill(
     links = [entry for entry in entries if entry.kind in ("hardlink", "symlink")]
     for entry in links:
         if entry.kind == "hardlink" and entry.target in absent:
-            rule = f"links to {printable(entry.target)}, which cannot be read"
+            rule = f"links to {entry.target}, which cannot be read"
             lost.append(ImageError(entry.path, rule))
     unheld += _each([entry for entry in links if entry.path not in absent], directories.link)
     raise_problems("nothing was extracted", unheld)

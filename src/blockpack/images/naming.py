@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from ..errors import TargetError, printable, reason
+from ..errors import TargetError, reason
 from ..formats.reader import ImageEntry
 from ..model.entry import encode
 from ..writing.place import Place, temporary_name
@@ -38,7 +38,7 @@ def unholdable(place: Place, entries: Iterable[ImageEntry]) -> Iterator[TargetEr
             for entry in entries:
                 other = seen.setdefault(entry.path.casefold(), entry.path) if folds else entry.path
                 if other != entry.path:
-                    rule = f"is the same name as {printable(other)} on the file system there"
+                    rule = f"is the same name as {other} on the file system there"
                     yield TargetError(entry.path, rule)
                     continue
                 path = encode(entry.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from ..errors import ImageError, printable
+from ..errors import ImageError
 from ..formats.reader import ImageEntry
 from ..model.entry import check_path, check_target, parent_of
 
@@ -38,4 +38,4 @@ def unsound(entries: Mapping[str, ImageEntry]) -> Iterator[ImageError]:
     if any(above.values()):
         for path in entries:
             if found := above.get(parent_of(path), ""):
-                yield ImageError(path, f"is in {printable(found)}, a {entries[found].kind}")
+                yield ImageError(path, f"is in {found}, a {entries[found].kind}")

@@ -18,4 +18,4 @@ class LayoutWarning:
     text: str
 
     def __str__(self) -> str:
-        return f"{printable(self.path)}: {self.text}" if self.path else self.text
+        return printable(f"{self.path}: {self.text}" if self.path else self.text)

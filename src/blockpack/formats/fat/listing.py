@@ -12,7 +12,7 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
-from ...errors import Deviation, ImageError, printable
+from ...errors import Deviation, ImageError
 from ...model.entry import NANOSECONDS
 from ..reader import Report
 from . import dir_entry
@@ -133,7 +133,7 @@ def read(data: bytes, path: str, wide: bool, report: Report) -> Listing:
         if name is None or name in names or "/" in name or "\0" in name:
             other = _short_name(short, case)
             if not orders or other in names or not _is_name(other):
-                twice = f"holds {printable(other)} twice"
+                twice = f"holds {other} twice"
                 rule = twice if _is_name(other) else f"has an entry {other!r}; that is no name"
                 report(ImageError(path or ROOT, rule))
                 continue
