@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .model.extent import Zeros as Zeros
     from .model.tree import Tree as Tree
     from .planning.layout import Layout as Layout
+    from .planning.layout import LayoutWarning as LayoutWarning
     from .planning.layout import Placement as Placement
     from .planning.profile import FatLimits as FatLimits
     from .planning.profile import GitLimits as GitLimits
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
     from .planning.profile import TarLimits as TarLimits
     from .planning.runs import Run as Run
     from .planning.volume import Volume as Volume
-    from .planning.warning import LayoutWarning as LayoutWarning
     from .sources.options import ScanOptions as ScanOptions
     from .sources.scan import scan as scan
     from .writing.progress import Progress as Progress

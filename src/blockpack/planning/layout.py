@@ -10,20 +10,32 @@ table each. That is what lets the writer start anywhere, several processes write
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from attrs import field, frozen
 
-from ..errors import UsageError
+from ..errors import UsageError, printable
 from ..model.entry import Entry
 from .layout_reader import LayoutReader
 from .runs import Extents, Run
 
-if TYPE_CHECKING:
-    from .warning import LayoutWarning
-
 Fact = int | str | bool
 """A value in `Layout.geometry`."""
+
+
+@frozen
+class LayoutWarning:
+    """What a user should hear of a layout, though the image can be written: the entry's `path`
+    (empty for the image as a whole), a `code` that scripts can rely on (docs/json.md lists them),
+    and the `text`.
+    """
+
+    path: str
+    code: str
+    text: str
+
+    def __str__(self) -> str:
+        return printable(f"{self.path}: {self.text}" if self.path else self.text)
 
 
 @frozen

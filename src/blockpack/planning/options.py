@@ -42,19 +42,25 @@ def optional_size(size: int | str | None) -> int | None:
 class Option(NamedTuple):
     """One option.
 
-    `name` is that of the volume's attribute, `help` what it does in a few words. `metavar` stands
-    for a value. `default` is the value that a tree's option has if it is not given; a volume's own
-    is for its class to say. `spelling` is how it is written, where that is not its name.
+    `name` is that of the volume's attribute, `metavar` stands for a value, `help` says what it does
+    in a few words, and `words` are the choices. `default` is the value that a tree's option has if
+    it is not given; a volume's own is for its class to say. `spelling` is how it is written, where
+    that is not its name.
     """
 
     # A tuple, and no class of attrs: those take longer to make than to parse a command line.
     name: str
     kind: Kind
+    metavar: str | None
     help: str
-    metavar: str | None = None
-    choices: tuple[str, ...] = ()
+    words: str = ""
     default: str | None = None
     spelling: str | None = None
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words that it may be, if it is one of some."""
+        return tuple(self.words.split())
 
     @property
     def key(self) -> str:
@@ -68,128 +74,67 @@ class Option(NamedTuple):
 
 
 COMMON = (
+    Option("profile", "text", "P", "what reads it: any, mirage, linux or uefi (any)"),
+    Option("sector_size", "size", "N", "the device's: 512 or 4096"),
+    Option("size", "size", "N", "the image's size (K, M, G)"),
+    Option("free", "size", "N", "room to leave (K, M, G)"),
+    Option("pad", "size", "N", "make it a multiple of this (4096)"),
     Option(
-        name="profile",
-        kind="text",
-        metavar="P",
-        help="what reads it: any, mirage, linux or uefi (any)",
-    ),
-    Option(name="sector_size", kind="size", metavar="N", help="the device's: 512 or 4096"),
-    Option(name="size", kind="size", metavar="N", help="the image's size (K, M, G)"),
-    Option(name="free", kind="size", metavar="N", help="room to leave (K, M, G)"),
-    Option(name="pad", kind="size", metavar="N", help="make it a multiple of this (4096)"),
-    Option(
-        name="mtime",
-        kind="choice",
-        metavar="T",
-        choices=("fixed", "keep", "clamp"),
-        help="times to show: fixed, keep or clamp (fixed)",
+        "mtime", "choice", "T", "times to show: fixed, keep or clamp (fixed)", "fixed keep clamp"
     ),
 )
 """What every format takes."""
 
 TREE = (
+    Option("exclude", "patterns", "PATTERN", "leave out, as in .gitignore; may be repeated"),
     Option(
-        name="exclude",
-        kind="patterns",
-        metavar="PATTERN",
-        help="leave out, as in .gitignore; may be repeated",
-    ),
-    Option(
-        name="symlinks",
-        kind="choice",
-        metavar="HOW",
-        choices=("error", "follow", "keep", "skip"),
+        "symlinks",
+        "choice",
+        "HOW",
+        "symbolic links: error, follow, keep or skip (keep)",
+        "error follow keep skip",
         default="keep",
-        help="symbolic links: error, follow, keep or skip (keep)",
     ),
     Option(
-        name="submodules",
-        kind="choice",
-        metavar="HOW",
-        choices=("error", "skip"),
+        "submodules",
+        "choice",
+        "HOW",
+        "submodules of a git source: error or skip (error)",
+        "error skip",
         default="error",
-        help="submodules of a git source: error or skip (error)",
     ),
 )
 """What makes a tree of a source, whatever the format."""
 
 FAT = (
-    Option(name="label", kind="text", metavar="L", help="up to 11 characters"),
-    Option(
-        name="fat_type",
-        kind="choice",
-        metavar="T",
-        choices=("auto", "12", "16", "32"),
-        help="12, 16 or 32; by content if auto (auto)",
-    ),
-    Option(name="cluster_size", kind="size", metavar="N", help="512 to 64K (by content)"),
+    Option("label", "text", "L", "up to 11 characters"),
+    Option("fat_type", "choice", "T", "12, 16 or 32; by content if auto (auto)", "auto 12 16 32"),
+    Option("cluster_size", "size", "N", "512 to 64K (by content)"),
 )
 
 TAR = (
     Option(
-        name="dialect",
+        "dialect",
+        "choice",
+        "D",
+        "long names by pax, ustar or gnu rules (pax)",
+        "pax ustar gnu",
         spelling="tar-dialect",
-        kind="choice",
-        metavar="D",
-        choices=("pax", "ustar", "gnu"),
-        help="long names by pax, ustar or gnu rules (pax)",
     ),
-    Option(
-        name="align",
-        kind="alignment",
-        metavar="N",
-        help="files of N bytes or more begin at one of N (auto)",
-    ),
-    Option(name="owner", kind="text", metavar="0:0|keep", help="owner of all entries (0:0)"),
-    Option(
-        name="mode",
-        kind="choice",
-        metavar="M",
-        choices=("normal", "keep"),
-        help="permission bits: normal or keep (normal)",
-    ),
+    Option("align", "alignment", "N", "files of N bytes or more begin at one of N (auto)"),
+    Option("owner", "text", "0:0|keep", "owner of all entries (0:0)"),
+    Option("mode", "choice", "M", "permission bits: normal or keep (normal)", "normal keep"),
 )
 
 GIT = (
-    Option(
-        name="container",
-        kind="choice",
-        metavar="C",
-        choices=("docteur", "bundle", "pack"),
-        help="docteur, bundle or pack (docteur)",
-    ),
-    Option(
-        name="compression",
-        kind="number",
-        metavar="N",
-        help="level, 0 (store everything) to 9 (auto)",
-    ),
-    Option(
-        name="object_format",
-        kind="choice",
-        metavar="H",
-        choices=("sha1", "sha256"),
-        help="ids by sha1 or sha256 (sha1)",
-    ),
-    Option(name="message", kind="text", metavar="TEXT", help="the commit's message"),
-    Option(name="author", kind="text", metavar="WHO", help="its author, 'NAME <EMAIL>'"),
-    Option(
-        name="branch",
-        kind="text",
-        metavar="NAME",
-        help="the branch that is at the commit (main)",
-    ),
-    Option(
-        name="history",
-        kind="flag",
-        help="with a git: source, all commits before it as well",
-    ),
-    Option(
-        name="oneffs",
-        kind="flag",
-        help="a pack in a OneFFS, as some unikernels keep it",
-    ),
+    Option("container", "choice", "C", "docteur, bundle or pack (docteur)", "docteur bundle pack"),
+    Option("compression", "number", "N", "level, 0 (store everything) to 9 (auto)"),
+    Option("object_format", "choice", "H", "ids by sha1 or sha256 (sha1)", "sha1 sha256"),
+    Option("message", "text", "TEXT", "the commit's message"),
+    Option("author", "text", "WHO", "its author, 'NAME <EMAIL>'"),
+    Option("branch", "text", "NAME", "the branch that is at the commit (main)"),
+    Option("history", "flag", None, "with a git: source, all commits before it as well"),
+    Option("oneffs", "flag", None, "a pack in a OneFFS, as some unikernels keep it"),
 )
 
 OWN = {"FAT": FAT, "tar": TAR, "git": GIT}

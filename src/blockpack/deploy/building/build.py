@@ -24,8 +24,8 @@ from ...errors import (
     raise_problems,
     require_path,
 )
+from ...planning.layout import LayoutWarning
 from ...planning.volume import source_date_epoch
-from ...planning.warning import LayoutWarning
 from ...workers.processors import Jobs, require_jobs
 from ...writing.progress import Progress
 from ..record import BuildRecord

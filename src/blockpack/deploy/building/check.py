@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from ...errors import BlockpackError, EntryError, raise_problems
+from ...planning.layout import LayoutWarning
 from ...planning.volume import source_date_epoch
-from ...planning.warning import LayoutWarning
 from ...workers.processors import Jobs
 from ...writing.progress import Progress
 from ..secrets.opening import require_encrypted

@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 from ...errors import EntryError, TargetError
 from ...layers.ccm import CIPHER, encrypt
 from ...layers.keys import make_key, read_key
-from ...planning.warning import LayoutWarning
+from ...planning.layout import LayoutWarning
 from ...reading.spool import in_memory
 from ...writing.space import free_bytes
 from ...writing.targets import Seekable, target_errors

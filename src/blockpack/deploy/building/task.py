@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from ...images.contents import manifest
-from ...planning.warning import LayoutWarning
+from ...planning.layout import LayoutWarning
 from ...workers.processors import Jobs
 from ...writing.targets import target_errors
 from ...writing.write import write

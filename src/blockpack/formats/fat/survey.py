@@ -16,10 +16,9 @@ from attrs import define, field
 from ...errors import BlockpackError, EntryError
 from ...model.entry import Directory, Entry, File, Symlink
 from ...model.tree import Tree
-from ...planning.layout import round_up
+from ...planning.layout import LayoutWarning, round_up
 from ...planning.profile import FatLimits, GiB
 from ...planning.volume import Volume
-from ...planning.warning import LayoutWarning
 from . import dir_entry, names
 
 LARGEST = 4 * GiB - (64 << 10)

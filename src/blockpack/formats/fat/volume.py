@@ -20,11 +20,10 @@ from ...errors import EntryError, UsageError, problems, raise_problems
 from ...model.entry import Entry, File, parent_of
 from ...model.extent import Data, Extent, Zeros
 from ...model.tree import Tree
-from ...planning.layout import Layout, Placement, round_up
+from ...planning.layout import Layout, LayoutWarning, Placement, round_up
 from ...planning.options import optional_size, parse_size
 from ...planning.runs import Run, literal, zeros
 from ...planning.volume import Volume, require_choice
-from ...planning.warning import LayoutWarning
 from ...workers.processors import Jobs
 from . import boot_sector, dir_entry, names
 from .boot_sector import BACKUP_SECTOR, FSINFO_SECTOR, NO_NAME, BootSector

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from ...errors import EntryError
 from ...model.entry import Directory, Entry, File, Symlink, encode, name_of
 from ...model.tree import Tree
+from ...planning.layout import LayoutWarning
 from ...planning.profile import GitLimits
-from ...planning.warning import LayoutWarning
 from .objects import OID_SIZES, encode_tree, object_id
 from .pack_format import KINDS, TREE
 from .refused_names import refused, refused_link

@@ -20,12 +20,11 @@ from ...errors import BlockpackError, EntryError, UsageError, raise_problems
 from ...model.entry import Entry, File, Symlink
 from ...model.extent import Data, Extent
 from ...model.tree import Tree
-from ...planning.layout import Layout, Placement
+from ...planning.layout import Layout, LayoutWarning, Placement
 from ...planning.options import parse_size
 from ...planning.profile import TarLimits
 from ...planning.runs import Run, literal, zeros
 from ...planning.volume import MOST, Volume, require_choice
-from ...planning.warning import LayoutWarning
 from ...workers.processors import Jobs
 from . import header
 from .header import BLOCK, file_headers
