@@ -76,7 +76,7 @@ def test_no_executor_is_handed_a_secret(tmp_path: Path, keeper: tuple[Path, str]
 def test_memory_is_not_dumped(tmp_path: Path) -> None:
     script = """
 import ctypes, os, resource
-from blockpack.deploy.secrets.memory import guarded
+from blockpack.layers.memory import guarded
 resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
 with guarded():
     pass

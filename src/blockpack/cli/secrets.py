@@ -9,9 +9,9 @@ from argparse import ArgumentParser, Namespace
 from ..deploy.secrets.age import SUFFIX
 from ..deploy.secrets.editing import wipe_left
 from ..deploy.secrets.files import Keeper, plain, remove_plain
-from ..deploy.secrets.memory import guarded
 from ..deploy.secrets.opening import MOST_BYTES
 from ..errors import UsageError, printable
+from ..layers.memory import guarded
 from .output import say
 
 STANDARD_INPUT = "-"

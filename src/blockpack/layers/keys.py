@@ -8,6 +8,7 @@ import stat
 
 from ..errors import TargetError, UsageError, printable, reading_errors, require_path
 from .ccm import KEY_SIZES, require_key_size
+from .memory import no_dumps
 
 _HEX = re.compile(rb"\s*([0-9A-Fa-f]+)\s*")
 _LONGEST = 4096
@@ -34,13 +35,7 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
     others than its owner may read or write it, or if it holds no key.
     """
     name = printable(require_path(path))
-    with reading_errors(name):
-        descriptor = os.open(path, _ONLY_READ)
-        try:
-            require_private(name, os.fstat(descriptor))
-            data = os.read(descriptor, _LONGEST)
-        finally:
-            os.close(descriptor)
+    data = read_private(path, "key", _LONGEST)
     digits = _HEX.fullmatch(data)
     if digits is not None and len(digits[1]) // 2 in KEY_SIZES and len(digits[1]) % 2 == 0:
         return bytes.fromhex(digits[1].decode("ascii"))
@@ -51,11 +46,26 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
     raise UsageError(name, rule, "make one with 'openssl rand -hex 32'")
 
 
-def require_private(name: str, status: os.stat_result, what: str = "key") -> None:
-    """Raise `UsageError` unless `status` is a regular file's that is its owner's alone.
+def read_private(path: str | os.PathLike[str], what: str, most: int) -> bytes:
+    """Up to `most` bytes of a file that holds `what`: a key, an identity.
 
-    `name` is the file's, `what` is in it.
+    All that opens secrets is read here, and so it is here that dumps of memory are turned off.
+
+    Raises `SourceError` and `UsageError` as `read_key` does.
     """
+    name = printable(require_path(path))
+    with reading_errors(name):
+        descriptor = os.open(path, _ONLY_READ)
+        try:
+            _require_private(name, os.fstat(descriptor), what)
+            no_dumps()
+            return os.read(descriptor, most)
+        finally:
+            os.close(descriptor)
+
+
+def _require_private(name: str, status: os.stat_result, what: str) -> None:
+    """Raise `UsageError` unless `status` is a regular file's that is its owner's alone."""
     if not stat.S_ISREG(status.st_mode):
         raise UsageError(name, "is no regular file", f"keep the {what} in one")
     if os.name == "posix" and status.st_mode & 0o077:
@@ -74,6 +84,7 @@ def make_key(path: str | os.PathLike[str], size: int = 32) -> bytes:
     """
     require_key_size(size)
     name = printable(require_path(path))
+    no_dumps()
     key = os.urandom(size)
     try:
         descriptor = os.open(path, _ONLY_NEW, 0o600)

@@ -10,9 +10,9 @@ from ...errors import BlockpackError, SecretError
 from ...images.open_image import open_image
 from ...layers.ccm_reader import sector_size_of
 from ...layers.keys import read_key
+from ...layers.memory import guarded
 from ..file_names import SECRET_STAGING
 from ..record import BuildRecord
-from ..secrets.memory import guarded
 from ..secrets.ramfs import TYPES, file_system
 from ..secrets.runtime import linked_image, remove_empty
 from ..secrets.wipe import wipe

@@ -12,6 +12,7 @@ from attrs import evolve, field, frozen
 from ...errors import EntryError, TargetError
 from ...layers.ccm import CIPHER, encrypt
 from ...layers.keys import make_key, read_key
+from ...layers.memory import guarded
 from ...planning.layout import LayoutWarning
 from ...reading.spool import in_memory
 from ...writing.space import free_bytes
@@ -19,7 +20,6 @@ from ...writing.targets import Seekable, target_errors
 from ...writing.transfer import Transfer
 from ..record import ImageRecord
 from ..secrets.age import Identities
-from ..secrets.memory import guarded
 from ..secrets.opening import of_its, open_tree
 from ..secrets.private import private_file
 from ..secrets.redact import redacted

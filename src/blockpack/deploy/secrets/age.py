@@ -19,9 +19,8 @@ from ...errors import (
     UsageError,
     printable,
     raise_problems,
-    reading_errors,
 )
-from ...layers.keys import require_private
+from ...layers.keys import read_private
 
 SUFFIX = ".age"
 """What the names of encrypted files end in."""
@@ -31,7 +30,6 @@ _MOST_IDENTITY = 1 << 20
 
 _BEGINNINGS = (b"age-encryption.org/v1\n", b"-----BEGIN AGE ENCRYPTED FILE-----")
 _NO_MATCH = "No matching keys found"
-_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class Closed(Enum):
@@ -67,14 +65,7 @@ class Identities:
         read or write it, and for what is no identity.
         """
         name = printable(os.fspath(path))
-        with reading_errors(name):
-            descriptor = os.open(path, _FLAGS)
-            try:
-                require_private(name, os.fstat(descriptor), "identity")
-                data = os.read(descriptor, _MOST_IDENTITY)
-            finally:
-                os.close(descriptor)
-        return cls(name, _identities(name, data))
+        return cls(name, _identities(name, read_private(path, "identity", _MOST_IDENTITY)))
 
     def open(self, data: bytes) -> bytes | Closed:
         """What is encrypted in `data`, or why it cannot be told."""

@@ -24,6 +24,7 @@ from ...errors import (
     raise_problems,
     reading_errors,
 )
+from ...layers.memory import guarded
 from ...model.extent import FileRange
 from ...writing.place import is_temporary
 from ...writing.write import write_bytes
@@ -32,7 +33,6 @@ from ..source.deployment import DirectorySource
 from ..volume_errors import of_volume
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
 from .editing import edited
-from .memory import guarded
 from .opening import MOST_BYTES, is_encrypted
 from .wipe import wipe
 

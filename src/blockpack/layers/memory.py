@@ -1,4 +1,4 @@
-"""What becomes of this process's memory while secrets are in it.
+"""What becomes of this process's memory while keys and secrets are in it.
 
 Python copies bytes as it likes and clears none that it lets go of. So dumps of memory stay off for
 the rest of the process, and its pages are kept from swap for as long as secrets are in use, where
