@@ -28,9 +28,10 @@ from ..model.entry import encode, parent_of
 from ..workers.pool import shared_out
 from ..workers.processors import Jobs, require_jobs
 from ..workers.sharing import jobs_for, stretches
-from ..writing.place import Place, settle, temporary_name
+from ..writing.place import Place, settle
 from ..writing.progress import Meter, Progress
 from ..writing.targets import target_errors
+from ..writing.temporary_names import temporary_name
 from .creation import Directories, Files, Outcome, cannot_hold
 from .image import Image, require_image
 from .naming import unholdable

@@ -10,7 +10,8 @@ from contextlib import suppress
 from ..errors import TargetError, reason
 from ..formats.reader import ImageEntry
 from ..model.entry import encode
-from ..writing.place import Place, temporary_name
+from ..writing.place import Place
+from ..writing.temporary_names import temporary_name
 
 _ANY = b'a:?*"<>|\\\x01\xff. '
 """A name that only file systems have which take any."""

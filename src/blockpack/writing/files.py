@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from ..errors import TargetError
 from ..planning.layout import Layout
 from .place import Place
+from .replacement import replacing
 from .space import require_space
 from .targets import Seekable, target_errors
 
@@ -23,11 +24,13 @@ _BLKSSZGET = 0x1268
 
 
 @contextmanager
-def replacing(path: str, layout: Layout, fsync: bool) -> Iterator[Seekable]:
+def regular_file(
+    path: str, layout: Layout, *, fsync: bool, mode: int | None = None
+) -> Iterator[Seekable]:
     """A new file for `layout` that takes the place of `path` if the block ends well.
 
-    With `fsync` the file is flushed before it gets its name, and the directory after.
-    Raises `TargetError`.
+    With `fsync` the file is flushed before it gets its name, and the directory after. `mode` is as
+    in `replacing`. Raises `TargetError`.
     """
     name = path
     path = os.path.realpath(path)  # a link stays, what it leads to is replaced
@@ -38,7 +41,8 @@ def replacing(path: str, layout: Layout, fsync: bool) -> Iterator[Seekable]:
                 raise TargetError(name, f"there is no directory {directory}", "make it first")
             require_space(directory, layout)
             place = stack.enter_context(Place.open(directory))
-            descriptor = stack.enter_context(place.replacing(os.path.basename(path), flush=fsync))
+            new = replacing(place, os.path.basename(path), flush=fsync, mode=mode)
+            descriptor = stack.enter_context(new)
             os.ftruncate(descriptor, layout.size)
         yield Seekable(name, descriptor, holes=True)
         with target_errors(name):

@@ -2,11 +2,13 @@
 
 Rule 1: a directory is opened once, and names are relative to its descriptor. Whoever moves it, or
 puts a link in its stead, changes nothing about where things go.
-Rule 2: below it no link is followed, and a name that is there already is never opened to be
-written: what is made is new.
+Rule 2: below it no link is followed. What is made is new; what is there already is opened to be
+written only if it is a file of our own.
 Rule 3: what is made is its owner's alone (0600, 0700) until it is whole.
-Rule 4: there is one way to replace a file, `replacing`: written, flushed, renamed, and the
-directory flushed.
+Rule 4: there is one way to replace a file, `replacing` (in `replacement`): written, flushed,
+renamed, and the directory flushed.
+Rule 5: where others are not to meddle, whose the directory is, and who may write to it, is looked
+at once, when it is opened: `own`.
 
 Where the system has no descriptors of directories, names are joined to the directory's path.
 """
@@ -15,13 +17,15 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Self
 
-from ..errors import TargetError
+from ..errors import TargetError, printable
+from ..reading.ownership import is_trusted, open_trusted, require_trusted
+from .temporary_names import SECRET, is_temporary, temporary_name
+from .wiping import open_to_wipe, overwrite
 
 HELD = bool(os.supports_dir_fd)  # systems have it for all calls, or for none
 """Whether directories are held by their descriptors here."""
@@ -31,7 +35,9 @@ _DIRECTORY = os.O_RDONLY | _CLOEXEC | getattr(os, "O_DIRECTORY", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NEW = os.O_CREAT | os.O_EXCL | _NO_LINK | _CLOEXEC | getattr(os, "O_BINARY", 0)
 _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
-_ACL = "system.posix_acl_access"
+
+FDS = "/proc/self/fd"
+"""Where Linux has the open files of a process, by their descriptors."""
 
 Name = str | bytes
 """One part of a path."""
@@ -49,6 +55,7 @@ class Place:
         self.descriptor = descriptor
         self.status = os.stat(path) if descriptor is None else os.fstat(descriptor)
         self._new_owner: int | None = None
+        self._made: list[Name] = []
 
     @property
     def target(self) -> Name | int:
@@ -61,6 +68,61 @@ class Place:
         return cls._held(path, None, path, 0)
 
     @classmethod
+    def own(cls, path: str, *, make: int | None = None, private: bool = False) -> Self:
+        """The directory at `path`, which is ours: see `require_own`.
+
+        With `make`, a mode such as 0o755, it is made if it is not there, and what is missing above
+        it; the umask takes away from that what others may, and nothing of what we may.
+        """
+        at, missing = path, []
+        while True:
+            try:
+                place = cls.open(at or os.curdir)
+                break
+            except FileNotFoundError:
+                if make is None or not at or os.path.lexists(at):
+                    raise
+                at, name = os.path.split(at.rstrip(os.sep))
+                missing.append(name)
+        made = []
+        for name in reversed(missing):
+            with place:
+                place = place.inside(name, make=make)
+            made.append(place.path)
+        place.path, place._made = path, made
+        return place.require_own(private=private)
+
+    def require_own(self, *, private: bool = False) -> Self:
+        """This place, if it is this user's or root's, and nobody else may put anything there.
+
+        That is, nobody but a group of this user alone may write to it, unless what others put there
+        cannot take the place of what is ours (the sticky bit, as in /tmp). If it is to be
+        `private`, nobody else may even enter it. Raises `TargetError` otherwise, and closes it.
+        """
+        path, mode = os.fsdecode(self.path), stat.S_IMODE(self.status.st_mode)
+        group = 0 if not hasattr(os, "getegid") or self.status.st_gid == os.getegid() else 0o020
+        try:
+            if not is_trusted(self.status) and self.status.st_uid != self._owner_of_new_files():
+                require_trusted(path, self.status, TargetError)
+            if private and mode & 0o077:
+                told = f"others may enter it (mode {mode:04o})"
+                raise TargetError(path, told, f"run 'chmod 700 {printable(path)}'")
+            if mode & (0o002 | group) and not mode & stat.S_ISVTX:
+                told = f"others may write to it (mode {mode:04o})"
+                remedy = f"run 'chmod go-w {printable(path)}', or choose another place"
+                raise TargetError(path, told, remedy)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def forsake(self) -> None:
+        """Remove the directory, and those that were made above it, if nothing is in them."""
+        with suppress(OSError):
+            for path in reversed(self._made):
+                os.rmdir(path)
+
+    @classmethod
     def _held(cls, path: Name, above: int | None, name: Name, flags: int) -> Self:
         if not HELD:
             return cls(path, None)
@@ -71,9 +133,17 @@ class Place:
             os.close(descriptor)
             raise
 
-    def inside(self, name: Name) -> Self:
-        """The directory `name` in here; a link is none."""
-        return self._held(self._path(name), self.descriptor, self.name(name), _NO_LINK)
+    def inside(self, name: Name, *, make: int | None = None) -> Self:
+        """The directory `name` in here; a link is none. With `make` it is made, as by `own`."""
+        try:
+            if make is not None:
+                os.mkdir(self.name(name), make | 0o700, dir_fd=self.descriptor)
+        except FileExistsError:
+            make = None
+        found = self._held(self._path(name), self.descriptor, self.name(name), _NO_LINK)
+        if make is not None and found.status.st_mode & 0o700 != 0o700:  # the umask took it
+            os.chmod(found.target, stat.S_IMODE(found.status.st_mode) | 0o700)
+        return found
 
     def make(self, name: Name) -> Self:
         """A new directory in here, of this user's alone.
@@ -82,25 +152,90 @@ class Place:
         """
         os.mkdir(self.name(name), 0o700, dir_fd=self.descriptor)
         made = self.inside(name)
-        if not self._is_ours(made):
+        mine = made.descriptor is None or made.status.st_uid == os.geteuid()
+        if not mine and made.status.st_uid != self._owner_of_new_files():
             made.close()
             path = os.fsdecode(made.path)
             raise TargetError(path, "was replaced by somebody else", "give a directory of your own")
         return made
 
-    def _is_ours(self, made: Place) -> bool:
-        """Whether a directory that was just made is of this user, as far as there are users."""
-        if made.descriptor is None or made.status.st_uid == os.geteuid():
-            return True
-        if self._new_owner is None:  # some file systems give all that is made to one user
-            name = temporary_name()
-            probe = self.create(name)
+    def _owner_of_new_files(self) -> int | None:
+        """Whose a file is that we make here: some file systems give them all to one user."""
+        if self._new_owner is None:
+            with suppress(OSError):
+                probe, name = self.nameless(0o600)
+                try:
+                    self._new_owner = os.fstat(probe).st_uid
+                finally:
+                    os.close(probe)
+                    if name:
+                        self.unlink(name)
+        return self._new_owner
+
+    def nameless(self, mode: int) -> tuple[int, str]:
+        """A new file in here that has no name where the file system can do that, and a temporary
+        one elsewhere: its descriptor, and its name, which is empty for none.
+        """
+        if self.descriptor is not None and hasattr(os, "O_TMPFILE") and os.path.isdir(FDS):
+            flags = os.O_RDWR | os.O_TMPFILE | _CLOEXEC
             try:
-                self._new_owner = os.fstat(probe).st_uid
-            finally:
-                os.close(probe)
+                return os.open(os.curdir, flags, mode, dir_fd=self.descriptor), ""
+            except OSError as error:
+                if error.errno not in _NO_TMPFILE:
+                    raise
+        name = temporary_name()
+        return self.create(name, mode), name
+
+    def mode(self, most: int) -> int:
+        """The mode of what is new in here: what the umask leaves of `most`."""
+        if not most & 0o077:
+            return most
+        probe, name = self.nameless(0o777)
+        try:
+            return stat.S_IMODE(os.fstat(probe).st_mode) & most | most & 0o700
+        finally:
+            os.close(probe)
+            if name:
                 self.unlink(name)
-        return made.status.st_uid == self._new_owner
+
+    @contextmanager
+    def private(self, name: Name) -> Iterator[int]:
+        """The descriptor of a new file, its owner's alone; flushed if the block ends well, else
+        wiped.
+        """
+        descriptor = self.create(name)
+        try:
+            if hasattr(os, "fchmod"):
+                os.fchmod(descriptor, 0o600)  # the umask may have left its owner less
+            yield descriptor
+            os.fsync(descriptor)
+        except BaseException:
+            with suppress(OSError):
+                overwrite(descriptor)
+            with suppress(OSError):
+                self.unlink(name)
+            raise
+        finally:
+            os.close(descriptor)
+
+    def open_file(self, name: Name, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+        """The descriptor of a file in here that is ours or root's; with ``O_CREAT`` it is made.
+
+        Raises `TargetError` for another user's, for what is no regular file, and, if it is to be
+        written, for one that has another name.
+        """
+        if flags & os.O_CREAT:
+            with suppress(FileExistsError):
+                return os.open(self.name(name), flags | _NEW, mode, dir_fd=self.descriptor)
+        shown = os.fsdecode(self._path(name))
+        flags &= ~os.O_CREAT
+        held = self.descriptor
+        return open_trusted(self.name(name), TargetError, shown=shown, dir_fd=held, flags=flags)
+
+    def read(self, name: Name, most: int = -1) -> bytes:
+        """The bytes of a file in here, up to `most`, as `open_file` opens it."""
+        with open(self.open_file(name), "rb") as file:
+            return file.read(most)
 
     def create(self, name: Name, mode: int = 0o600) -> int:
         """A new file in here to be read and written; its descriptor."""
@@ -155,30 +290,65 @@ class Place:
         if self.descriptor is not None:
             os.fsync(self.descriptor)
 
-    def remove(self, names: Iterable[Name]) -> None:
+    def wipe(self, name: Name) -> bool:
+        """Remove the file `name`; whether it was overwritten before.
+
+        It is unless it is another user's, has another name, or is no regular file.
+        """
+        wiped = False
+        with suppress(OSError, TargetError):
+            descriptor = open_to_wipe(self.name(name), self.descriptor)
+            try:
+                overwrite(descriptor)
+                wiped = True
+            finally:
+                os.close(descriptor)
+        self.unlink(name)
+        return wiped
+
+    def remove(self, names: Iterable[Name], *, wipe: bool = False) -> None:
         """Remove `names` and all that is in them, as far as that can be; no link is followed.
 
-        Trees are as deep as they like, so there is no recursion: a directory is moved up, and
-        emptied there.
+        With `wipe` files are wiped. Trees are as deep as they like, so there is no recursion: a
+        directory is moved up, and emptied there.
         """
         pending = list(names)
         while pending:
             name = pending.pop()
             with suppress(OSError):
-                try:
-                    self.unlink(name)
-                except (IsADirectoryError, PermissionError):
-                    with self.inside(name) as directory:
-                        directory._open_up()
-                        pending += directory._emptied_into(self)
-                    self.rmdir(name)
+                if self._removed(name, wipe):
+                    continue
+                with self.inside(name) as directory:
+                    directory._open_up()
+                    pending += directory._emptied_into(self, wipe)
+                self.rmdir(name)
 
-    def _emptied_into(self, above: Place) -> Iterator[Name]:
+    def leftovers(self) -> list[str]:
+        """The names in here of what a run that was killed left; only what this user made counts."""
+        found = []
+        for name in filter(is_temporary, self.names()):
+            with suppress(OSError):
+                if not HELD or self.lstat(name).st_uid == os.geteuid():
+                    found.append(name)
+        return found
+
+    def tidy(self) -> None:
+        """Remove the `leftovers`, for one that keeps other runs out; what is secret is wiped."""
+        for name in self.leftovers():
+            self.remove([name], wipe=name.startswith(SECRET))
+
+    def _removed(self, name: Name, wipe: bool) -> bool:
+        """Remove what is no directory; False for a directory."""
+        try:
+            self.wipe(name) if wipe else self.unlink(name)
+        except (IsADirectoryError, PermissionError):
+            return False
+        return True
+
+    def _emptied_into(self, above: Place, wipe: bool) -> Iterator[Name]:
         """Remove what is no directory, and move up what is; the names that these have there."""
         for name in self.names():
-            try:
-                self.unlink(name)
-            except (IsADirectoryError, PermissionError):
+            if not self._removed(name, wipe):
                 with suppress(OSError), self.inside(name) as directory:
                     directory._open_up()  # or it could not be moved
                 up = temporary_name()
@@ -190,104 +360,6 @@ class Place:
         """Let this user change the directory, which may have been made read-only."""
         with suppress(OSError):
             os.chmod(self.target, 0o700)
-
-    @contextmanager
-    def replacing(self, name: Name, *, flush: bool) -> Iterator[int]:
-        """A new file, by its descriptor, that takes the place of `name` if the block ends well.
-
-        It has no name until it is whole where the file system can do that, and a temporary one
-        elsewhere. What it replaces leaves it owner, group, mode and access control list as far as
-        this user may give them, and it is never less private than that was. With `flush` the file
-        is flushed before it gets its name, and the directory after.
-        """
-        temporary = temporary_name()
-        before = self._status_before(name)
-        if before is not None:
-            self._require_trusted(name, before)
-        descriptor, named = self._nameless(temporary, 0o666 if before is None else 0o600)
-        try:
-            yield descriptor
-            if before is not None:
-                self._inherit(name, before, descriptor)
-            if flush:
-                os.fsync(descriptor)
-            if not named:
-                self._give_name(descriptor, temporary)
-            closing, descriptor = descriptor, -1
-            os.close(closing)  # the last chance of a network's file system to say that it is full
-            self.rename(temporary, name)
-            if flush:
-                self.flush()
-        finally:
-            if descriptor >= 0:
-                os.close(descriptor)
-            with suppress(OSError):
-                self.unlink(temporary)
-
-    def _status_before(self, name: Name) -> os.stat_result | None:
-        """The status of what is to be replaced, if there is something."""
-        try:
-            return self.lstat(name)
-        except FileNotFoundError:
-            return None
-
-    def _require_trusted(self, name: Name, status: os.stat_result) -> None:
-        """Raise `TargetError` for what somebody may have put there to be given what replaces it:
-        another user's file where anybody may make one (as sysctl's fs.protected_regular).
-        """
-        mode = self.status.st_mode
-        is_shared = mode & stat.S_ISVTX and mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if is_shared and status.st_uid not in (os.geteuid(), self.status.st_uid):
-            rule = "belongs to another user, in a directory in which anybody may put files"
-            raise TargetError(os.fsdecode(self._path(name)), rule, "choose another place")
-
-    def _nameless(self, temporary: str, mode: int) -> tuple[int, bool]:
-        """A new file: its descriptor, and whether it has the name `temporary` or none yet."""
-        if self.descriptor is not None and hasattr(os, "O_TMPFILE") and os.path.isdir(_FDS):
-            flags = os.O_RDWR | os.O_TMPFILE | _CLOEXEC
-            try:
-                return os.open(os.curdir, flags, mode, dir_fd=self.descriptor), False
-            except OSError as error:
-                if error.errno not in _NO_TMPFILE:
-                    raise
-        return self.create(temporary, mode), True
-
-    def _give_name(self, descriptor: int, name: str) -> None:
-        """Give a nameless file a name (open(2), "O_TMPFILE")."""
-        # Following the link in /proc takes linkat(), which Python calls if given a directory.
-        files = os.open(_FDS, os.O_RDONLY)
-        try:
-            os.link(
-                str(descriptor),
-                name,
-                src_dir_fd=files,
-                dst_dir_fd=self.descriptor,
-                follow_symlinks=True,
-            )
-        finally:
-            os.close(files)
-
-    def _inherit(self, name: Name, before: os.stat_result, descriptor: int) -> None:
-        """Give a new file the owner, group and permissions that `name` has, as far as we may."""
-        if not hasattr(os, "fchown"):
-            return
-        mine = os.fstat(descriptor)
-        if (mine.st_uid, mine.st_gid) != (before.st_uid, before.st_gid):
-            for uid in (before.st_uid, -1):  # only root gives files away; a group of ours will do
-                with suppress(OSError):
-                    os.fchown(descriptor, uid, before.st_gid)
-                    break
-            mine = os.fstat(descriptor)
-        mode = stat.S_IMODE(before.st_mode) & 0o777
-        if mine.st_gid != before.st_gid:  # what its group might, ours may only if everybody might
-            os.fchmod(descriptor, mode & (0o707 | (mode & 0o007) << 3))
-            return
-        with suppress(OSError, AttributeError):
-            # Its mask is what the mode shows as the group's bits, so the mode alone would be wrong.
-            held = f"{_FDS}/{self.descriptor}/{os.fsdecode(name)}"
-            os.setxattr(descriptor, _ACL, os.getxattr(held, _ACL, follow_symlinks=False))
-            return
-        os.fchmod(descriptor, mode)
 
     def name(self, name: Name) -> Name:
         """`name` as it is given to the system beside `descriptor` as ``dir_fd``."""
@@ -309,9 +381,6 @@ class Place:
         self.close()
 
 
-_FDS = "/proc/self/fd"
-
-
 def settle(target: int | Name, mode: int, mtime_ns: int | None = None) -> None:
     """Give a file or directory that is whole its permission bits and time (nanoseconds).
 
@@ -321,13 +390,3 @@ def settle(target: int | Name, mode: int, mtime_ns: int | None = None) -> None:
         os.chmod(target, mode)
     if mtime_ns is not None:
         os.utime(target, ns=(mtime_ns, mtime_ns))
-
-
-def temporary_name() -> str:
-    """A name that nobody has; short, whatever is to be replaced."""
-    return f".blockpack-{os.urandom(8).hex()}.tmp"
-
-
-def is_temporary(name: str) -> bool:
-    """Whether a file of that name was made to be put in place of another one."""
-    return re.fullmatch(r"\.blockpack-[0-9a-f]{16}\.tmp", name) is not None

@@ -15,7 +15,7 @@ from ..errors import TargetError, UsageError, require_path
 from ..planning.layout import Layout
 from ..planning.runs import literal
 from ..workers.processors import Jobs, require_jobs
-from .files import device, replacing
+from .files import device, regular_file
 from .parallel import write_with
 from .progress import Meter, Progress
 from .targets import Streaming, Tally, target_errors
@@ -55,6 +55,7 @@ def write(
     jobs: Jobs = 1,
     fsync: bool = False,
     allow_device: bool = False,
+    private: bool = False,
 ) -> Report:
     """Write the image of `layout` to `target`: a path, or an open binary file.
 
@@ -64,7 +65,8 @@ def write(
 
     `progress` is called a few times a second, and at the end. `jobs` processes write: this one
     alone, so many, or with ``auto`` as many as pay. `fsync` flushes a file before, and its
-    directory after it gets its name; a device is always flushed.
+    directory after it gets its name; a device is always flushed. A file that is `private` is its
+    owner's alone (0600), whatever it replaces.
 
     Raises `SourceError` if a source is missing or has changed since it was planned, and
     `TargetError` if the target is full, too small, busy or cannot be written.
@@ -78,7 +80,8 @@ def write(
         path = require_path(target)
         if path.endswith(os.sep):
             raise TargetError(path, "names a directory", _FILE)
-        tally, name = _write_path(layout, path or os.curdir, meter, jobs, fsync, allow_device)
+        options = fsync, allow_device, private
+        tally, name = _write_path(layout, path or os.curdir, meter, jobs, *options)
     else:
         if not hasattr(target, "write"):
             rule = f"{type(target).__name__} is no target"
@@ -90,9 +93,10 @@ def write(
     )
 
 
-def write_bytes(data: bytes, target: str | os.PathLike[str]) -> None:
+def write_bytes(data: bytes, target: str | os.PathLike[str], *, private: bool = False) -> None:
     """Write a small file as images are written: whole, or not at all. Raises `TargetError`."""
-    write(Layout(format="data", runs=(literal(0, data),), sector_size=1), target)
+    layout = Layout(format="data", runs=(literal(0, data),), sector_size=1)
+    write(layout, target, private=private)
 
 
 def _write_path(
@@ -102,6 +106,7 @@ def _write_path(
     jobs: Jobs,
     fsync: bool,
     allow_device: bool,
+    private: bool,
 ) -> tuple[Tally, str]:
     kind = _kind(path)
     if kind == "directory":
@@ -111,7 +116,10 @@ def _write_path(
         raise TargetError(path, rule, option="allow_device")
     if kind in ("stream", "character device"):
         return _write_stream(layout, path, meter)
-    opened = device(path, layout) if kind == "block device" else replacing(path, layout, fsync)
+    if kind == "block device":
+        opened = device(path, layout)
+    else:
+        opened = regular_file(path, layout, fsync=fsync, mode=0o600 if private else None)
     with opened as seekable:
         layout.claim()
         write_with(layout, seekable, jobs, meter.advance, _lost_process)

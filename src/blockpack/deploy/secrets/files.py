@@ -26,7 +26,7 @@ from ...errors import (
 )
 from ...layers.memory import guarded
 from ...model.extent import FileRange
-from ...writing.place import is_temporary
+from ...writing.temporary_names import is_temporary
 from ...writing.write import write_bytes
 from ..file_names import MANIFEST
 from ..source.deployment import DirectorySource

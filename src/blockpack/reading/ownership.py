@@ -1,0 +1,71 @@
+"""Whose files are believed: this user's own, and root's, who could change them anyway.
+
+What says what is to be done, or what opens secrets, is a regular file of one of these two. Whoever
+else may have put something in its stead: a link, a pipe that never ends, or a file of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ..errors import BlockpackError, printable
+
+_FLAGS = (
+    getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe must not hang us
+    | getattr(os, "O_BINARY", 0)
+)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
+
+def is_trusted(status: os.stat_result) -> bool:
+    """Whether a file or directory is this user's or root's, as far as there are users."""
+    return not hasattr(os, "geteuid") or status.st_uid in (os.geteuid(), 0)
+
+
+def require_trusted(name: str, status: os.stat_result, error: type[BlockpackError]) -> None:
+    """Raise `error` for a file or directory called `name` that is not trusted."""
+    if not is_trusted(status):
+        rule = f"belongs to another user (uid {status.st_uid})"
+        remedy = f"run as that user, or take it over: 'chown {os.geteuid()} {printable(name)}'"
+        raise error(name, rule, remedy)
+
+
+def open_trusted(
+    path: str | bytes | os.PathLike[str],
+    error: type[BlockpackError],
+    *,
+    shown: str = "",
+    dir_fd: int | None = None,
+    flags: int = os.O_RDONLY,
+    follow: bool = False,
+) -> int:
+    """The descriptor of a regular file that is trusted; the file is there, and `flags` do not
+    create it.
+
+    It never waits, and opens no device. A link is refused, unless they are to be followed. A file
+    that is to be written may have no other name: that is how somebody has another one written to.
+    Raises `error`, with the path `shown`, for what is no such file, and `OSError` if it cannot be
+    opened.
+    """
+    name = shown or os.fsdecode(path)
+    writing = bool(flags & (os.O_WRONLY | os.O_RDWR))
+    _require(os.stat(path, dir_fd=dir_fd, follow_symlinks=follow), name, error, writing)
+    no_link = 0 if follow else _NO_LINK
+    descriptor = os.open(path, flags | _FLAGS | no_link, dir_fd=dir_fd)
+    try:
+        _require(os.fstat(descriptor), name, error, writing)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _require(status: os.stat_result, name: str, error: type[BlockpackError], writing: bool) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = "is a symbolic link" if stat.S_ISLNK(status.st_mode) else "is no regular file"
+        raise error(name, what, "put a file of your own there")
+    require_trusted(name, status, error)
+    if writing and status.st_nlink > 1:
+        raise error(name, "has another name, and would be changed there, too", "remove one")
