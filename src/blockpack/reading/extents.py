@@ -13,20 +13,12 @@ import os
 import stat
 from typing import Self
 
-from ..errors import SourceError
+from ..errors import SourceError, reading_errors
 from ..model.entry import decode
 from ..model.extent import Data, Extent, FileRange, Readable, Stream
-from .positional import PositionalFile
+from .positional import AGAIN, READ_ONLY, ReopenedReader
 
-_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_NONBLOCK", 0)  # a source that became a pipe must not hang us
-    | getattr(os, "O_BINARY", 0)
-)
-_AGAIN = "pack again once it is left alone"
-_SKIP = 1 << 20
-"""Bytes of a stream that are read at once to get further in it."""
+_FLAGS = READ_ONLY | getattr(os, "O_NONBLOCK", 0)  # a source that became a pipe must not hang us
 
 
 class OpenSource:
@@ -116,7 +108,7 @@ class OpenFile(OpenSource):
         except OSError as error:
             raise _unreadable(extent, error) from None
         if not stat.S_ISREG(status.st_mode):
-            raise SourceError(decode(extent.path), "is no regular file any more", _AGAIN)
+            raise SourceError(decode(extent.path), "is no regular file any more", AGAIN)
         if status.st_size != extent.size or status.st_mtime_ns != extent.mtime_ns:
             raise changed(extent, status)
         return status
@@ -132,25 +124,18 @@ class OpenFile(OpenSource):
 
 
 class OpenStream(OpenSource):
-    """What a `Stream` is read from, open at one position.
-
-    To go back is to begin again, unless the stream is one of ours that can be read anywhere.
-    """
+    """What a `Stream` is read from. Raises `SourceError` if it cannot be opened."""
 
     extent: Stream
 
-    def __init__(self, extent: Stream, stream: Readable) -> None:
+    def __init__(self, extent: Stream) -> None:
         self.extent = extent
-        self._stream = stream
-        self._position = 0
 
-    @classmethod
-    def of(cls, extent: Stream) -> Self:
-        """Open it. Raises `SourceError`."""
-        try:
-            return cls(extent, extent.store.open(extent.key, extent.name))
-        except OSError as error:
-            raise _unreadable_stream(extent, error) from None
+        def opening() -> Readable:
+            return extent.store.open(extent.key, extent.name)
+
+        with reading_errors(extent.name):
+            self._reader = ReopenedReader(opening, extent.size, extent.name, seeks=False)
 
     def serves(self, extent: Extent) -> bool:
         """Whether the bytes of `extent` are in this stream."""
@@ -159,54 +144,18 @@ class OpenStream(OpenSource):
 
     def read_into(self, view: memoryview, position: int) -> None:
         """Fill `view` with the bytes from `position` on. Raises `SourceError` if there are less."""
-        if position != self._position:
-            self._move(position)
-        done = 0
-        while done < len(view):
-            data = self._read(len(view) - done)
-            view[done : done + len(data)] = data
-            done += len(data)
+        with reading_errors(self.extent.name):
+            self._reader.fill(view, position)
 
     def check(self) -> None:
         """Raise `SourceError` if all has been read that was planned, and there is more."""
-        if self._position == self.extent.size:
-            try:
-                more = self._stream.read(1)
-            except OSError as error:
-                raise _unreadable_stream(self.extent, error) from None
-            if more:
-                raise SourceError(self.extent.name, "is longer than its planned size", _AGAIN)
+        with reading_errors(self.extent.name):
+            self._reader.require_end()
 
     def close(self) -> None:
         """Let go of it. Raises `SourceError`."""
-        try:
-            self._stream.close()
-        except OSError as error:
-            raise _unreadable_stream(self.extent, error) from None
-
-    def _move(self, position: int) -> None:
-        if isinstance(self._stream, PositionalFile):  # not every stream can, and some only say so
-            self._position = self._stream.seek(position)
-            return
-        if position < self._position:
-            self._begin_again()
-        while self._position < position:
-            self._read(min(position - self._position, _SKIP))
-
-    def _begin_again(self) -> None:
-        self.close()
-        self._stream = type(self).of(self.extent)._stream
-        self._position = 0
-
-    def _read(self, most: int) -> bytes:
-        try:
-            data = self._stream.read(most)
-        except OSError as error:
-            raise _unreadable_stream(self.extent, error) from None
-        if not data:
-            raise SourceError(self.extent.name, "ended before its planned size", _AGAIN)
-        self._position += len(data)
-        return data
+        with reading_errors(self.extent.name):
+            self._reader.close()
 
 
 def open_source(extent: Extent) -> OpenSource:
@@ -214,7 +163,7 @@ def open_source(extent: Extent) -> OpenSource:
     if isinstance(extent, FileRange):
         return OpenFile.of(extent)
     if isinstance(extent, Stream):
-        return OpenStream.of(extent)
+        return OpenStream(extent)
     assert isinstance(extent, Data)
     return OpenData(extent)
 
@@ -227,7 +176,7 @@ def read_extent(extent: Extent, view: memoryview) -> None:
     if type(extent) is FileRange:
         _read_range(extent, view)
     elif type(extent) is Stream:
-        with OpenStream.of(extent) as source:
+        with OpenStream(extent) as source:
             source.read_into(view, extent.start)
             source.check()
     else:
@@ -262,12 +211,8 @@ def changed(extent: FileRange, status: os.stat_result) -> SourceError:
         rule = f"{how} from {extent.size:,} to {status.st_size:,} bytes since it was planned"
     else:
         rule = "was modified since it was planned"
-    return SourceError(path, rule, _AGAIN)
+    return SourceError(path, rule, AGAIN)
 
 
 def _unreadable(extent: FileRange, error: OSError) -> SourceError:
-    return SourceError.of(decode(extent.path), "cannot be read", error, _AGAIN)
-
-
-def _unreadable_stream(extent: Stream, error: OSError) -> SourceError:
-    return SourceError.of(extent.name, "cannot be read", error)
+    return SourceError.of(decode(extent.path), "cannot be read", error, AGAIN)

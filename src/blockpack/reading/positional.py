@@ -13,15 +13,22 @@ import os
 import stat
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import BinaryIO, Self, cast
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Self, cast
 
 from ..errors import ImageError, SourceError, reading_errors
 
 READ_AHEAD = 128 << 10
 """Bytes that a file object reads at once, if less is asked for."""
 
-_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+AGAIN = "pack again once it is left alone"
+"""What to do about a source that changed."""
+
+READ_ONLY = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+"""How what is read is opened."""
+
+_SKIP = 1 << 20
+"""Bytes that are read at once to get further in what does not seek."""
 
 _UNFIT = {
     stat.S_IFDIR: "a directory",
@@ -44,7 +51,7 @@ def open_for_reading(
         if kind in _UNFIT and not (pipes and kind == stat.S_IFIFO):
             rule = f"is {_UNFIT[kind]}, and no image or archive"
             raise SourceError(name, rule, "give a file or a block device")
-        return os.open(path, _FLAGS)
+        return os.open(path, READ_ONLY)
 
 
 class PositionalReader(ABC):
@@ -71,25 +78,22 @@ class PositionalReader(ABC):
 
     def read_at(self, position: int, length: int) -> bytes:
         """`length` bytes from `position` on; less at the end."""
-        data = bytearray(max(min(length, self.size - position), 0))
-        view = memoryview(data)
-        done = 0
-        while done < len(data):
-            count = self.pread(view[done:], position + done)
-            if not count:
-                break
-            done += count
-        return bytes(view[:done])
+        view = memoryview(bytearray(max(min(length, self.size - position), 0)))
+        return bytes(view[: self.fill(view, position)])
 
     def read_into(self, view: memoryview, position: int) -> None:
         """Fill `view` with the bytes from `position` on. Raises `ImageError` if there are less."""
-        done = 0
         with reading_errors("the image"):
-            while done < len(view):
-                count = self.pread(view[done:], position + done)
-                if not count:
-                    raise ImageError("", f"the image ends early, at byte {position + done:,}")
-                done += count
+            done = self.fill(view, position)
+        if done < len(view):
+            raise ImageError("", f"the image ends early, at byte {position + done:,}")
+
+    def fill(self, view: memoryview, position: int) -> int:
+        """Fill `view` as `pread` does, but all of it if there is as much."""
+        done = 0
+        while done < len(view) and (count := self.pread(view[done:], position + done)):
+            done += count
+        return done
 
     def parts(self) -> Iterator[tuple[PositionalReader | None, int, int]]:
         """Where all bytes are to be had, in order, as (reader, position, length).
@@ -236,6 +240,67 @@ class SeekingReader(PositionalReader):
         return len(data)
 
 
+class ReopenedReader(PositionalReader):
+    """What `opening` opens as a file object from its start, read at any position.
+
+    It is moved only where it has to be, for that may cost a connection. One that does not seek is
+    opened again to go back; so is one of which that is only said, without `seeks`.
+
+    Raises `SourceError` about `name` if there are less than `size` bytes, or more.
+    """
+
+    forkable = False
+
+    def __init__(
+        self, opening: Callable[[], Any], size: int, name: str, *, seeks: bool = True
+    ) -> None:
+        super().__init__(size)
+        self.name = name
+        self._opening = opening
+        self._seeks = seeks
+        self._lock = threading.Lock()
+        self._at = 0
+        self._file = opening()
+
+    def pread(self, view: memoryview, position: int) -> int:
+        """By `read`, at its place."""
+        with self._lock:
+            if position != self._at:
+                self._move(position)
+            data = self._read(len(view))
+            view[: len(data)] = data
+            return len(data)
+
+    def require_end(self) -> None:
+        """Raise `SourceError` if all has been read, and there is more."""
+        with self._lock:
+            if self._at == self.size and self._file.read(1):
+                raise SourceError(self.name, "is longer than its planned size", AGAIN)
+
+    def _move(self, position: int) -> None:
+        ours = isinstance(self._file, PositionalFile)
+        if ours or (self._seeks and self._file.seekable()):
+            self._at = self._file.seek(position)
+            return
+        if position < self._at:
+            self._file.close()
+            self._file = self._opening()
+            self._at = 0
+        while self._at < position:
+            self._read(min(position - self._at, _SKIP))
+
+    def _read(self, most: int) -> bytes:
+        data: bytes = self._file.read(most)
+        if not data:
+            raise SourceError(self.name, "ended before its planned size", AGAIN)
+        self._at += len(data)
+        return data
+
+    def close(self) -> None:
+        """Close the file object."""
+        self._file.close()
+
+
 def reader_of(file: BinaryIO) -> PositionalReader:
     """A reader of what is in an open binary file, which stays the caller's to close.
 
@@ -253,6 +318,6 @@ def reader_of(file: BinaryIO) -> PositionalReader:
 def _of_its_own(descriptor: int) -> int:
     """Another descriptor of the same file, whose position is not the caller's where that can be."""
     try:
-        return os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{descriptor}", READ_ONLY)
     except OSError:
         return os.dup(descriptor)

@@ -30,7 +30,13 @@ from ..images.open_image import format_of, head_of
 from ..model.entry import EPOCH, NANOSECONDS, File, check_path, decode
 from ..model.extent import Extent, FileRange
 from ..model.tree import Tree
-from ..reading.positional import BytesReader, DescriptorReader, PositionalReader, open_for_reading
+from ..reading.positional import (
+    AGAIN,
+    BytesReader,
+    DescriptorReader,
+    PositionalReader,
+    open_for_reading,
+)
 from .decompression import is_compressed, spooled
 from .hierarchy import Hierarchy, foreign_errors, scan_hierarchy
 from .options import ScanOptions
@@ -178,8 +184,7 @@ class InImage(Hierarchy):
         if self._path is not None:
             status = os.fstat(self._descriptor)
             if (status.st_size, status.st_mtime_ns) != (self._size, self._stamp):
-                rule = "was modified since it was planned"
-                raise SourceError(self.name, rule, "pack again once it is left alone")
+                raise SourceError(self.name, "was modified since it was planned", AGAIN)
 
 
 class _Content(PositionalReader):

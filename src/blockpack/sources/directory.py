@@ -1,16 +1,34 @@
-"""A directory of this machine as a source."""
+"""A path on this machine as a source: a directory, or a file that is an archive or an image."""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 
-from ..errors import raise_problems
-from ..model.entry import location
+from ..errors import raise_problems, reading_errors
+from ..model.entry import decode, location
 from ..model.tree import Tree
 from .directory_walk import DirectoryWalk
 from .options import UNPACKABLE, ScanOptions
 from .shared_walk import listed
+
+
+def scan_path(source: object, options: ScanOptions) -> Tree:
+    """The tree of what is at a path.
+
+    Raises `SourceError` if it is missing or no source, and `Problems` with all that cannot be read
+    or packed.
+    """
+    assert isinstance(source, str | bytes | os.PathLike)
+    path = location(source)
+    with reading_errors(decode(path)):
+        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+    if is_directory:
+        return scan(path, options)
+    from .archive import scan_file  # with all that it takes, which most sources do not
+
+    return scan_file(path, options)
 
 
 def scan(

@@ -35,14 +35,13 @@ loop is told."""
 path_of = itemgetter(0)
 """The path of a row."""
 
-_KIND, _FILE, _DIRECTORY = 0o170000, 0o100000, 0o040000  # as in `stat`
+_KIND, _FILE, _DIRECTORY, _LINK = 0o170000, 0o100000, 0o040000, 0o120000  # as in `stat`
 _ALL_MAY_READ = 0o444
 
 _OPEN = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 
-# The kernel finds a name by its directory's descriptor faster than by a whole path, and names come
-# as text then, which is what they are in every locale of UTF-8 alone.
-_BY_DESCRIPTOR = os.scandir in os.supports_fd and sys.getfilesystemencoding() == "utf-8"
+_IS_UTF8 = sys.getfilesystemencoding() == "utf-8"
+"""Whether names come as the text that they are here."""
 
 _KINDS = {
     stat.S_IFIFO: "named pipe",
@@ -159,9 +158,7 @@ class DirectoryWalk:
 
     def _listing(self, unread: Unread) -> list[Row]:
         """The rows of one directory, in no order. Raises `OSError` if it cannot be read."""
-        if not _BY_DESCRIPTOR:
-            with os.scandir(unread[0]) as items:
-                return self._rows(unread, items)
+        # The kernel finds a name by its directory's descriptor faster than by a whole path.
         directory = os.open(unread[0], _OPEN)
         try:
             with os.scandir(directory) as items:
@@ -173,14 +170,14 @@ class DirectoryWalk:
         """The rows of what is in a directory, in no order.
 
         There is nothing to decide about nearly all that is anywhere: directories, and files that
-        can be read (by root any, by others what all may read).
+        can be read (by root any, by others what all may read). Raises `OSError`.
         """
         location, prefix, above = unread
         excluded = self.options.excluded is not None
         reads_all = self._is_root
         found: list[Row] = []
         for item in items:
-            name = item.name if _BY_DESCRIPTOR else decode(item.name)
+            name = item.name if _IS_UTF8 else decode(os.fsencode(item.name))
             path = prefix + name
             try:
                 status = item.stat(follow_symlinks=False)
@@ -191,14 +188,20 @@ class DirectoryWalk:
             kind = mode & _KIND
             is_file = kind == _FILE and (reads_all or mode & _ALL_MAY_READ == _ALL_MAY_READ)
             if excluded or not (is_file or kind == _DIRECTORY):
-                row = self._row(item, location + encode(name), path, status, above)
-                if row is not None:
-                    found.append(row)
-                continue
+                taken = self._taken(item, location + encode(name), path, status, above)
+                if taken is None:
+                    continue
+                status, mode = taken, taken.st_mode
+                kind = mode & _KIND
+                is_file = kind == _FILE
             found.append(
                 (
                     path,
-                    status.st_size if is_file else None,
+                    status.st_size
+                    if is_file
+                    else decode(os.readlink(location + encode(name)))
+                    if kind == _LINK
+                    else None,
                     mode & 0o7777,
                     status.st_mtime_ns,
                     status.st_uid,
@@ -208,18 +211,17 @@ class DirectoryWalk:
             )
         return found
 
-    def _row(
+    def _taken(
         self,
         item: os.DirEntry[Any],
         location: bytes,
         path: str,
         status: os.stat_result,
         above: frozenset[tuple[int, int]],
-    ) -> Row | None:
-        """The row for one name of a directory; None if it is left out or is a problem."""
-        is_directory = stat.S_ISDIR(status.st_mode)
+    ) -> os.stat_result | None:
+        """The status of what is packed as one name; None if it is left out or is a problem."""
         excluded = self.options.excluded
-        if excluded is not None and excluded(path, is_directory):
+        if excluded is not None and excluded(path, stat.S_ISDIR(status.st_mode)):
             return None
         if stat.S_ISLNK(status.st_mode) and self.options.symlinks != "keep":
             followed = self._followed(item, location, path, above)
@@ -227,21 +229,14 @@ class DirectoryWalk:
                 return None
             status = followed
         kind = stat.S_IFMT(status.st_mode)
-        permissions = status.st_mode & 0o7777
-        shared = permissions, status.st_mtime_ns, status.st_uid, status.st_gid
-        if kind == stat.S_IFREG:
-            if self._is_root or os.access(location, os.R_OK):
-                inode = (status.st_dev, status.st_ino) if status.st_nlink > 1 else None
-                return path, status.st_size, *shared, inode
+        if kind not in (_FILE, _DIRECTORY, _LINK):
+            rule = f"is a {_KINDS.get(kind, 'special file')}, which no image holds"
+            self.problems.append(EntryError(path, rule, "exclude it"))
+        elif kind == _FILE and not (self._is_root or os.access(location, os.R_OK)):
             rule = "cannot be read: permission denied"
             self.problems.append(SourceError(path, rule, _READABLE))
-            return None
-        if kind == stat.S_IFDIR:
-            return path, None, *shared, None
-        if kind == stat.S_IFLNK:
-            return path, decode(os.readlink(location)), *shared, None
-        rule = f"is a {_KINDS.get(kind, 'special file')}, which no image holds"
-        self.problems.append(EntryError(path, rule, "exclude it"))
+        else:
+            return status
         return None
 
     def _followed(

@@ -7,11 +7,10 @@ What is packed, left out and refused is decided here for all of them.
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any
 
 from attrs import define, field
 
@@ -20,11 +19,8 @@ from ..formats.reader import ImageEntry
 from ..model.entry import Directory, Entry, File, Symlink, check_path, check_target, name_of
 from ..model.extent import Extent, Readable, Stream
 from ..model.tree import Tree
-from ..reading.positional import PositionalFile, PositionalReader
+from ..reading.positional import PositionalFile, PositionalReader, ReopenedReader
 from .options import UNPACKABLE, ScanOptions, link_refused
-
-_SKIP = 1 << 20
-"""Bytes that are read at once to get further in a file that does not seek."""
 
 
 @contextmanager
@@ -242,51 +238,21 @@ class _Walk:
         return None
 
 
-class ForeignFile(PositionalReader):
-    """A library's file object that is opened for this, read at any position.
-
-    It is moved only where it has to be, for that may cost a connection. One that does not seek is
-    opened again to go back. Whatever it raises is a `SourceError` about `name`; so is more than
-    `size` bytes.
-    """
+class ForeignFile(ReopenedReader):
+    """A library's file object. Whatever it raises is a `SourceError` about its name."""
 
     def __init__(self, opening: Callable[[], Any], size: int, name: str) -> None:
-        super().__init__(size)
-        self._opening = opening
-        self._name = name
-        self._lock = threading.Lock()
-        self._at = 0
         with foreign_errors(name):
-            self._file: BinaryIO = opening()
+            super().__init__(opening, size, name)
 
     def pread(self, view: memoryview, position: int) -> int:
-        """By `read`, after `seek` if it has to be."""
-        with self._lock, foreign_errors(self._name):
-            if position != self._at:
-                self._move(position)
-            data = self._file.read(len(view))
-            view[: len(data)] = data
-            self._at += len(data)
-            if self._at == self.size and self._file.read(1):
-                rule = "is longer than its planned size"
-                raise SourceError(self._name, rule, "pack again once it is left alone")
-            return len(data)
-
-    def _move(self, position: int) -> None:
-        if self._file.seekable():
-            self._at = self._file.seek(position)
-            return
-        if position < self._at:
-            self._file.close()
-            self._file = self._opening()
-            self._at = 0
-        while self._at < position:
-            data = self._file.read(min(position - self._at, _SKIP))
-            if not data:
-                raise SourceError(self._name, "ended before its planned size")
-            self._at += len(data)
+        """By `read`, at its place."""
+        with foreign_errors(self.name):
+            count = super().pread(view, position)
+            self.require_end()
+            return count
 
     def close(self) -> None:
         """Close the file object."""
-        with foreign_errors(self._name):
-            self._file.close()
+        with foreign_errors(self.name):
+            super().close()

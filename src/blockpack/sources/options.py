@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, get_args
 
-from attrs import field, frozen
+from attrs import frozen
 
-from ..errors import EntryError, UsageError
+from ..errors import EntryError
+from ..planning.volume import require_choice
 from ..workers.processors import Jobs, require_jobs
 
 Symlinks = Literal["error", "follow", "keep", "skip"]
@@ -24,14 +25,6 @@ UNPACKABLE = "this source cannot be packed as it is"
 """What is said of a source with problems."""
 
 
-def _one_of(name: str, choices: tuple[str, ...]) -> Callable[[object, object, object], None]:
-    def check(_instance: object, _attribute: object, value: object) -> None:
-        if value not in choices:
-            raise UsageError("", f"{name} is one of {', '.join(choices)}; not {value!r}")
-
-    return check
-
-
 @frozen(kw_only=True)
 class ScanOptions:
     """The options of a scan. Raises `UsageError` for values that they do not have.
@@ -40,13 +33,13 @@ class ScanOptions:
     """
 
     excluded: Excluded | None = None
-    symlinks: Symlinks = field(default="keep", validator=_one_of("symlinks", get_args(Symlinks)))
-    submodules: Submodules = field(
-        default="error", validator=_one_of("submodules", get_args(Submodules))
-    )
+    symlinks: Symlinks = "keep"
+    submodules: Submodules = "error"
     jobs: Jobs = 1
 
     def __attrs_post_init__(self) -> None:
+        require_choice("symlinks", self.symlinks, get_args(Symlinks))
+        require_choice("submodules", self.submodules, get_args(Submodules))
         require_jobs(self.jobs)
 
 

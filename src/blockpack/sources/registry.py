@@ -71,7 +71,7 @@ KINDS = (
     SourceKind("standard input", lambda source: source == STANDARD_INPUT, ".archive:scan_input"),
     SourceKind("git", _is_git, ".git.revision_tree:scan"),
     SourceKind("url", _is_url, ".url:scan"),
-    SourceKind("path", _is_path, ".local:scan"),
+    SourceKind("path", _is_path, ".directory:scan_path"),
     SourceKind("image", _is_image, ".archive:scan_image"),
     SourceKind("PyFilesystem", _is_filesystem, ".pyfs:scan_filesystem"),
     SourceKind("fsspec", _is_fsspec, ".fsspec_url:scan_filesystem"),

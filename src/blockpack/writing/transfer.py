@@ -150,7 +150,7 @@ class Transfer:
         """The stream of `extent`; the one that is open, if that is it."""
         if self._stream is None or not self._stream.serves(extent):
             self._close_stream()
-            self._stream = OpenStream.of(extent)
+            self._stream = OpenStream(extent)
         return self._stream
 
     def _close_stream(self) -> None:
