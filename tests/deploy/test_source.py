@@ -87,7 +87,7 @@ def test_the_manifest_is_a_file_of_the_tree(tmp_path: Path, outside: Path) -> No
     place = write_files(tmp_path / "d", {"site/x": b"x"})
     (outside / "blockpack.toml").write_bytes(volume('"site"'))
     (place / "blockpack.toml").symlink_to(outside / "blockpack.toml")
-    refused(place, tmp_path / "dist", "it is a symbolic link")
+    refused(place, tmp_path / "dist", "blockpack.toml: is a symbolic link")
     (place / "blockpack.toml").unlink()
     os.mkfifo(place / "blockpack.toml")
     refused(place, tmp_path / "dist", "is no regular file")

@@ -20,6 +20,7 @@ from attrs import asdict, field, frozen
 
 from .. import __version__
 from ..errors import ImageError, SourceError, raise_problems
+from ..reading.ownership import open_trusted
 from ..writing.write import write_bytes
 from .file_names import RECORD
 
@@ -119,8 +120,8 @@ class BuildRecord:
     def read(cls, directory: str | os.PathLike[str]) -> Self:
         """The record in `directory`.
 
-        Raises `SourceError` if there is none, and `ImageError` or `Problems` if it is damaged or
-        of another version.
+        Raises `SourceError` if there is none, or it is another user's, and `ImageError` or
+        `Problems` if it is damaged or of another version.
         """
         path = Path(directory) / RECORD
         values = _parsed(path)
@@ -153,7 +154,7 @@ def _parsed(path: Path) -> Mapping[str, Any]:
     """The values in the file `path`, of a schema that is known here."""
     name = str(path)
     try:
-        with open(path, "rb") as file:
+        with open(open_trusted(path, SourceError), "rb") as file:
             text = file.read(_MOST)
     except OSError as error:
         remedy = "give a directory that blockpack has built or deployed to"

@@ -7,6 +7,7 @@ import re
 import stat
 
 from ..errors import TargetError, UsageError, printable, reading_errors, require_path
+from ..reading.ownership import open_trusted
 from .ccm import KEY_SIZES, require_key_size
 from .memory import no_dumps
 
@@ -14,12 +15,6 @@ _HEX = re.compile(rb"\s*([0-9A-Fa-f]+)\s*")
 _LONGEST = 4096
 """Bytes of a key file that are read, at most."""
 
-_ONLY_READ = (
-    os.O_RDONLY
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_NONBLOCK", 0)  # a pipe must not hang us
-    | getattr(os, "O_BINARY", 0)
-)
 _ONLY_NEW = (
     os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 )
@@ -32,10 +27,11 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
     digits is taken for them.
 
     Raises `SourceError` if the file cannot be read, and `UsageError` if it is no regular file, if
-    others than its owner may read or write it, or if it holds no key.
+    it is neither this user's nor root's, if others than its owner may read or write it, or if it
+    holds no key.
     """
     name = printable(require_path(path))
-    data = read_private(path, "key", _LONGEST)
+    data = read_private(path, _LONGEST)
     digits = _HEX.fullmatch(data)
     if digits is not None and len(digits[1]) // 2 in KEY_SIZES and len(digits[1]) % 2 == 0:
         return bytes.fromhex(digits[1].decode("ascii"))
@@ -46,31 +42,27 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
     raise UsageError(name, rule, "make one with 'openssl rand -hex 32'")
 
 
-def read_private(path: str | os.PathLike[str], what: str, most: int) -> bytes:
-    """Up to `most` bytes of a file that holds `what`: a key, an identity.
+def read_private(path: str | os.PathLike[str], most: int) -> bytes:
+    """Up to `most` bytes of a file that opens secrets: a key, an identity.
 
-    All that opens secrets is read here, and so it is here that dumps of memory are turned off.
+    All such files are read here, and so it is here that dumps of memory are turned off.
 
     Raises `SourceError` and `UsageError` as `read_key` does.
     """
     name = printable(require_path(path))
     with reading_errors(name):
-        descriptor = os.open(path, _ONLY_READ)
+        descriptor = open_trusted(path, UsageError, follow=True)
         try:
-            _require_private(name, os.fstat(descriptor), what)
+            mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+            if os.name == "posix" and mode & 0o077:
+                rule = f"others may read or write it (mode {mode:04o})"
+                raise UsageError(
+                    name, rule, f"run 'chmod 600 {name}', and think of who has read it"
+                )
             no_dumps()
             return os.read(descriptor, most)
         finally:
             os.close(descriptor)
-
-
-def _require_private(name: str, status: os.stat_result, what: str) -> None:
-    """Raise `UsageError` unless `status` is a regular file's that is its owner's alone."""
-    if not stat.S_ISREG(status.st_mode):
-        raise UsageError(name, "is no regular file", f"keep the {what} in one")
-    if os.name == "posix" and status.st_mode & 0o077:
-        rule = f"others may read or write it (mode {stat.S_IMODE(status.st_mode):04o})"
-        raise UsageError(name, rule, f"run 'chmod 600 {name}', and think of who has read it")
 
 
 def make_key(path: str | os.PathLike[str], size: int = 32) -> bytes:
@@ -94,7 +86,7 @@ def make_key(path: str | os.PathLike[str], size: int = 32) -> bytes:
     except OSError as error:
         raise TargetError.of(name, "no key can be made there", error) from None
     try:
-        _write_key(descriptor, key)
+        write_key(descriptor, key)
     except BaseException as error:
         os.unlink(path)  # half a key is none
         if isinstance(error, OSError):
@@ -105,7 +97,8 @@ def make_key(path: str | os.PathLike[str], size: int = 32) -> bytes:
     return key
 
 
-def _write_key(descriptor: int, key: bytes) -> None:
+def write_key(descriptor: int, key: bytes) -> None:
+    """Write a file that `read_key` reads, and flush it. Raises `OSError`."""
     if hasattr(os, "fchmod"):
         os.fchmod(descriptor, 0o600)  # the umask may have left its owner less
     line = key.hex().encode("ascii") + b"\n"

@@ -65,7 +65,7 @@ class Identities:
         read or write it, and for what is no identity.
         """
         name = printable(os.fspath(path))
-        return cls(name, _identities(name, read_private(path, "identity", _MOST_IDENTITY)))
+        return cls(name, _identities(name, read_private(path, _MOST_IDENTITY)))
 
     def open(self, data: bytes) -> bytes | Closed:
         """What is encrypted in `data`, or why it cannot be told."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import stat
 
-from ...errors import SourceError, UsageError, reason
+from ...errors import SourceError, UsageError
+from ...reading.ownership import open_trusted
 from ..file_names import MANIFEST
 
 MOST_BYTES = 1 << 20
@@ -30,17 +31,11 @@ def manifest_text(directory: str) -> bytes:
     if not os.path.isdir(directory):
         raise SourceError(directory, "is no directory", "give that of a deployment")
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_trusted(name, SourceError)
     except FileNotFoundError:
         raise SourceError(directory, f"has no {MANIFEST}", NO_MANIFEST) from None
     except OSError as error:
-        why = "it is a symbolic link" if os.path.islink(name) else reason(error)
-        raise SourceError(
-            name, f"cannot be read: {why}", "give the deployment's directory"
-        ) from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise SourceError(name, "is no regular file", "give a deployment its manifest there")
+        raise SourceError.of(name, "cannot be read", error) from None
     with open(descriptor, "rb") as file:
         return short_enough(name, file.read(MOST_BYTES + 1))
 
