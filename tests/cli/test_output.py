@@ -34,11 +34,14 @@ ASCII: Mapping[str, str | None] = {
 
 
 def at_terminal(
-    *arguments: Argument, changes: Mapping[str, str | None] | None = None, out: bool = False
+    *arguments: Argument,
+    changes: Mapping[str, str | None] | None = None,
+    out: bool = False,
+    columns: int = 100,
 ) -> tuple[int, bytes]:
     """Run the command with standard error (and output, if `out`) a terminal; what it shows."""
     leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     settings = {"TERM": "xterm-256color", "NO_COLOR": None, **(changes or {})}
     child = subprocess.Popen(
         python(*arguments),
@@ -118,6 +121,34 @@ def test_the_bar_has_no_colour_where_none_is_wanted(large: Path, tmp_path: Path)
     assert code == 0
     assert b"packing" in shown
     assert not re.search(rb"\x1b\[[0-9;]*(3[0-9]|38;[0-9;]+|9[0-7])m", shown), shown
+
+
+@pytest.mark.parametrize("columns", [80, 40, 20])
+def test_a_bar_fits_its_terminal(large: Path, tmp_path: Path, columns: int) -> None:
+    code, shown = at_terminal("pack", large, tmp_path / "x.tar", columns=columns)
+    assert code == 0
+    text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown).decode()
+    bars = [line for line in re.split(r"[\r\n]+", text) if "packing" in line]
+    assert bars and max(map(len, bars)) <= columns
+
+
+def test_a_line_now_and_then_tells_how_far_it_is_where_there_is_no_terminal(
+    large: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("blockpack.writing.progress._SECONDS", 0)
+    monkeypatch.setattr("blockpack.cli.progress_bar._SECONDS", 0)
+    assert cli.main(["pack", str(large), str(tmp_path / "x.tar"), "--fsync"]) == 0
+    *lines, summary = capsys.readouterr().err.splitlines()
+    told = r"blockpack: packing [\d.]+/8\.\d MiB(, [\d,.]+ MiB/s, \d+:\d\d left)?"
+    assert len(lines) > 3
+    assert all(re.fullmatch(rf"{told}|blockpack: flushing", line) for line in lines), lines
+    assert lines[-1] == "blockpack: flushing"
+    assert summary.startswith(f"blockpack: {tmp_path}/x.tar: ")
+    assert cli.main(["pack", str(large), str(tmp_path / "x.tar"), "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_no_bar_in_a_pipe(large: Path, tmp_path: Path) -> None:

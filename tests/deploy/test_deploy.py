@@ -23,6 +23,7 @@ from blockpack.deploy.host.generations import Generations
 from blockpack.deploy.host.rollout import collect, deploy, rollback
 from blockpack.deploy.host.status import status
 from blockpack.deploy.record import ImageRecord
+from blockpack.writing.progress import Meter
 from deploy.deployments import FILES, contents, names, record
 from deploy.hosts import Host
 
@@ -314,7 +315,7 @@ def test_an_image_that_is_not_sound_is_not_switched_to(
     host.deploy()
     host.commit(**{"site/index.html": b"x"})
     damage = ImageError("", "it is damaged")
-    monkeypatch.setattr("blockpack.images.image.Image.verify", lambda self: [damage])
+    monkeypatch.setattr("blockpack.images.image.Image.verify", lambda *_, **__: [damage])
     with pytest.raises(ImageError, match="volume site: it is damaged; nothing was switched"):
         host.deploy()
     assert host.live() == 1
@@ -342,9 +343,9 @@ def test_an_image_that_cannot_be_read_is_not_switched_to(
 ) -> None:
     verify = rollout.__dict__["_verify"]
 
-    def losing(directory: str, image: ImageRecord) -> None:
+    def losing(directory: str, image: ImageRecord, meter: Meter) -> None:
         Path(directory, image.file).unlink()
-        verify(directory, image)
+        verify(directory, image, meter)
 
     monkeypatch.setattr(rollout, "_verify", losing)
     with pytest.raises(SourceError, match=r"site\.img: cannot be read"):

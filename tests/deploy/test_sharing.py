@@ -10,6 +10,7 @@ import pytest
 from blockpack import SourceError
 from blockpack.deploy.building import sharing
 from blockpack.deploy.host.generations import Generations
+from blockpack.writing.progress import Meter
 from deploy.deployments import MANIFEST, contents, names
 from deploy.hosts import Host
 
@@ -88,10 +89,10 @@ def test_an_image_that_cannot_be_read_is_built_anew(
     host.deploy()
     digest_of = sharing.digest_of
 
-    def bad_sector(path: str) -> str:
+    def bad_sector(path: str, meter: Meter) -> str:
         if path.endswith("media.img"):
             raise SourceError(path, "input/output error")
-        return digest_of(path)
+        return digest_of(path, meter)
 
     monkeypatch.setattr(sharing, "digest_of", bad_sector)
     host.commit(**{"site/index.html": b"new"})

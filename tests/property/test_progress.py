@@ -10,24 +10,13 @@ import pytest
 
 import blockpack
 from blockpack import FatVolume, GitVolume, Progress, TarVolume, Volume
+from told_progress import checked
 
 VOLUMES: dict[str, Callable[[], Volume]] = {
     "tar": TarVolume,
     "fat": FatVolume,
     "git": lambda: GitVolume(compression=0),
 }
-
-
-def checked(told: list[Progress]) -> int:
-    """The total of all that was `told`."""
-    done = [each.done for each in told]
-    totals = {each.total for each in told}
-    assert done == sorted(done)
-    assert len(totals) == 1
-    total = totals.pop()
-    assert done[-1] == total
-    assert total not in done[:-1], "all is done, and work goes on"
-    return total
 
 
 @pytest.fixture(name="source")
@@ -47,18 +36,27 @@ def test_all_that_takes_long_tells_how_far_it_is(
     path = tmp_path / "image"
     layout = VOLUMES[form]().plan(blockpack.scan(source))
     told: list[Progress] = []
-    blockpack.write(layout, path, progress=told.append)
-    assert checked(told) == layout.size
-    for work, total in (
-        (lambda image: blockpack.extract(image, tmp_path / "out", progress=told.append), 2_000_000),
-        (lambda image: image.verify(progress=told.append), layout.size),
-        (lambda image: blockpack.compare(image, layout, progress=told.append), layout.size),
-    ):
+    hear = told.append
+    blockpack.write(layout, path, progress=hear)
+    assert checked(told, "packing") == layout.size
+    told.clear()
+    blockpack.write(layout, path, progress=told.append, fsync=True)
+    assert checked(told, "packing", "flushing") == layout.size
+    works: dict[str, tuple[Callable[[blockpack.Image], object], int]] = {
+        "extracting": (
+            lambda image: blockpack.extract(image, tmp_path / "out", progress=hear),
+            2_000_000,
+        ),
+        "verifying": (lambda image: image.verify(progress=hear), layout.size),
+        "comparing": (lambda image: blockpack.compare(image, layout, progress=hear), layout.size),
+        "digesting": (lambda image: blockpack.contents(image, progress=hear), layout.size),
+    }
+    for name, (work, total) in works.items():
         told.clear()
         with blockpack.open_image(path) as image:
             work(image)
-        assert checked(told) == total
-        assert len(told) > 1 or form == "git", "something is told on the way"
+        assert checked(told, name) == total
+        assert len(told) > 2 or form == "git", "something is told on the way"
 
 
 def test_an_encrypted_image_is_decrypted_and_then_verified(
@@ -71,4 +69,4 @@ def test_an_encrypted_image_is_decrypted_and_then_verified(
     told: list[Progress] = []
     with blockpack.open_image(tmp_path / "image", key=key) as image:
         assert image.verify(progress=told.append) == []
-    assert checked(told) == layout.size + layout.size // 2
+    assert checked(told, "verifying") == layout.size + layout.size // 2

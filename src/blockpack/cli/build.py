@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..deploy.building.unchanged import unchanged
 from ..errors import printable
 from . import flags
-from .output import amount, emit_json, progress_bar, say
+from .output import amount, emit_json, say
+from .progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from ..deploy.building.build import BuildReport
@@ -43,7 +44,7 @@ def run(arguments: Namespace) -> int:
         return 0
     from ..deploy.building.build import build
 
-    with progress_bar("building", quiet=arguments.quiet) as progress:
+    with progress_bar(quiet=arguments.quiet) as progress:
         report = build(
             arguments.source,
             arguments.out,

@@ -9,7 +9,8 @@ from attrs import asdict
 
 from ..deploy.building.check import CheckedVolume, check
 from . import flags
-from .output import amount, emit, emit_json, progress_bar, say
+from .output import amount, emit, emit_json, say
+from .progress_bar import progress_bar
 
 
 def _json(volume: CheckedVolume) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Look for all that is wrong with a deployment, and write nothing."""
-    with progress_bar("checking", quiet=arguments.quiet) as progress:
+    with progress_bar(quiet=arguments.quiet) as progress:
         checked = check(
             arguments.source,
             jobs=arguments.jobs,

@@ -11,7 +11,8 @@ from ..errors import UsageError, printable
 from ..sources.git.address import Address
 from . import build as built
 from . import flags
-from .output import amount, emit_json, progress_bar, say
+from .output import amount, emit_json, say
+from .progress_bar import progress_bar
 
 _OUTCOMES = {
     "deployed": "is live",
@@ -46,7 +47,7 @@ def run(arguments: Namespace) -> int:
     if not arguments.to:
         raise UsageError("", "--to is empty", "give the directory to deploy to")
     repository, revision = _address(arguments.repository)
-    with progress_bar("building", quiet=arguments.quiet) as progress:
+    with progress_bar(quiet=arguments.quiet) as progress:
         report = deploy(
             repository,
             revision,

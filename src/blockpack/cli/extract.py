@@ -7,7 +7,8 @@ from argparse import ArgumentParser, Namespace
 from ..images.extract import extract
 from ..images.open_image import open_image
 from . import flags
-from .output import progress_bar, say
+from .output import say
+from .progress_bar import progress_bar
 
 EXAMPLE = "blockpack extract www.img out"
 
@@ -23,7 +24,7 @@ def run(arguments: Namespace) -> int:
     """Copy everything in the image to a new or empty directory."""
     with (
         open_image(arguments.image, key_file=arguments.key_file) as image,
-        progress_bar("extracting", quiet=arguments.quiet) as progress,
+        progress_bar(quiet=arguments.quiet) as progress,
     ):
         count = extract(image, arguments.directory, jobs="auto", progress=progress)
     if not arguments.quiet:

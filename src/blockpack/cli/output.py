@@ -1,19 +1,15 @@
-"""What the command prints: messages, JSON, and the progress bar of a terminal."""
+"""What the command prints: messages, data, and JSON."""
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from ..errors import BlockpackError, Problems, TargetError
 from ..planning.options import ALL, as_key, key_of
-
-if TYPE_CHECKING:
-    from ..writing.progress import Progress
 
 OF_MANIFESTS = ("build", "check", "deploy", "init")
 """Commands whose volumes and trees have their options in a manifest."""
@@ -86,11 +82,11 @@ def emit_json(value: Any) -> None:
 
 def amount(count: float) -> str:
     """A number of bytes for people: ``12.3 MiB``."""
-    power, unit = _unit(count)
+    power, unit = unit_of(count)
     return f"{count:,.0f} {unit}" if unit == "B" else f"{count / power:,.1f} {unit}"
 
 
-def _unit(count: float) -> tuple[int, str]:
+def unit_of(count: float) -> tuple[int, str]:
     """The unit in which to tell a number of bytes, and how many of them it is."""
     power = 1
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -106,43 +102,3 @@ def emit_facts(format: str, size: int, facts: Mapping[str, object]) -> None:
     for name, value in shown.items():
         if value != "":
             emit(f"{name.replace('_', ' '):<18}{value}")
-
-
-@contextmanager
-def progress_bar(what: str, *, quiet: bool) -> Iterator[Callable[[Progress], object] | None]:
-    """A callback that draws a bar on standard error; None unless that is a terminal."""
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    # Without a thread of its own, so that the writer may fork.
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}")
-    bar = Bar(
-        *columns,
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        auto_refresh=False,
-        transient=True,
-    )
-    begun = time.monotonic()
-    with bar:
-        task = bar.add_task(what, total=None, told="")
-
-        def show(progress: Progress) -> None:
-            told = _told(progress, max(time.monotonic() - begun, 1e-3))
-            bar.update(task, total=progress.total, completed=progress.done, told=told, refresh=True)
-
-        yield show
-
-
-def _told(progress: Progress, seconds: float) -> str:
-    """How far something is, and how fast, all in the unit that suits the total."""
-    if progress.unit != "bytes":
-        return f"{progress.done:,}/{progress.total:,} {progress.unit}"
-    power, unit = _unit(progress.total)
-    rate = progress.done / seconds / power
-    done = f"{progress.done / power:,.1f}/{progress.total / power:,.1f} {unit}"
-    return f"{done}, {rate:,.1f} {unit}/s"

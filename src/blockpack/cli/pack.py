@@ -13,10 +13,12 @@ from ..layers.keys import read_key
 from ..planning.layout import Layout
 from ..planning.volume import Volume
 from ..workers.processors import require_jobs
+from ..writing.progress import Tell
 from ..writing.write import Report, write, write_bytes
 from . import flags, packing
-from .output import amount, binary_output, emit_json, progress_bar, say
+from .output import amount, binary_output, emit_json, say
 from .overwrites import check_outputs
+from .progress_bar import progress_bar
 
 EXAMPLE = "blockpack pack site www.img --format fat --label WWW --free 10M"
 
@@ -49,7 +51,7 @@ def run(arguments: Namespace) -> int:
     require_jobs(arguments.jobs)
     volume = packing.volume(arguments)
     layout = _planned(volume, arguments, None if to_output else arguments.image)
-    with progress_bar("packing", quiet=arguments.quiet) as progress:
+    with progress_bar(quiet=arguments.quiet) as progress:
         report = write(
             layout,
             binary_output() if to_output else arguments.image,
@@ -58,8 +60,8 @@ def run(arguments: Namespace) -> int:
             fsync=arguments.fsync,
             allow_device=arguments.allow_device,
         )
-    if arguments.manifest is not None:
-        _write_manifest(layout, arguments.manifest)
+        if arguments.manifest is not None:
+            _write_manifest(layout, arguments.manifest, progress)
     if arguments.json:
         emit_json(_json(layout, report))
     elif not arguments.quiet:
@@ -107,10 +109,11 @@ def _summary(layout: Layout, report: Report) -> str:
     return ", ".join(parts)
 
 
-def _write_manifest(layout: Layout, path: str) -> None:
+def _write_manifest(layout: Layout, path: str, progress: Tell | None) -> None:
     """Write the manifest as images are written: whole, or not at all."""
     import json  # slow to import, as is what digests come from
 
     from ..images.contents import manifest
 
-    write_bytes(json.dumps(manifest(layout), indent=2).encode("ascii") + b"\n", path)
+    found = manifest(layout, progress=progress)
+    write_bytes(json.dumps(found, indent=2).encode("ascii") + b"\n", path)

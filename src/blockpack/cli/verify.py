@@ -6,12 +6,14 @@ from argparse import ArgumentParser, Namespace
 
 from ..errors import ImageError, UsageError
 from ..formats.registry import format_named
-from ..images.compare import differences, has_the_bytes
+from ..images.compare import Difference, differences, has_the_bytes
 from ..images.image import Image
 from ..images.open_image import open_image
 from ..planning.layout import Layout
+from ..writing.progress import Tell
 from . import flags, packing
-from .output import emit, progress_bar, say
+from .output import emit, say
+from .progress_bar import progress_bar
 
 DIFFERENT = 1
 """The exit code for an image that is sound, and not what its source would give."""
@@ -33,24 +35,30 @@ def run(arguments: Namespace) -> int:
     """Check the image's structure, and with a source every byte, name, time and permission."""
     with open_image(arguments.image, key_file=arguments.key_file) as image:
         layout = None if arguments.source is None else _planned(arguments, image)
-        with progress_bar("comparing", quiet=arguments.quiet) as progress:
-            if layout is not None and has_the_bytes(image, layout, "auto", progress):
-                return _same(arguments)  # and sound, as all that is planned
-        with progress_bar("verifying", quiet=arguments.quiet) as progress:
-            problems = image.verify(progress=progress)
-        for problem in problems:
-            emit(str(problem))
-        if problems:
-            return ImageError.exit_code
-        if layout is None:
-            if not arguments.quiet:
-                say(f"{arguments.image}: sound")
-            return 0
-        with progress_bar("comparing", quiet=arguments.quiet) as progress:
-            found = differences(image, layout, "auto", progress)
-    for difference in found:
-        emit(str(difference))
-    return DIFFERENT if found else _same(arguments)
+        with progress_bar(quiet=arguments.quiet) as progress:
+            problems, found = _wrong(image, layout, progress)
+    for each in (*problems, *found):
+        emit(str(each))
+    if problems:
+        return ImageError.exit_code
+    if found:
+        return DIFFERENT
+    if not arguments.quiet:
+        same = "" if layout is None else f", and the same as {arguments.source}"
+        say(f"{arguments.image}: sound{same}")
+    return 0
+
+
+def _wrong(
+    image: Image, layout: Layout | None, progress: Tell | None
+) -> tuple[list[ImageError], list[Difference]]:
+    """What is wrong with an image, or else how it differs from the layout."""
+    if layout is not None and has_the_bytes(image, layout, "auto", progress):
+        return [], []  # and sound, as all that is planned
+    problems = image.verify(progress=progress)
+    if problems or layout is None:
+        return problems, []
+    return [], differences(image, layout, "auto", progress)
 
 
 def _planned(arguments: Namespace, image: Image) -> Layout | None:
@@ -67,9 +75,3 @@ def _planned(arguments: Namespace, image: Image) -> Layout | None:
     volume = packing.volume(arguments, image.format, leaving_out=own_affair, told=told)
     outputs = filter(None, [arguments.image, arguments.key_file])
     return packing.layout(volume, arguments, outputs)
-
-
-def _same(arguments: Namespace) -> int:
-    if not arguments.quiet:
-        say(f"{arguments.image}: sound, and the same as {arguments.source}")
-    return 0

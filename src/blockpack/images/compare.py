@@ -51,7 +51,7 @@ def compare(
 
     Images of one format are compared in times, permissions and owners, too. `jobs` processes work:
     this one alone, so many, or with ``auto`` as many as pay. `progress` is called a few times a
-    second; where there are differences, it begins anew for finding them.
+    second; where there are differences, "comparing files" comes after "comparing".
 
     Raises `ImageError` if nothing can be read of one of the two, and `SourceError` if a source of a
     layout is missing or has changed.
@@ -92,10 +92,10 @@ def has_the_bytes(
     progress: Callable[[Progress], object] | None = None,
 ) -> bool:
     """Whether the image has all bytes of `layout`, and no others. Raises `SourceError`."""
-    meter = Meter(layout.size, progress)
     data = image.reader.data
     if data.size != layout.size and not (image.reader.device and data.size > layout.size):
         return False
+    meter = Meter("comparing", layout.size, progress)
     try:
         write_with(
             layout, _Compared(data), jobs if data.forkable else 1, meter.advance, _lost_process
@@ -202,7 +202,8 @@ class _Comparison:
         progress: Callable[[Progress], object] | None,
     ) -> Iterator[Difference]:
         """The files whose bytes are not the same, of which both have as many."""
-        meter = Meter(sum(entry.size for entry in entries), progress)
+        total = sum(entry.size for entry in entries)
+        meter = Meter("comparing files", total, progress)
         forkable = self._image.reader.data.forkable and self._other.reader.data.forkable
         workers = jobs_for(len(entries), jobs) if forkable else 1
         entries.sort(key=lambda entry: entry.offset or 0)  # as they lie, to be read together

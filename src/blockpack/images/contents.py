@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from ..formats.reader import ImageEntry
@@ -12,6 +12,7 @@ from ..planning.layout import Layout, Placement
 from ..planning.layout_reader import LayoutReader
 from ..planning.runs import Run
 from ..reading.positional import PositionalReader, reader_of
+from ..writing.progress import SILENT, Meter, Progress
 from .image import Image, require_image
 
 _CHUNK = 1 << 20
@@ -23,17 +24,22 @@ _Piece = tuple[int, int]
 """Where bytes lie in an image: (offset, length)."""
 
 
-def contents(what: Image | Layout) -> dict[str, Any]:
+def contents(
+    what: Image | Layout, *, progress: Callable[[Progress], object] | None = None
+) -> dict[str, Any]:
     """What is in an image, or will be in a planned one: offsets and digests as JSON values.
 
-    All of it is read once, and the sources of a layout are. Raises `ImageError` if the image cannot
+    All of it is read once, and the sources of a layout are; `progress` is called a few times a
+    second meanwhile, and at the end. Raises `ImageError` if the image cannot
     be read, as `Problems` if some of it cannot, and `SourceError` if a source has changed.
     """
     if isinstance(what, Layout):
-        return manifest(what)
+        return manifest(what, progress=progress)
     require_image(what)
     pieces = {_piece_of(entry) for entry in what} - {None}
-    digests = dict(_digests(what.reader.data, what.size, list(filter(None, pieces))))
+    meter = Meter("digesting", what.size, progress)
+    data = what.reader.data
+    digests = dict(_digests(data, what.size, list(filter(None, pieces)), meter))
     entries = []
     for entry in what:
         values: dict[str, Any] = {"path": entry.path, "kind": entry.kind}
@@ -45,6 +51,7 @@ def contents(what: Image | Layout) -> dict[str, Any]:
         elif entry.target:
             values["target"] = entry.target
         entries.append(values)
+    meter.finish()
     return {
         "format": what.format,
         "size": what.size,
@@ -67,7 +74,12 @@ def placed(placement: Placement) -> dict[str, Any]:
     return values
 
 
-def manifest(layout: Layout, image: BinaryIO | None = None) -> dict[str, Any]:
+def manifest(
+    layout: Layout,
+    image: BinaryIO | None = None,
+    *,
+    progress: Callable[[Progress], object] | None = None,
+) -> dict[str, Any]:
     """The manifest of a layout as JSON values.
 
     The digests are of what is in `image`, the layout as it was written; without one every source
@@ -76,8 +88,9 @@ def manifest(layout: Layout, image: BinaryIO | None = None) -> dict[str, Any]:
     """
     placements = list(layout.placements())
     pieces = {_piece(placement) for placement in placements} - {None}
+    meter = Meter("digesting", layout.size, progress)
     with LayoutReader(layout.runs) if image is None else reader_of(image) as data:
-        digests = dict(_digests(data, layout.size, list(filter(None, pieces))))
+        digests = dict(_digests(data, layout.size, list(filter(None, pieces)), meter))
     entries = []
     for placement in placements:
         values = placed(placement)
@@ -85,6 +98,7 @@ def manifest(layout: Layout, image: BinaryIO | None = None) -> dict[str, Any]:
             piece = _piece(placement)
             values["sha256"] = digests[piece] if piece else _source_digest(placement.entry)
         entries.append(values)
+    meter.finish()
     return {
         "format": layout.format,
         "size": layout.size,
@@ -123,7 +137,10 @@ def _digest(content: PositionalReader) -> str:
 
 
 def _digests(
-    data: PositionalReader, size: int, pieces: list[_Piece]
+    data: PositionalReader,
+    size: int,
+    pieces: list[_Piece],
+    meter: Meter = SILENT,
 ) -> Iterator[tuple[_Piece, str]]:
     """The SHA-256 of all `size` bytes, and of each of the `pieces`, which may overlap.
 
@@ -144,6 +161,7 @@ def _digests(
         data.read_into(view, at)
         for _, _, digest in begun:
             digest.update(view)
+        meter.advance(stop - at)
         at = stop
         for offset, length, digest in begun:
             if offset + length == at:

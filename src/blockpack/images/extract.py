@@ -29,7 +29,7 @@ from ..workers.pool import shared_out
 from ..workers.processors import Jobs, require_jobs
 from ..workers.sharing import jobs_for, stretches
 from ..writing.place import Place, settle
-from ..writing.progress import Meter, Progress
+from ..writing.progress import SILENT, Meter, Progress
 from ..writing.targets import target_errors
 from ..writing.temporary_names import temporary_name
 from .creation import Directories, Files, Outcome, cannot_hold
@@ -63,7 +63,7 @@ def extract(
     entries = [
         entry for entry in image.entries.values() if entry.path not in refused and not entry.damage
     ]
-    meter = Meter(sum(entry.size for entry in entries), progress)
+    meter = Meter("extracting", sum(entry.size for entry in entries), progress)
     names = {entry.path.partition("/")[0] for entry in entries}
     with _target(path, names) as place:
         with target_errors(path):
@@ -208,16 +208,12 @@ def _files(
 
     def work(number: int) -> Outcome:
         here = os.getpid() == own
-        done = Files(image, directories, meter.advance if here else _unheard).make(plan[number])
+        done = Files(image, directories, (meter if here else SILENT).advance).make(plan[number])
         return done if not here else Outcome(done.lost, done.unheld, 0)
 
     for _, outcome in shared_out(len(plan), workers, work, _lost_process):
         meter.advance(outcome.unheard)
         yield outcome
-
-
-def _unheard(_: int) -> None:
-    """The progress of another process, which is told by what it returns."""
 
 
 def _lost_process(how: str) -> TargetError:

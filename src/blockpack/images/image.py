@@ -96,7 +96,8 @@ class Image:
         second, and at the end.
         """
         reader, layer = self.reader, self.layer
-        meter = Meter(self.size + (0 if layer is None else layer.encrypted_size), progress)
+        total = self.size + (0 if layer is None else layer.encrypted_size)
+        meter = Meter("verifying", total, progress)
         if progress is not None:
             reader = type(reader)(ProgressReader(reader.data, meter.advance), device=reader.device)
         problems: list[ImageError] = []

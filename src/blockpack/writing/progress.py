@@ -1,48 +1,94 @@
-"""How far something is that goes through many bytes."""
+"""How far something is that goes through many bytes.
+
+What takes long does one kind of work after the other: an image is packed, then flushed. Each has a
+name, a total of its own, and ends when that work does.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 _SECONDS = 0.05
 
 
 @frozen
 class Progress:
-    """How far something is: `done` of `total` bytes, or whatever the `unit` is."""
+    """How far a `work` (``packing``, ``verifying``) is: `done` of `total` bytes, or other units.
 
+    A `total` of 0 tells that nobody knows how far it is.
+    """
+
+    work: str
     done: int
     total: int
     unit: str = "bytes"
 
     def __str__(self) -> str:
-        share = self.done / self.total if self.total else 1
-        return f"{self.done:,} of {self.total:,} {self.unit} ({share:.0%})"
+        if not self.total:
+            return self.work
+        share = self.done / self.total
+        return f"{self.work}: {self.done:,} of {self.total:,} {self.unit} ({share:.0%})"
+
+
+Tell = Callable[[Progress], object]
+"""Hears how far something is."""
 
 
 class Meter:
-    """Counts bytes and calls back, at most every twentieth of a second."""
+    """Counts what is done of a work, and tells when it begins, meanwhile at most every twentieth of
+    a second, and when it is finished.
+    """
 
-    def __init__(self, total: int, progress: Callable[[Progress], object] | None) -> None:
-        self._total = total
-        self._progress = progress
+    def __init__(self, work: str, total: int, tell: Tell | None, unit: str = "bytes") -> None:
+        self._at = Progress(work, 0, total, unit)
+        self._tell = tell
         self._done = 0
         self._last = 0.0
+        self._told(0)
 
-    def advance(self, count: int) -> None:
-        """Count bytes that are done."""
+    def advance(self, count: int = 1) -> None:
+        """Count bytes, or other units, that are done."""
         self._done += count
-        if self._progress is None:
+        if self._tell is None:
             return
         now = time.monotonic()
-        if now - self._last >= _SECONDS and self._done < self._total:
+        if now - self._last >= _SECONDS and self._done < self._at.total:
             self._last = now
-            self._progress(Progress(self._done, self._total))
+            self._told(self._done)
+
+    def part(self) -> Tell:
+        """Hears how far a part of this work is, and counts that in."""
+        return increments(self.advance)
 
     def finish(self) -> None:
-        """All of them are."""
-        if self._progress is not None:
-            self._progress(Progress(self._total, self._total))
+        """All of it is done."""
+        self._told(self._at.total)
+
+    def flush(self) -> None:
+        """All of it is done; what comes now is that it is flushed to the disk."""
+        self.finish()
+        self._at = Progress("flushing", 0, 0)
+        self._told(0)
+
+    def _told(self, done: int) -> None:
+        if self._tell is not None:
+            self._tell(evolve(self._at, done=done))
+
+
+SILENT = Meter("", 0, None)
+"""Counts for nobody."""
+
+
+def increments(count: Callable[[int], object]) -> Tell:
+    """Hears how far something is, and has `count` hear how much was done since then."""
+    heard = 0
+
+    def hear(progress: Progress) -> None:
+        nonlocal heard
+        count(progress.done - heard)
+        heard = progress.done
+
+    return hear

@@ -63,10 +63,11 @@ def write(
     the old one stays and nothing else is left. A block device needs `allow_device`. A pipe, a
     socket or an open file gets the image's bytes in order.
 
-    `progress` is called a few times a second, and at the end. `jobs` processes write: this one
-    alone, so many, or with ``auto`` as many as pay. `fsync` flushes a file before, and its
-    directory after it gets its name; a device is always flushed. A file that is `private` is its
-    owner's alone (0600), whatever it replaces.
+    `progress` is called a few times a second, at the begin and the end: of "packing", and of
+    "flushing" if that comes after it. `jobs` processes write: this one alone, so many, or with
+    ``auto`` as many as pay. `fsync` flushes a file before, and its directory after it gets its
+    name; a device is always flushed. A file that is `private` is its owner's alone (0600), whatever
+    it replaces.
 
     Raises `SourceError` if a source is missing or has changed since it was planned, and
     `TargetError` if the target is full, too small, busy or cannot be written.
@@ -75,7 +76,7 @@ def write(
     if not isinstance(layout, Layout):
         raise UsageError("", f"{type(layout).__name__} is no layout", "plan one: volume.plan(tree)")
     begun = time.monotonic()
-    meter = Meter(layout.size, progress)
+    meter = Meter("packing", layout.size, progress)
     if isinstance(target, str | os.PathLike):
         path = require_path(target)
         if path.endswith(os.sep):
@@ -123,6 +124,8 @@ def _write_path(
     with opened as seekable:
         layout.claim()
         write_with(layout, seekable, jobs, meter.advance, _lost_process)
+        if fsync or kind == "block device":
+            meter.flush()
     return seekable.tally, seekable.name
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
@@ -27,7 +27,7 @@ from ...errors import (
 from ...planning.layout import LayoutWarning
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs, require_jobs
-from ...writing.progress import Progress
+from ...writing.progress import Meter
 from ..record import BuildRecord
 from ..secrets import Secrets
 from ..source.deployment import CommitSource, DeploymentSource, DirectorySource, deployment_source
@@ -229,8 +229,10 @@ class _Build:
             return False
         if self.max_size is not None and (found.size or 0) > self.max_size:
             return False  # planning refuses it
-        if not self.earlier.share(found, staging):
+        meter = Meter("sharing", found.size or 0, self.progress)
+        if not self.earlier.share(found, staging, meter):
             return False
+        meter.finish()
         self.dist.put(found, state, staging)
         self.shared.append(spec.name)
         return True
@@ -297,15 +299,17 @@ class _Build:
         self, planned: Sequence[tuple[Task, Layout]]
     ) -> Iterator[tuple[int, Built | BlockpackError]]:
         if self.executor is None:
-            meter = _Meter([layout.size for _, layout in planned], self.progress)
-            yield from outcomes(planned, self.jobs, meter.advance)
-            return
-        tasks = [task for task, _ in planned]
-        if not isinstance(self.executor, str):
-            yield from outcomes_on(self.executor, tasks)
-            return
-        with executor_named(self.executor) as executor:
-            yield from outcomes_on(executor, tasks)
+            # All is written, and then read for the digests.
+            meter = Meter("building", 2 * sum(layout.size for _, layout in planned), self.progress)
+            yield from outcomes(planned, self.jobs, meter)
+        else:
+            meter = Meter("building", len(planned), self.progress, "volumes")
+            who = self.executor
+            with executor_named(who) if isinstance(who, str) else nullcontext(who) as executor:
+                for outcome in outcomes_on(executor, [task for task, _ in planned]):
+                    meter.advance()
+                    yield outcome
+        meter.finish()
 
     def _finish(self, built: Built, wanted: VolumeState, staging: str) -> None:
         image = built.record
@@ -371,17 +375,3 @@ def _secrets_planned(
         except BlockpackError as error:  # it names the volume itself
             errors.append(error)
     return planned
-
-
-class _Meter:
-    """Adds up how far the images are; when all are made, what was made is still to be put there."""
-
-    def __init__(self, sizes: Sequence[int], progress: Callable[[Progress], object] | None) -> None:
-        self._done = [0] * len(sizes)
-        self._total = sum(sizes)
-        self._progress = progress
-
-    def advance(self, number: int, count: int) -> None:
-        self._done[number] = count
-        if self._progress is not None:
-            self._progress(Progress(min(sum(self._done), self._total - 1), self._total))

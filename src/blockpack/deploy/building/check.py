@@ -17,7 +17,7 @@ from ...errors import BlockpackError, EntryError, raise_problems
 from ...planning.layout import LayoutWarning
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs
-from ...writing.progress import Progress
+from ...writing.progress import Meter, Progress
 from ..secrets.opening import require_encrypted
 from ..secrets.redact import redacted
 from ..source.deployment import DeploymentSource, deployment_source
@@ -66,14 +66,15 @@ def check(
     checked = []
     errors: list[BlockpackError] = []
     volumes = deployment.manifest().volumes
-    for number, spec in enumerate(volumes.values()):
-        if progress is not None:
-            progress(Progress(number, len(volumes), "volumes"))
+    meter = Meter("checking", len(volumes), progress, "volumes")
+    for spec in volumes.values():
         try:
             checked.append(_checked(deployment, spec, epoch, jobs, limit))
         except BlockpackError as error:
             # Those of a secret volume say so already.
             errors.append(error if spec.secret else of_volume(spec.name, error))
+        meter.advance()
+    meter.finish()
     raise_problems("this deployment cannot be built", errors)
     return tuple(checked)
 

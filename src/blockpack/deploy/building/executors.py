@@ -7,15 +7,17 @@ but a forked process that is lost, as one that is killed for want of memory, end
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ...errors import BlockpackError, TargetError, UsageError
 from ...workers.pool import Send, WorkerPool
 from ...workers.processors import Jobs, processors
+from ...writing.progress import Meter, increments
 from ..volume_errors import out_of_memory
 from .task import Built, Task, make, perform
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
     from ...planning.layout import Layout
-    from ...writing.progress import Progress
 
 Outcome = tuple[int, Built | BlockpackError]
 """The number of a task, and what became of it."""
@@ -37,12 +38,9 @@ CLUSTER_ANSWERS = 10.0
 Planned = Sequence[tuple[Task, "Layout"]]
 """Tasks with their layouts, which forked processes inherit."""
 
-Advance = Callable[[int, int], object]
-"""Hears of a task by its number how many bytes of its image there are."""
 
-
-def outcomes(planned: Planned, jobs: Jobs, advance: Advance) -> Iterator[Outcome]:
-    """Make all images by up to `jobs` processes of this machine."""
+def outcomes(planned: Planned, jobs: Jobs, meter: Meter) -> Iterator[Outcome]:
+    """Make all images by up to `jobs` processes of this machine; `meter` counts as in `make`."""
     most = processors(jobs)
     workers = min(most, len(planned))
     pool = None
@@ -50,36 +48,24 @@ def outcomes(planned: Planned, jobs: Jobs, advance: Advance) -> Iterator[Outcome
         with suppress(OSError):  # too few descriptors left
             pool = WorkerPool.of(len(planned), _lost)
     if pool is None:
-        yield from (_made(planned, number, jobs, advance) for number in range(len(planned)))
+        yield from (_made(planned, number, jobs, meter) for number in range(len(planned)))
         return
     with pool:
-        yield from _forked(pool, planned, workers, most // workers, advance)
+        yield from _forked(pool, planned, workers, most // workers, meter)
 
 
-def _made(planned: Planned, number: int, jobs: Jobs, advance: Advance) -> Outcome:
+def _made(planned: Planned, number: int, jobs: Jobs, meter: Meter) -> Outcome:
     task, layout = planned[number]
-
-    def tell(progress: Progress) -> None:
-        advance(number, progress.done)
-
     try:
-        return number, make(evolve(task, jobs=jobs), layout, tell)
+        return number, make(evolve(task, jobs=jobs), layout, meter)
     except BlockpackError as error:
         return number, error
     except MemoryError:
         return number, out_of_memory()
 
 
-@frozen
-class _Done:
-    """How far a worker is with a task."""
-
-    number: int
-    count: int
-
-
 def _forked(
-    pool: WorkerPool, planned: Planned, workers: int, jobs: int, advance: Advance
+    pool: WorkerPool, planned: Planned, workers: int, jobs: int, meter: Meter
 ) -> Iterator[Outcome]:
     """Make images side by side; in this process, if no other can be had.
 
@@ -89,18 +75,16 @@ def _forked(
     order = sorted(range(len(planned)), key=lambda number: -planned[number][1].size)
 
     def work(send: Send) -> None:
-        def tell(number: int, count: int) -> None:
-            send(_Done(number, count))
-
+        own = Meter("", sys.maxsize, increments(send))
         for place in pool.numbers():
-            send(_made(planned, order[place], jobs, tell))
+            send(_made(planned, order[place], jobs, own))
 
     if not pool.start(workers, work):
         for place in pool.numbers():
-            yield _made(planned, order[place], jobs, advance)
+            yield _made(planned, order[place], jobs, meter)
     for message in pool.messages():
-        if isinstance(message, _Done):
-            advance(message.number, message.count)
+        if isinstance(message, int):
+            meter.advance(message)
         elif isinstance(message, tuple):
             yield message
 

@@ -17,7 +17,11 @@ from attrs import frozen
 
 from ...errors import BlockpackError, reading_errors
 from ...writing.clone import clone_file
+from ...writing.progress import Meter
 from ..record import BuildRecord, ImageRecord
+
+_AT_ONCE = 256 << 10
+"""Bytes that are read at once: they stay in the processor's cache."""
 
 
 @frozen
@@ -42,10 +46,11 @@ class Earlier:
         image, _ = self._images.get((volume, fingerprint), (None, None))
         return image
 
-    def share(self, image: ImageRecord, into: str) -> bool:
+    def share(self, image: ImageRecord, into: str, meter: Meter) -> bool:
         """Put the files of an image that was found into a directory, without copying their blocks.
 
-        False if that cannot be done, or the image is not as it was built, or cannot be read.
+        `meter` counts the bytes that are compared. False if that cannot be done, or the image is
+        not as it was built, or cannot be read.
         """
         assert image.fingerprint is not None
         _, home = self._images[image.name, image.fingerprint]
@@ -53,7 +58,7 @@ class Earlier:
             for name in image.files:
                 _clone_or_link(home / name, os.path.join(into, name))
             path = os.path.join(into, image.file)
-            if os.stat(path).st_size == image.size and digest_of(path) == image.sha256:
+            if os.stat(path).st_size == image.size and digest_of(path, meter) == image.sha256:
                 return True
         for name in image.files:
             with suppress(OSError):
@@ -66,7 +71,12 @@ def _clone_or_link(source: Path, target: str) -> None:
         os.link(source, target)
 
 
-def digest_of(path: str) -> str:
+def digest_of(path: str, meter: Meter) -> str:
     """The SHA-256 of a file, in hexadecimal digits. Raises `SourceError`."""
-    with reading_errors(path), open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_AT_ONCE))
+    with reading_errors(path), open(path, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+            meter.advance(count)
+    return digest.hexdigest()

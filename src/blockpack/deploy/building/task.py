@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
@@ -16,6 +16,7 @@ from attrs import evolve, frozen
 from ...images.contents import manifest
 from ...planning.layout import LayoutWarning
 from ...workers.processors import Jobs
+from ...writing.progress import SILENT, Meter
 from ...writing.targets import target_errors
 from ...writing.write import write
 from ..record import ImageRecord
@@ -24,7 +25,6 @@ from .limit import require_within
 
 if TYPE_CHECKING:
     from ...planning.layout import Layout
-    from ...writing.progress import Progress
     from ..manifest.parser import VolumeSpec
     from ..source.deployment import DeploymentSource
 
@@ -64,15 +64,18 @@ def plan(task: Task) -> Layout:
     return layout
 
 
-def make(task: Task, layout: Layout, progress: Callable[[Progress], object] | None = None) -> Built:
-    """Write the image and its placements. Raises `SourceError` and `TargetError`."""
+def make(task: Task, layout: Layout, meter: Meter) -> Built:
+    """Write the image and its placements. Raises `SourceError` and `TargetError`.
+
+    All of the image is written, and then read for its digests: `meter` counts both.
+    """
     spec = task.spec
     names = f"{spec.name}.img", f"{spec.name}.json"
     image, placements = (os.path.join(task.staging, name) for name in names)
-    write(layout, image, progress=progress, jobs=task.jobs)
+    write(layout, image, progress=meter.part(), jobs=task.jobs)
     with target_errors(image):
         with open(image, "rb") as file:
-            found = manifest(layout, file)
+            found = manifest(layout, file, progress=meter.part())
         with open(placements, "w", encoding="ascii") as output:
             output.write(_lines(found))
     container = layout.geometry.get("container")
@@ -100,6 +103,6 @@ def _lines(placements: Mapping[str, Any]) -> str:
 def perform(task: Task) -> Built:
     """Plan and make the image: all of a task. Raises `BlockpackError`."""
     try:
-        return make(task, plan(task))
+        return make(task, plan(task), SILENT)
     except MemoryError:
         raise out_of_memory() from None

@@ -13,6 +13,7 @@ from ...errors import BlockpackError, ImageError, TargetError, UsageError
 from ...images.open_image import open_image
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs, require_jobs
+from ...writing.progress import Meter
 from ..building.build import BuildReport, build
 from ..building.limit import is_larger, limit_of
 from ..building.secret_images import serves, verify
@@ -254,28 +255,33 @@ def _made(
             secrets=own,
             max_size=max_size,
         )
+        built = [image for image in report.record.volumes if image.name in report.built]
+        meter = Meter("verifying", 2 * sum(image.size or 0 for image in built), progress)
         for image in report.record.volumes:
             if image.secret:
                 verify(image, made, own)
-            elif image.name in report.built:
-                _verify(made, image)
+            elif image in built:
+                _verify(made, image, meter)
+        meter.flush()
         os.unlink(os.path.join(made, STATE))  # it tells of this moment only
-        return place.adopt(made, source.commit), report
+        generation = place.adopt(made, source.commit)
+        meter.finish()
+        return generation, report
 
 
 _DISK = "see whether the disk is sound"
 
 
-def _verify(directory: str, image: ImageRecord) -> None:
+def _verify(directory: str, image: ImageRecord, meter: Meter) -> None:
     """Raise `ImageError` unless the image is sound, and what was built.
 
     Raises `SourceError` if it cannot be read.
     """
     path = os.path.join(directory, image.file)
-    if digest_of(path) != image.sha256:
+    if digest_of(path, meter) != image.sha256:
         raise ImageError(f"volume {image.name}", "is not what was written", _DISK)
     with open_image(path) as opened:
-        problems = opened.verify()
+        problems = opened.verify(progress=meter.part())
     if problems:
         raise ImageError(f"volume {image.name}", f"{problems[0]}; nothing was switched", _DISK)
 
