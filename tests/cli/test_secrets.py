@@ -99,7 +99,7 @@ def test_standard_input_that_is_closed_is_told(place: Path) -> None:
     closed = ["sh", "-c", 'exec "$@" <&-', "sh", *words, "-o", str(place / "vault/piped.age")]
     done = subprocess.run(closed, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith(b"blockpack: standard input is closed"), done.stderr
+    assert b"\nblockpack: standard input is closed" in done.stderr
 
 
 def test_standard_input_is_encrypted(place: Path, own: Path) -> None:
@@ -129,14 +129,20 @@ def test_an_edited_file_is_encrypted_again(place: Path, own: Path, ram: Path) ->
     assert b"unchanged" in done.stderr and (place / FILE).read_bytes() == before
 
 
-def test_what_somebody_else_changed_meanwhile_is_not_overwritten(place: Path, own: Path) -> None:
+def test_what_somebody_else_changed_meanwhile_is_not_overwritten(
+    place: Path, own: Path, ram: Path
+) -> None:
+    """Nor is what was edited lost."""
     path = place / FILE
     theirs = path.read_bytes()[:-1]
     script = f"open({str(path)!r}, 'wb').write({theirs!r}); open(path, 'ab').write(b'edited')"
     done = run("secrets", "edit", path, "--identity", own, env=editing(script))
     assert done.returncode == 5
-    assert b"somebody else changed it meanwhile; edit it again" in done.stderr
+    assert b"was changed by somebody else meanwhile" in done.stderr
     assert path.read_bytes() == theirs
+    (kept,) = ram.rglob("*.age")
+    assert os.fsencode(f"what was edited is in {kept}") in done.stderr
+    assert opened(kept, own) == SECRET + b"edited"
 
 
 def test_standard_input_is_no_larger_than_a_secret_may_be(place: Path) -> None:

@@ -8,8 +8,8 @@ from argparse import ArgumentParser, Namespace
 
 from ..deploy.secrets.age import SUFFIX
 from ..deploy.secrets.editing import wipe_left
-from ..deploy.secrets.files import Keeper, plain, remove_plain
-from ..deploy.secrets.opening import MOST_BYTES
+from ..deploy.secrets.files import Keeper
+from ..deploy.secrets.held_file import MOST_BYTES, HeldFile
 from ..errors import UsageError, printable
 from ..layers.memory import guarded
 from .output import say
@@ -60,15 +60,28 @@ def _encrypt(arguments: Namespace) -> None:
             rule = "is a link, and --remove would leave what it leads to there in plain"
             remedy = f"name {printable(os.path.realpath(file))} itself"
             raise UsageError(file, rule, remedy)
+    keepers = {file: _keeper(arguments, os.path.dirname(targets[file])) for file in targets}
+    for keeper in {keeper.manifest_path: keeper for keeper in keepers.values()}.values():
+        own = [target for file, target in targets.items() if keepers[file].path == keeper.path]
+        _say_for_whom(keeper, own)
     with guarded():
         for file, target in targets.items():
-            data = _standard_input() if file == STANDARD_INPUT else plain(file)
-            _keeper(arguments, target).encrypt(data, target, replace=arguments.force)
+            if file == STANDARD_INPUT:
+                keepers[file].encrypt(_standard_input(), target, replace=arguments.force)
+            else:
+                _encrypt_file(keepers[file], file, target, arguments)
             say(f"{printable(target)}: encrypted")
-            if arguments.remove and file != STANDARD_INPUT:
-                remove_plain(file)
     if not arguments.remove and arguments.files != [STANDARD_INPUT]:
         say("what was encrypted is still there in plain; --remove wipes and removes it")
+
+
+def _encrypt_file(keeper: Keeper, file: str, target: str, arguments: Namespace) -> None:
+    with HeldFile.reading(file) as plain:
+        if arguments.remove:
+            plain.require_only_name()
+        keeper.encrypt(plain.data, target, replace=arguments.force)
+        if arguments.remove:
+            plain.remove()
 
 
 def _standard_input() -> bytes:
@@ -102,21 +115,34 @@ def _edit(arguments: Namespace) -> None:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor or editor.isspace():
         raise UsageError("", "there is no editor", "set EDITOR to one")
-    keeper = _keeper(arguments, arguments.file)
+    keeper = _keeper(arguments, os.path.dirname(os.path.realpath(arguments.file)))
+    _say_for_whom(keeper, [arguments.file])
     changed = keeper.edit(arguments.file, arguments.identity, editor)
     say(f"{printable(arguments.file)}: {'encrypted again' if changed else 'unchanged'}")
 
 
 def _rekey(arguments: Namespace) -> None:
-    keeper = _keeper(arguments, os.path.join(os.curdir, "."))
-    paths = keeper.rekey(arguments.identity)
-    number = f"{len(paths):,} {'file' if len(paths) == 1 else 'files'}"
+    keeper = _keeper(arguments, os.curdir)
+    paths = keeper.encrypted_files()
+    _say_for_whom(keeper, [os.path.relpath(path) for path in paths])
+    keeper.rekey(arguments.identity, paths)
     count = len(keeper.manifest.recipients)
-    noun = "recipient" if count == 1 else "recipients"
-    say(f"{number} encrypted anew for {count:,} {noun}")
+    for_whom = f"{count:,} {'recipient' if count == 1 else 'recipients'}"
+    number = f"{len(paths):,} {'file' if len(paths) == 1 else 'files'}"
+    say(f"{number} encrypted anew for {for_whom}")
 
 
-def _keeper(arguments: Namespace, path: str) -> Keeper:
+def _say_for_whom(keeper: Keeper, files: list[str]) -> None:
+    """Say what is to be written and who will be able to read it, before anything is."""
+    say(f"{printable(keeper.manifest_path)} names who can open this:")
+    for recipient in keeper.manifest.recipients:
+        say(f"  {printable(recipient)}")
+    for file in files:
+        say(f"{printable(file)}: to be encrypted")
+
+
+def _keeper(arguments: Namespace, directory: str) -> Keeper:
+    """The deployment that is named, or that `directory` is in."""
     if arguments.deployment is not None:
         return Keeper.at(arguments.deployment)
-    return Keeper.above(path)
+    return Keeper.at_hand(directory or os.curdir)

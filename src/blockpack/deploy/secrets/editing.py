@@ -70,6 +70,16 @@ def _run(editor: str, path: str, lock: int) -> None:
         raise UsageError("", rule, "edit it again")
 
 
+def keep_in_ram(closed: bytes, name: str) -> str:
+    """Where an encrypted file is now, which cannot be where it was to go. Raises `OSError`."""
+    place = next(_ram_places())
+    directory = os.path.join(place, f"blockpack-kept-{os.urandom(8).hex()}")
+    os.mkdir(directory, 0o700)
+    with open(os.path.join(directory, name), "xb") as file:
+        file.write(closed)
+    return file.name
+
+
 # Where it is -------------------------------------------------------------------------------------
 
 

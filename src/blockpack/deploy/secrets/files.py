@@ -3,6 +3,7 @@
 Rule 1: an encrypted file is replaced whole or not at all, and what is there is never lost.
 Rule 2: what is decrypted is in memory, or, for an editor, on a RAM file system, its owner's alone,
 and wiped at the end.
+Rule 3: it is the deployment at hand whose recipients they are encrypted for.
 These are for those who keep the secrets, and name the files that they are about.
 """
 
@@ -15,32 +16,24 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from ...errors import (
-    BlockpackError,
-    SecretError,
-    SourceError,
-    TargetError,
-    printable,
-    raise_problems,
-    reading_errors,
-)
+from ...errors import BlockpackError, SecretError, SourceError, TargetError, raise_problems
 from ...layers.memory import guarded
 from ...model.extent import FileRange
+from ...writing.place import Place
+from ...writing.replacement import replacing
+from ...writing.targets import target_errors
 from ...writing.temporary_names import is_temporary
-from ...writing.write import write_bytes
 from ..file_names import MANIFEST
 from ..source.deployment import DirectorySource
 from ..volume_errors import of_volume
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
-from .editing import edited
-from .opening import MOST_BYTES, is_encrypted
-from .wipe import wipe
+from .editing import edited, keep_in_ram
+from .held_file import HeldFile, write_flushed
+from .opening import is_encrypted
 
 if TYPE_CHECKING:
     from ...model.entry import File
     from ..manifest.parser import Manifest
-
-_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 _NOT_ANEW = "nothing was encrypted anew"
 
@@ -58,28 +51,48 @@ class Keeper:
         return cls(os.fspath(path), DirectorySource(os.fspath(path)).manifest())
 
     @classmethod
-    def above(cls, path: str | os.PathLike[str]) -> Keeper:
-        """The deployment that the file at `path` is in: the nearest manifest above it.
+    def at_hand(cls, directory: str | os.PathLike[str]) -> Keeper:
+        """The deployment that `directory` is, or is in.
+
+        It is looked for no further up than the repository's top, and neither in a directory of
+        another owner nor on another file system: what is there may be anybody's.
 
         Raises `SourceError` and `Problems`.
         """
-        directory = os.path.dirname(os.path.abspath(path))
-        while not os.path.isfile(os.path.join(directory, MANIFEST)):
-            above = os.path.dirname(directory)
-            if above == directory:
-                rule = f"there is no {MANIFEST} above it that names recipients"
-                raise SourceError(os.fspath(path), rule, option="deployment=DIR")
-            directory = above
-        return cls.at(directory)
+        at = start = os.path.realpath(directory)
+        while not os.path.lexists(os.path.join(at, MANIFEST)):
+            barrier = _barrier(at)
+            if barrier:
+                rule = f"there is no {MANIFEST} in it or above, up to {at}, {barrier}"
+                raise SourceError(start, rule, option="deployment=DIR")
+            at = os.path.dirname(at)
+        shown = os.path.relpath(at)
+        return cls.at(at if shown.startswith(os.pardir) else shown)
+
+    @property
+    def manifest_path(self) -> str:
+        """Where the manifest is."""
+        return os.path.normpath(os.path.join(self.path, MANIFEST))
 
     def encrypt(
         self, data: bytes, target: str | os.PathLike[str], *, replace: bool = False
     ) -> None:
-        """Encrypt `data` into the file `target`. Raises `TargetError` if it is there already."""
-        if not replace and os.path.lexists(target):
-            name = printable(os.fspath(target))
-            raise TargetError(name, "is there already", "choose another name", "replace")
-        _write(encrypted(data, self._recipients()), target)
+        """Encrypt `data` into the file `target`, and see it to the disk.
+
+        Raises `TargetError` if there is something already, and with `replace` for a link.
+        """
+        path = os.fspath(target)
+        closed = encrypted(data, self._recipients())
+        directory, name = os.path.split(path)
+        with target_errors(path), Place.open(directory or os.curdir) as place:
+            with suppress(FileNotFoundError):
+                is_link = stat.S_ISLNK(place.lstat(name).st_mode)
+                rule = "is a link, which is not followed" if is_link else "is there already"
+                if is_link or not replace:
+                    option = "" if is_link else "replace"
+                    raise TargetError(path, rule, "choose another name", option)
+            with replacing(place, name, flush=True) as descriptor:
+                write_flushed(descriptor, closed)
 
     def edit(self, path: str | os.PathLike[str], identity: str, editor: str) -> bool:
         """Have `editor` (a command) edit an encrypted file; False if nothing was changed.
@@ -89,51 +102,50 @@ class Keeper:
         other methods do.
         """
         recipients = self._recipients()
-        with guarded():
-            closed = _contents(path)
-            data = _opened(path, Identities.read(identity))
-            with edited(data, os.path.basename(path).removesuffix(SUFFIX), editor) as file:
-                now = _contents(file)
+        with guarded(), HeldFile.reading(path) as file:
+            data = _opened(file, Identities.read(identity))
+            name = os.path.basename(path).removesuffix(SUFFIX)
+            with edited(data, name, editor) as plain, HeldFile.reading(plain) as saved:
+                now = saved.data
             if now == data:
                 return False
-            if _contents(path) != closed:
-                rule = "is not what was opened any more: somebody else changed it meanwhile"
-                raise TargetError(os.fspath(path), rule, "edit it again")
-            _write(encrypted(now, recipients), path)
+            closed = encrypted(now, recipients)
+            try:
+                file.replace(closed)
+            except TargetError as error:
+                kept = keep_in_ram(closed, f"{name}{SUFFIX}")
+                raise TargetError(file.path, error.rule, f"what was edited is in {kept}") from None
         return True
 
-    def rekey(self, identity: str) -> list[str]:
-        """Encrypt the files that secret volumes are made of anew, for the recipients of now.
+    def rekey(self, identity: str, paths: list[str]) -> None:
+        """Encrypt the files at `paths` anew, for the recipients of now.
 
-        Those are the encrypted ones that a build would open. All are opened before one is written;
-        each is replaced whole, and what a killed run left beside them is removed. The paths, in
-        the deployment. Raises `Problems` with all that do not open, or with what is wrong with the
-        volumes.
+        All are opened before one is written; each is replaced whole, and what a killed run left
+        beside them is removed. Raises `Problems` with all that do not open, and `TargetError` for
+        one that somebody else changed meanwhile; those before it are encrypted anew then.
         """
         recipients = self._recipients()
         identities = Identities.read(identity)
-        paths = self._encrypted()
         errors: list[BlockpackError] = []
         with guarded():
             for path in paths:
                 try:
-                    _opened(path, identities)
+                    with HeldFile.reading(path) as file:
+                        _opened(file, identities)
                 except BlockpackError as error:
                     errors.append(error)
             raise_problems(_NOT_ANEW, errors)
             for directory in {os.path.dirname(path) for path in paths}:
                 _remove_left(directory)
             for path in paths:
-                _write(encrypted(_opened(path, identities), recipients), path)
-        return [os.path.relpath(path, self.path) for path in paths]
+                with HeldFile.reading(path) as file:
+                    file.replace(encrypted(_opened(file, identities), recipients))
 
-    def _recipients(self) -> list[object]:
-        return recipients_of(self.manifest.recipients, os.path.join(self.path, MANIFEST))
-
-    def _encrypted(self) -> list[str]:
+    def encrypted_files(self) -> list[str]:
         """Where the encrypted files are that secret volumes are made of, each once.
 
-        Raises `Problems` if there is no telling, for a volume cannot be packed.
+        Those are what a build would open. Raises `Problems` if there is no telling, for a volume
+        cannot be packed.
         """
         source = DirectorySource(self.path)
         found: dict[str, str] = {}
@@ -151,6 +163,21 @@ class Keeper:
         raise_problems(_NOT_ANEW, errors)
         return sorted(found.values())
 
+    def _recipients(self) -> list[object]:
+        return recipients_of(self.manifest.recipients, self.manifest_path)
+
+
+def _barrier(directory: str) -> str:
+    """Why nobody looks for a manifest above `directory`; empty if one does."""
+    if os.path.lexists(os.path.join(directory, ".git")):
+        return "the top of a repository"
+    above = os.stat(os.path.dirname(directory))
+    if os.path.ismount(directory):
+        return "the top of a file system"
+    if hasattr(os, "geteuid") and above.st_uid != os.geteuid():
+        return "which is in a directory of another user"
+    return ""
+
 
 def _path(file: File) -> str:
     """Where a file of a directory's tree is."""
@@ -159,41 +186,15 @@ def _path(file: File) -> str:
     return os.fsdecode(extent.path)
 
 
-def plain(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a file that is to be encrypted. Raises `SourceError`."""
-    return _contents(path)
-
-
-def _contents(path: str | os.PathLike[str]) -> bytes:
-    name = os.fspath(path)
-    with reading_errors(name):
-        descriptor = os.open(path, _FLAGS)
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise SourceError(name, "is no regular file", "name one")
-            data = b"" if status.st_size > MOST_BYTES else file.read(MOST_BYTES + 1)
-    if status.st_size > MOST_BYTES or len(data) > MOST_BYTES:
-        raise SourceError(
-            name, f"has more than the {MOST_BYTES >> 20} MiB that a secret has", "make it smaller"
-        )
-    return data
-
-
-def _opened(path: str | os.PathLike[str], identities: Identities) -> bytes:
-    """What is in an encrypted file. Raises `SourceError` and `SecretError`."""
-    found = identities.open(_contents(path))
+def _opened(file: HeldFile, identities: Identities) -> bytes:
+    """What is in an encrypted file. Raises `SecretError`."""
+    found = identities.open(file.data)
     if not isinstance(found, Closed):
         return found
     remedy = "encrypt it again"
     if found is Closed.OTHERS:
         remedy = f"no identity in {identities.name} opens it, so give another one"
-    raise SecretError(os.fspath(path), found.value, remedy)
-
-
-def _write(data: bytes, target: str | os.PathLike[str]) -> None:
-    """Write an encrypted file: whole, or not at all. Raises `TargetError`."""
-    write_bytes(data, target)
+    raise SecretError(file.path, found.value, remedy)
 
 
 def _remove_left(directory: str) -> None:
@@ -202,12 +203,3 @@ def _remove_left(directory: str) -> None:
         if is_temporary(name):
             with suppress(OSError):
                 os.unlink(os.path.join(directory, name))
-
-
-def remove_plain(path: str | os.PathLike[str]) -> None:
-    """Wipe and remove a file that has been encrypted. Raises `TargetError`."""
-    try:
-        wipe(path)
-    except OSError as error:
-        name = printable(os.fspath(path))
-        raise TargetError.of(name, "cannot be removed", error) from None

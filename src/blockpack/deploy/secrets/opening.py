@@ -14,15 +14,13 @@ from ...model.tree import Tree
 from ...reading.extents import read_extent
 from ..source.deployment import CommitSource
 from .age import SUFFIX, Closed, Identities
+from .held_file import MOST_BYTES
 from .redact import redacted
 
 if TYPE_CHECKING:
     from ...model.tree import Tree
     from ..manifest.parser import VolumeSpec
     from ..source.deployment import DeploymentSource
-
-MOST_BYTES = 256 << 20
-"""Bytes of the encrypted files of a volume, all of which are held in memory."""
 
 
 class SecretStore:
