@@ -50,7 +50,7 @@ def fixture_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Disk:
     return Disk(tmp_path / "disk", tmp_path / "mounted", request.param)
 
 
-def after_a_crash(disk: Disk, own: str, *words: str) -> Iterator[tuple[str, bytes]]:
+def after_a_crash(disk: Disk, own: str, *words: str | Path) -> Iterator[tuple[str, bytes]]:
     """The files of the secret on what the disk is right after the command, with their plain bytes.
 
     The disk's bytes are copied while it is in use, and what is only in memory is in no copy.
@@ -71,8 +71,7 @@ def after_a_crash(disk: Disk, own: str, *words: str) -> Iterator[tuple[str, byte
         subprocess.run(["sync", "-f", disk.place], check=True)
         editor = "open(__import__('sys').argv[1], 'ab').write(b'edited')"
         env = {"EDITOR": shlex.join([sys.executable, "-c", editor])}
-        places = [str(disk.place / "d" / word) if word.startswith("vault/") else word for word in words]
-        done = run("secrets", *places, "--deployment", disk.place / "d", env=env)
+        done = run("secrets", *words, "--deployment", disk.place / "d", env=env)
         assert done.returncode == 0, done.stderr
         subprocess.run(["cp", "--sparse=always", disk.image, copy.image], check=True)
     key = pyrage.x25519.Identity.from_str(own.splitlines()[-1])
@@ -90,7 +89,7 @@ def after_a_crash(disk: Disk, own: str, *words: str) -> Iterator[tuple[str, byte
 def test_what_is_removed_is_encrypted_on_the_disk(disk: Disk, tmp_path: Path) -> None:
     identity(tmp_path / "identity")
     own = (tmp_path / "identity").read_text()
-    found = dict(after_a_crash(disk, own, "encrypt", "--remove", "vault/plain"))
+    found = dict(after_a_crash(disk, own, "encrypt", "--remove", disk.place / "d/vault/plain"))
     assert found == {"plain.age": SECRET, "old.age": SECRET}
 
 
@@ -99,6 +98,6 @@ def test_what_is_replaced_is_whole_on_the_disk(disk: Disk, tmp_path: Path, comma
     identity(tmp_path / "identity")
     own = (tmp_path / "identity").read_text()
     with_identity = ("--identity", str(tmp_path / "identity"))
-    words = ("edit", "vault/old.age") if command == "edit" else ("rekey",)
-    found = dict(after_a_crash(disk, own, *words, *with_identity))
+    named = [disk.place / "d/vault/old.age"] if command == "edit" else []
+    found = dict(after_a_crash(disk, own, command, *named, *with_identity))
     assert found["old.age"] == SECRET + (b"edited" if command == "edit" else b"")

@@ -13,8 +13,8 @@ import pytest
 from blockpack import TargetError, UsageError
 from blockpack.deploy.secrets import held_file
 from blockpack.deploy.secrets.held_file import HeldFile
-from deploy.secret_deployments import IN_CIPHER, identity, manifest, run
 from deploy.deployments import write_files
+from deploy.secret_deployments import IN_CIPHER, identity, manifest, run
 
 PLAIN = b"12345"
 
@@ -64,7 +64,7 @@ def test_what_changed_since_it_was_read_stays(path: Path, change: Callable[[Path
         change(path)
         before = files(path.parent)
         for give_way in (held.remove, lambda: held.replace(b"new")):
-            with pytest.raises(TargetError, match="plain: was (changed|removed or renamed)"):
+            with pytest.raises(TargetError, match=r"plain: was (changed|removed or renamed)"):
                 give_way()
             assert files(path.parent) == before
 

@@ -191,7 +191,7 @@ class _Lease:
                 self._is_refused = error.errno == EAGAIN
 
     def require_alone(self, path: str) -> None:
-        """Raise `TargetError` if somebody had it open then, or has been waiting since to open it."""
+        """Raise `TargetError` if somebody had it open then, or has waited since to open it."""
         is_shared = self._is_refused
         if self._is_held:
             from fcntl import F_GETLEASE, F_WRLCK, fcntl
