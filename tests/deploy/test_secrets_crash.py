@@ -30,7 +30,7 @@ class Disk:
 
     @contextmanager
     def mounted(self) -> Iterator[bool]:
-        words = ["mount", "-o", MOUNT_OPTIONS[self.kind], self.image, self.place]
+        words: list[str | Path] = ["mount", "-o", MOUNT_OPTIONS[self.kind], self.image, self.place]
         is_mounted = subprocess.run(words, check=False, capture_output=True).returncode == 0
         try:
             yield is_mounted

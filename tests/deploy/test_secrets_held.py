@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from blockpack import TargetError, UsageError
-from blockpack.deploy.secrets import held_file
 from blockpack.deploy.secrets.held_file import HeldFile
+from blockpack.writing.wiping import overwrite
 from deploy.deployments import write_files
 from deploy.secret_deployments import IN_CIPHER, identity, manifest, run
 
 PLAIN = b"12345"
+OVERWRITE = "blockpack.deploy.secrets.held_file.overwrite"
 
 
 @pytest.fixture(name="path", params=[0o600, 0o400])
@@ -84,21 +85,21 @@ def test_what_is_open_elsewhere_is_not_wiped(path: Path, how: int) -> None:
 def test_what_was_read_is_wiped_and_removed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bytes] = []
 
-    def overwrite(descriptor: int, real: Callable[[int], None] = held_file.overwrite) -> None:
-        real(descriptor)
+    def wiped(descriptor: int) -> None:
+        overwrite(descriptor)
         seen.append(os.pread(descriptor, 100, 0))
 
-    monkeypatch.setattr(held_file, "overwrite", overwrite)
+    monkeypatch.setattr(OVERWRITE, wiped)
     with HeldFile.reading(path) as held:
         held.remove()
     assert seen == [bytes(len(PLAIN))] and files(path.parent) == {}
 
 
 def test_what_cannot_be_overwritten_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def overwrite(descriptor: int) -> None:
+    def fail(descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(held_file, "overwrite", overwrite)
+    monkeypatch.setattr(OVERWRITE, fail)
     with HeldFile.reading(path) as held, pytest.raises(TargetError, match="not be overwritten"):
         held.remove()
 
@@ -127,7 +128,7 @@ for number in range(3000):
 def test_no_line_is_lost_that_is_written_meanwhile(tmp_path: Path) -> None:
     """Each is in what was read, or in the file that is there after: the old one, or a new one."""
     path = tmp_path / "plain"
-    words = [sys.executable, "-c", _APPENDING, path]
+    words: list[str | Path] = [sys.executable, "-c", _APPENDING, path]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()

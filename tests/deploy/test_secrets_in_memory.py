@@ -16,7 +16,8 @@ from blockpack import Problems, open_image
 from blockpack.deploy.building.build import build
 from blockpack.deploy.building.task import Task
 from blockpack.deploy.secrets import Secrets
-from blockpack.deploy.secrets.opening import MOST_BYTES, SecretStore
+from blockpack.deploy.secrets.held_file import MOST_BYTES
+from blockpack.deploy.secrets.opening import SecretStore
 from blockpack.layers.keys import read_key
 from deploy.deployments import write_files
 from deploy.secret_deployments import (
