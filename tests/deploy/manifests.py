@@ -48,6 +48,9 @@ cipher = "aes-ccm"
 SOUND = {
     "full": FULL,
     "least": TAR,
+    "consumer": TAR.replace("\n[", '\nconsumer = "xen"\n[', 1),
+    "consumers": TAR.replace("\n[", '\nconsumer = ["mirage", "solo5-hvt"]\n[', 1),
+    "no consumers": TAR.replace("\n[", "\nconsumer = []\n[", 1),
     "dotted": 'deployment.name = "w"\nvolumes.a = { source = ".", format = "tar" }\n',
     "sizes": f'{TAR}size = "1MiB"\npad = "8k"\nsector-size = 4096\n',
     "numbers": f"{FAT}fat-type = 16\nlabel = 'X'\n",
@@ -138,6 +141,10 @@ WRONG = {
     "recipient": TAR.replace("\n[", f'\nrecipients = ["{AGE[:-1]}"]\n[', 1),
     "recipient in capitals": TAR.replace("\n[", f'\nrecipients = ["{AGE.upper()}"]\n[', 1),
     "recipient is RSA's file": TAR.replace("\n[", '\nrecipients = ["id_rsa.pub"]\n[', 1),
+    "consumer": TAR.replace("\n[", '\nconsumer = "xem"\n[', 1),
+    "consumers": TAR.replace("\n[", '\nconsumer = ["xen", 1]\n[', 1),
+    "consumer is a number": TAR.replace("\n[", "\nconsumer = 1\n[", 1),
+    "consumers are many": TAR.replace("\n[", f"\nconsumer = {['xen'] * 11}\n[", 1),
     "recipients is text": TAR.replace("\n[", f'\nrecipients = "{AGE}"\n[', 1),
 }
 
@@ -159,6 +166,7 @@ BEYOND_THE_SCHEMA = {
     "owner": f"{TAR}owner = '9999999999:0'\n",
     "label": f"{FAT}label = ' x'\n",
     "pattern": f"{TAR}exclude = ['!']\n",
+    "what a consumer cannot use": GIT.replace("\n[", '\nconsumer = "albatross"\n[', 1),
     "path of many bytes": TAR.replace('"site"', '"' + "ä" * 2049 + '"'),
 }
 """Wrong for reasons that a JSON schema cannot tell."""

@@ -12,13 +12,10 @@ import pytest
 
 from blockpack.deploy.building.build import build
 from deploy.deployments import FILES, contents, write_files
-from judges.programs import on_ci
+from judges.programs import require
 from test_docs import install_command
 
 RULES = Path(__file__).parents[2] / "examples" / "rules"
-
-PACKAGES = {"make": "make", "ninja": "ninja-build", "dune": "ocaml-dune"}
-"""The package of Debian that has each program."""
 
 MAKEFILE = f"""\
 DEPLOYMENT := www
@@ -92,14 +89,12 @@ class Tool:
         return sorted(runs.read_text().split())
 
 
-@pytest.fixture(name="tool", params=PACKAGES)
+@pytest.fixture(name="tool", params=["make", "ninja", "dune"])
 def fixture_tool(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Tool:
     name: str = request.param
-    if shutil.which(name) is None:
-        reason = f"{name} is not installed (Debian: apt install {PACKAGES[name]})"
-        (pytest.fail if on_ci() else pytest.skip)(f"{reason}; nobody tries its rules")
+    require(name)
     install_command(tmp_path / "bin", monkeypatch)
     place = tmp_path / "place"
     place.mkdir()
@@ -152,3 +147,24 @@ def test_a_deployment_that_is_wrong_fails_and_leaves_what_was_there(tool: Tool) 
     (tool.www / "site/what?").unlink()
     tool()
     assert "index.html" in contents(tool.images / "site.img")
+
+
+GENERATED = """\
+(data_only_dirs media)
+(subdir site (rule (target main.css) (mode promote) (deps ../style.css)
+ (action (copy ../style.css main.css))))
+"""
+
+
+def test_dune_packs_what_it_generates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require("dune")
+    install_command(tmp_path / "bin", monkeypatch)
+    tool = Tool("dune", tmp_path)
+    rules = (RULES / "dune").read_text().replace("(data_only_dirs site media)", GENERATED)
+    (tool.www / "dune").write_text(rules + DUNE)
+    for style in (b"one", b"two"):
+        (tool.www / "style.css").write_bytes(style)
+        assert "kernel" in tool()
+        assert contents(tool.images / "site.img")["main.css"] == style
+        shutil.rmtree(tool.www / "_build")
+        (tool.www / "site/main.css").unlink()

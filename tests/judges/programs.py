@@ -60,6 +60,9 @@ PROGRAMS: Mapping[str, Program] = {
     "virt-xml-validate": Program(("virt-xml-validate",), "libvirt-clients"),
     "xmllint": Program(("xmllint",), "libxml2-utils"),
     "ocamlc": Program(("ocamlc",), "ocaml libcmdliner-ocaml-dev"),
+    "make": Program(("make",), "make"),
+    "ninja": Program(("ninja",), "ninja-build"),
+    "dune": Program(("dune",), "ocaml-dune"),
 }
 
 MODULES: Mapping[str, str] = {

@@ -13,7 +13,7 @@ from ..deploy.attach.names import CONSUMERS, consumer_for
 from ..deploy.attach.xl_template import Settings, filled_in, network
 from ..errors import UsageError, raise_problems
 from . import flags
-from .output import binary_output, emit_json, say
+from .output import binary_output, emit_json, flush_output, say
 
 _TEMPLATE = "xen"
 """The consumer that has a skeleton to fill in."""
@@ -32,6 +32,13 @@ def arguments(parser: ArgumentParser) -> None:
         choices=CONSUMERS,
         metavar="CONSUMER",
         help=", ".join(CONSUMERS),
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a volume to attach, and no others; may be repeated",
     )
     parser.add_argument(
         "--writable",
@@ -57,15 +64,24 @@ def arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print how a machine gets the images that were built, or are live."""
     _check(arguments)
-    consumer = consumer_for(arguments.consumer, deployed(arguments.place, arguments.writable))
-    raise_problems(f"{arguments.consumer} cannot use these images", consumer.problems())
+    found = deployed(arguments.place, arguments.writable, arguments.only)
+    consumer = consumer_for(arguments.consumer, found)
+    if consumer.disks or not consumer.problems:
+        _print(arguments, consumer)
+        flush_output()
+    raise_problems(f"{arguments.consumer} cannot use all of these images", consumer.problems)
+    return 0
+
+
+def _print(arguments: Namespace, consumer: Consumer) -> None:
+    """Print the lines for what can be used, with warnings before them."""
     lines, warnings = list(consumer.lines()), list(consumer.warnings())
     if arguments.template is not None:
-        text, more = _filled_in(arguments, consumer)
+        text, more = filled_in(Path(arguments.template), consumer, _settings(arguments))
         lines, warnings = text.splitlines(), [*warnings, *more]
     if arguments.json:
         emit_json(_json(arguments, consumer, lines, warnings))
-        return 0
+        return
     for warning in warnings:
         say(f"warning: {warning}")
     for note in consumer.notes():
@@ -76,7 +92,6 @@ def run(arguments: Namespace) -> int:
             _emit(comment)
     for line in lines:
         _emit(line)
-    return 0
 
 
 def _emit(line: str) -> None:
@@ -92,14 +107,12 @@ def _check(arguments: Namespace) -> None:
                 raise UsageError(
                     "", f"--{option} fills in a skeleton", "give --template NAME.xl.in"
                 )
+    elif arguments.only:
+        raise UsageError("", "a skeleton has all disks of its machine", "leave out --only")
     elif arguments.consumer != _TEMPLATE:
         raise UsageError("", f"--template is for --for {_TEMPLATE}", "leave it out")
     if arguments.memory is not None and arguments.memory < 1:
         raise UsageError("", "--memory is 1 MiB or more", "give more")
-
-
-def _filled_in(arguments: Namespace, consumer: Consumer) -> tuple[str, list[str]]:
-    return filled_in(Path(arguments.template), consumer.deployed, _settings(arguments))
 
 
 def _settings(arguments: Namespace) -> Settings:
@@ -123,14 +136,13 @@ def _json(
 
 
 def _volume(disk: Disk) -> dict[str, Any]:
-    record = disk.record
     return {
-        "name": record.name,
+        "name": disk.name,
         "path": disk.path,
-        "format": record.format,
-        "sector_size": record.sector_size,
+        "format": disk.format,
+        "sector_size": disk.sector_size,
         "read_only": not disk.writable,
-        "secret": record.secret,
-        "cipher": record.cipher,
+        "secret": disk.secret,
+        "cipher": disk.cipher,
         "key": disk.key,
     }

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, TextIO
 from ..errors import BlockpackError, Problems, TargetError
 from ..planning.options import ALL, as_key, key_of
 
-OF_MANIFESTS = ("build", "check", "deploy", "init")
+OF_MANIFESTS = ("attach", "build", "check", "deploy", "init")
 """Commands whose volumes and trees have their options in a manifest."""
 
 _FLAGS = {"replace": "--force", "runtime": "--runtime-dir"}

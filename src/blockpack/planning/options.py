@@ -162,7 +162,7 @@ def key_of(name: str) -> str:
 
 def as_key(name: str, value: str) -> str:
     """An option of the library as a line of a manifest."""
-    is_bare = value.isdigit() or value.isupper()  # a number, or a word that stands for a value
+    is_bare = value.isdigit() or (value.isalpha() and value.isupper())  # a number, or any value
     shown = value if is_bare else f'"{value}"' if value else "true"
     return f"{key_of(name)} = {shown}"
 

@@ -107,14 +107,15 @@ def live(root: Path, volumes: Mapping[str, blockpack.Volume]) -> Path:
 def documented(place: Path) -> None:
     """What docs/deploy has in `place`, where the site is.
 
-    Builds: ``dist``, ``keys``, and ``whole``, whose image is of whole MiB. And ``www``, where the
-    first is live, and MirageOS' skeleton.
+    Builds: ``dist`` and ``keys``. And ``www``, where the first is live, and MirageOS' skeleton.
     """
     dist, keys, www = place / "dist", place / "keys", place / "www"
     dist.mkdir()
     site = blockpack.scan(place / "site", exclude=["media"])
     images = (
-        packed("site", blockpack.FatVolume(profile="mirage", pad=1 << 20), dist, site),
+        packed(
+            "site", blockpack.TarVolume(profile="mirage", sector_size=4096, pad=1 << 20), dist, site
+        ),
         packed(
             "media",
             blockpack.TarVolume(profile="mirage"),
@@ -123,10 +124,6 @@ def documented(place: Path) -> None:
         ),
     )
     recorded(dist, *(evolve(image, placements=f"{image.name}.json") for image in images))
-    whole = place / "whole"
-    whole.mkdir()
-    shutil.copy(dist / "site.img", whole)
-    recorded(whole, images[0])
     keys.mkdir()
     secret = {"secret": True, "cipher": "aes-ccm", "key": "keys.key"}
     recorded(keys, faked("keys", 8192, keys, **secret))

@@ -20,9 +20,23 @@ type block
 type kv_ro
 type kv_rw
 type package
+type job
+type stackv4v6
+type network
+type 'a typ
 type 'a impl
 type 'a key
 type 'a runtime_arg
+val job : job typ
+val stackv4v6 : stackv4v6 typ
+val kv_ro : kv_ro typ
+val ( @-> ) : 'a typ -> 'b typ -> ('a -> 'b) typ
+val ( $ ) : ('a -> 'b) impl -> 'a impl -> 'b impl
+val package : ?scope:[ `Monorepo | `Switch ] -> string -> package
+val main : ?packages:package list -> string -> 'a typ -> 'a impl
+val register : string -> job impl list -> unit
+val default_network : network impl
+val generic_stackv4v6 : ?group:string -> network impl -> stackv4v6 impl
 val block_of_file : string -> block impl
 val tar_kv_ro : block impl -> kv_ro impl
 val tar_kv_rw : block impl -> kv_rw impl

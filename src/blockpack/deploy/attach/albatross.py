@@ -8,14 +8,11 @@ name is in lower case. ``create`` attaches a block to a device of a unikernel as
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Iterator
 
-from ...errors import BlockpackError
-from .consumer import SECTOR, Consumer, unusable
+from ..manifest.consumers import SECTOR, MiB
+from .consumer import Consumer
 from .disks import Disk
-
-MiB = 1 << 20
 
 
 class Albatross(Consumer):
@@ -36,24 +33,6 @@ class Albatross(Consumer):
             yield "# " + shlex.join([client, "set-block", _block(disk), disk.path])
         yield "# the unikernel is then started with these options of albatross-client create:"
         yield "# " + shlex.join(f"--block={_device(disk)}" for disk in self.disks)
-
-    def problems(self) -> Iterator[BlockpackError]:
-        """Adds sizes and names that albatross has not, and secrets that it would keep in clear."""
-        yield from super().problems()
-        names = Counter(map(_block, self.disks))
-        for disk in self.disks:
-            if disk.size % MiB:
-                rule = "albatross' blocks are whole MiB, and its size is not"
-                remedy = 'build it with pad = "1M"'
-                if disk.record.container == "docteur":  # it is read to its end, whatever is there
-                    remedy = "use tar, for nothing may be added to an image for docteur"
-                yield unusable(disk, rule, remedy)
-            if names[_block(disk)] > 1:
-                rule = "another volume has that name in lower case, which is what albatross takes"
-                yield unusable(disk, rule, "give it another name")
-            if disk.in_clear:
-                rule = "holds secrets in clear, and albatross would copy them to a disk"
-                yield unusable(disk, rule, 'build it with cipher = "aes-ccm"')
 
     def warnings(self) -> Iterator[str]:
         """Adds that nothing is read-only here."""

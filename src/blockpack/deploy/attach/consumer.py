@@ -1,32 +1,41 @@
-"""What is attached to: the interface of consumers, and what they have in common."""
+"""What is attached to: the interface of consumers, and what they have in common.
+
+What each asks of an image is in `manifest.consumers`, where manifests are held against it, too.
+"""
 
 from __future__ import annotations
 
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import ClassVar
 
-from ...errors import BlockpackError, ImageError
+from ...errors import BlockpackError, ImageError, UsageError
+from ..manifest.consumers import CONSUMERS, hints
 from .disks import Deployed, Disk
-
-SECTOR = 512
-"""Bytes in the smallest sector, of which every image is a multiple."""
 
 
 class Consumer(ABC):
-    """Something that attaches images; one instance for one deployment."""
+    """Something that attaches images; one instance for one deployment.
+
+    `disks` are those that it can use, in the order of the manifest; `problems` is what is wrong
+    with the others.
+    """
 
     follows: ClassVar[bool] = True
     """Whether the lines for what is live are right after the next deployment, too."""
 
-    def __init__(self, deployed: Deployed) -> None:
+    def __init__(self, name: str, deployed: Deployed) -> None:
+        self.name = name
         self.deployed = deployed
-
-    @property
-    def disks(self) -> Sequence[Disk]:
-        """The disks in the order of the manifest."""
-        return self.deployed.disks
+        self.disks: list[Disk] = []
+        obstacles = list(self.obstacles())
+        self.problems = [*deployed.problems, *obstacles]
+        for disk in deployed.disks if not obstacles else ():
+            refusals = [ImageError(disk.name, *each) for each in CONSUMERS[name].refusals(disk)]
+            self.problems += refusals
+            if not refusals:
+                self.disks.append(disk)
 
     @abstractmethod
     def lines(self) -> Iterator[str]:
@@ -36,12 +45,12 @@ class Consumer(ABC):
         """The same as arguments of a program, unquoted; None where it has a file for it."""
         return None
 
-    def problems(self) -> Iterator[BlockpackError]:
-        """All that keeps the consumer from using the disks."""
-        for disk in self.disks:
-            if not disk.size or disk.size % SECTOR:
-                rule = f"its size is not a multiple of {SECTOR} bytes, which every device is"
-                yield unusable(disk, rule, "build again, with pad = 4096")
+    def obstacles(self) -> Iterator[BlockpackError]:
+        """What keeps the consumer from using any of the disks."""
+        most = CONSUMERS[self.name].most
+        if most is not None and len(self.deployed.disks) > most:
+            rule = f"a unikernel has {most} devices at most"
+            yield UsageError("", rule, "name the volumes of each one", "only=NAME")
 
     def warnings(self) -> Iterator[str]:
         """What a user should hear of, though the lines are right."""
@@ -51,6 +60,8 @@ class Consumer(ABC):
                     f"{disk.name}: holds secrets in clear, in RAM: "
                     "deploy again after the host restarts, before the machine does"
                 )
+        for name, hint in hints([self.name], self.disks):
+            yield f"{name}: {hint}"
 
     def notes(self) -> Iterator[str]:
         """What belongs beside the lines, as comments."""
@@ -86,19 +97,6 @@ class ArgumentConsumer(Consumer):
 def key_place(disk: Disk) -> str:
     """Where the key of an encrypted disk is, for people."""
     return f"in {disk.key}" if disk.key is not None else "the one that the build was given"
-
-
-def unusable(disk: Disk, rule: str, remedy: str) -> ImageError:
-    """The error for a disk that a consumer cannot use; says nothing of a secret's size."""
-    return ImageError(disk.name, rule, remedy)
-
-
-def fixed_sectors(disks: Iterable[Disk], size: int, whose: str) -> Iterator[BlockpackError]:
-    """A problem for each encrypted disk that was made for other sectors than `whose` of `size`."""
-    for disk in disks:
-        if disk.encrypted and disk.sector_size != size:
-            rule = f"is encrypted in sectors of {disk.sector_size} bytes, and {whose} has {size}"
-            yield unusable(disk, rule, f"build it with sector-size = {size}")
 
 
 def ordinal(number: int) -> str:

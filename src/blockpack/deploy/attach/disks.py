@@ -3,7 +3,7 @@
 Rule 1: a build's images are attached where they are. Those of a deployment are attached through
 its link ``current``, so that the same lines are right after the next deployment as well.
 Rule 2: what is attached is what was built: an image that is missing, or of another size, is refused
-here and not by a machine that does not start.
+here and not by a machine that does not start. It keeps no other from being attached.
 Rule 3: of a secret volume nothing is told but where it and its key are.
 """
 
@@ -17,58 +17,48 @@ from attrs import frozen
 
 from ...errors import BlockpackError, ImageError, SourceError, UsageError, printable, raise_problems
 from ..host.generations import CURRENT
+from ..manifest.consumers import SERIAL, Device
 from ..record import BuildRecord, ImageRecord
 
 
 @frozen(kw_only=True)
-class Disk:
-    """An image to attach.
+class Disk(Device):
+    """An image to attach, of a volume whose name is the device's.
 
     `path` and `key` (the file that holds the image's key; None if there is no such file there) are
-    absolute. `size` is that of the file in bytes. `number` counts from 0 in the manifest's order.
+    absolute. `number` counts from 0 in the manifest's order.
     """
 
-    record: ImageRecord
     number: int
     path: str
-    size: int
     key: str | None = None
-    writable: bool = False
 
     @property
-    def name(self) -> str:
-        """The volume's name, which is the device's."""
-        return self.record.name
-
-    @property
-    def sector_size(self) -> int:
-        """The sectors that the image was made for, in bytes."""
-        return self.record.sector_size
-
-    @property
-    def encrypted(self) -> bool:
-        """Whether its sectors are encrypted, so that their size is fixed."""
-        return self.record.cipher is not None
-
-    @property
-    def in_clear(self) -> bool:
-        """Whether it holds secrets that nothing but its place protects."""
-        return self.record.secret and not self.encrypted
+    def serial(self) -> str:
+        """The serial number by which a guest finds a virtio disk."""
+        return self.name[:SERIAL]
 
 
 @frozen(kw_only=True)
 class Deployed:
-    """The disks of a deployment by its `name`; `live` if they are those of its link ``current``."""
+    """The disks of a deployment by its `name`; `live` if they are those of its link ``current``.
+    `problems` is what is wrong with those that are not among them.
+    """
 
     name: str
     live: bool
     disks: tuple[Disk, ...]
+    problems: tuple[BlockpackError, ...] = ()
 
 
-def deployed(place: str | os.PathLike[str], writable: Collection[str] = ()) -> Deployed:
+def deployed(
+    place: str | os.PathLike[str], writable: Collection[str] = (), only: Collection[str] = ()
+) -> Deployed:
     """The disks at `place`, a build or a deployment; those named in `writable` to be written to.
+    With `only`, those that are named there.
 
-    Raises `Problems` with all that is wrong, or the errors of `BuildRecord.read`.
+    Raises `Problems` with all that is wrong with what is asked, or the errors of
+    `BuildRecord.read`.
     """
     directory = Path(os.path.abspath(place))
     live = os.path.lexists(directory / CURRENT)
@@ -77,41 +67,51 @@ def deployed(place: str | os.PathLike[str], writable: Collection[str] = ()) -> D
     elif not directory.is_dir():
         raise SourceError(str(place), "is no directory", "give what was built or deployed to")
     record = BuildRecord.read(directory)
-    problems = [*_unwritable(record, writable, live), *_misplaced(directory)]
+    wrong = [*_unknown(record, [*writable, *only]), *_misplaced(directory)]
+    if live and not wrong:
+        rule = "generations are never written to, for they share their images"
+        wrong += [
+            UsageError(name, rule, "copy the image, and attach the copy") for name in writable
+        ]
     disks = []
+    problems = []
     for number, image in enumerate(record.volumes):
-        path = directory / image.file
+        if only and image.name not in only:
+            continue
         try:
-            size = _size(path, image)
+            disks.append(_disk(directory, number, image, image.name in writable))
         except BlockpackError as error:
             problems.append(error)
-            continue
-        key = None if image.key is None else str(directory / image.key)
-        disks.append(
-            Disk(
-                record=image,
-                number=number,
-                path=str(path),
-                size=size,
-                key=key,
-                writable=image.name in writable,
-            )
-        )
-    raise_problems("these images cannot be attached", problems)
-    return Deployed(name=record.name, live=live, disks=tuple(disks))
+    if wrong:
+        raise_problems("these images cannot be attached", [*wrong, *problems])
+    return Deployed(name=record.name, live=live, disks=tuple(disks), problems=tuple(problems))
 
 
-def _unwritable(
-    record: BuildRecord, writable: Collection[str], live: bool
-) -> Iterator[BlockpackError]:
-    names = [image.name for image in record.volumes]
-    for name in writable:
-        if name not in names:
-            known = ", ".join(names)
-            yield UsageError("", f"there is no volume {printable(name)!r}", f"there are {known}")
-        elif live:
-            rule = "generations are never written to, for they share their images"
-            yield UsageError(name, rule, "copy the image, and attach the copy")
+def _disk(directory: Path, number: int, image: ImageRecord, writable: bool) -> Disk:
+    """The disk for an image, if that is as it was built. Raises `BlockpackError`."""
+    path = directory / image.file
+    return Disk(
+        name=image.name,
+        format=image.format,
+        profile=image.profile,
+        sector_size=image.sector_size,
+        size=_size(path, image),
+        container=image.container,
+        secret=image.secret,
+        cipher=image.cipher,
+        writable=writable,
+        number=number,
+        path=str(path),
+        key=None if image.key is None else str(directory / image.key),
+    )
+
+
+def _unknown(record: BuildRecord, names: Collection[str]) -> Iterator[BlockpackError]:
+    known = [image.name for image in record.volumes]
+    for name in names:
+        if name not in known:
+            rule = f"there is no volume {printable(name)!r}"
+            yield UsageError("", rule, f"there are {', '.join(known)}")
 
 
 def _misplaced(directory: Path) -> Iterator[BlockpackError]:

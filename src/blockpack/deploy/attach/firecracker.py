@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from ...errors import BlockpackError
-from .consumer import SECTOR, Consumer, fixed_sectors
+from .consumer import Consumer
 
 
 class Firecracker(Consumer):
@@ -31,8 +30,3 @@ class Firecracker(Consumer):
 
     def comment(self, note: str) -> None:
         """JSON has none."""
-
-    def problems(self) -> Iterator[BlockpackError]:
-        """Adds images of other sectors."""
-        yield from super().problems()
-        yield from fixed_sectors(self.disks, SECTOR, "a device of Firecracker's")

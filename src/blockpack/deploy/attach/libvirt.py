@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from .consumer import Consumer, ordinal
 from .disks import Disk
-from .qemu import serial, unclear_serials
 
 _FIRST = 1
 """The number of the first disk: that of vdb."""
@@ -22,11 +21,6 @@ class Libvirt(Consumer):
         """One element a disk, to go between ``<devices>`` and ``</devices>``."""
         for disk in self.disks:
             yield from _element(disk)
-
-    def warnings(self) -> Iterator[str]:
-        """Adds what the guest cannot tell apart."""
-        yield from super().warnings()
-        yield from unclear_serials(self.disks)
 
     def comment(self, note: str) -> str:
         """A comment of XML, in which there are no two hyphens in a row."""
@@ -42,7 +36,7 @@ def _element(disk: Disk) -> Iterator[str]:
     yield f"  <target dev='vd{ordinal(_FIRST + disk.number)}' bus='virtio'/>"
     if not disk.writable:
         yield "  <readonly/>"
-    yield f"  <serial>{serial(disk)}</serial>"
+    yield f"  <serial>{disk.serial}</serial>"
     yield "</disk>"
 
 

@@ -8,17 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..manifest.unikernel_limits import mirage_device
 from .consumer import Consumer, key_place
 from .disks import Disk
 
-PROFILE = "mirage"
-"""The profile of images that MirageOS' readers accept."""
-
 NONCE = 8
 """Bytes of the nonces in encrypted sectors."""
-
-_DEVICES = {"tar": "tar_kv_ro", "fat": "fat_ro"}
-_WRITABLE = {"tar": "tar_kv_rw"}
 
 _DOCTEUR = """\
 let docteur_of name source =
@@ -38,7 +33,7 @@ class Mirage(Consumer):
     def lines(self) -> Iterator[str]:
         """A definition a volume, ``volume_NAME``, that is the device to hand to the unikernel."""
         yield "open Mirage"
-        if any(disk.record.container == "docteur" for disk in self.disks):
+        if any(mirage_device(disk) == "docteur" for disk in self.disks):
             yield ""
             yield from _DOCTEUR.splitlines()
         for disk in self.disks:
@@ -49,33 +44,20 @@ class Mirage(Consumer):
         """None: keys are told where they are used."""
         yield from ()
 
-    def warnings(self) -> Iterator[str]:
-        """Adds what MirageOS may not read, and what it cannot write."""
-        yield from super().warnings()
-        for disk in self.disks:
-            if disk.record.profile != PROFILE:
-                rule = f"was built for the profile {disk.record.profile}"
-                yield f'{disk.name}: {rule}; build with profile = "{PROFILE}"'
-            if disk.record.container == "bundle":
-                yield f"{disk.name}: no reader of MirageOS' knows bundles; this is a bare block"
-            if disk.writable and disk.record.format not in _WRITABLE:
-                yield f"{disk.name}: MirageOS only reads this format: attach it for reading"
-
 
 def _definition(disk: Disk) -> Iterator[str]:
     name = disk.name
     block = f'block_of_file "{name}"'
-    if disk.record.container == "docteur" and not disk.encrypted:
+    device = mirage_device(disk)
+    if device == "docteur" and not disk.encrypted:
         yield "(* mirage makes an image of this directory, too; attach the one that was built *)"
         yield f'let volume_{name} = docteur_of "{name}" "relativize://{name}"'
         return
     if disk.encrypted:
         yield from _key(disk)
         block = f"ccm_block ~nonce_len:{NONCE} key_{name} ({block})"
-    devices = _DEVICES | _WRITABLE if disk.writable else _DEVICES
-    device = devices.get(disk.record.format)
-    if device is None:
-        yield f"(* git, as {disk.record.container}: a block, for a reader in the unikernel *)"
+    if disk.format == "git":
+        yield f"(* git, as {disk.container}: a block, for a reader in the unikernel *)"
         yield f"let volume_{name} = {block}"
     else:
         yield f"let volume_{name} = {device} ({block})"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 CONSUMERS = {
     "xen": "xen:Xen",
+    "solo5": "solo5:Solo5",
     "solo5-hvt": "solo5:Solo5",
     "solo5-spt": "solo5:Solo5",
     "albatross": "albatross:Albatross",
@@ -31,4 +32,4 @@ def consumer_for(name: str, deployed: Deployed) -> Consumer:
     require_choice("consumer", name, tuple(CONSUMERS))
     module, _, attribute = CONSUMERS[name].partition(":")
     found: type[Consumer] = getattr(import_module(f".{module}", __package__), attribute)
-    return found(deployed)
+    return found(name, deployed)

@@ -1,6 +1,6 @@
 """Solo5's tenders: ``--block:NAME=PATH`` (its tenders/hvt/hvt_module_blk.c, and spt's).
 
-Names are up to 67 ASCII letters and digits, as all volumes' are. A path ends at its first space,
+A path ends at its first space,
 whatever the shell's quotes, and is opened to read and write. Sectors have 512 bytes, or what
 ``--block-sector-size:NAME`` says (since Solo5 0.7.4).
 """
@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from os.path import dirname
 
 from ...errors import BlockpackError, UsageError
-from .consumer import SECTOR, ArgumentConsumer, unusable
-
-MOST_DEVICES = 63
-"""Devices in a unikernel's manifest, of which one entry is reserved (include/mft_abi.h)."""
+from ..manifest.consumers import SECTOR
+from .consumer import ArgumentConsumer
 
 
 class Solo5(ArgumentConsumer):
@@ -28,21 +26,13 @@ class Solo5(ArgumentConsumer):
                 group.append(f"--block-sector-size:{disk.name}={disk.sector_size}")
             yield group
 
-    def problems(self) -> Iterator[BlockpackError]:
-        """Adds paths and sizes that a tender does not take."""
-        yield from super().problems()
-        if len(self.disks) > MOST_DEVICES:
-            yield UsageError(
-                "", f"a unikernel has {MOST_DEVICES} devices at most", "use fewer volumes"
-            )
-        for directory in sorted({dirname(disk.path) for disk in self.disks}):
+    def obstacles(self) -> Iterator[BlockpackError]:
+        """Adds paths that a tender does not take."""
+        yield from super().obstacles()
+        for directory in sorted({dirname(disk.path) for disk in self.deployed.disks}):
             if " " in directory:  # no path has other white space, and no file's name has any
                 rule = "Solo5 takes a path up to its first space only"
                 yield UsageError(directory, rule, "use a directory without spaces, or a link to it")
-        for disk in self.disks:
-            if disk.size % disk.sector_size:
-                rule = f"its size is not a multiple of its sectors of {disk.sector_size} bytes"
-                yield unusable(disk, rule, f"build it with pad = {disk.sector_size}")
 
     def warnings(self) -> Iterator[str]:
         """Adds that nothing is read-only here."""

@@ -1,20 +1,15 @@
 """Xen's xl: the ``disk`` of a domain's configuration (xl-disk-configuration(5), xl.cfg(5)).
 
 ``target=`` takes the rest of a specification, commas and all, so it comes last. MirageOS numbers
-its devices from 1 in the order of its configuration, the first being xvdb; its driver has sectors
-of 4096 bytes, and does not read what is left of less.
+its devices from 1 in the order of its configuration, the first being xvdb.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...errors import BlockpackError
-from .consumer import Consumer, fixed_sectors, ordinal
+from .consumer import Consumer, ordinal
 from .disks import Disk
-
-MIRAGE_SECTOR = 4096
-"""Bytes in a sector of mirage-block-xen."""
 
 _FIRST = 1
 """The number of the first disk: that of xvdb."""
@@ -33,26 +28,6 @@ class Xen(Consumer):
             head = "disk = [ " if number == 0 else " " * 9
             tail = " ]" if number == len(specifications) - 1 else ","
             yield f"{head}{text}{tail}"
-
-    def problems(self) -> Iterator[BlockpackError]:
-        """Adds encrypted images of other sectors, which only MirageOS reads."""
-        yield from super().problems()
-        yield from fixed_sectors(self.disks, MIRAGE_SECTOR, "MirageOS' device on Xen")
-
-    def warnings(self) -> Iterator[str]:
-        """Adds what MirageOS does not read on Xen, though other guests may."""
-        yield from super().warnings()
-        for disk in self.disks:
-            if disk.record.format == "fat" and disk.sector_size < MIRAGE_SECTOR:
-                yield (
-                    f"{disk.name}: MirageOS on Xen reads no FAT of {disk.sector_size}-byte "
-                    f"sectors; for it, build with sector-size = {MIRAGE_SECTOR}"
-                )
-            if disk.size % MIRAGE_SECTOR:
-                yield (
-                    f"{disk.name}: MirageOS on Xen does not read its last bytes; "
-                    f"for it, build with pad = {MIRAGE_SECTOR}"
-                )
 
 
 def quoted(text: str) -> str:

@@ -17,6 +17,7 @@ from posixpath import basename
 from attrs import field, frozen
 
 from ...errors import BlockpackError, SourceError, UsageError, printable, raise_problems
+from .consumer import Consumer
 from .disks import Deployed, Disk
 from .xen import escaped
 
@@ -52,12 +53,14 @@ def network(text: str) -> tuple[str, str]:
     return name, bridge
 
 
-def filled_in(path: Path, deployed: Deployed, settings: Settings) -> tuple[str, list[str]]:
+def filled_in(path: Path, consumer: Consumer, settings: Settings) -> tuple[str, list[str]]:
     """The skeleton at `path` for what is deployed, and warnings.
 
     Raises `SourceError` if it cannot be read, and `Problems` with every placeholder that nothing
-    is known for.
+    is known for, and every disk that cannot be used: without it there is no whole skeleton.
     """
+    raise_problems("xen cannot use all of these images", consumer.problems)
+    deployed = consumer.deployed
     filling = _Filling(deployed, settings)
     text = "".join(map(filling.line, _read(path).splitlines(keepends=True)))
     raise_problems(f"{printable(str(path))} cannot be filled in", filling.problems)
@@ -134,6 +137,6 @@ class _Filling:
     def _disk(self, name: str) -> Disk | None:
         """The disk for ``block_of_file NAME``: by its volume's name, or by its file's."""
         for disk in self._deployed.disks:
-            if basename(name) in (disk.name, disk.record.file):
+            if basename(name) in (disk.name, basename(disk.path)):
                 return disk
         return None

@@ -11,7 +11,7 @@ that say what it is made of and what becomes of secrets. See docs/deploy/manifes
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, frozen
@@ -20,13 +20,15 @@ from ...errors import UsageError
 from ...formats.registry import format_named
 from ...model.entry import check_path, encode
 from ...planning.options import TREE, VOLUME, keys
+from ...planning.volume import require_choice
 from ...sources.exclude import excluding
 from ..file_names import MANIFEST
 from ..record import VOLUME_NAME
+from .consumers import CONSUMERS, Device, hints
 from .document import Document, nearest
 from .line_numbers import Path
 from .typed_tables import Typed, kind, shown
-from .volume_options import Value, VolumeOptions, cipher_refused
+from .volume_options import Value, VolumeOptions, cipher_refused, volume_of
 
 if TYPE_CHECKING:
     from ...planning.volume import Volume
@@ -45,7 +47,7 @@ LONGEST_PATH = 4096
 DEEPEST_PATH = 255
 """How many bytes a path has at most, and how many parts between slashes: each is a directory."""
 
-DEPLOYMENT_KEYS = ("name", "recipients")
+DEPLOYMENT_KEYS = ("name", "recipients", "consumer")
 PART_KEYS = ("path", "at")
 OWN_KEYS = ("source", "format", "secret", "cipher", "allow_persistent")
 """The keys of ``[deployment]``, of a part, and of a volume beside its options."""
@@ -93,10 +95,10 @@ class Part:
 class VolumeSpec:
     """One ``[volumes.NAME]`` table.
 
-    `options` are the keyword arguments of the format's volume class that the manifest gives,
-    sizes in bytes. `exclude`, `symlinks` and `submodules` are as in `Tree.scan`. `secret` volumes
-    are decrypted while they are built; `cipher` encrypts the image, and `allow_persistent` lets
-    one without be written to a disk.
+    `options` are the keyword arguments of the format's volume class that the manifest gives, or
+    that its consumers ask for; sizes in bytes. `exclude`, `symlinks` and `submodules` are as in
+    `Tree.scan`. `secret` volumes are decrypted while they are built; `cipher` encrypts the image,
+    and `allow_persistent` lets one without be written to a disk.
     """
 
     name: str
@@ -114,25 +116,50 @@ class VolumeSpec:
         """The volume that plans the image. Raises `UsageError` (for SOURCE_DATE_EPOCH)."""
         return format_named(self.format).volume_class()(**dict[str, Any](self.options))
 
+    def device(self) -> Device:
+        """The image as its consumers see it."""
+        volume = volume_of(self.format, self.options)
+        size = volume.size or volume.pad
+        return Device(
+            name=self.name,
+            format=self.format,
+            profile=volume.profile.name,
+            sector_size=volume.sector_size,
+            size=size if self.cipher is None else 2 * size,  # format/ccm: two sectors for one
+            container=getattr(volume, "container", None),
+            secret=self.secret,
+            cipher=self.cipher,
+        )
+
 
 @frozen
 class Manifest:
-    """A deployment: its name, who can open its secrets, and its volumes in the file's order."""
+    """A deployment: its name, who can open its secrets, its volumes in the file's order, and the
+    consumers that they are for.
+    """
 
     name: str
     recipients: tuple[str, ...]
     volumes: Mapping[str, VolumeSpec]
+    consumers: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, text: str | bytes, file: str = MANIFEST) -> Self:
-        """The manifest that `text` is; `file` is its name in messages.
+    def parse(cls, text: str | bytes, file: str = MANIFEST, consumers: Sequence[str] = ()) -> Self:
+        """The manifest that `text` is; `file` is its name in messages. It is for `consumers`, if
+        there are any, whatever it says itself.
 
         Raises `Problems` with a `ManifestError` for everything that is wrong with it.
         """
+        for consumer in consumers:
+            require_choice("consumer", consumer, tuple(CONSUMERS))
         document = Document(text, file)
-        manifest = _Reader(document).manifest()
+        manifest = _Reader(document, tuple(consumers)).manifest()
         document.finish()
         return cls(*manifest)
+
+    def hints(self) -> Iterator[tuple[str, str]]:
+        """What a user should hear of volumes that the consumers can use: a name, and a text."""
+        return hints(self.consumers, [spec.device() for spec in self.volumes.values()])
 
 
 class _Reader(Typed):
@@ -141,12 +168,13 @@ class _Reader(Typed):
     Each method gives what it can use, with None or nothing in the place of what it cannot.
     """
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, consumers: tuple[str, ...]) -> None:
         super().__init__(document)
         self.options = VolumeOptions(document)
+        self.consumers = consumers
 
-    def manifest(self) -> tuple[str, tuple[str, ...], dict[str, VolumeSpec]]:
-        """The name, the recipients and the volumes."""
+    def manifest(self) -> tuple[str, tuple[str, ...], dict[str, VolumeSpec], tuple[str, ...]]:
+        """The name, the recipients, the volumes and the consumers."""
         top = self.document.values
         self.unknown((), top, ("deployment", "volumes"))
         deployment = self.table((), top, "deployment", "add [deployment] with a name")
@@ -157,7 +185,8 @@ class _Reader(Typed):
             self.unknown(("deployment",), deployment, DEPLOYMENT_KEYS)
             name = self._deployment_name(deployment)
             recipients = self._recipients(deployment)
-        return name, recipients, self._volumes(volumes or {})
+            self.consumers = self.consumers or self.options.consumers(deployment)
+        return name, recipients, self._volumes(volumes or {}), self.consumers
 
     def _deployment_name(self, deployment: Mapping[str, Any]) -> str:
         path: Path = ("deployment", "name")
@@ -231,12 +260,12 @@ class _Reader(Typed):
         if persistent and not secret:
             self.complain((*path, "allow_persistent"), "is for secret volumes", "add secret = true")
         format = self.options.format(path, table)
-        options = self.options.given(path, table, format)
+        options = self.options.given(path, table, format, self.consumers)
         if format is None:
             return None
         if cipher is not None and (rule := cipher_refused(format, options)) is not None:
             self.complain((*path, "cipher"), rule)
-        return VolumeSpec(
+        spec = VolumeSpec(
             name=name,
             parts=parts,
             format=format,
@@ -248,6 +277,8 @@ class _Reader(Typed):
             cipher=cipher,
             allow_persistent=persistent,
         )
+        self.options.require_usable(path, spec.device(), spec.options, self.consumers)
+        return spec
 
     # What a volume is made of ----------------------------------------------------------------
 

@@ -6,14 +6,15 @@ problem of the key that is to blame.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...errors import UsageError
+from ...errors import ImageError, UsageError
 from ...formats.registry import FORMATS
 from ...model.entry import EPOCH
-from ...planning.options import VOLUME, Option, as_key, taken_by
+from ...planning.options import VOLUME, Option, as_key, key_of, taken_by
 from ...planning.volume import Volume
+from .consumers import CONSUMERS, Device, defaults
 from .document import shortened
 from .line_numbers import Path
 from .typed_tables import HUGE, Typed, is_number
@@ -38,8 +39,12 @@ class VolumeOptions(Typed):
         self.not_one_of(here, name, known)
         return None
 
-    def given(self, path: Path, table: Mapping[str, Any], format: str | None) -> dict[str, Value]:
-        """The options that are given, as arguments of the format's volume class."""
+    def given(
+        self, path: Path, table: Mapping[str, Any], format: str | None, consumers: Sequence[str]
+    ) -> dict[str, Value]:
+        """The options that are given, as arguments of the format's volume class, and those that
+        its consumers ask for.
+        """
         taken = VOLUME if format is None else taken_by(FORMATS[format].volume_class())
         found: dict[str, Value] = {}
         for option in VOLUME:
@@ -50,9 +55,12 @@ class VolumeOptions(Typed):
                 self.complain((*path, option.key), f"is not for the format {format}", "remove it")
             else:
                 found[option.name] = value
-        if format is not None:
-            self._try(path, format, found)
-        return found
+        if format is None:
+            return found
+        # What is given comes last, for of two that do not go together the last one is to blame.
+        options = {**defaults(consumers, format, found), **found}
+        self._try(path, format, options)
+        return options
 
     def option(self, path: Path, table: Mapping[str, Any], option: Option) -> Value | None:
         """The option's value, if there is one and it is of the right type."""
@@ -75,6 +83,31 @@ class VolumeOptions(Typed):
             return None
         return text
 
+    def consumers(self, deployment: Mapping[str, Any]) -> tuple[str, ...]:
+        """The consumers that the table of the deployment names: one, or a list."""
+        here: Path = ("deployment", "consumer")
+        value = deployment.get("consumer", [])
+        given: list[tuple[Path, str]] = [(here, value)]
+        if not isinstance(value, str):
+            texts = self.texts(here, value, len(CONSUMERS))
+            given = [((*here, number), text) for number, text in texts]
+        for path, name in given:
+            if name not in CONSUMERS:
+                self.not_one_of(path, name, tuple(CONSUMERS))
+        return tuple(name for _, name in given if name in CONSUMERS)
+
+    def require_usable(
+        self, path: Path, device: Device, options: Mapping[str, Value], consumers: Sequence[str]
+    ) -> None:
+        """Note why consumers cannot use what the volume at `path`, with such options, would be."""
+        for consumer in consumers:
+            for refusal in CONSUMERS[consumer].refusals(device):
+                key = key_of(refusal.option.partition("=")[0])
+                if key == "pad" and "size" in options:
+                    key = "size"
+                told = ImageError("", *refusal).told(as_key)
+                self.complain((*path, key) if key else path, f"{consumer}: {told}")
+
     def _try(self, path: Path, format: str, options: dict[str, Value]) -> None:
         """Note why the format's volume class refuses `options`, and take them out."""
         while (rule := _refused(format, options)) is not None:
@@ -86,20 +119,21 @@ class VolumeOptions(Typed):
 
 def cipher_refused(format: str, options: Mapping[str, Value]) -> str | None:
     """Why nobody would read such images if they are encrypted; None if somebody does."""
-    error = _volume(format, options).layer_refused
+    error = volume_of(format, options).layer_refused
     return None if error is None else error.told(as_key)
 
 
 def _refused(format: str, options: Mapping[str, Value]) -> str | None:
     """Why the format's volume class refuses `options`; None if it does not."""
     try:
-        _volume(format, options)
+        volume_of(format, options)
     except UsageError as error:
         return error.told(as_key)
     return None
 
 
-def _volume(format: str, options: Mapping[str, Value]) -> Volume:
+def volume_of(format: str, options: Mapping[str, Value]) -> Volume:
+    """The volume with such options, whatever the environment says of time. Raises `UsageError`."""
     return FORMATS[format].volume_class()(**{**dict[str, Any](options), "epoch": EPOCH})
 
 

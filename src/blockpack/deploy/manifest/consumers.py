@@ -1,0 +1,203 @@
+"""The consumers of images, and what each of them asks of one: a row a consumer.
+
+A manifest that names its consumers has defaults from here, and is refused here for what they cannot
+use. `attach` holds images that are there against the same rows, so what a machine would not take
+is told before it is built.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from attrs import field, frozen
+
+from .unikernel_limits import limits
+
+SECTOR = 512
+"""Bytes in the smallest sector, of which every image is a multiple."""
+
+XEN_SECTOR = 4096
+"""Bytes in a sector of MirageOS' driver for Xen, which does not read what is left of less."""
+
+MiB = 1 << 20
+
+SERIAL = 20
+"""Characters of a serial number that a guest sees (virtio's specification, 5.2.6.1)."""
+
+
+@frozen(kw_only=True)
+class Device:
+    """An image as a consumer sees it, be it built or not.
+
+    `profile` is the name of the one that it is made for. `sector_size` and `size` are in bytes; of
+    what is not built yet, `size` is what its size is a multiple of.
+    """
+
+    name: str
+    format: str
+    profile: str
+    sector_size: int
+    size: int
+    container: str | None = None
+    secret: bool = False
+    cipher: str | None = None
+    writable: bool = False
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether its sectors are encrypted, so that their size is fixed."""
+        return self.cipher is not None
+
+    @property
+    def in_clear(self) -> bool:
+        """Whether it holds secrets that nothing but its place protects."""
+        return self.secret and not self.encrypted
+
+
+class Refusal(NamedTuple):
+    """Why a consumer cannot use an image, what to do, and the option (`BlockpackError`)."""
+
+    rule: str
+    remedy: str
+    option: str = ""
+
+
+Hints = Callable[[Device], Iterator[str]]
+
+
+def _none(device: Device) -> Iterator[str]:
+    yield from ()
+
+
+def _xen(device: Device) -> Iterator[str]:
+    if device.format == "fat" and device.sector_size < XEN_SECTOR:
+        yield (
+            f"MirageOS on Xen reads no FAT of {device.sector_size}-byte sectors; "
+            f"for it, build with sector-size = {XEN_SECTOR}"
+        )
+    if device.size % XEN_SECTOR:
+        yield f"MirageOS on Xen does not read its last bytes; for it, build with pad = {XEN_SECTOR}"
+
+
+def _virtio(device: Device) -> Iterator[str]:
+    if len(device.name) > SERIAL:
+        rule = f"a guest sees {SERIAL} characters of a name, '{device.name[:SERIAL]}'"
+        yield f"{rule}; give the volume a shorter one"
+
+
+def _mirage(device: Device) -> Iterator[str]:
+    if device.profile != "mirage":
+        yield f'is for the profile {device.profile}; build with profile = "mirage"'
+    if device.container == "bundle":
+        yield "no reader of MirageOS' knows bundles; this is a bare block"
+    if device.writable and device.format != "tar":
+        yield "MirageOS only reads this format: attach it for reading"
+
+
+@frozen(kw_only=True)
+class Rules:
+    """What a consumer asks of an image.
+
+    `defaults` are the options that its volumes have unless they say otherwise, as arguments of
+    their class. `sector_size` is that of its devices in bytes, where they have no other, and
+    `multiple` what sizes are a multiple of. `name` is a sound name of a device. `copies` says that
+    it keeps images on a disk of its own. `hints` tells what a user should hear of an image that
+    can be used, and `most` how many there can be.
+    """
+
+    defaults: Mapping[str, str | int] = field(factory=dict)
+    sector_size: int | None = None
+    multiple: int = SECTOR
+    name: str = r"[A-Za-z0-9]+"
+    copies: bool = False
+    hints: Hints = _none
+    most: int | None = None
+
+    def refusals(self, device: Device) -> Iterator[Refusal]:
+        """All that keeps the consumer from using an image."""
+        if not re.fullmatch(self.name, device.name):
+            yield Refusal("its name is no name of a device there", "rename the volume")
+        if self.copies and device.in_clear:
+            rule = "holds secrets in clear, and would be copied to a disk"
+            yield Refusal(rule, 'build it with cipher = "aes-ccm"')
+        if self.sector_size not in (None, device.sector_size) and device.encrypted:
+            rule = f"is encrypted in sectors of {device.sector_size} bytes, and the device has"
+            option = f"sector_size={self.sector_size}"
+            yield Refusal(f"{rule} {self.sector_size}", "build it with {option}", option)
+        unit = max(self.multiple, device.sector_size)
+        if device.size and not device.size % unit:
+            return
+        rule = f"its size is not a multiple of {unit:,} bytes, as the device's is"
+        if device.container == "docteur" and unit == MiB:  # it is read to its end
+            yield Refusal(rule, "use tar, for nothing may be added to an image for docteur")
+        else:
+            shown = "1M" if unit == MiB else str(max(unit, 4096))
+            yield Refusal(rule, "build it with {option}", f"pad={shown}")
+
+
+_SOLO5 = Rules(
+    # Tenders are told the size, and 4096 is read several times faster than 512.
+    defaults={"sector_size": 4096},
+    name=r"[A-Za-z0-9]{1,67}",  # tenders/hvt/hvt_module_blk.c
+    most=63,  # include/mft_abi.h: 64, of which one is reserved
+)
+
+CONSUMERS = {
+    "xen": Rules(
+        defaults={"sector_size": XEN_SECTOR},
+        sector_size=XEN_SECTOR,
+        hints=_xen,  # its devices have numbers, and no names
+    ),
+    "solo5": _SOLO5,
+    "solo5-hvt": _SOLO5,
+    "solo5-spt": _SOLO5,
+    "albatross": Rules(
+        defaults={"sector_size": 4096, "pad": MiB},
+        multiple=MiB,
+        name=r"[A-Za-z0-9.][A-Za-z0-9.-]{0,62}",  # src/vmm_core.ml, Label
+        copies=True,
+        most=63,
+    ),
+    "qemu": Rules(hints=_virtio),
+    "libvirt": Rules(
+        name=r"[A-Za-z0-9_.+ -]+",  # its schema, diskSerial
+        hints=_virtio,
+    ),
+    "firecracker": Rules(
+        defaults={"sector_size": SECTOR},
+        sector_size=SECTOR,
+        name=r"\w+",  # src/api_server/parsed_request.rs, checked_id
+    ),
+    "cloud-hypervisor": Rules(
+        defaults={"sector_size": SECTOR},
+        sector_size=SECTOR,
+        hints=_virtio,
+    ),
+    "mirage": Rules(defaults={"profile": "mirage"}, hints=_mirage),
+}
+"""All consumers by name."""
+
+
+def defaults(
+    consumers: Sequence[str], format: str, given: Mapping[str, object]
+) -> dict[str, str | int]:
+    """The options that a volume has besides those that are `given`; of two consumers that differ,
+    those of the first.
+    """
+    found: dict[str, str | int] = {}
+    for consumer in reversed(consumers):
+        found |= CONSUMERS[consumer].defaults
+    if format == "git" and given.get("container", "docteur") == "docteur":
+        found.pop("pad", None)  # it is read to its end, whatever is there
+    return {name: value for name, value in found.items() if name not in given}
+
+
+def hints(consumers: Collection[str], devices: Sequence[Device]) -> Iterator[tuple[str, str]]:
+    """What a user should hear of images that can be used: the device's name, and a text."""
+    for consumer in consumers:
+        for device in devices:
+            for text in CONSUMERS[consumer].hints(device):
+                yield device.name, text
+    yield from limits(consumers, devices)
