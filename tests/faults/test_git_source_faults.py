@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import random
 import signal
@@ -126,6 +128,23 @@ def test_answers_that_are_not_what_was_planned_are_errors(
     assert no_children()
 
 
+def test_a_pipe_that_cannot_be_widened_is_as_it_is(
+    bare: GitRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user may have too many wide ones already; a blob of any size comes through all the same."""
+    bare.commit({"a": bytes(3_000_000)})
+    asked = []
+
+    def refused(*arguments: object) -> int:
+        asked.append(arguments)
+        raise PermissionError(errno.EPERM, "not here")
+
+    monkeypatch.setattr(fcntl, "fcntl", refused)
+    with blockpack.open_image(layout(bare)) as image:
+        assert image.read("a") == bytes(3_000_000)
+    assert asked
+
+
 # Repositories ------------------------------------------------------------------------------------
 
 
@@ -201,7 +220,7 @@ def test_what_nobody_wants_may_be_damaged(bare: GitRepository) -> None:
     bare.git("config", "fastimport.unpackLimit", "1000")
     bare.commit(files)
     tree = git_tree(bare.path)
-    for name in ("050", "051", "120"):  # one is garbage, one is gone: asked for ahead in vain
+    for name in ("050", "051", "120"):  # two are garbage, one is gone
         tree.remove(name)
     for name in ("050", "120"):
         victim = bare.object_file(bare.oid(f"HEAD:{name}"))
@@ -330,7 +349,7 @@ def test_a_forked_process_has_a_git_of_its_own(many: GitRepository, tmp_path: Pa
     expected = rendered(blockpack.TarVolume().plan(tree))
     half = len(expected) // 3
     with planned.open() as file:
-        begun = file.read(half)  # many were asked for ahead
+        begun = file.read(half)  # git is at rest, and waits for more
         before = held()
         report = tmp_path / "report"
         child = os.fork()

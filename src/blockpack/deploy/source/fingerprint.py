@@ -40,7 +40,9 @@ def commit_inputs(source: CommitSource, specs: Iterable[VolumeSpec]) -> dict[str
                         raise SourceError(
                             part.path, "is not there", "put it there, or change the manifest"
                         )
-                    above = sorted((path, oid.hex()) for path, oid in looked.attributes)
+                    above = sorted(
+                        (path, oid.hex()) for path, (_, oid) in looked.attributes.items()
+                    )
                     facts.append((f"{looked.mode:o}", looked.oid.hex(), above))
             except SourceError:  # planning tells what is wrong
                 found[spec.name] = None

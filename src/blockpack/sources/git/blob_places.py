@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 from array import array
-from collections.abc import Iterable
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Self
 
 from attrs import frozen
+
+from ...formats.git.index import IndexLookup, index_path
+from ...formats.git.pack_format import BLOB, type_and_size
+from .packs import Packs
 
 TOO_LARGE = 1 << 63
 """Bytes that no blob has, whatever a pack or git says."""
@@ -14,8 +21,8 @@ TOO_LARGE = 1 << 63
 UNKNOWN = (1 << 64) - 1
 """The size of a blob that no pack has whole, as long as git has not told it."""
 
-PLACE_BYTES = sum(array(code).itemsize for code in "IQQ")
-"""Bytes that one takes."""
+_HEADER = 16
+"""More bytes than the type and size of an object take."""
 
 
 @frozen
@@ -36,32 +43,35 @@ class Places:
         zeros = array("Q", [0]) * count
         return cls(array("I", [0]) * count, zeros, array("Q", [UNKNOWN]) * count)
 
-    def of(self, numbers: Iterable[int]) -> Places:
-        """Those of the blobs with these numbers alone, in that order."""
-        kept = [*numbers]
-        packs, offsets, sizes = (map(each.__getitem__, kept) for each in self.arrays)
-        return Places(array("I", packs), array("Q", offsets), array("Q", sizes))
+    @classmethod
+    def find(cls, oids: Sequence[bytes], packs: Packs, oid_size: int) -> Self:
+        """Those of the blobs `oids` (raw, of `oid_size` bytes) that are whole in `packs`.
 
-    def extend(self, other: Places) -> None:
-        """Those of more blobs."""
-        for own, others in zip(self.arrays, other.arrays, strict=True):
-            own.extend(others)
+        What is wrong with a pack or its index is for git to say.
+        """
+        places = cls.unknown(len(oids))
+        missing: Sequence[int] = range(len(oids))
+        for pack, (path, descriptor) in enumerate(zip(packs.paths, packs.descriptors, strict=True)):
+            with suppress(OSError, ValueError), open(index_path(path), "rb") as file:
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                offsets = IndexLookup(data, oid_size).offsets([oids[number] for number in missing])
+                found = zip(missing, offsets, strict=True)
+                missing = [
+                    number
+                    for number, offset in found
+                    if offset is None or not places._note(number, pack, descriptor, offset)
+                ]
+        return places
 
-    def to_bytes(self) -> bytes:
-        """All of them, as `add_bytes` takes them."""
-        return b"".join(numbers.tobytes() for numbers in self.arrays)
-
-    def add_bytes(self, data: bytes) -> int:
-        """Those of more blobs, of which another process of this machine made bytes; how many."""
-        count = len(data) // PLACE_BYTES
-        at = 0
-        for numbers in self.arrays:
-            end = at + count * numbers.itemsize
-            numbers.frombytes(data[at:end])
-            at = end
-        return count
-
-    @property
-    def arrays(self) -> tuple[array[int], array[int], array[int]]:
-        """All that they are."""
-        return self.packs, self.offsets, self.sizes
+    def _note(self, number: int, pack: int, descriptor: int, offset: int) -> bool:
+        """Note where a blob is, if it is whole at `offset` of a pack; whether it is."""
+        try:
+            kind, size, length = type_and_size(os.pread(descriptor, _HEADER, offset) or b"\0")
+        except OSError:
+            return False
+        if kind != BLOB or not length or size >= TOO_LARGE:
+            return False
+        self.packs[number] = pack
+        self.offsets[number] = offset + length
+        self.sizes[number] = size
+        return True

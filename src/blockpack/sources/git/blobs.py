@@ -1,20 +1,17 @@
 """The contents of files that are blobs of a repository.
 
 Rule 1: a small blob is read whole when it is opened, from a pack if it is in one (`packs`), else
-through git, whose pipe so is at rest between two of them.
-Rule 2: a large one has a pipe for itself while it is read, and gives it back at its end; whoever
-wants another blob meanwhile gets another pipe.
-Rule 3: blobs are mostly read in the order of the tree. While that holds, the next small ones are
-asked for ahead, more each time, so that git reads while we write. When it does not hold, what was
-asked for in vain is read over.
+through git.
+Rule 2: whoever reads a blob through git has a git for itself until the blob's end. One is kept
+while nobody needs it, up to the last blob.
 """
 
 from __future__ import annotations
 
 import io
 import threading
-from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ...errors import SourceError
@@ -31,35 +28,25 @@ if TYPE_CHECKING:
 SMALL = 256 << 10
 """A blob up to this size (bytes) is read whole."""
 
-_MOST_AHEAD = 40  # blobs that are asked for ahead; the requests fit the smallest pipe
-_ROOM_AHEAD = 1 << 20  # bytes of these blobs
-
 _WORTH_FINISHING = 1 << 20  # bytes that are read over sooner than git is started again
 
 
 class Blobs(BlobStore):
-    """Numbered blobs of one repository, and this process's pipe to them; a key is a number.
+    """Numbered blobs of one repository; a key is a number.
 
-    `oids` has their raw ids end to end, in the order of the tree, and `places` where they are, as
-    far as they have been found yet.
+    `oids` has their raw ids end to end, in the order of the tree, and `places` where they are.
     """
 
     def __init__(self, repository: Repository, packs: Packs, oids: bytes, places: Places) -> None:
         self._repository = repository
-        self.sizes = places.sizes
-        self.last = len(oids) // repository.oid_size - 1
-        """The number of the last one that is to be read."""
         self._packs = packs
         self._oids = oids
         self._oid_size = repository.oid_size
-        self._pack_numbers = places.packs
-        self._offsets = places.offsets
-        self._reader: CatFile | None = None
-        self._expected: deque[tuple[int, str]] = deque()  # asked for: number and object id
-        self._ahead = 0  # how many more to ask for
-        self._most_ahead = _MOST_AHEAD
-        self._opened_last = -1  # what was opened last
-        self._lock = threading.Lock()
+        self._last = len(oids) // self._oid_size - 1
+        self.places = places
+        self._idle: CatFile | None = None
+        """This process's git, when nothing is read from it."""
+        self._lock = threading.RLock()
 
     @property
     def repository(self) -> Repository:
@@ -81,112 +68,35 @@ class Blobs(BlobStore):
         size = self._oid_size
         return self._oids[number * size : (number + 1) * size]
 
-    def oid(self, number: int) -> str:
-        """The object id of blob `number`, in hexadecimal digits."""
-        return self.raw_oid(number).hex()
-
     def open(self, key: Hashable, name: str) -> BinaryIO:
         """A blob from its start; `name` is for messages. Raises `SourceError`."""
         number: int = key  # type: ignore[assignment]
-        size = self.sizes[number]
-        offset = self._offsets[number]
+        places = self.places
+        size = places.sizes[number]
+        offset = places.offsets[number]
         if offset and size <= SMALL:
-            found = self._packs.read(self._pack_numbers[number], offset, size)
+            found = self._packs.read(places.packs[number], offset, size)
             if found is not None:
                 return io.BytesIO(found)
         with self._lock:
+            reader, self._idle = self._idle or CatFile(self._repository), None
+            blob = _BlobStream(self, reader, number, name)
             if size > SMALL:
-                return cast(BinaryIO, _LargeBlob(self, self._taken(number), number, name))
-            reader = self._asked(number)
-            try:
-                data = reader.blob(self._expected.popleft()[1], size, name)
-            except BaseException:  # even Ctrl-C: the pipe is anywhere
-                self._drop()
-                raise
-            if number == self.last:
-                self._drop()  # nothing is left to be read in order
-        return io.BytesIO(data)
-
-    def _asked(self, number: int) -> CatFile:
-        """A pipe in which blob `number` is next, and the first that is expected."""
-        reader = self._reader
-        expected = self._expected
-        if reader is None or not reader.alive or not expected or expected[0][0] != number:
-            reader = self._at_rest(number)
-            if not expected:
-                self._ahead = 1 if number == self._opened_last + 1 else 0
-                oid = self.oid(number)
-                reader.request([oid])
-                expected.append((number, oid))
-        if len(expected) <= self._ahead // 2 + 1:
-            self._ask_ahead(reader)
-            self._ahead = min(2 * self._ahead, self._most_ahead)
-        self._opened_last = number
-        return reader
-
-    def _at_rest(self, number: int = -1) -> CatFile:
-        """This process's pipe, which has read over what comes before blob `number`.
-
-        Nothing is expected afterwards if that was not asked for.
-        """
-        expected = self._expected
-        wanted = any(asked == number for asked, _ in expected)
-        if self._reader is not None and self._reader.alive:
-            try:
-                while expected and not (wanted and expected[0][0] == number):
-                    self._reader.skip(expected.popleft()[1])
-                return self._reader
-            except BaseException as error:
-                self._drop()
-                if not isinstance(error, SourceError):  # what nobody wants may be damaged
-                    raise
-        self._drop()
-        self._reader = CatFile(self._repository)
-        return self._reader
-
-    def _ask_ahead(self, reader: CatFile) -> None:
-        """Ask for the blobs after the last one that is expected."""
-        expected = self._expected
-        more = []
-        following = expected[-1][0] + 1
-        room = _ROOM_AHEAD - sum(self.sizes[number] for number, _ in expected)
-        while len(expected) <= self._ahead and following <= self.last:
-            size = self.sizes[following]
-            room -= size
-            if size > SMALL or room < 0:
-                break
-            oid = self.oid(following)
-            expected.append((following, oid))
-            more.append(oid)
-            following += 1
-        if more:
-            reader.request(more)
-
-    def _taken(self, number: int) -> CatFile:
-        """A pipe for a large blob alone."""
-        reader = self._at_rest()
-        self._reader = None
-        reader.request([self.oid(number)])
-        self._opened_last = number
-        return reader
+                return cast(BinaryIO, blob)
+            with blob:
+                return io.BytesIO(blob.read())
 
     def give_back(self, reader: CatFile, number: int) -> None:
-        """Take back the pipe of a large blob that was read to its end."""
+        """Take back the git that has told all of blob `number`."""
         with self._lock:
-            if self._reader is None and number < self.last:
-                self._reader = reader
+            if self._idle is None and number < self._last:
+                self._idle = reader
             else:
                 reader.close()
 
-    def _drop(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-        self._expected.clear()
 
-
-class _LargeBlob(io.RawIOBase):
-    """A large blob while it is read."""
+class _BlobStream(io.RawIOBase):
+    """Blob `number` while `reader` tells its bytes. Raises `SourceError`."""
 
     def __init__(self, blobs: Blobs, reader: CatFile, number: int, path: str) -> None:
         super().__init__()
@@ -194,11 +104,30 @@ class _LargeBlob(io.RawIOBase):
         self._blobs = blobs
         self._reader = reader
         self._number = number
-        self._oid = blobs.oid(number)
-        self._path = path
-        size = blobs.sizes[number]
-        reader.begin_blob(self._oid, size, path)
-        self._left = size
+        oid, size = blobs.raw_oid(number).hex(), blobs.places.sizes[number]
+        with self._reading():
+            kind, found = reader.ask(oid, path)
+            if (kind, found) != (b"blob", size):
+                rule = f"object {oid} is a {kind.decode('ascii', 'replace')} of {found:,} bytes"
+                planned = f"and was a blob of {size:,} bytes when it was planned"
+                raise SourceError(path, f"{rule}, {planned}", "pack again once it is left alone")
+            self._left = size
+            self._end_if_all()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Close the pipe upon any error, even Ctrl-C: it is anywhere."""
+        try:
+            yield
+        except BaseException:
+            self._left = 0
+            self._reader.close()
+            raise
+
+    def _end_if_all(self) -> None:
+        if not self._left:
+            self._reader.finish()
+            self._blobs.give_back(self._reader, self._number)
 
     def readable(self) -> bool:
         """True."""
@@ -209,16 +138,10 @@ class _LargeBlob(io.RawIOBase):
         count = self._left if size is None or size < 0 else min(size, self._left)
         if not count:
             return b""
-        try:
-            data = self._reader.read(count, self._oid, self._path)
+        with self._reading():
+            data = self._reader.read(count)
             self._left -= count
-            if not self._left:
-                self._reader.finish(self._oid, self._path)
-        except BaseException:
-            self._reader.close()
-            raise
-        if not self._left:
-            self._blobs.give_back(self._reader, self._number)
+            self._end_if_all()
         return data
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]

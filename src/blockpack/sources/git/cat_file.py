@@ -18,7 +18,6 @@ from typing import IO, TYPE_CHECKING, cast
 
 from ...errors import SourceError, reason
 from ...formats.git.origin import Facts
-from .pipes import widened
 from .program import ended, run, start
 
 if TYPE_CHECKING:
@@ -26,22 +25,23 @@ if TYPE_CHECKING:
 
 _BUFFER = 256 << 10
 _CHUNK = 1 << 20
+_PIPE = 1 << 20  # the most bytes that everybody may have a pipe hold; large blobs come faster so
 _PATIENCE = 5.0  # seconds, for git to answer, or to end once it has closed its output
 
 
 class CatFile:
-    """One process of ``git cat-file --batch``.
+    """One process of ``git cat-file --batch``, asked for one object at a time.
 
     It is closed when it answers otherwise than it should. It can be asked for more after an object
-    that `object` or `skip` did not find, or that `object` found too large.
+    that it did not find, or that was too large.
 
     Git tells the size that an object claims to have, and then what there is, which may be less: it
     waits for the next request, and who reads for the rest. So when nothing comes for a while, it
-    gets no more requests. Then it answers all that it was asked, if it was only slow, and ends.
+    gets no more requests. Then it answers what it was asked, if it was only slow, and ends; whoever
+    asks for more starts another one.
     """
 
     def __init__(self, repository: Repository) -> None:
-        self._closed = False
         self._repository = repository
         self._start()
 
@@ -60,11 +60,12 @@ class CatFile:
             raise
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests = self._process.stdin
-        widened(self._process.stdout)
+        _widen(self._process.stdout)
         self._answers = io.BufferedReader(_Answers(self._process.stdout, self._requests), _BUFFER)
         self._end = weakref.finalize(
             self, _end, self._process, self._requests, self._answers, self._errors
         )
+        self._closed = False
         _running.add(self)
 
     @property
@@ -72,94 +73,58 @@ class CatFile:
         """Whether it can be asked for more, by this process."""
         return not (self._closed or self._requests.closed)
 
-    def request(self, oids: list[str]) -> None:
-        """Ask for objects: no more without an answer than the smallest pipe has room for, 4 KiB."""
-        with suppress(OSError):  # it has ended; reading tells how
-            self._requests.write("".join(f"{oid}\n" for oid in oids).encode("ascii"))
+    def ask(self, oid: str, path: str) -> tuple[bytes, int]:
+        """Begin with the object `oid`, that of `path`: its kind, and its size in bytes.
 
-    def blob(self, oid: str, size: int, path: str) -> bytes:
-        """The bytes of the next object, a blob of `size` bytes. Raises as `begin_blob` does."""
-        self.begin_blob(oid, size, path)
-        answers = self._answers
-        data = answers.read(size)
-        if len(data) != size or answers.read(1) != b"\n":
-            raise self.failed(oid, path)
-        return data
-
-    def begin_blob(self, oid: str, size: int, path: str) -> None:
-        """Read up to the bytes of the next object, a blob of `size` bytes, that of `path`.
-
-        Raises `SourceError` if it is another one or missing, or git failed; closes then.
+        These bytes are to be read next. Raises `SourceError` if it is missing, or git failed.
         """
+        if not self.alive:  # it was slow once, or is another process's
+            self.close()
+            self._start()
+        self._oid, self._path = oid, path
+        with suppress(OSError):  # it has ended; reading tells how
+            self._requests.write(f"{oid}\n".encode("ascii"))
         line = self._answers.readline()
-        if line == f"{oid} blob {size}\n".encode("ascii"):
-            return
-        kind, found = self._parsed(line, oid, path)
-        complaints = self._complaints()
-        self.close()
-        if kind == b"missing":
-            raise missing(self._repository, oid, path, complaints)
-        rule = f"object {oid} is a {kind.decode('ascii', 'replace')} of {found:,} bytes"
-        planned = f"and was a blob of {size:,} bytes when it was planned"
-        raise SourceError(path, f"{rule}, {planned}", "pack again once it is left alone")
-
-    def _parsed(self, line: bytes, oid: str, path: str) -> tuple[bytes, int]:
-        """The kind and the size in bytes that the first line of an answer tells."""
         found, _, rest = line.rstrip(b"\n").partition(b" ")
         kind, _, size = rest.partition(b" ")
         if line.endswith(b"\n") and found == oid.encode("ascii"):
             if size.isdigit():
                 return kind, int(size)
             if rest == b"missing":
-                return rest, 0
-        raise self.failed(oid, path)
+                raise missing(self._repository, oid, path, self._complaints())
+        raise self._failed()
 
-    def read(self, count: int, oid: str, path: str) -> bytes:
-        """`count` bytes of the object. Raises `SourceError` if git ends before."""
+    def read(self, count: int) -> bytes:
+        """The next `count` bytes of the object. Raises `SourceError` if git ends before."""
         data = self._answers.read(count)
         if len(data) != count:
-            raise self.failed(oid, path)
+            raise self._failed()
         return data
 
-    def finish(self, oid: str, path: str) -> None:
-        """Read what is between two objects."""
+    def finish(self) -> None:
+        """Read what is between two objects. Raises `SourceError`."""
         if self._answers.read(1) != b"\n":
-            raise self.failed(oid, path)
-
-    def skip(self, oid: str) -> None:
-        """Read an object for nothing, if it is there. Raises `SourceError` if git failed."""
-        kind, size = self._parsed(self._answers.readline(), oid, oid)
-        if kind != b"missing":
-            self._pass_over(size, oid, oid)
-
-    def _pass_over(self, left: int, oid: str, path: str) -> None:
-        while left:
-            left -= len(self.read(min(left, _CHUNK), oid, path))
-        self.finish(oid, path)
+            raise self._failed()
 
     def object(self, oid: str, path: str, most: int) -> tuple[bytes, bytes]:
         """The kind and the bytes of an object, which are no more than `most`.
 
         Raises `SourceError` if there are more or it is missing, or git failed.
         """
-        if not self.alive:  # it was slow once
-            self.close()
-            self._start()
-            self._closed = False
-        self.request([oid])
-        kind, size = self._parsed(self._answers.readline(), oid, path)
-        if kind == b"missing":
-            raise missing(self._repository, oid, path, self._complaints())
+        kind, size = self.ask(oid, path)
         if size > most:
-            self._pass_over(size, oid, path)
+            for left in range(size, 0, -_CHUNK):
+                self.read(min(left, _CHUNK))
+            self.finish()
             rule = f"object {oid} has {size:,} bytes, and should have {most:,} at most"
             raise SourceError(path, rule, "exclude it")
-        data = self.read(size, oid, path)
-        self.finish(oid, path)
+        data = self.read(size)
+        self.finish()
         return kind, data
 
-    def failed(self, oid: str, path: str) -> SourceError:
+    def _failed(self) -> SourceError:
         """The error for an invalid answer: how git came to its end; closes."""
+        oid, path = self._oid, self._path
         try:
             code = self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
@@ -263,6 +228,14 @@ def missing(repository: Repository, oid: str, path: str, errors: bytes = b"") ->
     rule = f"object {oid} is not in {repository.git_dir}"
     fetch = repository.told("fetch --refetch --no-filter")
     return SourceError(path, rule, f"a partial clone? Fetch all of it: {fetch}")
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Give a pipe more room, where that is possible."""
+    with suppress(ImportError, OSError):  # only Linux has it, and it may be too much for a user
+        from fcntl import F_SETPIPE_SZ, fcntl
+
+        fcntl(pipe, F_SETPIPE_SZ, _PIPE)
 
 
 def _nameless_file() -> IO[bytes]:

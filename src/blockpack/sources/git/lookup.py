@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 from attrs import define, field, frozen
@@ -17,11 +18,11 @@ _KINDS = {LINK: "a symbolic link", SUBMODULE: "a submodule", TREE: "a directory"
 
 @frozen
 class FoundObject:
-    """What is at a path: its mode and object id, and the ids of the ``.gitattributes`` above it."""
+    """What is at a path: its mode and object id; and the ``.gitattributes`` above it, by path."""
 
     mode: int
     oid: bytes
-    attributes: tuple[tuple[str, bytes], ...] = ()
+    attributes: Mapping[str, tuple[int, bytes]] = field(factory=dict)
 
 
 @define
@@ -33,7 +34,7 @@ class Lookup:
 
     repository: Repository
     revision: Revision
-    _reader: CatFile
+    reader: CatFile
     _known: dict[str, FoundObject] = field(factory=dict, init=False)
 
     @classmethod
@@ -71,22 +72,22 @@ class Lookup:
         if directory.mode != TREE:
             what = _KINDS.get(directory.mode, "a file")
             raise SourceError(above, f"is {what}, and should be a directory")
-        walk = TreeWalk(self.repository, self._reader, directory.oid)
+        walk = TreeWalk(self.repository, self.reader, directory.oid)
         found = walk.listing().get(name)
         if found is None:
             return None
-        files = ((prefix + name, oid) for name, (_, oid) in walk.attribute_files.items())
-        self._known[path] = FoundObject(*found, (*directory.attributes, *files))
+        files = {prefix + name: file for name, file in walk.attribute_files.items()}
+        self._known[path] = FoundObject(*found, {**directory.attributes, **files})
         return self._known[path]
 
     def read(self, found: FoundObject, path: str, most: int) -> bytes:
         """The bytes of a file, which are no more than `most`. Raises `SourceError`."""
         if found.mode in _KINDS:
             raise SourceError(path, f"is {_KINDS[found.mode]}, and should be a file")
-        return self._reader.object(found.oid.hex(), path, most)[1]
+        return self.reader.object(found.oid.hex(), path, most)[1]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._reader.close()
+        self.reader.close()

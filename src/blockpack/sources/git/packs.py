@@ -15,13 +15,9 @@ import weakref
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ...formats.git.index import HEAD_SIZE, index_path, is_index
 from ...formats.git.inflate import InflateError, decompress
-
-if TYPE_CHECKING:
-    from .repository import Repository
 
 _PACK = ".pack"
 
@@ -47,8 +43,7 @@ _AHEAD = 128 << 10
 class Packs:
     """Packs of a repository, those at `paths`, open to be read by any number of processes."""
 
-    def __init__(self, repository: Repository, paths: Iterable[str]) -> None:
-        self.repository = repository
+    def __init__(self, paths: Iterable[str]) -> None:
         self.paths: list[str] = []
         self.descriptors: list[int] = []
         self._read = (0, 0, memoryview(b""))  # what was read last: a pack's number, offset, bytes
@@ -59,13 +54,12 @@ class Packs:
                 self.paths.append(path)
 
     @classmethod
-    def of(cls, repository: Repository) -> Packs:
-        """All of a repository; one for all who have them open, as long as they stay the same."""
-        paths = repository.pack_paths()
-        key = (repository.path, *map(_identity, paths))
+    def shared(cls, paths: Iterable[str]) -> Packs:
+        """Those at `paths`; one for all who have them open, as long as they stay the same."""
+        key = tuple(map(_identity, paths))
         packs = _open.get(key)
         if packs is None:
-            packs = _open[key] = cls(repository, paths)
+            packs = _open[key] = cls(paths)
         return packs
 
     def read(self, number: int, offset: int, size: int) -> bytes | None:

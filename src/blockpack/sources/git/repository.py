@@ -119,7 +119,7 @@ class Repository:
         """A file for each blob of these ids and sizes (bytes), by the path that it has."""
         places = Places.unknown(len(sizes))
         places.sizes[:] = array("Q", sizes.values())
-        blobs = Blobs(self, Packs(self, ()), b"".join(sizes), places)
+        blobs = Blobs(self, Packs(()), b"".join(sizes), places)
         return [
             File(paths.get(oid, self.path), size, blobs, number)
             for number, (oid, size) in enumerate(sizes.items())
