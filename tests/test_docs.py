@@ -32,6 +32,7 @@ import readme
 from blockpack import errors
 from blockpack.cli import pack as pack_command
 from blockpack.cli import run, verify
+from blockpack.cli.output import ReportError
 from blockpack.formats.fat import boot_sector, dir_entry
 from blockpack.formats.git import container, pack_format
 from blockpack.formats.tar import header
@@ -246,7 +247,7 @@ def test_every_exit_code_is_told() -> None:
         and "exit_code" in vars(error)
     ]
     ended = {run.Terminated(number).exit_code for number in (signal.SIGHUP, signal.SIGTERM)}
-    nameless = {0, verify.DIFFERENT, run.INTERRUPTED, *ended}
+    nameless = {0, verify.DIFFERENT, ReportError.exit_code, run.INTERRUPTED, *ended}
     assert told == {(error.exit_code, error.__name__) for error in classes} | {
         (number, "") for number in nameless
     }

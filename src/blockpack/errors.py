@@ -225,6 +225,8 @@ def raise_problems(message: str, errors: Iterable[BlockpackError]) -> None:
 def require_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
     """`path` as a text. Raises `UsageError` for what no operating system takes for a path."""
     name = os.fsdecode(path)
+    if not name:
+        raise UsageError("", "the path is empty", "give one")
     try:
         is_path = b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:  # a lone surrogate
@@ -232,6 +234,12 @@ def require_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> s
     if not is_path:
         raise UsageError(name, "is no path: it holds a NUL or half a character", "leave that out")
     return name
+
+
+def require_open(file: object, name: str) -> None:
+    """Raise `UsageError` for a file object that its owner has closed."""
+    if getattr(file, "closed", False):
+        raise UsageError(name, "is a closed file object", "leave it open until the work is done")
 
 
 def reason(error: OSError) -> str:

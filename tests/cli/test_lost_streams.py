@@ -81,7 +81,7 @@ def test_without_anybody_who_reads_standard_error_the_exit_code_stays(
     ("arguments", "unbuffered"),
     [
         *((("--version",), None), (("--version",), "1")),
-        *((("--help",), None), (("pack", "--help"), None)),  # argparse itself drops what fails
+        *((("--help",), None), (("pack", "--help"), "1")),
         *((("ls", "good.tar"), None), (("ls", "good.tar"), "1")),
     ],
 )
@@ -90,6 +90,12 @@ def test_what_cannot_be_printed_is_the_outputs_fault(
 ) -> None:
     changes = {"PYTHONUNBUFFERED": unbuffered}
     assert code_of(*arguments, redirected=f">/dev/full {redirected}", changes=changes) == 5
+
+
+@pytest.mark.parametrize("redirected", [">/dev/full", ">&-"])
+def test_a_report_that_is_lost_is_told_from_an_image_that_is_not_written(redirected: str) -> None:
+    assert code_of("pack", "source", "y.tar", "--json", redirected=redirected) == 9
+    assert Path("y.tar").read_bytes() == Path("good.tar").read_bytes()
 
 
 @pytest.mark.parametrize("redirected", ["2>&-", "<&- >&- 2>&-"])

@@ -132,3 +132,44 @@ def test_a_raw_file_that_does_not_block_gets_the_image(
     with open(descriptor, "wb", buffering=0) as file:
         blockpack.write(layout, cast(BinaryIO, file))
     assert differ_at((tmp_path / "image").read_bytes(), rendered(layout)) is None
+
+
+class Refusing(io.BytesIO):
+    """Takes a number of bytes at a time that is none of those it was given."""
+
+    took = 0
+
+    def write(self, data: Any, /) -> int:
+        return self.took
+
+
+@pytest.mark.parametrize("took", [0, -1, 1 << 30])
+def test_a_file_object_that_does_not_take_what_it_is_given_is_an_error(
+    layout: blockpack.Layout, took: int
+) -> None:
+    target = Refusing()
+    target.took = took
+    with pytest.raises(blockpack.TargetError, match=r"its write\(\) took"):
+        blockpack.write(layout, target)
+
+
+def closed() -> io.BytesIO:
+    file = io.BytesIO(b"content")
+    file.close()
+    return file
+
+
+def test_a_file_object_that_is_closed_is_an_error(layout: blockpack.Layout) -> None:
+    tree = blockpack.Tree()
+    for work in (
+        lambda: tree.add("a", closed()),
+        lambda: blockpack.write(layout, closed()),
+        lambda: blockpack.open_image(closed()),
+    ):
+        with pytest.raises(blockpack.UsageError, match="is a closed file object"):
+            work()
+    content = io.BytesIO(b"content")
+    tree.add("a", content)
+    content.close()
+    with pytest.raises(blockpack.UsageError, match=r"^a: is a closed file object"):
+        blockpack.write(blockpack.TarVolume().plan(tree), io.BytesIO())

@@ -64,6 +64,12 @@ def test_the_library_refuses_it(use: str, path: str, tree: blockpack.Tree) -> No
     assert raised.value.path and raised.value.rule and raised.value.remedy
 
 
+@pytest.mark.parametrize("use", sorted(USES.keys() - {"add", "scan git", "deploy revision"}))
+def test_an_empty_path_is_wrong_usage(use: str, tree: blockpack.Tree) -> None:
+    with pytest.raises(blockpack.UsageError, match="the path is empty"):
+        USES[use](tree, "")
+
+
 COMMANDS: tuple[tuple[Any, ...], ...] = (
     ("pack", "P", "x.img", "--format", "fat"),
     ("pack", ".", "P", "--format", "fat"),

@@ -64,6 +64,18 @@ def test_a_link_with_a_target_of_gigabytes_is_not_read(tmp_path: Path) -> None:
     assert "link: is a link with a target of 2,147,483,648 bytes" in str(raised.value)
 
 
+def test_an_archive_that_lies_about_a_size_is_the_one_to_mend(tmp_path: Path) -> None:
+    place = tmp_path / "x.zip"
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("a", b"x" * 1000)
+    data = bytearray(place.read_bytes())
+    at = data.rindex(b"PK\1\2") + 24
+    data[at : at + 4] = struct.pack("<I", 2000)
+    place.write_bytes(data)
+    with pytest.raises(BlockpackError, match="make the archive anew"):
+        blockpack.write(blockpack.TarVolume().plan(scan(place)), io.BytesIO())
+
+
 def test_names_that_lead_out_are_refused_and_told_together(tmp_path: Path) -> None:
     place = tmp_path / "x.zip"
     with zipfile.ZipFile(place, "w") as made:

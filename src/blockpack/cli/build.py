@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..deploy.building.unchanged import unchanged
 from ..errors import printable
 from . import flags
-from .output import amount, emit_json, say
+from .output import amount, emit_report, say
 from .progress_bar import progress_bar
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run(arguments: Namespace) -> int:
         for name, warning in report.warnings:
             say(f"warning: volume {name}: {warning}")
     if arguments.json:
-        emit_json(as_json(report))
+        emit_report(as_json(report), "the images are built")
     elif not arguments.quiet:
         for line in _summary(report, arguments.out):
             say(line)

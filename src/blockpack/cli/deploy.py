@@ -11,7 +11,7 @@ from ..errors import UsageError, printable
 from ..sources.git.address import Address
 from . import build as built
 from . import flags
-from .output import amount, emit_json, say
+from .output import amount, emit_report, say
 from .progress_bar import progress_bar
 
 _OUTCOMES = {
@@ -60,8 +60,6 @@ def run(arguments: Namespace) -> int:
             secrets=built.secrets_of(arguments),
             max_size=arguments.max_size,
         )
-    if arguments.json:
-        emit_json(_json(report))
     if not arguments.quiet:
         for name, warning in report.build.warnings if report.build else ():
             say(f"warning: volume {name}: {warning}")
@@ -69,6 +67,8 @@ def run(arguments: Namespace) -> int:
             say(f"warning: an older generation cannot be removed: {report.left}")
         if not arguments.json:
             say(_summary(report))
+    if arguments.json:
+        emit_report(_json(report), f"generation {report.generation.number} is live")
     return 0
 
 

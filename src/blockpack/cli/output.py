@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, BinaryIO, TextIO
 
-from ..errors import BlockpackError, Problems, TargetError
+from ..errors import BlockpackError, Problems, TargetError, reason
 from ..planning.options import ALL, as_key, key_of
 
 OF_MANIFESTS = ("attach", "build", "check", "deploy", "init")
@@ -45,15 +46,24 @@ def spelled(command: str, name: str, value: str) -> str:
     """An option of the library as the user of `command` gives it: a flag, or a manifest's line."""
     if command in OF_MANIFESTS and name in {option.name for option in ALL}:
         return f"{as_key(name, value)} in the manifest"
+    if name == "epoch":
+        return f"SOURCE_DATE_EPOCH={value}"
     flag = _FLAGS.get(name) or f"--{key_of(name)}"
     return f"{flag} {value}".rstrip()
 
 
+class ReportError(TargetError):
+    """What was asked for is done, and the report of it cannot be printed."""
+
+    exit_code = 9
+
+
 def emit(text: str) -> None:
-    """A line of data, on standard output."""
+    """A line of data, on standard output. Raises `TargetError` if it cannot be written there."""
     output = _output()
     encoding = output.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), file=output)
+    with _output_errors():
+        print(text.encode(encoding, "backslashreplace").decode(encoding), file=output)
 
 
 def binary_output() -> BinaryIO:
@@ -62,14 +72,32 @@ def binary_output() -> BinaryIO:
 
 
 def flush_output() -> None:
-    """See to it that what was printed is out, or fails here."""
+    """See to it that what was printed is out. Raises as `emit` does."""
     if sys.stdout is not None:
-        sys.stdout.flush()
+        with _output_errors():
+            sys.stdout.flush()
+
+
+@contextmanager
+def _output_errors() -> Iterator[None]:
+    """Tell an error of standard output as such, unless it is that nobody reads any more."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise TargetError.of("standard output", "cannot be written", error) from None
+
+
+def discard_output() -> None:
+    """Have what is still buffered go nowhere, or it would fail once more at the end."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _output() -> TextIO:
     if sys.stdout is None:
-        raise TargetError("", "standard output is closed", "leave it open, or redirect it")
+        raise TargetError("standard output", "is closed", "leave it open, or redirect it")
     return sys.stdout
 
 
@@ -78,6 +106,17 @@ def emit_json(value: Any) -> None:
     import json  # only where JSON is asked for
 
     emit(json.dumps(value, indent=2))
+
+
+def emit_report(value: Any, done: str) -> None:
+    """JSON about what is `done`. Raises `ReportError`, which says so, if it cannot be printed."""
+    try:
+        emit_json(value)
+        flush_output()
+    except (OSError, TargetError) as error:
+        discard_output()
+        why = error.rule if isinstance(error, BlockpackError) else reason(error)
+        raise ReportError("standard output", f"{why}; {done} nevertheless") from None
 
 
 def amount(count: float) -> str:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..errors import TargetError, UsageError
-from ..formats.registry import formats
+from ..formats.registry import format_named
 from ..layers.ccm_reader import sector_size_of
 from ..layers.keys import read_key
 from ..model.entry import decode
@@ -24,12 +24,18 @@ _HEAD = 8192
 
 
 def check_outputs(
-    source: str, image: str | None, manifest: str | None, key_file: str | None = None
+    source: str,
+    image: str | None,
+    manifest: str | None,
+    *,
+    format: str,
+    key_file: str | None = None,
 ) -> list[str]:
     """The files that a run is to write, image first; an `image` of None is standard output.
 
-    Raises `UsageError` if any two are one file, or if one would overwrite a file of `source`
-    that is no earlier one of its kind; `TargetError` if no manifest can be there.
+    Raises `UsageError` if any two are the same file, or if one would overwrite a file of `source`
+    that is not an earlier image of this `format`, or an earlier manifest; `TargetError` if a
+    manifest cannot be there.
     """
     if image is not None and key_file is not None and _is_same(image, key_file):
         raise UsageError(image, "is the key", "give the image a name of its own")
@@ -40,10 +46,19 @@ def check_outputs(
         _check_place(manifest)
         if _is_same(manifest, output):
             raise UsageError(manifest, "is the image", "give the manifest a name of its own")
-    _check_overwrites(source, output, lambda head: _begins_an_image(head, key_file))
+    _check_overwrites(source, output, lambda head: _begins_an_image(head, format, key_file))
     if manifest is not None:
         _check_overwrites(source, manifest, _begins_a_manifest)
     return [output for output in (image, manifest) if output is not None]
+
+
+def replaced(source: str, outputs: Iterable[str]) -> list[str]:
+    """Those of the files to be written that are in `source` already."""
+    return [
+        output
+        for output in outputs
+        if _path_inside(source, output) is not None and os.path.isfile(output)
+    ]
 
 
 def leave_out(tree: Tree, source: str, outputs: Iterable[str]) -> None:
@@ -80,11 +95,9 @@ def _begins_a_manifest(head: bytes) -> bool:
     return re.match(rb'{\s*"format": "\w+",\s*"size": \d+,\s*"sector_size"', head) is not None
 
 
-def _begins_an_image(head: bytes, key_file: str | None) -> bool:
-    if any(format.reader_class().recognises(head[:4096]) for format in formats()):
-        return True
+def _begins_an_image(head: bytes, format: str, key_file: str | None) -> bool:
     if key_file is None:
-        return False
+        return format_named(format).reader_class().recognises(head[:4096])
 
     def read(offset: int, length: int) -> bytes:
         return head[offset : offset + length]

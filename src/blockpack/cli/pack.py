@@ -16,8 +16,8 @@ from ..workers.processors import require_jobs
 from ..writing.progress import Tell
 from ..writing.write import Report, write, write_bytes
 from . import flags, packing
-from .output import amount, binary_output, emit_json, say
-from .overwrites import check_outputs
+from .output import amount, binary_output, emit_report, say
+from .overwrites import check_outputs, replaced
 from .progress_bar import progress_bar
 
 EXAMPLE = "blockpack pack site www.img --format fat --label WWW --free 10M"
@@ -63,7 +63,7 @@ def run(arguments: Namespace) -> int:
         if arguments.manifest is not None:
             _write_manifest(layout, arguments.manifest, progress)
     if arguments.json:
-        emit_json(_json(layout, report))
+        emit_report(_json(layout, report), f"{arguments.image} is written")
     elif not arguments.quiet:
         say(_summary(layout, report))
     return 0
@@ -73,18 +73,20 @@ def _planned(volume: Volume, arguments: Namespace, image: str | None) -> Layout:
     """The layout of what is to be written to `image`; None is standard output."""
     key_file: str | None = arguments.key_file
     if key_file is None:
-        outputs = check_outputs(arguments.source, image, arguments.manifest)
+        outputs = check_outputs(arguments.source, image, arguments.manifest, format=volume.format)
         return _plan(volume, arguments, outputs)
     if arguments.manifest is not None:
         raise UsageError("", "a manifest would tell what an encrypted image holds", "leave it out")
     key = read_key(key_file)
-    outputs = check_outputs(arguments.source, image, None, key_file)
+    outputs = check_outputs(arguments.source, image, None, format=volume.format, key_file=key_file)
     return encrypt(_plan(volume, arguments, [*outputs, key_file]), key)
 
 
 def _plan(volume: Volume, arguments: Namespace, left_out: list[str]) -> Layout:
     layout = packing.layout(volume, arguments, left_out)
     if not arguments.quiet:
+        for output in replaced(arguments.source, left_out):
+            say(f"warning: {printable(output)}: is in the source; it is left out, and replaced")
         for warning in layout.warnings:
             say(f"warning: {warning}")
     return layout

@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
@@ -23,7 +23,7 @@ from ..errors import (
     reason,
     require_path,
 )
-from .output import flush_output, say, say_error
+from .output import discard_output, emit, flush_output, say, say_error
 
 COMMANDS = {
     "pack": "pack a tree into an image",
@@ -71,6 +71,14 @@ class _Parser(argparse.ArgumentParser):
     def format_help(self) -> str:
         """The help without empty lines between groups: it is to fit a screen."""
         return re.sub(r"\n\n(?=\S[^\n]*:\n  )", "\n", super().format_help())
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help; argparse would pass over a disk that is full."""
+        if file is sys.stdout:
+            emit(message.rstrip("\n"))
+            flush_output()
+        elif file is not None:
+            print(message, end="", file=file)
 
     def require_known(self, words: Sequence[str]) -> None:
         """Refuse options that there are not, before argparse takes what follows for theirs."""
@@ -129,12 +137,12 @@ def run(arguments: Sequence[str]) -> int:
     command = arguments[0] if arguments else ""
     try:
         with _termination():
-            for word in arguments:
+            for word in filter(None, arguments):
                 require_path(word)
             parser, module = _parser(arguments)
             parsed = parser.parse_args(arguments)
             if module is None:
-                if sys.stderr is not None:
+                with suppress(OSError):  # nobody is there to read it
                     parser.print_help(sys.stderr)
                 return UsageError.exit_code
             code: int = module.run(parsed)
@@ -146,8 +154,7 @@ def run(arguments: Sequence[str]) -> int:
         say_error(error, command)
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has gone; what is still buffered must not fail at exit too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()  # whoever read it has gone
         return TargetError.exit_code
     except MemoryError:
         say("there is not enough memory for this")

@@ -7,7 +7,7 @@ import stat
 from contextlib import suppress
 from typing import BinaryIO
 
-from ..errors import ImageError, UsageError, reading_errors, require_path
+from ..errors import ImageError, UsageError, reading_errors, require_open, require_path
 from ..formats.reader import ImageReader, Report
 from ..formats.registry import Format, formats
 from ..planning.layout import Layout
@@ -70,6 +70,7 @@ def _data(source: ImageSource) -> tuple[PositionalReader, str]:
             rule = f"{type(source).__name__} is no image"
             raise UsageError("", rule, "give a path, bytes, a binary file or a layout")
         name = str(getattr(source, "name", "the image"))
+        require_open(source, name)
         with reading_errors(name):
             return reader_of(source), name
     name = require_path(source)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from contextlib import closing
 from typing import IO, ClassVar, Protocol
 
-from ..errors import SourceError, UsageError, reading_errors
+from ..errors import SourceError, UsageError, reading_errors, require_open
 from .entry import MEMORY, File, location
 from .extent import Extent, FileRange, Readable, Stream
 
@@ -87,13 +87,15 @@ class Opened:
 class _Shared:
     """A caller's file object, read from a position of one's own."""
 
-    def __init__(self, file: SeekingFile, lock: threading.Lock) -> None:
+    def __init__(self, file: SeekingFile, path: str, lock: threading.Lock) -> None:
         self._file = file
+        self._path = path
         self._lock = lock
         self._position = 0
 
     def read(self, most: int, /) -> bytes:
         with self._lock:
+            require_open(self._file, self._path)
             self._file.seek(self._position)
             data = self._file.read(most)
         self._position += len(data)
@@ -129,12 +131,13 @@ def _measured(path: str, content: object) -> File:
         return _on_disk(path, os.fsdecode(content))
     if hasattr(content, "seek") and hasattr(content, "read"):
         lock = threading.Lock()
+        require_open(content, path)
         with reading_errors(path):
             size = content.seek(0, os.SEEK_END)
             is_binary = isinstance(content.read(0), bytes)
         if not is_binary:
             raise UsageError(path, "is to be a file object of text", "open it in the mode 'rb'")
-        return File(path, size, Opened(lambda: _Shared(content, lock)), None)
+        return File(path, size, Opened(lambda: _Shared(content, path, lock)), None)
     if hasattr(content, "open"):
         opened = Opened(lambda: content.open("rb"))
         return File(path, _length(path, content), opened, None)

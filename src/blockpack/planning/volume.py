@@ -88,7 +88,7 @@ class Volume(ABC):
             raise UsageError("", f"no system has files of more than {MOST:,} bytes", "ask for less")
         if abs(self.epoch) > MOST:
             rule = f"no system has the time {self.epoch}, in seconds since 1970"
-            raise UsageError("", rule, "set SOURCE_DATE_EPOCH to one of today")
+            raise UsageError("", rule, "give one of today: {option}", f"epoch={EPOCH}")
 
     def _require_types(self) -> None:
         """Raise `UsageError` for values of a wrong type, where no converter looked at them."""

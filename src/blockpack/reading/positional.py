@@ -246,10 +246,12 @@ class ReopenedReader(PositionalReader):
     It is moved only where it has to be, for that may cost a connection. One that does not seek is
     opened again to go back; so is one of which that is only said, without `seeks`.
 
-    Raises `SourceError` about `name` if there are less than `size` bytes, or more.
+    Raises `SourceError` about `name` if there are less than `size` bytes, or more, with the
+    `remedy` for that.
     """
 
     forkable = False
+    remedy = AGAIN
 
     def __init__(
         self, opening: Callable[[], Any], size: int, name: str, *, seeks: bool = True
@@ -275,7 +277,7 @@ class ReopenedReader(PositionalReader):
         """Raise `SourceError` if all has been read, and there is more."""
         with self._lock:
             if self._at == self.size and self._file.read(1):
-                raise SourceError(self.name, "is longer than its planned size", AGAIN)
+                raise SourceError(self.name, "is longer than its planned size", self.remedy)
 
     def _move(self, position: int) -> None:
         ours = isinstance(self._file, PositionalFile)
@@ -292,7 +294,7 @@ class ReopenedReader(PositionalReader):
     def _read(self, most: int) -> bytes:
         data: bytes = self._file.read(most)
         if not data:
-            raise SourceError(self.name, "ended before its planned size", AGAIN)
+            raise SourceError(self.name, "ended before its planned size", self.remedy)
         self._at += len(data)
         return data
 

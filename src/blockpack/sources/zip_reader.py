@@ -110,7 +110,7 @@ class ZipReader(ImageReader):
             with self._opening:
                 return self._zip.open(member)
 
-        return ForeignFile(opened, entry.size, entry.path)
+        return _Member(opened, entry.size, entry.path)
 
     def _entry(self, path: str, member: ZipInfo, report: Report) -> ImageEntry:
         unix = member.external_attr >> 16 if member.create_system in (_UNIX, _DARWIN) else 0
@@ -174,6 +174,12 @@ class ZipReader(ImageReader):
         if crc != member.CRC:
             raise ImageError(path, "cannot be read: Bad CRC-32")
         return ((start, size),) if size else ()
+
+
+class _Member(ForeignFile):
+    """A file in a zip archive, which may tell a wrong size of it."""
+
+    remedy = "make the archive anew"
 
 
 def _path(member: ZipInfo) -> str:

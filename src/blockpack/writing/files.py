@@ -39,7 +39,7 @@ def regular_file(
         with target_errors(name):
             if not os.path.isdir(directory):
                 raise TargetError(name, f"there is no directory {directory}", "make it first")
-            require_space(directory, layout)
+            require_space(directory, layout, name)
             place = stack.enter_context(Place.open(directory))
             new = replacing(place, os.path.basename(path), flush=fsync, mode=mode)
             descriptor = stack.enter_context(new)

@@ -11,15 +11,15 @@ from .clone import BLOCK
 from .transfer import LARGE
 
 
-def require_space(directory: str, layout: Layout) -> None:
-    """Raise `TargetError` if the image would not fit into the file system of `directory`."""
+def require_space(directory: str, layout: Layout, name: str) -> None:
+    """Raise `TargetError` about `name` if it would not fit into the file system of `directory`."""
     free = free_bytes(directory)
     if layout.size <= free:
         return
     needed = _least(layout, os.stat(directory).st_dev)
     if needed > free:
-        rule = f"the image takes {needed:,} bytes there, and {free:,} are free"
-        raise TargetError(directory, rule, "free some space, or choose another place")
+        rule = f"takes {needed:,} bytes, and {free:,} are free there"
+        raise TargetError(name, rule, "free some space, or choose another place")
 
 
 def free_bytes(directory: str) -> int:

@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from attrs import define
 
-from ..errors import TargetError
+from ..errors import TargetError, require_open
 from .clone import Cloner
 
 ZEROS = memoryview(bytes(1 << 20))
@@ -39,7 +39,7 @@ _NOT_BY_THE_KERNEL = (
 _REASONS = {
     errno.ENOSPC: ("no space left there", "free some, or choose another place"),
     errno.EDQUOT: ("the disk quota is used up", "free some, or choose another place"),
-    errno.EFBIG: ("the image is larger than a file may be there", "choose another file system"),
+    errno.EFBIG: ("larger than a file may be there", "choose another file system"),
     errno.EPIPE: ("the reader went away before the image was complete", "have it read to the end"),
     errno.EROFS: ("the file system there is read-only", "choose another place"),
 }
@@ -254,6 +254,7 @@ class Streaming(Target):
         do something to the bytes (compress, encrypt), and only where nobody can seek.
         """
         name = _name_of(file)
+        require_open(file, name)
         raw = getattr(file, "raw", file)
         if type(raw) is io.FileIO and not raw.seekable():
             stream = cls(name, file, raw.fileno())
@@ -279,6 +280,11 @@ class Streaming(Target):
             self._wait()
             return getattr(error, "characters_written", 0)
         if written is not None:
+            if not 0 < written <= len(data):
+                rule = f"its write() took {written:,} of {len(data):,} bytes"
+                raise TargetError(
+                    self.name, rule, "give a file object that writes what it is given"
+                )
             return written
         if isinstance(self.file, io.RawIOBase):  # it has no room
             self._wait()

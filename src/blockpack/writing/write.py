@@ -82,7 +82,7 @@ def write(
         if path.endswith(os.sep):
             raise TargetError(path, "names a directory", _FILE)
         options = fsync, allow_device, private
-        tally, name = _write_path(layout, path or os.curdir, meter, jobs, *options)
+        tally, name = _write_path(layout, path, meter, jobs, *options)
     else:
         if not hasattr(target, "write"):
             rule = f"{type(target).__name__} is no target"

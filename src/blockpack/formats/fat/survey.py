@@ -193,6 +193,5 @@ class Survey:
             what = "fixed time" if fixed else "label's time"
             rule = f"the {what} {epoch} is outside 1980 to 2107, all that FAT can show"
             first, last = dir_entry.FIRST_TIME, dir_entry.LAST_TIME
-            self.problems.append(
-                EntryError("", rule, f"set SOURCE_DATE_EPOCH to a time from {first} to {last}")
-            )
+            remedy = f"give one from {first} to {last}: {{option}}"
+            self.problems.append(EntryError("", rule, remedy, f"epoch={first}"))
