@@ -21,6 +21,8 @@ from ..errors import BlockpackError
 if TYPE_CHECKING:
     from selectors import BaseSelector
 
+    from .sharing import SharedCount
+
 MOST_NUMBERS = 1024
 """The most numbers that a pool shares out: as many as the smallest pipe holds."""
 
@@ -120,12 +122,17 @@ class WorkerPool:
 
 
 def shared_out(
-    count: int, jobs: int, work: Callable[[int], Result], lost: Callable[[str], BlockpackError]
+    count: int,
+    jobs: int,
+    work: Callable[[int], Result],
+    lost: Callable[[str], BlockpackError],
+    done: SharedCount | None = None,
 ) -> Iterator[tuple[int, Result]]:
     """Each number below `count` and what `work` makes of it, by `jobs` processes, in no order.
 
     This process is one of them, and the only one where no others can be had. `count` is
-    `MOST_NUMBERS` at most; for `lost` see `WorkerPool`. Raises what `work` raises.
+    `MOST_NUMBERS` at most; for `lost` see `WorkerPool`. Raises what `work` raises, that of others
+    as soon as this one counts what is `done`.
     """
     jobs = min(jobs, count)
     try:
@@ -140,12 +147,20 @@ def shared_out(
         for number in pool.numbers():
             send((number, work(number)))
 
+    heard: list[object] = []
+
+    def listen() -> None:
+        heard.extend(pool.messages(wait=False))
+
+    if done is not None:
+        done.listen = listen
     with pool:
         pool.start(jobs - 1, work_off)
         for number in pool.numbers():
             yield number, work(number)
-            # Now and then, for a full pipe would hold the others up.
-            yield from cast(Iterator[tuple[int, Result]], pool.messages(wait=False))
+            listen()  # now and then, for a full pipe would hold the others up
+            yield from cast(list[tuple[int, Result]], heard)
+            heard.clear()
         yield from cast(Iterator[tuple[int, Result]], pool.messages())
 
 

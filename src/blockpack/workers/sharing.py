@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from .processors import Jobs, processors
@@ -41,6 +42,33 @@ def stretches(entries: Sequence[AnySized], jobs: int) -> list[list[AnySized]]:
         found[-1].append(entry)
         left -= entry.size + ITEM_COST
     return found
+
+
+class SharedCount:
+    """Counts what is done by several processes that share some work.
+
+    `tell` hears at once of what this one does, and then this one listens to the others: if one of
+    them failed, it does not go on. What another one did is `untold` until that gives its result.
+    """
+
+    def __init__(self, tell: Callable[[int], object]) -> None:
+        self._tell = tell
+        self.listen: Callable[[], object] = lambda: None
+        self._process = os.getpid()
+        self._untold = 0
+
+    def count(self, done: int) -> None:
+        """Count what this process did."""
+        if os.getpid() == self._process:
+            self._tell(done)
+            self.listen()
+        else:
+            self._untold += done
+
+    def untold(self) -> int:
+        """What was not told since the last time."""
+        found, self._untold = self._untold, 0
+        return found
 
 
 def jobs_for(items: int, jobs: Jobs) -> int:

@@ -11,7 +11,6 @@ in which one does not is wrong, and is not written on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from mmap import mmap
 from typing import Self
 
 from ..model.extent import Data, Extent, FileRange, Stream, Zeros
@@ -29,12 +28,6 @@ Advance = Callable[[int], None]
 """Is told by how many bytes of the image the transfer went on."""
 
 
-def transfer(layout: Layout, target: Target, advance: Advance) -> None:
-    """Write all of `layout` to `target`, by this process alone."""
-    with Transfer(target, advance) as parts:
-        parts.run(layout)
-
-
 class Transfer:
     """Writes extents to one target, through one buffer; a context manager.
 
@@ -45,8 +38,7 @@ class Transfer:
     def __init__(self, target: Target, advance: Advance) -> None:
         self._target = target
         self._advance = advance
-        # On a page of its own: the kernel copies a little faster to there.
-        self._buffer = memoryview(mmap(-1, BUFFER))
+        self._buffer = memoryview(bytearray(BUFFER))
         self._copying = Copying(self._buffer, advance)
         self._start = 0  # the image's offset of the buffer's first byte
         self._fill = 0

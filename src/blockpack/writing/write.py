@@ -19,7 +19,6 @@ from .files import device, regular_file
 from .parallel import write_with
 from .progress import Meter, Progress
 from .targets import Streaming, Tally, target_errors
-from .transfer import transfer
 
 _HARMLESS = ((1, 3), (1, 5), (1, 7)) if sys.platform == "linux" else ()
 """/dev/null, zero and full, by major and minor number."""
@@ -141,7 +140,7 @@ def _write_stream(layout: Layout, path: str, meter: Meter) -> tuple[Tally, str]:
 
 def _write_streaming(layout: Layout, stream: Streaming, meter: Meter) -> tuple[Tally, str]:
     layout.claim()
-    transfer(layout, stream, meter.advance)
+    write_with(layout, stream, 1, meter.advance, _lost_process)
     stream.flush()
     return stream.tally, stream.name
 
