@@ -120,8 +120,6 @@ class Outcome:
 
     lost: list[BlockpackError] = field(factory=list)
     unheld: list[TargetError] = field(factory=list)
-    unheard: int = 0
-    """Bytes whose progress nobody was told."""
 
 
 class Files:
@@ -149,7 +147,6 @@ class Files:
                 done.lost.append(type(error)(entry.path, f"{about}{error.rule}", error.remedy))
             except OSError as error:
                 done.unheld.append(cannot_hold(entry, error))
-            done.unheard += entry.size
         return done
 
     def _make(self, entry: ImageEntry, place: Place) -> None:

@@ -27,9 +27,9 @@ from ..formats.reader import ImageEntry
 from ..model.entry import encode, parent_of
 from ..workers.pool import shared_out
 from ..workers.processors import Jobs, require_jobs
-from ..workers.sharing import jobs_for, stretches
+from ..workers.sharing import SharedCount, jobs_for, stretches
 from ..writing.place import Place, settle
-from ..writing.progress import SILENT, Meter, Progress
+from ..writing.progress import Meter, Progress
 from ..writing.targets import target_errors
 from ..writing.temporary_names import temporary_name
 from .creation import Directories, Files, Outcome, cannot_hold
@@ -204,15 +204,13 @@ def _files(
     files.sort(key=lambda entry: entry.offset or 0)
     workers = jobs_for(len(files), jobs) if image.reader.data.forkable else 1
     plan = stretches(files, workers)
-    own = os.getpid()
+    done = SharedCount(meter.advance)
 
-    def work(number: int) -> Outcome:
-        here = os.getpid() == own
-        done = Files(image, directories, (meter if here else SILENT).advance).make(plan[number])
-        return done if not here else Outcome(done.lost, done.unheld, 0)
+    def work(number: int) -> tuple[Outcome, int]:
+        return Files(image, directories, done.count).make(plan[number]), done.untold()
 
-    for _, outcome in shared_out(len(plan), workers, work, _lost_process):
-        meter.advance(outcome.unheard)
+    for _, (outcome, untold) in shared_out(len(plan), workers, work, _lost_process, done):
+        meter.advance(untold)
         yield outcome
 
 

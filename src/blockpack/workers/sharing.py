@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
@@ -16,6 +17,9 @@ WORTHWHILE = 64 << 20
 
 PIECES = 64
 """Pieces a worker, so that none waits long for the last."""
+
+_SECONDS = 0.1
+"""How often a process listens to the others."""
 
 
 class Sized(Protocol):
@@ -54,6 +58,7 @@ class SharedCount:
     def __init__(self, tell: Callable[[int], object]) -> None:
         self._tell = tell
         self.listen: Callable[[], object] = lambda: None
+        self._heard = 0.0
         self._process = os.getpid()
         self._untold = 0
 
@@ -61,7 +66,10 @@ class SharedCount:
         """Count what this process did."""
         if os.getpid() == self._process:
             self._tell(done)
-            self.listen()
+            now = time.monotonic()
+            if now - self._heard >= _SECONDS:
+                self._heard = now
+                self.listen()
         else:
             self._untold += done
 
