@@ -26,6 +26,7 @@ _REMEDIES = {
     errno.EPERM: "see to its permissions, or run as another user",
     errno.ENAMETOOLONG: "give a shorter name",
     errno.EIO: "see whether the disk is sound",
+    errno.EPIPE: "have it read to the end",
     errno.EMFILE: "raise the limit of open files ('ulimit -n')",
 }
 

@@ -15,6 +15,8 @@ import blockpack
 from blockpack.cli import main
 from cli.running import FORMATS, TIMEOUT, Argument, Command, environment, process, python
 
+FULL = "cannot be written: no space left on device; free some space, or choose another place"
+
 
 def test_0_is_for_help_and_version_too() -> None:
     assert process("--version").out.decode().split() == ["blockpack", blockpack.__version__]
@@ -185,7 +187,7 @@ def test_5_is_for_a_target_that_cannot_be_written(
 @pytest.mark.parametrize("form", FORMATS)
 def test_5_is_for_a_target_that_is_full(command: Command, source: Path, form: str) -> None:
     result = command("pack", source, "/dev/full", "--format", form, code=5)
-    assert result.messages == ["/dev/full: no space left there; free some, or choose another place"]
+    assert result.messages == [f"/dev/full: {FULL}"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")

@@ -108,7 +108,10 @@ def test_a_full_disk_is_told_with_the_entry_and_given_back(
     free = os.statvfs(small).f_bavail
     with (
         blockpack.open_image(image) as opened,
-        pytest.raises(blockpack.TargetError, match=r"^large: no space left there; free some"),
+        pytest.raises(
+            blockpack.TargetError,
+            match=r"^large: cannot be written: no space left on device; free some",
+        ),
     ):
         extract(opened, out)
     assert os.statvfs(small).f_bavail == free

@@ -14,6 +14,7 @@ from faults.launching import COMMAND, run
 from faults.mounts import file_system
 from faults.rendering import make_files, pattern
 
+FULL = "cannot be written: no space left on device; free some space, or choose another place"
 SIZE = 16 << 20
 OLD = b"the old image"
 
@@ -100,7 +101,7 @@ def test_space_that_others_use_up_meanwhile_leaves_the_old_image(
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(values))
     said = write_fails(layout, target)
     monkeypatch.undo()
-    assert said == f"{target}: no space left there; free some, or choose another place"
+    assert said == f"{target}: {FULL}"
 
 
 LIMITED = """
@@ -118,7 +119,7 @@ def test_an_image_larger_than_a_file_may_be_leaves_the_old_one(tmp_path: Path) -
     code, _, errors = run(LIMITED, "pack", source, target, "--format", "tar")
     assert (code, errors) == (
         5,
-        f"blockpack: {target}: larger than a file may be there; choose another file system\n",
+        f"blockpack: {target}: cannot be written: file too large; choose another file system\n",
     )
     assert target.read_bytes() == OLD
     assert os.listdir(target.parent) == ["x.img"]
@@ -128,7 +129,7 @@ def test_a_device_that_is_always_full_is_told(tmp_path: Path) -> None:
     source = make_files(tmp_path / "source", {"small": b"small", "large": pattern(200_000)})
     layout = blockpack.TarVolume().plan(blockpack.scan(source))
     full = Path("/dev/full")
-    expected = "/dev/full: no space left there; free some, or choose another place"
+    expected = f"/dev/full: {FULL}"
     assert write_fails(layout, full) == expected
     with (
         open(full, "wb", buffering=0) as file,
@@ -142,6 +143,4 @@ def test_a_full_output_ends_the_command_without_a_traceback(tmp_path: Path) -> N
     with open("/dev/full", "wb") as full:
         code, _, errors = run(COMMAND, "pack", source, "-", "--format", "tar", stdout=full)
     assert code == 5
-    assert errors == (
-        "blockpack: <stdout>: no space left there; free some, or choose another place\n"
-    )
+    assert errors == f"blockpack: <stdout>: {FULL}\n"

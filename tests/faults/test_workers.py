@@ -27,6 +27,7 @@ print(f"{forks} forks")
 sys.exit(code)
 """
 
+NO_SPACE = "cannot be written: no space left on device; free some space, or choose another place"
 KILLED = """
 import os, signal
 _parent, _pwrite, _left = os.getpid(), os.pwrite, int(os.environ["WRITES"])
@@ -221,7 +222,7 @@ def test_space_that_runs_out_in_a_worker_is_told(tree: Path, target: Path) -> No
     code, _, errors = run(FULL + COMMAND, *arguments)
     assert (code, errors) == (
         5,
-        f"blockpack: {target}: no space left there; free some, or choose another place\n",
+        f"blockpack: {target}: {NO_SPACE}\n",
     )
     assert still_old(target)
 

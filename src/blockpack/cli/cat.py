@@ -5,8 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from ..images.open_image import open_image
-from ..writing.copying import copy_content
-from ..writing.targets import Streaming
+from ..writing.targets import Copying, Streaming, copy_content
 from . import flags
 from .output import binary_output, flush_output
 
@@ -22,6 +21,7 @@ def arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Copy one file of the image to standard output."""
     with open_image(arguments.image, key_file=arguments.key_file) as image:
-        copy_content(image.content(arguments.path), Streaming.to(binary_output()))
+        target = Streaming.to(binary_output())
+        copy_content(image.content(arguments.path), target, Copying.by(lambda _: None))
     flush_output()
     return 0

@@ -24,7 +24,7 @@ from ..workers.processors import Jobs, require_jobs
 from ..workers.sharing import jobs_for, stretches
 from ..writing.parallel import write_with
 from ..writing.progress import Meter, Progress
-from ..writing.targets import COPIED_AT_ONCE, Copyable, Copying, Span, Tally, Target, holes_and_data
+from ..writing.targets import COPIED_AT_ONCE, Copyable, Copying, Span, Target, holes_and_data
 from .image import Image, require_image
 from .open_image import open_image
 
@@ -110,8 +110,7 @@ class _Compared(Target):
     """An image as a target that compares what is written to it. Raises `_Differs`."""
 
     def __init__(self, reader: PositionalReader) -> None:
-        self.name = "the image"
-        self.tally = Tally()
+        super().__init__("the image")
         self._reader = reader
         self._found = bytearray(COPIED_AT_ONCE)
         self._zeros = bytes(COPIED_AT_ONCE)

@@ -18,9 +18,8 @@ from ..formats.reader import ImageEntry
 from ..model.entry import encode, name_of, parent_of
 from ..planning.volume import MOST
 from ..reading.window import AHEAD, Window
-from ..writing.copying import copy_content, copying
 from ..writing.place import Place, settle
-from ..writing.targets import Seekable, target_errors
+from ..writing.targets import Copying, Seekable, copy_content, target_errors
 from .image import Image
 
 _MOST_OPEN = 32
@@ -131,7 +130,7 @@ class Files:
         self._reader = image.reader
         self._window = Window(image.reader.data)
         self._directories = directories
-        self._copying = copying(advance)
+        self._copying = Copying.by(advance)
 
     def make(self, entries: list[ImageEntry]) -> Outcome:
         """Make these. Raises `TargetError` for what ends everything, such as a full disk."""

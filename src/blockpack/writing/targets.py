@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import errno
 import io
+import mmap
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple, Protocol
+from functools import partial
+from typing import BinaryIO, NamedTuple, Protocol, Self
 
 from attrs import define
 
 from ..errors import TargetError, require_open
+from ..reading.positional import DescriptorReader, PositionalReader
 from .clone import Cloner
 
 ZEROS = memoryview(bytes(1 << 20))
@@ -32,18 +35,10 @@ SENT_AT_ONCE = 16 << 20
 
 _NOT_BY_THE_KERNEL = (
     *(errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY),
+    errno.ENOTSOCK,
     errno.EIO,  # reading says what is wrong with the source
 )
 """What the kernel says where it does not copy by itself, but reading and writing may do."""
-
-_REASONS = {
-    errno.ENOSPC: ("no space left there", "free some, or choose another place"),
-    errno.EDQUOT: ("the disk quota is used up", "free some, or choose another place"),
-    errno.EFBIG: ("larger than a file may be there", "choose another file system"),
-    errno.EPIPE: ("the reader went away before the image was complete", "have it read to the end"),
-    errno.EROFS: ("the file system there is read-only", "choose another place"),
-}
-"""What the operating system says, in terms of an image, and what to do."""
 
 
 @define
@@ -67,8 +62,6 @@ def target_errors(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _REASONS:
-            raise TargetError(name, *_REASONS[error.errno]) from None
         raise TargetError.of(name, "cannot be written", error) from None
 
 
@@ -85,6 +78,13 @@ class Copying(NamedTuple):
 
     buffer: memoryview
     advance: Callable[[int], None]
+
+    @classmethod
+    def by(cls, advance: Callable[[int], None], size: int = COPIED_AT_ONCE) -> Self:
+        """With a buffer of `size` bytes, a process that is forked with its own."""
+        # On pages of its own: the kernel copies a little faster to there.
+        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        return cls(memoryview(mmap.mmap(-1, size, private)), advance)
 
 
 class ReadAnywhere(Protocol):
@@ -106,16 +106,18 @@ class Copyable(ReadAnywhere, Protocol):
 class Target(ABC):
     """Where bytes go. Its methods raise `TargetError`; `copy` raises what reading does, too."""
 
-    name: str
-    tally: Tally
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.tally = Tally()
 
     @abstractmethod
     def write(self, data: memoryview, offset: int) -> None:
         """Write all of `data` at `offset`."""
 
-    @abstractmethod
     def zeros(self, offset: int, length: int) -> None:
         """Make `length` bytes at `offset` read as zeros."""
+        for at in range(0, length, len(ZEROS)):
+            self.write(ZEROS[: length - at], offset + at)
 
     @abstractmethod
     def copy(self, source: Copyable, span: Span, copying: Copying) -> None:
@@ -131,6 +133,29 @@ class Target(ABC):
             self.write(view, span.offset + at)
             copying.advance(len(view))
 
+    def _by_the_kernel(
+        self, call: Callable[[int, int], int], start: int, end: int, copying: Copying
+    ) -> int:
+        """Copy what lies between `start` and `end` of a source by `call`, which is given a place
+        and the most bytes, and spares the way through this process' memory; up to where that goes.
+
+        Not all devices and file systems can.
+        """
+        while start < end:
+            try:
+                count = call(start, min(end - start, SENT_AT_ONCE))
+            except OSError as error:
+                if error.errno in _NOT_BY_THE_KERNEL:
+                    break
+                with target_errors(self.name):
+                    raise
+            if not count:  # some file systems cannot; reading says whether the source shrank
+                break
+            start += count
+            self.tally.copied += count
+            copying.advance(count)
+        return start
+
 
 class Seekable(Target):
     """A descriptor that takes bytes at any offset.
@@ -139,10 +164,9 @@ class Seekable(Target):
     """
 
     def __init__(self, name: str, descriptor: int, *, holes: bool) -> None:
-        self.name = name
+        super().__init__(name)
         self.descriptor = descriptor
         self.holes = holes
-        self.tally = Tally()
         self._cloner = Cloner()
 
     def write(self, data: memoryview, offset: int) -> None:
@@ -158,12 +182,8 @@ class Seekable(Target):
         """Leave a hole, or write zeros where there are none."""
         if self.holes:
             self.tally.holes += length
-            return
-        while length:
-            count = min(length, len(ZEROS))
-            self.write(ZEROS[:count], offset)
-            offset += count
-            length -= count
+        else:
+            super().zeros(offset, length)
 
     def copy(self, source: Copyable, span: Span, copying: Copying) -> None:
         """Clone, else have the kernel copy, else read and write; holes in the source stay holes."""
@@ -180,36 +200,15 @@ class Seekable(Target):
                 self.zeros(span.offset + start, end - start)
                 copying.advance(end - start)
             else:
-                start = self._copy_in_kernel(source, span, start, end, copying)
+                if hasattr(os, "copy_file_range"):
+                    call = partial(self._copy_range, source.descriptor, span)
+                    start = self._by_the_kernel(call, start, end, copying)
                 self.read_and_write(source, span, start, end, copying)
 
-    def _copy_in_kernel(
-        self, source: Copyable, span: Span, start: int, end: int, copying: Copying
-    ) -> int:
-        """Copy by `copy_file_range` as far as it goes; up to where that is.
-
-        It spares the way through this process' memory. Devices and other file systems refuse.
-        """
-        if not hasattr(os, "copy_file_range"):
-            return start
-        while start < end:
-            most = min(end - start, SENT_AT_ONCE)
-            try:
-                count = os.copy_file_range(
-                    *(source.descriptor, self.descriptor, most),
-                    *(span.start + start, span.offset + start),
-                )
-            except OSError as error:
-                if error.errno in _NOT_BY_THE_KERNEL:
-                    break
-                with target_errors(self.name):
-                    raise
-            if not count:  # some file systems cannot; reading says whether the source shrank
-                break
-            start += count
-            self.tally.copied += count
-            copying.advance(count)
-        return start
+    def _copy_range(self, source: int, span: Span, at: int, most: int) -> int:
+        """Copy `most` bytes of `span` from `at` on by `copy_file_range`; how many these were."""
+        to = span.offset + at
+        return os.copy_file_range(source, self.descriptor, most, span.start + at, to)
 
 
 def holes_and_data(
@@ -241,10 +240,9 @@ class Streaming(Target):
     """A file object that takes bytes in order, with its descriptor if it is a pipe or such."""
 
     def __init__(self, name: str, file: BinaryIO, descriptor: int | None = None) -> None:
-        self.name = name
+        super().__init__(name)
         self.file = file
         self.descriptor = descriptor
-        self.tally = Tally()
 
     @classmethod
     def to(cls, file: BinaryIO) -> Streaming:
@@ -309,41 +307,21 @@ class Streaming(Target):
             selector.register(self.file.fileno(), selectors.EVENT_WRITE)
             selector.select()
 
-    def zeros(self, offset: int, length: int) -> None:
-        """Write zeros."""
-        while length:
-            count = min(length, len(ZEROS))
-            self.write(ZEROS[:count], offset)
-            length -= count
-
     def copy(self, source: Copyable, span: Span, copying: Copying) -> None:
         """Have the kernel send the file where it can, else read and write."""
-        done = self._send(source, span, copying)
+        done = 0
+        if self.descriptor is not None and hasattr(os, "sendfile"):
+            call = partial(self._send, self.descriptor, source.descriptor, span)
+            done = self._by_the_kernel(call, 0, span.length, copying)
         self.read_and_write(source, span, done, span.length, copying)
 
-    def _send(self, source: Copyable, span: Span, copying: Copying) -> int:
-        """Send by `sendfile` as far as it goes; the number of bytes."""
-        done = 0
-        if self.descriptor is None or not hasattr(os, "sendfile"):
-            return done
-        while done < span.length:
-            position, most = span.start + done, min(span.length - done, SENT_AT_ONCE)
+    def _send(self, target: int, source: int, span: Span, at: int, most: int) -> int:
+        """Send `most` bytes of `span` from `at` on by `sendfile`; how many these were."""
+        while True:
             try:
-                count = os.sendfile(self.descriptor, source.descriptor, position, most)
+                return os.sendfile(target, source, span.start + at, most)
             except BlockingIOError:
                 self._wait()
-                continue
-            except OSError as error:
-                if error.errno in (*_NOT_BY_THE_KERNEL, errno.ENOTSOCK):
-                    break
-                with target_errors(self.name):
-                    raise
-            if not count:  # reading says that the source shrank
-                break
-            done += count
-            self.tally.copied += count
-            copying.advance(count)
-        return done
 
 
 def _name_of(file: BinaryIO) -> str:
@@ -354,3 +332,20 @@ def _name_of(file: BinaryIO) -> str:
     if isinstance(name, str | bytes | os.PathLike) and name:
         return os.fsdecode(name)
     return f"a {type(file).__name__}"
+
+
+def copy_content(content: PositionalReader, target: Target, by: Copying) -> None:
+    """Copy all of `content`: by the kernel where it lies in a file, or read and written.
+
+    Raises `TargetError`, and what reading raises.
+    """
+    offset = 0
+    for reader, start, length in content.parts():
+        if reader is None:
+            target.zeros(offset, length)
+            by.advance(length)
+        elif isinstance(reader, DescriptorReader):
+            target.copy(reader, Span(start, length, offset), by)
+        else:
+            target.read_and_write(reader, Span(start, length, offset), 0, length, by)
+        offset += length

@@ -38,8 +38,8 @@ class Transfer:
     def __init__(self, target: Target, advance: Advance) -> None:
         self._target = target
         self._advance = advance
-        self._buffer = memoryview(bytearray(BUFFER))
-        self._copying = Copying(self._buffer, advance)
+        self._copying = Copying.by(advance, BUFFER)
+        self._buffer = self._copying.buffer
         self._start = 0  # the image's offset of the buffer's first byte
         self._fill = 0
         self._stream: OpenStream | None = None  # of which there may be more to come
