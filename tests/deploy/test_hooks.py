@@ -498,3 +498,26 @@ def test_secrets_are_opened_on_the_host(deployed: Host, tmp_path: Path) -> None:
     current = deployed.root / "current"
     found = process("cat", current / "keys.img", "tls.key", "--key-file", current / "keys.key")
     assert found.out == b"SECRET"
+
+
+@pytest.mark.parametrize("to", ["main", "other", "refs/tags/x"])
+def test_a_secret_that_came_and_went_is_refused(deployed: Host, to: str) -> None:
+    """Whatever it is pushed to: the history is what everybody fetches."""
+    text = FILES["blockpack.toml"] + KEYS.encode()
+    bad = deployed.commit({"blockpack.toml": text, "keys/tls.key": b"SECRET"})
+    deployed.commit({"blockpack.toml": text, "keys/tls.key.age": b"age-encryption.org/v1\n"})
+    with deployed.unchanged():
+        pushed = deployed.push(f"main:{to}")
+    assert pushed.code and REFUSED in pushed.told
+    assert f"commit {bad[:12]}: brings 1 file that is not encrypted" in pushed.told
+    assert f"git rebase -i {bad[:12]}^" in pushed.told and "change the secrets" in pushed.told
+    assert "tls.key" not in pushed.told and "SECRET" not in pushed.told
+
+
+def test_what_is_live_says_what_is_secret_in_other_branches(deployed: Host) -> None:
+    text = FILES["blockpack.toml"] + KEYS.encode()
+    deployed.commit({"blockpack.toml": text, "keys/x.age": b"age-encryption.org/v1\n"})
+    assert deployed.push().code == 0
+    deployed.clone.commit({"keys/tls.key": b"SECRET"}, branch="draft")
+    with deployed.unchanged():
+        assert deployed.push("draft").code

@@ -1,4 +1,4 @@
-"""``blockpack secrets encrypt``, ``edit`` and ``rekey``."""
+"""``blockpack secrets encrypt``, ``edit``, ``rekey`` and ``audit``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from ..deploy.secrets.age import SUFFIX
 from ..deploy.secrets.editing import wipe_left
 from ..deploy.secrets.files import Keeper
 from ..deploy.secrets.held_file import MOST_BYTES, HeldFile
+from ..deploy.secrets.history import audit
 from ..errors import UsageError, printable
 from ..layers.memory import guarded
-from .output import say
+from .output import emit, say
 
 STANDARD_INPUT = "-"
 
@@ -37,6 +38,13 @@ def arguments(parser: ArgumentParser) -> None:
         command.add_argument(
             "--identity", metavar="FILE", required=True, help="what opens it: of age, or of SSH"
         )
+    history = commands.add_parser(
+        "audit", help="look for secrets in clear in the commits on standard input"
+    )
+    history.add_argument("repository", metavar="REPO", help="where the commits are")
+    history.add_argument(
+        "--manifest-of", metavar="REV", action="append", help="also says what is secret"
+    )
     for command in (encrypt, edit, rekey):
         command.add_argument(
             "--deployment", metavar="DIR", help="where the manifest is (at or above what is named)"
@@ -46,7 +54,7 @@ def arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Do what is asked for with secrets, and tidy up after runs that were killed."""
     wipe_left()
-    actions = {"encrypt": _encrypt, "edit": _edit, "rekey": _rekey}
+    actions = {"encrypt": _encrypt, "edit": _edit, "rekey": _rekey, "audit": _audit}
     actions[arguments.action](arguments)
     return 0
 
@@ -130,6 +138,12 @@ def _rekey(arguments: Namespace) -> None:
     for_whom = f"{count:,} {'recipient' if count == 1 else 'recipients'}"
     number = f"{len(paths):,} {'file' if len(paths) == 1 else 'files'}"
     say(f"{number} encrypted anew for {for_whom}")
+
+
+def _audit(arguments: Namespace) -> None:
+    commits = [] if sys.stdin is None else sys.stdin.read().split()
+    audit(arguments.repository, commits, arguments.manifest_of or ())
+    emit(f"no secret is in clear in {len(commits):,} commits")
 
 
 def _say_for_whom(keeper: Keeper, files: list[str]) -> None:

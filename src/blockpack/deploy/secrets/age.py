@@ -32,6 +32,16 @@ _BEGINNINGS = (b"age-encryption.org/v1\n", b"-----BEGIN AGE ENCRYPTED FILE-----"
 _NO_MATCH = "No matching keys found"
 
 
+def has_suffix(path: str) -> bool:
+    """Whether a file is encrypted by its name; what is called nothing else is not."""
+    return path.endswith(SUFFIX) and not f"/{path}".endswith(f"/{SUFFIX}")
+
+
+def is_closed(data: bytes) -> bool:
+    """Whether a file is encrypted by what it begins with."""
+    return data.startswith(_BEGINNINGS)
+
+
 class Closed(Enum):
     """Why a file does not open."""
 
@@ -69,7 +79,7 @@ class Identities:
 
     def open(self, data: bytes) -> bytes | Closed:
         """What is encrypted in `data`, or why it cannot be told."""
-        if not data.startswith(_BEGINNINGS):
+        if not is_closed(data):
             return Closed.DAMAGED
         pyrage = library()
         try:
@@ -86,7 +96,7 @@ def _identities(name: str, data: bytes) -> tuple[Any, ...]:
     pyrage = library()
     if data.lstrip().startswith(b"-----BEGIN"):
         return (_ssh_identity(name, data),)
-    if data.startswith(_BEGINNINGS):
+    if is_closed(data):
         rule = "is encrypted itself, and nobody is asked for a passphrase"
         raise UsageError(name, rule, "give an identity that is not")
     keys = []

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn, TypeGuard
 from attrs import evolve
 
 from ...errors import BlockpackError, Problems, SecretError
-from ...model.entry import Entry, File, name_of
+from ...model.entry import Entry, File
 from ...model.extent import Data
 from ...model.tree import Tree
 from ...reading.extents import read_extent
 from ..source.deployment import CommitSource
-from .age import SUFFIX, Closed, Identities
+from .age import SUFFIX, Closed, Identities, has_suffix
 from .held_file import MOST_BYTES
 from .redact import redacted
 
@@ -85,7 +85,7 @@ def of_its(count: int) -> str:
 
 def is_encrypted(entry: Entry) -> TypeGuard[File]:
     """Whether an entry of a secret volume is a file that is decrypted when the volume is built."""
-    return entry.kind == "file" and entry.path.endswith(SUFFIX) and name_of(entry.path) != SUFFIX
+    return entry.kind == "file" and has_suffix(entry.path)
 
 
 def _plain(tree: Tree) -> int:

@@ -1,0 +1,184 @@
+"""Secrets in clear in commits: what came and went is in the history, and all who fetch have that.
+
+A commit is looked at by what changed in it, in the paths that secret volumes are made from: those
+of the manifest of any of the commits. So it costs next to nothing where nothing changed there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from attrs import frozen
+
+from ...errors import BlockpackError, Problems, SecretError, SourceError, raise_problems
+from ...formats.git.objects import EXECUTABLE, FILE, MODES
+from ...model.entry import decode, encode
+from ...sources.exclude import excluding
+from ...sources.git.program import ended, run
+from ...sources.git.repository import Repository
+from ...sources.options import Excluded
+from ..file_names import MANIFEST
+from ..manifest.parser import Manifest
+from ..source.paths import MOST_BYTES
+from .age import has_suffix, is_closed
+
+_MOST_SHOWN = 20
+
+_MOST_OPENED = 16 << 20
+"""Bytes of a file named as an encrypted one that is looked into: no key has more."""
+
+_DIFF = (
+    *("--literal-pathspecs", "diff-tree", "--stdin", "--root", "-r", "-c", "--raw", "-z"),
+    *("--no-renames", "--no-abbrev", "--"),
+)
+
+_LFS = b"version https://git-lfs."
+
+
+@frozen
+class _Part:
+    """A part of a secret volume: where it comes from, and what it is called there."""
+
+    volume: str
+    path: str
+    at: str
+    excluded: Excluded | None
+
+    def name_of(self, path: str) -> str | None:
+        """What the file at `path` is called in the volume; None if it is not in there."""
+        if path == self.path:
+            return self.at or path
+        prefix = f"{self.path}/" if self.path else ""
+        if not path.startswith(prefix):
+            return None
+        name = path[len(prefix) :]
+        above, is_directory = name, False
+        while above and self.excluded is not None:
+            if self.excluded(above, is_directory):
+                return None
+            above, is_directory = above.rpartition("/")[0], True
+        return name
+
+
+class _Change(NamedTuple):
+    """That a commit has a file at `path` as none of its parents has it."""
+
+    commit: str
+    path: str
+    oid: str
+
+
+def audit(path: str, commits: Sequence[str], manifests_of: Iterable[str] = ()) -> None:
+    """See to it that none of the `commits` of the repository at `path` has a secret in clear.
+
+    What is secret is said by their manifests, and by those of the revisions `manifests_of`.
+
+    Raises `Problems` with the commits in which a file of a secret volume is not encrypted, and
+    `SourceError`.
+    """
+    repository = Repository.at(path)
+    parts = _parts(repository, [*commits, *manifests_of])
+    if not parts:
+        return
+    clear = _Clear(repository)
+    found: Counter[tuple[str, str]] = Counter()
+    for change in _changes(repository, commits, sorted({part.path for part in parts})):
+        for part in parts:
+            name = part.name_of(change.path)
+            if name is not None and clear.is_clear(name, change):
+                found[change.commit, part.volume] += 1
+                break
+    raise_problems("secrets are in the history in clear", _errors(repository, found))
+
+
+def _parts(repository: Repository, revisions: Iterable[str]) -> list[_Part]:
+    """The parts of secret volumes by the manifests of all `revisions` that have a sound one."""
+    asked = "".join(f"{revision}:{MANIFEST}\n" for revision in dict.fromkeys(revisions))
+    told = _git(repository, asked, "cat-file", "--batch-check=%(objecttype) %(objectname)")
+    oids = dict.fromkeys(line[5:] for line in told.splitlines() if line.startswith("blob "))
+    found: dict[tuple[object, ...], _Part] = {}
+    reader = repository.reader()
+    for oid in oids:
+        try:
+            manifest = Manifest.parse(reader.object(oid, MANIFEST, MOST_BYTES)[1])
+        except (Problems, SourceError):  # nothing was, or is, built of that one
+            continue
+        for spec in manifest.volumes.values():
+            for part in spec.parts if spec.secret else ():
+                key = part.path, part.at, spec.exclude
+                excluded = excluding(spec.exclude)
+                found.setdefault(key, _Part(spec.name, part.path, part.at, excluded))
+    reader.close()
+    return [*found.values()]
+
+
+def _changes(
+    repository: Repository, commits: Iterable[str], paths: Sequence[str]
+) -> Iterator[_Change]:
+    """The files below `paths` that are new or other in any of the `commits`."""
+    below = () if "" in paths else paths
+    asked = "".join(f"{commit}\n" for commit in commits)
+    fields = iter(_git(repository, asked, *_DIFF, *map(encode, below)).split("\0"))
+    commit = ""
+    for field in fields:
+        if not field.startswith(":"):
+            commit = field.strip()
+            continue
+        # As many colons as there are parents; a mode for each and the commit, and likewise ids.
+        path = next(fields)
+        parents = len(field) - len(field.lstrip(":"))
+        facts = field[parents:].split(" ")
+        mode, oid = facts[parents], facts[2 * parents + 1]
+        if MODES.get(mode.encode()) in (FILE, EXECUTABLE):
+            yield _Change(commit, path, oid)
+
+
+class _Clear:
+    """Tells what is not encrypted; each blob is looked into once."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._reader = repository.reader()
+        self._known: dict[str, bool] = {}
+
+    def is_clear(self, name: str, change: _Change) -> bool:
+        """Whether a file of a secret volume is in clear, by its name there, or by its bytes."""
+        if not has_suffix(name):
+            return True
+        if change.oid not in self._known:
+            self._known[change.oid] = self._looks_clear(change)
+        return self._known[change.oid]
+
+    def _looks_clear(self, change: _Change) -> bool:
+        try:
+            data = self._reader.object(change.oid, change.path, _MOST_OPENED)[1]
+        except SourceError:  # it is larger
+            return False
+        return not is_closed(data) and not data.startswith(_LFS)
+
+
+def _errors(repository: Repository, found: Counter[tuple[str, str]]) -> Iterator[BlockpackError]:
+    """What is wrong with the commits, the newest first, and how to mend it; no file is named."""
+    if not found:
+        return
+    for (commit, volume), count in [*found.items()][-_MOST_SHOWN:]:
+        files = "1 file that is" if count == 1 else f"{count:,} files that are"
+        rule = f"brings {files} not encrypted into the secret volume {volume}"
+        yield SecretError(f"commit {commit[:12]}", rule)
+    if len(found) > _MOST_SHOWN:
+        yield SecretError("", f"so do {len(found) - _MOST_SHOWN:,} later ones")
+    oldest = [*found][-1][0][:12]
+    rule = "what a later commit encrypts or removes can still be read in these"
+    remedy = f"rewrite them ('git rebase -i {oldest}^', or --root for a first commit, and 'edit')"
+    yield SecretError("", rule, f"{remedy}, and change the secrets: they are known by now")
+
+
+def _git(repository: Repository, asked: str, *command: str | bytes) -> str:
+    """What git answers. Raises `SourceError`."""
+    data = encode(asked)
+    done = run(repository.command(*command), repository.git_dir, repository.path, data=data)
+    if done.returncode:
+        rule = f"its commits cannot be read: {ended(done.returncode, done.stderr)}"
+        raise SourceError(repository.path, rule, f"look into it: {repository.told('fsck')}")
+    return decode(done.stdout)
