@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -19,8 +18,9 @@ from blockpack.deploy.record import BuildRecord
 from blockpack.deploy.source.look import TICK
 from blockpack.images.contents import manifest as image_manifest
 from blockpack.planning.layout import Layout
-from deploy.deployments import contents, manifest, names, record, write_files
+from deploy.deployments import FILES, contents, manifest, names, record, write_files
 from repositories import GitRepository
+from users import ALICE, as_user, public_directory
 
 EXPECTED = {
     *("site.img", "site.json", "media.img", "media.json"),
@@ -382,30 +382,28 @@ def test_a_second_run_at_once_is_refused(deployment: Path, tmp_path: Path) -> No
     build(deployment, out)
 
 
-@pytest.mark.parametrize("name", ["mkdir", "listdir"])
-def test_a_directory_that_may_not_be_used_is_told(
-    deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    out = tmp_path / "dist"
-    out.mkdir()
-    usual = getattr(os, name)
+@pytest.mark.parametrize("mode", [0o555, 0o333])
+def test_a_directory_that_may_not_be_used_is_told(mode: int) -> None:
+    with public_directory(mode=0o777) as place:
+        write_files(place / "deployment", FILES)
 
-    def denied(path: str, *arguments: object) -> object:
-        if os.fspath(path) == str(out) or "/.blockpack-new-" in os.fspath(path):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return usual(path, *arguments)
+        def building() -> None:
+            (place / "dist").mkdir()
+            (place / "dist").chmod(mode)
+            build(place / "deployment", place / "dist")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(os, name, denied)
-        with pytest.raises(TargetError, match=r"dist: .*: permission denied"):
-            build(deployment, out)
-    assert not names(out)
+        with pytest.raises(TargetError, match=r"dist: .*permission denied"):
+            as_user(ALICE, building)
+        assert not names(place / "dist")
 
 
 def test_what_a_killed_run_left_is_removed(deployment: Path, tmp_path: Path) -> None:
     write_files(
         tmp_path / "dist",
-        {".blockpack-new-0123456789ab/site.img": b"half", ".blockpack-0123456789abcdef.tmp": b""},
+        {
+            ".blockpack-0123456789abcdee.tmp/site.img": b"half",
+            ".blockpack-0123456789abcdef.tmp": b"",
+        },
     )
     build(deployment, tmp_path / "dist")
     assert names(tmp_path / "dist") == EXPECTED

@@ -289,7 +289,7 @@ def test_a_cluster_whose_workers_die_is_an_error(
     assert done.code == 5, done
     assert "volume media" in done.err
     assert [name for name, _ in images(out)] == ["site"]
-    assert not [name for name in names(out) if name.startswith(".blockpack-new-")]
+    assert not [name for name in names(out) if name.endswith(".tmp")]
 
 
 def test_a_cluster_that_is_not_there_is_an_error(deployment: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from blockpack.deploy.host.rollout import collect, rollback
 from deploy.deployments import names, record, write_files
 from deploy.hosts import Host
 
-STAGED = ".blockpack-new-secret-0123456789ab"
+STAGED = ".blockpack-secret-0123456789abcdef.tmp"
 
 
 @pytest.fixture(name="precious")
@@ -51,11 +51,11 @@ def test_links_in_what_looks_left_over_are_not_followed(
     (out / STAGED / "directory").symlink_to(precious)
     (out / STAGED.replace("0", "1")).symlink_to(precious)
     (out / STAGED.replace("secret-", "")).symlink_to(precious)
-    (out / ".blockpack-0123456789abcdef.tmp").symlink_to(precious / "private")
+    (out / ".blockpack-0123456789abcdea.tmp").symlink_to(precious / "private")
     monkeypatch.chdir(deployment)
     build(".", "dist")
     assert is_intact(precious)
-    assert not [name for name in names(out) if name.startswith(".blockpack-new")]
+    assert not [name for name in names(out) if name.endswith(".tmp")]
 
 
 def test_only_what_runs_leave_is_removed(deployment: Path, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_only_what_runs_leave_is_removed(deployment: Path, tmp_path: Path) -> No
     own = {
         ".new-article/draft.txt": b"",
         ".blockpack-notes.tmp": b"",
-        ".blockpack-new-ideas/1": b"",
+        ".blockpack-ideas/1": b"",
     }
     write_files(out, own)
     build(deployment, out)

@@ -68,6 +68,12 @@ class Place:
     def live(self, name: str) -> Path:
         return self.root / "current" / name
 
+    def in_ram(self) -> Path:
+        """The directory in RAM of this root, beside which is none."""
+        (found,) = (self.ram / "run").iterdir()
+        assert found.name.startswith("www-")
+        return found
+
 
 @pytest.fixture(name="place")
 def fixture_place(tmp_path: Path, ram: Path) -> Place:
@@ -78,10 +84,10 @@ def test_a_generation_has_secrets_encrypted_or_in_ram(place: Place) -> None:
     report = place.deploy()
     assert report.outcome == "deployed"
     name = report.generation.name
-    assert os.readlink(place.live("clear.img")) == str(place.ram / "run/www" / name / "clear.img")
+    assert os.readlink(place.live("clear.img")) == str(place.in_ram() / name / "clear.img")
     assert SECRET in place.live("clear.img").read_bytes()
     assert mode(place.live("clear.img")) == 0o600
-    assert mode(place.ram / "run/www" / name) == 0o700
+    assert mode(place.in_ram() / name) == 0o700
     key = read_key(place.live("keys.key"))
     assert SECRET in ccm.decoded(place.live("keys.img").read_bytes(), key, 512)
     assert mode(place.live("keys.img")) == mode(place.live("keys.key")) == 0o400
@@ -111,7 +117,7 @@ def test_what_is_retired_is_wiped(place: Place) -> None:
         place.commit(page=b"another")
         place.deploy(keep=1)
         assert not any(file.read().strip(b"\0") for file in old)
-    assert [path.name for path in (place.ram / "run/www").iterdir()] == [
+    assert [path.name for path in place.in_ram().iterdir()] == [
         Generations(place.root).all()[0].name
     ]
     assert SECRET in place.live("clear.img").read_bytes()

@@ -118,7 +118,7 @@ def test_a_build_that_is_killed_leaves_no_plaintext_on_a_disk(
     words = command(place, own, disk[0], _STOPPED_BEFORE_THE_END)
     done = subprocess.run(words, env=environment(disk[0]), check=False)
     assert done.returncode == -signal.SIGKILL
-    (left,) = (disk[0] / "dist").glob(".blockpack-new-secret-*")
+    (left,) = (disk[0] / "dist").glob(".blockpack-secret-*")
     assert (left / "keys.img").stat().st_size > len(SECRET)
     assert not on_disk(*disk, BLOCK)
     begun = time.monotonic()
@@ -130,7 +130,7 @@ def test_a_build_that_is_killed_leaves_no_plaintext_on_a_disk(
     assert time.monotonic() - begun < 60
     assert not on_disk(*disk, BLOCK)
     assert subprocess.run(command(place, own, disk[0]), check=False).returncode == 0
-    assert list((disk[0] / "dist").glob(".blockpack-new-*")) == []
+    assert list((disk[0] / "dist").glob(".blockpack-*.tmp")) == []
     assert not found_in((disk[0] / "dist/keys.img").read_bytes(), BLOCK)
 
 

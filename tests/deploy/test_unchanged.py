@@ -58,7 +58,7 @@ def test_nothing_slow_is_imported(deployment: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "left", [".blockpack-new-0123456789ab/site.img", ".blockpack-0123456789abcdef.tmp"]
+    "left", [".blockpack-0123456789abcdee.tmp/site.img", ".blockpack-0123456789abcdef.tmp"]
 )
 def test_what_a_killed_run_left_is_removed_though_nothing_changed(
     deployment: Path, tmp_path: Path, left: str

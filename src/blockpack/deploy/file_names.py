@@ -10,11 +10,5 @@ MANIFEST = "blockpack.toml"
 RECORD = "manifest.json"
 """The file name of a build's record (`record`), beside the images."""
 
-STAGING = ".blockpack-new-"
-"""What the directories begin with that hold what is not yet whole."""
-
-SECRET_STAGING = f"{STAGING}secret-"
-"""The same for secret volumes; what is in those is wiped, not just removed."""
-
 GENERATION = re.compile(r"(\d{4,9})-([0-9a-f]{12})")
 """A generation: its number, and the begin of its commit's id."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
-from ..errors import BlockpackError, printable
+from ..errors import BlockpackError
 
 _FLAGS = (
     getattr(os, "O_CLOEXEC", 0)
@@ -28,7 +28,7 @@ def require_trusted(name: str, status: os.stat_result, error: type[BlockpackErro
     """Raise `error` for a file or directory called `name` that is not trusted."""
     if not is_trusted(status):
         rule = f"belongs to another user (uid {status.st_uid})"
-        remedy = f"run as that user, or take it over: 'chown {os.geteuid()} {printable(name)}'"
+        remedy = f"run as that user, or take it over: 'chown {os.geteuid()} {name}'"
         raise error(name, rule, remedy)
 
 

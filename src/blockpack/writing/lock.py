@@ -73,5 +73,8 @@ def is_locked(place: Place, file: Name | None = None) -> bool:
 def _open(place: Place, file: Name | None, flags: int) -> int:
     """What is locked, open: a descriptor of its own, for a lock goes with that."""
     if file is not None:
-        return place.open_file(file, flags)
+        descriptor = place.open_file(file, flags)
+        if flags & os.O_CREAT and os.fstat(descriptor).st_uid == os.geteuid():
+            os.fchmod(descriptor, 0o600)  # to hold a lock it would do to read the file
+        return descriptor
     return os.open(os.curdir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.descriptor)

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Self
 
-from ..errors import TargetError, printable
+from ..errors import TargetError
 from ..reading.ownership import is_trusted, open_trusted, require_trusted
 from .temporary_names import SECRET, is_temporary, temporary_name
 from .wiping import open_to_wipe, overwrite
@@ -106,10 +106,10 @@ class Place:
                 require_trusted(path, self.status, TargetError)
             if private and mode & 0o077:
                 told = f"others may enter it (mode {mode:04o})"
-                raise TargetError(path, told, f"run 'chmod 700 {printable(path)}'")
+                raise TargetError(path, told, f"run 'chmod 700 {path}'")
             if mode & (0o002 | group) and not mode & stat.S_ISVTX:
                 told = f"others may write to it (mode {mode:04o})"
-                remedy = f"run 'chmod go-w {printable(path)}', or choose another place"
+                remedy = f"run 'chmod go-w {path}', or choose another place"
                 raise TargetError(path, told, remedy)
         except BaseException:
             self.close()
@@ -163,14 +163,24 @@ class Place:
         """Whose a file is that we make here: some file systems give them all to one user."""
         if self._new_owner is None:
             with suppress(OSError):
-                probe, name = self.nameless(0o600)
-                try:
-                    self._new_owner = os.fstat(probe).st_uid
-                finally:
-                    os.close(probe)
-                    if name:
-                        self.unlink(name)
+                self._new_owner = self._new_file(0o600).st_uid
         return self._new_owner
+
+    def mode(self, most: int) -> int:
+        """The mode of what is new in here: what the umask leaves of `most`."""
+        if not most & 0o077:
+            return most
+        return self._new_file(0o777).st_mode & most | most & 0o700
+
+    def _new_file(self, mode: int) -> os.stat_result:
+        """The status of a file that was made in here, and is gone."""
+        probe, name = self.nameless(mode)
+        try:
+            return os.fstat(probe)
+        finally:
+            os.close(probe)
+            if name:
+                self.unlink(name)
 
     def nameless(self, mode: int) -> tuple[int, str]:
         """A new file in here that has no name where the file system can do that, and a temporary
@@ -185,18 +195,6 @@ class Place:
                     raise
         name = temporary_name()
         return self.create(name, mode), name
-
-    def mode(self, most: int) -> int:
-        """The mode of what is new in here: what the umask leaves of `most`."""
-        if not most & 0o077:
-            return most
-        probe, name = self.nameless(0o777)
-        try:
-            return stat.S_IMODE(os.fstat(probe).st_mode) & most | most & 0o700
-        finally:
-            os.close(probe)
-            if name:
-                self.unlink(name)
 
     @contextmanager
     def private(self, name: Name) -> Iterator[int]:
@@ -232,6 +230,18 @@ class Place:
         held = self.descriptor
         return open_trusted(self.name(name), TargetError, shown=shown, dir_fd=held, flags=flags)
 
+    def settle(
+        self, name: Name, mode: int | None = None, mtime_ns: int | None = None, flush: bool = False
+    ) -> None:
+        """As `settle` does for a file in here, as `open_file` opens it; then it may be flushed."""
+        descriptor = self.open_file(name)
+        try:
+            settle(descriptor, mode, mtime_ns)
+            if flush:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def read(self, name: Name, most: int = -1) -> bytes:
         """The bytes of a file in here, up to `most`, as `open_file` opens it."""
         with open(self.open_file(name), "rb") as file:
@@ -241,13 +251,17 @@ class Place:
         """A new file in here to be read and written; its descriptor."""
         return os.open(self.name(name), os.O_RDWR | _NEW, mode, dir_fd=self.descriptor)
 
-    def symlink(self, name: Name, target: Name, mtime_ns: int) -> None:
+    def symlink(self, name: Name, target: Name, mtime_ns: int | None = None) -> None:
         """A new symbolic link in here."""
         os.symlink(target, self.name(name), dir_fd=self.descriptor)
-        if os.utime in os.supports_follow_symlinks:
+        if mtime_ns is not None and os.utime in os.supports_follow_symlinks:
             times = mtime_ns, mtime_ns
             path = self.name(name)
             os.utime(path, ns=times, dir_fd=self.descriptor, follow_symlinks=False)
+
+    def readlink(self, name: Name) -> str:
+        """What the symbolic link `name` says."""
+        return os.fsdecode(os.readlink(os.fsencode(self.name(name)), dir_fd=self.descriptor))
 
     def link(self, name: Name, other: Place, target: Name) -> None:
         """A new name in here for the file `target` of the `other` place."""
@@ -265,10 +279,11 @@ class Place:
         """Remove the file `name`."""
         os.unlink(self.name(name), dir_fd=self.descriptor)
 
-    def rename(self, name: Name, new: Name) -> None:
-        """Rename `name`, in place of what has the new name."""
-        held = self.descriptor
-        os.replace(self.name(name), self.name(new), src_dir_fd=held, dst_dir_fd=held)
+    def rename(self, name: Name, new: Name, to: Place | None = None) -> None:
+        """Rename `name`, in place of what has the new name in here, or in the place `to`."""
+        to = to or self
+        held = {"src_dir_fd": self.descriptor, "dst_dir_fd": to.descriptor}
+        os.replace(self.name(name), to.name(new), **held)
 
     def rmdir(self, name: Name) -> None:
         """Remove the empty directory `name`."""
@@ -325,12 +340,8 @@ class Place:
 
     def leftovers(self) -> list[str]:
         """The names in here of what a run that was killed left; only what this user made counts."""
-        found = []
-        for name in filter(is_temporary, self.names()):
-            with suppress(OSError):
-                if not HELD or self.lstat(name).st_uid == os.geteuid():
-                    found.append(name)
-        return found
+        names = filter(is_temporary, self.names())
+        return [name for name in names if not HELD or self.lstat(name).st_uid == os.geteuid()]
 
     def tidy(self) -> None:
         """Remove the `leftovers`, for one that keeps other runs out; what is secret is wiped."""
@@ -352,8 +363,7 @@ class Place:
                 with suppress(OSError), self.inside(name) as directory:
                     directory._open_up()  # or it could not be moved
                 up = temporary_name()
-                held = {"src_dir_fd": self.descriptor, "dst_dir_fd": above.descriptor}
-                os.rename(self.name(name), above.name(up), **held)
+                self.rename(name, up, above)
                 yield up
 
     def _open_up(self) -> None:
@@ -381,12 +391,13 @@ class Place:
         self.close()
 
 
-def settle(target: int | Name, mode: int, mtime_ns: int | None = None) -> None:
+def settle(target: int | Name, mode: int | None = None, mtime_ns: int | None = None) -> None:
     """Give a file or directory that is whole its permission bits and time (nanoseconds).
 
     `target` is its descriptor. File systems that have no such mode keep their own.
     """
     with suppress(PermissionError):
-        os.chmod(target, mode)
+        if mode is not None:
+            os.chmod(target, mode)
     if mtime_ns is not None:
         os.utime(target, ns=(mtime_ns, mtime_ns))

@@ -31,9 +31,7 @@ def replacing(
     it gets its name, and the directory after. With `wipe`, what was replaced is overwritten once
     what replaces it is on the disk.
     """
-    before = _status_before(place, name)
-    if before is not None:
-        require_replaceable(place, name, before)
+    before = replaceable(place, name)
     new = mode is None and before is None
     descriptor, temporary = place.nameless(0o666 if new else 0o600)
     try:
@@ -82,24 +80,23 @@ def wiped(place: Place, name: Name, *, wipe: bool = True) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _status_before(place: Place, name: Name) -> os.stat_result | None:
-    """The status of what is to be replaced, if there is something."""
+def replaceable(place: Place, name: Name) -> os.stat_result | None:
+    """The status of what is to be replaced, if there is something.
+
+    Raises `TargetError` for what somebody may have put there to be given what replaces it: another
+    user's file where anybody may make one (as sysctl's fs.protected_regular).
+    """
     try:
-        return place.lstat(name)
+        status = place.lstat(name)
     except FileNotFoundError:
         return None
-
-
-def require_replaceable(place: Place, name: Name, status: os.stat_result) -> None:
-    """Raise `TargetError` for what somebody may have put there to be given what replaces it:
-    another user's file where anybody may make one (as sysctl's fs.protected_regular).
-    """
     mode = place.status.st_mode
     is_shared = mode & stat.S_ISVTX and mode & (stat.S_IWGRP | stat.S_IWOTH)
     if is_shared and status.st_uid not in (os.geteuid(), place.status.st_uid):
         rule = "belongs to another user, in a directory in which anybody may put files"
         path = os.path.join(os.fsdecode(place.path), os.fsdecode(name))
         raise TargetError(path, rule, "choose another place")
+    return status
 
 
 def _give_name(place: Place, descriptor: int, name: str) -> None:

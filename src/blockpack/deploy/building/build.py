@@ -106,8 +106,8 @@ def build(
     limit = limit_of(max_size)
     deployment = deployment_source(source).without(directory)
     deployment.manifest_text()  # nothing is made for what is no deployment
-    with held(directory, in_ram=secrets is not None and secrets.runtime is not None):
-        dist = Dist(directory)
+    with held(directory, in_ram=secrets is not None and secrets.runtime is not None) as place:
+        dist = Dist(place)
         run = _Build(
             deployment, dist, tuple(only), executor, jobs, progress, earlier, secrets, limit
         )
@@ -175,11 +175,11 @@ class _Build:
             self._make(pending, wanted, staging, epoch, errors)
         except BaseException:
             with suppress(TargetError):  # the first error is the one to tell
-                self._write(seen, staging, complete=False)
+                self._write(seen, complete=False)
             raise
         removed = () if self.only else tuple(self.dist.remove_others(volumes))
         complete = all(self.dist.has(name, state) for name, state in wanted.items())
-        record = self._write(seen, staging, complete=complete)
+        record = self._write(seen, complete=complete)
         return self._report(record, [spec.name for spec in chosen], removed)
 
     def _report(
@@ -322,7 +322,7 @@ class _Build:
 
     # Afterwards ----------------------------------------------------------------------------------
 
-    def _write(self, seen: Seen, staging: str, *, complete: bool) -> BuildRecord:
+    def _write(self, seen: Seen, *, complete: bool) -> BuildRecord:
         """Write what is there into the record and the state."""
         record = BuildRecord(
             name=seen.manifest.name,
@@ -337,7 +337,7 @@ class _Build:
             complete=complete,
             volumes=self.dist.states,
         )
-        return self.dist.write(record, state, staging)
+        return self.dist.write(record, state)
 
     def _rule(self, parts: Iterable[str]) -> bytes:
         """What the depfile says of an image made of these parts of the source."""

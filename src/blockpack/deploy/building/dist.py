@@ -9,57 +9,61 @@ Rule 3: what is secret is wiped when something takes its place, and when it is r
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Iterator, Mapping
+import stat
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from attrs import define, field
 
 from ...errors import ImageError, Problems, SourceError, TargetError, reason
 from ...workers.pool import signals_held
-from ..file_names import RECORD, SECRET_STAGING, STAGING
+from ...writing.lock import locked
+from ...writing.place import Place
+from ...writing.replacement import replaceable, replacing, wiped
+from ...writing.targets import target_errors
+from ...writing.temporary_names import temporary_name
+from ..file_names import RECORD
 from ..record import BuildRecord, ImageRecord
-from ..secrets.wipe import Replaced, wipe
 from ..source.look import TICK
-from .leftovers import remove_leftovers
-from .lock import locked
-from .state import Signature, State, VolumeState, signature
+from .state import STATE, Signature, State, VolumeState, signature
 
 
 @contextmanager
-def held(directory: str, *, in_ram: bool = False) -> Iterator[None]:
-    """Keep other runs out of the directory, which is made if there is none.
+def held(directory: str, *, in_ram: bool = False) -> Iterator[Place]:
+    """Keep other runs out of the directory, which is ours, and made if there is none.
 
     What a run that was killed left there is removed, with secret images that are `in_ram` if it is
     a directory of which nobody else has made anything. Raises `TargetError`.
     """
-    made = not os.path.lexists(directory)
     try:
-        os.makedirs(directory, exist_ok=True)
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        place = Place.own(directory, make=0o755)
     except OSError as error:
         raise TargetError(directory, reason(error), "give a directory to build into") from None
     busy = TargetError(
         directory, "another run is building there", "wait for it, or build elsewhere"
     )
-    try:
-        with locked(descriptor, busy):
-            _tidy(directory, in_ram=in_ram)
-            try:
-                yield
-            finally:
-                _tidy(directory, in_ram=in_ram)
-    finally:
-        if made:
-            with suppress(OSError):  # it is not empty: all is well
-                os.rmdir(directory)
+    with place:
+        try:
+            with locked(place, busy):
+                _tidy(place, in_ram=in_ram)
+                try:
+                    yield place
+                finally:
+                    _tidy(place, in_ram=in_ram)
+        finally:
+            place.forsake()
 
 
-def _tidy(directory: str, *, in_ram: bool) -> None:
+def _tidy(place: Place, *, in_ram: bool) -> None:
     try:
-        remove_leftovers(directory, in_ram=in_ram)
+        if place.leftovers():
+            # Slow to import, and most runs find nothing.
+            from .secret_images import retire_staged
+
+            retire_staged(place, in_ram=in_ram)
     except OSError as error:
         rule = "what a killed run left there cannot be looked for"
-        raise TargetError.of(directory, rule, error) from None
+        raise TargetError.of(os.fsdecode(place.path), rule, error) from None
 
 
 @define
@@ -70,12 +74,13 @@ class Dist:
     tell of the images that are there now; they have `changed` once this build gave one its name.
     """
 
-    directory: str
+    place: Place
     record: BuildRecord | None = field(init=False)
     state: State = field(init=False)
     records: dict[str, ImageRecord] = field(factory=dict, init=False)
     states: dict[str, VolumeState] = field(factory=dict, init=False)
     changed: bool = field(default=False, init=False)
+    _mode: int = field(default=0o600, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.record = _record(self.directory)
@@ -85,6 +90,11 @@ class Dist:
             if known is not None and known.is_whole(self.directory):
                 self.records[image.name] = image
                 self.states[image.name] = known
+
+    @property
+    def directory(self) -> str:
+        """Where it is."""
+        return os.fsdecode(self.place.path)
 
     @property
     def record_file(self) -> str:
@@ -117,18 +127,18 @@ class Dist:
     # Giving names --------------------------------------------------------------------------------
 
     def staging(self, *, secret: bool = False) -> str:
-        """A new directory for what is not yet whole; what is left there is removed at the end.
+        """A new directory for what is not yet whole, which nobody else can enter; what is left
+        there is removed at the end.
 
         Raises `TargetError`.
         """
-        begin, mode = (SECRET_STAGING, 0o700) if secret else (STAGING, 0o777)
-        path = os.path.join(self.directory, f"{begin}{os.urandom(6).hex()}")
         try:
-            os.mkdir(path, mode)
+            self._mode = self.place.mode(0o644)
+            with self.place.make(temporary_name(secret=secret)) as made:
+                return os.fsdecode(made.path)
         except OSError as error:
             rule = f"nothing can be put there: {reason(error)}"
             raise TargetError(self.directory, rule, "give a directory to build into") from None
-        return path
 
     def put(self, image: ImageRecord, state: VolumeState, staging: str) -> None:
         """Give the files of an image, which are in `staging`, their names.
@@ -140,7 +150,10 @@ class Dist:
             self._forget(image.name)
             before = self._recorded(image.name)
             wiping = image.secret or (before is not None and before.secret)
-            files = self._put_files(image.files, staging, wiping=wiping)
+            files = {}
+            with self.place.inside(os.path.basename(staging)) as made:
+                for file in image.files:
+                    files[file] = self._put(file, made, image.secret, wiping)
             known = self.state.volumes.get(image.name)
             left = {} if known is None else known.files
             for old in (before.key, before.placements) if before is not None else ():
@@ -153,19 +166,20 @@ class Dist:
         self.records.pop(name, None)
         self.states.pop(name, None)
 
-    def _put_files(
-        self, names: Iterable[str], staging: str, *, wiping: bool
-    ) -> Mapping[str, Signature]:
-        """Give files their names; the signature of each."""
-        files = {}
-        for name in names:
-            target = os.path.join(self.directory, name)
-            try:
-                _put(os.path.join(staging, name), target, wiping=wiping)
-            except OSError as error:
-                raise TargetError.of(target, "cannot be put there", error) from None
-            files[name] = signature(target) or ()
-        return files
+    def _put(self, name: str, staging: Place, secret: bool, wiping: bool) -> Signature:
+        """Give a file its name, and if it is not secret, let others read it; its signature.
+
+        What had the name is wiped where that is asked for.
+        """
+        path = os.path.join(self.directory, name)
+        with target_errors(path):
+            status = staging.lstat(name)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and not secret:
+                staging.settle(name, self._mode)
+            replaceable(self.place, name)
+            with wiped(self.place, name, wipe=wiping):
+                staging.rename(name, name, self.place)
+        return signature(path) or ()
 
     # Removing ------------------------------------------------------------------------------------
 
@@ -191,19 +205,18 @@ class Dist:
 
         What has another name is in use there, and loses this one alone.
         """
-        path = os.path.join(self.directory, file)
         try:
-            if wiping and os.lstat(path).st_nlink == 1:
-                wipe(path)
+            if wiping:
+                self.place.wipe(file)
             else:
-                os.unlink(path)
+                self.place.unlink(file)
         except OSError:
             return False
         return True
 
     # Telling -------------------------------------------------------------------------------------
 
-    def write(self, record: BuildRecord, state: State, staging: str) -> BuildRecord:
+    def write(self, record: BuildRecord, state: State) -> BuildRecord:
         """Write the record and the state, as far as they tell anything new; the one that is there.
 
         Raises `TargetError`.
@@ -211,16 +224,18 @@ class Dist:
         old = self.record
         if not state.complete and not self.changed:
             return old or record
-        try:
+        with target_errors(self.record_file):
             if old is None or record.encoded() != old.encoded():
-                record.write(staging)
-                # By its name alone: in a directory that somebody made, it may be a link elsewhere.
-                os.replace(os.path.join(staging, RECORD), self.record_file)
-            state.write(self.directory, staging)
-        except OSError as error:
-            where = self.record_file
-            raise TargetError.of(where, "cannot be written", error) from None
+                self._replace(RECORD, record.encoded())
+            self._replace(STATE, state.encoded())
         return record
+
+    def _replace(self, name: str, data: bytes) -> None:
+        with (
+            replacing(self.place, name, flush=False, mode=0o644) as descriptor,
+            open(descriptor, "wb", closefd=False) as file,
+        ):
+            file.write(data)
 
     def date(self, begun: int) -> None:
         """Date the record to what was looked at from `begun` (nanoseconds since 1970) on.
@@ -229,7 +244,7 @@ class Dist:
         """
         before = begun - TICK // 2
         try:
-            os.utime(self.record_file, ns=(before, before))
+            self.place.settle(RECORD, mtime_ns=before)
         except OSError as error:
             where = self.record_file
             raise TargetError.of(where, "its time cannot be set", error) from None
@@ -240,15 +255,3 @@ def _record(directory: str) -> BuildRecord | None:
     with suppress(SourceError, ImageError, Problems):
         return BuildRecord.read(directory)
     return None
-
-
-def _put(new: str, target: str, *, wiping: bool) -> None:
-    """Give a file its name; what had it before is wiped where that is asked for.
-
-    Raises `OSError`.
-    """
-    if not wiping:
-        os.replace(new, target)
-        return
-    with Replaced(target):
-        os.replace(new, target)

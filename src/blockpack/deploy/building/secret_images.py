@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ...errors import BlockpackError, SecretError
@@ -11,11 +12,10 @@ from ...images.open_image import open_image
 from ...layers.ccm_reader import sector_size_of
 from ...layers.keys import read_key
 from ...layers.memory import guarded
-from ..file_names import SECRET_STAGING
+from ...writing.place import Place
 from ..record import BuildRecord
-from ..secrets.ramfs import TYPES, file_system
-from ..secrets.runtime import linked_image, remove_empty
-from ..secrets.wipe import wipe
+from ..secrets.ramfs import is_ram
+from ..secrets.runtime import linked_directory, wipe_linked
 
 if TYPE_CHECKING:
     from ..manifest.parser import VolumeSpec
@@ -34,10 +34,21 @@ def serves(
     if (image.secret, image.cipher) != (spec.secret, spec.cipher) or not os.path.isfile(path):
         return False
     if spec.cipher is None:
-        return spec.allow_persistent or file_system(path) in TYPES
+        return spec.allow_persistent or _is_in_ram(directory, image.file)
     if secrets.key_file is None:
         return True  # its own key may have been taken to where it is needed
     return _opens(path, read_key(secrets.key_file), image.sector_size)
+
+
+def _is_in_ram(directory: str | os.PathLike[str], file: str) -> bool:
+    """Whether an image is on a RAM file system; one that a link leads to, where deploys put it."""
+    with Place.open(os.fspath(directory)) as place:
+        if not stat.S_ISLNK(place.lstat(file).st_mode):
+            return is_ram(os.path.join(directory, file))
+        home = linked_directory(place, file)
+        if home is not None:
+            home.close()
+        return home is not None
 
 
 def _opens(path: str, key: bytes, sector_size: int) -> bool:
@@ -71,7 +82,7 @@ def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secre
         )
 
 
-def retire(directory: str | os.PathLike[str], *, in_ram: bool) -> None:
+def retire(place: Place, *, in_ram: bool) -> None:
     """Wipe what is secret in a directory of images that is to be removed.
 
     That is what the record there tells to be, what was not yet given its name, and without a record
@@ -79,31 +90,38 @@ def retire(directory: str | os.PathLike[str], *, in_ram: bool) -> None:
     are followed only if what is `in_ram` is to be wiped, and only to what a deploy put there.
     Raises `OSError`.
     """
-    secret = _secret_files(directory)
-    for place, _, names in os.walk(directory, onerror=_raise):
-        staged = os.path.basename(place).startswith(SECRET_STAGING)
-        for name in names:
-            path = os.path.join(place, name)
-            status = os.lstat(path)
-            if stat.S_ISLNK(status.st_mode):
-                if in_ram and (target := linked_image(path)):
-                    wipe(target)
-                    remove_empty(os.path.dirname(target))
-                os.unlink(path)
-                continue
-            private = not status.st_mode & 0o077 if secret is None else name in secret
-            if (staged or private) and status.st_nlink == 1:
-                wipe(path)
+    secret = _secret_files(place)
+    retire_staged(place, in_ram=in_ram)
+    for name in place.names():
+        status = place.lstat(name)
+        if stat.S_ISLNK(status.st_mode):
+            _remove_link(place, name, in_ram=in_ram)
+            continue
+        private = not status.st_mode & 0o077 if secret is None else name in secret
+        if private and stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+            place.wipe(name)
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def retire_staged(place: Place, *, in_ram: bool) -> None:
+    """Remove what a run that was killed left in a directory of images, and wipe what is secret."""
+    for name in place.leftovers():
+        with suppress(OSError), place.inside(name) as staged:
+            for each in staged.names():
+                if stat.S_ISLNK(staged.lstat(each).st_mode):
+                    _remove_link(staged, each, in_ram=in_ram)
+    place.tidy()
 
 
-def _secret_files(directory: str | os.PathLike[str]) -> frozenset[str] | None:
+def _remove_link(place: Place, name: str, *, in_ram: bool) -> None:
+    if in_ram:
+        wipe_linked(place, name)
+    place.unlink(name)
+
+
+def _secret_files(place: Place) -> frozenset[str] | None:
     """The files of secret images, as the record in the directory tells; None if there is none."""
     try:
-        record = BuildRecord.read(directory)
+        record = BuildRecord.read(os.fsdecode(place.path))
     except BlockpackError:
         return None
     return frozenset(name for image in record.volumes if image.secret for name in image.files)

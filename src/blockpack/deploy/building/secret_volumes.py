@@ -11,19 +11,19 @@ from attrs import evolve, field, frozen
 
 from ...errors import EntryError, TargetError
 from ...layers.ccm import CIPHER, encrypt
-from ...layers.keys import make_key, read_key
+from ...layers.keys import read_key, write_key
 from ...layers.memory import guarded
 from ...planning.layout import LayoutWarning
 from ...reading.spool import in_memory
+from ...writing.place import Place
 from ...writing.space import free_bytes
 from ...writing.targets import Seekable, target_errors
 from ...writing.transfer import Transfer
 from ..record import ImageRecord
 from ..secrets.age import Identities
 from ..secrets.opening import of_its, open_tree
-from ..secrets.private import private_file
 from ..secrets.redact import redacted
-from ..secrets.runtime import link, make_runtime, nearest, require_ram
+from ..secrets.runtime import make_runtime, nearest, remove_empty, require_ram
 from ..source.deployment import CommitSource
 from .limit import require_within, size_in_file
 from .state import KEY_SUFFIX
@@ -32,6 +32,9 @@ from .task import Built, Task
 if TYPE_CHECKING:
     from ...planning.layout import Layout
     from ..secrets.options import Secrets
+
+
+_KEY_BYTES = 32
 
 
 @frozen
@@ -53,7 +56,11 @@ def secret_builds(secrets: Secrets) -> Iterator[SecretBuilds]:
     Raises `UsageError` and `SourceError` for the identities and the key.
     """
     with guarded():
-        yield SecretBuilds(secrets)
+        builds = SecretBuilds(secrets)
+        try:
+            yield builds
+        finally:
+            builds.close()
 
 
 class SecretBuilds:
@@ -63,7 +70,7 @@ class SecretBuilds:
         self._secrets = secrets
         self._key: bytes | None = None
         self._identities: Identities | None = None
-        self._has_runtime = False
+        self._runtime: Place | None = None
         if secrets.key_file is not None:
             self._key = read_key(secrets.key_file)
         if secrets.identity is not None:
@@ -110,13 +117,16 @@ class SecretBuilds:
         """Write the image, and its key if it has one of its own. Raises `BlockpackError`."""
         task = plan.task
         spec = task.spec
-        layout = plan.layout
-        key = None
-        if spec.cipher is not None:
-            key = f"{spec.name}{KEY_SUFFIX}" if self._key is None else None
-            layout = encrypt(layout, self._key or _fresh_key(task))
-        name = f"{spec.name}.img"
-        self._write(task, name, layout)
+        name, key = f"{spec.name}.img", None
+        with Place.own(task.staging, private=True) as staging:
+            layout = plan.layout
+            if spec.cipher is not None:
+                own = self._key
+                if own is None:
+                    key = f"{spec.name}{KEY_SUFFIX}"
+                    own = _fresh_key(staging, key)
+                layout = encrypt(layout, own)
+            self._write(task, staging, name, layout)
         container = plan.layout.geometry.get("container")
         record = ImageRecord(
             name=spec.name,
@@ -131,20 +141,24 @@ class SecretBuilds:
         )
         return Built(record, tuple(_warnings(plan)))
 
-    def _write(self, task: Task, name: str, layout: Layout) -> None:
-        home = self._home(task)
+    def _write(self, task: Task, staging: Place, name: str, layout: Layout) -> None:
+        place, spec, home = staging, task.spec, self._home(task)
         path = os.path.join(home, name)
-        if home != task.staging:
-            if not self._has_runtime:
-                make_runtime(home)
-                self._has_runtime = True
-            # The link is there first: whatever happens, it tells what there is to be wiped.
-            link(os.path.abspath(path), os.path.join(task.staging, name))
-        spec = task.spec
-        with private_file(path) as descriptor:
-            if spec.cipher is None and not spec.allow_persistent:
-                require_ram(spec.name, descriptor, self._secrets.runtime is not None)
-            redacted(spec, lambda: _transfer(layout, path, descriptor), TargetError)
+        with target_errors(path):
+            if home != task.staging:
+                # The link is there first: whatever happens, it tells what there is to be wiped.
+                staging.symlink(name, os.path.abspath(path))
+                place = self._runtime = self._runtime or make_runtime(home)
+            with place.private(name) as descriptor:
+                if spec.cipher is None and not spec.allow_persistent:
+                    require_ram(spec.name, descriptor, self._secrets.runtime is not None)
+                redacted(spec, lambda: _transfer(layout, path, descriptor), TargetError)
+
+    def close(self) -> None:
+        """Let go of the directory in RAM, and remove it if nothing is in it."""
+        if self._runtime is not None:
+            self._runtime.close()
+            remove_empty(os.fsdecode(self._runtime.path))
 
 
 def _transfer(layout: Layout, path: str, descriptor: int) -> None:
@@ -167,8 +181,12 @@ def _require_room(path: str, size: int) -> None:
         raise TargetError(path, rule, "free some space, or choose another place")
 
 
-def _fresh_key(task: Task) -> bytes:
-    return make_key(os.path.join(task.staging, f"{task.spec.name}{KEY_SUFFIX}"))
+def _fresh_key(staging: Place, name: str) -> bytes:
+    """A new key, and the file that holds it. Raises `TargetError`."""
+    key = os.urandom(_KEY_BYTES)
+    with target_errors(name), staging.private(name) as descriptor:
+        write_key(descriptor, key)
+    return key
 
 
 def _warnings(plan: SecretPlan) -> Iterator[LayoutWarning]:

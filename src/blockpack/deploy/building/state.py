@@ -12,6 +12,9 @@ import hashlib
 import json
 import os
 
+from ...errors import SourceError
+from ...reading.ownership import open_trusted
+
 TYPE_CHECKING = False  # typing is slow to import
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ STATE = ".blockpack-build.json"
 """The file's name, beside the images."""
 
 SCHEMA = 1
+
+_UNREADABLE = OSError, SourceError, ValueError, TypeError, KeyError, AttributeError, RecursionError
 
 Signature = tuple[int, ...]
 """What tells a file from what takes its place: size, time of modification, inode."""
@@ -104,23 +109,20 @@ class State:
     def read(cls, directory: str) -> State:
         """The state in `directory`; an empty one if there is none, or it is not understood."""
         try:
-            with open(os.path.join(directory, STATE), "rb") as file:
+            with open(open_trusted(os.path.join(directory, STATE), SourceError), "rb") as file:
                 values = json.load(file)
             if values.pop("schema") != SCHEMA:
                 return cls()
             volumes = {name: VolumeState(**told) for name, told in values.pop("volumes").items()}
             return cls(**values, volumes=volumes)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except _UNREADABLE:
             return cls()
 
-    def write(self, directory: str, staging: str) -> None:
-        """Write the state to `directory`, first into `staging`. Raises `OSError`."""
-        new = os.path.join(staging, STATE)
+    def encoded(self) -> bytes:
+        """The state as it is in its file."""
         volumes = {name: vars(volume) for name, volume in self.volumes.items()}
-        with open(new, "w", encoding="ascii") as file:
-            json.dump({"schema": SCHEMA, **vars(self), "volumes": volumes}, file, indent=1)
-            file.write("\n")
-        os.replace(new, os.path.join(directory, STATE))
+        values = {"schema": SCHEMA, **vars(self), "volumes": volumes}
+        return json.dumps(values, indent=1).encode("ascii") + b"\n"
 
 
 def environment() -> str:

@@ -18,7 +18,7 @@ from ...planning.layout import LayoutWarning
 from ...workers.processors import Jobs
 from ...writing.progress import SILENT, Meter
 from ...writing.targets import target_errors
-from ...writing.write import write
+from ...writing.write import write, write_bytes
 from ..record import ImageRecord
 from ..volume_errors import out_of_memory
 from .limit import require_within
@@ -72,12 +72,10 @@ def make(task: Task, layout: Layout, meter: Meter) -> Built:
     spec = task.spec
     names = f"{spec.name}.img", f"{spec.name}.json"
     image, placements = (os.path.join(task.staging, name) for name in names)
-    write(layout, image, progress=meter.part(), jobs=task.jobs)
-    with target_errors(image):
-        with open(image, "rb") as file:
-            found = manifest(layout, file, progress=meter.part())
-        with open(placements, "w", encoding="ascii") as output:
-            output.write(_lines(found))
+    write(layout, image, progress=meter.part(), jobs=task.jobs, private=True)
+    with target_errors(image), open(image, "rb") as file:
+        found = manifest(layout, file, progress=meter.part())
+    write_bytes(_lines(found).encode("ascii"), placements, private=True)
     container = layout.geometry.get("container")
     record = ImageRecord(
         name=spec.name,

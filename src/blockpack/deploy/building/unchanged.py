@@ -10,10 +10,10 @@ import os
 
 from ...errors import BlockpackError
 from ...workers.processors import Jobs
+from ...writing.place import Place
 from ..file_names import RECORD
 from ..source.look import look
 from ..source.paths import inside, manifest_text, places
-from .leftovers import leftovers
 from .state import State, digest, environment
 
 TYPE_CHECKING = False  # typing is slow to import
@@ -21,7 +21,7 @@ TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from ..source.look import Place
+    from ..source.look import Place as LookedAt
 
 
 def unchanged(source: str, directory: str, jobs: Jobs = 1) -> list[str] | None:
@@ -30,14 +30,17 @@ def unchanged(source: str, directory: str, jobs: Jobs = 1) -> list[str] | None:
     """
     state = State.read(directory)
     try:
+        with Place.own(directory) as dist:
+            left = dist.leftovers()
+            record = dist.read(RECORD)
         if not (
             state.complete
             and state.environment == environment()
             and state.source == os.path.abspath(source)
             and state.manifest == digest(manifest_text(source))
-            and state.record == digest(_contents(os.path.join(directory, RECORD)))
+            and state.record == digest(record)
             and all(volume.is_whole(directory) for volume in state.volumes.values())
-            and not leftovers(directory)
+            and not left
         ):
             return None
         place = inside(source, directory)
@@ -55,7 +58,7 @@ def unchanged(source: str, directory: str, jobs: Jobs = 1) -> list[str] | None:
 
 
 def looked_at(
-    wanted: Mapping[str, Sequence[Place]], jobs: Jobs
+    wanted: Mapping[str, Sequence[LookedAt]], jobs: Jobs
 ) -> tuple[dict[str, str | None], int]:
     """What tells the inputs of each volume, None if that is unknown; and the latest change.
 
@@ -71,8 +74,3 @@ def looked_at(
 def _together(digests: Iterable[str | None]) -> str | None:
     found = list(digests)
     return None if None in found else digest(repr(found).encode("ascii"))
-
-
-def _contents(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()

@@ -26,7 +26,8 @@ from typing import Any, Self
 from attrs import frozen
 
 from ...errors import BlockpackError, SourceError, TargetError, UsageError, require_path
-from ..building.lock import locked
+from ...writing.lock import locked
+from ...writing.place import Place
 from ..building.secret_images import retire
 from ..file_names import GENERATION
 from ..record import BuildRecord, FromCommit
@@ -167,11 +168,9 @@ class Generations:
                 except FileExistsError:
                     told = "is no directory, and leads to none"
                     raise TargetError(path, told, "move it away") from None
-            # Nobody else is to hold it, for which to read it would do.
-            descriptor = os.open(self._path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.fchmod(descriptor, 0o600)
+            place = Place.own(self.root)
         busy = TargetError(self.root, "another run is at work there", "wait for it")
-        with locked(descriptor, busy):
+        with place, locked(place, busy, LOCK):
             with _target_errors(self.root):
                 self._tidy()
             yield
@@ -368,7 +367,8 @@ def _remove(directory: str) -> None:
     if os.path.islink(directory):  # none of ours, and wherever it leads, nothing is to be removed
         os.unlink(directory)
         return
-    retire(directory, in_ram=True)
+    with Place.own(directory) as place:
+        retire(place, in_ram=True)
     if os.path.lexists(directory):
         shutil.rmtree(directory)
 

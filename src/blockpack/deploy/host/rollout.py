@@ -243,7 +243,7 @@ def _made(
 ) -> tuple[Generation, BuildReport]:
     """A new generation, whole, verified and on the disk."""
     name = place.next(source.commit).name
-    own = (secrets or Secrets()).for_generation(source.manifest().name, name)
+    own = (secrets or Secrets()).for_generation(source.manifest().name, place.root, name)
     with place.making() as made:
         report = build(
             source,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Self
 
@@ -11,6 +12,9 @@ from ...errors import UsageError
 
 RUNTIME = "/run/blockpack"
 """Where deploys put images that are not encrypted, by default."""
+
+_LONGEST, _DIGITS = 200, 12
+"""Characters of the name that a deployment has in there, and of what tells its roots apart."""
 
 
 @frozen(kw_only=True)
@@ -37,7 +41,13 @@ class Secrets:
             rule = "is where builds make and remove keys of their own"
             raise UsageError(self.key_file, rule, "keep it elsewhere")
 
-    def for_generation(self, deployment: str, name: str) -> Self:
-        """The same for the generation `name`, whose images in the clear go into RAM."""
-        path = os.path.join(self.runtime or RUNTIME, deployment, name)
-        return evolve(self, runtime=os.path.realpath(path))
+    def for_generation(self, deployment: str, root: str, name: str) -> Self:
+        """The same for the generation `name` under `root`, whose images in the clear go into RAM.
+
+        Another root of the same deployment has another directory there.
+        """
+        digest = hashlib.sha256(os.fsencode(os.path.abspath(root))).hexdigest()
+        own = f"{deployment[:_LONGEST]}-{digest[:_DIGITS]}"
+        return evolve(
+            self, runtime=os.path.realpath(os.path.join(self.runtime or RUNTIME, own, name))
+        )

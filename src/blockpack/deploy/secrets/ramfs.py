@@ -14,7 +14,7 @@ TYPES = ("tmpfs", "ramfs")
 _MOUNTS = "/proc/self/mountinfo"
 
 
-def file_system(place: str | os.PathLike[str] | int) -> str:
+def file_system(place: str | bytes | os.PathLike[str] | int) -> str:
     """The type of the file system on which a path or an open file is; ``unknown`` if none is told.
 
     Raises `OSError` if there is no such file.
@@ -37,6 +37,6 @@ def _type(mounts: str, device: str) -> str:
     return "unknown"
 
 
-def is_ram(place: str | os.PathLike[str] | int) -> bool:
+def is_ram(place: str | bytes | os.PathLike[str] | int) -> bool:
     """Whether a path or an open file is on a RAM file system. Raises `OSError`."""
     return file_system(place) in TYPES

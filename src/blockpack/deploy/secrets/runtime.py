@@ -1,20 +1,22 @@
 """Where images that are not encrypted may lie: in RAM, or on a disk that the manifest allows.
 
-Deploys have a directory in RAM for each generation. Beside its other images is a link to each that
-is there; so whatever happens, what is in the directory of the images tells what there is to be
-wiped.
+Deploys have a directory in RAM for each generation, which nobody else can enter. Beside its other
+images is a link to each that is there; so whatever happens, what is in the directory of the images
+tells what there is to be wiped.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import stat
 from contextlib import suppress
 
 from ...errors import SecretError, TargetError, reason
+from ...writing.place import Place
 from ..file_names import GENERATION
-from .ramfs import TYPES, file_system
+from .ramfs import TYPES, file_system, is_ram
+
+_TRIES = 8
 
 
 def require_ram(volume: str, place: str | int, runtime: bool) -> None:
@@ -36,37 +38,6 @@ def require_ram(volume: str, place: str | int, runtime: bool) -> None:
     raise SecretError(f"volume {volume}", rule, f"{remedy}, or build into /run")
 
 
-def link(target: str, path: str) -> None:
-    """Make the link at `path` that leads to an image in RAM. Raises `TargetError`."""
-    try:
-        os.symlink(target, path)
-    except OSError as error:
-        raise TargetError.of(path, "no link can be made", error) from None
-
-
-def linked_image(path: str) -> str | None:
-    """The image that the link at `path` leads to, if it can only be one that a deploy put into RAM;
-    None if anybody else may have meant anything else by it.
-
-    Such an image has the link's name, and nobody but its owner, who is our user, can enter the
-    directory of its generation.
-    """
-    target = os.readlink(path)
-    home, name = os.path.split(target)
-    if name != os.path.basename(path) or not GENERATION.fullmatch(os.path.basename(home)):
-        return None
-    if not os.path.isabs(home) or os.path.realpath(home) != home:
-        return None
-    with suppress(OSError):
-        image, directory = os.lstat(target), os.lstat(home)
-        ours = all(
-            each.st_uid == os.geteuid() and not each.st_mode & 0o077 for each in (image, directory)
-        )
-        if ours and stat.S_ISREG(image.st_mode) and file_system(home) in TYPES:
-            return target
-    return None
-
-
 def nearest(path: str) -> str:
     """The nearest directory above `path` that is there."""
     while not os.path.isdir(path):
@@ -74,30 +45,70 @@ def nearest(path: str) -> str:
     return path
 
 
-def make_runtime(path: str) -> None:
-    """Make a directory for images in RAM, its owner's alone; one that is empty will do.
+def make_runtime(path: str) -> Place:
+    """A new directory for images in RAM, its owner's alone, or one that was empty.
 
-    Raises `SecretError`.
+    Raises `SecretError` if it cannot be had, also if somebody else has made what is above it.
     """
-    failed = None
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with suppress(FileNotFoundError, NotADirectoryError):
-            os.rmdir(path)
-        os.mkdir(path, 0o700)
-    except OSError as error:
-        failed = SecretError(path, f"cannot be made: {reason(error)}", option="runtime=DIR")
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            rule = "is there already, and nothing in this ROOT leads to it"
-            failed = SecretError(path, rule, "remove it if nothing uses it", "runtime=DIR")
-    if failed is not None:
-        raise failed
+    above, name = os.path.split(path)
+    base, deployment = os.path.split(above)
+    for attempt in range(_TRIES):
+        try:
+            with Place.own(base, make=0o755) as runtime:
+                own = runtime.inside(deployment, make=0o700).require_own(private=True)
+            with own:
+                with suppress(FileNotFoundError):
+                    own.rmdir(name)
+                return own.make(name)
+        except TargetError as error:
+            raise SecretError(error.path, error.rule, option="runtime=DIR") from None
+        except OSError as error:
+            if error.errno == errno.ENOENT and attempt < _TRIES - 1:
+                continue  # another deployment had nothing in it any more, and has removed it
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                rule = "is there already, and nothing in this ROOT leads to it"
+                remedy = "remove it if nothing uses it"
+                raise SecretError(path, rule, remedy, "runtime=DIR") from None
+            rule = f"cannot be made: {reason(error)}"
+            raise SecretError(path, rule, option="runtime=DIR") from None
+    raise AssertionError("the last attempt returns or raises")
+
+
+def linked_directory(place: Place, name: str) -> Place | None:
+    """The directory that the link `name` leads into, if a deploy made it for images in RAM; None if
+    anybody else may have meant anything else by the link.
+
+    Its images have their links' names, and nobody but our user can enter it.
+    """
+    home, image = os.path.split(place.readlink(name))
+    if image != name or not GENERATION.fullmatch(os.path.basename(home)):
+        return None
+    if not os.path.isabs(home) or os.path.realpath(home) != home:
+        return None
+    with suppress(OSError, TargetError):
+        found = Place.own(home, private=True)
+        if is_ram(found.target):
+            return found
+        found.close()
+    return None
+
+
+def wipe_linked(place: Place, name: str) -> None:
+    """Wipe the image in RAM that the link `name` leads to, if a deploy put it there; and remove
+    what is empty then. Raises `OSError`.
+    """
+    home = linked_directory(place, name)
+    if home is not None:
+        with home, suppress(FileNotFoundError):
+            home.wipe(name)
+        remove_empty(os.fsdecode(home.path))
 
 
 def remove_empty(directory: str) -> None:
-    """Remove a directory of images in RAM, and the deployment's, once nothing is in them."""
-    for each in (directory, os.path.dirname(directory)):
-        try:
-            os.rmdir(each)
-        except OSError:
-            return
+    """Remove a directory of images in RAM, the deployment's and the one of all, if nothing is in
+    them.
+    """
+    with suppress(OSError):
+        for _ in range(3):
+            os.rmdir(directory)
+            directory = os.path.dirname(directory)
