@@ -32,6 +32,23 @@ def require_trusted(name: str, status: os.stat_result, error: type[BlockpackErro
         raise error(name, rule, remedy)
 
 
+def require_unshared(
+    name: str, status: os.stat_result, error: type[BlockpackError], *, private: bool = False
+) -> None:
+    """Raise `error` for a directory that others may write to, or may enter if it is `private`.
+
+    A group of this user alone may, as under a umask of 002; and anybody may who cannot put another
+    file in the place of ours (the sticky bit, as in /tmp).
+    """
+    mode = stat.S_IMODE(status.st_mode)
+    if private and mode & 0o077:
+        raise error(name, f"others may enter it (mode {mode:04o})", f"run 'chmod 700 {name}'")
+    own_group = not hasattr(os, "getegid") or status.st_gid == os.getegid()
+    if mode & (0o002 if own_group else 0o022) and not mode & stat.S_ISVTX:
+        remedy = f"run 'chmod go-w {name}', or choose another place"
+        raise error(name, f"others may write to it (mode {mode:04o})", remedy)
+
+
 def open_trusted(
     path: str | bytes | os.PathLike[str],
     error: type[BlockpackError],

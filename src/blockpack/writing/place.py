@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 from ..errors import TargetError
-from ..reading.ownership import is_trusted, open_trusted, require_trusted
+from ..reading.ownership import is_trusted, open_trusted, require_trusted, require_unshared
 from .temporary_names import SECRET, is_temporary, temporary_name
 from .wiping import open_to_wipe, overwrite
 
@@ -93,24 +93,14 @@ class Place:
         return place.require_own(private=private)
 
     def require_own(self, *, private: bool = False) -> Self:
-        """This place, if it is this user's or root's, and nobody else may put anything there.
-
-        That is, nobody but a group of this user alone may write to it, unless what others put there
-        cannot take the place of what is ours (the sticky bit, as in /tmp). If it is to be
-        `private`, nobody else may even enter it. Raises `TargetError` otherwise, and closes it.
+        """This place, if it is this user's or root's, and nobody else may change what is in it; or
+        even enter it, if it is to be `private`. Otherwise it is closed, and `TargetError` raised.
         """
-        path, mode = os.fsdecode(self.path), stat.S_IMODE(self.status.st_mode)
-        group = 0 if not hasattr(os, "getegid") or self.status.st_gid == os.getegid() else 0o020
+        path = os.fsdecode(self.path)
         try:
             if not is_trusted(self.status) and self.status.st_uid != self._owner_of_new_files():
                 require_trusted(path, self.status, TargetError)
-            if private and mode & 0o077:
-                told = f"others may enter it (mode {mode:04o})"
-                raise TargetError(path, told, f"run 'chmod 700 {path}'")
-            if mode & (0o002 | group) and not mode & stat.S_ISVTX:
-                told = f"others may write to it (mode {mode:04o})"
-                remedy = f"run 'chmod go-w {path}', or choose another place"
-                raise TargetError(path, told, remedy)
+            require_unshared(path, self.status, TargetError, private=private)
         except BaseException:
             self.close()
             raise
@@ -152,8 +142,8 @@ class Place:
         """
         os.mkdir(self.name(name), 0o700, dir_fd=self.descriptor)
         made = self.inside(name)
-        mine = made.descriptor is None or made.status.st_uid == os.geteuid()
-        if not mine and made.status.st_uid != self._owner_of_new_files():
+        owner = made.status.st_uid
+        if HELD and owner != os.geteuid() and owner != self._owner_of_new_files():
             made.close()
             path = os.fsdecode(made.path)
             raise TargetError(path, "was replaced by somebody else", "give a directory of your own")
@@ -225,10 +215,11 @@ class Place:
         if flags & os.O_CREAT:
             with suppress(FileExistsError):
                 return os.open(self.name(name), flags | _NEW, mode, dir_fd=self.descriptor)
-        shown = os.fsdecode(self._path(name))
-        flags &= ~os.O_CREAT
-        held = self.descriptor
-        return open_trusted(self.name(name), TargetError, shown=shown, dir_fd=held, flags=flags)
+        options: dict[str, Any] = {
+            "shown": os.fsdecode(self._path(name)),
+            "dir_fd": self.descriptor,
+        }
+        return open_trusted(self.name(name), TargetError, flags=flags & ~os.O_CREAT, **options)
 
     def settle(
         self, name: Name, mode: int | None = None, mtime_ns: int | None = None, flush: bool = False
@@ -255,9 +246,8 @@ class Place:
         """A new symbolic link in here."""
         os.symlink(target, self.name(name), dir_fd=self.descriptor)
         if mtime_ns is not None and os.utime in os.supports_follow_symlinks:
-            times = mtime_ns, mtime_ns
-            path = self.name(name)
-            os.utime(path, ns=times, dir_fd=self.descriptor, follow_symlinks=False)
+            options: dict[str, Any] = {"dir_fd": self.descriptor, "follow_symlinks": False}
+            os.utime(self.name(name), ns=(mtime_ns, mtime_ns), **options)
 
     def readlink(self, name: Name) -> str:
         """What the symbolic link `name` says."""
