@@ -79,11 +79,12 @@ class SharedCount:
         return found
 
 
-def jobs_for(items: int, jobs: Jobs) -> int:
+def jobs_for(items: int, jobs: Jobs, more: int = 0) -> int:
     """How many processes are to work at so many items: `jobs`, or as many as pay; 1 is this one.
 
-    One large file is one piece of work; it is the many small ones that can be shared.
+    `more` is what they take besides being opened, in bytes copied in the same time. One
+    large file is one piece of work; it is the many small ones that can be shared.
     """
-    if jobs == "auto" and items * ITEM_COST < WORTHWHILE:
+    if jobs == "auto" and items * ITEM_COST + more < WORTHWHILE:
         return 1
     return max(1, min(processors(jobs), items))

@@ -27,7 +27,6 @@ from .inflate import adler32, crc32
 from .objects import begin_id, object_id
 from .pack_format import (
     BLOB,
-    KINDS,
     ZLIB_STORED,
     adler_trailer,
     object_header,
@@ -185,7 +184,7 @@ class Assembly:
 
     def add_object(self, kind: int, data: bytes, *, level: int | None = None) -> bytes:
         """Add an object that is in memory, at another `level` if need be; its id, raw."""
-        oid = object_id(KINDS[kind], data, self.object_format)
+        oid = object_id(kind, data, self.object_format)
         stream = packed(memoryview(data), self.level if level is None else level)
         self.add_bytes(oid, object_header(kind, len(data)) + stream)
         return oid
@@ -257,7 +256,7 @@ def _stored_pieces(blob: PackedBlob) -> Iterator[bytes]:
     yield object_header(BLOB, blob.file.size)
     for view in _pieces(blob):
         yield storing.frame(view)
-    yield storing.finish()
+    yield storing.flush()
 
 
 def _pieces(blob: PackedBlob) -> Iterator[memoryview]:
@@ -281,7 +280,7 @@ def _read_deferred(blob: PackedBlob, checksum: Any, object_format: str) -> Packe
 
     file = blob.file
     storing = Storing(file.size)
-    digest = begin_id(KINDS[BLOB], file.size, object_format)
+    digest = begin_id(BLOB, file.size, object_format)
     crc = 0
 
     def take_in(view: memoryview) -> None:
@@ -304,7 +303,7 @@ def _read_deferred(blob: PackedBlob, checksum: Any, object_format: str) -> Packe
                 waiting.popleft().result()
         for future in waiting:
             future.result()
-        put(storing.finish())
+        put(storing.flush())
     return evolve(blob, oid=digest.digest(), crc=crc, adler=storing.adler)
 
 

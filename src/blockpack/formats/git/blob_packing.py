@@ -11,38 +11,37 @@ but when the pack's checksum is made, which reads it anyway (`assembly`).
 
 from __future__ import annotations
 
-from array import array
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from itertools import accumulate, chain
 from typing import Self
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from ...errors import SourceError
 from ...model.entry import File
-from ...model.extent import Extent, FileRange
+from ...model.extent import FileRange
 from ...model.values import numerous
 from ...reading.extents import open_source, read_extent
 from ...reading.spool import Spool, SpoolWriter
 from ...workers.pool import shared_out
-from ...workers.processors import Jobs, processors
+from ...workers.processors import Jobs
+from ...workers.sharing import jobs_for, stretches
 from . import deflate
-from .deflate import PIECE, Deflating, Storing, is_worth_it
+from .deflate import PIECE, Storing, is_worth_it
 from .inflate import crc32
 from .objects import begin_id, object_id
-from .pack_format import BLOB, KINDS, adler_of, object_header, stored_size
+from .pack_format import BLOB, adler_of, object_header, stored_size
 
 LARGE = 64 << 10
 """Incompressible files from this size on (bytes) stay where they are."""
 
-SHARES = 256
-"""The most parts, but for one, that files are shared out in."""
+_COST = 4
+"""Bytes that are copied while one is packed, at least."""
 
-WORTHWHILE = 16 << 20
-"""Work below this (bytes, with a cost for each file) is done before a second process has begun."""
-
-_FILE_COST = 32 << 10
-"""What opening a file costs, in bytes packed in the same time."""
+_Fact = tuple[bytes, int, int, int | None, int]
+"""What is known of a packed blob, besides its file; sent by the process that packed it."""
 
 
 @numerous
@@ -63,32 +62,6 @@ class PackedBlob:
 
 
 @define
-class _Facts:
-    """What is known of the blobs of one share, in order; sent by the process that packed it."""
-
-    oids: list[bytes] = field(factory=list)
-    lengths: array[int] = field(factory=lambda: array("Q"))
-    crcs: array[int] = field(factory=lambda: array("I"))
-    starts: array[int] = field(factory=lambda: array("q"))
-    adlers: array[int] = field(factory=lambda: array("I"))
-
-    def add(self, oid: bytes, length: int, crc: int, *, start: int = -1, adler: int = 0) -> None:
-        """Note one blob; without a `start` it is stored from its file."""
-        self.oids.append(oid)
-        self.lengths.append(length)
-        self.crcs.append(crc)
-        self.starts.append(start)
-        self.adlers.append(adler)
-
-    def blobs(self, files: Sequence[File]) -> Iterator[PackedBlob]:
-        """The blobs of `files`, which these facts are about."""
-        starts = (None if start < 0 else start for start in self.starts)
-        facts = zip(self.oids, self.lengths, self.crcs, starts, self.adlers, strict=True)
-        for file, fact in zip(files, facts, strict=True):
-            yield PackedBlob(file, *fact)
-
-
-@define
 class Packer:
     """Packs contents for one volume; `level` is that of deflating."""
 
@@ -106,46 +79,50 @@ class Packer:
         unique = frozenset(size for size, count in counts.items() if count == 1)
         return cls(Spool(), level, object_format, unique)
 
-    def pack(self, files: Sequence[File], jobs: Jobs) -> Iterator[PackedBlob]:
+    def pack(self, files: Sequence[File], jobs: Jobs) -> list[PackedBlob]:
         """The blob of each file, in order. Raises `SourceError` and `TargetError`."""
-        shares = _shares(files)
-        worth = jobs != "auto" or _work(files) >= WORTHWHILE
-        workers = processors(jobs) if worth else 1
-        packed = shared_out(
-            len(shares), workers, lambda number: self._share(files, shares[number]), _lost
-        )
-        facts = dict(packed)
-        for number, share in enumerate(shares):
-            yield from facts.pop(number).blobs(files[share.start : share.stop])
+        workers = jobs_for(len(files), jobs, _COST * sum(file.size for file in files))
+        shares = stretches(files, max(workers, 2))  # what comes of one is in memory twice
+        needs = (sum(_most_packed(file.size) for file in share) for share in shares)
+        rooms = [0, *accumulate(needs)]
+        packed: list[list[PackedBlob]] = [[]] * len(shares)
+        for number, facts in shared_out(
+            len(shares), workers, lambda number: self._share(shares[number], rooms[number]), _lost
+        ):
+            pairs = zip(shares[number], facts, strict=True)
+            packed[number] = [PackedBlob(file, *fact) for file, fact in pairs]
+        return [*chain.from_iterable(packed)]
 
-    def _share(self, files: Sequence[File], share: _Share) -> _Facts:
-        facts = _Facts()
-        room = SpoolWriter(self.spool, share.room)
-        for file in files[share.start : share.stop]:
-            extent = file.extent()
-            pack = self._pack_whole if file.size <= PIECE else self._pack_large
-            pack(file, extent, room, facts)
-        room.flush()
+    def _share(self, files: Sequence[File], room: int) -> list[_Fact]:
+        """Pack `files` in order; in the spool there is room for them from byte `room` on."""
+        writer = SpoolWriter(self.spool, room)
+        facts = [
+            (self._pack_whole if file.size <= PIECE else self._pack_large)(file, writer)
+            for file in files
+        ]
+        writer.flush()
         return facts
 
-    def _pack_whole(self, file: File, extent: Extent, room: SpoolWriter, facts: _Facts) -> None:
+    def _pack_whole(self, file: File, room: SpoolWriter) -> _Fact:
         """Pack content that fits the buffer."""
+        extent = file.extent()
         view = self._buffer[: file.size]
         read_extent(extent, view)
-        oid = object_id(KINDS[BLOB], view, self.object_format)
+        oid = object_id(BLOB, view, self.object_format)
         stream = deflate.packed(view, self.level)
         data = object_header(BLOB, file.size) + stream
         crc = crc32(data)
         is_stored = len(stream) == stored_size(file.size)
         if is_stored and file.size >= LARGE and type(extent) is FileRange:
-            facts.add(oid, len(data), crc, adler=adler_of(stream))
-            return
-        facts.add(oid, len(data), crc, start=room.at)
+            return oid, len(data), crc, None, adler_of(stream)
+        start = room.at
         room.put(data)
+        return oid, len(data), crc, start, 0
 
-    def _pack_large(self, file: File, extent: Extent, room: SpoolWriter, facts: _Facts) -> None:
+    def _pack_large(self, file: File, room: SpoolWriter) -> _Fact:
         """Pack content that comes in pieces."""
-        digest = begin_id(KINDS[BLOB], file.size, self.object_format)
+        extent = file.extent()
+        digest = begin_id(BLOB, file.size, self.object_format)
         head = object_header(BLOB, file.size)
         with open_source(extent) as source:
             first = self._buffer
@@ -154,9 +131,9 @@ class Packer:
             stays = not worth and type(extent) is FileRange
             if stays and file.size in self._unique_sizes:
                 source.check()
-                facts.add(b"", len(head) + stored_size(file.size), 0)
-                return
-            encoder = Deflating(self.level) if worth else Storing(file.size)
+                return b"", len(head) + stored_size(file.size), 0, None, 0
+            storing = Storing(file.size)
+            encoder = zlib.compressobj(self.level) if worth else storing
             start = room.at
             length, crc = 0, 0
 
@@ -173,47 +150,15 @@ class Packer:
                 if position:
                     source.read_into(view, position)
                 digest.update(view)
-                put(encoder.feed(view))
-            put(encoder.finish())
+                put(encoder.compress(view))
+            put(encoder.flush())
             source.check()
-        if stays:
-            assert isinstance(encoder, Storing)
-            facts.add(digest.digest(), length, crc, adler=encoder.adler)
-        else:
-            facts.add(digest.digest(), length, crc, start=start)
-
-
-@frozen
-class _Share:
-    """Files `start` up to, not including, `stop`; in the spool there is room for them at `room`."""
-
-    start: int
-    stop: int
-    room: int
-
-
-def _shares(files: Sequence[File]) -> list[_Share]:
-    """The files in parts of about equal work."""
-    budget = _work(files) // SHARES + 1
-    shares = []
-    start = room = taken = work = 0
-    for number, file in enumerate(files, 1):
-        work += _FILE_COST + file.size
-        taken += _most_packed(file.size)
-        if work >= budget or number == len(files):
-            shares.append(_Share(start, number, room))
-            start, room, work, taken = number, room + taken, 0, 0
-    return shares
+        return digest.digest(), length, crc, None if stays else start, storing.adler
 
 
 def _most_packed(size: int) -> int:
     """The most that content of `size` bytes takes, its header included (zlib's deflateBound)."""
     return size + (size >> 12) + (size >> 14) + (size >> 25) + 64
-
-
-def _work(files: Iterable[File]) -> int:
-    """The work that `files` are, in bytes packed in the same time."""
-    return sum(_FILE_COST + file.size for file in files)
 
 
 def _lost(how: str) -> SourceError:

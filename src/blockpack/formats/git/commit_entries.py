@@ -7,15 +7,15 @@ that cannot be nothing but itself. All of that is reported, and the rest is read
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from attrs import define, field
 
 from ...errors import Deviation, ImageError
 from ...model.entry import decode
 from ..reader import ImageEntry, Kind, Report
-from . import tree_objects
-from .objects import RawEntry, is_in_order
+from . import objects
+from .objects import MODES, PERMISSIONS, RawEntry, is_in_order
 from .pack_format import BLOB, KINDS, TREE
 from .refused_names import refused
 from .store import PackStore
@@ -31,13 +31,11 @@ _FREE_BYTES = 1 << 20
 _MOST_GAIN = 64
 """Bytes beyond that for each one of the image; a deflated tree has a tenth of its size at least."""
 
-_MODES: Mapping[bytes, tuple[Kind, int]] = {
-    tree_objects.FILE: ("file", 0o644),
-    b"100664": ("file", 0o664),  # of early git
-    tree_objects.EXECUTABLE: ("file", 0o755),
-    tree_objects.SYMLINK: ("symlink", 0o777),
-    tree_objects.DIRECTORY: ("directory", 0o755),
-    b"040000": ("directory", 0o755),  # of programs that are not git
+_ENTRY_KINDS: dict[int, Kind] = {
+    objects.FILE: "file",
+    objects.EXECUTABLE: "file",
+    objects.LINK: "symlink",
+    objects.TREE: "directory",
 }
 
 
@@ -82,10 +80,11 @@ class CommitEntries:
             if rule is not None:
                 self.report(ImageError(path, rule))
                 continue
-            kind, permissions = _MODES.get(mode, ("other", 0))
+            known = MODES.get(mode, 0)
+            kind = _ENTRY_KINDS.get(known, "other")
             if kind == "directory":
                 pending.append((f"{path}/", self._tree(oid, path)))
-            entry = self._entry(path, kind, permissions, oid)
+            entry = self._entry(path, kind, PERMISSIONS.get(known, 0), oid)
             if entry is not None:
                 yield entry
 

@@ -75,37 +75,22 @@ def keep_freed_memory() -> None:
     bytearray(_KEPT)
 
 
-class Deflating:
-    """Deflates."""
-
-    def __init__(self, level: int) -> None:
-        self._stream = zlib.compressobj(level)
-
-    def feed(self, view: memoryview) -> bytes:
-        """Deflate a piece; what comes of it may come later."""
-        return self._stream.compress(view)
-
-    def finish(self) -> bytes:
-        """All that is left."""
-        return self._stream.flush()
-
-
 @define
 class Storing:
-    """Stores `size` bytes in all."""
+    """Stores `size` bytes in all, as an object of `zlib.compressobj` deflates them."""
 
     size: int
     adler: int = 1
-    """The Adler-32 of what was fed."""
+    """The Adler-32 of what was compressed."""
     _done: int = 0
 
-    def feed(self, view: memoryview) -> bytes:
+    def compress(self, view: memoryview) -> bytes:
         """The piece as stored blocks."""
         self.adler = adler32(view, self.adler)
         return self.frame(view)
 
     def frame(self, view: memoryview) -> bytes:
-        """`feed` for those who make the Adler-32 themselves."""
+        """`compress` for those who make the Adler-32 themselves."""
         parts: list[bytes | memoryview] = [] if self._done else [ZLIB_STORED]
         for start in range(0, max(len(view), 1), STORED):
             part = view[start : start + STORED]
@@ -113,7 +98,7 @@ class Storing:
             parts += (stored_block(len(part), last=self._done == self.size), part)
         return b"".join(parts)
 
-    def finish(self) -> bytes:
+    def flush(self) -> bytes:
         """The Adler-32, which ends the stream."""
         return adler_trailer(self.adler)
 
@@ -130,4 +115,4 @@ def packed(view: memoryview, level: int) -> bytes:
 def stored(view: memoryview) -> bytes:
     """The zlib stream that stores `view`."""
     storing = Storing(len(view))
-    return storing.feed(view) + storing.finish()
+    return storing.compress(view) + storing.flush()

@@ -18,7 +18,7 @@ from . import objects, tree_objects
 from .assembly import Assembly
 from .objects import MOST_BYTES, object_id
 from .origin import BlobStore, ObjectSource, Origin
-from .pack_format import BLOB, KINDS
+from .pack_format import BLOB
 from .repository_objects import RepositoryObjects
 
 
@@ -99,7 +99,7 @@ def _ids(tree: Tree, object_format: str) -> dict[str, bytes] | None:
     ids = {}
     for entry in tree:
         if isinstance(entry, Symlink):
-            ids[entry.path] = object_id(KINDS[BLOB], encode(entry.target), object_format)
+            ids[entry.path] = object_id(BLOB, encode(entry.target), object_format)
         elif isinstance(entry, File):
             if not isinstance(entry.store, BlobStore):  # Git LFS has it
                 return None

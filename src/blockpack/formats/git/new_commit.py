@@ -21,7 +21,7 @@ from . import tree_objects
 from .assembly import Assembly
 from .blob_packing import PackedBlob, Packer
 from .objects import OID_SIZES, object_id
-from .pack_format import BLOB, COMMIT, KINDS, TREE
+from .pack_format import BLOB, COMMIT, TREE
 
 if TYPE_CHECKING:
     from .origin import ObjectSource
@@ -136,7 +136,7 @@ class NewCommit:
         for entry in self.tree:
             if isinstance(entry, Symlink):
                 target = encode(entry.target)
-                oid = object_id(KINDS[BLOB], target, self.object_format)
+                oid = object_id(BLOB, target, self.object_format)
                 self._ids[entry.path] = oid
                 if oid not in others:
                     self._targets[oid] = target

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
+from .pack_format import KINDS
+
 ObjectFormat = Literal["sha1", "sha256"]
 """The hash that makes ids."""
 
@@ -20,7 +22,10 @@ OID_SIZES = {"sha1": 20, "sha256": 32}
 
 
 FILE, EXECUTABLE, LINK, TREE, SUBMODULE = 0o100644, 0o100755, 0o120000, 0o40000, 0o160000
-"""The modes of a tree's entries."""
+"""The modes of a tree's entries (git-fast-import(1), "filemodify")."""
+
+PERMISSIONS = {FILE: 0o644, EXECUTABLE: 0o755, LINK: 0o777, TREE: 0o755}
+"""What they stand for elsewhere."""
 
 MODES = {
     b"100644": FILE,
@@ -53,14 +58,14 @@ _ENTRIES = {
 }
 
 
-def begin_id(kind: bytes, size: int, object_format: str) -> Any:
-    """The hash of an object of `size` bytes, to be updated with these."""
+def begin_id(kind: int, size: int, object_format: str) -> Any:
+    """The hash of an object of that type and `size` bytes, to be updated with these."""
     import hashlib  # it takes a while, and to read a repository takes none
 
-    return hashlib.new(object_format, b"%b %d\0" % (kind, size), usedforsecurity=False)
+    return hashlib.new(object_format, b"%b %d\0" % (KINDS[kind], size), usedforsecurity=False)
 
 
-def object_id(kind: bytes, data: bytes | memoryview, object_format: str) -> bytes:
+def object_id(kind: int, data: bytes | memoryview, object_format: str) -> bytes:
     """The id of an object, raw."""
     digest = begin_id(kind, len(data), object_format)
     digest.update(data)
@@ -80,7 +85,7 @@ def is_in_order(entries: Sequence[RawEntry]) -> bool:
 
 def _sorted_by(entry: RawEntry) -> bytes:
     mode, name, _ = entry
-    return name + b"/" if mode in (b"40000", b"040000") else name
+    return name + b"/" if MODES.get(mode) == TREE else name
 
 
 def encode_commit(tree: bytes, author: str, seconds: int, message: str) -> bytes:

@@ -103,9 +103,10 @@ class RepositoryObjects(AbstractContextManager["RepositoryObjects"]):
                     remedy = f"{MOST_BYTES:,} are the most; find out who made it"
                     raise SourceError(self._repository.path, rule, remedy)
                 kind, data = reader.object(oid.hex(), self._path(oid), MOST_BYTES)
-                self._require(oid, object_id(kind, data, self._assembly.object_format))
+                number = _TYPES[kind]
+                self._require(oid, object_id(number, data, self._assembly.object_format))
                 self._packs.note(oid, self._assembly.size)
-                self._assembly.add_object(_TYPES[kind], data)
+                self._assembly.add_object(number, data)
 
     def _require(self, oid: bytes, made: bytes) -> None:
         """Raise `SourceError` if an object has another id than it is to be found by.

@@ -82,7 +82,7 @@ def _id(inflating: Inflating, object_format: str) -> bytes | None:
         for _ in inflating:
             pass
         return None
-    digest = begin_id(KINDS[header.kind], header.size, object_format)
+    digest = begin_id(header.kind, header.size, object_format)
     for piece in inflating:
         digest.update(piece)
     raw: bytes = digest.digest()
@@ -99,7 +99,7 @@ def _resolved(
         _tell(report, error)
         return None
     assert data is not None
-    oid = object_id(KINDS[kind], data, object_format)
+    oid = object_id(kind, data, object_format)
     return _noted(store, PackedObject(oid, kind, header.offset, end))
 
 

@@ -14,23 +14,20 @@ from ...model.entry import Directory, Entry, File, Symlink, encode, name_of
 from ...model.tree import Tree
 from ...planning.layout import LayoutWarning
 from ...planning.profile import GitLimits
-from .objects import OID_SIZES, encode_tree, object_id
-from .pack_format import KINDS, TREE
+from . import pack_format
+from .objects import EXECUTABLE, FILE, LINK, OID_SIZES, TREE, encode_tree, object_id
 from .refused_names import refused, refused_link
 from .store import MOST_META
-
-FILE, EXECUTABLE, SYMLINK, DIRECTORY = b"100644", b"100755", b"120000", b"40000"
-"""The modes of a tree's entries (git-fast-import(1), "filemodify")."""
 
 _BESIDE_NAME = len(b"100644 \0")
 """Bytes of a tree's entry besides its name and its object id, at most."""
 
 
-def mode_of(entry: Entry, limits: GitLimits) -> bytes:
+def mode_of(entry: Entry, limits: GitLimits) -> int:
     """The mode that stands for `entry` in its tree."""
     if type(entry) is File:
         return EXECUTABLE if entry.mode & 0o100 and limits.executables else FILE
-    return DIRECTORY if type(entry) is Directory else SYMLINK
+    return TREE if type(entry) is Directory else LINK
 
 
 MOST_PATH = 4096
@@ -109,13 +106,13 @@ def trees(
     for path, children in reversed(list(tree.directories())):
         prefix = len(path) + 1 if path else 0
         entries = [
-            (mode_of(child, limits), encode(child.path[prefix:]), ids[child.path])
+            (b"%o" % mode_of(child, limits), encode(child.path[prefix:]), ids[child.path])
             for child in children
             if child.path in ids
         ]
         if entries or not path:
             data = encode_tree(entries)
-            ids[path] = oid = object_id(KINDS[TREE], data, object_format)
+            ids[path] = oid = object_id(pack_format.TREE, data, object_format)
             found.pop(oid, None)  # the root comes last, even if it is the same as another
             found[oid] = data
     return found

@@ -29,7 +29,7 @@ from .index import pack_index
 from .inflate import crc32
 from .new_commit import NewCommit
 from .objects import OID_SIZES, ObjectFormat, encode_commit, object_id
-from .pack_format import BLOB, KINDS, object_header, stored_size
+from .pack_format import BLOB, object_header, stored_size
 
 if TYPE_CHECKING:
     from .kept_commit import KeptCommit
@@ -231,7 +231,7 @@ class GitVolume(Volume):
         end = before + assembly.size + OID_SIZES[self.object_format]
         for size in _filler_sizes(-end % self.pad, self.pad):
             filler = (FILLER * (size // len(FILLER) + 1))[:size]
-            if object_id(KINDS[BLOB], filler, self.object_format) not in assembly.oids:
+            if object_id(BLOB, filler, self.object_format) not in assembly.oids:
                 assembly.add_object(BLOB, filler, level=0)
                 return
 

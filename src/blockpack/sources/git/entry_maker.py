@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field
 
 from ...errors import EntryError, SourceError
-from ...formats.git.objects import EXECUTABLE, FILE, LINK, TREE
+from ...formats.git.objects import LINK, PERMISSIONS, TREE
 from ...model.content import DISK
 from ...model.entry import NANOSECONDS, Directory, Entry, File, Symlink
 from .blob_places import TOO_LARGE, UNKNOWN, Places
@@ -24,9 +24,6 @@ from .trees import Found, Problem, link_target
 
 if TYPE_CHECKING:
     from .lfs import LfsStore
-
-_PERMISSIONS = {FILE: 0o644, EXECUTABLE: 0o755}
-"""The permission bits of files by what git knows of them."""
 
 
 @define
@@ -63,7 +60,7 @@ class EntryMaker:
             elif entry.mode == LINK:
                 made = self._link(entry, time)
             else:
-                size, mode = places.sizes[number], _PERMISSIONS[entry.mode]
+                size, mode = places.sizes[number], PERMISSIONS[entry.mode]
                 made = File(entry.path, size, blobs, number, 0, mode, time)
                 number += 1
                 if entry.real in self.with_lfs:
