@@ -508,7 +508,7 @@ def test_sixteen_threads_and_forked_processes_read_one_archive(
     "source", ["a\0b", b"a\0b", "git:a\0b", "zip://a\0b", "\ud800", "mem://\ud800"]
 )
 def test_what_is_no_path_is_wrong_usage(source: str | bytes) -> None:
-    with pytest.raises(blockpack.UsageError, match="is no path"):
+    with pytest.raises(blockpack.UsageError, match="is not a path"):
         scan(source)
 
 

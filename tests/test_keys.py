@@ -55,7 +55,9 @@ def test_raw_keys_may_be_any_bytes(tmp_path: Path, content: bytes) -> None:
     ],
 )
 def test_what_is_no_key_is_refused_without_being_shown(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(blockpack.UsageError, match="key: holds no key: that is 16 or 24") as raised:
+    with pytest.raises(
+        blockpack.UsageError, match="key: holds no key: a key is 16 or 24"
+    ) as raised:
         read_key(key_file(tmp_path / "key", content))
     shown = "".join(traceback.format_exception(raised.value))
     assert not content or content.decode("latin-1") not in shown
@@ -90,7 +92,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)  # nobody writes to it
     (tmp_path / "directory").mkdir(mode=0o700)
     for path in (tmp_path / "pipe", tmp_path / "directory", Path("/dev/zero")):
-        with pytest.raises(blockpack.UsageError, match="is no regular file"):
+        with pytest.raises(blockpack.UsageError, match="is not a regular file"):
             read_key(path)
 
 

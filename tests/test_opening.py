@@ -54,7 +54,7 @@ def _made(tmp_path: Path, name: str) -> str:
 def test_what_is_no_file_is_no_image(tmp_path: Path, never_opened: list[str], name: str) -> None:
     path = _made(tmp_path, name)
     never_opened.append(path)
-    with pytest.raises(blockpack.SourceError, match=f"is {UNFIT[name]}, and no image or archive"):
+    with pytest.raises(blockpack.SourceError, match=f"is {UNFIT[name]}, not an image or archive"):
         blockpack.open_image(path)
 
 
@@ -65,7 +65,7 @@ def test_what_is_no_file_is_no_source(
 ) -> None:
     path = _made(tmp_path, name)
     never_opened.append(path)
-    with pytest.raises(blockpack.SourceError, match=f"is {UNFIT[name]}, and no image or archive"):
+    with pytest.raises(blockpack.SourceError, match=f"is {UNFIT[name]}, not an image or archive"):
         blockpack.scan(scheme + path)
 
 

@@ -15,7 +15,7 @@ KINDS = st.sampled_from(["file", "directory", "symlink", "other"])
 
 
 def slowly(entries: dict[str, ImageEntry]) -> set[str]:
-    """The paths that are unsound, or below something that is no directory."""
+    """The paths that are unsound, or below something that is not a directory."""
     found = {path for path in entries if check_path(path) is not None}
     for path in entries:
         parts = path.split("/")

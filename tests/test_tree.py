@@ -148,7 +148,7 @@ def test_what_is_no_content_is_refused(tmp_path: Path) -> None:
     with pytest.raises(blockpack.SourceError, match="no such file"):
         tree.add("a", tmp_path / "missing")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(blockpack.SourceError, match="no regular file"):
+    with pytest.raises(blockpack.SourceError, match="not a regular file"):
         tree.add("a", tmp_path / "pipe")
     assert len(tree) == 0
 
@@ -258,7 +258,7 @@ def test_what_is_joined_takes_no_others_place(source: Path, at: str) -> None:
     if at == "d":  # a directory meets a directory, and then a file a file
         (source / "b").write_bytes(b"other")
     before = list(tree)
-    with pytest.raises(blockpack.EntryError, match="is in the tree already"):
+    with pytest.raises(blockpack.EntryError, match="is already in the tree"):
         tree.join(at, scan(source))
     assert list(tree) == before
 

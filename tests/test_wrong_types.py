@@ -16,13 +16,13 @@ LAYOUT = TarVolume().plan(Tree())
 
 @pytest.mark.parametrize("wrong", [5, None, object(), ["list"]])
 def test_sources_images_and_targets(wrong: Any) -> None:
-    with pytest.raises(UsageError, match="is no source"):
+    with pytest.raises(UsageError, match="is not a source"):
         blockpack.scan(wrong)
-    with pytest.raises(UsageError, match="is no image"):
+    with pytest.raises(UsageError, match="is not an image"):
         blockpack.open_image(wrong)
-    with pytest.raises(UsageError, match="is no target"):
+    with pytest.raises(UsageError, match="is not a target"):
         blockpack.write(LAYOUT, wrong)
-    with pytest.raises(UsageError, match="is no layout"):
+    with pytest.raises(UsageError, match="is not a layout"):
         blockpack.write(wrong, "x")
     with pytest.raises(UsageError, match="invalid exclude pattern"):
         blockpack.scan(".", exclude=[wrong])
@@ -30,11 +30,11 @@ def test_sources_images_and_targets(wrong: Any) -> None:
 
 @pytest.mark.parametrize("wrong", [*WRONG, "path"])
 def test_images_that_are_not_open(wrong: Any) -> None:
-    with pytest.raises(UsageError, match="is no open image"):
+    with pytest.raises(UsageError, match="is not an open image"):
         blockpack.extract(wrong, "out")
-    with pytest.raises(UsageError, match="is no open image"):
+    with pytest.raises(UsageError, match="is not an open image"):
         blockpack.compare(wrong, LAYOUT)
-    with pytest.raises(UsageError, match="is no open image"):
+    with pytest.raises(UsageError, match="is not an open image"):
         blockpack.contents(wrong)
 
 
@@ -48,10 +48,10 @@ def test_paths(wrong: Any) -> None:
         lambda: tree.join(wrong, Tree()),
     ]
     for refused in refusals:
-        with pytest.raises(UsageError, match="is no path in a tree"):
+        with pytest.raises(UsageError, match="is not a path in a tree"):
             refused()
     with blockpack.open_image(LAYOUT) as image:
-        with pytest.raises(UsageError, match="is no path in an image"):
+        with pytest.raises(UsageError, match="is not a path in an image"):
             image.read(wrong)
         assert wrong not in image
     assert list(tree) == []
@@ -67,8 +67,8 @@ def test_numbers_and_entries(wrong: Any) -> None:
         lambda: tree.symlink("a", "b", mtime_ns=wrong),
     ]
     for refused in refusals:
-        with pytest.raises(UsageError, match="is no whole number"):
+        with pytest.raises(UsageError, match="is not a whole number"):
             refused()
-    with pytest.raises(UsageError, match="is no entry"):
+    with pytest.raises(UsageError, match="is not an entry"):
         tree.put(wrong)
     assert list(tree) == []

@@ -22,11 +22,11 @@ _REMEDIES = {
     errno.EDQUOT: "free some space, or choose another place",
     errno.EROFS: "choose another place",
     errno.EFBIG: "choose another file system",
-    errno.EACCES: "see to its permissions, or run as another user",
-    errno.EPERM: "see to its permissions, or run as another user",
+    errno.EACCES: "check its permissions, or run as another user",
+    errno.EPERM: "check its permissions, or run as another user",
     errno.ENAMETOOLONG: "give a shorter name",
-    errno.EIO: "see whether the disk is sound",
-    errno.EPIPE: "have it read to the end",
+    errno.EIO: "check the disk",
+    errno.EPIPE: "let the reader read to the end",
     errno.EMFILE: "raise the limit of open files ('ulimit -n')",
 }
 
@@ -233,7 +233,9 @@ def require_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> s
     except UnicodeEncodeError:  # a lone surrogate
         is_path = False
     if not is_path:
-        raise UsageError(name, "is no path: it holds a NUL or half a character", "leave that out")
+        raise UsageError(
+            name, "is not a path: it holds a NUL or half a character", "leave that out"
+        )
     return name
 
 

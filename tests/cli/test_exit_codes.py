@@ -86,7 +86,7 @@ def _large(source: Path) -> None:
     [
         (_bad_name, "fat", (), "a:b: FAT has no ':' in names; rename it"),
         (_same_but_for_case, "fat", (), "index.html: its name equals 'INDEX.html' but for case"),
-        (_pipe, "tar", (), "pipe: is a named pipe, which no image holds; exclude it"),
+        (_pipe, "tar", (), "pipe: is a named pipe, which images cannot hold; exclude it"),
         (_large, "fat", (), "large: has 4,294,967,296 bytes, and 4,294,967,295 are the most"),
         (
             _large,
@@ -225,7 +225,7 @@ def test_5_is_for_a_reader_that_went_away(source: Path, tmp_path: Path) -> None:
 
 def test_6_is_for_what_is_no_image(command: Command, source: Path) -> None:
     result = command("ls", source / "index.html", code=6)
-    assert "index.html: no tar archive, no FAT file system and no pack of git objects" in result.err
+    assert "index.html: not a tar archive, a FAT file system or a pack of git objects" in result.err
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -125,7 +125,7 @@ def test_where_there_is_nothing_to_pack_it_says_so(
 
 
 def test_a_directory_that_is_not_there_is_an_error(command: Command, tmp_path: Path) -> None:
-    assert "is no directory" in command("init", tmp_path / "nowhere", code=4).err
+    assert "is not a directory" in command("init", tmp_path / "nowhere", code=4).err
 
 
 def test_the_directory_at_hand_is_taken(

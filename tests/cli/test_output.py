@@ -206,7 +206,7 @@ def test_a_pipe_is_a_target_and_no_image(source: Path, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     try:
         result = process("ls", f"/dev/fd/{reader}", code=4, pass_fds=(reader,))
-        assert "is a pipe, and no image or archive" in result.err
+        assert "is a pipe, not an image or archive" in result.err
     finally:
         os.close(reader)
         os.close(writer)

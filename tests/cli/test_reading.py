@@ -242,7 +242,7 @@ def test_what_is_no_image_is_said_to_be_none(
     (tmp_path / "image").write_bytes(content)
     more = ["x"] if name == "cat" else [tmp_path / "out"] if name == "extract" else []
     result = command(name, tmp_path / "image", *more, code=6)
-    expected = f"{tmp_path}/image: no tar archive, no FAT file system and no pack of git objects"
+    expected = f"{tmp_path}/image: not a tar archive, a FAT file system or a pack of git objects"
     assert result.messages == [expected]
     assert not (tmp_path / "out").exists()
 
@@ -254,5 +254,5 @@ def test_an_image_that_cannot_be_read_is_named(command: Command, tmp_path: Path,
     assert missing.messages == [f"{tmp_path}/missing: cannot be read: no such file or directory"]
     directory = command(name, tmp_path, *more, code=4)
     assert directory.messages == [
-        f"{tmp_path}: is a directory, and no image or archive; give a file or a block device"
+        f"{tmp_path}: is a directory, not an image or archive; give a file or a block device"
     ]

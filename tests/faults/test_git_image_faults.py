@@ -85,7 +85,7 @@ def test_the_command_tells_that_git_is_missing(
     code, _, errors = run(COMMAND, "pack", address, tmp_path / "image", *options, env=path)
     assert (code, errors) == (
         4,
-        f"blockpack: {bare.path}: takes git, and PATH leads to none; install git\n",
+        f"blockpack: {bare.path}: git is needed, and PATH leads to none; install git\n",
     )
 
 
@@ -103,7 +103,7 @@ def body_of_a_loose_object(repository: GitRepository, oid: str) -> None:
 
 
 def head_of_a_loose_object(repository: GitRepository, oid: str) -> None:
-    """It is no stream at all."""
+    """It is not a stream at all."""
     replace(repository.object_file(oid), b"garbage")
 
 

@@ -53,7 +53,7 @@ def test_without_git_the_error_says_so(
     ("version", "told"),
     [
         ("echo git version 2.20.1", "git version 2.20.1; install git 2.31 or later"),
-        ("echo nonsense", "see to it that PATH leads to git"),
+        ("echo nonsense", "make sure that PATH leads to git"),
         ("kill -9 $$", "git was killed by signal 9"),
     ],
 )
@@ -154,10 +154,10 @@ def test_what_is_no_repository_is_told(tmp_path: Path) -> None:
     repository = GitRepository.init(tmp_path / "r")
     (tmp_path / "r" / "sub").mkdir()
     for path, told in (
-        ("plain", "is no git repository"),
-        ("file", "is no directory"),
-        ("missing", "is no directory"),
-        ("r/sub", f"is no repository, but a directory in {tmp_path / 'r'}"),
+        ("plain", "is not a git repository"),
+        ("file", "is not a directory"),
+        ("missing", "is not a directory"),
+        ("r/sub", f"is not a repository, but a directory in {tmp_path / 'r'}"),
         ("r", "its HEAD is the branch 'main', which has no commit"),
     ):
         with pytest.raises(blockpack.SourceError) as raised:
@@ -165,7 +165,7 @@ def test_what_is_no_repository_is_told(tmp_path: Path) -> None:
         assert raised.value.path == str(tmp_path / path)
         assert told in str(raised.value)
     (repository.path / ".git" / "HEAD").write_text("garbage")
-    with pytest.raises(blockpack.SourceError, match="is no git repository"):
+    with pytest.raises(blockpack.SourceError, match="is not a git repository"):
         git_tree(repository.path)
 
 
@@ -395,7 +395,7 @@ def test_errors_of_the_command_are_one_line_and_code_4(bare: GitRepository, tmp_
         (f"git:{bare.path}@nothing", "has no revision 'nothing'"),
         (f"git:{bare.path}@{tree}", "a: object 1111"),
         (f"git:{bare.path}@{tree}:missing", "missing: there is no such directory"),
-        (f"git:{tmp_path}@HEAD", "is no git repository"),
+        (f"git:{tmp_path}@HEAD", "is not a git repository"),
     ):
         code, _, errors = run(COMMAND, "pack", address, image)
         assert code == 4

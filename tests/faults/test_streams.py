@@ -220,7 +220,7 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 5
     assert errors.decode() == (
-        "blockpack: <stdout>: cannot be written: broken pipe; have it read to the end\n"
+        "blockpack: <stdout>: cannot be written: broken pipe; let the reader read to the end\n"
     )
 
 

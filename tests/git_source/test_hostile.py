@@ -78,7 +78,7 @@ def test_duplicates_and_unknown_modes_are_refused(bare: GitRepository) -> None:
 )
 def test_a_tree_that_is_none_is_refused(bare: GitRepository, data: bytes) -> None:
     top = bare.raw_tree((TREE, b"d", bare.raw_object("tree", data)))
-    with pytest.raises(blockpack.SourceError, match=r"d: object [0-9a-f]{40} is no sound tree"):
+    with pytest.raises(blockpack.SourceError, match=r"d: object [0-9a-f]{40} is not a valid tree"):
         git_tree(bare.path, top)
 
 
@@ -86,9 +86,9 @@ def test_objects_of_another_kind_are_refused(bare: GitRepository) -> None:
     file, empty = bare.blob(b"x"), bare.raw_tree()
     with refused("is a tree, and should be a blob"):
         git_tree(bare.path, bare.raw_tree((FILE, b"a", empty)))
-    with pytest.raises(blockpack.SourceError, match="is no sound tree"):
+    with pytest.raises(blockpack.SourceError, match="is not a valid tree"):
         git_tree(bare.path, bare.raw_tree((TREE, b"a", file)))
-    with pytest.raises(blockpack.SourceError, match="no sound commit"):
+    with pytest.raises(blockpack.SourceError, match="not a valid commit"):
         git_tree(bare.path, bare.raw_object("commit", b"tree x\n\n"))
 
 

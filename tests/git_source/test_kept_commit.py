@@ -337,7 +337,7 @@ def test_a_pack_without_objects_does_no_harm(tmp_path: Path) -> None:
     assert layout.geometry["commit"] == commit
 
 
-# What is no commit any more ----------------------------------------------------------------------
+# Not a commit any more ---------------------------------------------------------------------------
 
 
 def plain(repository: GitRepository) -> str:

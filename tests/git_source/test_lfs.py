@@ -81,7 +81,7 @@ def test_what_is_meant_for_a_pointer_is_never_packed_as_it_is(
 ) -> None:
     put(bare.path / "lfs/objects")
     commit(bare, BROKEN[kind])
-    with refused("a.avi: should be with Git LFS, and is a pointer that cannot be read"):
+    with refused("a.avi: has the attribute filter=lfs, and a pointer that cannot be read"):
         git_tree(bare.path)
 
 

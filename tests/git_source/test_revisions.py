@@ -34,7 +34,7 @@ def test_whatever_git_resolves_is_a_revision(repository: GitRepository) -> None:
         with pytest.raises(blockpack.SourceError, match=r"no revision|is not in"):
             git_tree(repository.path, revision)
     for revision in ("a\0b", "\ud800"):
-        with pytest.raises(blockpack.UsageError, match="is no path"):
+        with pytest.raises(blockpack.UsageError, match="is not a path"):
             git_tree(repository.path, revision)
     with pytest.raises(blockpack.SourceError, match="neither a commit nor a tree"):
         git_tree(repository.path, repository.oid("HEAD:a"))
@@ -80,9 +80,9 @@ def test_addresses(
     [
         ("git:", blockpack.UsageError, "git:.@HEAD"),
         ("git:@HEAD", blockpack.UsageError, "git:REPO@REV"),
-        ("git:/srv/r", blockpack.SourceError, "/srv/r: is no directory"),
+        ("git:/srv/r", blockpack.SourceError, "/srv/r: is not a directory"),
         ("git://host/r@HEAD", blockpack.UsageError, "clone it"),
-        ("git:/nonexistent@HEAD", blockpack.SourceError, "/nonexistent: is no directory"),
+        ("git:/nonexistent@HEAD", blockpack.SourceError, "/nonexistent: is not a directory"),
     ],
 )
 def test_what_is_no_address_is_told(
@@ -102,7 +102,7 @@ def test_a_directory_of_a_revision(repository: GitRepository) -> None:
     }
     for subdir, told in (
         ("nothing", "no such"),
-        ("index.html", "no directory"),
+        ("index.html", "not a directory"),
         ("a/../b", r"a/\.\./b: .*'\.\.'"),
     ):
         with pytest.raises(blockpack.BlockpackError, match=told):

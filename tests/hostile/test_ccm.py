@@ -157,7 +157,7 @@ def test_what_is_no_key_is_a_usage_error(key: bytes) -> None:
 
 def test_a_plain_image_with_a_key_is_said_to_be_plain() -> None:
     with pytest.raises(
-        blockpack.ImageError, match="but a plain one of the format tar; give no key"
+        blockpack.ImageError, match="it is a plain image of the format tar; give no key"
     ):
         opened(plain())
 
@@ -175,7 +175,7 @@ def test_what_is_no_image_is_said_to_be_none(data: bytes) -> None:
 
 def test_what_decrypts_and_is_no_image_is_said_to_be_none() -> None:
     data = ccm.encoded(b"x" * 4096, KEY, 512, counted())
-    with pytest.raises(blockpack.ImageError, match="no tar archive, no FAT"):
+    with pytest.raises(blockpack.ImageError, match="not a tar archive, a FAT"):
         opened(data)
 
 

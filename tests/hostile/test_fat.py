@@ -148,7 +148,7 @@ DAMAGES: dict[str, tuple[Callable[[Fat], object], str]] = {
     ),
     "a name with a slash": (
         lambda fat: fat.put(fat.entry(ONE), b"../../X BIN"),
-        "the root directory: has an entry '../../X.BIN'; that is no name",
+        "the root directory: has an entry '../../X.BIN', which is not a valid name",
     ),
     "a name that is the parent": (
         lambda fat: fat.put(fat.entry(INNER), b"..      . T"),
@@ -160,11 +160,11 @@ DAMAGES: dict[str, tuple[Callable[[Fat], object], str]] = {
     ),
     "a name with a NUL": (
         lambda fat: fat.put(fat.entry(ONE), b"A\0B     BIN"),
-        "the root directory: has an entry 'A\\x00B.BIN'; that is no name",
+        "the root directory: has an entry 'A\\x00B.BIN', which is not a valid name",
     ),
     "a name of nothing": (
         lambda fat: fat.put(fat.entry(ONE), b" " * 11),
-        "the root directory: has an entry ''; that is no name",
+        "the root directory: has an entry '', which is not a valid name",
     ),
     "a name twice": (
         lambda fat: fat.put(fat.entry(TWO), ONE),
@@ -340,7 +340,7 @@ def test_an_image_cut_short_anywhere_is_an_error(
     length: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     verdict = undergo(sound(16)[:length], tmp_path, capsys)
-    assert "cut short" in verdict.problems[0] or "no tar archive" in verdict.problems[0]
+    assert "cut short" in verdict.problems[0] or "not a tar archive" in verdict.problems[0]
     assert verdict.codes["verify"] == 6
 
 

@@ -49,7 +49,7 @@ def test_a_tree_that_is_damaged_costs_what_is_below_it(tree: bytes) -> None:
     root = pack.tree((FILE, b"a", blob), (DIRECTORY, b"bad", pack.add(TREE, tree)))
     files, problems = read(in_docteur(pack, pack.commit(root)))
     assert files == {"a": b"x"}
-    assert problems == ["bad: its tree is damaged: it holds what is no entry"]
+    assert problems == ["bad: its tree is damaged: it holds an invalid entry"]
 
 
 def test_a_blob_that_is_missing_costs_its_file() -> None:

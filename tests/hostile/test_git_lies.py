@@ -90,9 +90,9 @@ LIES: dict[str, tuple[bytes, str]] = {
     "a size without end": (of_packed(b"\xbf" + b"\xff" * 80), "has no size"),
     "an object of no type": (
         of_packed(packed(0, b"x")),
-        "the object at byte 12 of the pack is no object",
+        "the object at byte 12 of the pack is not an object",
     ),
-    "an object of type 5": (of_packed(packed(5, b"x")), "of the pack is no object"),
+    "an object of type 5": (of_packed(packed(5, b"x")), "of the pack is not an object"),
     "an invalid stream": (of_packed(header(BLOB, 9) + b"nonsense!"), "is damaged (Error -3"),
     "a stream with a wrong checksum": (
         of_packed(packed(BLOB, b"content")[:-1] + b"\0"),
@@ -173,17 +173,20 @@ LIES: dict[str, tuple[bytes, str]] = {
     ),
     "a commit that is a blob": (docteur(FIRST, PACK.data(), PACK.index()), "should be none"),
     "a commit without a tree": (of_commit(b"author A\n"), "its commit names no tree"),
-    "a commit with a tree that is no id": (of_commit(b"tree xyz\n"), "its commit names no tree"),
+    "a commit with a tree that is not an id": (
+        of_commit(b"tree xyz\n"),
+        "its commit names no tree",
+    ),
     "a commit with a tree that is missing": (of_commit(commit_data(bytes(20))), "not in the image"),
     "a commit of nothing": (of_commit(b""), "its commit names no tree"),
     "a tree that is a blob": (of((DIRECTORY, b"a", TEXT)), "a: its tree cannot be read: object"),
     "a file that is a tree": (
         of((FILE, b"a", EMPTY_TREE)),
-        "is no blob",
+        "is not a blob",
     ),
     "a link that is a tree": (
         of((LINK, b"a", EMPTY_TREE)),
-        "is no blob",
+        "is not a blob",
     ),
     "a file that is missing": (
         of((FILE, b"a", bytes(20))),
@@ -191,7 +194,7 @@ LIES: dict[str, tuple[bytes, str]] = {
     ),
     "a tree of nonsense": (
         below((b"rwxrwx", b"a", TEXT)),
-        "dir: its tree is damaged: it holds what is no entry",
+        "dir: its tree is damaged: it holds an invalid entry",
     ),
     "a tree out of order": (
         of((FILE, b"b", TEXT), (FILE, b"a", TEXT)),
@@ -205,7 +208,10 @@ LIES: dict[str, tuple[bytes, str]] = {
         below((FILE, b"a.b", TEXT), (FILE, b"a", TEXT)),
         "dir: the entries of its tree are out of order",
     ),
-    "a tree that is cut short": (of((FILE, b"a", TEXT[:19])), "its tree is damaged: it holds what"),
+    "a tree that is cut short": (
+        of((FILE, b"a", TEXT[:19])),
+        "its tree is damaged: it holds an invalid",
+    ),
     "a delta on itself": (
         of_packed(packed(OFS_DELTA, delta(1, 1, insert(b"x")), base=b"\0")),
         "has no base",
@@ -244,7 +250,10 @@ LIES: dict[str, tuple[bytes, str]] = {
         "its header is cut short or damaged",
     ),
     "a bundle without a pack": (bundle(HEAD, b""), "where the image does not go"),
-    "a pack of version 3": (rewritten(35, b"\3", in_docteur(PACK, HEAD)), "no pack of git objects"),
+    "a pack of version 3": (
+        rewritten(35, b"\3", in_docteur(PACK, HEAD)),
+        "or a pack of git objects",
+    ),
     "a OneFFS that holds nothing": (
         oneffs(PACK.data())[:512] + bytes(4096),
         "no pack of version 2",

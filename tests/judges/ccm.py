@@ -42,7 +42,7 @@ def read(image: bytes, key: bytes, size: int, number: int) -> Sector:
 
 def sectors(image: bytes, key: bytes, size: int) -> Iterator[Sector]:
     """All sectors of the image."""
-    assert len(image) % (2 * size) == 0, "the image is no whole number of pairs of sectors"
+    assert len(image) % (2 * size) == 0, "the image is not a whole number of pairs of sectors"
     for number in range(len(image) // (2 * size)):
         yield read(image, key, size, number)
 

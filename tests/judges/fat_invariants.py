@@ -270,7 +270,7 @@ class _Checker:
         ):
             short = _Short._make(_SHORT.unpack(slot))
             assert short.name == name.ljust(11), f"{path}: {short.name!r} instead of {name!r}"
-            assert short.attr == DIRECTORY, f"{path}: {name!r} is no directory"
+            assert short.attr == DIRECTORY, f"{path}: {name!r} is not a directory"
             assert short.file_size == 0, f"{path}: {name!r} has a size"
             assert short.cluster == cluster, f"{path}: {name!r} leads to {short.cluster}"
             _check_times(short, path)

@@ -251,7 +251,7 @@ def _decode_header(block: bytes, records: Records) -> _Header:
         if prefix:
             separator = b"" if prefix.endswith(b"/") or not name else b"/"
             name = prefix + separator + name
-        # Only their form matters: a field that is no octal number ends `connect`.
+        # Only their form matters: a field that is not an octal number ends `connect`.
         _octal(block[329:337])
         _octal(block[337:345])
     _octal(block[100:108])

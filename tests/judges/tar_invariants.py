@@ -269,7 +269,7 @@ def _number(field: bytes, where: str, *, binary: bool = False) -> int:
     if binary and field[0] == 0xFF:
         return int.from_bytes(field, "big", signed=True)
     found = _OCTAL.fullmatch(field)
-    assert found, f"{where}: {field!r} is no octal number with an end"
+    assert found, f"{where}: {field!r} is not an octal number with an end"
     return int(found[1], 8)
 
 

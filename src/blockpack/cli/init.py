@@ -34,7 +34,7 @@ def run(arguments: Namespace) -> int:
         return 0
     directory = Path(arguments.directory)
     if not directory.is_dir():
-        raise SourceError(arguments.directory, "is no directory", "give one that is there")
+        raise SourceError(arguments.directory, "is not a directory", "give one that is there")
     path = directory / MANIFEST
     if not arguments.force and os.path.lexists(path):
         raise _is_there(path)

@@ -135,7 +135,7 @@ class PiecesReader(PositionalReader):
         """Fill `view`, or a first part of it, from `position` on; the number of bytes."""
         index = bisect_right(self._starts, position) - 1
         if index == len(self._entry.extents):
-            raise ImageError(self._entry.path, "has less bytes than it says")
+            raise ImageError(self._entry.path, "has fewer bytes than it says")
         offset, length = self._entry.extents[index]
         skip = position - self._starts[index]
         count = min(len(view), length - skip)

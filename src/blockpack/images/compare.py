@@ -49,9 +49,9 @@ def compare(
 ) -> list[Difference]:
     """How `image` differs from what it should be, `other`: in entries, kinds, sizes and bytes.
 
-    Images of one format are compared in times, permissions and owners, too. `jobs` processes work:
-    this one alone, so many, or with ``auto`` as many as pay. `progress` is called a few times a
-    second; where there are differences, "comparing files" comes after "comparing".
+    Images of one format are compared in times, permissions and owners, too. `jobs` is the number of
+    processes, or ``auto``: as many as pay. `progress` is called a few times a second; where there
+    are differences, "comparing files" comes after "comparing".
 
     Raises `ImageError` if nothing can be read of one of the two, and `SourceError` if a source of a
     layout is missing or has changed.
@@ -182,7 +182,7 @@ class _Comparison:
         if found.size != expected.size:
             yield f"has {found.size:,} bytes, and should have {expected.size:,}"
         if found.target != expected.target:
-            yield f"leads to {found.target}, and should to {expected.target}"
+            yield f"leads to {found.target}, and should lead to {expected.target}"
         if not self._alike:
             return
         if found.mtime_ns != expected.mtime_ns:

@@ -172,7 +172,7 @@ class Files:
             self._copying.advance(len(data))
             return
         if entry.size > MOST:
-            rule = f"says that it has {entry.size:,} bytes, and no system has files of so many"
+            rule = f"claims {entry.size:,} bytes, more than any file can have"
             raise ImageError(entry.path, rule)
         os.ftruncate(descriptor, entry.size)  # what is a hole at its end is never written
         target = Seekable(entry.path, descriptor, holes=True)

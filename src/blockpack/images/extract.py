@@ -48,8 +48,8 @@ def extract(
     """Copy everything in `image` to `directory`, which is new or empty; the number of entries.
 
     Times and permission bits are the image's (without set-id bits), owners are not. Until they are
-    whole, files are 0600 and directories 0700. `jobs` processes work: this one alone, so many, or
-    with ``auto`` as many as pay. `progress` is called a few times a second, and at the end.
+    whole, files are 0600 and directories 0700. `jobs` is the number of processes, or ``auto``: as
+    many as pay. `progress` is called a few times a second, and at the end.
 
     Raises `TargetError` if the directory has something in it or cannot be written, as `Problems`
     for names that its file system cannot hold, and `ImageError` if nothing of the image can be
@@ -86,11 +86,11 @@ def _unsafe(entries: Mapping[str, ImageEntry]) -> Iterator[ImageError]:
         yield error
     for entry in entries.values():
         if entry.kind == "other":
-            yield ImageError(entry.path, "is a device or a pipe, and such are not extracted")
+            yield ImageError(entry.path, "is a device or a pipe, which is never extracted")
         if entry.kind == "hardlink":
             target = entries.get(entry.target)
             if target is None or target.kind != "file" or entry.target in refused:
-                rule = f"links to {entry.target}, which is no file that is extracted"
+                rule = f"links to {entry.target}, which is not a file that is extracted"
                 yield ImageError(entry.path, rule)
 
 

@@ -160,7 +160,7 @@ class Image:
         content = self.content(path)
         data = content.read_at(0, content.size)
         if len(data) != content.size:
-            raise ImageError(_text(path), "has less bytes than it says")
+            raise ImageError(_text(path), "has fewer bytes than it says")
         return data
 
     def file(self, path: str | PurePath) -> ImageEntry:
@@ -268,13 +268,17 @@ class Image:
 
 
 def require_image(what: object) -> None:
-    """Raise `UsageError` for what is no open image."""
+    """Raise `UsageError` for what is not an open image."""
     if not isinstance(what, Image):
-        raise UsageError("", f"{type(what).__name__} is no open image", "open it: open_image(…)")
+        raise UsageError(
+            "", f"{type(what).__name__} is not an open image", "open it: open_image(…)"
+        )
 
 
 def _text(path: str | PurePath) -> str:
     if not isinstance(path, str) and not hasattr(path, "as_posix"):
-        raise UsageError("", f"{path!r} is no path in an image", "give a text or a PurePosixPath")
+        raise UsageError(
+            "", f"{path!r} is not a path in an image", "give a text or a PurePosixPath"
+        )
     text = path if isinstance(path, str) else path.as_posix()
     return text.removeprefix("./").strip("/")

@@ -36,12 +36,13 @@ def open_image(
 ) -> Image:
     """The image at `source`.
 
-    With a `key`, or the file that holds it, an encrypted one; `sector_size` is then that of the
-    encryption (bytes), which is found out without. `report` is told of what cannot be read; without
+    An encrypted image takes its `key`, or the file that holds it. `sector_size` (bytes) is the
+    encryption's; by default it is found out. `report` is called with what cannot be read; without
     it a walk through all entries raises that at its end.
 
-    Raises `SourceError` if it or the key cannot be read, `UsageError` if that is no key, or may be
-    read by others, and `ImageError` if it is no image, is damaged, or has another key.
+    Raises `SourceError` if the image or the key cannot be read, `UsageError` if the key is not
+    valid, or others may read its file, and `ImageError` if `source` is not an image, is damaged, or
+    has another key.
     """
     if key_file is not None:
         from ..layers.keys import read_key
@@ -67,7 +68,7 @@ def _data(source: ImageSource) -> tuple[PositionalReader, str]:
         return BytesReader(source), "the image"
     if not isinstance(source, str | os.PathLike):
         if not hasattr(source, "seek"):
-            rule = f"{type(source).__name__} is no image"
+            rule = f"{type(source).__name__} is not an image"
             raise UsageError("", rule, "give a path, bytes, a binary file or a layout")
         name = str(getattr(source, "name", "the image"))
         require_open(source, name)
@@ -103,7 +104,7 @@ def _opened(
         plain = format_of(head_of(data, name))
         if plain is None:
             raise
-        rule = f"is no encrypted image, but a plain one of the format {plain.name}"
+        rule = f"is not encrypted: it is a plain image of the format {plain.name}"
         raise ImageError(name, rule, "give no key") from None
     return Image(recognised(layer, name, device=device), layer=layer, report=report)
 
@@ -112,7 +113,7 @@ def recognised(data: PositionalReader, name: str, *, device: bool = False) -> Im
     """The reader for what is in `data`. Raises `ImageError` if it is of no format."""
     format = format_of(head_of(data, name))
     if format is None:
-        rule = "no tar archive, no FAT file system and no pack of git objects"
+        rule = "not a tar archive, a FAT file system or a pack of git objects"
         sectors = data.size and not data.size % (2 * 512)  # as encrypted ones are
         remedy = "if it is encrypted, give its key: {option}" if sectors else ""
         raise ImageError(name, rule, remedy, "key_file=FILE" if sectors else "")

@@ -69,7 +69,7 @@ class ImagePath:
         """What is in the directory, by name. Raises `NotInImageError` if it is none."""
         directory = self._directory()
         if directory is None:
-            raise NotInImageError(self._path, "is no directory of the image", "name one that is")
+            raise NotInImageError(self._path, "is not a directory of the image", "name one that is")
         for name in sorted(self._image.names[directory]):
             yield self.joinpath(name)
 

@@ -72,7 +72,7 @@ def require_key_size(size: int) -> None:
 
 
 def aes_ccm(key: bytes) -> AESCCM:
-    """The cipher under `key`. Raises `UsageError` for what is no key, and without the library."""
+    """The cipher under `key`. Raises `UsageError` for an invalid key, and without the library."""
     require_key_size(len(key))
     try:
         from cryptography.exceptions import UnsupportedAlgorithm
@@ -100,7 +100,7 @@ def require_sector_size(sector_size: int) -> None:
 def encrypted_size(size: int) -> int:
     """Bytes of the encrypted image of so many. Raises `EntryError` if no system has as many."""
     if 2 * size > MOST:
-        rule = f"encrypted, the image has {2 * size:,} bytes, and no system has files of so many"
+        rule = f"encrypted, the image has {2 * size:,} bytes, more than any file can have"
         raise EntryError("", rule, "leave less room")
     return 2 * size
 

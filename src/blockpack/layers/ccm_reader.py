@@ -164,7 +164,7 @@ def decrypted(
     """The image that is `encrypted`, with sectors of the size that is told or found.
 
     `device` tells that what is read may go on behind the image.
-    Raises `UsageError` for what is no key, and `ImageError` if the key is not that of the image.
+    Raises `UsageError` for what is not a key, and `ImageError` if the key is not that of the image.
     """
     aes_ccm(key)  # fail now for a bad key or a missing library
     if sector_size is not None:

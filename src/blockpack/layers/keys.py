@@ -23,12 +23,11 @@ _ONLY_NEW = (
 def read_key(path: str | os.PathLike[str]) -> bytes:
     """The key in the file at `path`: 16, 24 or 32 bytes, or twice as many hex digits.
 
-    Around hex digits there may be white space, such as the end of the line. What can be read as hex
-    digits is taken for them.
+    White space around hex digits, such as the end of the line, is ignored. What can be read as hex
+    digits is.
 
-    Raises `SourceError` if the file cannot be read, and `UsageError` if it is no regular file, if
-    it is neither this user's nor root's, if others than its owner may read or write it, or if it
-    holds no key.
+    Raises `SourceError` if the file cannot be read. Raises `UsageError` if it holds no key, is not
+    a regular file, belongs neither to this user nor to root, or is readable or writable for others.
     """
     name = printable(require_path(path))
     data = read_private(path, _LONGEST)
@@ -38,7 +37,7 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
     if len(data) in KEY_SIZES:
         return data
     known = " or ".join(map(str, KEY_SIZES))
-    rule = f"holds no key: that is {known} bytes, or twice as many hex digits"
+    rule = f"holds no key: a key is {known} bytes, or twice as many hex digits"
     raise UsageError(name, rule, "make one with 'openssl rand -hex 32'")
 
 
@@ -57,7 +56,7 @@ def read_private(path: str | os.PathLike[str], most: int) -> bytes:
             if os.name == "posix" and mode & 0o077:
                 rule = f"others may read or write it (mode {mode:04o})"
                 raise UsageError(
-                    name, rule, f"run 'chmod 600 {name}', and think of who has read it"
+                    name, rule, f"run 'chmod 600 {name}', and consider who may have read it"
                 )
             no_dumps()
             return os.read(descriptor, most)

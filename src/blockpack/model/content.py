@@ -110,15 +110,15 @@ def file_of(path: str, content: Content, size: int | None) -> File:
 
     `size` (bytes) is needed for a callable, and must be right for all else.
 
-    Raises `UsageError` for what is no content, and `SourceError` for what cannot be read.
+    Raises `UsageError` for a wrong type or size, and `SourceError` for what cannot be read.
     """
     if callable(content):
         if size is None:
-            raise UsageError(path, "what a callable opens has no size yet", "give its size")
+            raise UsageError(path, "a callable needs a size", "give its size")
         return File(path, size, Opened(content), None)
     found = _measured(path, content)
     if size is not None and size != found.size:
-        rule = f"is said to have {size:,} bytes, and has {found.size:,}"
+        rule = f"has {found.size:,} bytes, and size says {size:,}"
         raise UsageError(path, rule, "leave the size out")
     return found
 
@@ -136,12 +136,12 @@ def _measured(path: str, content: object) -> File:
             size = content.seek(0, os.SEEK_END)
             is_binary = isinstance(content.read(0), bytes)
         if not is_binary:
-            raise UsageError(path, "is to be a file object of text", "open it in the mode 'rb'")
+            raise UsageError(path, "is a text file object", "open it in the mode 'rb'")
         return File(path, size, Opened(lambda: _Shared(content, path, lock)), None)
     if hasattr(content, "open"):
         opened = Opened(lambda: content.open("rb"))
         return File(path, _length(path, content), opened, None)
-    rule = f"{type(content).__name__} is no content"
+    rule = f"{type(content).__name__} is not content for a file"
     raise UsageError(path, rule, "give bytes, a Path, a file object, or what opens one and a size")
 
 
@@ -159,7 +159,7 @@ def _on_disk(path: str, at: str) -> File:
     if stat.S_ISDIR(status.st_mode):
         raise SourceError(at, "is a directory", "join its tree: join(path, scan(directory))")
     if not stat.S_ISREG(status.st_mode):
-        raise SourceError(at, "is no regular file", "give the path of a file")
+        raise SourceError(at, "is not a regular file", "give the path of a file")
     if not os.access(place, os.R_OK):
         raise SourceError(at, "cannot be read: permission denied", "make it readable")
     return File(

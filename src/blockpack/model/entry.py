@@ -129,7 +129,7 @@ def decode(path: bytes) -> str:
 def location(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> bytes:
     """The bytes of a path on this machine, as it was given.
 
-    Raises `UsageError` for what is no path, such as a NUL or a lone surrogate in it.
+    Raises `UsageError` for what is not a path, such as a NUL or a lone surrogate in it.
     """
     return os.fsencode(require_path(path))
 
@@ -157,7 +157,7 @@ def check_entry(entry: Entry) -> EntryError | None:
         if entry.size < 0:
             return EntryError(entry.path, f"no file has {entry.size} bytes", "give its size")
         if isinstance(entry.key, bytes) and entry.store is MEMORY and len(entry.key) != entry.size:
-            rule = f"is said to have {entry.size:,} bytes, and has {len(entry.key):,}"
+            rule = f"has {len(entry.key):,} bytes, and size says {entry.size:,}"
             return EntryError(entry.path, rule, "leave the size out")
     if not 0 <= entry.mode <= 0o7777:
         rule = f"its mode {entry.mode:#o} is more than permission bits"
@@ -190,7 +190,9 @@ def check_path(path: str) -> EntryError | None:
 def check_target(path: str, target: str) -> EntryError | None:
     """What makes `target` no target of the symbolic link at `path`, if anything does."""
     if not target or "\0" in target:
-        return EntryError(path, f"links to {target!r}, which is no path", "give another target")
+        return EntryError(
+            path, f"links to {target!r}, which is not a valid path", "give another target"
+        )
     return _check_text(path, target)
 
 

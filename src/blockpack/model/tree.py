@@ -125,7 +125,7 @@ class Tree:
         self.put(Symlink(_text(path), _text(target), mtime_ns=mtime_ns))
 
     def put(self, entry: Entry) -> None:
-        """Add an entry as it is. Raises as `add` does, and `UsageError` for what is no entry."""
+        """Add an entry as it is. Raises as `add` does, and `UsageError` for other types."""
         _require_entry(entry)
         if error := check_entry(entry):
             raise error
@@ -247,7 +247,7 @@ class Tree:
         """Raise `EntryError` if the path is taken, unless a directory meets a directory."""
         there = self._children.get(parent_of(entry.path), {}).get(entry.path)
         if there is not None and not type(there) is type(entry) is Directory:
-            rule = "is in the tree already"
+            rule = "is already in the tree"
             raise EntryError(entry.path, rule, "remove one of the two, or give it another name")
 
     def _require_own_inode(self, file: File) -> None:
@@ -268,17 +268,17 @@ def _text(path: str | PurePath) -> str:
         return path
     if hasattr(path, "as_posix"):
         return path.as_posix()
-    raise UsageError("", f"{path!r} is no path in a tree", "give a text or a PurePosixPath")
+    raise UsageError("", f"{path!r} is not a path in a tree", "give a text or a PurePosixPath")
 
 
 def _require_entry(entry: object) -> None:
-    """Raise `UsageError` for what is no entry, or has something else for a number."""
+    """Raise `UsageError` for what is not an entry, or has something else for a number."""
     if not isinstance(entry, File | Directory | Symlink):
-        raise UsageError("", f"{entry!r} is no entry", "give a File, a Directory or a Symlink")
+        raise UsageError("", f"{entry!r} is not an entry", "give a File, a Directory or a Symlink")
     size = entry.size if isinstance(entry, File) else 0
     for number in (size, entry.mode, entry.mtime_ns, entry.uid, entry.gid):
         if not isinstance(number, int):
-            rule = f"{number!r} is no whole number"
+            rule = f"{number!r} is not a whole number"
             raise UsageError(entry.path, rule, "give sizes, modes, times and owners as int")
 
 

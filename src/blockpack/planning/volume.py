@@ -32,7 +32,7 @@ PADDING = 4096
 def source_date_epoch() -> int:
     """SOURCE_DATE_EPOCH of the environment in seconds since 1970; 1980-01-01 if it is unset.
 
-    Raises `UsageError` if it is no whole number.
+    Raises `UsageError` if it is not a whole number.
     """
     text = os.environ.get("SOURCE_DATE_EPOCH") or str(EPOCH)
     try:
@@ -85,7 +85,7 @@ class Volume(ABC):
         if self.free is not None and self.free < 0:
             raise UsageError("", f"free space is 0 bytes or more, not {self.free}", option="free=0")
         if max(self.size or 0, self.free or 0, self.pad) > MOST:
-            raise UsageError("", f"no system has files of more than {MOST:,} bytes", "ask for less")
+            raise UsageError("", f"no file can have more than {MOST:,} bytes", "ask for less")
         if abs(self.epoch) > MOST:
             rule = f"no system has the time {self.epoch}, in seconds since 1970"
             raise UsageError("", rule, "give one of today: {option}", f"epoch={EPOCH}")
@@ -106,8 +106,10 @@ class Volume(ABC):
 
     @abstractmethod
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
-        """The layout of the image that holds `tree`; no file is opened, but by formats whose ids
-        are hashes: they read with `jobs` processes (this one alone, so many, or ``auto``).
+        """The layout of the image that holds `tree`.
+
+        No file is opened, except by formats whose ids are hashes of contents. `jobs` is the number
+        of processes that read then, or ``auto``: as many as pay.
 
         Raises `Problems` with all that the format or the profile cannot hold.
         """
@@ -132,7 +134,7 @@ class Volume(ABC):
         if self.size is None:
             size = round_up(needed + (self.free or 0), self.pad)
             if size > MOST:
-                rule = f"the image has {size:,} bytes, and no system has files of so many"
+                rule = f"the image has {size:,} bytes, more than any file can have"
                 raise EntryError("", rule, "leave less room")
             return size
         if needed > self.size:

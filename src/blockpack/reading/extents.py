@@ -108,7 +108,7 @@ class OpenFile(OpenSource):
         except OSError as error:
             raise _unreadable(extent, error) from None
         if not stat.S_ISREG(status.st_mode):
-            raise SourceError(decode(extent.path), "is no regular file any more", AGAIN)
+            raise SourceError(decode(extent.path), "is not a regular file any more", AGAIN)
         if status.st_size != extent.size or status.st_mtime_ns != extent.mtime_ns:
             raise changed(extent, status)
         return status

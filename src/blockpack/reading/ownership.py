@@ -81,7 +81,7 @@ def open_trusted(
 
 def _require(status: os.stat_result, name: str, error: type[BlockpackError], writing: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
-        what = "is a symbolic link" if stat.S_ISLNK(status.st_mode) else "is no regular file"
+        what = "is a symbolic link" if stat.S_ISLNK(status.st_mode) else "is not a regular file"
         raise error(name, what, "put a file of your own there")
     require_trusted(name, status, error)
     if writing and status.st_nlink > 1:

@@ -21,7 +21,7 @@ from ..errors import ImageError, SourceError, reading_errors
 READ_AHEAD = 128 << 10
 """Bytes that a file object reads at once, if less is asked for."""
 
-AGAIN = "pack again once it is left alone"
+AGAIN = "pack again while nothing changes it"
 """What to do about a source that changed."""
 
 READ_ONLY = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -49,7 +49,7 @@ def open_for_reading(
     with reading_errors(name):
         kind = stat.S_IFMT(os.stat(path).st_mode)
         if kind in _UNFIT and not (pipes and kind == stat.S_IFIFO):
-            rule = f"is {_UNFIT[kind]}, and no image or archive"
+            rule = f"is {_UNFIT[kind]}, not an image or archive"
             raise SourceError(name, rule, "give a file or a block device")
         return os.open(path, READ_ONLY)
 

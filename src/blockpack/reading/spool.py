@@ -32,8 +32,8 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        rule = f"what waits for the image cannot be kept there: {reason(error)}"
-        remedy = "free some space, or have TMPDIR lead to where there is more"
+        rule = f"temporary data cannot be written there: {reason(error)}"
+        remedy = "free some space, or set TMPDIR to a directory with more"
         raise TargetError(tempfile.gettempdir(), rule, remedy) from None
 
 
@@ -73,7 +73,7 @@ class Spool:
 
     def _begin_in_memory(self) -> None:
         if not (_HAS_PATHS and hasattr(os, "memfd_create")):
-            raise TargetError("", "what waits for an image cannot be kept in memory on this system")
+            raise TargetError("", "temporary data cannot be kept in memory on this system")
         with _errors():
             self.descriptor = os.memfd_create("blockpack")
         self.path = f"/proc/self/fd/{self.descriptor}".encode("ascii")
@@ -105,7 +105,7 @@ class Spool:
             with _errors():
                 data = os.pread(self.descriptor, min(end - start, _PIECE), start)
             if not data:
-                rule = "what waited there for the image is gone"
+                rule = "temporary data there is gone"
                 raise TargetError(tempfile.gettempdir(), rule, "pack again")
             start += len(data)
             yield data

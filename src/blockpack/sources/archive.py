@@ -125,7 +125,7 @@ class InImage(Hierarchy):
                 yield from filter(None, map(check_path, below))
             elif found is None:
                 target = self._entries[path].target
-                yield SourceError(path, f"links to {target!r}, which is no file in the archive")
+                yield SourceError(path, f"links to {target!r}, which is not a file in the archive")
             elif found.kind != "directory" and path in names:
                 rule = f"is a {found.kind}, and there are others in it"
                 yield EntryError(path, rule, "exclude one of the two")
@@ -224,7 +224,7 @@ def scan_input(source: object, options: ScanOptions) -> Tree:
     """The tree of the archive on standard input. Raises as `scan_file` does."""
     name = "standard input"
     if sys.stdin is not None and sys.stdin.isatty():
-        rule = "is a terminal, and no archive comes from there"
+        rule = "is a terminal, not an archive"
         raise UsageError(name, rule, "redirect it: git archive HEAD | blockpack pack - …")
     with reading_errors(name):
         descriptor = os.dup(0)
@@ -272,7 +272,7 @@ def _is_read_once(descriptor: int, name: str, path: bytes | None) -> bool:
     """Whether what is there can only be read from front to back. Raises `SourceError`."""
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISCHR(mode):
-        raise SourceError(name, "is a character device, and no archive", "give a file")
+        raise SourceError(name, "is a character device, not an archive", "give a file")
     if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
         return True
     return path is None and os.lseek(descriptor, 0, os.SEEK_CUR) != 0  # read in part before

@@ -49,7 +49,7 @@ def scan(
     """The tree of the directory `source`, but for the paths that are `left_out`.
 
     If it is `confined`, a link that is to be followed out of it is an error. Raises `SourceError`
-    if it is missing, `UsageError` for what is no path, and `Problems` with all that cannot be read
+    if it is missing, `UsageError` for an invalid path, and `Problems` with all that cannot be read
     or packed.
     """
     walk = DirectoryWalk(location(source), options, left_out=frozenset(left_out), confined=confined)

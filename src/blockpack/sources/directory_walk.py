@@ -230,7 +230,7 @@ class DirectoryWalk:
             status = followed
         kind = stat.S_IFMT(status.st_mode)
         if kind not in (_FILE, _DIRECTORY, _LINK):
-            rule = f"is a {_KINDS.get(kind, 'special file')}, which no image holds"
+            rule = f"is a {_KINDS.get(kind, 'special file')}, which images cannot hold"
             self.problems.append(EntryError(path, rule, "exclude it"))
         elif kind == _FILE and not (self._is_root or os.access(location, os.R_OK)):
             rule = "cannot be read: permission denied"

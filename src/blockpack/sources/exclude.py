@@ -21,7 +21,7 @@ def excluding(patterns: Iterable[str]) -> Excluded | None:
     directories, and ``!`` takes back an earlier pattern. Whoever asks goes from the top down, and
     not into what is left out; so only patterns for a path itself count (gitignore(5)).
 
-    Raises `UsageError` for what is no pattern.
+    Raises `UsageError` for what is not a pattern.
     """
     # The characters of a text would be patterns, a star among them.
     if isinstance(patterns, str) or not isinstance(patterns, Iterable):

@@ -233,7 +233,7 @@ class _Walk:
         elif found.kind == "file":
             return self.source.file(path, found)
         else:
-            rule = "is neither a file, a directory nor a link, and no image holds others"
+            rule = "is not a file, a directory or a link, and images hold nothing else"
             self.problems.append(EntryError(path, rule, "exclude it"))
         return None
 

@@ -45,7 +45,7 @@ class ScanOptions:
 
 def link_refused(path: str) -> EntryError:
     """The error for a symbolic link where links are to be errors."""
-    rule = "is a symbolic link, and links were to be errors"
+    rule = "is a symbolic link, and symlinks is 'error'"
     return EntryError(path, rule, "follow, keep or skip links", "symlinks=keep")
 
 

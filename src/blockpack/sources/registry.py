@@ -2,7 +2,7 @@
 
 Nothing is imported before it is needed. Other packages add kinds by an entry point of the group
 ``blockpack.sources``: its name is a scheme, and sources that begin with it and a colon are for what
-it leads to, ``scan(source, options) -> Tree``. They are looked for where it is no scheme of ours.
+it leads to, ``scan(source, options) -> Tree``. They are asked only for schemes that are not ours.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def scanner_of(source: object) -> Scanner | None:
 
 
 def _added(source: str) -> Scanner | None:
-    """What another package scans `source` with: one with a scheme that is no path."""
+    """What another package scans `source` with: one with a scheme that is not a path."""
     scheme = re.match(_SCHEME, source)
     if scheme is None or os.path.lexists(source):
         return None

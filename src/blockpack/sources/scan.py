@@ -27,11 +27,11 @@ def scan(
     PyFilesystem or fsspec.
 
     `exclude` has patterns as in a ``.gitignore``. `symlinks` says whether links are kept, followed,
-    skipped or errors; `submodules` of a repository are errors, or skipped. `jobs` processes read a
-    large source: this one alone, so many, or with ``auto`` as many as pay. A filesystem or an open
-    image stays open, and must until what is packed is written.
+    skipped or errors; `submodules` of a repository are errors, or skipped. `jobs` is the number of
+    processes that read a large source, or ``auto``: as many as pay. A filesystem or an open image
+    is not closed, and must stay open until the image is written.
 
-    Raises `UsageError` for what is no source, `SourceError` if it is missing, and `Problems` with
+    Raises `UsageError` for a wrong type, `SourceError` for a missing source, and `Problems` with
     everything in it that cannot be read or packed.
     """
     options = ScanOptions(
@@ -41,6 +41,6 @@ def scan(
         location(source)
     scanner = scanner_of(source)
     if scanner is None:
-        rule = f"{type(source).__name__} is no source"
+        rule = f"{type(source).__name__} is not a source"
         raise UsageError("", rule, "give a path, a URL, git:REPO@REV, an image or a filesystem")
     return scanner(source, options)

@@ -36,5 +36,5 @@ def scan(source: object, options: ScanOptions) -> Tree:
         return pyfs.scan_url(source, options)
     if fsspec_url.opens(source):
         return fsspec_url.scan_url(source, options)
-    rule = f"nothing that is installed opens URLs of {scheme}://"
+    rule = f"no installed library opens URLs of {scheme}://"
     raise UsageError(source, rule, "install blockpack[fs] or blockpack[fsspec], and what it takes")

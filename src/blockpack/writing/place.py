@@ -209,7 +209,7 @@ class Place:
     def open_file(self, name: Name, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
         """The descriptor of a file in here that is ours or root's; with ``O_CREAT`` it is made.
 
-        Raises `TargetError` for another user's, for what is no regular file, and, if it is to be
+        Raises `TargetError` for another user's, for what is not a regular file, and, if it is to be
         written, for one that has another name.
         """
         if flags & os.O_CREAT:
@@ -298,7 +298,7 @@ class Place:
     def wipe(self, name: Name) -> bool:
         """Remove the file `name`; whether it was overwritten before.
 
-        It is unless it is another user's, has another name, or is no regular file.
+        It is unless it is another user's, has another name, or is not a regular file.
         """
         wiped = False
         with suppress(OSError, TargetError):
@@ -339,7 +339,7 @@ class Place:
             self.remove([name], wipe=name.startswith(SECRET))
 
     def _removed(self, name: Name, wipe: bool) -> bool:
-        """Remove what is no directory; False for a directory."""
+        """Remove what is not a directory; False for a directory."""
         try:
             self.wipe(name) if wipe else self.unlink(name)
         except (IsADirectoryError, PermissionError):
@@ -347,7 +347,7 @@ class Place:
         return True
 
     def _emptied_into(self, above: Place, wipe: bool) -> Iterator[Name]:
-        """Remove what is no directory, and move up what is; the names that these have there."""
+        """Remove what is not a directory, and move up what is; the names that these have there."""
         for name in self.names():
             if not self._removed(name, wipe):
                 with suppress(OSError), self.inside(name) as directory:

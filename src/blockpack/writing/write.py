@@ -63,17 +63,19 @@ def write(
     socket or an open file gets the image's bytes in order.
 
     `progress` is called a few times a second, at the begin and the end: of "packing", and of
-    "flushing" if that comes after it. `jobs` processes write: this one alone, so many, or with
-    ``auto`` as many as pay. `fsync` flushes a file before, and its directory after it gets its
-    name; a device is always flushed. A file that is `private` is its owner's alone (0600), whatever
-    it replaces.
+    "flushing" if that comes after it. `jobs` is the number of processes that write, or ``auto``:
+    as many as pay. `fsync` flushes a file before, and its directory after it gets its name; a
+    device is always flushed. A file that is `private` is its owner's alone (0600), whatever it
+    replaces.
 
     Raises `SourceError` if a source is missing or has changed since it was planned, and
     `TargetError` if the target is full, too small, busy or cannot be written.
     """
     require_jobs(jobs)
     if not isinstance(layout, Layout):
-        raise UsageError("", f"{type(layout).__name__} is no layout", "plan one: volume.plan(tree)")
+        raise UsageError(
+            "", f"{type(layout).__name__} is not a layout", "plan one: volume.plan(tree)"
+        )
     begun = time.monotonic()
     meter = Meter("packing", layout.size, progress)
     if isinstance(target, str | os.PathLike):
@@ -84,7 +86,7 @@ def write(
         tally, name = _write_path(layout, path, meter, jobs, *options)
     else:
         if not hasattr(target, "write"):
-            rule = f"{type(target).__name__} is no target"
+            rule = f"{type(target).__name__} is not a target"
             raise UsageError("", rule, "give a path or a binary file that is open for writing")
         tally, name = _write_streaming(layout, Streaming.to(target), meter)
     meter.finish()

@@ -179,7 +179,7 @@ def choose(required: Requirements) -> Geometry:
 def _check_size(required: Requirements) -> None:
     least = FEWEST_SECTORS * required.sector_size
     if required.size is not None and required.size < least:
-        rule = f"a FAT of {required.size:,} bytes has less than the {FEWEST_SECTORS} sectors"
+        rule = f"a FAT of {required.size:,} bytes has fewer than the {FEWEST_SECTORS} sectors"
         raise EntryError("", f"{rule} that FatFs mounts", "give a larger size", f"size={least}")
 
 

@@ -134,7 +134,11 @@ def read(data: bytes, path: str, wide: bool, report: Report) -> Listing:
             other = _short_name(short, case)
             if not orders or other in names or not _is_name(other):
                 twice = f"holds {other} twice"
-                rule = twice if _is_name(other) else f"has an entry {other!r}; that is no name"
+                rule = (
+                    twice
+                    if _is_name(other)
+                    else f"has an entry {other!r}, which is not a valid name"
+                )
                 report(ImageError(path or ROOT, rule))
                 continue
             if name is None:

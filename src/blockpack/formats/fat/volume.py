@@ -89,7 +89,7 @@ class FatVolume(Volume):
         sizes = cluster_sizes(self.sector_size)
         if self.cluster_size is not None and self.cluster_size not in sizes:
             known = ", ".join(map(str, sizes))
-            rule = f"{self.cluster_size} is no cluster size"
+            rule = f"{self.cluster_size} is not a cluster size"
             raise UsageError("", rule, f"give one of {known}")
 
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
@@ -201,7 +201,9 @@ class _Plan:
 
     def _warnings(self) -> Iterator[LayoutWarning]:
         if self.volume.label and not self.volume.profile.fat.label_entry:
-            text = "the label is in the boot sector alone, for the profile's reader; fsck.fat minds"
+            text = (
+                "the label is only in the boot sector, for the profile's reader; fsck.fat complains"
+            )
             yield LayoutWarning("", "boot-sector-label", text)
         for file in self.survey.miscounted(self.geometry.cluster_size):
             rule = "has a last cluster that ends at 4 GiB, where fsck.fat miscounts"

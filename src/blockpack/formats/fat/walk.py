@@ -173,7 +173,7 @@ class Walk:
         elif path and data:
             begins = data[:11] == dir_entry.DOT, data[32:43] == dir_entry.DOTDOT
             if not any(begins):
-                fault, data = "does not begin with '.' and '..', so it is no directory", b""
+                fault, data = "does not begin with '.' and '..', so it is not a directory", b""
         inside = listing.read(data, path, self._geometry.bits == 32, self._report)
         if fault:
             kind = Deviation if inside.ended else ImageError  # what comes after its end is unused

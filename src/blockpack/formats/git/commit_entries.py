@@ -143,7 +143,7 @@ class CommitEntries:
         offset = store.offset_of(oid)
         header = store.header(offset)
         if header.kind in KINDS and header.kind != BLOB:
-            raise ImageError("", f"object {oid.hex()} is no blob")
+            raise ImageError("", f"object {oid.hex()} is not a blob")
         self.blobs[path] = offset
         return store.size_of(header)
 
@@ -154,5 +154,5 @@ class CommitEntries:
             raise ImageError("", f"it links to a path of more than {MOST_PATH:,} bytes")
         kind, data = store.resolved(header)
         if kind != BLOB:
-            raise ImageError("", f"object {oid.hex()} is no blob")
+            raise ImageError("", f"object {oid.hex()} is not a blob")
         return decode(store.whole(header, MOST_PATH) if data is None else data)

@@ -157,7 +157,7 @@ class IndexLookup:
         self._data = data
         self._oid_size = oid_size
         if len(data) < HEAD_SIZE or not is_index(data[: _HEAD.size]):
-            raise ValueError("it is no index of version 2")
+            raise ValueError("it is not an index of version 2")
         self._fanout = (0, *_numbers("I", data[:HEAD_SIZE], _HEAD.size, FANOUT))
         count = self._fanout[-1]
         self._oids_at = HEAD_SIZE

@@ -101,7 +101,7 @@ def tree_entries(data: bytes, oid_size: int) -> list[RawEntry]:
     found: list[RawEntry] = _ENTRIES[oid_size].findall(data)
     taken = sum(len(mode) + len(name) for mode, name, _ in found) + len(found) * (2 + oid_size)
     if taken != len(data):  # there is something between two of them, or at an end
-        raise ValueError("it holds what is no entry")
+        raise ValueError("it holds an invalid entry")
     return found
 
 

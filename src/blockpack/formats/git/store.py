@@ -87,7 +87,7 @@ class PackStore:
             base = data[at : at + self.oid_size]
             at += self.oid_size
         elif kind not in KINDS:
-            raise ImageError("", f"the object at byte {offset:,} of the pack is no object")
+            raise ImageError("", f"the object at byte {offset:,} of the pack is not an object")
         return ObjectHeader(offset, kind, size, offset + at, base)
 
     def inflated(self, header: ObjectHeader) -> Iterator[bytes]:

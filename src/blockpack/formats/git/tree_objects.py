@@ -60,9 +60,9 @@ def refusals(tree: Tree, limits: GitLimits, object_format: str) -> Iterator[Entr
 def _too_long(entry: Entry) -> str | None:
     """What is too long of an entry for whoever reads it, if anything is."""
     if len(entry.path) > MOST_PATH // 4 and len(encode(entry.path)) > MOST_PATH:
-        return f"its path has more than {MOST_PATH:,} bytes, and no system has such"
+        return f"its path has more than {MOST_PATH:,} bytes, more than any system takes"
     if type(entry) is Symlink and len(encode(entry.target)) > MOST_PATH:
-        return f"it links to a path of more than {MOST_PATH:,} bytes, and no system has such"
+        return f"it links to a path of more than {MOST_PATH:,} bytes, more than any system takes"
     return None
 
 

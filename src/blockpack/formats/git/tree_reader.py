@@ -67,8 +67,8 @@ class TreeReader:
     def entries(self, oid: bytes, path: str) -> list[RawEntry]:
         """The entries of the tree `oid`, which is the directory `path`.
 
-        Raises `EndlessTreesError` if all come to too much, `ValueError` if it is no sound tree, and
-        `BlockpackError` if it cannot be read.
+        Raises `EndlessTreesError` if all trees together are too much, `ValueError` if this one is
+        not valid, and `BlockpackError` if it cannot be read.
         """
         again = oid in self._read_oids
         found = self._parsed(oid, path)

@@ -281,7 +281,7 @@ def _filler_sizes(missing: int, pad: int) -> Iterator[int]:
 def _require_author(author: str) -> None:
     found = re.fullmatch(r"[^<>\n\0]*[^<>\s\0] <[^<>\s\0]+>", author)
     if found is None or not _is_text(author):
-        raise UsageError("", f"{author!r} is no author", "give NAME <EMAIL>")
+        raise UsageError("", f"{author!r} is not an author", "give NAME <EMAIL>")
 
 
 def _is_text(text: str) -> bool:

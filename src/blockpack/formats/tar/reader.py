@@ -131,7 +131,7 @@ class _Members:
         fields = stored.header
         name = stored.name_of(fields)
         if len(name) > _MOST_NAME:
-            rule = f"has a name of {len(name):,} bytes, which no system takes"
+            rule = f"has a name of {len(name):,} bytes, more than any system takes"
             self._report(ImageError(f"{decode(name[:100])}…", rule))
             return None
         path = decode(name)

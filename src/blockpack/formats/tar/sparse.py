@@ -39,7 +39,7 @@ def old_map(fields: bytes) -> Map:
         if fields[at + _FIELD]:
             numbers += [number(fields[at : at + _FIELD]), number(fields[at + _FIELD :][:_FIELD])]
     if None in numbers:
-        raise ValueError("its map has something that is no number")
+        raise ValueError("its map has something that is not a number")
     return _paired([found for found in numbers if found is not None])
 
 
@@ -94,7 +94,7 @@ def _paired(numbers: list[int]) -> Map:
 
 def _size(text: bytes) -> int:
     if not text.isdigit() or len(text) > _DIGITS:
-        raise ValueError("its map has something that is no number")
+        raise ValueError("its map has something that is not a number")
     return int(text)
 
 
@@ -121,6 +121,6 @@ def _pieces(size: int, pieces: Map, start: int, end: int) -> Iterator[tuple[int 
         start += length
         at = offset + length
     if start != end:
-        raise ValueError("its map has more or less bytes than are stored")
+        raise ValueError("its map has more or fewer bytes than are stored")
     if size > at:
         yield None, size - at

@@ -61,7 +61,7 @@ def _owner(owner: str | tuple[int, int]) -> Owner:
 
 
 def _id(number: str | int) -> int:
-    """A number of an owner; -1 for what is no number."""
+    """A number of an owner; -1 for what is not a number."""
     if isinstance(number, str):
         return int(number) if number.isascii() and number.isdecimal() and len(number) <= 10 else -1
     return number if isinstance(number, int) else -1
@@ -140,8 +140,8 @@ class TarVolume(Volume):
     def _warnings(self, size: int) -> Iterator[LayoutWarning]:
         sector_size = self.profile.tar.sector_size
         if size % sector_size:
-            rule = f"the image is no multiple of {sector_size:,} bytes"
-            text = f"{rule}: a device with sectors of so many (Xen's) does not read its end"
+            rule = f"the image is not a multiple of {sector_size:,} bytes"
+            text = f"{rule}: a device with sectors of that size (Xen's) does not read its end"
             yield LayoutWarning("", "short-tail", text)
 
 

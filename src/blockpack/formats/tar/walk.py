@@ -26,7 +26,7 @@ _SOLARIS_EXTENDED, _SOLARIS_ACL, _LABEL = b"X", b"A", b"V"
 _EXTENDED = (header.EXTENDED, _SOLARIS_EXTENDED)
 _RECORDS = (*_EXTENDED, header.GLOBAL)
 META = (*_RECORDS, header.GNU_LONG_NAME, header.GNU_LONG_LINK, _LABEL, _SOLARIS_ACL)
-"""The types of what is no entry."""
+"""The types of what is not an entry."""
 
 _WITHOUT_CONTENT = (header.HARDLINK, header.SYMLINK, header.DIRECTORY, b"3", b"4", b"6")
 _NAMES_OF_EXTENDED = (b"@LongLink", b"PaxHeader")
@@ -221,7 +221,7 @@ class Archive:
         return self._found_again(at + BLOCK, () if stated is None else (stated,))
 
     def _meta(self, at: int, fields: Header) -> int | None:
-        """Take in what is no entry; where the next header is."""
+        """Take in what is not an entry; where the next header is."""
         start = at + BLOCK
         size = self.numbers[fields.size]
         if size is None or size < 0:
@@ -236,7 +236,7 @@ class Archive:
         if fields.typeflag in (_LABEL, _SOLARIS_ACL):
             return start + padded(size)
         if size > MAX_EXTENDED:
-            fault = f"it has {size:,} bytes, which none needs"
+            fault = f"it has {size:,} bytes, too many for any header"
         else:
             fault = self._extend(fields.typeflag, at, self._read_at(start, size))
         if fault:

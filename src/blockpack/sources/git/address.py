@@ -45,7 +45,7 @@ class Address(NamedTuple):
                     revision = "HEAD"
                 return cls(rest[:end], revision, decode(os.fsencode(subdir)))
         raise SourceError(
-            rest[: ends[0]] if ends else rest, "is no directory", "give the path of a repository"
+            rest[: ends[0]] if ends else rest, "is not a directory", "give the path of a repository"
         )
 
 

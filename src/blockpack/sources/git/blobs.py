@@ -110,7 +110,7 @@ class _BlobStream(io.RawIOBase):
             if (kind, found) != (b"blob", size):
                 rule = f"object {oid} is a {kind.decode('ascii', 'replace')} of {found:,} bytes"
                 planned = f"and was a blob of {size:,} bytes when it was planned"
-                raise SourceError(path, f"{rule}, {planned}", "pack again once it is left alone")
+                raise SourceError(path, f"{rule}, {planned}", "pack again while nothing changes it")
             self._left = size
             self._end_if_all()
 

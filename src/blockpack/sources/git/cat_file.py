@@ -51,7 +51,7 @@ class CatFile:
         try:
             self._errors = _nameless_file()
         except OSError as error:
-            rule = f"there is no room for what git says: {reason(error)}"
+            rule = f"there is no room for git's output: {reason(error)}"
             raise SourceError(repository.path, rule) from None
         try:
             self._process = start(command, repository.git_dir, repository.path, self._errors)

@@ -83,7 +83,7 @@ class EntryMaker:
             else:
                 what = f"a {kind.decode()}, and should be a blob"
                 if kind == b"blob":
-                    what = f"said to have {size:,} bytes, and nothing has so many"
+                    what = f"said to have {size:,} bytes, which is impossible"
                 rule = f"object {oid.hex()} is {what}"
                 remedy = f"look into it: {self.repository.told('fsck')}"
                 self.problems.append(SourceError(asked[oid], rule, remedy))

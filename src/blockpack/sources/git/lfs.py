@@ -27,7 +27,7 @@ from .program import run
 from .repository import Repository
 
 MOST_BYTES = 1023
-"""A blob with more bytes is no pointer."""
+"""A blob with more bytes is not a pointer."""
 
 _VERSIONS = re.compile(
     rb"https?://(?:git-lfs|hawser)\.github\.com/spec/v1|https?://git-media\.io/v/2"
@@ -72,7 +72,7 @@ class Pointer:
         ):
             return cls(oid[1].decode("ascii").lower(), int(size[0]))
         if _POINTS.search(data.replace(b"\0", b"")):  # of an editor that writes UTF-16
-            rule = "should be with Git LFS, and is a pointer that cannot be read"
+            rule = "has the attribute filter=lfs, and a pointer that cannot be read"
             raise SourceError(path, rule, "commit it again, with git-lfs installed")
         return None
 
@@ -124,7 +124,7 @@ class LfsStore:
                 continue
             except OSError as error:
                 rule = f"its LFS object {oid} cannot be read: {reason(error)}"
-                raise SourceError(path, rule, f"see to {place}") from None
+                raise SourceError(path, rule, f"check {place}") from None
         raise SourceError(
             path, f"its LFS object {oid} is not in the repository", f"fetch it: {self._fetch}"
         )
@@ -137,7 +137,7 @@ class LfsStore:
         """The object at `place`. Raises `OSError`, and `SourceError` if it is another."""
         remedy = f"remove {place}, and fetch it: {self._fetch}"
         if not stat.S_ISREG(os.stat(place).st_mode):  # a pipe would hang us
-            raise OSError(errno.EINVAL, "is no regular file")
+            raise OSError(errno.EINVAL, "is not a regular file")
         with open(place, "rb") as file:
             status = os.fstat(file.fileno())
             if status.st_size != pointer.size:

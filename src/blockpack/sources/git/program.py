@@ -113,7 +113,7 @@ def require_version(repository: str) -> None:
     found = re.match(rb"git version (\d+)\.(\d+)\S*", done.stdout)
     if found is None:
         rule = f"cannot be read: 'git version' {ended(done.returncode, done.stderr)}"
-        raise SourceError(repository, rule, "see to it that PATH leads to git")
+        raise SourceError(repository, rule, "make sure that PATH leads to git")
     if (int(found[1]), int(found[2])) < OLDEST:
         shown = found[0].decode("ascii", "replace")
         rule = f"cannot be read by {shown}"
@@ -133,5 +133,5 @@ def ended(code: int, errors: bytes) -> str:
 
 def _not_started(repository: str, cwd: str, error: OSError) -> SourceError:
     if isinstance(error, FileNotFoundError) and os.path.isdir(cwd):
-        return SourceError(repository, "takes git, and PATH leads to none", "install git")
+        return SourceError(repository, "git is needed, and PATH leads to none", "install git")
     return SourceError(repository, f"git cannot be started there: {reason(error)}")

@@ -50,7 +50,7 @@ class Repository:
     def at(cls, path: str) -> Self:
         """The repository at `path`, bare or not. Raises `SourceError` if there is none."""
         if not os.path.isdir(path):
-            raise SourceError(path, "is no directory", "give the path of a repository")
+            raise SourceError(path, "is not a directory", "give the path of a repository")
         done = run(
             (
                 *("git", *OPTIONS, "rev-parse", "--path-format=absolute"),
@@ -71,7 +71,7 @@ class Repository:
         here = os.path.realpath(path)
         if os.path.realpath(git_dir) != here and not os.path.lexists(os.path.join(here, ".git")):
             above = os.path.dirname(git_dir) if os.path.basename(git_dir) == ".git" else git_dir
-            rule = f"is no repository, but a directory in {above}"
+            rule = f"is not a repository, but a directory in {above}"
             raise SourceError(path, rule, "give that path, and this one as SUBDIR")
         if object_format not in objects.OID_SIZES:
             rule = f"has objects of the unknown format {object_format!r}"
@@ -147,7 +147,7 @@ class Repository:
         if done.returncode or not objects.is_oid(oid, self.oid_size):
             raise unknown
         if b"is ambiguous" in done.stderr:  # whoever may make tags must not choose for a branch
-            rule = f"has several that {revision!r} may be, a branch and a tag"
+            rule = f"has both a branch and a tag {revision!r}"
             remedy = f"say refs/heads/{revision} or refs/tags/{revision}"
             raise SourceError(self.path, rule, remedy)
         for _ in range(_MOST_TAGS):
@@ -187,7 +187,7 @@ class Repository:
     def _commit(self, oid: str, data: bytes) -> Revision:
         tree = objects.field(data, b"tree")
         if tree is None or not objects.is_oid(tree, self.oid_size):
-            rule = f"commit {oid} is no sound commit"
+            rule = f"commit {oid} is not a valid commit"
             raise SourceError(self.path, rule, self.told("fsck"))
         return Revision(oid, tree, objects.committed(data))
 
@@ -196,7 +196,7 @@ def _refused(path: str, code: int, errors: bytes) -> SourceError:
     """The error for a directory that git takes for no repository of ours."""
     if b"safe.directory" in errors:
         trust = f"git config --global --add safe.directory {shlex.quote(os.path.realpath(path))}"
-        return SourceError(path, "belongs to another user", f"if you trust them: {trust}")
+        return SourceError(path, "belongs to another user", f"if you trust its owner: {trust}")
     if b"not a git repository" in errors:
-        return SourceError(path, "is no git repository", "give the path of one")
+        return SourceError(path, "is not a git repository", "give the path of one")
     return SourceError(path, ended(code, errors))

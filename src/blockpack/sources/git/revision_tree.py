@@ -60,7 +60,7 @@ def _directory(lookup: Lookup, subdir: str) -> FoundObject:
         raise unsound
     found = lookup.find(subdir)
     if found is None or found.mode != TREE:
-        what = "there is no such directory" if found is None else "is no directory"
+        what = "there is no such directory" if found is None else "is not a directory"
         rule = f"{what} in {lookup.revision.commit or lookup.revision.tree}"
         raise SourceError(subdir, rule, "give another SUBDIR")
     return found

@@ -90,7 +90,7 @@ class TreeWalk:
         try:
             yield from self._walk()
         except EndlessTreesError as error:
-            remedy = "no such tree is to be trusted; find out who made it, or exclude some of it"
+            remedy = "no such tree is to be trusted; find out who made it, or exclude a part of it"
             raise EntryError("", f"has trees without end: {error}", remedy) from None
 
     def _walk(self) -> Iterator[Found]:
@@ -186,7 +186,7 @@ class TreeWalk:
             raise
         except ValueError as error:
             remedy = f"look into it: {self.repository.told('fsck')}"
-            rule = f"object {oid.hex()} is no sound tree ({error})"
+            rule = f"object {oid.hex()} is not a valid tree ({error})"
             raise SourceError(path or oid.hex(), rule, remedy) from None
 
     def _tree_bytes(self, oid: bytes, path: str) -> bytes:
@@ -287,10 +287,10 @@ def _sound(entries: list[objects.RawEntry]) -> Listing | None:
 
 
 def link_target(reader: CatFile, path: str, oid: bytes) -> str:
-    """The target of the link `path`. Raises `EntryError` if that is no path."""
+    """The target of the link `path`. Raises `EntryError` if that is not a path."""
     kind, data = reader.object(oid.hex(), path, MOST_TARGET)
     if kind != b"blob" or not data or b"\0" in data:
-        raise EntryError(path, "is a link to what is no path", "mend or exclude it")
+        raise EntryError(path, "is a link with an invalid target", "mend or exclude it")
     return decode(data)
 
 
