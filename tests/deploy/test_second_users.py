@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import stat
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from blockpack import BlockpackError
+from blockpack import BlockpackError, Layout, TargetError, write
+from blockpack.deploy.building import secret_volumes, task
 from blockpack.deploy.building.build import build
+from blockpack.deploy.host.rollout import DeployReport, collect, deploy
 from blockpack.deploy.record import BuildRecord
+from blockpack.deploy.secrets import Secrets
 from blockpack.deploy.secrets.age import Identities
 from blockpack.deploy.source.deployment import DirectorySource
 from blockpack.layers.keys import make_key, read_key
-from deploy.deployments import FILES, write_files
+from deploy.deployments import FILES, names, write_files
+from deploy.secret_deployments import (
+    IN_CLEAR,
+    NAME,
+    SECRET,
+    built,
+    decrypted,
+    sealed,
+    secret_deployment,
+)
+from deploy.secret_deployments import identity as make_identity
+from deploy.secret_deployments import manifest as secret_manifest
+from repositories import GitRepository
 from users import ALICE, MALLORY, PLANTS, as_user, plant, public_directory
 
 
@@ -24,6 +42,9 @@ def fixture_public() -> Iterator[Path]:
     """A directory in which everybody may make something."""
     with public_directory(mode=0o1777) as place:
         yield place
+
+
+OPEN = '[volumes.vault]\nsource = "vault"\nformat = "tar"\n'
 
 
 def give(path: Path, owner: int) -> None:
@@ -48,12 +69,6 @@ def manifest(path: Path) -> None:
     write_files(path.parent, {path.name: FILES["blockpack.toml"]})
 
 
-def identity(path: Path) -> None:
-    from deploy.secret_deployments import identity as make
-
-    make(path)
-
-
 def record(path: Path) -> None:
     with chdir(path.parent):
         write_files(Path("source"), FILES)
@@ -68,7 +83,7 @@ BELIEVED: dict[str, tuple[str, Callable[[Path], object], Callable[[Path], object
     ),
     "record": ("manifest.json", record, lambda path: BuildRecord.read(path.parent), 4),
     "key": ("key", make_key, read_key, 2),
-    "identity": ("identity", identity, Identities.read, 2),
+    "identity": ("identity", make_identity, Identities.read, 2),
 }
 """Each with its name, what makes it, what reads it, and how that ends if it is refused."""
 
@@ -101,3 +116,292 @@ def test_what_is_no_file_of_ours_is_not_believed(public: Path, what: str, kind: 
     as_user(MALLORY, lambda: plant(kind, public / name, public / "target"))
     found, text = refusal(lambda: read(public / name))
     assert found == (4 if kind == "dangling link" and code == 2 else code), text
+
+
+# Directories that are built in --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fixture_imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """All is imported while we may read it."""
+    place = tmp_path_factory.mktemp("imported")
+    recipient = make_identity(place / "identity")
+    secret_deployment(write_files(place / "d", FILES), recipient)
+    built(place / "d", place / "dist", place / "identity")
+    build(write_files(place / "open", FILES), place / "dist")
+
+
+@pytest.fixture(name="source")
+def fixture_source(public: Path) -> Path:
+    """A deployment of root's, which is everybody's to build."""
+    return write_files(public / "deployment", FILES)
+
+
+def dist(path: Path, owner: int, bits: int) -> Path:
+    path.mkdir()
+    os.chown(path, owner, owner)
+    path.chmod(bits)
+    return path
+
+
+@pytest.mark.parametrize("user", [0, ALICE])
+@pytest.mark.parametrize(
+    ("owner", "bits"),
+    [("mallory", 0o755), ("mallory", 0o777), ("mallory", 0o1777), ("self", 0o777)],
+)
+def test_nothing_is_built_where_others_can_change_it(
+    source: Path, public: Path, user: int, owner: str, bits: int
+) -> None:
+    out = dist(public / "dist", MALLORY if owner == "mallory" else user, bits)
+    code, text = as_user(user, lambda: refusal(lambda: build(source, out)))
+    assert code == 5
+    assert text.startswith(f"{out}: ")
+    assert ("chown" if owner == "mallory" else f"chmod go-w {out}") in text
+    assert names(out) == set()
+
+
+FILES_OF_A_BUILD = "site.img", "site.json", "manifest.json", ".blockpack-build.json"
+
+
+def facts(path: Path) -> list[object]:
+    status = path.lstat()
+    values: list[object] = [status.st_mode, status.st_uid, status.st_size, status.st_mtime_ns]
+    return [*values, os.readlink(path) if path.is_symlink() else status.st_ino]
+
+
+@pytest.mark.parametrize("user", [0, ALICE])
+@pytest.mark.parametrize("name", FILES_OF_A_BUILD)
+@pytest.mark.parametrize("kind", PLANTS)
+def test_what_another_user_put_where_anybody_may_is_left_as_it_is(
+    source: Path, public: Path, user: int, name: str, kind: str
+) -> None:
+    out = dist(public / "dist", user, 0o1777)
+    target = public / "target"
+
+    def planting() -> None:
+        target.write_bytes(b"before")
+        target.chmod(0o666)
+        plant(kind, out / name, target)
+
+    as_user(MALLORY, planting)
+    before = facts(out / name), facts(target)
+    code, text = as_user(user, lambda: refusal(lambda: build(source, out)))
+    assert code == 5, text
+    assert f"{out / name}: " in text
+    assert (facts(out / name), facts(target)) == before
+    assert not (public / "nothing").exists()
+
+
+def plant_all(kind: str, out: Path, planted: Iterable[str], target: Path) -> None:
+    target.write_bytes(b"before")
+    target.chmod(0o600)
+    for name in planted:
+        plant(kind, out / name, target)
+        os.chown(out / name, MALLORY, MALLORY, follow_symlinks=False)
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+@pytest.mark.parametrize("user", [0, ALICE])
+@pytest.mark.parametrize("kind", [kind for kind in PLANTS if kind != "directory"])
+def test_a_build_puts_files_of_its_own_in_the_place_of_others(
+    source: Path, public: Path, user: int, kind: str, umask: int
+) -> None:
+    """In a directory of ours, which others could write to once."""
+    out = dist(public / "dist", user, 0o755)
+    plant_all(kind, out, FILES_OF_A_BUILD, public / "target")
+    assert as_user(user, lambda: refusal(lambda: build(source, out)), umask=umask) == (0, "")
+    assert (public / "target").read_bytes() == b"before"
+    assert not (public / "nothing").exists()
+    for path in out.iterdir():
+        status = path.lstat()
+        assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (user, 0o644 & ~umask)
+        assert stat.S_ISREG(status.st_mode)
+    assert len(names(out)) == 6
+    assert as_user(user, lambda: build(source, out), umask=umask).unchanged == ("site", "media")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PLANTS if kind != "directory"])
+def test_a_secret_and_its_key_take_the_place_of_what_others_put_there(
+    public: Path, kind: str
+) -> None:
+    recipient = make_identity(public / "identity")
+    source = secret_deployment(public / "deployment", recipient)
+    out = dist(public / "dist", 0, 0o755)
+    plant_all(kind, out, ["keys.img", "keys.key"], public / "target")
+    built(source, out, public / "identity")
+    assert (public / "target").read_bytes() == b"before"
+    assert not (public / "nothing").exists()
+    for name in ("keys.img", "keys.key"):
+        status = (out / name).lstat()
+        assert (status.st_uid, status.st_mode) == (0, stat.S_IFREG | 0o600)
+    assert decrypted(out) == {NAME: SECRET}
+
+
+@pytest.mark.parametrize("name", FILES_OF_A_BUILD)
+def test_a_directory_where_a_file_goes_is_left_as_it_is(
+    source: Path, public: Path, name: str
+) -> None:
+    out = dist(public / "dist", 0, 0o755)
+    plant("directory", out / name, public)
+    code, text = refusal(lambda: build(source, out))
+    assert code == 5 and f"{out / name}: " in text
+    assert (out / name / "inside").read_bytes() == b"planted"
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_nobody_else_holds_a_descriptor_of_what_is_not_whole_yet(
+    source: Path, public: Path, umask: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With it an image could be changed after it was verified."""
+    modes: dict[str, int] = {}
+    opened: list[Path] = []
+
+    def looking(layout: Layout, target: str, **options: Any) -> object:
+        done = write(layout, target, **options)
+        look(Path(target))
+        return done
+
+    def look(path: Path) -> None:
+        for each in (path.parent, path):
+            modes[each.name] = stat.S_IMODE(each.stat().st_mode)
+
+        def opening() -> None:
+            os.open(path, os.O_RDWR)
+
+        with pytest.raises(PermissionError):
+            as_user(MALLORY, opening)
+        opened.append(path)
+
+    monkeypatch.setattr(task, "write", looking)
+    before = os.umask(umask)
+    try:
+        build(source, public / "dist")
+    finally:
+        os.umask(before)
+    assert len(opened) == 2
+    assert {mode for name, mode in modes.items() if name.endswith(".tmp")} == {0o700}
+    assert {mode for name, mode in modes.items() if name.endswith(".img")} == {0o600}
+    assert stat.S_IMODE((public / "dist").stat().st_mode) == 0o755 & ~umask
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (public / "dist").iterdir()} == {
+        0o644 & ~umask
+    }
+
+
+@pytest.mark.parametrize("user", [0, ALICE])
+def test_a_deployment_of_another_user_is_not_built(source: Path, public: Path, user: int) -> None:
+    give(source, MALLORY)
+    code, text = as_user(user, lambda: refusal(lambda: build(source, public / "dist")))
+    assert code == 4
+    assert f"blockpack.toml: belongs to another user (uid {MALLORY}); run as that user" in text
+    assert not (public / "dist").exists()
+    assert as_user(MALLORY, lambda: refusal(lambda: build(source, public / "dist")))[0] == 0
+
+
+# RAM ----------------------------------------------------------------------------------------------
+
+
+class Deploying:
+    """A repository with a secret volume in the clear, and a directory in RAM for anybody."""
+
+    def __init__(self, place: Path, ram: Path) -> None:
+        self.place = place
+        self.recipient = make_identity(place / "identity")
+        self.repository = GitRepository.init(place / "repository.git", "--bare")
+        self.runtime = ram / "run"
+        self.runtime.mkdir()
+        self.runtime.chmod(0o1777)
+        self.commit(SECRET)
+
+    def commit(self, secret: bytes, volumes: str = IN_CLEAR) -> None:
+        vault = {f"vault/{NAME}.age": sealed(secret, self.recipient)}
+        self.repository.commit({"blockpack.toml": secret_manifest(self.recipient, volumes)} | vault)
+
+    def deploy(self, root: str = "root") -> DeployReport:
+        secrets = Secrets(identity=str(self.place / "identity"), runtime=str(self.runtime))
+        return deploy(self.repository.path, "main", self.place / root, secrets=secrets)
+
+    def own(self, root: str = "root") -> Path:
+        """The directory in RAM that a root's next generation goes into."""
+        name = f"0001-{self.repository.oid('main')[:12]}"
+        secrets = Secrets(runtime=str(self.runtime))
+        found = secrets.for_generation("www", str(self.place / root), name).runtime
+        assert found is not None
+        return Path(found)
+
+
+@pytest.fixture(name="deploying")
+def fixture_deploying(tmp_path: Path, ram: Path) -> Deploying:
+    return Deploying(tmp_path, ram)
+
+
+@pytest.mark.parametrize("above", [0, 1, 2])
+@pytest.mark.parametrize("kind", [kind for kind in PLANTS if kind != "hard link"])
+def test_a_directory_in_ram_that_somebody_made_is_refused(
+    deploying: Deploying, public: Path, above: int, kind: str
+) -> None:
+    """That of the generation, of the deployment, and the one that is given."""
+    planted = [deploying.own(), *deploying.own().parents][above]
+    if above == 2:
+        planted.rmdir()
+        planted.parent.chmod(0o1777)
+    elif above == 0:
+        planted.parent.mkdir(mode=0o700)
+    (public / "elsewhere").mkdir()
+    (public / "elsewhere").chmod(0o777)
+    plant(kind, planted, public / "elsewhere")
+    os.chown(planted, MALLORY, MALLORY, follow_symlinks=False)
+    before = facts(planted)
+    code, text = refusal(deploying.deploy)
+    assert code == 8, text
+    assert "--runtime-dir" in text or "runtime=DIR" in text
+    assert facts(planted) == before
+    assert names(public / "elsewhere") == set()
+    assert not (public / "nothing").exists()
+
+
+def test_an_image_in_ram_that_somebody_made_is_not_live(deploying: Deploying) -> None:
+    """As after a restart of the host, when all that is in RAM is gone."""
+    deploying.deploy()
+    live = deploying.place / "root/current/keys.img"
+    own = Path(os.readlink(live)).parent
+    image = live.read_bytes()
+    subprocess.run(["rm", "-rf", own.parent], check=True)
+
+    def planting() -> None:
+        own.mkdir(parents=True)
+        (own / "keys.img").write_bytes(image)
+
+    as_user(MALLORY, planting)
+    code, text = refusal(deploying.deploy)
+    assert code == 8 and "belongs to another user" in text
+    subprocess.run(["rm", "-rf", own.parent], check=True)
+    assert deploying.deploy().generation.number == 2
+
+
+def test_two_roots_of_a_deployment_do_not_meet_in_ram(deploying: Deploying) -> None:
+    deploying.deploy("one")
+    deploying.deploy("two")
+    deploying.commit(b"another secret")
+    deploying.deploy("one")
+    assert collect(deploying.place / "one", 1) == (1,)
+    two = deploying.place / "two/current/keys.img"
+    assert SECRET in two.read_bytes()
+    assert b"another secret" in (deploying.place / "one/current/keys.img").read_bytes()
+    assert len(names(deploying.runtime)) == 2
+
+
+def test_no_empty_directory_is_left_in_ram(
+    deploying: Deploying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise TargetError("there", "is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(secret_volumes, "_transfer", fail)
+        assert refusal(deploying.deploy)[0] == 5
+    assert not deploying.runtime.exists()
+    deploying.deploy()
+    deploying.commit(SECRET, OPEN)
+    deploying.deploy()
+    collect(deploying.place / "root", 1)
+    assert not deploying.runtime.exists()

@@ -224,14 +224,14 @@ class Dist:
         old = self.record
         if not state.complete and not self.changed:
             return old or record
-        with target_errors(self.record_file):
-            if old is None or record.encoded() != old.encoded():
-                self._replace(RECORD, record.encoded())
-            self._replace(STATE, state.encoded())
+        if old is None or record.encoded() != old.encoded():
+            self._replace(RECORD, record.encoded())
+        self._replace(STATE, state.encoded())
         return record
 
     def _replace(self, name: str, data: bytes) -> None:
         with (
+            target_errors(os.path.join(self.directory, name)),
             replacing(self.place, name, flush=False, mode=0o644) as descriptor,
             open(descriptor, "wb", closefd=False) as file,
         ):
