@@ -24,7 +24,7 @@ EXAMPLE = "blockpack attach /var/lib/www --for qemu"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("place", metavar="ROOT|DIST", help="what was deployed to, or was built")
+    parser.add_argument("place", metavar="ROOT|DIST", help="directory of a deploy or build")
     parser.add_argument(
         "--for",
         dest="consumer",
@@ -38,26 +38,26 @@ def arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a volume to attach, and no others; may be repeated",
+        help="attach only this volume; repeatable",
     )
     parser.add_argument(
         "--writable",
         action="append",
         default=[],
         metavar="NAME",
-        help="a volume of DIST that may be written to; may be repeated",
+        help="attach this volume of DIST writable; repeatable",
     )
     flags.add_json(parser)
     xen = parser.add_argument_group("xen")
-    xen.add_argument("--template", metavar="FILE", help="MirageOS' NAME.xl.in, to be filled in")
-    xen.add_argument("--kernel", metavar="FILE", help="its @KERNEL@")
-    xen.add_argument("--memory", type=int, metavar="N", help="its @MEMORY@, in MiB")
+    xen.add_argument("--template", metavar="FILE", help="MirageOS' NAME.xl.in to fill in")
+    xen.add_argument("--kernel", metavar="FILE", help="value of @KERNEL@")
+    xen.add_argument("--memory", type=int, metavar="N", help="value of @MEMORY@, in MiB")
     xen.add_argument(
         "--network",
         action="append",
         default=[],
         metavar="BRIDGE",
-        help="its @NETWORK:NAME@ as NAME=BRIDGE, or all of them; may be repeated",
+        help="value of @NETWORK:NAME@ as NAME=BRIDGE, or of all; repeatable",
     )
 
 

@@ -23,13 +23,17 @@ EXAMPLE = "blockpack build --out dist"
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add_deployment(parser)
-    parser.add_argument("--out", metavar="DIST", required=True, help="where the images go")
+    parser.add_argument("--out", metavar="DIST", required=True, help="directory for the images")
     parser.add_argument(
-        "--only", metavar="NAME", action="append", default=[], help="this volume; may be repeated"
+        "--only",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="build only this volume; repeatable",
     )
-    flags.add_jobs(parser, "processes that work")
+    flags.add_jobs(parser, "number of processes")
     flags.add_executor(parser)
-    parser.add_argument("--depfile", metavar="FILE", help="write what Make and Ninja need")
+    parser.add_argument("--depfile", metavar="FILE", help="write a rule for Make and Ninja")
     flags.add_secrets(parser)
     flags.add_max_size(parser)
     flags.add_json(parser)

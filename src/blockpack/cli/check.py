@@ -23,7 +23,7 @@ EXAMPLE = "blockpack check"
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add_deployment(parser)
-    flags.add_jobs(parser, "processes that read")
+    flags.add_jobs(parser, "number of processes")
     flags.add_max_size(parser)
     flags.add_json(parser)
     flags.add_quiet(parser)

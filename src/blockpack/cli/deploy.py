@@ -27,16 +27,24 @@ EXAMPLE = "blockpack deploy www.git@main --to /var/lib/www --keep 3"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("repository", metavar="REPO[@REV]", help="a repository here, a revision")
-    parser.add_argument("--to", metavar="ROOT", required=True, help="where generations are")
-    parser.add_argument("--keep", type=int, metavar="N", help="remove older generations")
+    parser.add_argument(
+        "repository", metavar="REPO[@REV]", help="local repository and revision (default HEAD)"
+    )
+    parser.add_argument(
+        "--to", metavar="ROOT", required=True, help="directory for generations of images"
+    )
+    parser.add_argument(
+        "--keep", type=int, metavar="N", help="remove all but the newest N generations"
+    )
     flags.add_on_activate(parser)
     flags.add_secrets(parser)
     parser.add_argument(
-        "--runtime-dir", metavar="DIR", help="in RAM, for unencrypted secrets (/run/blockpack)"
+        "--runtime-dir",
+        metavar="DIR",
+        help="in RAM, for images of secrets in clear (/run/blockpack)",
     )
     flags.add_max_size(parser)
-    flags.add_jobs(parser, "processes that work")
+    flags.add_jobs(parser, "number of processes")
     flags.add_executor(parser)
     flags.add_json(parser)
     flags.add_quiet(parser)

@@ -53,34 +53,36 @@ def add_deployment(parser: ArgumentParser) -> None:
         metavar="DIR",
         nargs="?",
         default=os.curdir,
-        help="a deployment's directory (this one), or git:REPO@REV",
+        help="directory of a deployment (default .), or git:REPO@REV",
     )
 
 
 def add_root(parser: ArgumentParser) -> None:
     """Where generations are."""
-    parser.add_argument("root", metavar="ROOT", help="what was deployed to")
+    parser.add_argument("root", metavar="ROOT", help="directory that was deployed to")
 
 
 def add_on_activate(parser: ArgumentParser) -> None:
     """The host's own command."""
     parser.add_argument(
-        "--on-activate", metavar="CMD", help="the shell runs it; if it fails, the switch is undone"
+        "--on-activate",
+        metavar="CMD",
+        help="shell command after a switch; if it fails, that is undone",
     )
 
 
 def add_secrets(parser: ArgumentParser) -> None:
     """What secret volumes are opened and encrypted with."""
-    parser.add_argument("--identity", metavar="FILE", help="what opens secrets: of age, or of SSH")
+    parser.add_argument("--identity", metavar="FILE", help="age or SSH identity that opens secrets")
     parser.add_argument(
-        "--key-file", metavar="FILE", help="key of secret volumes, instead of fresh ones"
+        "--key-file", metavar="FILE", help="key for secret volumes (default: a new one for each)"
     )
 
 
 def add_executor(parser: ArgumentParser) -> None:
     """Who builds."""
     parser.add_argument(
-        "--executor", metavar="E", help="who works: dask://HOST:PORT or MODULE:CALLABLE"
+        "--executor", metavar="E", help="build with dask://HOST:PORT or MODULE:CALLABLE"
     )
 
 

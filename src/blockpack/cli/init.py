@@ -19,9 +19,13 @@ EXAMPLE = "blockpack init site"
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument(
-        "directory", metavar="DIR", nargs="?", default=os.curdir, help="this one if left out"
+        "directory",
+        metavar="DIR",
+        nargs="?",
+        default=os.curdir,
+        help="directory to write it for (default .)",
     )
-    parser.add_argument("--force", action="store_true", help="replace a manifest that is there")
+    parser.add_argument("--force", action="store_true", help="replace an existing manifest")
     parser.add_argument(
         "--schema", action="store_true", help="print the JSON schema of manifests, for editors"
     )

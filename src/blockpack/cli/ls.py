@@ -29,9 +29,14 @@ def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add_image(parser)
     parser.add_argument(
-        "path", metavar="PATH", nargs="?", default="", type=flags.entry_text, help="what is there"
+        "path",
+        metavar="PATH",
+        nargs="?",
+        default="",
+        type=flags.entry_text,
+        help="list only this entry and what is in it",
     )
-    parser.add_argument("-l", "--long", action="store_true", help="mode, size and time as well")
+    parser.add_argument("-l", "--long", action="store_true", help="also show mode, size and time")
     flags.add_json(parser)
 
 

@@ -28,15 +28,17 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help=flags.SOURCE)
     parser.add_argument("image", metavar="IMAGE", help="file or device; '-' is standard output")
     flags.add_json(parser)
-    flags.add_jobs(parser, "processes that write")
-    parser.add_argument("--manifest", metavar="FILE", help="write offsets and digests")
+    flags.add_jobs(parser, "number of processes")
+    parser.add_argument("--manifest", metavar="FILE", help="write offsets and digests to FILE")
     flags.add_quiet(parser)
     flags.add_key(parser, "encrypt IMAGE with the key in FILE")
     parser.add_argument("--fsync", action="store_true", help="flush the image to the disk")
     parser.add_argument(
-        "--allow-device", action="store_true", help="IMAGE may be a device; all on it is lost"
+        "--allow-device",
+        action="store_true",
+        help="IMAGE may be a device; everything on it is lost",
     )
-    packing.add_options(parser)
+    packing.add_options(parser, " (by the suffix of IMAGE)")
 
 
 def run(arguments: Namespace) -> int:

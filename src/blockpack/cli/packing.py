@@ -28,17 +28,19 @@ class _Formats(Iterable[str]):
         return iter(FORMATS)
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """What makes a tree of a source, and a volume of options; None where not given."""
+def add_options(parser: ArgumentParser, default_format: str = "") -> None:
+    """What makes a tree of a source, and a volume of options; None where not given.
+
+    `default_format` says which format is taken without ``--format``.
+    """
     image = parser.add_argument_group("image")
-    image.add_argument("--format", metavar="F", choices=_Formats(), help=_FORMAT)
+    image.add_argument(
+        "--format", metavar="F", choices=_Formats(), help=f"tar, fat or git{default_format}"
+    )
     for title, options in {"image": COMMON, "source": TREE, **OWN}.items():
         group = image if title == "image" else parser.add_argument_group(title)
         for option in options:
             _add_option(group, option)
-
-
-_FORMAT = "tar, fat or git; without it, IMAGE's suffix tells"
 
 
 def _add_option(group: _ArgumentGroup, option: Option) -> None:

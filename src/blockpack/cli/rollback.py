@@ -15,7 +15,9 @@ EXAMPLE = "blockpack rollback /var/lib/www"
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add_root(parser)
-    parser.add_argument("--to", type=int, metavar="N", help="this generation (the one before)")
+    parser.add_argument(
+        "--to", type=int, metavar="N", help="go to generation N (default: the one before)"
+    )
     flags.add_on_activate(parser)
     flags.add_quiet(parser)
 

@@ -28,7 +28,7 @@ from .output import discard_output, emit, flush_output, say, say_error
 COMMANDS = {
     "pack": "pack a tree into an image",
     "build": "build the images of a deployment",
-    "check": "look for all that is wrong with a deployment, and write nothing",
+    "check": "check a deployment for problems, and write nothing",
     "deploy": "make a commit the live generation of images on this host",
     "rollback": "make an older generation live",
     "status": "show what is live, and how generations differ",
@@ -41,7 +41,7 @@ COMMANDS = {
     "verify": "check an image, by itself or against its source",
     "init": "write a manifest of volumes for a directory",
     "secrets": "encrypt and edit secrets, and change who can open them",
-    "attach": "print how a machine gets the images that were built",
+    "attach": "print the configuration that attaches images to a machine",
 }
 """What each command does; the module of its name has its arguments, an example, and `run`."""
 

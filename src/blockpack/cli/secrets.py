@@ -28,26 +28,31 @@ def arguments(parser: ArgumentParser) -> None:
     encrypt.add_argument(
         "files", metavar="FILE", nargs="+", help="becomes FILE.age; '-' is standard input"
     )
-    encrypt.add_argument("-o", "--output", metavar="FILE.age", help="where that of '-' goes")
+    encrypt.add_argument("-o", "--output", metavar="FILE.age", help="output file for '-'")
     encrypt.add_argument("--remove", action="store_true", help="wipe and remove the plain files")
-    encrypt.add_argument("--force", action="store_true", help="replace what is there")
+    encrypt.add_argument("--force", action="store_true", help="replace existing files")
     edit = commands.add_parser("edit", help="edit an encrypted file")
     edit.add_argument("file", metavar="FILE.age")
-    rekey = commands.add_parser("rekey", help="encrypt all anew, for the recipients of now")
+    rekey = commands.add_parser("rekey", help="encrypt again, for the recipients of today")
     for command in (edit, rekey):
         command.add_argument(
-            "--identity", metavar="FILE", required=True, help="what opens it: of age, or of SSH"
+            "--identity", metavar="FILE", required=True, help="age or SSH identity that opens it"
         )
     history = commands.add_parser(
-        "audit", help="look for secrets in clear in the commits on standard input"
+        "audit", help="look for plain secrets in the commits on standard input"
     )
-    history.add_argument("repository", metavar="REPO", help="where the commits are")
+    history.add_argument("repository", metavar="REPO", help="repository of the commits")
     history.add_argument(
-        "--manifest-of", metavar="REV", action="append", help="also says what is secret"
+        "--manifest-of",
+        metavar="REV",
+        action="append",
+        help="also use the manifest of this revision",
     )
     for command in (encrypt, edit, rekey):
         command.add_argument(
-            "--deployment", metavar="DIR", help="where the manifest is (at or above what is named)"
+            "--deployment",
+            metavar="DIR",
+            help="directory of the manifest (found from FILE upwards)",
         )
 
 

@@ -25,10 +25,10 @@ def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add_image(parser)
     parser.add_argument(
-        "source", metavar="SOURCE", nargs="?", help="also compare every byte, name and time"
+        "source", metavar="SOURCE", nargs="?", help="compare every byte, name and time with this"
     )
     flags.add_quiet(parser)
-    packing.add_options(parser)
+    packing.add_options(parser, " (that of IMAGE)")
 
 
 def run(arguments: Namespace) -> int:

@@ -74,19 +74,19 @@ class Option(NamedTuple):
 
 
 COMMON = (
-    Option("profile", "text", "P", "what reads it: any, mirage, linux or uefi (any)"),
-    Option("sector_size", "size", "N", "the device's: 512 or 4096"),
-    Option("size", "size", "N", "the image's size (K, M, G)"),
-    Option("free", "size", "N", "room to leave (K, M, G)"),
-    Option("pad", "size", "N", "make it a multiple of this (4096)"),
+    Option("profile", "text", "P", "reader of the image: any, mirage, linux or uefi (any)"),
+    Option("sector_size", "size", "N", "sector size of the device: 512 or 4096"),
+    Option("size", "size", "N", "size of the image (K, M, G)"),
+    Option("free", "size", "N", "free space to leave (K, M, G)"),
+    Option("pad", "size", "N", "make the size a multiple of N (4096)"),
     Option(
-        "mtime", "choice", "T", "times to show: fixed, keep or clamp (fixed)", "fixed keep clamp"
+        "mtime", "choice", "T", "times of entries: fixed, keep or clamp (fixed)", "fixed keep clamp"
     ),
 )
 """What every format takes."""
 
 TREE = (
-    Option("exclude", "patterns", "PATTERN", "leave out, as in .gitignore; may be repeated"),
+    Option("exclude", "patterns", "PATTERN", "leave files out, as in .gitignore; repeatable"),
     Option(
         "symlinks",
         "choice",
@@ -107,9 +107,9 @@ TREE = (
 """What makes a tree of a source, whatever the format."""
 
 FAT = (
-    Option("label", "text", "L", "up to 11 characters"),
-    Option("fat_type", "choice", "T", "12, 16 or 32; by content if auto (auto)", "auto 12 16 32"),
-    Option("cluster_size", "size", "N", "512 to 64K (by content)"),
+    Option("label", "text", "L", "volume label, up to 11 characters"),
+    Option("fat_type", "choice", "T", "12, 16, 32 or auto: by content (auto)", "auto 12 16 32"),
+    Option("cluster_size", "size", "N", "bytes of a cluster, 512 to 64K (by content)"),
 )
 
 TAR = (
@@ -121,20 +121,26 @@ TAR = (
         "pax ustar gnu",
         spelling="tar-dialect",
     ),
-    Option("align", "alignment", "N", "files of N bytes or more begin at one of N (auto)"),
+    Option("align", "alignment", "N", "start files of N bytes or more at multiples of N (auto)"),
     Option("owner", "text", "0:0|keep", "owner of all entries (0:0)"),
     Option("mode", "choice", "M", "permission bits: normal or keep (normal)", "normal keep"),
 )
 
 GIT = (
-    Option("container", "choice", "C", "docteur, bundle or pack (docteur)", "docteur bundle pack"),
-    Option("compression", "number", "N", "level, 0 (store everything) to 9 (auto)"),
-    Option("object_format", "choice", "H", "ids by sha1 or sha256 (sha1)", "sha1 sha256"),
-    Option("message", "text", "TEXT", "the commit's message"),
-    Option("author", "text", "WHO", "its author, 'NAME <EMAIL>'"),
-    Option("branch", "text", "NAME", "the branch that is at the commit (main)"),
-    Option("history", "flag", None, "with a git: source, all commits before it as well"),
-    Option("oneffs", "flag", None, "a pack in a OneFFS, as some unikernels keep it"),
+    Option(
+        "container",
+        "choice",
+        "C",
+        "around the pack: docteur, bundle or pack (docteur)",
+        "docteur bundle pack",
+    ),
+    Option("compression", "number", "N", "level from 0 (none) to 9 (auto)"),
+    Option("object_format", "choice", "H", "hash of ids: sha1 or sha256 (sha1)", "sha1 sha256"),
+    Option("message", "text", "TEXT", "message of the commit"),
+    Option("author", "text", "WHO", "author of the commit, 'NAME <EMAIL>'"),
+    Option("branch", "text", "NAME", "branch that points to the commit (main)"),
+    Option("history", "flag", None, "include all earlier commits of a git: source"),
+    Option("oneffs", "flag", None, "wrap the pack in a OneFFS, for some unikernels"),
 )
 
 OWN = {"FAT": FAT, "tar": TAR, "git": GIT}
