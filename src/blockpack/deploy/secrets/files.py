@@ -29,7 +29,7 @@ from ..volume_errors import of_volume
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
 from .editing import edited, keep_in_ram
 from .held_file import HeldFile, write_flushed
-from .opening import is_encrypted
+from .opening import encrypted_files
 
 if TYPE_CHECKING:
     from ...model.entry import File
@@ -158,7 +158,7 @@ class Keeper:
             except BlockpackError as error:
                 errors.append(of_volume(spec.name, error))
                 continue
-            for path in map(_path, filter(is_encrypted, tree)):
+            for path in map(_path, encrypted_files(tree).values()):
                 found.setdefault(os.path.realpath(path), path)  # a volume may follow links
         raise_problems(_NOT_ANEW, errors)
         return sorted(found.values())

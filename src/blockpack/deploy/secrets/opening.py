@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from attrs import evolve
 
@@ -15,6 +15,7 @@ from ...reading.extents import read_extent
 from ..source.deployment import CommitSource
 from .age import SUFFIX, Closed, Identities, has_suffix
 from .held_file import MOST_BYTES
+from .links import opened_links, opened_name
 from .redact import redacted
 
 if TYPE_CHECKING:
@@ -53,15 +54,15 @@ def open_tree(
     Of what is `committed` there may be no others. Raises `Problems`, and `SecretError` if two files
     would have one name.
     """
-    closed = [entry for entry in tree if is_encrypted(entry)]
-    plain = _plain(tree)
+    closed = encrypted_files(tree)
+    plain = _files(tree) - len(closed)
     errors: list[BlockpackError] = []
     if plain and committed:
         errors.append(_unencrypted(plain, spec))
     contents = _contents(closed, identities, errors)
     if errors:
         raise Problems(f"volume {spec.name}:", errors)
-    return _with(tree, dict(zip((file.path for file in closed), contents, strict=True))), plain
+    return _opened(tree, dict(zip(closed, contents, strict=True))), plain
 
 
 def require_encrypted(source: DeploymentSource, spec: VolumeSpec) -> None:
@@ -71,7 +72,8 @@ def require_encrypted(source: DeploymentSource, spec: VolumeSpec) -> None:
     """
 
     def look() -> None:
-        plain = _plain(source.tree(spec, 1))
+        tree = source.tree(spec, 1)
+        plain = _files(tree) - len(encrypted_files(tree))
         if plain and isinstance(source, CommitSource):
             raise _unencrypted(plain, spec)
 
@@ -83,18 +85,22 @@ def of_its(count: int) -> str:
     return f"{count:,} of its files {'is' if count == 1 else 'are'}"
 
 
-def is_encrypted(entry: Entry) -> TypeGuard[File]:
-    """Whether an entry of a secret volume is a file that is decrypted when the volume is built."""
-    return entry.kind == "file" and has_suffix(entry.path)
+def encrypted_files(tree: Tree) -> dict[str, File]:
+    """The files of a secret volume that are decrypted when it is built, by their paths.
+
+    Those are the ones with the suffix, and other names (hard links) of the same files.
+    """
+    files = [entry for entry in tree if isinstance(entry, File)]
+    inodes = {file.inode for file in files if has_suffix(file.path)} - {None}
+    return {file.path: file for file in files if has_suffix(file.path) or file.inode in inodes}
 
 
-def _plain(tree: Tree) -> int:
-    """How many files of a tree are not encrypted."""
-    return sum(entry.kind == "file" and not is_encrypted(entry) for entry in tree)
+def _files(tree: Tree) -> int:
+    return sum(entry.kind == "file" for entry in tree)
 
 
 def _contents(
-    files: Sequence[File], identities: Identities | None, errors: list[BlockpackError]
+    files: Mapping[str, File], identities: Identities | None, errors: list[BlockpackError]
 ) -> list[bytes]:
     """What is in encrypted files; adds to the errors what keeps them closed."""
     if not files:
@@ -103,11 +109,11 @@ def _contents(
         rule = f"{of_its(len(files))} encrypted, and there is nothing to open them with"
         errors.append(SecretError("", rule, option="identity=FILE"))
         return []
-    if sum(file.size for file in files) > MOST_BYTES:
+    if sum(file.size for file in files.values()) > MOST_BYTES:
         rule = f"its encrypted files have more than {MOST_BYTES >> 20} MiB together"
         errors.append(SecretError("", f"{rule}, which are held in memory", "make several volumes"))
         return []
-    found = [identities.open(_read(file)) for file in files]
+    found = [identities.open(_read(file)) for file in files.values()]
     errors += _still_closed(found, identities)
     return [data for data in found if not isinstance(data, Closed)]
 
@@ -123,31 +129,30 @@ def _still_closed(found: Sequence[bytes | Closed], identities: Identities) -> It
         yield SecretError("", rule, "encrypt them again")
 
 
-def _with(tree: Tree, contents: Mapping[str, bytes]) -> Tree:
-    """The tree with these files in the place of the encrypted ones, whose paths they go by.
+def _opened(tree: Tree, contents: Mapping[str, bytes]) -> Tree:
+    """The tree with what encrypted files hold in their place, and links that lead there.
 
     Raises `SecretError` if there is something else of their names.
     """
-    opened = Tree()
-    for entry in tree:
-        if entry.path not in contents:
-            opened.put(entry)
-    clashes = 0
     store = SecretStore([*contents.values()])
-    numbers = {path: number for number, path in enumerate(contents)}
-    for entry in tree:
-        data = contents.get(entry.path)
-        if data is None:
-            continue
-        assert isinstance(entry, File)
-        path = entry.path.removesuffix(SUFFIX)
-        if path in opened:
-            clashes += 1
-            continue
-        key = numbers[entry.path]
-        opened.put(
-            evolve(entry, path=path, size=len(data), store=store, key=key, stamp=0, inode=None)
+    numbers: dict[object, int] = {}
+    changed: dict[str, Entry] = {}
+    for number, (path, data) in enumerate(contents.items()):
+        file = tree[path]
+        assert isinstance(file, File)
+        key = numbers.setdefault(file.inode or path, number)  # hard links stay such
+        changed[path] = evolve(
+            file, path=opened_name(path), size=len(data), store=store, key=key, stamp=0
         )
+    changed |= {link.path: opened for link, opened in opened_links(tree, contents)}
+    opened = Tree()
+    clashes = 0
+    for entry in sorted(tree, key=lambda entry: entry.path in changed):
+        new = changed.get(entry.path, entry)
+        if new.path in opened:
+            clashes += 1
+        else:
+            opened.put(new)
     if clashes:
         rule = f"{of_its(clashes)} named as something else that is there, but for '{SUFFIX}'"
         raise SecretError("", rule, "rename one of the two")
