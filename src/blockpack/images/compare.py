@@ -9,7 +9,7 @@ links as files where there are none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 from attrs import frozen
@@ -71,7 +71,7 @@ def differences(
 ) -> list[Difference]:
     """`compare` by the long way alone."""
     with _opened(other) as opened:
-        return list(_Comparison(image, opened).differences(jobs, progress))
+        return list(_differences(image, opened, jobs, progress))
 
 
 def _opened(image: Image | Layout) -> AbstractContextManager[Image]:
@@ -142,85 +142,83 @@ class _Compared(Target):
         self.read_and_write(source, span, 0, span.length, copying)
 
 
-class _Comparison:
-    """Two images, the second of which has what the first should."""
+def _differences(
+    image: Image,
+    other: Image,
+    jobs: Jobs,
+    progress: Callable[[Progress], object] | None,
+) -> Iterator[Difference]:
+    """All of them: what is missing, what is other, and what should not be there."""
+    found, expected = image.entries, other.entries
+    for problem in (*image.problems, *other.problems):
+        if not problem.path or problem.path not in expected:
+            yield Difference(problem.path, problem.rule)
+    same: list[ImageEntry] = []
+    for path, entry in expected.items():
+        there = found.get(path)
+        if there is None:
+            yield Difference(path, "is missing in the image")
+            continue
+        differing = list(_facts(there, entry, image.format == other.format))
+        yield from (Difference(path, what) for what in differing)
+        both = there.kind, there.size, there.damage
+        if both == ("file", entry.size, "") and (entry.kind, entry.damage) == ("file", ""):
+            same.append(entry)
+    yield from _contents(image, other, same, jobs, progress)
+    for path in (path for path in found if path not in expected):
+        yield Difference(path, "is in the image, and not in the source")
 
-    def __init__(self, image: Image, other: Image) -> None:
-        self._image = image
-        self._other = other
-        self._alike = image.format == other.format
 
-    def differences(
-        self, jobs: Jobs, progress: Callable[[Progress], object] | None
-    ) -> Iterator[Difference]:
-        """All of them: what is missing, what is other, and what should not be there."""
-        found, expected = self._image.entries, self._other.entries
-        for problem in (*self._image.problems, *self._other.problems):
-            if not problem.path or problem.path not in expected:
-                yield Difference(problem.path, problem.rule)
-        same: list[ImageEntry] = []
-        for path, entry in expected.items():
-            there = found.get(path)
-            if there is None:
-                yield Difference(path, "is missing in the image")
-                continue
-            differing = list(self._facts(there, entry))
-            yield from (Difference(path, what) for what in differing)
-            both = there.kind, there.size, there.damage
-            if both == ("file", entry.size, "") and (entry.kind, entry.damage) == ("file", ""):
-                same.append(entry)
-        yield from self._contents(same, found, jobs, progress)
-        for path in (path for path in found if path not in expected):
-            yield Difference(path, "is in the image, and not in the source")
+def _facts(found: ImageEntry, expected: ImageEntry, alike: bool) -> Iterator[str]:
+    if found.damage or expected.damage:
+        yield f"cannot be read: {found.damage or expected.damage}"
+    if found.kind != expected.kind:
+        yield f"is a {found.kind}, and should be a {expected.kind}"
+        return
+    if found.size != expected.size:
+        yield f"has {found.size:,} bytes, and should have {expected.size:,}"
+    if found.target != expected.target:
+        yield f"leads to {found.target}, and should lead to {expected.target}"
+    if not alike:
+        return
+    if found.mtime_ns != expected.mtime_ns:
+        yield "has another time than the source would get"
+    if found.mode != expected.mode:
+        yield f"the mode differs: it is {found.mode:04o}, and should be {expected.mode:04o}"
+    if (found.uid, found.gid) != (expected.uid, expected.gid):
+        owner = f"{found.uid}:{found.gid}"
+        yield f"the owner differs: it is {owner}, and should be {expected.uid}:{expected.gid}"
 
-    def _facts(self, found: ImageEntry, expected: ImageEntry) -> Iterator[str]:
-        if found.damage or expected.damage:
-            yield f"cannot be read: {found.damage or expected.damage}"
-        if found.kind != expected.kind:
-            yield f"is a {found.kind}, and should be a {expected.kind}"
-            return
-        if found.size != expected.size:
-            yield f"has {found.size:,} bytes, and should have {expected.size:,}"
-        if found.target != expected.target:
-            yield f"leads to {found.target}, and should lead to {expected.target}"
-        if not self._alike:
-            return
-        if found.mtime_ns != expected.mtime_ns:
-            yield "has another time than the source would get"
-        if found.mode != expected.mode:
-            yield f"the mode differs: it is {found.mode:04o}, and should be {expected.mode:04o}"
-        if (found.uid, found.gid) != (expected.uid, expected.gid):
-            owner = f"{found.uid}:{found.gid}"
-            yield f"the owner differs: it is {owner}, and should be {expected.uid}:{expected.gid}"
 
-    def _contents(
-        self,
-        entries: list[ImageEntry],
-        found: Mapping[str, ImageEntry],
-        jobs: Jobs,
-        progress: Callable[[Progress], object] | None,
-    ) -> Iterator[Difference]:
-        """The files whose bytes are not the same, of which both have as many."""
-        total = sum(entry.size for entry in entries)
-        meter = Meter("comparing files", total, progress)
-        forkable = self._image.reader.data.forkable and self._other.reader.data.forkable
-        workers = jobs_for(len(entries), jobs) if forkable else 1
-        entries.sort(key=lambda entry: entry.offset or 0)  # as they lie, to be read together
-        plan = stretches(entries, workers)
+def _contents(
+    image: Image,
+    other: Image,
+    entries: list[ImageEntry],
+    jobs: Jobs,
+    progress: Callable[[Progress], object] | None,
+) -> Iterator[Difference]:
+    """The files whose bytes are not the same, of which both have as many."""
+    found = image.entries
+    total = sum(entry.size for entry in entries)
+    meter = Meter("comparing files", total, progress)
+    forkable = image.reader.data.forkable and other.reader.data.forkable
+    workers = jobs_for(len(entries), jobs) if forkable else 1
+    entries.sort(key=lambda entry: entry.offset or 0)  # as they lie, to be read together
+    plan = stretches(entries, workers)
 
-        def work(number: int) -> list[Difference]:
-            sides = _Side(self._image), _Side(self._other)
-            differing = []
-            for entry in plan[number]:
-                what = _first_difference(*sides, found[entry.path], entry)
-                if what:
-                    differing.append(Difference(entry.path, what))
-            return differing
+    def work(number: int) -> list[Difference]:
+        sides = _Side(image), _Side(other)
+        differing = []
+        for entry in plan[number]:
+            what = _first_difference(*sides, found[entry.path], entry)
+            if what:
+                differing.append(Difference(entry.path, what))
+        return differing
 
-        for number, differing in shared_out(len(plan), workers, work, _lost_process):
-            meter.advance(sum(entry.size for entry in plan[number]))
-            yield from differing
-        meter.finish()
+    for number, differing in shared_out(len(plan), workers, work, _lost_process):
+        meter.advance(sum(entry.size for entry in plan[number]))
+        yield from differing
+    meter.finish()
 
 
 class _Side:

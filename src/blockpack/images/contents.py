@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, BinaryIO, NamedTuple
 
 from ..formats.reader import ImageEntry
 from ..model.entry import File, Symlink
-from ..planning.layout import Layout, Placement
+from ..planning.layout import Fact, Layout, Placement
 from ..planning.layout_reader import LayoutReader
 from ..planning.runs import Run
 from ..reading.positional import PositionalReader, reader_of
@@ -24,6 +25,16 @@ _Piece = tuple[int, int]
 """Where bytes lie in an image: (offset, length)."""
 
 
+class _Listed(NamedTuple):
+    """An entry as JSON values. Of a file, the piece of the image that it is, if it is one; else
+    what reads it.
+    """
+
+    values: dict[str, Any]
+    piece: _Piece | None = None
+    content: Callable[[], PositionalReader] | None = None
+
+
 def contents(
     what: Image | Layout, *, progress: Callable[[Progress], object] | None = None
 ) -> dict[str, Any]:
@@ -36,31 +47,20 @@ def contents(
     if isinstance(what, Layout):
         return manifest(what, progress=progress)
     require_image(what)
-    pieces = {_piece_of(entry) for entry in what} - {None}
-    meter = Meter("digesting", what.size, progress)
-    data = what.reader.data
-    digests = dict(_digests(data, what.size, list(filter(None, pieces)), meter))
-    entries = []
-    for entry in what:
-        values: dict[str, Any] = {"path": entry.path, "kind": entry.kind}
-        if entry.kind == "file":
-            piece = _piece_of(entry)
-            content = what.reader.content(entry)
-            digest = digests[piece] if piece else _digest(content)
-            values |= {"size": entry.size, "offset": entry.offset, "sha256": digest}
-        elif entry.target:
-            values["target"] = entry.target
-        entries.append(values)
-    meter.finish()
-    return {
-        "format": what.format,
-        "size": what.size,
-        "sector_size": what.info().get("sector_size", _SECTOR),
-        "sha256": digests[0, what.size],
-        "geometry": dict(what.info()),
-        "warnings": [],
-        "entries": entries,
-    }
+    facts = what.info()
+    sector_size = int(facts.get("sector_size", _SECTOR))
+    listed = [_entry(what, entry) for entry in what]
+    return _digested(what, what.reader.data, sector_size, facts, listed, progress)
+
+
+def _entry(image: Image, entry: ImageEntry) -> _Listed:
+    values: dict[str, Any] = {"path": entry.path, "kind": entry.kind}
+    if entry.kind != "file":
+        return _Listed(values | ({"target": entry.target} if entry.target else {}))
+    values |= {"size": entry.size, "offset": entry.offset}
+    is_piece = entry.offset is not None and len(entry.extents) == 1
+    piece = (entry.offset or 0, entry.size) if is_piece else None
+    return _Listed(values, piece, partial(image.reader.content, entry))
 
 
 def placed(placement: Placement) -> dict[str, Any]:
@@ -86,60 +86,56 @@ def manifest(
     is read once more. Raises `SourceError` if one has changed, and `ImageError` if `image` ends
     early.
     """
-    placements = list(layout.placements())
-    pieces = {_piece(placement) for placement in placements} - {None}
-    meter = Meter("digesting", layout.size, progress)
+    listed = [_placed(placement) for placement in layout.placements()]
     with LayoutReader(layout.runs) if image is None else reader_of(image) as data:
-        digests = dict(_digests(data, layout.size, list(filter(None, pieces)), meter))
-    entries = []
-    for placement in placements:
-        values = placed(placement)
-        if isinstance(placement.entry, File):
-            piece = _piece(placement)
-            values["sha256"] = digests[piece] if piece else _source_digest(placement.entry)
-        entries.append(values)
+        found = _digested(layout, data, layout.sector_size, layout.geometry, listed, progress)
+    found["warnings"] = list(map(str, layout.warnings))
+    return found
+
+
+def _placed(placement: Placement) -> _Listed:
+    values, file, offset = placed(placement), placement.entry, placement.offset
+    if not isinstance(file, File):
+        return _Listed(values)
+    runs = (Run.of(file.extent()),) if file.size else ()
+    piece = None if offset is None else (offset, file.size)
+    return _Listed(values, piece, partial(LayoutReader, runs))
+
+
+def _digested(
+    what: Image | Layout,
+    data: PositionalReader,
+    sector_size: int,
+    geometry: Mapping[str, Fact],
+    listed: list[_Listed],
+    progress: Callable[[Progress], object] | None,
+) -> dict[str, Any]:
+    """All JSON values, with the digests of what is in `data` and of each file."""
+    meter = Meter("digesting", what.size, progress)
+    pieces = {each.piece for each in listed if each.piece is not None}
+    digests = dict(_digests(data, what.size, pieces, meter))
+    for each in listed:
+        if each.piece is not None:
+            each.values["sha256"] = digests[each.piece]
+        elif each.content is not None:
+            with each.content() as content:
+                each.values["sha256"] = next(_digests(content, content.size, ()))[1]
     meter.finish()
     return {
-        "format": layout.format,
-        "size": layout.size,
-        "sector_size": layout.sector_size,
-        "sha256": digests[0, layout.size],
-        "geometry": dict(layout.geometry),
-        "warnings": list(map(str, layout.warnings)),
-        "entries": entries,
+        "format": what.format,
+        "size": what.size,
+        "sector_size": sector_size,
+        "sha256": digests[0, what.size],
+        "geometry": dict(geometry),
+        "warnings": [],
+        "entries": [each.values for each in listed],
     }
-
-
-def _piece(placement: Placement) -> _Piece | None:
-    """Where a file's bytes lie in the image; None if they do not."""
-    if not isinstance(placement.entry, File) or placement.offset is None:
-        return None
-    return placement.offset, placement.entry.size
-
-
-def _piece_of(entry: ImageEntry) -> _Piece | None:
-    """Where a file's bytes lie in the image, if that is in one piece."""
-    if entry.kind != "file" or entry.offset is None or len(entry.extents) != 1:
-        return None
-    return entry.offset, entry.size
-
-
-def _source_digest(file: File) -> str:
-    """The SHA-256 of a file's bytes, read from its source. Raises `SourceError`."""
-    runs = (Run.of(file.extent()),) if file.size else ()
-    with LayoutReader(runs) as content:
-        return _digest(content)
-
-
-def _digest(content: PositionalReader) -> str:
-    """The SHA-256 of all that is read."""
-    return next(_digests(content, content.size, []))[1]
 
 
 def _digests(
     data: PositionalReader,
     size: int,
-    pieces: list[_Piece],
+    pieces: Iterable[_Piece],
     meter: Meter = SILENT,
 ) -> Iterator[tuple[_Piece, str]]:
     """The SHA-256 of all `size` bytes, and of each of the `pieces`, which may overlap.

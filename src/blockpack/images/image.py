@@ -19,7 +19,6 @@ from ..planning.layout import Fact
 from ..reading.positional import PositionalReader
 from ..writing.progress import Meter, Progress
 from .path import ImagePath
-from .progress_reader import ProgressReader
 from .soundness import unsound
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ class Image:
         total = self.size + (0 if layer is None else layer.encrypted_size)
         meter = Meter("verifying", total, progress)
         if progress is not None:
-            reader = type(reader)(ProgressReader(reader.data, meter.advance), device=reader.device)
+            reader = type(reader)(_ProgressReader(reader.data, meter.advance), device=reader.device)
         problems: list[ImageError] = []
         entries: dict[str, ImageEntry] = {}
         try:
@@ -265,6 +264,30 @@ class Image:
                     assert self._report is not None
                     self._report(problem)
             return self._entries
+
+
+class _ProgressReader(PositionalReader):
+    """The bytes of `data`; `advance` is told of those that were read for the first time.
+
+    What lies before the furthest byte that was read counts as read: readers go through an image
+    from its begin to its end, and pass over what they need not see.
+    """
+
+    def __init__(self, data: PositionalReader, advance: Callable[[int], object]) -> None:
+        super().__init__(data.size)
+        self.read_ahead = data.read_ahead
+        self._data = data
+        self._advance = advance
+        self._furthest = 0
+
+    def pread(self, view: memoryview, position: int) -> int:
+        """Fill `view`, or a first part of it, from `position` on; the number of bytes."""
+        count = self._data.pread(view, position)
+        further = position + count - self._furthest
+        if further > 0:
+            self._furthest += further
+            self._advance(further)
+        return count
 
 
 def require_image(what: object) -> None:

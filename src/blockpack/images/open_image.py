@@ -77,8 +77,6 @@ def _data(source: ImageSource) -> tuple[PositionalReader, str]:
     name = require_path(source)
     descriptor = open_for_reading(source, name)
     with reading_errors(name):
-        if not hasattr(os, "preadv"):
-            return reader_of(open(descriptor, "rb")), name
         try:
             return DescriptorReader(descriptor), name
         except BaseException:

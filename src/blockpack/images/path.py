@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
-from typing import IO, Any, BinaryIO, Protocol
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import NotInImageError
-from ..formats.reader import ImageEntry
 
-
-class Resolving(Protocol):
-    """An image, as far as its paths need it."""
-
-    @property
-    def names(self) -> Mapping[str, frozenset[str]]:
-        """The names in each directory by its path."""
-
-    def resolve(self, path: str) -> ImageEntry | None:
-        """What is at a path, links followed; None if it leads nowhere."""
-
-    def open(self, path: str) -> BinaryIO:
-        """The file at a path. Raises `ImageError`."""
-
-    def read(self, path: str) -> bytes:
-        """The bytes of the file at a path. Raises `ImageError`."""
+if TYPE_CHECKING:
+    from .image import Image
 
 
 class ImagePath:
     """A path in `image`, be there something or not; an empty one is the root."""
 
-    def __init__(self, image: Resolving, path: str = "") -> None:
+    def __init__(self, image: Image, path: str = "") -> None:
         self._image = image
         self._path = path
 

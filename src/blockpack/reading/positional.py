@@ -312,7 +312,7 @@ def reader_of(file: BinaryIO) -> PositionalReader:
     raw = getattr(file, "raw", file)
     if isinstance(raw, PositionalFile):
         return raw.reader
-    if type(raw) is io.FileIO and raw.seekable() and hasattr(os, "preadv"):
+    if type(raw) is io.FileIO and raw.seekable():
         return DescriptorReader(_of_its_own(raw.fileno()))
     return SeekingReader(file)
 

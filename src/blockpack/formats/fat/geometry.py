@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
@@ -20,6 +21,9 @@ from ...errors import EntryError
 from ...planning.layout import Fact, round_up
 from .dir_entry import SIZE as ENTRY_SIZE
 from .table import FIRST_CLUSTER, table_bytes
+
+if TYPE_CHECKING:
+    from .survey import Survey
 
 ALIGNMENT = 4096
 """The data area begins on a multiple of this many bytes."""
@@ -115,109 +119,89 @@ class Geometry:
         return self.data_offset + (cluster - FIRST_CLUSTER) * self.cluster_size
 
 
-@frozen(kw_only=True)
-class Requirements:
-    """What a volume asks for, and the limits that it has to keep. Sizes are in bytes."""
-
-    types: tuple[int, ...]
-    type_given: bool
-    """Whether there could be more types."""
-    sector_size: int
-    cluster_size: int | None
-    size: int | None
-    root_entries: int
-    """32-byte entries that the root directory needs, on FAT12 and FAT16."""
-    needed: Callable[[int, int], int]
-    """The clusters needed, by the type's bits and the cluster size."""
-    miscounted: Callable[[int], int]
-    """How many files fsck.fat does not count right, by the cluster size."""
-    clonable: bool = False
-    """Whether a good part of the bytes could be cloned."""
-
-    @property
-    def reason(self) -> str:
-        """Why the cluster size is what `choose` has it be."""
-        if self.cluster_size is not None:
-            return "as given"
-        if self.size is not None:
-            return "the first that fills the given size"
-        if self.clonable:
-            return "the smallest image whose large files can be cloned"
-        return "the smallest image"
-
-
 def cluster_sizes(sector_size: int) -> list[int]:
     """The sizes of clusters that whole sectors make, in bytes."""
     return [size for size in CLUSTER_SIZES if size >= sector_size]
 
 
-def choose(required: Requirements) -> Geometry:
-    """The best geometry that holds what is needed.
+def choose(survey: Survey) -> Geometry:
+    """The best geometry that holds what was surveyed, as its volume's options have it.
 
     Raises `EntryError` if there is none.
     """
-    _check_size(required)
+    _check_size(survey)
     reasons = []
-    for rank in _ranked(required):
+    for rank in _ranked(survey):
         found: list[Geometry] = []
         for bits, cluster_size in rank:
-            needed = required.needed(bits, cluster_size)
+            needed = survey.clusters(bits, cluster_size)
             if found and needed * cluster_size >= min(one.size for one in found):
                 break  # and larger clusters take no less
-            fitting = _fit(required, bits, cluster_size, needed)
+            fitting = _fit(survey, bits, cluster_size, needed)
             if isinstance(fitting, Geometry):
                 found.append(fitting)
             else:
                 reasons.append(fitting)
         if found:
-            return min(found, key=lambda one: (required.miscounted(one.cluster_size), one.size))
-    _require_room(required)
-    remedy, option = _remedy(required)
+            return min(found, key=lambda one: (len(survey.miscounted(one.cluster_size)), one.size))
+    _require_room(survey)
+    remedy, option = _remedy(survey)
     raise EntryError("", reasons[-1], remedy, option)
 
 
-def _check_size(required: Requirements) -> None:
-    least = FEWEST_SECTORS * required.sector_size
-    if required.size is not None and required.size < least:
-        rule = f"a FAT of {required.size:,} bytes has fewer than the {FEWEST_SECTORS} sectors"
+def reason(survey: Survey) -> str:
+    """Why the cluster size is what `choose` has it be."""
+    if survey.volume.cluster_size is not None:
+        return "as given"
+    if survey.volume.size is not None:
+        return "the first that fills the given size"
+    if survey.clonable:
+        return "the smallest image whose large files can be cloned"
+    return "the smallest image"
+
+
+def _check_size(survey: Survey) -> None:
+    least = FEWEST_SECTORS * survey.volume.sector_size
+    if survey.volume.size is not None and survey.volume.size < least:
+        rule = f"a FAT of {survey.volume.size:,} bytes has fewer than the {FEWEST_SECTORS} sectors"
         raise EntryError("", f"{rule} that FatFs mounts", "give a larger size", f"size={least}")
 
 
-def _require_room(required: Requirements) -> None:
+def _require_room(survey: Survey) -> None:
     """Raise `EntryError` if the size that is asked for is less than what would be chosen."""
-    if required.size is None:
+    if survey.volume.size is None:
         return
-    chosen = choose(evolve(required, size=None)).size
-    if chosen > required.size:
-        rule = f"{chosen:,} bytes are needed, {chosen - required.size:,} more than the size"
+    chosen = choose(evolve(survey, volume=evolve(survey.volume, size=None))).size
+    if chosen > survey.volume.size:
+        rule = f"{chosen:,} bytes are needed, {chosen - survey.volume.size:,} more than the size"
         raise EntryError("", rule, "pack less", f"size={chosen}")
 
 
-def _remedy(required: Requirements) -> tuple[str, str]:
+def _remedy(survey: Survey) -> tuple[str, str]:
     """What to do if there is no geometry, and the option for it."""
-    if required.size is not None:
+    if survey.volume.size is not None:
         return "give another size, or let type and cluster size be chosen", ""
-    if required.cluster_size is not None:
+    if survey.volume.cluster_size is not None:
         return "pack less, or let the cluster size be chosen", ""
-    return "pack less", "fat_type=auto" if required.type_given else "format=tar"
+    return "pack less", "fat_type=auto" if survey.volume.fat_type != "auto" else "format=tar"
 
 
-def _ranked(required: Requirements) -> Iterator[list[tuple[int, int]]]:
+def _ranked(survey: Survey) -> Iterator[list[tuple[int, int]]]:
     """Types and cluster sizes, in the order of preference; among those together, small clusters
     first, the smallest image wins.
     """
-    sizes = cluster_sizes(required.sector_size)
-    if required.cluster_size is not None:
-        sizes = [required.cluster_size]
-    pairs = [(bits, size) for size in sizes for bits in required.types]
-    if required.size is not None:  # all are alike, so the first that is filled will do
-        usual = {12: PREFERRED, 16: PREFERRED, 32: _advised_cluster_size(required.size)}
+    sizes = cluster_sizes(survey.volume.sector_size)
+    if survey.volume.cluster_size is not None:
+        sizes = [survey.volume.cluster_size]
+    pairs = [(bits, size) for size in sizes for bits in survey.types]
+    if survey.volume.size is not None:  # all are alike, so the first that is filled will do
+        usual = {12: PREFERRED, 16: PREFERRED, 32: _advised_cluster_size(survey.volume.size)}
         pairs.sort(key=lambda pair: _distance(pair[1], usual[pair[0]]))
         yield from ([pair] for pair in pairs)
         return
     usual_pairs = [pair for pair in pairs if pair[1] <= LARGEST_PREFERRED]
-    if required.clonable:
-        yield [pair for pair in usual_pairs if _is_for_clones(required, *pair)]
+    if survey.clonable:
+        yield [pair for pair in usual_pairs if _is_for_clones(survey, *pair)]
     yield usual_pairs
     yield pairs
 
@@ -227,11 +211,11 @@ def _distance(cluster_size: int, usual: int) -> tuple[bool, int]:
     return cluster_size > usual, abs(cluster_size - usual)
 
 
-def _is_for_clones(required: Requirements, bits: int, cluster_size: int) -> bool:
+def _is_for_clones(survey: Survey, bits: int, cluster_size: int) -> bool:
     """Whether files can be cloned, and no type needs clusters that nothing is in."""
     if cluster_size % ALIGNMENT:
         return False
-    return bits == 12 or required.needed(bits, cluster_size) >= FEWEST[bits]
+    return bits == 12 or survey.clusters(bits, cluster_size) >= FEWEST[bits]
 
 
 def _advised_cluster_size(size: int) -> int:
@@ -242,32 +226,32 @@ def _advised_cluster_size(size: int) -> int:
     return LARGEST_PREFERRED
 
 
-def _fit(required: Requirements, bits: int, cluster_size: int, needed: int) -> Geometry | str:
+def _fit(survey: Survey, bits: int, cluster_size: int, needed: int) -> Geometry | str:
     """The geometry for `needed` clusters, or what speaks against it."""
     root_entries = 0
     if bits != 32:
-        if required.root_entries > MAX_ROOT_ENTRIES:
+        if survey.root_entries > MAX_ROOT_ENTRIES:
             return (
-                f"the root directory takes {required.root_entries:,} entries, FAT{bits} has at "
+                f"the root directory takes {survey.root_entries:,} entries, FAT{bits} has at "
                 f"most {MAX_ROOT_ENTRIES:,}"
             )
-        in_sector = required.sector_size // ENTRY_SIZE
-        root_entries = round_up(max(required.root_entries, DEFAULT_ROOT_ENTRIES), in_sector)
+        in_sector = survey.volume.sector_size // ENTRY_SIZE
+        root_entries = round_up(max(survey.root_entries, DEFAULT_ROOT_ENTRIES), in_sector)
 
     def lay_out(clusters: int) -> Geometry:
-        return _lay_out(bits, required.sector_size, cluster_size, clusters, root_entries)
+        return _lay_out(bits, survey.volume.sector_size, cluster_size, clusters, root_entries)
 
     if needed > MOST[bits]:
         return (
             f"the tree takes {needed:,} clusters of {cluster_size:,} bytes, FAT{bits} has at "
             f"most {MOST[bits]:,}"
         )
-    if required.size is not None:
-        return _fit_size(required.size, bits, cluster_size, needed, lay_out)
+    if survey.volume.size is not None:
+        return _fit_size(survey.volume.size, bits, cluster_size, needed, lay_out)
     # One cluster to spare: some firmware does not read a file in the last one.
     step = max(1, ALIGNMENT // cluster_size)
     clusters = round_up(max(needed + 1, FEWEST[bits]), step)
-    missing = FEWEST_SECTORS * required.sector_size - lay_out(clusters).size
+    missing = FEWEST_SECTORS * survey.volume.sector_size - lay_out(clusters).size
     clusters += round_up(max(missing, 0), step * cluster_size) // cluster_size
     found = lay_out(min(clusters, MOST[bits]))
     if found.sectors > MAX_SECTORS:

@@ -20,7 +20,7 @@ from .allocation import Allocation
 from .boot_sector import BootSector
 from .geometry import Geometry
 from .table import FIRST_CLUSTER
-from .walk import Source, Walk
+from .walk import Walk
 
 MOST_CLUSTERS = 0x0FFFFFF5
 """The most data clusters that FAT32 can number."""
@@ -101,8 +101,8 @@ class FatReader(ImageReader):
         yield from self._fat32_deviations(free)
 
     def _walk(self, report: Report) -> Walk:
-        source = Source(self.read_at, self.size, self.geometry, self.boot.root_cluster)
-        return Walk(source, self._allocation(), report)
+        root_cluster = self.boot.root_cluster
+        return Walk(self, self.geometry, root_cluster, self._allocation(), report)
 
     def _allocation(self) -> Allocation:
         geometry = self.geometry

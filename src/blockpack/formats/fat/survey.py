@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from operator import attrgetter
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from zlib import crc32
 
 from attrs import define, field
@@ -18,8 +18,10 @@ from ...model.entry import Directory, Entry, File, Symlink
 from ...model.tree import Tree
 from ...planning.layout import LayoutWarning, round_up
 from ...planning.profile import FatLimits, GiB
-from ...planning.volume import Volume
 from . import dir_entry, names
+
+if TYPE_CHECKING:
+    from .volume import FatVolume
 
 LARGEST = 4 * GiB - (64 << 10)
 """From this size on (bytes), a file is one of the `largest`."""
@@ -62,7 +64,7 @@ def _names(path: str, children: list[Entry]) -> list[str]:
 class Survey:
     """What there is, what it takes, and what cannot be."""
 
-    volume: Volume
+    volume: FatVolume
     label_entry: bool
     """Whether the root directory has an entry for the label."""
     directories: list[PlannedDirectory] = field(factory=list)
@@ -75,10 +77,12 @@ class Survey:
     """Files whose last cluster, if it is a large one, may end at 4 GiB."""
     digest: int = 0
     """A CRC-32 of all names, sizes and times."""
+    clonable: bool = False
+    """Whether half of all bytes, or more, are in files that are worth cloning."""
     _clusters: dict[int, int] = field(factory=dict)
 
     @classmethod
-    def of(cls, volume: Volume, tree: Tree, *, label_entry: bool) -> Self:
+    def of(cls, volume: FatVolume, tree: Tree, *, label_entry: bool) -> Self:
         """The survey of `tree` for `volume`."""
         survey = cls(volume, label_entry)
         survey._check_epoch()
@@ -86,7 +90,10 @@ class Survey:
             entry = tree.get(path)
             names = survey._add(entry if isinstance(entry, Directory) else None, children)
             survey._digest_more("\0".join([path, *names, ""]).encode("utf-8", "surrogateescape"))
-        survey._digest_more(array("Q", map(attrgetter("size"), survey.files)))
+        sizes = array("Q", map(attrgetter("size"), survey.files))
+        survey._digest_more(sizes)
+        large = sum([size for size in sizes if size >= CLONABLE])
+        survey.clonable = 0 < large >= sum(sizes) - large
         if volume.mtime != "fixed":
             survey._digest_more(array("q", map(volume.seconds, tree)))
         survey._digest_more(volume.epoch.to_bytes(16, "little", signed=True))
@@ -96,10 +103,15 @@ class Survey:
         self.digest = crc32(data, self.digest)
 
     @property
-    def is_clonable(self) -> bool:
-        """Whether half of all bytes, or more, are in files that are worth cloning."""
-        large = sum([file.size for file in self.files if file.size >= CLONABLE])
-        return large > 0 and 2 * large >= sum([file.size for file in self.files])
+    def types(self) -> tuple[int, ...]:
+        """The types that it may be, by their bits."""
+        given = self.volume.fat_type
+        return self.volume.profile.fat.types if given == "auto" else (given,)
+
+    @property
+    def root_entries(self) -> int:
+        """32-byte entries that the root directory needs."""
+        return self.directories[0].entries
 
     def clusters(self, bits: int, cluster_size: int) -> int:
         """The clusters that everything takes on such a volume, free space included."""

@@ -27,7 +27,7 @@ from ...planning.volume import Volume, require_choice
 from ...workers.processors import Jobs
 from . import boot_sector, dir_entry, names
 from .boot_sector import BACKUP_SECTOR, FSINFO_SECTOR, NO_NAME, BootSector
-from .geometry import LARGEST_PREFERRED, Geometry, Requirements, choose, cluster_sizes
+from .geometry import LARGEST_PREFERRED, Geometry, choose, cluster_sizes, reason
 from .survey import PlannedDirectory, Survey
 from .table import FIRST_CLUSTER, Chains
 
@@ -99,32 +99,16 @@ class FatVolume(Volume):
         """
         survey = Survey.of(self, tree, label_entry=self._has_label_entry)
         refused = "this tree does not fit a FAT file system"
-        required = self._requirements(survey)
         try:
-            geometry = choose(required)
+            geometry = choose(survey)
         except EntryError as error:
             raise problems(refused, [*survey.problems, error]) from None
         raise_problems(refused, survey.problems)
-        return _Plan(self, survey, geometry).layout(tree.forkable, required.reason)
+        return _Plan(self, survey, geometry).layout(tree.forkable)
 
     @property
     def _has_label_entry(self) -> bool:
         return bool(self.label) and self.profile.fat.label_entry
-
-    def _requirements(self, survey: Survey) -> Requirements:
-        """What the geometry has to hold."""
-        given = self.fat_type != "auto"
-        return Requirements(
-            types=(int(self.fat_type),) if given else self.profile.fat.types,
-            type_given=given,
-            sector_size=self.sector_size,
-            cluster_size=self.cluster_size,
-            size=self.size,
-            root_entries=survey.directories[0].entries,
-            needed=survey.clusters,
-            miscounted=lambda cluster_size: len(survey.miscounted(cluster_size)),
-            clonable=survey.is_clonable,
-        )
 
 
 class _Plan:
@@ -136,9 +120,16 @@ class _Plan:
         self.geometry = geometry
         self.directories = survey.directories
         self._fixed = dir_entry.fat_time(volume.epoch) if volume.mtime == "fixed" else None
-        self.cluster_of = {"": 0}  # each directory's first; the root's is 0, as '..' has it
-        chains = self._place_directories()
         size = geometry.cluster_size
+        # FAT12 and FAT16 have a place for the root.
+        self._in_clusters = self.directories[geometry.bits != 32 :]
+        counts = (each.clusters(size) for each in self._in_clusters)
+        chains = array("I", accumulate(counts, initial=FIRST_CLUSTER))
+        self._directory_clusters = chains[:]  # where each begins, and where the files do
+        self.cluster_of = {
+            each.path: first for each, first in zip(self._in_clusters, chains, strict=False)
+        }
+        self.cluster_of[""] = 0  # as '..' has it
         counts = (-(-file.size // size) for file in survey.files)
         # Where each file begins, and the first free cluster; an empty one begins, and takes none.
         self.file_clusters = array("I", accumulate(counts, initial=chains.pop()))
@@ -148,23 +139,8 @@ class _Plan:
         # Not by a list: a million numbers in one would be the most memory that there ever is.
         self.file_offsets = array("Q", (base + size * first for first in self.file_clusters))
 
-    def _place_directories(self) -> array[int]:
-        """The first cluster of each directory, and of what follows them."""
-        firsts = array("I")
-        cluster = FIRST_CLUSTER
-        wide = self.geometry.bits == 32
-        for directory in self.directories:
-            if directory.entry is None and not wide:
-                continue  # FAT12 and FAT16 have a place for the root
-            firsts.append(cluster)
-            if directory.entry is not None:
-                self.cluster_of[directory.path] = cluster
-            cluster += directory.clusters(self.geometry.cluster_size)
-        firsts.append(cluster)
-        return firsts
-
-    def layout(self, forkable: bool, reason: str) -> Layout:
-        """The layout of it all; `reason` is why the clusters are as large as they are."""
+    def layout(self, forkable: bool) -> Layout:
+        """The layout of it all."""
         geometry = self.geometry
         free = geometry.offset_of(self.chains.end)
         # Size and free space are in the geometry already.
@@ -174,12 +150,10 @@ class _Plan:
             *self._table(geometry.fat_offset),
             *self._table(geometry.fat_offset + geometry.fat_size),
         ]
-        in_clusters = self.directories
         if geometry.bits != 32:
-            in_clusters = self.directories[1:]
             runs.append(Run([geometry.root_offset, geometry.data_offset], self._root))
         runs += [
-            self._directory_run(in_clusters),
+            Run(list(map(geometry.offset_of, self._directory_clusters)), self._tables),
             Run(self.file_offsets, self._contents),
             zeros(free, size),
         ]
@@ -192,7 +166,7 @@ class _Plan:
                 **geometry.facts(
                     self._free_clusters, self._serial, self.volume.label.decode("ascii").rstrip()
                 ),
-                "cluster_reason": reason,
+                "cluster_reason": reason(self.survey),
             },
             warnings=(*self.survey.warnings, *self._warnings()),
             placements=self.placements,
@@ -265,22 +239,12 @@ class _Plan:
         table = Run([*(offset + start for start in starts), offset + used], items)
         return table, zeros(offset + used, offset + self.geometry.fat_size)
 
-    def _directory_run(self, directories: list[PlannedDirectory]) -> Run:
-        if not directories:
-            return Run.of()
-        first = FIRST_CLUSTER
-        offsets = []
-        for directory in directories:
-            offsets.append(self.geometry.offset_of(first))
-            first += directory.clusters(self.geometry.cluster_size)
-        offsets.append(self.geometry.offset_of(first))
-
-        def items(start: int, stop: int) -> Iterator[Extent]:
-            for index in range(start, stop):
-                area = offsets[index + 1] - offsets[index]
-                yield Data(offsets[index], self._entries(directories[index]).ljust(area, b"\0"))
-
-        return Run(offsets, items)
+    def _tables(self, start: int, stop: int) -> Iterator[Extent]:
+        """The directories from `start` up to, not including, `stop`."""
+        for index in range(start, stop):
+            first, end = map(self.geometry.offset_of, self._directory_clusters[index : index + 2])
+            data = self._entries(self._in_clusters[index])
+            yield Data(first, data.ljust(end - first, b"\0"))
 
     def _root(self, start: int, stop: int) -> Iterator[Extent]:
         """The root directory of FAT12 and FAT16, the one item of its run."""

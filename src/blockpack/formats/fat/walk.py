@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from attrs import evolve
 
 from ...errors import Deviation, ImageError
-from ..reader import ImageEntry, Pieces, Report
+from ..reader import ImageEntry, ImageReader, Pieces, Report
 from . import dir_entry, listing
 from .allocation import Allocation, Runs
 from .geometry import Geometry
@@ -21,29 +20,26 @@ _MAX_PATH = 4096
 _AMBIGUOUS = "readers disagree about where its bytes are: the root directory fills no whole sectors"
 
 
-class Source(NamedTuple):
-    """The image that a walk reads, of `size` bytes."""
-
-    read_at: Callable[[int, int], bytes]
-    size: int
-    geometry: Geometry
-    root_cluster: int
-
-
 class Walk:
-    """Follows every chain once."""
+    """Follows every chain of what `reader` reads once."""
 
-    def __init__(self, source: Source, allocation: Allocation, report: Report) -> None:
-        self._source = source
-        self._geometry = source.geometry
-        self._cluster_size = source.geometry.cluster_size
-        self._base = source.geometry.offset_of(0)
+    def __init__(
+        self,
+        reader: ImageReader,
+        geometry: Geometry,
+        root_cluster: int,
+        allocation: Allocation,
+        report: Report,
+    ) -> None:
+        self._reader = reader
+        self._geometry = geometry
+        self._root_cluster = root_cluster
+        self._cluster_size = geometry.cluster_size
+        self._base = geometry.offset_of(0)
         self.allocation = allocation
         self._report = report
-        self._cut_short = source.geometry.size > source.size
-        self._ambiguous = (
-            source.geometry.root_entries * dir_entry.SIZE % source.geometry.sector_size
-        )
+        self._cut_short = geometry.size > reader.size
+        self._ambiguous = geometry.root_entries * dir_entry.SIZE % geometry.sector_size
         """Not 0 if readers disagree about where clusters begin."""
         self.unread: list[int] = []
         """The clusters at which chains go on that were read to their size."""
@@ -52,11 +48,11 @@ class Walk:
         """What the root directory holds."""
         geometry = self._geometry
         if geometry.bits == 32:
-            return self._directory("", self._source.root_cluster)
+            return self._directory("", self._root_cluster)
         data = b""
         try:
             size = geometry.root_entries * dir_entry.SIZE
-            data = self._source.read_at(geometry.root_offset, size)
+            data = self._reader.read_at(geometry.root_offset, size)
         except ImageError as error:
             self._report(error)
         return listing.read(data, "", False, self._report)
@@ -136,7 +132,7 @@ class Walk:
             size -= length
         if size:
             return "its chain is shorter than its size"
-        if self._cut_short and max(map(sum, pieces)) > self._source.size:
+        if self._cut_short and max(map(sum, pieces)) > self._reader.size:
             return "lies beyond the end of the image, which is cut short"
         return ""
 
@@ -165,7 +161,7 @@ class Walk:
             if not fault and following < self.allocation.end_of_chain:
                 fault = f"has more than {dir_entry.MAX_ENTRIES:,} entries"
             for offset, length in self._pieces(runs, most * self._cluster_size):
-                data += self._source.read_at(offset, length)
+                data += self._reader.read_at(offset, length)
         except ImageError as error:
             fault = error.rule
         if path and self._ambiguous:

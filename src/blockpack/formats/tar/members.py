@@ -11,15 +11,16 @@ not ASCII goes into GNU's header for long names, which is bytes, and which every
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 from attrs import evolve, frozen
 
 from ...errors import EntryError
 from ...model.entry import Directory, Entry, File, Symlink, encode
 from ...planning.profile import TarLimits
-from . import header, pax
+from . import header
+from .extended import extended_header, record
 
 Dialect = Literal["pax", "ustar", "gnu"]
 """How what does not fit a ustar header is written."""
@@ -58,11 +59,19 @@ class Member:
         return (
             header.split_name(self.name) is not None
             and len(self.linkname) <= header.NAME_SIZE
-            and self.size <= header.MAX_SIZE
-            and 0 <= self.mtime <= header.MAX_SIZE
-            and 0 <= self.uid <= header.MAX_ID
-            and 0 <= self.gid <= header.MAX_ID
+            and not self.beyond
         )
+
+    @property
+    def beyond(self) -> dict[str, int]:
+        """The numbers that octal fields cannot hold, by their names."""
+        numbers = (
+            ("size", self.size, header.MAX_SIZE),
+            ("mtime", self.mtime, header.MAX_SIZE),
+            ("uid", self.uid, header.MAX_ID),
+            ("gid", self.gid, header.MAX_ID),
+        )
+        return {name: number for name, number, most in numbers if not 0 <= number <= most}
 
 
 def blocks(member: Member, dialect: Dialect) -> bytes:
@@ -71,12 +80,34 @@ def blocks(member: Member, dialect: Dialect) -> bytes:
     It must be one that `refusals` has nothing against.
     """
     if dialect == "gnu":
-        return _gnu_blocks(member)
+        name = member.name[: header.NAME_SIZE]
+        return _long_names(member, dialect) + _block(member, name, magic=header.GNU)
+    prefix, name = header.split_name(member.name) or (b"", member.name[: header.NAME_SIZE])
     if member.plain:
-        return _ustar_block(member)
+        return _block(member, name, prefix)
+    # What a record overrides is zero rather than base 256, on which some readers fail before they
+    # apply the records.
+    zeros: dict[str, Any] = dict.fromkeys(member.beyond, 0)
+    cut = evolve(member, **zeros)
     records = list(_records(member))
-    extended = pax.extended_header(records) if records else b""
-    return _gnu_long_names(_long_bytes(member)) + extended + _cut_block(member)
+    extended = extended_header(records) if records else b""
+    return _long_names(member, dialect) + extended + _block(cut, name, prefix)
+
+
+def _block(member: Member, name: bytes, prefix: bytes = b"", magic: bytes = header.USTAR) -> bytes:
+    """The header alone, with as much as it holds of what is long."""
+    return header.pack(
+        name,
+        prefix=prefix,
+        typeflag=member.typeflag,
+        size=member.size,
+        mode=member.mode,
+        uid=member.uid,
+        gid=member.gid,
+        mtime=member.mtime,
+        linkname=member.linkname[: header.NAME_SIZE],
+        magic=magic,
+    )
 
 
 def refusals(
@@ -91,33 +122,25 @@ def refusals(
     if dialect == "ustar":
         rule = f"does not fit a ustar header: {_too_large(member)}"
         yield EntryError(entry.path, rule, "make it shorter", "dialect=pax")
-    elif dialect == "pax":
-        payload = sum(len(pax.record(*pair)) for pair in _records(member))
-        payload = max([payload, *(len(text) + 1 for _, text in _long_bytes(member))])
-        if limits.extended_header is not None and payload > limits.extended_header:
-            rule = (
-                f"needs an extended header of {payload} bytes, and the profile's reader takes "
-                f"{limits.extended_header}"
-            )
-            yield EntryError(entry.path, rule, "shorten its path", _with_room(member, limits))
-    else:
-        longest = max(len(member.name), len(member.linkname)) + 1
-        if limits.extended_header is not None and longest > limits.extended_header:
-            rule = (
-                f"needs an extended header of {longest} bytes, and the profile's reader takes "
-                f"{limits.extended_header}"
-            )
-            yield EntryError(entry.path, rule, "shorten its path", "profile=any")
-        if not limits.base_256 and _needs_base_256(member):
-            rule = "needs a base-256 number, on which the profile's reader fails"
-            yield EntryError(entry.path, rule, option="dialect=pax")
+        return
+    most = limits.extended_header
+    if most is not None and (payload := _payload(member, dialect)) > most:
+        rule = f"needs an extended header of {payload} bytes, and the profile's reader takes {most}"
+        by_gnu = dialect == "pax" and not member.beyond and _payload(member, "gnu") <= most
+        option = "dialect=gnu" if by_gnu else "profile=any"
+        yield EntryError(entry.path, rule, "shorten its path", option)
+    if dialect == "gnu" and not limits.base_256 and member.beyond:
+        rule = "needs a base-256 number, on which the profile's reader fails"
+        yield EntryError(entry.path, rule, option="dialect=pax")
 
 
-def _with_room(member: Member, limits: TarLimits) -> str:
-    """The option by which a member fits whose pax records are too long for the profile's reader."""
-    longest = max(len(member.name), len(member.linkname)) + 1
-    fits = limits.extended_header is not None and longest <= limits.extended_header
-    return "dialect=gnu" if fits and not _needs_base_256(member) else "profile=any"
+def _payload(member: Member, dialect: Dialect) -> int:
+    """The bytes of the longest extended header that `member` needs."""
+    records = _records(member) if dialect == "pax" else ()
+    names = _too_long(member, dialect)
+    return max(
+        sum(len(record(*each)) for each in records), 0, *(len(text) + 1 for _, text in names)
+    )
 
 
 def _too_large(member: Member) -> str:
@@ -133,97 +156,30 @@ def _too_large(member: Member) -> str:
     return "its owner or its time is too large"
 
 
-def _needs_base_256(member: Member) -> bool:
-    numbers = ((member.size, header.MAX_SIZE), (member.mtime, header.MAX_SIZE))
-    ids = ((member.uid, header.MAX_ID), (member.gid, header.MAX_ID))
-    return any(not 0 <= number <= most for number, most in numbers + ids)
-
-
 def _records(member: Member) -> Iterator[tuple[bytes, bytes]]:
     """The pax records for all of `member` that its header cannot hold (Rule 2)."""
     if header.split_name(member.name) is None and member.name.isascii():
         yield b"path", member.name
     if len(member.linkname) > header.NAME_SIZE and member.linkname.isascii():
         yield b"linkpath", member.linkname
-    if member.size > header.MAX_SIZE:
-        yield b"size", b"%d" % member.size
-    if not 0 <= member.mtime <= header.MAX_SIZE:
-        yield b"mtime", b"%d" % member.mtime
-    if not 0 <= member.uid <= header.MAX_ID:
-        yield b"uid", b"%d" % member.uid
-    if not 0 <= member.gid <= header.MAX_ID:
-        yield b"gid", b"%d" % member.gid
+    for name, number in member.beyond.items():
+        yield name.encode("ascii"), b"%d" % number
 
 
-def _long_bytes(member: Member) -> Iterator[tuple[bytes, bytes]]:
-    """The type and text of GNU headers for what is too long and not ASCII (Rule 4)."""
-    if len(member.linkname) > header.NAME_SIZE and not member.linkname.isascii():
+def _too_long(member: Member, dialect: Dialect) -> Iterator[tuple[bytes, bytes]]:
+    """The type and text of GNU headers for what is too long, and in pax not ASCII (Rule 4)."""
+    gnu = dialect == "gnu"
+    if len(member.linkname) > header.NAME_SIZE and (gnu or not member.linkname.isascii()):
         yield header.GNU_LONG_LINK, member.linkname
-    if header.split_name(member.name) is None and not member.name.isascii():
+    holds = len(member.name) <= header.NAME_SIZE if gnu else header.split_name(member.name)
+    if not holds and (gnu or not member.name.isascii()):
         yield header.GNU_LONG_NAME, member.name
 
 
-def _ustar_block(member: Member) -> bytes:
-    prefix, name = header.split_name(member.name) or (b"", b"")
-    return header.pack(
-        name,
-        prefix=prefix,
-        typeflag=member.typeflag,
-        size=member.size,
-        mode=member.mode,
-        uid=member.uid,
-        gid=member.gid,
-        mtime=member.mtime,
-        linkname=member.linkname,
-    )
-
-
-def _cut_block(member: Member) -> bytes:
-    """The header behind an extended one: what that overrides is cut, or zero.
-
-    Numbers are zero rather than base 256, on which some readers fail before they apply the
-    records.
-    """
-    fits = header.split_name(member.name) is not None
-    cut = evolve(
-        member,
-        name=member.name if fits else member.name[: header.NAME_SIZE],
-        size=_or_zero(member.size, header.MAX_SIZE),
-        uid=_or_zero(member.uid, header.MAX_ID),
-        gid=_or_zero(member.gid, header.MAX_ID),
-        mtime=_or_zero(member.mtime, header.MAX_SIZE),
-        linkname=member.linkname[: header.NAME_SIZE],
-    )
-    return _ustar_block(cut)
-
-
-def _or_zero(number: int, most: int) -> int:
-    return number if 0 <= number <= most else 0
-
-
-def _gnu_blocks(member: Member) -> bytes:
-    long: list[tuple[bytes, bytes]] = []
-    if len(member.linkname) > header.NAME_SIZE:
-        long.append((header.GNU_LONG_LINK, member.linkname))
-    if len(member.name) > header.NAME_SIZE:
-        long.append((header.GNU_LONG_NAME, member.name))
-    return _gnu_long_names(long) + header.pack(
-        member.name[: header.NAME_SIZE],
-        typeflag=member.typeflag,
-        size=member.size,
-        mode=member.mode,
-        uid=member.uid,
-        gid=member.gid,
-        mtime=member.mtime,
-        linkname=member.linkname[: header.NAME_SIZE],
-        magic=header.GNU,
-    )
-
-
-def _gnu_long_names(texts: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """GNU headers of these types, whose contents are names, each ended by a NUL."""
+def _long_names(member: Member, dialect: Dialect) -> bytes:
+    """GNU headers whose contents are names, each ended by a NUL."""
     packed = b""
-    for typeflag, text in texts:
+    for typeflag, text in _too_long(member, dialect):
         size = len(text) + 1
         packed += header.pack(b"././@LongLink", typeflag=typeflag, size=size, magic=header.GNU)
         packed += text.ljust(header.padded(size), b"\0")
