@@ -107,6 +107,11 @@ class GitRepository:
         return git_dir / "objects" / oid[:2] / oid[2:]
 
 
+def left_to_git(repository: GitRepository) -> None:
+    """Pack all with an index of an old kind, which nobody but git reads."""
+    repository.git("-c", "pack.indexVersion=1", "repack", "-a", "-d", "-q", "--window=0")
+
+
 def quoted(path: str) -> bytes:
     """A path as fast-import reads it."""
     data = path.encode("utf-8", "surrogateescape")

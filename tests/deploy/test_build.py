@@ -15,7 +15,8 @@ from blockpack import Problems, SourceError, TargetError, UsageError
 from blockpack.deploy.building.build import BuildReport, build
 from blockpack.deploy.building.task import Task, plan
 from blockpack.deploy.record import BuildRecord
-from blockpack.deploy.source.look import TICK
+from blockpack.deploy.source.deployment import Deployment
+from blockpack.deploy.source.inventory import TICK
 from blockpack.images.contents import manifest as image_manifest
 from blockpack.planning.layout import Layout
 from deploy.deployments import FILES, contents, manifest, names, record, write_files
@@ -295,9 +296,9 @@ def test_nothing_is_read_while_the_clock_may_show_its_time_again(
     film = deployment / "media/film.bin"
     ages: list[int] = []
 
-    def noting(task: Task) -> Layout:
+    def noting(task: Task, deployment: Deployment) -> Layout:
         ages.append(time.time_ns() - film.stat().st_ctime_ns)
-        return plan(task)
+        return plan(task, deployment)
 
     monkeypatch.setattr("blockpack.deploy.building.build.plan", noting)
     for number in range(5):

@@ -79,7 +79,7 @@ def record(path: Path) -> None:
 BELIEVED: dict[str, tuple[str, Callable[[Path], object], Callable[[Path], object], int]] = {
     "manifest": (
         *("blockpack.toml", manifest),
-        *(lambda path: DirectorySource(str(path.parent)).manifest(), 4),
+        *(lambda path: DirectorySource(str(path.parent)).open().manifest, 4),
     ),
     "record": ("manifest.json", record, lambda path: BuildRecord.read(path.parent), 4),
     "key": ("key", make_key, read_key, 2),

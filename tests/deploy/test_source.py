@@ -10,7 +10,12 @@ import pytest
 
 from blockpack import BlockpackError, SourceError, UsageError
 from blockpack.deploy.building.build import build
-from blockpack.deploy.source.deployment import CommitSource, DirectorySource, deployment_source
+from blockpack.deploy.record import FromCommit
+from blockpack.deploy.source.deployment import (
+    DirectorySource,
+    OpenCommit,
+    open_deployment,
+)
 from deploy.deployments import contents, manifest, write_files
 from repositories import LINK, SUBMODULE, GitRepository
 
@@ -172,14 +177,17 @@ def test_nothing_of_a_repository_is_run(tmp_path: Path) -> None:
 def test_names_stand_for_directories_or_commits(tmp_path: Path) -> None:
     repository = GitRepository.init(tmp_path / "r", "--bare")
     commit = repository.commit({"blockpack.toml": volume('"site"')})
-    source = deployment_source(f"git:{repository.path}@main")
-    assert isinstance(source, CommitSource)
-    assert (source.commit, source.tree_id) == (commit, repository.oid("main^{tree}"))
-    assert pickle.loads(pickle.dumps(source)) == source
-    place = deployment_source(tmp_path)
-    assert place == DirectorySource(str(tmp_path))
-    assert pickle.loads(pickle.dumps(place)) == place
+    with open_deployment(f"git:{repository.path}@main") as opened:
+        assert isinstance(opened, OpenCommit)
+        assert opened.origin == FromCommit(commit, repository.oid("main^{tree}"))
+        again = pickle.loads(pickle.dumps(opened.source))
+    with open_deployment(again) as other:
+        assert other.origin == opened.origin
+    (tmp_path / "blockpack.toml").write_bytes(volume('"site"'))
+    with open_deployment(tmp_path) as place:
+        assert place.source == DirectorySource(str(tmp_path))
+        assert pickle.loads(pickle.dumps(place.source)) == place.source
     with pytest.raises(SourceError, match="is a tree; name a commit"):
-        deployment_source(f"git:{repository.path}@main^{{tree}}")
+        open_deployment(f"git:{repository.path}@main^{{tree}}")
     with pytest.raises(UsageError, match="leave out SUBDIR"):
-        deployment_source(f"git:{repository.path}@main:sub")
+        open_deployment(f"git:{repository.path}@main:sub")

@@ -9,17 +9,19 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from blockpack import SourceError, cli
+from blockpack import SourceError, cli, scan
 from blockpack.deploy.building.build import build
-from blockpack.deploy.building.unchanged import unchanged
-from blockpack.deploy.source import look as looking
-from blockpack.deploy.source.look import look, settled
+from blockpack.deploy.building.build_state import unchanged
+from blockpack.deploy.source import inventory as looking
+from blockpack.deploy.source.inventory import Inventory, Subtree, settled
+from blockpack.sources import shared_walk
+from blockpack.sources.directory_walk import DirectoryWalk, Row
 from cli.running import environment
 from deploy.deployments import names, write_files
 
@@ -53,7 +55,7 @@ def test_nothing_slow_is_imported(deployment: Path, tmp_path: Path) -> None:
     )
     code, *modules = done.stdout.split()
     assert code == "0"
-    assert "blockpack.deploy.building.unchanged" in modules
+    assert "blockpack.deploy.building.build_state" in modules
     assert not set(SLOW) & set(modules)
 
 
@@ -67,19 +69,19 @@ def test_what_a_killed_run_left_is_removed_though_nothing_changed(
     build(deployment, out)
     before = names(out)
     write_files(out, {left: b"half an image"})
-    assert unchanged(str(deployment), str(out)) is None
+    assert unchanged(str(deployment), str(out), Inventory()) is None
     assert cli.main(["build", str(deployment), "--out", str(out), "--quiet"]) == 0
     assert names(out) == before
-    assert unchanged(str(deployment), str(out)) is not None
+    assert unchanged(str(deployment), str(out), Inventory()) is not None
 
 
 def test_another_zlib_may_deflate_otherwise(
     deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(deployment, tmp_path / "dist")
-    assert unchanged(str(deployment), str(tmp_path / "dist")) is not None
+    assert unchanged(str(deployment), str(tmp_path / "dist"), Inventory()) is not None
     monkeypatch.setattr(zlib, "ZLIB_RUNTIME_VERSION", "0.9")
-    assert unchanged(str(deployment), str(tmp_path / "dist")) is None
+    assert unchanged(str(deployment), str(tmp_path / "dist"), Inventory()) is None
 
 
 def test_if_it_cannot_be_looked_at_the_build_is_to_tell(
@@ -89,8 +91,8 @@ def test_if_it_cannot_be_looked_at_the_build_is_to_tell(
         raise SourceError("d", "a process that looks for changes was killed")
 
     build(deployment, tmp_path / "dist")
-    monkeypatch.setattr("blockpack.deploy.building.unchanged.look", lost)
-    assert unchanged(str(deployment), str(tmp_path / "dist")) is None
+    monkeypatch.setattr(looking, "shared_walk", lost)
+    assert unchanged(str(deployment), str(tmp_path / "dist"), Inventory()) is None
 
 
 @pytest.fixture(name="tree")
@@ -103,9 +105,8 @@ def fixture_tree(tmp_path: Path) -> Path:
     return tmp_path / "tree"
 
 
-def seen(tree: Path, jobs: int = 1, *, times: bool = False) -> str | None:
-    ((digest, _),) = look([(os.fsencode(tree) + b"/", times, frozenset())], jobs)
-    return digest
+def seen(tree: Path, jobs: int = 1, *, dated: bool = False) -> str | None:
+    return Inventory(jobs).of(Subtree(os.fsencode(tree) + b"/", dated)).digest
 
 
 def link_elsewhere(tree: Path) -> None:
@@ -142,7 +143,7 @@ def test_every_change_is_seen(tree: Path, change: str, monkeypatch: pytest.Monke
     before = seen(tree)
     assert before is not None
     assert seen(tree) == before
-    monkeypatch.setattr(looking, "WORTHWHILE", 1)
+    monkeypatch.setattr(shared_walk, "WORTHWHILE", 1)
     assert seen(tree, jobs=2) == before
     time.sleep(0.02)
     CHANGES[change](tree)
@@ -152,38 +153,45 @@ def test_every_change_is_seen(tree: Path, change: str, monkeypatch: pytest.Monke
 
 
 def test_times_of_directories_are_seen_where_they_matter(tree: Path) -> None:
-    before, before_with = seen(tree), seen(tree, times=True)
+    before, before_with = seen(tree), seen(tree, dated=True)
     os.utime(tree / "d1", (1, 1))
     assert seen(tree) == before
-    assert seen(tree, times=True) != before_with
+    assert seen(tree, dated=True) != before_with
 
 
 def test_a_process_that_is_lost_is_told_with_the_directory(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(*_: object) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
+    own = os.getpid()
+    listings = DirectoryWalk.listings
 
-    monkeypatch.setattr(looking, "WORTHWHILE", 1)
-    monkeypatch.setattr(looking.__dict__["_Walk"], "_work_off", die)
-    with pytest.raises(SourceError, match=f"{re.escape(str(tree))}.*: a process .* by signal 9"):
-        seen(tree, 3)
+    def dying(walk: DirectoryWalk) -> Iterator[list[Row]]:
+        if os.getpid() != own:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield from listings(walk)
+
+    monkeypatch.setattr(shared_walk, "WORTHWHILE", 1)
+    monkeypatch.setattr(DirectoryWalk, "listings", dying)
+    with pytest.raises(SourceError, match=f"{re.escape(str(tree))}: a process .* by signal 9"):
+        scan(tree, jobs=3)
+    assert seen(tree, 3) is None
 
 
-def test_what_cannot_be_looked_at_is_unknown(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ((digest, _),) = look([(os.fsencode(tree) + b"/nowhere/", False, frozenset())], 1)
-    assert digest is None
-    ((digest, _),) = look([(os.fsencode(tree) + b"/nowhere", False, frozenset())], 1)
-    assert digest is None
+def test_what_cannot_be_looked_at_is_unknown(tree: Path) -> None:
+    assert seen(tree / "nowhere") is None
+    assert Inventory().of(Subtree(os.fsencode(tree) + b"/nowhere")).digest is None
+    os.mkfifo(tree / "pipe")
+    assert seen(tree) is None
 
 
 def test_a_change_that_the_clock_may_show_again_is_waited_for() -> None:
     now = time.time_ns() | 1  # not a whole second
-    assert settled(now - 10**9) is True
+    assert settled(now - 10**9, now) is True
+    assert settled(now - 10**9, now - 10**9) is False  # it took a second to look
     begun = time.time_ns()
-    assert settled(begun | 1) is False
+    assert settled(begun | 1, begun) is False
     assert time.time_ns() - begun >= looking.TICK
-    assert settled(now + 10**10) is None  # the clock went back
+    assert settled(now + 10**10, now) is None  # the clock went back
 
 
 def test_inputs_from_the_future_are_never_unchanged(
@@ -196,4 +204,7 @@ def test_inputs_from_the_future_are_never_unchanged(
         assert build(deployment, tmp_path / "dist", jobs=1).built == ("site", "media")
     monkeypatch.undo()
     build(deployment, tmp_path / "dist")
-    assert set(unchanged(str(deployment), str(tmp_path / "dist")) or ()) == {"site", "media"}
+    assert set(unchanged(str(deployment), str(tmp_path / "dist"), Inventory()) or ()) == {
+        "site",
+        "media",
+    }

@@ -11,7 +11,7 @@ import pytest
 
 from faults.faulty_git import Faulty
 from faults.rendering import make_files, pattern
-from repositories import GitRepository
+from repositories import GitRepository, left_to_git
 
 
 @pytest.fixture(scope="session")
@@ -34,12 +34,13 @@ def fixture_original(tmp_path_factory: pytest.TempPathFactory) -> GitRepository:
     rng = random.Random(1)
     files = {f"{n % 30}/{n}": rng.randbytes(3000 + n % 5000) for n in range(1000)}
     repository.commit(files | {f"large{n}": rng.randbytes(4_000_000) for n in range(2)})
+    left_to_git(repository)
     return repository
 
 
 @pytest.fixture(name="many")
 def fixture_many(original: GitRepository, tmp_path: Path) -> GitRepository:
-    """A repository of 12 MB: small blobs, and two that are not; none packed, so git reads them."""
+    """A repository of 12 MB: small blobs, and two that are not; git reads them all."""
     # Git replaces files and never writes into one, so links will do for copies.
     shutil.copytree(original.path, tmp_path / "many.git", copy_function=os.link)
     return GitRepository(tmp_path / "many.git")

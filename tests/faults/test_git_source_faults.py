@@ -17,7 +17,7 @@ import pytest
 import blockpack
 from faults.faulty_git import GIT, Faulty, descriptors, held, no_children
 from faults.launching import COMMAND, SLOW, launched, run, wait_until
-from repositories import FILE, TREE, GitRepository, git_tree
+from repositories import FILE, TREE, GitRepository, git_tree, left_to_git
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,7 @@ def test_without_git_the_error_says_so(
     bare: GitRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare.commit({"a": b"x"})
+    left_to_git(bare)
     planned = layout(bare)
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     for attempt in (lambda: git_tree(bare.path), lambda: rendered(planned)):
@@ -119,6 +120,7 @@ def test_answers_that_are_not_what_was_planned_are_errors(
 ) -> None:
     monkeypatch.setattr("blockpack.sources.git.cat_file._PATIENCE", 0.1)
     bare.commit({"a": bytes(size)})
+    left_to_git(bare)
     planned = layout(bare)
     faulty.set(f'while read oid; do printf "{answer}"; done; exit\n')
     with pytest.raises(blockpack.SourceError) as raised:
@@ -319,7 +321,7 @@ def test_no_process_and_no_descriptor_is_left(many: GitRepository, tmp_path: Pat
 def test_packed_blobs_take_no_process_and_leave_no_descriptor(
     many: GitRepository, tmp_path: Path
 ) -> None:
-    loose = rendered(layout(many))
+    by_git = rendered(layout(many))
     many.git("repack", "-a", "-d", "-q", "--window=0")
     before = descriptors()
     planned = layout(many)
@@ -328,7 +330,7 @@ def test_packed_blobs_take_no_process_and_leave_no_descriptor(
         assert no_children()
     for jobs in (1, 2):
         blockpack.write(planned, tmp_path / "x.tar", jobs=jobs)
-        assert (tmp_path / "x.tar").read_bytes() == loose
+        assert (tmp_path / "x.tar").read_bytes() == by_git
     del planned, file
     assert descriptors() == before and no_children()
 

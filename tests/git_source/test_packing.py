@@ -146,7 +146,7 @@ def test_sizes_at_which_reading_changes(
     for path in files:
         with monkeypatch.context() as without_git:
             without_git.setattr(blobs, "CatFile", refuse)
-            if limit == "1" and len(files[path]) <= blobs.SMALL:
+            if len(files[path]) <= blobs.SMALL:
                 assert content(tree, path) == files[path]  # by this process alone
             else:
                 with pytest.raises(AssertionError, match="git is asked"):

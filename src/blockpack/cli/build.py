@@ -6,11 +6,11 @@ import time
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
-from ..deploy.building.unchanged import unchanged
+from ..deploy.building.build_state import unchanged
+from ..deploy.source.inventory import Inventory
 from ..errors import printable
 from . import flags
 from .output import amount, emit_report, say
-from .progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from ..deploy.building.build import BuildReport
@@ -44,13 +44,17 @@ def run(arguments: Namespace) -> int:
     """Build the volumes of a deployment whose inputs changed."""
     asked = arguments.only or arguments.depfile or arguments.json or arguments.key_file
     limited = arguments.max_size is not None
-    if not asked and not limited and _has_nothing_to_do(arguments):
+    inventory = Inventory(arguments.jobs)
+    if not asked and not limited and _has_nothing_to_do(arguments, inventory):
         return 0
     from ..deploy.building.build import build
+    from ..deploy.source.deployment import open_deployment
+    from .progress_bar import progress_bar
 
-    with progress_bar(quiet=arguments.quiet) as progress:
+    opened = open_deployment(arguments.source, jobs=arguments.jobs, inventory=inventory)
+    with opened as deployment, progress_bar(quiet=arguments.quiet) as progress:
         report = build(
-            arguments.source,
+            deployment,
             arguments.out,
             only=arguments.only,
             executor=arguments.executor,
@@ -81,10 +85,10 @@ def secrets_of(arguments: Namespace) -> Secrets | None:
     return Secrets(identity=arguments.identity, key_file=arguments.key_file, runtime=runtime)
 
 
-def _has_nothing_to_do(arguments: Namespace) -> bool:
+def _has_nothing_to_do(arguments: Namespace, inventory: Inventory) -> bool:
     """Whether all is as it was, which is told before anything is imported that takes long."""
     begun = time.monotonic()
-    names = unchanged(arguments.source, arguments.out, arguments.jobs)
+    names = unchanged(arguments.source, arguments.out, inventory)
     if names is not None and not arguments.quiet:
         say(_unchanged(len(names), time.monotonic() - begun))
     return names is not None

@@ -10,5 +10,9 @@ MANIFEST = "blockpack.toml"
 RECORD = "manifest.json"
 """The file name of a build's record (`record`), beside the images."""
 
+IMAGE, PLACEMENTS = ".img", ".json"
+"""What follows the name of a volume in the names of its image, and of what tells where in the image
+its files are."""
+
 GENERATION = re.compile(r"(\d{4,9})-([0-9a-f]{12})")
 """A generation: its number, and the begin of its commit's id."""

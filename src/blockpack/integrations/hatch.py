@@ -24,7 +24,7 @@ from hatchling.plugin import hookimpl
 from ..deploy.building.build import build
 from ..deploy.manifest.document import nearest
 from ..deploy.manifest.parser import Manifest
-from ..deploy.source.deployment import DirectorySource
+from ..deploy.source.deployment import open_deployment
 from ..errors import BlockpackError, UsageError, raise_problems
 
 OPTIONS = ("directory", "into", "only", "keep-in")
@@ -118,9 +118,9 @@ class BlockpackBuildHook(BuildHookInterface[BuilderConfig]):
         else:
             self._temporary = TemporaryDirectory(prefix="blockpack-")
             directory = self._temporary.name
-        source = DirectorySource(os.path.join(self.root, options.directory))
-        _require_no_secrets(source.manifest(), options.only)
-        report = build(source, directory, only=options.only)
+        with open_deployment(os.path.join(self.root, options.directory)) as deployment:
+            _require_no_secrets(deployment.manifest, options.only)
+            report = build(deployment, directory, only=options.only)
         for name, warning in report.warnings:
             self.app.display_warning(f"blockpack: volume {name}: {warning}")
         into = options.into.rstrip("/")

@@ -21,6 +21,8 @@ from attrs import field
 
 from ..errors import EntryError, require_path
 from .extent import Data, Extent
+from .path_bytes import decode as decode
+from .path_bytes import encode as encode
 from .values import numerous, shortened
 
 EPOCH = 315_532_800
@@ -114,16 +116,6 @@ class Memory:
 
 MEMORY = Memory()
 """The one store of bytes in memory."""
-
-
-def encode(path: str) -> bytes:
-    """The bytes of a path or name: UTF-8, and those that are not, as they were."""
-    return path.encode("utf-8", "surrogateescape")
-
-
-def decode(path: bytes) -> str:
-    """The text of a path or name; bytes that are not UTF-8 become surrogate escapes."""
-    return path.decode("utf-8", "surrogateescape")
 
 
 def location(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> bytes:

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-import marshal
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable
+from typing import ClassVar
 
-from ..errors import BlockpackError, SourceError, raise_problems, reading_errors
-from ..model.entry import decode, location
+from attrs import frozen
+
+from ..errors import raise_problems, reading_errors
+from ..model.entry import Directory, Entry, File, Symlink, decode, location
+from ..model.extent import Extent, FileRange
 from ..model.tree import Tree
-from ..workers.processors import processors
 from .directory_walk import DirectoryWalk, Row
 from .options import UNPACKABLE, ScanOptions
+from .shared_walk import shared_walk
 
-WORTHWHILE = 2_000
-"""Names below this are read before a second process has started."""
+PERMISSIONS = tuple(range(0o10000))
+"""All permission bits there are: one integer for all entries that share them."""
 
-SHARES = 512
-"""The most parts that directories are shared out in."""
+
+@frozen(weakref_slot=False)
+class InDirectory:
+    """Files in the directory at `prefix` (which ends in a slash); a key is a path in there."""
+
+    forkable: ClassVar[bool] = True
+
+    prefix: bytes
+
+    def extent(self, file: File, offset: int) -> Extent:
+        """The whole file; its size and time are compared when it is read."""
+        # As `encode` does it, without a call: there may be a million files.
+        key: str = file.key  # type: ignore[assignment]
+        path = self.prefix + key.encode("utf-8", "surrogateescape")
+        return FileRange(offset, file.size, path, file.size, file.stamp)
 
 
 def scan_path(source: object, options: ScanOptions) -> Tree:
@@ -52,48 +67,32 @@ def scan(
     if it is missing, `UsageError` for an invalid path, and `Problems` with all that cannot be read
     or packed.
     """
-    walk = DirectoryWalk(location(source), options, left_out=frozenset(left_out), confined=confined)
-    walk.begin()
-    tree = Tree.of(map(walk.entries, _listings(walk)))
+    walk = DirectoryWalk(
+        location(source),
+        excluded=options.excluded,
+        symlinks=options.symlinks,
+        left_out=left_out,
+        confined=confined,
+    )
+    tree = tree_of(walk.root, shared_walk(walk, options.jobs, lambda rows: rows))
     raise_problems(UNPACKABLE, sorted(walk.problems, key=str))  # whoever found them
     return tree
 
 
-def _listings(walk: DirectoryWalk) -> Iterator[list[Row]]:
-    """The rows of each directory of a walk, in any order.
-
-    Most sources are small, so the walk begins in this process. If it turns out large, and several
-    may work, the directories yet to read are shared out.
-    """
-    rest = walk.listings()
-    seen = 0
-    while seen < WORTHWHILE or len(walk.pending) < 2:
-        rows = next(rest, None)
-        if rows is None:
-            return
-        yield rows
-        seen += len(rows)
-    jobs = processors(walk.options.jobs)
-    if jobs == 1:
-        yield from rest
-        return
-    from ..workers.pool import shared_out
-
-    shares = [walk.pending[first::SHARES] for first in range(min(SHARES, len(walk.pending)))]
-    problems = walk.problems
-    own = os.getpid()
-
-    def work(number: int) -> tuple[list[list[Row]] | bytes, list[BlockpackError]]:
-        walk.pending, walk.problems = shares[number], []
-        found = list(walk.listings())
-        # The fastest way for plain tuples; both ends are one program.
-        return found if os.getpid() == own else marshal.dumps(found), walk.problems
-
-    for _, (found, wrong) in shared_out(len(shares), jobs, work, partial(_lost, walk)):
-        problems += wrong
-        yield from found if isinstance(found, list) else marshal.loads(found)
-    walk.problems = problems
+def tree_of(root: bytes, listings: Iterable[list[Row]]) -> Tree:
+    """The tree of the directory `root`, by what a walk listed of it."""
+    store = InDirectory(os.path.join(os.path.abspath(root), b""))
+    return Tree.of(_entries(rows, store) for rows in listings)
 
 
-def _lost(walk: DirectoryWalk, how: str) -> SourceError:
-    return SourceError(decode(walk.root), f"a process that reads it {how}", "scan it again")
+def _entries(rows: list[Row], store: InDirectory) -> list[Entry]:
+    """The entries that `rows` tell of, in their order."""
+    # Permissions are one integer for all that share them.
+    return [
+        File(path, what, store, path, mtime_ns, PERMISSIONS[mode], mtime_ns, uid, gid, inode)
+        if type(what) is int
+        else Symlink(path, what, PERMISSIONS[mode], mtime_ns, uid, gid)
+        if type(what) is str
+        else Directory(path, PERMISSIONS[mode], mtime_ns, uid, gid)
+        for path, what, mode, mtime_ns, uid, gid, inode in rows
+    ]

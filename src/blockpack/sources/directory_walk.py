@@ -5,6 +5,8 @@ tuples, which any process makes fast and sends fast; entries are made of them wh
 
 All that is wrong with a source (an unreadable directory, a socket, a broken link that should
 be followed) is collected and raised together at the end of the scan.
+
+Nothing slow is imported: a build that has nothing to do walks, too, and goes no further.
 """
 
 from __future__ import annotations
@@ -14,18 +16,22 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
-from typing import Any, ClassVar
-
-from attrs import define, field, frozen
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BlockpackError, EntryError, SourceError, reading_errors, reason
-from ..model.entry import Directory, Entry, File, Symlink, decode, encode
-from ..model.extent import Extent, FileRange
-from .options import ScanOptions, link_leads_out, link_refused
+from ..model.path_bytes import decode, encode
+from .link_errors import link_leads_out, link_refused
+
+if TYPE_CHECKING:
+    from .options import Excluded, Symlinks
 
 Row = tuple[str, int | str | None, int, int, int, int, tuple[int, int] | None]
 """An entry: path; a file's size in bytes, a link's target or None for a directory; permission bits;
 time in nanoseconds since 1970; uid; gid; and (device, inode) of a file that has several names."""
+
+Stamp = tuple[str, int, int]
+"""What a row does not have of what is no directory: its name, the time of its last change (of
+contents or status, in nanoseconds since 1970), and its inode."""
 
 Unread = tuple[bytes, str, frozenset[tuple[int, int]]]
 """A directory yet to read: where it is (with a slash at its end), what its entries' paths begin
@@ -50,49 +56,38 @@ _KINDS = {
     stat.S_IFCHR: "character device",
 }
 
-PERMISSIONS = tuple(range(0o10000))
-"""All permission bits there are: one integer for all entries that share them."""
-
 _READABLE = "make it readable or exclude it"
 
 
-@frozen(weakref_slot=False)
-class InDirectory:
-    """Files in the directory at `prefix` (which ends in a slash); a key is a path in there."""
-
-    forkable: ClassVar[bool] = True
-
-    prefix: bytes
-
-    def extent(self, file: File, offset: int) -> Extent:
-        """The whole file; its size and time are compared when it is read."""
-        # As `encode` does it, without a call: there may be a million files.
-        key: str = file.key  # type: ignore[assignment]
-        path = self.prefix + key.encode("utf-8", "surrogateescape")
-        return FileRange(offset, file.size, path, file.size, file.stamp)
-
-
-@define
 class DirectoryWalk:
     """One walk through the directory `root`.
 
-    `left_out` has paths to pass over. A `confined` scan follows no link out of `root`.
+    `excluded` and `symlinks` are as in `ScanOptions`. `left_out` has paths to pass over. A
+    `confined` walk follows no link out of `root`. One that is `stamped` leaves in `stamps`, for
+    each listing, what else tells whether a file of it was changed.
 
     `begin`, then iterate over `listings()`; afterwards `problems` has what was wrong. Between
     two listings the walk can be left and gone on with: `pending` is all that is yet to read.
     """
 
-    root: bytes
-    options: ScanOptions
-    problems: list[BlockpackError] = field(factory=list)
-    left_out: frozenset[str] = frozenset()
-    confined: bool = False
-    pending: list[Unread] = field(factory=list, init=False)
-    store: InDirectory = field(init=False)
-    _is_root: bool = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.store = InDirectory(os.path.join(os.path.abspath(self.root), b""))
+    def __init__(
+        self,
+        root: bytes,
+        *,
+        excluded: Excluded | None = None,
+        symlinks: Symlinks = "keep",
+        left_out: Iterable[str] = (),
+        confined: bool = False,
+        stamped: bool = False,
+    ) -> None:
+        self.root = root
+        self.problems: list[BlockpackError] = []
+        self.pending: list[Unread] = []
+        self.stamps: list[Stamp] | None = [] if stamped else None
+        self._excluded = excluded
+        self._symlinks = symlinks
+        self._left_out = frozenset(left_out)
+        self._confined = confined
         self._is_root = hasattr(os, "geteuid") and os.geteuid() == 0
 
     def begin(self) -> None:
@@ -116,24 +111,11 @@ class DirectoryWalk:
             except OSError as error:
                 self._unreadable(unread[0], error)
                 continue
-            if self.left_out:
-                rows = [row for row in rows if path_of(row) not in self.left_out]
+            if self._left_out:
+                rows = [row for row in rows if path_of(row) not in self._left_out]
             rows.sort(key=path_of)
             self._put_off(unread, rows)
             yield rows
-
-    def entries(self, rows: list[Row]) -> list[Entry]:
-        """The entries that `rows` tell of, in their order."""
-        store = self.store
-        # Permissions are one integer for all that share them.
-        return [
-            File(path, what, store, path, mtime_ns, PERMISSIONS[mode], mtime_ns, uid, gid, inode)
-            if type(what) is int
-            else Symlink(path, what, PERMISSIONS[mode], mtime_ns, uid, gid)
-            if type(what) is str
-            else Directory(path, PERMISSIONS[mode], mtime_ns, uid, gid)
-            for path, what, mode, mtime_ns, uid, gid, inode in rows
-        ]
 
     def _put_off(self, unread: Unread, rows: list[Row]) -> None:
         """Note the directories among the `rows` of one, which are yet to read."""
@@ -143,7 +125,7 @@ class DirectoryWalk:
                 continue
             below = b"%b%b/" % (location, encode(path[len(prefix) :]))
             inside = above
-            if self.options.symlinks == "follow":
+            if self._symlinks == "follow":
                 try:
                     status = os.stat(below)
                 except OSError as error:
@@ -173,9 +155,12 @@ class DirectoryWalk:
         can be read (by root any, by others what all may read). Raises `OSError`.
         """
         location, prefix, above = unread
-        excluded = self.options.excluded is not None
+        excluded = self._excluded is not None
         reads_all = self._is_root
         found: list[Row] = []
+        stamps = self.stamps
+        if stamps is not None:
+            stamps = self.stamps = []
         for item in items:
             name = item.name if _IS_UTF8 else decode(os.fsencode(item.name))
             path = prefix + name
@@ -209,6 +194,8 @@ class DirectoryWalk:
                     (status.st_dev, status.st_ino) if is_file and status.st_nlink > 1 else None,
                 )
             )
+            if stamps is not None and kind != _DIRECTORY:
+                stamps.append((name, status.st_ctime_ns, status.st_ino))
         return found
 
     def _taken(
@@ -220,10 +207,10 @@ class DirectoryWalk:
         above: frozenset[tuple[int, int]],
     ) -> os.stat_result | None:
         """The status of what is packed as one name; None if it is left out or is a problem."""
-        excluded = self.options.excluded
+        excluded = self._excluded
         if excluded is not None and excluded(path, stat.S_ISDIR(status.st_mode)):
             return None
-        if stat.S_ISLNK(status.st_mode) and self.options.symlinks != "keep":
+        if stat.S_ISLNK(status.st_mode) and self._symlinks != "keep":
             followed = self._followed(item, location, path, above)
             if followed is None:
                 return None
@@ -247,9 +234,9 @@ class DirectoryWalk:
         above: frozenset[tuple[int, int]],
     ) -> os.stat_result | None:
         """What a link leads to; None if it is left out, or a problem."""
-        if self.options.symlinks == "skip":
+        if self._symlinks == "skip":
             return None
-        if self.options.symlinks == "error":
+        if self._symlinks == "error":
             self.problems.append(link_refused(path))
             return None
         try:
@@ -258,7 +245,7 @@ class DirectoryWalk:
             rule = f"is a link that leads nowhere ({reason(error)})"
             self.problems.append(SourceError(path, rule, "mend or exclude it"))
             return None
-        if self.confined and not self._is_inside(location):
+        if self._confined and not self._is_inside(location):
             self.problems.append(link_leads_out(path))
             return None
         if stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) in above:

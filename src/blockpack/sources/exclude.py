@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from .options import Excluded
+
+if TYPE_CHECKING:
+    from .options import Excluded
 
 
 def excluding(patterns: Iterable[str]) -> Excluded | None:

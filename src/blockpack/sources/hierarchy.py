@@ -20,7 +20,8 @@ from ..model.entry import Directory, Entry, File, Symlink, check_path, check_tar
 from ..model.extent import Extent, Readable, Stream
 from ..model.tree import Tree
 from ..reading.positional import PositionalFile, PositionalReader, ReopenedReader
-from .options import UNPACKABLE, ScanOptions, link_refused
+from .link_errors import link_refused
+from .options import UNPACKABLE, ScanOptions
 
 
 @contextmanager

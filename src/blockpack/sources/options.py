@@ -7,7 +7,6 @@ from typing import Literal, get_args
 
 from attrs import frozen
 
-from ..errors import EntryError
 from ..planning.volume import require_choice
 from ..workers.processors import Jobs, require_jobs
 
@@ -41,15 +40,3 @@ class ScanOptions:
         require_choice("symlinks", self.symlinks, get_args(Symlinks))
         require_choice("submodules", self.submodules, get_args(Submodules))
         require_jobs(self.jobs)
-
-
-def link_refused(path: str) -> EntryError:
-    """The error for a symbolic link where links are to be errors."""
-    rule = "is a symbolic link, and symlinks is 'error'"
-    return EntryError(path, rule, "follow, keep or skip links", "symlinks=keep")
-
-
-def link_leads_out(path: str) -> EntryError:
-    """The error for a link that would have to be followed to what is not packed."""
-    rule = "is a link that leads outside of what is packed"
-    return EntryError(path, rule, "exclude it, or pack the directory above", "symlinks=keep")

@@ -1,6 +1,8 @@
 """`build`: the volumes of a deployment into a directory of images.
 
-Rule 1: what is wrong with any volume is told before an image is written.
+Rule 1: what is wrong with any volume is told before an image gets its name: here before one is
+written. An executor plans each where it is made, so that it is planned once; its images wait until
+all are planned, and are thrown away if one cannot be.
 Rule 2: an image gets its name when it is whole; the record, ``manifest.json``, is written last. If
 some volumes fail, the others are there, and the record tells what is.
 Rule 3: a volume whose inputs did not change is left alone, and a run that finds all so reads no
@@ -13,46 +15,47 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
-from ...errors import (
-    BlockpackError,
-    TargetError,
-    UsageError,
-    raise_problems,
-    require_path,
-)
+from ...errors import BlockpackError, TargetError, UsageError, raise_problems, require_path
 from ...planning.layout import LayoutWarning
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs, require_jobs
 from ...writing.progress import Meter
 from ..record import BuildRecord
 from ..secrets import Secrets
-from ..source.deployment import CommitSource, DeploymentSource, DirectorySource, deployment_source
+from ..source.deployment import (
+    Deployment,
+    DeploymentSource,
+    OpenCommit,
+    OpenDirectory,
+    dated,
+    open_deployment,
+)
 from ..volume_errors import of_volume
+from .build_state import State, VolumeState, digest, environment, unchanged
 from .depfile import rule, write
 from .dist import Dist, held
 from .executors import executor_named, outcomes, outcomes_on
 from .limit import is_larger, limit_of, too_large
 from .secret_images import serves
 from .secret_volumes import secret_builds
-from .seen import Seen
-from .state import State, VolumeState, digest, environment
-from .task import Task, plan
-from .unchanged import unchanged
+from .task import Refused, Task, plan
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from ...planning.layout import Layout
     from ...writing.progress import Progress
-    from ..manifest.parser import Manifest, VolumeSpec
-    from ..secrets import Secrets
-    from .secret_volumes import SecretBuilds, SecretPlan
+    from ..manifest.parser import VolumeSpec
+    from .secret_volumes import SecretPlan
     from .sharing import Earlier
-    from .task import Built, Task
+    from .task import Built
+
+    Made = Iterable[tuple[Task, Built | BlockpackError]]
 
 
 @frozen(kw_only=True)
@@ -75,7 +78,7 @@ class BuildReport:
 
 
 def build(
-    source: str | os.PathLike[str] | DeploymentSource,
+    source: str | os.PathLike[str] | DeploymentSource | Deployment,
     out: str | os.PathLike[str],
     *,
     only: Sequence[str] = (),
@@ -87,7 +90,8 @@ def build(
     secrets: Secrets | None = None,
     max_size: int | str | None = None,
 ) -> BuildReport:
-    """Build the deployment `source`, a directory or ``git:REPO@REV``, into the directory `out`.
+    """Build the deployment `source`, a directory or ``git:REPO@REV``, or one that is open, into
+    the directory `out`.
 
     Volumes whose inputs did not change since the last build there are left alone; `only` names
     those that are looked at. By default up to `jobs` processes of this machine work. An `executor`
@@ -98,28 +102,36 @@ def build(
     refused, also those whose images are there already.
 
     Raises `Problems` with all that is wrong with the manifest or with any volume, before anything
-    is written; then `SourceError`, `TargetError` and `Problems` for what goes wrong meanwhile.
+    has its name; then `SourceError`, `TargetError` and `Problems` for what goes wrong meanwhile.
     """
     begun = time.monotonic()
     directory = require_path(out)
     require_jobs(jobs)
     limit = limit_of(max_size)
-    deployment = deployment_source(source).without(directory)
-    deployment.manifest_text()  # nothing is made for what is no deployment
-    with held(directory, in_ram=secrets is not None and secrets.runtime is not None) as place:
-        dist = Dist(place)
-        run = _Build(
-            deployment, dist, tuple(only), executor, jobs, progress, earlier, secrets, limit
-        )
-        report = run.run(None if depfile is None else os.fspath(depfile))
+    opened = nullcontext(source) if isinstance(source, Deployment) else None
+    with opened or open_deployment(source, jobs=jobs) as deployment:  # type: ignore[arg-type]
+        deployment.leave_out(directory)
+        with held(directory, in_ram=secrets is not None and secrets.runtime is not None) as place:
+            run = _Build(
+                deployment,
+                Dist(place),
+                tuple(only),
+                executor,
+                jobs,
+                progress,
+                earlier,
+                secrets,
+                limit,
+            )
+            report = run.run(None if depfile is None else os.fspath(depfile))
     return evolve(report, seconds=time.monotonic() - begun)
 
 
-@define
+@define(slots=False)
 class _Build:
     """One run."""
 
-    source: DeploymentSource
+    deployment: Deployment
     dist: Dist
     only: tuple[str, ...]
     executor: Executor | str | None
@@ -131,55 +143,63 @@ class _Build:
     warnings: list[tuple[str, LayoutWarning]] = field(factory=list, init=False)
     built: list[str] = field(factory=list, init=False)
     shared: list[str] = field(factory=list, init=False)
+    epoch: int = field(factory=source_date_epoch, init=False)
 
     def run(self, depfile: str | None) -> BuildReport:
-        begun = time.time_ns()
-        rule = None
         report = self._nothing_to_do()
+        text = None if depfile is None else rule(self.dist.record_file, self.deployment)
         if report is None:
-            seen = Seen.of(self.source, self.jobs)
-            begun = seen.begun
-            if depfile is not None:
-                rule = self._rule(_parts(seen.manifest))
-            report = self._build(seen)
-        elif depfile is not None:
-            rule = self._rule(self.dist.parts())
-        if depfile is not None and rule is not None:
-            self._write_depfile(depfile, rule, begun)
+            report = self._build()
+        if depfile is not None and text is not None:
+            write(depfile, text)
+            self.dist.date(self.deployment.begun)
         return report
+
+    @cached_property
+    def wanted(self) -> Mapping[str, VolumeState]:
+        """How each volume will be noted once it is built, but for its files."""
+        return {
+            name: VolumeState(
+                fingerprint=self.deployment.fingerprint(spec, self.epoch),
+                inputs=self.deployment.inputs[name],
+                parts=[part.path for part in spec.parts],
+                dated=dated(spec),
+                exclude=spec.exclude,
+                symlinks=spec.symlinks,
+            )
+            for name, spec in self.deployment.manifest.volumes.items()
+        }
 
     def _nothing_to_do(self) -> BuildReport | None:
         """The report of a run that finds all as it was left; None if anything is not."""
-        record = self.dist.record
-        if self.only or record is None or not isinstance(self.source, DirectorySource):
+        record, opened = self.dist.record, self.deployment
+        if self.only or record is None or not isinstance(opened, OpenDirectory):
             return None
         if self.secrets is not None and self.secrets.key_file is not None:
             return None  # the key is to be tried
-        if unchanged(self.source.path, self.dist.directory, self.jobs) is None:
+        if unchanged(opened.source.path, self.dist.directory, opened.inventory) is None:
             return None
         if any(is_larger(image, self.dist.directory, self.max_size) for image in record.volumes):
             return None
         return BuildReport(record=record, unchanged=tuple(image.name for image in record.volumes))
 
-    def _build(self, seen: Seen) -> BuildReport:
-        epoch = source_date_epoch()
-        volumes = seen.manifest.volumes
-        self._check_names(seen.manifest)
-        wanted = seen.wanted(epoch)
+    def _build(self) -> BuildReport:
+        volumes = self.deployment.manifest.volumes
+        self._check_names()
         chosen = [spec for name, spec in volumes.items() if name in (self.only or [name])]
-        pending = [spec for spec in chosen if not self._is_there(spec, wanted[spec.name])]
+        pending = [spec for spec in chosen if not self._is_there(spec)]
         errors = list(self._too_large(spec for spec in chosen if spec not in pending))
         staging = self.dist.staging()
         try:
-            pending = [spec for spec in pending if not self._share(spec, wanted, staging)]
-            self._make(pending, wanted, staging, epoch, errors)
+            pending = [spec for spec in pending if not self._share(spec, staging)]
+            self._make(pending, staging, errors)
         except BaseException:
             with suppress(TargetError):  # the first error is the one to tell
-                self._write(seen, complete=False)
+                self._write(complete=False)
             raise
         removed = () if self.only else tuple(self.dist.remove_others(volumes))
-        complete = all(self.dist.has(name, state) for name, state in wanted.items())
-        record = self._write(seen, complete=complete)
+        complete = all(self.dist.has(name, state) for name, state in self.wanted.items())
+        record = self._write(complete=complete)
         return self._report(record, [spec.name for spec in chosen], removed)
 
     def _report(
@@ -197,7 +217,8 @@ class _Build:
 
     # What need not be made -----------------------------------------------------------------------
 
-    def _check_names(self, manifest: Manifest) -> None:
+    def _check_names(self) -> None:
+        manifest = self.deployment.manifest
         unknown = [name for name in self.only if name not in manifest.volumes]
         known = ", ".join(manifest.volumes) or "none"
         errors = [
@@ -205,9 +226,9 @@ class _Build:
         ]
         raise_problems("nothing was built", errors)
 
-    def _is_there(self, spec: VolumeSpec, wanted: VolumeState) -> bool:
+    def _is_there(self, spec: VolumeSpec) -> bool:
         """Whether what is there need not be built."""
-        if not self.dist.has(spec.name, wanted):
+        if not self.dist.has(spec.name, self.wanted[spec.name]):
             return False
         if not spec.secret:
             return True
@@ -221,99 +242,120 @@ class _Build:
             if self.max_size is not None and is_larger(image, self.dist.directory, self.max_size):
                 yield of_volume(spec.name, too_large(spec, image.size, self.max_size))
 
-    def _share(self, spec: VolumeSpec, wanted: Mapping[str, VolumeState], staging: str) -> bool:
+    def _share(self, spec: VolumeSpec, staging: str) -> bool:
         """Take an image over from an earlier build, if there is one with this fingerprint."""
-        state = wanted[spec.name]
-        found = self.earlier.find(spec.name, state.fingerprint) if self.earlier else None
+        state = self.wanted[spec.name]
+        found = self.earlier.find(state.fingerprint) if self.earlier else None
         if self.earlier is None or found is None:
             return False
         if self.max_size is not None and (found.size or 0) > self.max_size:
             return False  # planning refuses it
         meter = Meter("sharing", found.size or 0, self.progress)
-        if not self.earlier.share(found, staging, meter):
+        image = self.earlier.share(found, spec.name, staging, meter)
+        if image is None:
             return False
         meter.finish()
-        self.dist.put(found, state, staging)
+        self.dist.put(image, state, staging)
         self.shared.append(spec.name)
         return True
 
     # Making --------------------------------------------------------------------------------------
 
     def _make(
-        self,
-        specs: Sequence[VolumeSpec],
-        wanted: Mapping[str, VolumeState],
-        staging: str,
-        epoch: int,
-        errors: list[BlockpackError],
+        self, specs: Sequence[VolumeSpec], staging: str, errors: list[BlockpackError]
     ) -> None:
         """Plan all images, then make them. Raises `Problems`, with the `errors` before that."""
         open_specs = [spec for spec in specs if not spec.secret]
-        options = staging, epoch, self.jobs, self.max_size
-        planned = _planned([Task(self.source, spec, *options) for spec in open_specs], errors)
+        tasks = [self._task(spec, staging) for spec in open_specs]
+        made: Made
+        if self.executor is None:
+            made = self._made_here(self._planned(tasks, errors))
+        else:
+            made = self._made_elsewhere(tasks, errors)
         secret_specs = [spec for spec in specs if spec.secret]
         if secret_specs:
             # First, and before other processes begin: those would inherit what is decrypted.
-            errors = self._make_secrets(secret_specs, wanted, epoch, errors)
+            self._make_secrets(secret_specs, errors)
         else:
             raise_problems("nothing was built", errors)
-        for number, outcome in self._outcomes(planned) if planned else ():
-            spec = open_specs[number]
+        for task, outcome in made:
+            name = task.spec.name
             if isinstance(outcome, BlockpackError):
-                errors.append(of_volume(spec.name, outcome))
-                continue
-            self._finish(outcome, wanted[spec.name], staging)
+                errors.append(of_volume(name, outcome))
+            else:
+                self._finish(outcome, self.wanted[name], staging)
         raise_problems("some volumes were not built", errors)
 
-    def _make_secrets(
-        self,
-        specs: Sequence[VolumeSpec],
-        wanted: Mapping[str, VolumeState],
-        epoch: int,
-        errors: list[BlockpackError],
-    ) -> list[BlockpackError]:
-        """Plan secret volumes, then make them; the errors of those that could not be made.
+    def _task(self, spec: VolumeSpec, staging: str) -> Task:
+        return Task(self.deployment.source, spec, staging, self.epoch, self.jobs, self.max_size)
+
+    def _planned(
+        self, tasks: Sequence[Task], errors: list[BlockpackError]
+    ) -> list[tuple[Task, Layout]]:
+        """The tasks that can be planned, with their layouts; adds what is wrong with the others."""
+        planned = []
+        for task in tasks:
+            try:
+                planned.append((task, plan(task, self.deployment)))
+            except BlockpackError as error:
+                errors.append(of_volume(task.spec.name, error))
+        return planned
+
+    def _made_here(self, planned: Sequence[tuple[Task, Layout]]) -> Made:
+        """What comes of tasks in processes of this machine, as it comes."""
+        if planned:
+            # All is written, and then read for the digests.
+            meter = Meter("building", 2 * sum(layout.size for _, layout in planned), self.progress)
+            for number, outcome in outcomes(planned, self.jobs, meter):
+                yield planned[number][0], outcome
+            meter.finish()
+
+    def _made_elsewhere(self, tasks: Sequence[Task], errors: list[BlockpackError]) -> Made:
+        """What came of tasks on the executor; adds what is wrong with those that were refused."""
+        if not tasks:
+            return []
+        meter = Meter("building", len(tasks), self.progress, "volumes")
+        who = self.executor
+        made = []
+        with executor_named(who) if isinstance(who, str) else nullcontext(who) as executor:
+            assert executor is not None
+            for number, outcome in outcomes_on(executor, tasks):
+                meter.advance()
+                if isinstance(outcome, Refused):
+                    errors.append(of_volume(tasks[number].spec.name, outcome.error))
+                else:
+                    made.append((tasks[number], outcome))
+        meter.finish()
+        return made
+
+    def _make_secrets(self, specs: Sequence[VolumeSpec], errors: list[BlockpackError]) -> None:
+        """Plan secret volumes, then make them; adds what keeps some of them from being made.
 
         Raises `Problems`, with the `errors` of the other volumes, if any cannot be planned.
         """
         secrets = self.secrets or Secrets()
         secrets.require_key_elsewhere(self.dist.directory)
         staging = self.dist.staging(secret=True)
-        tasks = [Task(self.source, spec, staging, epoch, 1, self.max_size) for spec in specs]
         with secret_builds(secrets) as builds:
-            planned = _secrets_planned(builds, tasks, errors)
+            planned: list[SecretPlan] = []
+            for spec in specs:
+                try:
+                    planned.append(builds.plan(self._task(spec, staging), self.deployment))
+                except BlockpackError as error:  # it names the volume itself
+                    errors.append(error)
             raise_problems("nothing was built", errors)
             for plan in planned:
-                state = wanted[plan.task.spec.name]
-                if plan.plain:  # nothing of those is noted, not even a digest
-                    state = VolumeState("", None, state.parts, state.times, {})
+                state = self.wanted[plan.task.spec.name]
                 try:
                     built = builds.make(plan)
                 except BlockpackError as error:
                     errors.append(error)
                 else:
-                    self._finish(built, state, staging)
-        return errors
-
-    def _outcomes(
-        self, planned: Sequence[tuple[Task, Layout]]
-    ) -> Iterator[tuple[int, Built | BlockpackError]]:
-        if self.executor is None:
-            # All is written, and then read for the digests.
-            meter = Meter("building", 2 * sum(layout.size for _, layout in planned), self.progress)
-            yield from outcomes(planned, self.jobs, meter)
-        else:
-            meter = Meter("building", len(planned), self.progress, "volumes")
-            who = self.executor
-            with executor_named(who) if isinstance(who, str) else nullcontext(who) as executor:
-                for outcome in outcomes_on(executor, [task for task, _ in planned]):
-                    meter.advance()
-                    yield outcome
-        meter.finish()
+                    self._finish(built, state.untold() if plan.plain else state, staging)
 
     def _finish(self, built: Built, wanted: VolumeState, staging: str) -> None:
         image = built.record
-        if isinstance(self.source, CommitSource) and not image.secret:
+        if isinstance(self.deployment, OpenCommit) and not image.secret:
             # That of a directory means something on this machine alone.
             image = evolve(image, fingerprint=wanted.fingerprint or None)
         self.dist.put(image, wanted, staging)
@@ -322,56 +364,20 @@ class _Build:
 
     # Afterwards ----------------------------------------------------------------------------------
 
-    def _write(self, seen: Seen, *, complete: bool) -> BuildRecord:
+    def _write(self, *, complete: bool) -> BuildRecord:
         """Write what is there into the record and the state."""
+        opened = self.deployment
         record = BuildRecord(
-            name=seen.manifest.name,
-            source=self.source.origin(),
-            volumes=self.dist.images(seen.manifest.volumes),
+            name=opened.manifest.name,
+            source=opened.origin,
+            volumes=self.dist.images(opened.manifest.volumes),
         )
         state = State(
-            source=self.source.root if isinstance(self.source, DirectorySource) else "",
-            manifest=seen.digest,
+            source=opened.source.root if isinstance(opened, OpenDirectory) else "",
+            manifest=digest(opened.text),
             environment=environment(),
             record=digest(record.encoded()),
             complete=complete,
             volumes=self.dist.states,
         )
         return self.dist.write(record, state)
-
-    def _rule(self, parts: Iterable[str]) -> bytes:
-        """What the depfile says of an image made of these parts of the source."""
-        return rule(self.dist.record_file, self.source, sorted(parts))
-
-    def _write_depfile(self, depfile: str, rule: bytes, begun: int) -> None:
-        write(depfile, rule)
-        self.dist.date(begun)
-
-
-def _parts(manifest: Manifest) -> set[str]:
-    """The paths in the source that the volumes are made of."""
-    return {part.path for spec in manifest.volumes.values() for part in spec.parts}
-
-
-def _planned(tasks: Sequence[Task], errors: list[BlockpackError]) -> list[tuple[Task, Layout]]:
-    """The tasks that can be planned, with their layouts; adds what is wrong with the others."""
-    planned = []
-    for task in tasks:
-        try:
-            planned.append((task, plan(task)))
-        except BlockpackError as error:
-            errors.append(of_volume(task.spec.name, error))
-    return planned
-
-
-def _secrets_planned(
-    builds: SecretBuilds, tasks: Sequence[Task], errors: list[BlockpackError]
-) -> list[SecretPlan]:
-    """Those of the tasks that can be planned; adds what is wrong with the others."""
-    planned = []
-    for task in tasks:
-        try:
-            planned.append(builds.plan(task))
-        except BlockpackError as error:  # it names the volume itself
-            errors.append(error)
-    return planned

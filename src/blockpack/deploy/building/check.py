@@ -20,7 +20,7 @@ from ...workers.processors import Jobs
 from ...writing.progress import Meter, Progress
 from ..secrets.opening import require_encrypted
 from ..secrets.redact import redacted
-from ..source.deployment import DeploymentSource, deployment_source
+from ..source.deployment import Deployment, DeploymentSource, open_deployment
 from ..volume_errors import of_volume
 from .limit import least_size, limit_of, require_within
 from .task import Task, plan
@@ -61,26 +61,26 @@ def check(
     else with all that the volumes cannot hold.
     """
     limit = limit_of(max_size)
-    deployment = deployment_source(source)
     epoch = source_date_epoch()
     checked = []
     errors: list[BlockpackError] = []
-    volumes = deployment.manifest().volumes
-    meter = Meter("checking", len(volumes), progress, "volumes")
-    for spec in volumes.values():
-        try:
-            checked.append(_checked(deployment, spec, epoch, jobs, limit))
-        except BlockpackError as error:
-            # Those of a secret volume say so already.
-            errors.append(error if spec.secret else of_volume(spec.name, error))
-        meter.advance()
-    meter.finish()
+    with open_deployment(source, jobs=jobs) as deployment:
+        volumes = deployment.manifest.volumes
+        meter = Meter("checking", len(volumes), progress, "volumes")
+        for spec in volumes.values():
+            try:
+                checked.append(_checked(deployment, spec, epoch, jobs, limit))
+            except BlockpackError as error:
+                # Those of a secret volume say so already.
+                errors.append(error if spec.secret else of_volume(spec.name, error))
+            meter.advance()
+        meter.finish()
     raise_problems("this deployment cannot be built", errors)
     return tuple(checked)
 
 
 def _checked(
-    source: DeploymentSource,
+    deployment: Deployment,
     spec: VolumeSpec,
     epoch: int,
     jobs: Jobs,
@@ -88,10 +88,10 @@ def _checked(
 ) -> CheckedVolume:
     if spec.secret:
         redacted(spec, lambda: require_within(spec, least_size(spec), max_size), EntryError)
-        require_encrypted(source, spec)
+        require_encrypted(deployment, spec)
         return CheckedVolume(name=spec.name, format=spec.format, size=None, warnings=(UNSEEN,))
     # Nothing is made, so nowhere.
-    layout = plan(Task(source, spec, os.devnull, epoch, jobs, max_size))
+    layout = plan(Task(deployment.source, spec, os.devnull, epoch, jobs, max_size), deployment)
     return CheckedVolume(
         name=spec.name, format=spec.format, size=layout.size, warnings=layout.warnings
     )

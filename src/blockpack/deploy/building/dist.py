@@ -24,8 +24,8 @@ from ...writing.targets import target_errors
 from ...writing.temporary_names import temporary_name
 from ..file_names import RECORD
 from ..record import BuildRecord, ImageRecord
-from ..source.look import TICK
-from .state import STATE, Signature, State, VolumeState, signature
+from ..source.inventory import TICK
+from .build_state import CONTENTS, STATE, Signature, State, VolumeState, signature
 
 
 @contextmanager
@@ -115,10 +115,6 @@ class Dist:
         last = len(places)
         return tuple(sorted(self.records.values(), key=lambda image: places.get(image.name, last)))
 
-    def parts(self) -> set[str]:
-        """The paths in their sources that the images are made of."""
-        return {path for known in self.states.values() for path in known.parts}
-
     def _recorded(self, name: str) -> ImageRecord | None:
         """The image that the last build told of, whatever became of it."""
         images = self.record.volumes if self.record else ()
@@ -196,9 +192,11 @@ class Dist:
         return removed
 
     def _is_there(self, file: str, left: Signature) -> bool:
-        """Whether that is a file in the directory, as it was left; a state may say anything."""
-        path = os.path.join(self.directory, file)
-        return os.path.basename(file) == file and signature(path) == left
+        """Whether that is a file in the directory, of the contents that were left; a state may say
+        anything.
+        """
+        found = signature(os.path.join(self.directory, file)) or ()
+        return os.path.basename(file) == file and found[:CONTENTS] == left[:CONTENTS] != ()
 
     def _remove(self, file: str, *, wiping: bool) -> bool:
         """Remove a file, and wipe it where that is asked for; False if that cannot be done.

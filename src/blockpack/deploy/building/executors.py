@@ -19,7 +19,7 @@ from ...workers.pool import Send, WorkerPool
 from ...workers.processors import Jobs, processors
 from ...writing.progress import Meter, increments
 from ..volume_errors import out_of_memory
-from .task import Built, Task, make, perform
+from .task import Built, Refused, Task, make, perform
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -93,16 +93,18 @@ def _lost(how: str) -> TargetError:
     return TargetError("", f"a building process {how}, and its image was not built", "build again")
 
 
-def outcomes_on(executor: Executor, tasks: Sequence[Task]) -> Iterator[Outcome]:
+def outcomes_on(
+    executor: Executor, tasks: Sequence[Task]
+) -> Iterator[tuple[int, Built | Refused | BlockpackError]]:
     """Have `executor` plan and make all images; what is not begun when this ends never is."""
     from concurrent.futures import as_completed
 
-    futures: dict[Future[Built], int] = {}
+    futures: dict[Future[Built | Refused], int] = {}
     refused: list[Outcome] = []
     try:
         for number, task in enumerate(tasks):
             try:
-                futures[executor.submit(perform, task)] = number
+                futures[executor.submit(perform, task.absolute())] = number
             except Exception as error:  # it is broken, or takes nothing any more
                 refused.append((number, _not_built(error)))
         yield from refused

@@ -19,14 +19,15 @@ from ...writing.place import Place
 from ...writing.space import free_bytes
 from ...writing.targets import Seekable, target_errors
 from ...writing.transfer import Transfer
+from ..file_names import IMAGE
 from ..record import ImageRecord
 from ..secrets.age import Identities
 from ..secrets.opening import of_its, open_tree
 from ..secrets.redact import redacted
 from ..secrets.runtime import make_runtime, nearest, remove_empty, require_ram
-from ..source.deployment import CommitSource
+from ..source.deployment import Deployment, OpenCommit
+from .build_state import KEY_SUFFIX
 from .limit import require_within, size_in_file
-from .state import KEY_SUFFIX
 from .task import Built, Task
 
 if TYPE_CHECKING:
@@ -76,21 +77,20 @@ class SecretBuilds:
         if secrets.identity is not None:
             self._identities = Identities.read(secrets.identity)
 
-    def plan(self, task: Task) -> SecretPlan:
+    def plan(self, task: Task, deployment: Deployment) -> SecretPlan:
         """The volume's image, as it is before it is encrypted. Raises `BlockpackError`."""
         self._require_place(task)
         spec = task.spec
-        planned = redacted(spec, lambda: self._plan(task))
+        planned = redacted(spec, lambda: self._plan(task, deployment))
         size = size_in_file(spec, planned.layout.size)
         redacted(spec, lambda: require_within(spec, size, task.max_size), EntryError)
         return planned
 
-    def _plan(self, task: Task) -> SecretPlan:
+    def _plan(self, task: Task, deployment: Deployment) -> SecretPlan:
         spec = task.spec
         volume = evolve(spec.volume(), epoch=task.epoch)
-        is_commit = isinstance(task.source, CommitSource)
-        # Nothing of that is secret yet; but nobody else has to walk there either.
-        tree = task.source.tree(spec, 1)
+        is_commit = isinstance(deployment, OpenCommit)
+        tree = deployment.tree(spec)
         opened, plain = open_tree(tree, spec, self._identities, committed=is_commit)
         with in_memory():
             layout = volume.plan(opened)
@@ -117,7 +117,7 @@ class SecretBuilds:
         """Write the image, and its key if it has one of its own. Raises `BlockpackError`."""
         task = plan.task
         spec = task.spec
-        name, key = f"{spec.name}.img", None
+        name, key = spec.name + IMAGE, None
         with Place.own(task.staging, private=True) as staging:
             layout = plan.layout
             if spec.cipher is not None:

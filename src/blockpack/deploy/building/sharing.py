@@ -13,11 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ...errors import BlockpackError, reading_errors
 from ...writing.clone import clone_file
 from ...writing.progress import Meter
+from ..file_names import IMAGE, PLACEMENTS
 from ..record import BuildRecord, ImageRecord
 
 _AT_ONCE = 256 << 10
@@ -26,44 +27,47 @@ _AT_ONCE = 256 << 10
 
 @frozen
 class Earlier:
-    """The images of generations, by volume and fingerprint; of each that of the newest one."""
+    """The images of generations, by fingerprint; of each that of the newest one."""
 
-    _images: dict[tuple[str, str], tuple[ImageRecord, Path]]
+    _images: dict[str, tuple[ImageRecord, Path]]
 
     @classmethod
     def of(cls, directories: Iterable[Path]) -> Self:
         """What can be shared of the builds in `directories`, the oldest of which is the first."""
-        images: dict[tuple[str, str], tuple[ImageRecord, Path]] = {}
+        images: dict[str, tuple[ImageRecord, Path]] = {}
         for directory in directories:
             with suppress(BlockpackError):  # a damaged record: it has nothing to share
                 for image in BuildRecord.read(directory).volumes:
                     if image.fingerprint is not None:
-                        images[image.name, image.fingerprint] = image, directory
+                        images[image.fingerprint] = image, directory
         return cls(images)
 
-    def find(self, volume: str, fingerprint: str) -> ImageRecord | None:
-        """The image of a volume that has this fingerprint."""
-        image, _ = self._images.get((volume, fingerprint), (None, None))
+    def find(self, fingerprint: str) -> ImageRecord | None:
+        """The image that has this fingerprint, by whatever name."""
+        image, _ = self._images.get(fingerprint, (None, None))
         return image
 
-    def share(self, image: ImageRecord, into: str, meter: Meter) -> bool:
-        """Put the files of an image that was found into a directory, without copying their blocks.
+    def share(self, image: ImageRecord, name: str, into: str, meter: Meter) -> ImageRecord | None:
+        """Put the files of an image that was found into a directory, without copying their blocks;
+        what it is there, as that of the volume `name`.
 
-        `meter` counts the bytes that are compared. False if that cannot be done, or the image is
+        `meter` counts the bytes that are compared. None if that cannot be done, or the image is
         not as it was built, or cannot be read.
         """
         assert image.fingerprint is not None
-        _, home = self._images[image.name, image.fingerprint]
+        _, home = self._images[image.fingerprint]
+        placements = None if image.placements is None else name + PLACEMENTS
+        shared = evolve(image, name=name, file=name + IMAGE, placements=placements)
         with suppress(OSError, BlockpackError):
-            for name in image.files:
-                _clone_or_link(home / name, os.path.join(into, name))
-            path = os.path.join(into, image.file)
+            for old, new in zip(image.files, shared.files, strict=True):
+                _clone_or_link(home / old, os.path.join(into, new))
+            path = os.path.join(into, shared.file)
             if os.stat(path).st_size == image.size and digest_of(path, meter) == image.sha256:
-                return True
-        for name in image.files:
+                return shared
+        for new in shared.files:
             with suppress(OSError):
-                os.unlink(os.path.join(into, name))
-        return False
+                os.unlink(os.path.join(into, new))
+        return None
 
 
 def _clone_or_link(source: Path, target: str) -> None:

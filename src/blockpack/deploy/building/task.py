@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve, frozen
 
+from ...errors import BlockpackError
 from ...images.contents import manifest
 from ...planning.layout import LayoutWarning
 from ...workers.processors import Jobs
 from ...writing.progress import SILENT, Meter
 from ...writing.targets import target_errors
 from ...writing.write import write, write_bytes
+from ..file_names import IMAGE, PLACEMENTS
 from ..record import ImageRecord
 from ..volume_errors import out_of_memory
 from .limit import require_within
@@ -26,7 +29,7 @@ from .limit import require_within
 if TYPE_CHECKING:
     from ...planning.layout import Layout
     from ..manifest.parser import VolumeSpec
-    from ..source.deployment import DeploymentSource
+    from ..source.deployment import Deployment, DeploymentSource
 
 
 @frozen
@@ -44,6 +47,10 @@ class Task:
     jobs: Jobs = 1
     max_size: int | None = None
 
+    def absolute(self) -> Self:
+        """The same, for processes that work elsewhere."""
+        return evolve(self, source=self.source.absolute(), staging=os.path.abspath(self.staging))
+
 
 @frozen
 class Built:
@@ -53,13 +60,20 @@ class Built:
     warnings: tuple[LayoutWarning, ...]
 
 
-def plan(task: Task) -> Layout:
+@frozen
+class Refused:
+    """What is wrong with a volume that cannot be planned."""
+
+    error: BlockpackError
+
+
+def plan(task: Task, deployment: Deployment) -> Layout:
     """The layout of the image. Raises `BlockpackError` with all that cannot be packed.
 
     Raises `EntryError` if it is larger than is allowed.
     """
     volume = evolve(task.spec.volume(), epoch=task.epoch)
-    layout = volume.plan(task.source.tree(task.spec, task.jobs), jobs=task.jobs)
+    layout = volume.plan(deployment.tree(task.spec), jobs=task.jobs)
     require_within(task.spec, layout.size, task.max_size)
     return layout
 
@@ -70,7 +84,7 @@ def make(task: Task, layout: Layout, meter: Meter) -> Built:
     All of the image is written, and then read for its digests: `meter` counts both.
     """
     spec = task.spec
-    names = f"{spec.name}.img", f"{spec.name}.json"
+    names = spec.name + IMAGE, spec.name + PLACEMENTS
     image, placements = (os.path.join(task.staging, name) for name in names)
     write(layout, image, progress=meter.part(), jobs=task.jobs, private=True)
     with target_errors(image), open(image, "rb") as file:
@@ -98,9 +112,15 @@ def _lines(placements: Mapping[str, Any]) -> str:
     return f'{json.dumps(head, indent=2)[:-2]},\n  "entries": [\n{entries}\n  ]\n}}\n'
 
 
-def perform(task: Task) -> Built:
-    """Plan and make the image: all of a task. Raises `BlockpackError`."""
+def perform(task: Task) -> Built | Refused:
+    """Plan and make the image: all of a task. Raises `BlockpackError` if it cannot be made."""
     try:
-        return make(task, plan(task), SILENT)
+        with ExitStack() as opened:
+            try:
+                deployment = opened.enter_context(task.source.open(task.jobs))
+                layout = plan(task, deployment)
+            except BlockpackError as error:
+                return Refused(error)
+            return make(task, layout, SILENT)
     except MemoryError:
         raise out_of_memory() from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
@@ -15,14 +16,13 @@ from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs, require_jobs
 from ...writing.progress import Meter
 from ..building.build import BuildReport, build
+from ..building.build_state import STATE
 from ..building.limit import is_larger, limit_of
 from ..building.secret_images import serves, verify
 from ..building.sharing import Earlier, digest_of
-from ..building.state import STATE
-from ..record import BuildRecord, FromCommit, ImageRecord
+from ..record import BuildRecord, ImageRecord
 from ..secrets import Secrets
-from ..source.deployment import CommitSource
-from ..source.fingerprint import commit_inputs, fingerprint
+from ..source.deployment import CommitSource, OpenCommit
 from .activation import activate
 from .generations import Generation, Generations
 
@@ -88,10 +88,13 @@ def deploy(
     limit = limit_of(max_size)
     require_jobs(jobs)
     place = Generations(root)
-    source = CommitSource.of(os.fspath(repository), revision)
-    with place.held():
+    source = CommitSource(os.fspath(repository), revision)
+    with ExitStack() as opened, source.open(jobs) as deployment, place.held():
         before, build_report = place.current(), None
-        outcome, why, wanted = _wanted(place, before, source, secrets, limit)
+        if before is not None and deployment.commit in place.rolled_back():
+            outcome, why, wanted = _held(before, deployment, secrets, opened)
+        else:
+            outcome, why, wanted = _wanted(place, deployment, secrets, limit)
         if isinstance(wanted, Generation):
             current = wanted
             if current != before or (place.broke_off() and on_activate):
@@ -155,52 +158,56 @@ def collect(root: str | os.PathLike[str], keep: int) -> tuple[int, ...]:
     return tuple(generation.number for generation in outdated)
 
 
+Wanted = tuple[Outcome, str, Generation | OpenCommit]
+"""What a run comes to that finds it so, why, and what is to be live: a generation, or what it is to
+be made of."""
+
+
+def _held(
+    live: Generation, deployment: OpenCommit, secrets: Secrets | None, opened: ExitStack
+) -> Wanted:
+    """What is to be live after somebody rolled back to `live`."""
+    if _is_whole_by_itself(live):
+        return "held", "rollback", live
+    source = CommitSource(deployment.source.path, live.revision)
+    older = opened.enter_context(source.open())
+    is_there = _is_whole(live, older.manifest, secrets)
+    return "held", "rollback", live if is_there else older
+
+
 def _wanted(
-    place: Generations,
-    live: Generation | None,
-    source: CommitSource,
-    secrets: Secrets | None,
-    max_size: int | None,
-) -> tuple[Outcome, str, Generation | CommitSource]:
-    """What is to be live: what a run comes to that finds it so, why, and the generation, or of what
-    it is to be made.
-    """
-    if live is not None and source.commit in place.rolled_back():
-        if _is_whole_by_itself(live):
-            return "held", "rollback", live
-        source = CommitSource.of(source.path, live.revision)
-        is_there = _is_whole(live, source.manifest(), secrets)
-        return "held", "rollback", live if is_there else source
+    place: Generations, deployment: OpenCommit, secrets: Secrets | None, max_size: int | None
+) -> Wanted:
+    """What is to be live otherwise."""
     newest = place.newest()
-    if newest is not None and _is_wanted(newest, source, secrets, max_size):
+    if newest is not None and _is_wanted(newest, deployment, secrets, max_size):
         return "unchanged", "deploy", newest
-    return "unchanged", "deploy", source
+    return "unchanged", "deploy", deployment
 
 
 # Making ------------------------------------------------------------------------------------------
 
 
 def _is_wanted(
-    generation: Generation, source: CommitSource, secrets: Secrets | None, max_size: int | None
+    generation: Generation, deployment: OpenCommit, secrets: Secrets | None, max_size: int | None
 ) -> bool:
-    """Whether a generation is what building `source` now would make."""
+    """Whether a generation is what building it now would make."""
     try:
         record = generation.record()
     except BlockpackError:  # damaged: make another
         return False
-    if record.source != FromCommit(source.commit, source.tree_id):
+    if record.source != deployment.origin:
         return False
     if any(is_larger(image, generation.path, max_size) for image in record.volumes):
         return False  # the build refuses it
-    manifest = source.manifest()
+    manifest = deployment.manifest
     epoch = source_date_epoch()
-    inputs = commit_inputs(source, manifest.volumes.values())
     wanted = []
     for name, spec in manifest.volumes.items():
-        told = inputs[name]
-        if told is None:
+        told = deployment.fingerprint(spec, epoch)
+        if not told:
             return False
-        wanted.append((name, None if spec.secret else fingerprint(spec, epoch, told)))
+        wanted.append((name, None if spec.secret else told))
     there = [(image.name, image.fingerprint) for image in record.volumes]
     same = record.name == manifest.name and there == wanted
     return same and _is_whole(generation, manifest, secrets)
@@ -234,7 +241,7 @@ def _is_whole(generation: Generation, manifest: Manifest, secrets: Secrets | Non
 
 def _made(
     place: Generations,
-    source: CommitSource,
+    deployment: OpenCommit,
     executor: Executor | str | None,
     jobs: Jobs,
     progress: Callable[[Progress], object] | None,
@@ -242,11 +249,11 @@ def _made(
     max_size: int | None,
 ) -> tuple[Generation, BuildReport]:
     """A new generation, whole, verified and on the disk."""
-    name = place.next(source.commit).name
-    own = (secrets or Secrets()).for_generation(source.manifest().name, place.root, name)
+    name = place.next(deployment.commit).name
+    own = (secrets or Secrets()).for_generation(deployment.manifest.name, place.root, name)
     with place.making() as made:
         report = build(
-            source,
+            deployment,
             made,
             executor=executor,
             jobs=jobs,
@@ -264,7 +271,7 @@ def _made(
                 _verify(made, image, meter)
         meter.flush()
         os.unlink(os.path.join(made, STATE))  # it tells of this moment only
-        generation = place.adopt(made, source.commit)
+        generation = place.adopt(made, deployment.commit)
         meter.finish()
         return generation, report
 

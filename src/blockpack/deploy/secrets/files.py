@@ -48,7 +48,7 @@ class Keeper:
     @classmethod
     def at(cls, path: str | os.PathLike[str]) -> Keeper:
         """The deployment at `path`. Raises `SourceError` and `Problems`."""
-        return cls(os.fspath(path), DirectorySource(os.fspath(path)).manifest())
+        return cls(os.fspath(path), DirectorySource(os.fspath(path)).open().manifest)
 
     @classmethod
     def at_hand(cls, directory: str | os.PathLike[str]) -> Keeper:
@@ -147,14 +147,14 @@ class Keeper:
         Those are what a build would open. Raises `Problems` if there is no telling, for a volume
         cannot be packed.
         """
-        source = DirectorySource(self.path)
+        deployment = DirectorySource(self.path).open()
         found: dict[str, str] = {}
         errors: list[BlockpackError] = []
         for spec in self.manifest.volumes.values():
             if not spec.secret:
                 continue
             try:
-                tree = source.tree(spec, 1)
+                tree = deployment.tree(spec)
             except BlockpackError as error:
                 errors.append(of_volume(spec.name, error))
                 continue

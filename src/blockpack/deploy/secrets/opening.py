@@ -12,7 +12,7 @@ from ...model.entry import Entry, File
 from ...model.extent import Data
 from ...model.tree import Tree
 from ...reading.extents import read_extent
-from ..source.deployment import CommitSource
+from ..source.deployment import OpenCommit
 from .age import SUFFIX, Closed, Identities, has_suffix
 from .held_file import MOST_BYTES
 from .links import opened_links, opened_name
@@ -21,7 +21,7 @@ from .redact import redacted
 if TYPE_CHECKING:
     from ...model.tree import Tree
     from ..manifest.parser import VolumeSpec
-    from ..source.deployment import DeploymentSource
+    from ..source.deployment import Deployment
 
 
 class SecretStore:
@@ -65,16 +65,16 @@ def open_tree(
     return _opened(tree, dict(zip(closed, contents, strict=True))), plain
 
 
-def require_encrypted(source: DeploymentSource, spec: VolumeSpec) -> None:
+def require_encrypted(deployment: Deployment, spec: VolumeSpec) -> None:
     """Raise `SecretError` if files that are committed are not encrypted, without opening any.
 
     Raises `BlockpackError` also if there is no such tree.
     """
 
     def look() -> None:
-        tree = source.tree(spec, 1)
+        tree = deployment.tree(spec)
         plain = _files(tree) - len(encrypted_files(tree))
-        if plain and isinstance(source, CommitSource):
+        if plain and isinstance(deployment, OpenCommit):
             raise _unencrypted(plain, spec)
 
     redacted(spec, look)

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from ...errors import SourceError, UsageError
 from ...reading.ownership import open_trusted
 from ..file_names import MANIFEST
+from .inventory import Subtree
 
 MOST_BYTES = 1 << 20
 """Bytes of a manifest, at most."""
 
 NO_MANIFEST = "write one ('blockpack init' begins it), or name the directory that has it"
 
-TYPE_CHECKING = False  # typing is slow to import
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from .look import Place
+    from ...sources.options import Symlinks
 
 
 def manifest_text(directory: str) -> bytes:
@@ -31,13 +31,12 @@ def manifest_text(directory: str) -> bytes:
     if not os.path.isdir(directory):
         raise SourceError(directory, "is no directory", "give that of a deployment")
     try:
-        descriptor = open_trusted(name, SourceError)
+        with open(open_trusted(name, SourceError), "rb") as file:
+            return short_enough(name, file.read(MOST_BYTES + 1))
     except FileNotFoundError:
         raise SourceError(directory, f"has no {MANIFEST}", NO_MANIFEST) from None
     except OSError as error:
-        raise SourceError.of(name, "cannot be read", error) from None
-    with open(descriptor, "rb") as file:
-        return short_enough(name, file.read(MOST_BYTES + 1))
+        raise SourceError.of(name, "cannot be read", error, "give the deployment's") from None
 
 
 def short_enough(name: str, text: bytes) -> bytes:
@@ -101,11 +100,17 @@ def left_out_of(path: str, left_out: Iterable[str]) -> list[str]:
     return found
 
 
-def places(root: str, parts: Iterable[str], left_out: Iterable[str], *, times: bool) -> list[Place]:
-    """What to look at for a volume of these `parts`. Raises `SourceError` and `UsageError`."""
-    found = []
-    for path in parts:
-        place = place_of(root, path)
-        inner = (place + os.fsencode(each) + b"/" for each in left_out_of(path, left_out))
-        found.append((place, times, frozenset(inner)))
-    return found
+def subtree(
+    root: str,
+    path: str,
+    left_out: Iterable[str],
+    dated: bool,
+    exclude: Sequence[str],
+    symlinks: Symlinks,
+) -> Subtree:
+    """What the part `path` is made of. Raises `SourceError` and `UsageError`."""
+    place = place_of(root, path)
+    if not place.endswith(b"/"):
+        return Subtree(place)
+    inner = tuple(left_out_of(path, left_out))
+    return Subtree(place, dated, inner, tuple(exclude), symlinks)

@@ -1,4 +1,4 @@
-"""Where blobs are in packs, as arrays: there may be a million."""
+"""Where blobs are in packs, or that they are loose, as arrays: there may be a million."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from attrs import frozen
 
 from ...formats.git.index import IndexLookup, index_path
 from ...formats.git.pack_format import BLOB, type_and_size
+from .loose import LooseBlobs
 from .packs import Packs
 
 TOO_LARGE = 1 << 63
@@ -20,6 +21,9 @@ TOO_LARGE = 1 << 63
 
 UNKNOWN = (1 << 64) - 1
 """The size of a blob that no pack has whole, as long as git has not told it."""
+
+LOOSE = (1 << 32) - 1
+"""The number of the pack of what is in none, but in a file of its own."""
 
 _HEADER = 16
 """More bytes than the type and size of an object take."""
@@ -29,8 +33,8 @@ _HEADER = 16
 class Places:
     """Where blobs are, in the order in which they were asked for.
 
-    For each the number of its pack in `packs`; in `offsets` where its zlib stream begins there, and
-    in `sizes` its size, both in bytes. What git is to read has the offset 0.
+    For each the number of its pack in `packs`, or `LOOSE`; in `offsets` where its zlib stream
+    begins there, and in `sizes` its size, both in bytes. Only what git is to read has the offset 0.
     """
 
     packs: array[int]
@@ -44,10 +48,10 @@ class Places:
         return cls(array("I", [0]) * count, zeros, array("Q", [UNKNOWN]) * count)
 
     @classmethod
-    def find(cls, oids: Sequence[bytes], packs: Packs, oid_size: int) -> Self:
-        """Those of the blobs `oids` (raw, of `oid_size` bytes) that are whole in `packs`.
+    def find(cls, oids: Sequence[bytes], packs: Packs, loose: LooseBlobs, oid_size: int) -> Self:
+        """Those of the blobs `oids` (raw, of `oid_size` bytes) that are whole in `packs`, or loose.
 
-        What is wrong with a pack or its index is for git to say.
+        What is wrong with a pack, its index or a file is for git to say.
         """
         places = cls.unknown(len(oids))
         missing: Sequence[int] = range(len(oids))
@@ -61,6 +65,11 @@ class Places:
                     for number, offset in found
                     if offset is None or not places._note(number, pack, descriptor, offset)
                 ]
+        for number in missing:
+            size = loose.size(oids[number])
+            if size is not None and size < TOO_LARGE:
+                places.packs[number], places.offsets[number] = LOOSE, 1
+                places.sizes[number] = size
         return places
 
     def _note(self, number: int, pack: int, descriptor: int, offset: int) -> bool:

@@ -1,7 +1,7 @@
 """The contents of files that are blobs of a repository.
 
-Rule 1: a small blob is read whole when it is opened, from a pack if it is in one (`packs`), else
-through git.
+Rule 1: a small blob is read whole when it is opened, from its pack (`packs`) or its own file
+(`loose`), else through git.
 Rule 2: whoever reads a blob through git has a git for itself until the blob's end. One is kept
 while nobody needs it, up to the last blob.
 """
@@ -18,8 +18,9 @@ from ...errors import SourceError
 from ...formats.git.origin import BlobStore
 from ...model.entry import File
 from ...model.extent import Extent, Stream
-from .blob_places import Places
+from .blob_places import LOOSE, Places
 from .cat_file import CatFile
+from .loose import LooseBlobs
 from .packs import Packs
 
 if TYPE_CHECKING:
@@ -37,9 +38,17 @@ class Blobs(BlobStore):
     `oids` has their raw ids end to end, in the order of the tree, and `places` where they are.
     """
 
-    def __init__(self, repository: Repository, packs: Packs, oids: bytes, places: Places) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        packs: Packs,
+        oids: bytes,
+        places: Places,
+        loose: LooseBlobs | None = None,
+    ) -> None:
         self._repository = repository
         self._packs = packs
+        self._loose = loose
         self._oids = oids
         self._oid_size = repository.oid_size
         self._last = len(oids) // self._oid_size - 1
@@ -75,7 +84,11 @@ class Blobs(BlobStore):
         size = places.sizes[number]
         offset = places.offsets[number]
         if offset and size <= SMALL:
-            found = self._packs.read(places.packs[number], offset, size)
+            pack = places.packs[number]
+            if pack == LOOSE and self._loose is not None:
+                found = self._loose.read(self.raw_oid(number), size)
+            else:
+                found = self._packs.read(pack, offset, size)
             if found is not None:
                 return io.BytesIO(found)
         with self._lock:

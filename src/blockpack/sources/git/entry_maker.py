@@ -1,7 +1,7 @@
 """From what a walk found to the entries of a tree.
 
-Git is asked in one go for all sizes that no pack tells. No blob is read but the targets of links,
-and those that may be pointers of Git LFS.
+Git is asked in one go for all sizes that neither packs nor files tell. No blob is read but the
+targets of links, and those that may be pointers of Git LFS.
 """
 
 from __future__ import annotations
@@ -17,27 +17,24 @@ from ...model.content import DISK
 from ...model.entry import NANOSECONDS, Directory, Entry, File, Symlink
 from .blob_places import TOO_LARGE, UNKNOWN, Places
 from .blobs import Blobs
-from .cat_file import CatFile, facts
-from .packs import Packs
-from .repository import Repository, Revision
+from .cat_file import facts
+from .loose import LooseBlobs
+from .packs import Packs, object_directories
 from .trees import Found, Problem, link_target
 
 if TYPE_CHECKING:
     from .lfs import LfsStore
+    from .lookup import Lookup
 
 
 @define
 class EntryMaker:
     """Makes entries; `problems` gets what keeps some of them from being made.
 
-    `named` is how the user gave the `revision`. `with_lfs` has the paths of those that Git LFS
-    should keep.
+    `with_lfs` has the paths of those that Git LFS should keep.
     """
 
-    repository: Repository
-    reader: CatFile
-    revision: Revision
-    named: str
+    lookup: Lookup
     with_lfs: frozenset[str]
     problems: list[Problem] = field(factory=list, init=False)
     _lfs_store: LfsStore | None = field(default=None, init=False)
@@ -46,11 +43,13 @@ class EntryMaker:
         """The entries of all `found`, in that order, as far as there is no problem with them."""
         files = [*filter(is_file, found)]
         oids = [file.oid for file in files]
-        packs = Packs.shared(self.repository.pack_paths())
-        places = Places.find(oids, packs, self.repository.oid_size)
+        repository = self.lookup.repository
+        packs = Packs.shared(repository.pack_paths())
+        loose = LooseBlobs([*object_directories(repository.common_dir)])
+        places = Places.find(oids, packs, loose, repository.oid_size)
         self._ask(files, places.sizes)
-        blobs = Blobs(self.repository, packs, b"".join(oids), places)
-        time = self.revision.seconds * NANOSECONDS
+        blobs = Blobs(repository, packs, b"".join(oids), places, loose)
+        time = self.lookup.revision.seconds * NANOSECONDS
         entries: list[Entry | None] = []
         number = 0
         for entry in found:
@@ -69,11 +68,11 @@ class EntryMaker:
         return [entry for entry in entries if entry is not None]
 
     def _ask(self, files: Sequence[Found], sizes: MutableSequence[int]) -> None:
-        """Have git tell the `sizes` that no pack tells; `problems` gets the blobs that it lacks."""
+        """Have git tell the `sizes` that are unknown; `problems` gets the blobs that it lacks."""
         unknown = [number for number, size in enumerate(sizes) if size == UNKNOWN]
         asked = {files[number].oid: files[number].path for number in reversed(unknown)}
         known = dict.fromkeys(asked, UNKNOWN)
-        for oid, told in facts(self.repository, asked) if asked else ():
+        for oid, told in facts(self.lookup.repository, asked) if asked else ():
             if isinstance(told, SourceError):
                 self.problems.append(told)
                 continue
@@ -85,7 +84,7 @@ class EntryMaker:
                 if kind == b"blob":
                     what = f"said to have {size:,} bytes, which is impossible"
                 rule = f"object {oid.hex()} is {what}"
-                remedy = f"look into it: {self.repository.told('fsck')}"
+                remedy = f"look into it: {self.lookup.repository.told('fsck')}"
                 self.problems.append(SourceError(asked[oid], rule, remedy))
         for number in unknown:
             sizes[number] = known[files[number].oid]
@@ -97,12 +96,12 @@ class EntryMaker:
         if file.size > lfs.MOST_BYTES:
             return file
         try:
-            _, data = self.reader.object(entry.oid.hex(), entry.path, lfs.MOST_BYTES)
+            _, data = self.lookup.reader.object(entry.oid.hex(), entry.path, lfs.MOST_BYTES)
             pointer = lfs.Pointer.parse(data, entry.path)
             if pointer is None:  # it was committed without Git LFS
                 return file
             if self._lfs_store is None:
-                self._lfs_store = lfs.LfsStore.of(self.repository, self.named)
+                self._lfs_store = lfs.LfsStore.of(self.lookup.repository, self.lookup.named)
             found = self._lfs_store.find(pointer, entry.path)
         except (EntryError, SourceError) as error:
             self._note(error)
@@ -112,7 +111,7 @@ class EntryMaker:
     def _link(self, entry: Found, time: int) -> Entry | None:
         """A link; None for a problem."""
         try:
-            target = link_target(self.reader, entry.path, entry.oid)
+            target = link_target(self.lookup.reader, entry.path, entry.oid)
             return Symlink(entry.path, target, mtime_ns=time)
         except (EntryError, SourceError) as error:
             self._note(error)
@@ -120,7 +119,7 @@ class EntryMaker:
 
     def _note(self, error: Problem) -> None:
         """A problem to be told with all others, unless it is the end of git."""
-        if not self.reader.alive:
+        if not self.lookup.reader.alive:
             raise error
         self.problems.append(error)
 

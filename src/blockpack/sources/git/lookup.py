@@ -1,8 +1,11 @@
-"""Looking things up in a revision by their paths: one object after another, and no more."""
+"""A revision that is open: one git answers for all that is read of it.
+
+What is at a path is looked up, object after object, and no more of them than that takes; whole
+directories become trees by `revision_tree`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Self
 
 from attrs import define, field, frozen
@@ -11,7 +14,7 @@ from ...errors import SourceError
 from ...formats.git.objects import LINK, SUBMODULE, TREE
 from .cat_file import CatFile
 from .repository import Repository, Revision
-from .trees import TreeWalk
+from .trees import Listing, TreeWalk
 
 _KINDS = {LINK: "a symbolic link", SUBMODULE: "a submodule", TREE: "a directory"}
 
@@ -22,28 +25,30 @@ class FoundObject:
 
     mode: int
     oid: bytes
-    attributes: Mapping[str, tuple[int, bytes]] = field(factory=dict)
+    attributes: Listing = field(factory=dict)
 
 
 @define
 class Lookup:
     """One revision, open to be looked into; a context manager that lets go of it.
 
-    Nothing is followed, and nothing is fetched.
+    `named` is how the user gave it. Nothing is followed, and nothing is fetched.
     """
 
     repository: Repository
     revision: Revision
+    named: str
     reader: CatFile
-    _known: dict[str, FoundObject] = field(factory=dict, init=False)
+    _directories: dict[str, tuple[Listing, Listing]] = field(factory=dict, init=False)
+    """What is in directories, and the ``.gitattributes`` there, by path."""
 
     @classmethod
     def of(cls, path: str, revision: str) -> Self:
         """That of `revision` in the repository at `path`. Raises `SourceError`."""
-        repository = Repository.at(path)
+        repository, oid = Repository.with_object(path, revision)
         reader = CatFile(repository)
         try:
-            return cls(repository, repository.resolve(revision, reader), reader)
+            return cls(repository, repository.peeled(oid, revision, reader), revision, reader)
         except BaseException:
             reader.close()
             raise
@@ -56,29 +61,24 @@ class Lookup:
         found = FoundObject(TREE, bytes.fromhex(self.revision.tree))
         above = ""
         for name in path.split("/") if path else ():
-            below = self._below(found, above, name)
-            if below is None:
+            if found.mode != TREE:
+                what = _KINDS.get(found.mode, "a file")
+                raise SourceError(above, f"is {what}, and should be a directory")
+            listing, attributes = self._directory(above, found.oid)
+            if name not in listing:
                 return None
-            found = below
+            found = FoundObject(*listing[name], {**found.attributes, **attributes})
             above = f"{above}/{name}" if above else name
         return found
 
-    def _below(self, directory: FoundObject, above: str, name: str) -> FoundObject | None:
-        """What has a name in a directory, whose path is `above`."""
-        prefix = f"{above}/" if above else ""
-        path = prefix + name
-        if path in self._known:
-            return self._known[path]
-        if directory.mode != TREE:
-            what = _KINDS.get(directory.mode, "a file")
-            raise SourceError(above, f"is {what}, and should be a directory")
-        walk = TreeWalk(self.repository, self.reader, directory.oid)
-        found = walk.listing().get(name)
-        if found is None:
-            return None
-        files = {prefix + name: file for name, file in walk.attribute_files.items()}
-        self._known[path] = FoundObject(*found, {**directory.attributes, **files})
-        return self._known[path]
+    def _directory(self, path: str, oid: bytes) -> tuple[Listing, Listing]:
+        if path not in self._directories:
+            walk = TreeWalk(self.repository, self.reader, oid)
+            prefix = f"{path}/" if path else ""
+            listing = walk.listing()
+            files = {prefix + name: file for name, file in walk.attribute_files.items()}
+            self._directories[path] = listing, files
+        return self._directories[path]
 
     def read(self, found: FoundObject, path: str, most: int) -> bytes:
         """The bytes of a file, which are no more than `most`. Raises `SourceError`."""

@@ -1,15 +1,13 @@
 """Small blobs read straight from a repository's packs, where they are whole.
 
 A question to git and its answer take longer than reading a small blob. Most are in a pack, whole,
-whose index tells where. Whatever is not so (deltas, loose objects, what was packed meanwhile) is
-left to git, and so is to say what is wrong with one.
+whose index tells where, or lie in a file of their own (`loose`). Whatever is not so (deltas, what
+was packed meanwhile) is left to git, and so is to say what is wrong with one.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import sys
 import weakref
 import zlib
@@ -18,6 +16,7 @@ from contextlib import suppress
 
 from ...formats.git.index import HEAD_SIZE, index_path, is_index
 from ...formats.git.inflate import InflateError, decompress
+from .loose import opened
 
 _PACK = ".pack"
 
@@ -50,7 +49,7 @@ class Packs:
         weakref.finalize(self, _close, self.descriptors)
         for path in paths:
             with suppress(OSError):  # git knows what is wrong, or what came instead
-                self.descriptors.append(_opened(path))
+                self.descriptors.append(opened(path))
                 self.paths.append(path)
 
     @classmethod
@@ -163,15 +162,6 @@ def _size(path: str) -> int:
     with suppress(OSError):  # it has just been packed anew
         return os.stat(path).st_size
     return 0
-
-
-def _opened(path: str) -> int:
-    """A descriptor on a regular file. Raises `OSError`."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "is not a regular file", path)
-    return descriptor
 
 
 def _close(descriptors: list[int]) -> None:

@@ -49,24 +49,49 @@ class Repository:
     @classmethod
     def at(cls, path: str) -> Self:
         """The repository at `path`, bare or not. Raises `SourceError` if there is none."""
+        return cls._found(path)[0]
+
+    @classmethod
+    def with_object(cls, path: str, revision: str) -> tuple[Self, str]:
+        """The repository at `path`, and the id of the object that `revision` names there.
+
+        Raises `SourceError` if there is no such, or if it names both a branch and a tag.
+        """
+        unknown = SourceError(path, f"has no revision {revision!r}", "fetch it, or name another")
+        try:
+            name = os.fsencode(revision)
+        except UnicodeEncodeError:
+            raise unknown from None
+        if not name or name.startswith(b"-") or b"\0" in name:
+            raise unknown
+        repository, told, errors = cls._found(path, "--verify", name)
+        if not (len(told) == 1 and objects.is_oid(told[0], repository.oid_size)):
+            if name == b"HEAD":
+                repository._require_head()
+            raise unknown
+        if b"is ambiguous" in errors:  # whoever may make tags must not choose for a branch
+            rule = f"has both a branch and a tag {revision!r}"
+            remedy = f"say refs/heads/{revision} or refs/tags/{revision}"
+            raise SourceError(path, rule, remedy)
+        return repository, told[0]
+
+    @classmethod
+    def _found(cls, path: str, *more: str | bytes) -> tuple[Self, list[str], bytes]:
+        """The repository at `path`; and what git says to `more` arguments, and of errors."""
         if not os.path.isdir(path):
             raise SourceError(path, "is not a directory", "give the path of a repository")
-        done = run(
-            (
-                *("git", *OPTIONS, "rev-parse", "--path-format=absolute"),
-                *("--git-dir", "--git-common-dir", "--show-object-format"),
-            ),
-            path,
-            path,
-        )
+        facts = ("--path-format=absolute", "--git-dir", "--git-common-dir", "--show-object-format")
+        command: tuple[str | bytes, ...]
+        command = ("git", *OPTIONS, "-c", "core.warnAmbiguousRefs=true", "rev-parse", *facts, *more)
+        done = run(command, path, path)
         lines = os.fsdecode(done.stdout.removesuffix(b"\n")).split("\n")
-        if done.returncode or len(lines) != 3:  # as one gives that is too old
+        is_told = len(lines) == 3 + bool(more) or (more and len(lines) == 3 and done.returncode)
+        if not is_told:  # as one gives that is too old
             require_version(path)
-        if done.returncode:
-            raise _refused(path, done.returncode, done.stderr)
-        if len(lines) != 3:
+            if done.returncode:
+                raise _refused(path, done.returncode, done.stderr)
             raise SourceError(path, "has a line break in its path", "rename the directory")
-        git_dir, common_dir, object_format = lines
+        git_dir, common_dir, object_format, *told = lines
         # Git looks for a repository above as well.
         here = os.path.realpath(path)
         if os.path.realpath(git_dir) != here and not os.path.lexists(os.path.join(here, ".git")):
@@ -76,7 +101,7 @@ class Repository:
         if object_format not in objects.OID_SIZES:
             rule = f"has objects of the unknown format {object_format!r}"
             raise SourceError(path, rule, "use a later blockpack")
-        return cls(path, git_dir, common_dir, object_format)
+        return cls(path, git_dir, common_dir, object_format), told, done.stderr
 
     @property
     def oid_size(self) -> int:
@@ -125,31 +150,11 @@ class Repository:
             for number, (oid, size) in enumerate(sizes.items())
         ]
 
-    def resolve(self, revision: str, reader: CatFile) -> Revision:
-        """What `revision` names: a commit, or a tree, or a tag of one.
+    def peeled(self, oid: str, revision: str, reader: CatFile) -> Revision:
+        """The commit or tree that the object `oid` is, or is a tag of; `revision` names it.
 
-        Raises `SourceError` if it names neither, or both a branch and a tag.
+        Raises `SourceError` if it is neither.
         """
-        unknown = SourceError(
-            self.path, f"has no revision {revision!r}", "fetch it, or name another"
-        )
-        try:
-            name = os.fsencode(revision)
-        except UnicodeEncodeError:
-            raise unknown from None
-        if not name or name.startswith(b"-") or b"\0" in name:
-            raise unknown
-        if name == b"HEAD":
-            self._require_head()
-        told = self.command("-c", "core.warnAmbiguousRefs=true", "rev-parse", "--verify", name)
-        done = run(told, self.git_dir, self.path)
-        oid = done.stdout.decode("ascii", "replace").strip()
-        if done.returncode or not objects.is_oid(oid, self.oid_size):
-            raise unknown
-        if b"is ambiguous" in done.stderr:  # whoever may make tags must not choose for a branch
-            rule = f"has both a branch and a tag {revision!r}"
-            remedy = f"say refs/heads/{revision} or refs/tags/{revision}"
-            raise SourceError(self.path, rule, remedy)
         for _ in range(_MOST_TAGS):
             kind, data = reader.object(oid, revision, objects.MOST_BYTES)
             if kind == b"tree":
@@ -168,11 +173,6 @@ class Repository:
         A bare repository that is pushed to may have any.
         """
         asked = ("for-each-ref", "--format=%(refname:short)", "refs/heads")
-        head = run(
-            self.command("rev-parse", "--verify", "--quiet", "HEAD"), self.git_dir, self.path
-        )
-        if not head.returncode:
-            return
         done = run(self.command(*asked), self.git_dir, self.path)
         branches = os.fsdecode(done.stdout).splitlines()
         named = run(self.command("symbolic-ref", "--short", "HEAD"), self.git_dir, self.path)

@@ -16,7 +16,7 @@ from ...model.entry import check_path, parent_of
 from ...model.tree import Tree
 from ..options import UNPACKABLE, ScanOptions
 from .address import Address
-from .attributes import Attributes, attributes, has_own
+from .attributes import Attributes, any_asked, attributes
 from .entry_maker import EntryMaker
 from .lookup import FoundObject, Lookup
 from .trees import Found, TreeWalk
@@ -28,28 +28,28 @@ def scan(source: str, options: ScanOptions) -> Tree:
     Raises `UsageError` for what is none, `SourceError`, and `Problems` with all that cannot be
     packed.
     """
-    return revision_tree(*Address.parse(source), options)
+    path, revision, subdir = Address.parse(source)
+    with Lookup.of(path, revision) as lookup:
+        return revision_tree(lookup, subdir, options)
 
 
-def revision_tree(path: str, revision: str, subdir: str, options: ScanOptions) -> Tree:
-    """The tree of the directory `subdir` of a revision of the repository at `path`.
+def revision_tree(lookup: Lookup, subdir: str, options: ScanOptions) -> Tree:
+    """The tree of the directory `subdir` of a revision.
 
     Raises `SourceError`, and `Problems` with all that cannot be packed.
     """
     subdir = "/".join(part for part in subdir.split("/") if part not in ("", "."))
-    with Lookup.of(path, revision) as lookup:
-        resolved, repository = lookup.revision, lookup.repository
-        top = _directory(lookup, subdir)
-        walk = TreeWalk(repository, lookup.reader, top.oid, options)
-        found = list(walk.entries())
-        told = _attributes(walk, found, f"{subdir}/" if subdir else "", top)
-        making = EntryMaker(repository, lookup.reader, resolved, revision, told.lfs)
-        entries = making.entries(_exported(found, told.ignored))
+    top = _directory(lookup, subdir)
+    walk = TreeWalk(lookup.repository, lookup.reader, top.oid, options)
+    found = list(walk.entries())
+    told = _attributes(lookup, walk, found, f"{subdir}/" if subdir else "", top)
+    making = EntryMaker(lookup, told.lfs)
+    entries = making.entries(_exported(found, told.ignored))
     problems = making.problems + walk.hostile
     problems += (each for each in walk.problems if not _is_under(each.path, told.ignored))
     raise_problems(UNPACKABLE, sorted(problems, key=str))
     listings = groupby(entries, lambda entry: parent_of(entry.path))
-    origin = Origin(repository, resolved.commit, top.oid.hex())
+    origin = Origin(lookup.repository, lookup.revision.commit, top.oid.hex())
     return Tree.of((list(listing) for _, listing in listings), origin)
 
 
@@ -66,10 +66,12 @@ def _directory(lookup: Lookup, subdir: str) -> FoundObject:
     return found
 
 
-def _attributes(walk: TreeWalk, found: list[Found], prefix: str, top: FoundObject) -> Attributes:
+def _attributes(
+    lookup: Lookup, walk: TreeWalk, found: list[Found], prefix: str, top: FoundObject
+) -> Attributes:
     """What git says about all paths, which are given and told without the `prefix` of `top`."""
     files = {**top.attributes, **{prefix + path: at for path, at in walk.attribute_files.items()}}
-    if not files and not has_own(walk.repository):
+    if not any_asked(lookup, files):
         return Attributes()
     asked = {
         f"{prefix}{path}/" if entry.mode == TREE else prefix + path

@@ -18,7 +18,8 @@ from ...formats.git.refused_names import are_plain, refused
 from ...formats.git.tree_reader import EndlessTreesError, TreeReader
 from ...model.entry import decode
 from ...model.values import numerous
-from ..options import ScanOptions, link_leads_out, link_refused
+from ..link_errors import link_leads_out, link_refused
+from ..options import ScanOptions
 from .cat_file import CatFile
 from .repository import Repository
 

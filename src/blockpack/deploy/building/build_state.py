@@ -1,9 +1,10 @@
 """What a build leaves for the next one, ``.blockpack-build.json``: how all was that it looked at.
 
-Nothing slow is imported: this is read by each run, also by those that have nothing to do.
-
 It is of use on the machine that wrote it alone, and no more than a shortcut: without it, or if
 anything about it is in doubt, everything is built again.
+
+Most runs find everything as the last one left it, and they must not cost much: nothing slow is
+imported, the manifest is compared and not parsed, and no file is read but the build's own.
 """
 
 from __future__ import annotations
@@ -11,25 +12,33 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from typing import TYPE_CHECKING
 
-from ...errors import SourceError
+from ...errors import BlockpackError, SourceError
 from ...reading.ownership import open_trusted
-
-TYPE_CHECKING = False  # typing is slow to import
+from ...writing.place import Place
+from ..file_names import RECORD
+from ..source.paths import inside, manifest_text, subtree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ...sources.options import Symlinks
+    from ..source.inventory import Inventory, Subtree
 
 STATE = ".blockpack-build.json"
 """The file's name, beside the images."""
 
-SCHEMA = 1
+SCHEMA = 2
 
 _UNREADABLE = OSError, SourceError, ValueError, TypeError, KeyError, AttributeError, RecursionError
 
 Signature = tuple[int, ...]
-"""What tells a file from what takes its place: size, time of modification, inode."""
+"""What tells a file from what takes its place, or was written to it: size, time of modification,
+inode, and time of change, which nobody can set."""
 
+CONTENTS = 3
+"""How much of a signature stays when a file gets another owner, mode or name."""
 
 KEY_SUFFIX = ".key"
 """What the names of files end in that hold an image's key, beside it."""
@@ -41,7 +50,7 @@ def signature(path: str | os.PathLike[str]) -> Signature | None:
         status = os.lstat(path)
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns, status.st_ino
+    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns
 
 
 def _is_as_left(directory: str, name: str, left: Signature) -> bool:
@@ -53,23 +62,33 @@ def _is_as_left(directory: str, name: str, left: Signature) -> bool:
 class VolumeState:
     """A volume as it was built: its fingerprint, and the files that were made of it.
 
-    `parts` are the paths that it was made of, `times` tells whether those of directories matter,
-    `inputs` what was there. `files` has signatures by names.
+    `parts` are the paths that it was made of, `inputs` tells what was there; `dated`, `exclude` and
+    `symlinks` are as in `Subtree`. `files` has signatures by names.
     """
 
     def __init__(
         self,
+        *,
         fingerprint: str,
         inputs: str | None,
         parts: Sequence[str],
-        times: bool,
-        files: Mapping[str, Signature],
+        dated: bool,
+        exclude: Sequence[str],
+        symlinks: Symlinks,
+        files: Mapping[str, Signature] | None = None,
     ) -> None:
         self.fingerprint = fingerprint
         self.inputs = inputs
         self.parts = tuple(parts)
-        self.times = times
-        self.files = {name: tuple(left) for name, left in files.items()}
+        self.dated = dated
+        self.exclude = tuple(exclude)
+        self.symlinks = symlinks
+        self.files = {name: tuple(left) for name, left in (files or {}).items()}
+
+    def subtrees(self, root: str, left_out: Sequence[str]) -> Iterator[Subtree]:
+        """What it is made of in the directory `root`. Raises `SourceError` and `UsageError`."""
+        options = self.dated, self.exclude, self.symlinks
+        return (subtree(root, part, left_out, *options) for part in self.parts)
 
     def is_whole(self, directory: str) -> bool:
         """Whether all files are in `directory`, as they were left."""
@@ -77,7 +96,11 @@ class VolumeState:
 
     def with_files(self, files: Mapping[str, Signature]) -> VolumeState:
         """The same volume, in other files."""
-        return VolumeState(self.fingerprint, self.inputs, self.parts, self.times, files)
+        return VolumeState(**{**vars(self), "files": files})
+
+    def untold(self) -> VolumeState:
+        """The same volume, if nothing may be noted of what is in it."""
+        return VolumeState(**{**vars(self), "fingerprint": "", "inputs": None})
 
 
 class State:
@@ -123,6 +146,35 @@ class State:
         volumes = {name: vars(volume) for name, volume in self.volumes.items()}
         values = {"schema": SCHEMA, **vars(self), "volumes": volumes}
         return json.dumps(values, indent=1).encode("ascii") + b"\n"
+
+
+def unchanged(source: str, directory: str, inventory: Inventory) -> list[str] | None:
+    """The names of the volumes in `directory`, if a build of the directory `source` would change
+    nothing there; None if it might, or if anything is in doubt.
+    """
+    state = State.read(directory)
+    try:
+        with Place.own(directory) as dist:
+            left, record = dist.leftovers(), dist.read(RECORD)
+        if not (
+            state.complete
+            and state.environment == environment()
+            and state.source == os.path.abspath(source)
+            and state.manifest == digest(manifest_text(source))
+            and state.record == digest(record)
+            and all(volume.is_whole(directory) for volume in state.volumes.values())
+            and not left
+        ):
+            return None
+        place = inside(source, directory)
+        left_out = () if place is None else (place,)
+        for volume in state.volumes.values():
+            told = inventory.digest(volume.subtrees(state.source, left_out))
+            if told is None or told != volume.inputs:
+                return None
+    except (BlockpackError, OSError):  # it is for the build to tell
+        return None
+    return list(state.volumes)
 
 
 def environment() -> str:
