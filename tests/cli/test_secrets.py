@@ -18,6 +18,7 @@ import pytest
 from blockpack.deploy.secrets import editing as editing_module
 from blockpack.deploy.secrets import files
 from blockpack.deploy.secrets.ramfs import is_ram
+from blockpack.writing.place import Place
 from deploy.deployments import manifest as manifest_of
 from deploy.deployments import write_files
 from deploy.secret_deployments import (
@@ -279,12 +280,12 @@ def test_a_directory_that_somebody_took_for_left_is_not_used(
     lock = editing_module._lock
     taken: list[bool] = []
 
-    def late(descriptor: int) -> bool:
+    def late(directory: Place) -> bool:
         if not taken:
-            (directory,) = ram.iterdir()
-            directory.rmdir()
+            (made,) = ram.iterdir()
+            made.rmdir()
             taken.append(True)
-        return lock(descriptor)
+        return lock(directory)
 
     monkeypatch.setattr(editing_module, "_lock", late)
     command = editing("open(path, 'ab').write(b'edited')")["EDITOR"]

@@ -12,7 +12,7 @@ import pytest
 from blockpack import Problems, SecretError, TargetError
 from blockpack.deploy.building import secret_volumes as volumes
 from blockpack.deploy.secrets.ramfs import file_system, is_ram
-from blockpack.deploy.secrets.wipe import overwrite
+from blockpack.writing.wiping import overwrite
 from deploy.deployments import write_files
 from deploy.secret_deployments import (
     IN_CIPHER,

@@ -9,10 +9,10 @@ Rule 4: nothing is told of what is in a volume: no name, no size, no digest. Err
 files there is something wrong with, and how to find them. What others raise is told without its
 text, and not as a cause or a context either.
 
-`volumes` makes them, of what `opening` decrypts; `images` is about those that are there, `runtime`
-about where they may lie. `files` maintains the encrypted files, and `editing` has them edited. One
-thing each: `age` encrypts, `redact` keeps errors silent, `memory` and `private` keep others from
-reading, `wipe` overwrites, and `ramfs` tells what is on no disk.
+`opening` decrypts what volumes are made of (`building.secret_volumes` makes them), `runtime` is
+about where their images may lie. `files` maintains the encrypted files, and `editing` has them
+edited. One thing each: `age` encrypts, `redact` keeps errors silent, and `ramfs` tells what is on
+no disk. What is made in a `Place` is its owner's alone, and `writing.wiping` overwrites.
 """
 
 from .options import Secrets

@@ -8,30 +8,23 @@ No link is followed, and what was looked at is what is wiped, whatever becomes o
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
-import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ...errors import SecretError, UsageError, reason
-from .private import private_file
+from ...errors import SecretError, TargetError, UsageError, reason
+from ...writing.place import Place
+from ...writing.targets import target_errors
 from .ramfs import is_ram
-from .wipe import wipe, wipe_tree
 
 _NAME = "blockpack-edit-"
 _OURS = re.compile(rf"{_NAME}[0-9a-f]{{16}}")
 
 _TRIES = 8
-
-_DIRECTORY = (
-    os.O_RDONLY
-    | getattr(os, "O_DIRECTORY", 0)
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-)
 
 
 @contextmanager
@@ -41,27 +34,29 @@ def edited(data: bytes, name: str, editor: str) -> Iterator[str]:
     Raises `SecretError` if there is no RAM file system, or the file cannot be removed; and
     `UsageError` if the editor fails.
     """
-    directory, descriptor = _ram_directory()
-    try:
-        path = os.path.join(directory, name)
-        with private_file(path) as opened, open(opened, "wb", closefd=False) as file:
-            file.write(data)
-        _run(editor, path, descriptor)
-        yield path
-    finally:
+    above, directory = _ram_directory()
+    with above, directory:
+        path = os.path.join(os.fsdecode(directory.path), name)
         try:
-            wipe_tree(directory)
-        except OSError as error:
-            rule = "holds a secret and cannot be removed"
-            raise SecretError.of(directory, rule, error, "remove it") from None
+            with target_errors(path):
+                _write(directory, name, data)
+            _run(editor, path, directory)
+            yield path
         finally:
-            os.close(descriptor)
+            _remove(above, directory)
 
 
-def _run(editor: str, path: str, lock: int) -> None:
-    """Run the editor. It keeps the `lock`, too: if it outlives this process, the file is in use."""
+def _write(directory: Place, name: str, data: bytes) -> None:
+    with directory.private(name) as opened, open(opened, "wb", closefd=False) as file:
+        file.write(data)
+
+
+def _run(editor: str, path: str, locked: Place) -> None:
+    """Run the editor. It keeps the lock, too: if it outlives this process, the file is in use."""
+    assert locked.descriptor is not None
+    held = [locked.descriptor]
     try:
-        done = subprocess.run([*shlex.split(editor), path], check=False, pass_fds=[lock])
+        done = subprocess.run([*shlex.split(editor), path], check=False, pass_fds=held)
     except (OSError, ValueError) as error:
         told = reason(error) if isinstance(error, OSError) else str(error)
         raise UsageError("", f"the editor {editor!r} cannot be run: {told}", "set EDITOR") from None
@@ -72,27 +67,29 @@ def _run(editor: str, path: str, lock: int) -> None:
 
 def keep_in_ram(closed: bytes, name: str) -> str:
     """Where an encrypted file is now, which cannot be where it was to go. Raises `OSError`."""
-    place = next(_ram_places())
-    directory = os.path.join(place, f"blockpack-kept-{os.urandom(8).hex()}")
-    os.mkdir(directory, 0o700)
-    with open(os.path.join(directory, name), "xb") as file:
-        file.write(closed)
-    return file.name
+    for path in _ram_places():
+        with Place.own(path) as place, place.make(f"blockpack-kept-{_random()}") as directory:
+            _write(directory, name, closed)
+            return os.path.join(os.fsdecode(directory.path), name)
+    raise OSError(errno.ENODEV, "there is no RAM file system")
 
 
 # Where it is -------------------------------------------------------------------------------------
 
 
-def _ram_directory() -> tuple[str, int]:
-    """A new directory on a RAM file system, its owner's alone, and the descriptor that locks it.
+def _ram_directory() -> tuple[Place, Place]:
+    """A new directory on a RAM file system, its owner's alone and locked, and the one it is in.
 
     Raises `SecretError`.
     """
-    for place in _ram_places():
+    for path in _ram_places():
         for _ in range(_TRIES):
-            made = _made_in(place)
-            if made is not None:
-                return made
+            with suppress(OSError, TargetError):
+                above = Place.own(path)
+                made = _made_in(above)
+                if made is not None:
+                    return above, made
+                above.close()
     rule = "there is no RAM file system to keep the file on while it is edited"
     remedy = "mount a tmpfs and have XDG_RUNTIME_DIR lead to it"
     raise SecretError("", rule, f"{remedy}, or encrypt it anew with 'blockpack secrets encrypt -'")
@@ -110,42 +107,48 @@ def _ram_places() -> Iterator[str]:
                 yield place
 
 
-def _made_in(place: str) -> tuple[str, int] | None:
-    """A new directory in `place`, locked; None if there can be none, or somebody was faster.
+def _made_in(above: Place) -> Place | None:
+    """A new directory in a place, locked; None if there can be none, or somebody was faster.
 
     Between its making and its locking it looks like one that was left.
     """
-    path = os.path.join(place, f"{_NAME}{os.urandom(8).hex()}")
-    try:
-        os.mkdir(path, 0o700)
-        descriptor = os.open(path, _DIRECTORY)
-    except OSError:
-        return None
-    if _lock(descriptor) and _leads_to(path, descriptor):
-        return path, descriptor
-    os.close(descriptor)
+    name = f"{_NAME}{_random()}"
+    directory = above.make(name)
     with suppress(OSError):
-        os.rmdir(path)
+        if _lock(directory) and os.path.samestat(above.lstat(name), directory.status):
+            return directory
+    directory.close()
+    with suppress(OSError):
+        above.rmdir(name)
     return None
 
 
-def _lock(descriptor: int) -> bool:
-    """Lock an open directory, until all have closed it who have it from here; False if it is."""
+def _random() -> str:
+    return os.urandom(8).hex()
+
+
+def _lock(directory: Place) -> bool:
+    """Lock a directory until all have closed it who have it from here; False if others have."""
     from fcntl import LOCK_EX, LOCK_NB, flock
 
     try:
-        flock(descriptor, LOCK_EX | LOCK_NB)
+        flock(directory.target, LOCK_EX | LOCK_NB)  # type: ignore[arg-type]
     except OSError:
         return False
     return True
 
 
-def _leads_to(path: str, descriptor: int) -> bool:
-    """Whether `path` is the directory that is open, and no link to it."""
+def _remove(above: Place, directory: Place) -> None:
+    """Wipe all that is in a directory, whatever its path leads to by now, and remove it.
+
+    Raises `SecretError`.
+    """
+    directory.remove(directory.names(), wipe=True)
     try:
-        return os.path.samestat(os.lstat(path), os.fstat(descriptor))
-    except OSError:
-        return False
+        above.rmdir(os.path.basename(directory.path))
+    except OSError as error:
+        rule = "holds a secret and cannot be removed"
+        raise SecretError.of(os.fsdecode(directory.path), rule, error, "remove it") from None
 
 
 # What killed runs left ---------------------------------------------------------------------------
@@ -153,34 +156,16 @@ def _leads_to(path: str, descriptor: int) -> bool:
 
 def wipe_left() -> None:
     """Wipe what runs were editing that have been killed, and whose editors have ended."""
-    for place in _ram_places():
-        names: list[str] = []
-        with suppress(OSError):
-            names = os.listdir(place)
-        for name in filter(_OURS.fullmatch, names):
-            with suppress(OSError):  # it is not ours, or gone meanwhile
-                _wipe_if_left(os.path.join(place, name))
+    for path in _ram_places():
+        with suppress(OSError, TargetError), Place.own(path) as above:
+            for name in filter(_OURS.fullmatch, above.names()):
+                # It may not be ours, or be gone meanwhile.
+                with suppress(OSError, TargetError, SecretError):
+                    _wipe_if_left(above, name)
 
 
-def _wipe_if_left(path: str) -> None:
-    """Wipe a directory of that name if a run left it that was killed. Raises `OSError`."""
-    descriptor = os.open(path, _DIRECTORY)
-    try:
-        if _is_own(os.fstat(descriptor)) and _lock(descriptor):
-            _wipe_open(descriptor)
-            os.rmdir(path)
-    finally:
-        os.close(descriptor)
-
-
-def _is_own(status: os.stat_result) -> bool:
-    """Whether it is as `_made_in` makes it."""
-    return status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & 0o777 == 0o700
-
-
-def _wipe_open(descriptor: int) -> None:
-    """Wipe all that is in an open directory, whatever its path leads to by now."""
-    for name in os.listdir(descriptor):
-        path = f"/proc/self/fd/{descriptor}/{name}"
-        is_directory = stat.S_ISDIR(os.lstat(path).st_mode)
-        wipe_tree(path) if is_directory else wipe(path)
+def _wipe_if_left(above: Place, name: str) -> None:
+    """Wipe a directory of that name if a run left it that was killed."""
+    with above.inside(name).require_own(private=True) as directory:
+        if directory.status.st_uid == os.geteuid() and _lock(directory):
+            _remove(above, directory)
