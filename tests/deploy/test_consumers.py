@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 import blockpack
 from blockpack import Problems, UsageError
+from blockpack.deploy import check
 from blockpack.deploy.attach.names import CONSUMERS as ATTACHED
 from blockpack.deploy.manifest.consumers import CONSUMERS, Device
 from blockpack.deploy.manifest.parser import Manifest
 from blockpack.deploy.manifest.unikernel_limits import LIMITS, Limit
 from blockpack.deploy.record import VOLUME_NAME
 from blockpack.layers.ccm import encrypted_size
+from cli.running import Command
+from deploy.attach.conftest import clean_environment, fixture_command
+from deploy.deployments import write_files
 from deploy.manifests import DEPLOYMENT, FAT, GIT, TAR
 from test_docs import DOCS, table_under
+
+__all__ = ["clean_environment", "fixture_command"]
 
 SECRET = "secret = true\n"
 ENCRYPTED = f"{SECRET}cipher = 'aes-ccm'\n"
@@ -214,6 +221,27 @@ def test_what_can_be_built_together_is_not_spoken_of() -> None:
     assert not [
         text for _, text in hinted(["mirage"], "docteur", "ccm_block") if "with ccm" in text
     ]
+
+
+def test_check_says_what_a_consumer_reads_in_part_or_not_at_all(
+    tmp_path: Path, command: Command
+) -> None:
+    volumes = (
+        "[volumes.v0]\nsource = 'a'\nformat = 'fat'\n[volumes.v1]\nsource = 'a'\nformat = 'git'\n"
+    )
+    write_files(tmp_path, {"blockpack.toml": (DEPLOYMENT + volumes).encode(), "a/b": b"c"})
+    assert not command("check", tmp_path).err
+    told = command("check", tmp_path, "--for", "mirage", "--for", "xen").err
+    assert "warning: volume v0: fat_ro with docteur " in told
+    assert "warning: volume v1: docteur with xen " in told
+    refused = command("check", tmp_path, "--for", "albatross", code=2).err
+    assert "blockpack.toml:6: volumes.v1: albatross: " in refused
+    text = for_(["mirage", "xen"], DEPLOYMENT + volumes)
+    write_files(tmp_path, {"blockpack.toml": text.encode()})
+    assert command("check", tmp_path).err == told
+    assert {warning.code for volume in check(tmp_path) for warning in volume.warnings} == {
+        "consumer"
+    }
 
 
 def test_the_page_has_the_table() -> None:

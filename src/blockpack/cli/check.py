@@ -8,6 +8,7 @@ from typing import Any
 from attrs import asdict
 
 from ..deploy.building.check import CheckedVolume, check
+from ..deploy.manifest.consumers import CONSUMERS
 from . import flags
 from .output import amount, emit, emit_json, say
 from .progress_bar import progress_bar
@@ -25,6 +26,15 @@ def arguments(parser: ArgumentParser) -> None:
     flags.add_deployment(parser)
     flags.add_jobs(parser, "number of processes")
     flags.add_max_size(parser)
+    parser.add_argument(
+        "--for",
+        dest="consumers",
+        action="append",
+        default=[],
+        choices=CONSUMERS,
+        metavar="CONSUMER",
+        help="what images are for, instead of the manifest's consumer; may be repeated",
+    )
     flags.add_json(parser)
     flags.add_quiet(parser)
 
@@ -36,6 +46,7 @@ def run(arguments: Namespace) -> int:
             arguments.source,
             jobs=arguments.jobs,
             max_size=arguments.max_size,
+            consumers=arguments.consumers,
             progress=progress,
         )
     if arguments.json:

@@ -8,16 +8,17 @@ all that is committed is encrypted.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ...errors import BlockpackError, EntryError, raise_problems
 from ...planning.layout import LayoutWarning
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs
 from ...writing.progress import Meter, Progress
+from ..manifest.parser import Manifest
 from ..secrets.opening import require_encrypted
 from ..secrets.redact import redacted
 from ..source.deployment import Deployment, DeploymentSource, open_deployment
@@ -49,13 +50,15 @@ def check(
     *,
     jobs: Jobs = 1,
     max_size: int | str | None = None,
+    consumers: Sequence[str] = (),
     progress: Callable[[Progress], object] | None = None,
 ) -> tuple[CheckedVolume, ...]:
     """Plan all volumes of the deployment `source`, a directory or ``git:REPO@REV``.
 
     `jobs` processes read directories. Volumes whose images would have more than `max_size` bytes
     are refused; of secret ones it is known how much room the manifest asks for, and no more.
-    `progress` is called after each volume.
+    They are for `consumers`, or else for what the manifest names: what those cannot use is refused,
+    and what a user should hear of is among the warnings. `progress` is called after each volume.
 
     Raises `SourceError` if there is no manifest, and `Problems` with all that is wrong with it, or
     else with all that the volumes cannot hold.
@@ -65,11 +68,18 @@ def check(
     checked = []
     errors: list[BlockpackError] = []
     with open_deployment(source, jobs=jobs) as deployment:
-        volumes = deployment.manifest.volumes
-        meter = Meter("checking", len(volumes), progress, "volumes")
-        for spec in volumes.values():
+        manifest = deployment.manifest
+        if consumers:
+            manifest = Manifest.parse(deployment.text, deployment.manifest_file, consumers)
+        hints = list(manifest.hints())
+        meter = Meter("checking", len(manifest.volumes), progress, "volumes")
+        for spec in manifest.volumes.values():
+            told = [
+                LayoutWarning("", "consumer", text) for name, text in hints if name == spec.name
+            ]
             try:
-                checked.append(_checked(deployment, spec, epoch, jobs, limit))
+                volume = _checked(deployment, spec, epoch, jobs, limit)
+                checked.append(evolve(volume, warnings=(*volume.warnings, *told)))
             except BlockpackError as error:
                 # Those of a secret volume say so already.
                 errors.append(error if spec.secret else of_volume(spec.name, error))
