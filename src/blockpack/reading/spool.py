@@ -60,24 +60,21 @@ class Spool:
     """A temporary file without a name, where the system has such, that extents can refer to."""
 
     def __init__(self) -> None:
-        if _in_memory.get():
-            self._begin_in_memory()
-            return
+        name = None
         with _errors():
-            self.descriptor, name = tempfile.mkstemp(prefix="blockpack-")
-        self.path = os.fsencode(name)
+            if not _in_memory.get():
+                self.descriptor, name = tempfile.mkstemp(prefix="blockpack-")
+            elif _HAS_PATHS and hasattr(os, "memfd_create"):
+                self.descriptor = os.memfd_create("blockpack")
+            else:
+                raise TargetError("", "temporary data cannot be kept in memory on this system")
         if _HAS_PATHS:  # of descriptors, which lead there in a forked process, too
-            os.unlink(name)
-            self.path = f"/proc/self/fd/{self.descriptor}".encode("ascii")
-        weakref.finalize(self, _end, self.descriptor, None if _HAS_PATHS else name)
-
-    def _begin_in_memory(self) -> None:
-        if not (_HAS_PATHS and hasattr(os, "memfd_create")):
-            raise TargetError("", "temporary data cannot be kept in memory on this system")
-        with _errors():
-            self.descriptor = os.memfd_create("blockpack")
-        self.path = f"/proc/self/fd/{self.descriptor}".encode("ascii")
-        weakref.finalize(self, _end, self.descriptor, None)
+            if name is not None:
+                os.unlink(name)
+            self.path, name = f"/proc/self/fd/{self.descriptor}".encode("ascii"), None
+        else:
+            self.path = os.fsencode(name or "")
+        weakref.finalize(self, _end, self.descriptor, name)
 
     @property
     def size(self) -> int:

@@ -92,15 +92,9 @@ class InImage(Hierarchy):
                 yield entry.path, number
 
     def _target(self, link: ImageEntry) -> ImageEntry | None:
-        """What a hard link leads to in the end; None if that is nowhere."""
-        found: ImageEntry | None = link
-        seen: set[str] = set()
-        while found is not None and found.kind == "hardlink":
-            if found.path in seen:
-                return None
-            seen.add(found.path)
-            found = self._entries.get(found.target)
-        return found
+        """The file that a hard link leads to, which readers have found; None if there is none."""
+        found = self._entries.get(link.target)
+        return None if found is None or found.kind == "hardlink" else found
 
     def entry(self, path: str) -> ImageEntry | None:
         """What is at `path`: a hard link is a file; a directory may be one by what it holds."""

@@ -80,32 +80,15 @@ def _pieces(file: Any) -> Iterator[bytes]:
         yield data
 
 
-def _gzip(file: Any) -> Iterator[bytes]:
-    import gzip
-
-    return _pieces(gzip.GzipFile(fileobj=file))
-
-
-def _bzip2(file: Any) -> Iterator[bytes]:
-    import bz2
-
-    return _streams(file, bz2.BZ2Decompressor)
-
-
-def _xz(file: Any) -> Iterator[bytes]:
-    import lzma
-
-    return _streams(file, lzma.LZMADecompressor)
-
-
-def _streams(file: Any, decompressor: Callable[[], Any]) -> Iterator[bytes]:
+def _streams(file: Any, library: str, decompressor: str) -> Iterator[bytes]:
     """One stream after another, and zeros between them. (The libraries' own file objects take what
     follows a stream, and is none, for nothing: a damaged stream would be lost without a word.)
     """
+    begin = getattr(import_module(library), decompressor)
     stream: Any = None
     while data := file.read(_PIECE):
         while data := data if stream else data.lstrip(b"\0"):
-            stream = stream or decompressor()
+            stream = stream or begin()
             yield stream.decompress(data, _PIECE)
             while not (stream.eof or stream.needs_input):
                 yield stream.decompress(b"", _PIECE)
@@ -143,9 +126,9 @@ def _frames(file: Any, decompressor: Any) -> Iterator[bytes]:
 
 
 _KINDS: dict[bytes, _Unpack] = {
-    b"\x1f\x8b": _gzip,
-    b"BZh": _bzip2,
-    b"\xfd7zXZ\0": _xz,
+    b"\x1f\x8b": lambda file: _pieces(import_module("gzip").GzipFile(fileobj=file)),
+    b"BZh": lambda file: _streams(file, "bz2", "BZ2Decompressor"),
+    b"\xfd7zXZ\0": lambda file: _streams(file, "lzma", "LZMADecompressor"),
     b"\x28\xb5\x2f\xfd": _zstd,
 }
 """What a compressed file begins with, and what decompresses it."""

@@ -51,30 +51,20 @@ def _is_url(source: object) -> bool:
     return isinstance(source, str) and "://" in source
 
 
-def _is_filesystem(source: object) -> bool:
-    return hasattr(source, "getinfo") and hasattr(source, "openbin")
-
-
-def _is_fsspec(source: object) -> bool:
-    return hasattr(source, "ls") and hasattr(source, "root_marker")
-
-
-def _is_image(source: object) -> bool:
-    return hasattr(source, "walk") and hasattr(source, "reader")
-
-
-def _is_path(source: object) -> bool:
-    return isinstance(source, str | bytes | os.PathLike)
+def _has(*names: str) -> Callable[[object], bool]:
+    return lambda source: all(hasattr(source, name) for name in names)
 
 
 KINDS = (
     SourceKind("standard input", lambda source: source == STANDARD_INPUT, ".archive:scan_input"),
     SourceKind("git", _is_git, ".git.revision_tree:scan"),
     SourceKind("url", _is_url, ".url:scan"),
-    SourceKind("path", _is_path, ".directory:scan_path"),
-    SourceKind("image", _is_image, ".archive:scan_image"),
-    SourceKind("PyFilesystem", _is_filesystem, ".pyfs:scan_filesystem"),
-    SourceKind("fsspec", _is_fsspec, ".fsspec_url:scan_filesystem"),
+    SourceKind(
+        "path", lambda source: isinstance(source, str | bytes | os.PathLike), ".directory:scan_path"
+    ),
+    SourceKind("image", _has("walk", "reader"), ".archive:scan_image"),
+    SourceKind("PyFilesystem", _has("getinfo", "openbin"), ".pyfs:scan_filesystem"),
+    SourceKind("fsspec", _has("ls", "root_marker"), ".fsspec_url:scan_filesystem"),
 )
 """The kinds of this package."""
 

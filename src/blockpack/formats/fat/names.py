@@ -34,10 +34,11 @@ _SHORT_NAME = re.compile(rf"{_SHORT}{{1,8}}(\.{_SHORT}{{1,3}})?")
 _SIMPLE = re.compile(rf"({_SHORT}+)(?:\.({_SHORT}+))?")
 _NOT_SHORT = re.compile(rf"(?!{_SHORT}).")
 _NOT_HELD = re.compile(rf"[\x00-\x1f\uffff{re.escape(_ILLEGAL)}]")
-_ORDINARY = {chr(code) for code in range(128)} - set(map(chr, range(1, 32))) - set(_ILLEGAL)
-"""The characters of names that are held as they are, and the NUL between names."""
 _DEVICE_NAME = re.compile(rf"{_DEVICE}(\..*)?", re.IGNORECASE)
-_DEVICE_LISTED = re.compile(rf"\0{_DEVICE}[.\0]")
+_ORDINARY = re.compile(
+    rf"(?!{_DEVICE}(?:\.|\Z)| )[^\x00-\x1f{re.escape(_ILLEGAL)}]{{0,254}}(?<![ .])", re.IGNORECASE
+)
+"""Names against which there is nothing to say, as long as they are ASCII."""
 # What the reader behind `exact_short_names` takes for an 8.3 name: it passes over one dot at the
 # beginning and one at the end, and then takes no more than one.
 _LOOKS = r"[A-Z0-9 !#$%&'()\-@^_`{}~]"
@@ -89,30 +90,13 @@ def _upper(character: str) -> str:
     return character
 
 
-def fold_all(names: list[str]) -> list[str]:
-    """`fold` of each name, in one go where that is possible."""
-    joined = "\0".join(names)
-    if names and joined.isascii():
-        return joined.upper().split("\0")
-    return [fold(name) for name in names]
-
-
-def all_ordinary(names: list[str], path: str, limits: FatLimits) -> bool:
-    """Whether there is plainly nothing to say against any of the `names` in the directory `path`.
-
-    That is so for nearly all directories, and told much faster for all names at once.
-    """
-    if not names or limits.exact_short_names:
-        return not names
-    longest = max(map(len, names))
-    joined = "\0".join(["", *names, ""])
+def is_ordinary(path: str, name: str, limits: FatLimits) -> bool:
+    """Whether there is plainly nothing to say against a name, as of nearly all."""
     return (
-        joined.isascii()
-        and longest <= MAX_UNITS
-        and units(path) + 1 + longest <= limits.path_units
-        and set(joined) <= _ORDINARY
-        and not any(bad in joined for bad in ("\0 ", " \0", ".\0"))
-        and _DEVICE_LISTED.search(joined.upper()) is None
+        path.isascii()
+        and len(path) <= limits.path_units
+        and not limits.exact_short_names
+        and _ORDINARY.fullmatch(name) is not None
     )
 
 

@@ -133,7 +133,7 @@ class Survey:
         limits = self.volume.profile.fat
         path = entry.path if entry else ""
         listing = _names(path, children)
-        self._check_names(path, children, listing, limits)
+        self._check_names(children, listing, limits)
         self._check_entries(children, limits)
         entries = len(listing) + sum([names.long_entries(name, limits) for name in listing])
         if entry is not None:
@@ -149,16 +149,15 @@ class Survey:
         self.files += [child for child in children if type(child) is File]
         return listing
 
-    def _check_names(
-        self, path: str, children: list[Entry], listing: list[str], limits: FatLimits
-    ) -> None:
-        if not names.all_ordinary(listing, path, limits):
-            for child, name in zip(children, listing, strict=True):
-                self.problems += names.refusals(child, limits)
-                if limits.windows and names.is_device(name):
-                    text = "Windows takes this name for a device"
-                    self.warnings.append(LayoutWarning(child.path, "device-name", text))
-        folded = names.fold_all(listing)
+    def _check_names(self, children: list[Entry], listing: list[str], limits: FatLimits) -> None:
+        for child, name in zip(children, listing, strict=True):
+            if names.is_ordinary(child.path, name, limits):
+                continue
+            self.problems += names.refusals(child, limits)
+            if limits.windows and names.is_device(name):
+                text = "Windows takes this name for a device"
+                self.warnings.append(LayoutWarning(child.path, "device-name", text))
+        folded = list(map(names.fold, listing))
         if len(set(folded)) == len(listing):
             return
         first: dict[str, str] = {}
