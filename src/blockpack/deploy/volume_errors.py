@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from ..errors import BlockpackError, Problems, TargetError
+
+_UNNAMED = re.compile(r"(?:(?<=/)|^)\.(?:blockpack|new)-[^/]*/")
+"""A directory for what has not got its name yet, in a path."""
 
 
 def of_volume(name: str, error: BlockpackError) -> Problems:
@@ -10,6 +17,17 @@ def of_volume(name: str, error: BlockpackError) -> Problems:
     if isinstance(error, Problems):
         return Problems(f"volume {name}: {error.message}", error.errors)
     return Problems(f"volume {name}:", [error])
+
+
+@contextmanager
+def final_names() -> Iterator[None]:
+    """Have errors about a file name the place that it is to get, not where it is made."""
+    try:
+        yield
+    except BlockpackError as error:
+        for each in error.errors if isinstance(error, Problems) else (error,):
+            each.path = _UNNAMED.sub("", each.path)
+        raise
 
 
 def out_of_memory() -> TargetError:

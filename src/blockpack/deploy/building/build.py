@@ -35,7 +35,7 @@ from ..source.deployment import (
     dated,
     open_deployment,
 )
-from ..volume_errors import of_volume
+from ..volume_errors import final_names, of_volume
 from .build_state import State, VolumeState, digest, environment, unchanged
 from .depfile import rule, write
 from .dist import Dist, held
@@ -77,6 +77,7 @@ class BuildReport:
     seconds: float = 0.0
 
 
+@final_names()
 def build(
     source: str | os.PathLike[str] | DeploymentSource | Deployment,
     out: str | os.PathLike[str],
@@ -294,11 +295,14 @@ class _Build:
     ) -> list[tuple[Task, Layout]]:
         """The tasks that can be planned, with their layouts; adds what is wrong with the others."""
         planned = []
+        meter = Meter("planning", len(tasks), self.progress, "volumes")
         for task in tasks:
             try:
                 planned.append((task, plan(task, self.deployment)))
             except BlockpackError as error:
                 errors.append(of_volume(task.spec.name, error))
+            meter.advance()
+        meter.finish()
         return planned
 
     def _made_here(self, planned: Sequence[tuple[Task, Layout]]) -> Made:

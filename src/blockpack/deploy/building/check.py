@@ -29,9 +29,7 @@ from .task import Task, plan
 if TYPE_CHECKING:
     from ..manifest.parser import VolumeSpec
 
-UNSEEN = LayoutWarning(
-    "", "secret", "is secret: whether it can be opened, and be packed, shows when it is built"
-)
+UNSEEN = LayoutWarning("", "secret", "not opened by check")
 """The warning of a secret volume."""
 
 

@@ -23,6 +23,7 @@ from ..building.sharing import Earlier, digest_of
 from ..record import BuildRecord, ImageRecord
 from ..secrets import Secrets
 from ..source.deployment import CommitSource, OpenCommit
+from ..volume_errors import final_names
 from .activation import activate
 from .generations import Generation, Generations
 
@@ -55,6 +56,7 @@ class DeployReport:
     seconds: float = 0.0
 
 
+@final_names()
 def deploy(
     repository: str | os.PathLike[str],
     revision: str,

@@ -38,7 +38,7 @@ from ...sources.directory import scan, tree_of
 from ...sources.exclude import excluding
 from ...sources.git.address import Address
 from ...sources.git.attributes import own_attributes
-from ...sources.git.lookup import Lookup
+from ...sources.git.lookup import FoundObject, Lookup
 from ...sources.git.revision_tree import revision_tree
 from ...sources.options import ScanOptions
 from ..file_names import MANIFEST
@@ -401,7 +401,7 @@ class OpenCommit(Deployment):
         for spec in self.manifest.volumes.values():
             facts: list[object] = [own]
             try:
-                facts += (self._facts(part, bool(own)) for part in spec.parts)
+                facts += (self._facts(part, spec, bool(own)) for part in spec.parts)
             except SourceError:  # planning tells what is wrong
                 found[spec.name] = None
                 continue
@@ -412,21 +412,25 @@ class OpenCommit(Deployment):
             found[spec.name] = _digest(facts)
         return found
 
-    def _facts(self, part: Part, with_attributes: bool) -> tuple[object, ...]:
+    def _facts(self, part: Part, spec: VolumeSpec, with_attributes: bool) -> tuple[object, ...]:
         """What tells one part; its path only as far as that matters."""
-        found = self._opened.find(part.path)
-        if found is None:
-            raise SourceError(part.path, f"is not in commit {self.commit[:12]}", "commit it")
+        found = self._found(part, spec)
         above = sorted((path, oid.hex()) for path, (_, oid) in found.attributes.items())
         name = part.path if above or with_attributes else ""
         if found.mode != TREE:
             name = name or os.path.basename(part.path)
         return f"{found.mode:o}", found.oid.hex(), above, name
 
-    def _join(self, tree: Tree, part: Part, spec: VolumeSpec) -> None:
+    def _found(self, part: Part, spec: VolumeSpec) -> FoundObject:
         found = self._opened.find(part.path)
         if found is None:
-            raise SourceError(part.path, f"is not in commit {self.commit[:12]}", "commit it")
+            remedy = "commit it; git keeps no empty directories: add a file or remove "
+            rule = f"is not in commit {self.commit[:12]}"
+            raise SourceError(part.path, rule, f"{remedy}[volumes.{spec.name}]")
+        return found
+
+    def _join(self, tree: Tree, part: Part, spec: VolumeSpec) -> None:
+        found = self._found(part, spec)
         if found.mode == TREE:
             tree.join(part.at, revision_tree(self._opened, part.path, self._options(spec)))
             return
