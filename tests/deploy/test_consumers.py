@@ -11,7 +11,6 @@ import pytest
 import blockpack
 from blockpack import Problems, UsageError
 from blockpack.deploy import check
-from blockpack.deploy.attach.names import CONSUMERS as ATTACHED
 from blockpack.deploy.manifest.consumers import CONSUMERS, Device
 from blockpack.deploy.manifest.parser import Manifest
 from blockpack.deploy.manifest.unikernel_limits import LIMITS, Limit
@@ -39,10 +38,6 @@ def complaints(text: str) -> list[str]:
     with pytest.raises(Problems) as caught:
         Manifest.parse(text)
     return [str(error).removeprefix("blockpack.toml:") for error in caught.value.exceptions]
-
-
-def test_attaching_and_manifests_know_the_same_consumers() -> None:
-    assert list(ATTACHED) == list(CONSUMERS)
 
 
 @pytest.mark.parametrize(

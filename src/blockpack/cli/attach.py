@@ -9,8 +9,9 @@ from typing import Any
 
 from ..deploy.attach.consumer import Consumer
 from ..deploy.attach.disks import Disk, deployed
-from ..deploy.attach.names import CONSUMERS, consumer_for
+from ..deploy.attach.names import consumer_for
 from ..deploy.attach.xl_template import Settings, filled_in, network
+from ..deploy.manifest.consumers import CONSUMERS
 from ..errors import UsageError, raise_problems
 from . import flags
 from .output import binary_output, emit_json, flush_output, say

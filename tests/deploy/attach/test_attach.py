@@ -11,7 +11,7 @@ import pytest
 
 import blockpack
 from blockpack.deploy.attach.consumer import ordinal
-from blockpack.deploy.attach.names import CONSUMERS
+from blockpack.deploy.manifest.consumers import CONSUMERS
 from cli.running import Command
 from deploy.attach.builds import built, faked, live, recorded
 

@@ -1,35 +1,34 @@
-"""The consumers that there are: one row each; nothing of one is imported before it is asked for."""
+"""The class of each consumer by its name, as `manifest.consumers` has its rules."""
 
 from __future__ import annotations
 
 from ...planning.volume import require_choice
+from .albatross import Albatross
+from .cloud_hypervisor import CloudHypervisor
+from .consumer import Consumer
+from .disks import Deployed
+from .firecracker import Firecracker
+from .libvirt import Libvirt
+from .mirage import Mirage
+from .qemu import Qemu
+from .solo5 import Solo5
+from .xen import Xen
 
-TYPE_CHECKING = False  # the command's arguments are made of these names, often and in haste
-
-if TYPE_CHECKING:
-    from .consumer import Consumer
-    from .disks import Deployed
-
-CONSUMERS = {
-    "xen": "xen:Xen",
-    "solo5": "solo5:Solo5",
-    "solo5-hvt": "solo5:Solo5",
-    "solo5-spt": "solo5:Solo5",
-    "albatross": "albatross:Albatross",
-    "qemu": "qemu:Qemu",
-    "libvirt": "libvirt:Libvirt",
-    "firecracker": "firecracker:Firecracker",
-    "cloud-hypervisor": "cloud_hypervisor:CloudHypervisor",
-    "mirage": "mirage:Mirage",
+_CLASSES: dict[str, type[Consumer]] = {
+    "xen": Xen,
+    "solo5": Solo5,
+    "solo5-hvt": Solo5,
+    "solo5-spt": Solo5,
+    "albatross": Albatross,
+    "qemu": Qemu,
+    "libvirt": Libvirt,
+    "firecracker": Firecracker,
+    "cloud-hypervisor": CloudHypervisor,
+    "mirage": Mirage,
 }
-"""All consumers by name, with their classes as ``MODULE:CLASS`` in this package."""
 
 
 def consumer_for(name: str, deployed: Deployed) -> Consumer:
     """The consumer `name` of what is deployed. Raises `UsageError` if there is none."""
-    from importlib import import_module
-
-    require_choice("consumer", name, tuple(CONSUMERS))
-    module, _, attribute = CONSUMERS[name].partition(":")
-    found: type[Consumer] = getattr(import_module(f".{module}", __package__), attribute)
-    return found(name, deployed)
+    require_choice("consumer", name, tuple(_CLASSES))
+    return _CLASSES[name](name, deployed)

@@ -1,8 +1,7 @@
 """Solo5's tenders: ``--block:NAME=PATH`` (its tenders/hvt/hvt_module_blk.c, and spt's).
 
-A path ends at its first space,
-whatever the shell's quotes, and is opened to read and write. Sectors have 512 bytes, or what
-``--block-sector-size:NAME`` says (since Solo5 0.7.4).
+A path ends at its first space, whatever the shell's quotes, and is opened to read and write.
+Sectors have 512 bytes, or what ``--block-sector-size:NAME`` says (since Solo5 0.7.4).
 """
 
 from __future__ import annotations
