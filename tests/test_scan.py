@@ -300,3 +300,11 @@ def test_what_a_filesystem_tells_nothing_of_can_be_excluded(tmp_path: Path) -> N
     assert str(raised.value.exceptions[0]).endswith("; mend or exclude it")
     tree = scan(f"osfs://{tmp_path}", exclude=["link"])
     assert [entry.path for entry in tree] == ["file"]
+
+
+@pytest.mark.parametrize(
+    "source", ["a\0b", b"a\0b", "git:a\0b", "zip://a\0b", "\ud800", "mem://\ud800"]
+)
+def test_what_is_no_path_is_wrong_usage(source: str | bytes) -> None:
+    with pytest.raises(blockpack.UsageError, match="is not a path"):
+        scan(source)

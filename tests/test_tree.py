@@ -276,3 +276,8 @@ def test_a_confined_scan_follows_no_link_out_of_its_root(source: Path) -> None:
         assert "d/out: is a link that leads outside" in str(caught.value)
         assert confined("keep")["d/out"].kind == "symlink"
         (source / "d/out").unlink()
+
+
+def test_a_file_object_of_text_is_refused() -> None:
+    with pytest.raises(blockpack.UsageError, match="open it in the mode 'rb'"):
+        Tree().add("a", io.StringIO("text"))  # type: ignore[arg-type]

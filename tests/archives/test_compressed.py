@@ -1,0 +1,86 @@
+"""Compressed archives, and those on standard input, are the archive that they hold."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import blockpack
+from archives.making import by_python_tar, by_tar, facts, rendered
+from blockpack import SourceError, scan
+
+
+def compressed_by_zstd(data: bytes) -> bytes:
+    zstandard = pytest.importorskip("zstandard")
+    compressor = zstandard.ZstdCompressor()
+    half = len(data) // 2  # two frames, as pzstd writes them
+    found: bytes = compressor.compress(data[:half]) + compressor.compress(data[half:])
+    return found
+
+
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": compressed_by_zstd,
+    "plain": bytes,
+}
+
+
+@pytest.mark.parametrize("kind", COMPRESSIONS)
+@pytest.mark.parametrize("way", ["file", "pipe", "redirected"])
+def test_compressed_ones_and_standard_input_are_the_same(
+    kind: str, way: str, site: Path, tmp_path: Path
+) -> None:
+    by_python_tar(site, tmp_path / "site.tar")
+    archive = tmp_path / "archive"  # what it is, its content says
+    archive.write_bytes(COMPRESSIONS[kind]((tmp_path / "site.tar").read_bytes()))
+    image = tmp_path / "image"
+    source = str(archive) if way == "file" else "-"
+    for verb in (["pack", source, image, "--format", "tar"], ["verify", image, source]):
+        with open(archive, "rb") as file:
+            given: dict[str, Any] = {"stdin": file}
+            if way == "pipe":
+                given = {"input": file.read()}
+            done = subprocess.run(
+                [sys.executable, "-m", "blockpack", *map(str, verb)],
+                capture_output=True,
+                env={**os.environ, "PYTHONPATH": str(Path(blockpack.__file__).parents[1])},
+                **given,
+            )
+        assert done.returncode == 0, done.stderr
+    assert image.read_bytes() == rendered(blockpack.TarVolume(), scan(site))
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zst"])
+def test_what_is_cut_short_is_told(kind: str, site: Path, tmp_path: Path) -> None:
+    by_python_tar(site, tmp_path / "site.tar")
+    data = COMPRESSIONS[kind]((tmp_path / "site.tar").read_bytes())
+    for end in (len(data) // 2, len(data) - 3, 30):
+        (tmp_path / "cut").write_bytes(data[:end])
+        with pytest.raises(SourceError, match="cannot be decompressed"):
+            scan(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("compress", [bz2.compress, lzma.compress])
+def test_each_of_several_streams_counts(
+    compress: Callable[[bytes], bytes], site: Path, tmp_path: Path
+) -> None:
+    by_tar()(site, tmp_path / "site.tar")
+    data = (tmp_path / "site.tar").read_bytes()
+    streams = [compress(data[:10_240]), compress(data[10_240:])]
+    several = tmp_path / "several"
+    several.write_bytes(streams[0] + streams[1] + bytes(8))
+    assert facts(scan(several)) == facts(scan(tmp_path / "site.tar"))
+    several.write_bytes(streams[0] + b"?" + streams[1][1:])
+    with pytest.raises(SourceError, match="cannot be decompressed"):
+        scan(several)
