@@ -96,7 +96,7 @@ class BlockpackError(Exception):
 
 
 class UsageError(BlockpackError, ValueError):
-    """An option or an argument is wrong, whatever the tree."""
+    """An option or an argument is wrong."""
 
     exit_code = 2
 
@@ -211,7 +211,7 @@ class Problems(BlockpackError, ExceptionGroup[BlockpackError]):
 
 
 def problems(message: str, errors: Sequence[BlockpackError]) -> Problems:
-    """The group of `errors`, of which there is one at least; `message` gets their number."""
+    """The group of one or more `errors`; `message` gets their number."""
     noun = "problem" if len(errors) == 1 else "problems"
     return Problems(f"{len(errors):,} {noun}: {message}", errors)
 

@@ -1,1 +1,1 @@
-"""Images: opened and read, extracted, compared and digested, whatever their format."""
+"""Images of any format: opened and read, extracted, compared and digested."""

@@ -107,7 +107,7 @@ def has_the_bytes(
 
 
 class _Compared(Target):
-    """An image as a target that compares what is written to it. Raises `_Differs`."""
+    """An image as a target that compares instead of writing. Raises `_Differs`."""
 
     def __init__(self, reader: PositionalReader) -> None:
         super().__init__("the image")
@@ -148,7 +148,7 @@ def _differences(
     jobs: Jobs,
     progress: Callable[[Progress], object] | None,
 ) -> Iterator[Difference]:
-    """All of them: what is missing, what is other, and what should not be there."""
+    """All of them: missing entries, different ones, and extra ones."""
     found, expected = image.entries, other.entries
     for problem in (*image.problems, *other.problems):
         if not problem.path or problem.path not in expected:
@@ -197,7 +197,7 @@ def _contents(
     jobs: Jobs,
     progress: Callable[[Progress], object] | None,
 ) -> Iterator[Difference]:
-    """The files whose bytes are not the same, of which both have as many."""
+    """The files of equal sizes whose bytes differ."""
     found = image.entries
     total = sum(entry.size for entry in entries)
     meter = Meter("comparing files", total, progress)

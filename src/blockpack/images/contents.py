@@ -110,7 +110,7 @@ def _digested(
     listed: list[_Listed],
     progress: Callable[[Progress], object] | None,
 ) -> dict[str, Any]:
-    """All JSON values, with the digests of what is in `data` and of each file."""
+    """All JSON values, with the digests of `data` and of each file."""
     meter = Meter("digesting", what.size, progress)
     pieces = {each.piece for each in listed if each.piece is not None}
     digests = dict(_digests(data, what.size, pieces, meter))

@@ -55,7 +55,7 @@ class Directories:
         self._open: OrderedDict[str, Place] = OrderedDict()
 
     def make(self, entry: ImageEntry) -> None:
-        """Make a directory in one that is there. Raises `OSError` and `TargetError`."""
+        """Make a directory in an existing one. Raises `OSError` and `TargetError`."""
         above = parent_of(entry.path)
         if above and above not in self._made:
             return  # it could not be made

@@ -64,7 +64,7 @@ class Image:
 
     @property
     def root(self) -> ImagePath:
-        """The directory of all, as a path that is read like one of `pathlib`."""
+        """The top directory, as a path that is read like one of `pathlib`."""
         return ImagePath(self)
 
     @property
@@ -89,7 +89,7 @@ class Image:
         return self.reader.options()
 
     def verify(self, *, progress: Callable[[Progress], object] | None = None) -> list[ImageError]:
-        """Everything about the structure that is wrong; empty for a sound image.
+        """Everything that is wrong with the structure; empty for a sound image.
 
         Of an encrypted one every sector is decrypted first. `progress` is called a few times a
         second, and at the end.
@@ -163,7 +163,7 @@ class Image:
         return data
 
     def file(self, path: str | PurePath) -> ImageEntry:
-        """The entry of the file at `path`, a link's that of what it leads to.
+        """The entry of the file at `path`, or at the end of the link there.
 
         Raises as `open` does.
         """
@@ -267,7 +267,7 @@ class Image:
 
 
 class _ProgressReader(PositionalReader):
-    """The bytes of `data`; `advance` is told of those that were read for the first time.
+    """The bytes of `data`; `advance` counts those that are read for the first time.
 
     What lies before the furthest byte that was read counts as read: readers go through an image
     from its begin to its end, and pass over what they need not see.
@@ -291,7 +291,7 @@ class _ProgressReader(PositionalReader):
 
 
 def require_image(what: object) -> None:
-    """Raise `UsageError` for what is not an open image."""
+    """Raise `UsageError` unless it is an open image."""
     if not isinstance(what, Image):
         raise UsageError(
             "", f"{type(what).__name__} is not an open image", "open it: open_image(…)"

@@ -1,4 +1,4 @@
-"""Which names a file system cannot hold, as far as that is known before anything is written."""
+"""Names that a file system cannot hold, found before anything is written."""
 
 from __future__ import annotations
 

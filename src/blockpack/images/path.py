@@ -51,7 +51,7 @@ class ImagePath:
         return self._directory() is not None
 
     def iterdir(self) -> Iterator[ImagePath]:
-        """What is in the directory, by name. Raises `NotInImageError` if it is none."""
+        """The entries of the directory, by name. Raises `NotInImageError` if it is not one."""
         directory = self._directory()
         if directory is None:
             raise NotInImageError(self._path, "is not a directory of the image", "name one that is")
@@ -101,7 +101,7 @@ class ImagePath:
         return hash((id(self._image), self._path))
 
     def _directory(self) -> str | None:
-        """The path of the directory that it is, in the end; None if it is none."""
+        """The path of the directory that it is or leads to; None if there is no such directory."""
         if self._path in self._image.names:
             return self._path
         found = self._image.resolve(self._path)

@@ -10,7 +10,7 @@ from ..formats.reader import ImageEntry
 from ..model.entry import check_path, check_target, parent_of
 
 _PLAIN = re.compile(r"(?:[ -\-0-~][ -.0-~]*/)*[ -\-0-~][ -.0-~]*").fullmatch
-"""Paths of printable ASCII of which no part is empty or begins with a dot: they are sound."""
+"""Paths of printable ASCII without an empty part or one that begins with a dot: they are sound."""
 
 
 def unsound(entries: Mapping[str, ImageEntry]) -> Iterator[ImageError]:

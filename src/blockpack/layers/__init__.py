@@ -1,4 +1,4 @@
-"""Layers: from a layout to a layout, whatever the format in it.
+"""Layers: from a layout of any format to a layout.
 
 `ccm` encrypts sectors and `ccm_reader` decrypts them; `keys` are the files with their keys.
 """

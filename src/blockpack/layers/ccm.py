@@ -65,7 +65,7 @@ def fields(sector_size: int) -> tuple[tuple[str, int], ...]:
 
 
 def require_key_size(size: int) -> None:
-    """Raise `UsageError` unless keys have so many bytes."""
+    """Raise `UsageError` unless a key may have `size` bytes."""
     if size not in KEY_SIZES:
         known = " or ".join(map(str, KEY_SIZES))
         raise UsageError("", f"a key has {known} bytes, not {size}", option="size=32")
@@ -90,7 +90,7 @@ def aes_ccm(key: bytes) -> AESCCM:
 
 
 def require_sector_size(sector_size: int) -> None:
-    """Raise `UsageError` unless devices have sectors of so many bytes."""
+    """Raise `UsageError` unless a device may have sectors of `sector_size` bytes."""
     if sector_size not in SECTOR_SIZES:
         known = " or ".join(map(str, SECTOR_SIZES))
         rule = f"the sector size of encryption is {known}, not {sector_size}"
@@ -98,7 +98,7 @@ def require_sector_size(sector_size: int) -> None:
 
 
 def encrypted_size(size: int) -> int:
-    """Bytes of the encrypted image of so many. Raises `EntryError` if no system has as many."""
+    """Bytes of an image of `size` bytes, encrypted. Raises `EntryError` if that is too many."""
     if 2 * size > MOST:
         rule = f"encrypted, the image has {2 * size:,} bytes, more than any file can have"
         raise EntryError("", rule, "leave less room")

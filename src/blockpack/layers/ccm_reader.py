@@ -15,7 +15,7 @@ from ..reading.positional import PositionalReader
 from .ccm import AT_ONCE, CIPHER, NONCE, SECTOR_SIZES, TAG, aes_ccm, require_sector_size
 
 _MOST_STRETCHES = 100
-"""Damaged stretches that are told; an image with more is beyond telling."""
+"""Damaged stretches that are reported, at most."""
 
 
 class Opener:
@@ -103,7 +103,7 @@ class DecryptedReader(PositionalReader):
     def damaged(self, advance: Callable[[int], object] | None = None) -> Iterator[ImageError]:
         """What does not decrypt, one for each stretch; all of the image is read.
 
-        `advance` is told of the bytes that were; nobody is by default.
+        `advance` counts the bytes that were.
         """
         damaged = (number for number, data in self._everything(advance) if data is None)
         counter = count()
@@ -161,7 +161,7 @@ def decrypted(
     *,
     device: bool,
 ) -> DecryptedReader:
-    """The image that is `encrypted`, with sectors of the size that is told or found.
+    """The image that is `encrypted`, with sectors of the given size, or of the one that is found.
 
     `device` tells that what is read may go on behind the image.
     Raises `UsageError` for what is not a key, and `ImageError` if the key is not that of the image.

@@ -182,7 +182,7 @@ class Tree:
         self.origin = origin
 
     def remove(self, path: str | PurePath) -> None:
-        """Take out the entry `path`, a directory with all that it holds.
+        """Remove the entry `path`, a directory with everything in it.
 
         Raises `KeyError` if there is none.
         """
@@ -272,7 +272,7 @@ def _text(path: str | PurePath) -> str:
 
 
 def _require_entry(entry: object) -> None:
-    """Raise `UsageError` for what is not an entry, or has something else for a number."""
+    """Raise `UsageError` unless it is an entry with whole numbers."""
     if not isinstance(entry, File | Directory | Symlink):
         raise UsageError("", f"{entry!r} is not an entry", "give a File, a Directory or a Symlink")
     size = entry.size if isinstance(entry, File) else 0

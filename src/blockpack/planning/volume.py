@@ -145,7 +145,7 @@ class Volume(ABC):
 
 
 def _whole(size: int, unit: int) -> int:
-    """The size of at least `size` bytes that is a multiple of `unit`, and not 0."""
+    """The smallest multiple of `unit` that is at least `size` and not 0."""
     return round_up(max(size, 1), unit)
 
 

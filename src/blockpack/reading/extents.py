@@ -204,7 +204,7 @@ def _read_range(extent: FileRange, view: memoryview) -> None:
 
 
 def changed(extent: FileRange, status: os.stat_result) -> SourceError:
-    """The error for a file that is not what it was."""
+    """The error for a file that has changed."""
     path = decode(extent.path)
     if status.st_size != extent.size:
         how = "grew" if status.st_size > extent.size else "shrank"

@@ -25,7 +25,7 @@ AGAIN = "pack again while nothing changes it"
 """What to do about a source that changed."""
 
 READ_ONLY = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-"""How what is read is opened."""
+"""Flags for opening what is read."""
 
 _SKIP = 1 << 20
 """Bytes that are read at once to get further in what does not seek."""
@@ -36,7 +36,7 @@ _UNFIT = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFIFO: "a pipe",
 }
-"""What is never opened to find out what is in it: that may hang, or do something."""
+"""Kinds that are never opened to look inside: that may hang, or do something."""
 
 
 def open_for_reading(
@@ -173,7 +173,7 @@ class PositionalFile(io.RawIOBase):
 
 
 class DescriptorReader(PositionalReader):
-    """A file or a device, by a descriptor that is its own."""
+    """A file or a device, by a descriptor of its own."""
 
     read_ahead = 64 << 10
 

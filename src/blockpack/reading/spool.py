@@ -42,7 +42,7 @@ _in_memory = ContextVar("_in_memory", default=False)
 
 @contextmanager
 def in_memory() -> Iterator[None]:
-    """Keep in memory what is spooled meanwhile, instead of in a file: it is secret."""
+    """Spool to memory meanwhile, instead of to a file, because it is secret."""
     before = _in_memory.set(True)
     try:
         yield
@@ -108,7 +108,7 @@ class Spool:
             yield data
 
     def damaged(self, oid: bytes) -> TargetError:
-        """The error for an object that is not any more what was written here."""
+        """The error for an object that has changed since it was written here."""
         return TargetError(tempfile.gettempdir(), f"object {oid.hex()} was damaged there")
 
     def extent(self, offset: int, length: int, start: int) -> FileRange:

@@ -12,7 +12,7 @@ AHEAD = 256 << 10
 
 
 class Window:
-    """A stretch of what a reader reads, which moves along; for one thread."""
+    """A buffer over a part of a reader that moves along; for one thread."""
 
     def __init__(self, reader: PositionalReader) -> None:
         self._reader = reader

@@ -223,7 +223,7 @@ class Worker:
         return None if self._done else f"ended with status {code}"
 
     def stop(self) -> None:
-        """End it, whatever it does."""
+        """Kill it."""
         with suppress(ProcessLookupError):  # somebody else waited for it
             os.kill(self.process, signal.SIGKILL)
         self.finish()

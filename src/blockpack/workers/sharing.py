@@ -34,7 +34,7 @@ AnySized = TypeVar("AnySized", bound=Sized)
 
 
 def stretches(entries: Sequence[AnySized], jobs: int) -> list[list[AnySized]]:
-    """`entries` in stretches of about equal work for so many processes, in order."""
+    """`entries` in stretches of about equal work for `jobs` processes, in order."""
     total = sum(ITEM_COST + entry.size for entry in entries)
     budget = max(total // (jobs * PIECES), 1 << 20) if jobs > 1 else total
     found: list[list[AnySized]] = []
@@ -80,7 +80,7 @@ class SharedCount:
 
 
 def jobs_for(items: int, jobs: Jobs, more: int = 0) -> int:
-    """How many processes are to work at so many items: `jobs`, or as many as pay; 1 is this one.
+    """How many processes are to work on as many `items`: `jobs`, or as many as pay; 1 is this one.
 
     `more` is what they take besides being opened, in bytes copied in the same time. One
     large file is one piece of work; it is the many small ones that can be shared.

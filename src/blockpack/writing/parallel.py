@@ -55,7 +55,7 @@ def write_with(
     advance: Advance,
     lost: Callable[[str], BlockpackError],
 ) -> None:
-    """Write all of `layout` to `target`, by several processes if that is to be and pays.
+    """Write all of `layout` to `target`, by several processes if `jobs` allows it and it pays.
 
     `lost` makes the error for a process that came to an end otherwise than by itself. Raises what
     the first of them that failed raised; the others are stopped.

@@ -38,8 +38,8 @@ Tell = Callable[[Progress], object]
 
 
 class Meter:
-    """Counts what is done of a work, and tells when it begins, meanwhile at most every twentieth of
-    a second, and when it is finished.
+    """Counts what is done of a work, and reports at its begin and, at most every twentieth of
+    a second, until it is finished.
     """
 
     def __init__(self, work: str, total: int, tell: Tell | None, unit: str = "bytes") -> None:

@@ -31,7 +31,7 @@ COPIED_AT_ONCE = 256 << 10
 two, and copying would take nearly twice as long."""
 
 SENT_AT_ONCE = 16 << 20
-"""Bytes that the kernel is told to copy by one system call, between which progress is told."""
+"""Bytes that one system call has the kernel copy; between two of them progress is reported."""
 
 _NOT_BY_THE_KERNEL = (
     *(errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY),
@@ -95,7 +95,7 @@ class ReadAnywhere(Protocol):
 
 
 class Copyable(ReadAnywhere, Protocol):
-    """A file that is open, which the kernel can copy as well."""
+    """An open file, which the kernel can copy as well."""
 
     descriptor: int
 
@@ -261,7 +261,7 @@ class Streaming(Target):
         return cls(name, file)
 
     def write(self, data: memoryview, offset: int) -> None:
-        """Write, whatever the offset: the order is the place."""
+        """Write; the offset is ignored, since bytes come in order."""
         with target_errors(self.name):
             while data:
                 count = self._write_some(data)
@@ -290,7 +290,7 @@ class Streaming(Target):
         return len(data)
 
     def flush(self) -> None:
-        """Have the file object let go of what it holds back."""
+        """Flush the file object."""
         with target_errors(self.name):
             while True:
                 try:

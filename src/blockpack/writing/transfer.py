@@ -1,6 +1,6 @@
 """Walking extents: small ones are gathered in one buffer, large ones go their own way.
 
-Rule 1: memory is one buffer, whatever the sizes.
+Rule 1: memory is one buffer, for any sizes.
 Rule 2: bytes leave in order and the buffer is written when the next extent does not fit, so
 that a thousand small files are one system call.
 Rule 3: a large range of a file is left to the target, which knows what the kernel offers.
@@ -139,7 +139,7 @@ class Transfer:
             self._close_stream()
 
     def _opened(self, extent: Stream) -> OpenStream:
-        """The stream of `extent`; the one that is open, if that is it."""
+        """The stream of `extent`: the open one, if it serves."""
         if self._stream is None or not self._stream.serves(extent):
             self._close_stream()
             self._stream = OpenStream(extent)
