@@ -29,6 +29,12 @@ class Host:
     def deploy(self, **options: object) -> DeployReport:
         return deploy(self.repository.path, "main", self.root, **options)  # type: ignore[arg-type]
 
+    def deploy_times(self, count: int) -> None:
+        """Deploy so many commits, all of another page."""
+        for number in range(count):
+            self.commit(**{"site/index.html": b"%d" % number})
+            self.deploy()
+
     def command(self, code: int = 0) -> str:
         told = " ".join(
             f"$BLOCKPACK_{name}" for name in ("WHY", "GENERATION", "PREVIOUS", "COMMIT", "NAME")
@@ -45,6 +51,15 @@ class Host:
 
     def numbers(self) -> list[int]:
         return [generation.number for generation in Generations(self.root).all()]
+
+    def switches(self) -> list[str]:
+        """Why there was each switch, the oldest first."""
+        return [line["why"] for line in Generations(self.root).activations() if "why" in line]
+
+    def outcomes(self) -> dict[int, str | None]:
+        """Why generations failed, by their numbers; None for those that passed."""
+        found = Generations(self.root).outcomes()
+        return {**dict.fromkeys(found.passed), **found.failed}
 
     def live_image_is_whole(self) -> None:
         """Every image of the live generation is as its record says."""

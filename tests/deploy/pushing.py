@@ -14,6 +14,7 @@ from pathlib import Path
 from attrs import frozen
 
 import blockpack
+from blockpack.deploy.host.settings import HostSettings
 from deploy.deployments import FILES, contents
 from repositories import ENVIRONMENT, Files, GitRepository
 
@@ -59,6 +60,11 @@ class Host:
         """Set keys of the hooks' configuration."""
         for key, value in values.items():
             self.repository.git("config", f"blockpack.{key}", value)
+
+    def settings(self, **values: str | int) -> None:
+        """Write the settings of the host, and no others."""
+        self.root.mkdir(exist_ok=True)
+        HostSettings(**values).write(self.root)  # type: ignore[arg-type]
 
     def commit(self, changes: Files | None = None, branch: str = "main") -> str:
         """Commit the files of `FILES` with `changes` to a branch of the clone; the commit's id."""

@@ -167,9 +167,10 @@ def test_the_life_of_a_deployment(host: Host) -> None:
     assert "stays live, for it was rolled back to" in done.messages[0]
     command("rollback", host.root, "--to", "2")
     assert contents(host.root / "current/site.img")["index.html"] == b"second"
+    host.deploy_times(1)
     assert command("gc", host.root, "--keep", "1").messages == ["removed: 1"]
     assert command("gc", host.root, "--keep", "1").messages == ["removed: nothing"]
-    assert host.numbers() == [2]
+    assert host.numbers() == [2, 3]
 
 
 def test_a_command_that_fails_is_told_with_its_own_exit_code(host: Host) -> None:
@@ -184,6 +185,8 @@ def test_a_command_that_fails_is_told_with_its_own_exit_code(host: Host) -> None
         "said",
         "blockpack: generation 2: the command ended with status 3; generation 1 is live again, "
         "but for it the command ended with status 3",
+        f"blockpack: to try again: blockpack deploy {address} --to {host.root} "
+        "--on-activate 'echo said; exit 3'",
     ]
     assert Generations(host.root).current() == Generations(host.root).numbered(1)
 

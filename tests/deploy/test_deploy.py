@@ -18,9 +18,10 @@ from blockpack import (
     TargetError,
     UsageError,
 )
-from blockpack.deploy.host import rollout
+from blockpack.deploy.host import rollout, soundness
 from blockpack.deploy.host.generations import Generations
 from blockpack.deploy.host.rollout import collect, deploy, rollback
+from blockpack.deploy.host.root import Root
 from blockpack.deploy.host.status import status
 from blockpack.deploy.record import ImageRecord
 from blockpack.writing.progress import Meter
@@ -75,8 +76,7 @@ def test_the_hosts_command_is_told_what_is_live(host: Host) -> None:
     assert host.told()[0][:3] == ["deploy", "2", "1"]
     rollback(host.root, on_activate=host.command())
     assert host.told()[0][:4] == ["rollback", "1", "2", commit]
-    why = [activation["why"] for activation in Generations(host.root).activations()]
-    assert why == ["deploy", "deploy", "rollback"]
+    assert host.switches() == ["deploy", "deploy", "rollback"]
 
 
 @pytest.mark.parametrize("code", [1, 77])
@@ -101,8 +101,7 @@ def test_if_the_command_fails_the_switch_is_undone(host: Host, code: int) -> Non
     # And it is tried again, without being built again.
     report = host.deploy(on_activate=host.command())
     assert (report.outcome, report.build, host.live()) == ("activated", None, 2)
-    why = [activation["why"] for activation in Generations(host.root).activations()]
-    assert why == ["deploy", "deploy", "undone", "deploy", "undone", "deploy"]
+    assert host.switches() == ["deploy", "deploy", "undone", "deploy", "undone", "deploy"]
 
 
 def test_that_the_command_failed_is_told_though_what_was_live_is_damaged(host: Host) -> None:
@@ -142,9 +141,7 @@ def test_what_was_rolled_back_stays_so_until_there_is_another_commit(host: Host)
     host.commit(**{"site/index.html": b"good"})
     assert host.deploy().outcome == "deployed"
     assert host.live() == 3
-    assert [each["why"] for each in Generations(host.root).activations()][2:] == [
-        *("rollback", "rollback", "rollback", "deploy")
-    ]
+    assert host.switches()[2:] == [*("rollback", "rollback", "rollback", "deploy")]
 
 
 def test_a_commit_that_was_rolled_back_stays_so_whatever_else_changes(
@@ -226,7 +223,7 @@ def test_there_is_not_always_something_to_go_back_to(host: Host, tmp_path: Path)
     with pytest.raises(SourceError, match="has no generations"):
         rollback(tmp_path / "nowhere")
     host.deploy()
-    with pytest.raises(UsageError, match="no older generation"):
+    with pytest.raises(UsageError, match="no older generation that passed; deploy one"):
         rollback(host.root)
     with pytest.raises(UsageError, match="has no generation 7; there are 1"):
         rollback(host.root, 7)
@@ -246,16 +243,16 @@ def test_old_generations_are_removed_and_the_live_one_never(host: Host) -> None:
         host.commit(**{"site/index.html": b"%d" % number})
         host.deploy()
     rollback(host.root, 2)
-    assert collect(host.root, 2) == (1, 3, 4)
-    assert host.numbers() == [2, 5, 6]
+    assert collect(host.root, 2) == (3, 4)
+    assert host.numbers() == [1, 2, 5, 6]  # 1 is what a rollback goes to
     assert host.live() == 2
     assert collect(host.root, 2) == ()
     for keep in (0, -1):
         with pytest.raises(UsageError, match="at least 1"):
             collect(host.root, keep)
     host.commit(**{"site/index.html": b"more"})
-    assert host.deploy(keep=1).removed == (2, 5, 6)
-    assert host.numbers() == [7]
+    assert host.deploy(keep=1).removed == (1, 5, 6)
+    assert host.numbers() == [2, 7]
     # What the shared ones were shared with is gone; they are not.
     assert contents(host.root / "current/media.img") == {"film.bin": FILES["media/film.bin"]}
 
@@ -267,7 +264,8 @@ def test_no_number_is_given_twice(host: Host) -> None:
     rollback(host.root)
     collect(host.root, 1)
     host.commit(**{"site/index.html": b"y"})
-    Generations(host.root).remove([Generations(host.root).numbered(2)])
+    with Root.held(host.root) as root:
+        root.remove([root.numbered(2)])
     assert host.deploy().generation.number == 3
 
 
@@ -341,13 +339,13 @@ def test_an_image_that_is_not_sound_is_not_switched_to(
 def test_an_image_that_cannot_be_read_is_not_switched_to(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verify = rollout.__dict__["_verify"]
+    require_sound = soundness.require_sound
 
-    def losing(directory: str, image: ImageRecord, meter: Meter) -> None:
+    def losing(image: ImageRecord, directory: str, meter: Meter) -> None:
         Path(directory, image.file).unlink()
-        verify(directory, image, meter)
+        require_sound(image, directory, meter)
 
-    monkeypatch.setattr(rollout, "_verify", losing)
+    monkeypatch.setattr(rollout, "require_sound", losing)
     with pytest.raises(SourceError, match=r"site\.img: cannot be read"):
         host.deploy()
     assert host.live() is None
@@ -438,12 +436,13 @@ def test_a_run_that_ends_while_status_asks_is_not_unfinished(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.deploy()
-    note = host.root / ".activating"
-    note.write_text("")
+    with open(host.root / "activations.jsonl", "a") as history:
+        history.write('{"generation": 1, "why": "deploy", "before": null, "command": true}\n')
     assert status(host.root).unfinished
 
     def ending(place: Generations) -> bool:
-        note.unlink()
+        with Root.held(place.root) as root:
+            root.passed(root.numbered(1))
         return False
 
     monkeypatch.setattr(Generations, "busy", ending)

@@ -83,7 +83,8 @@ def test_a_site_is_pushed_deployed_attached_and_rolled_back(tmp_path: Path) -> N
     host = Host.at(tmp_path / "host")
     root, clone = host.root, host.clone
     log = tmp_path / "activations"
-    host.configure(onActivate=f'echo "$BLOCKPACK_WHY $BLOCKPACK_GENERATION" >>{log}')
+    note = f'echo "$BLOCKPACK_WHY $BLOCKPACK_GENERATION" >>{log}'
+    host.settings(on_activate=note)
 
     # A first push.
     shutil.copytree(EXAMPLES / "deployment", clone.path, dirs_exist_ok=True)
@@ -122,13 +123,32 @@ def test_a_site_is_pushed_deployed_attached_and_rolled_back(tmp_path: Path) -> N
     assert host.live == f"0002-{second[:12]}"
     assert images == (digest(root / "current/site.img"), digest(film))
 
-    # Back to the first one.
-    command = host.repository.git("config", "blockpack.onActivate").decode().strip()
-    process("rollback", root, "--on-activate", command)
+    # One that can be built, and does not work: what was live is, and is told so.
+    host.settings(on_activate=f'{note}; test "$BLOCKPACK_GENERATION" != 3')
+    clone.git("reset", "--quiet", "--hard", second)
+    (clone.path / "site/index.html").write_text("<h1>Dark</h1>\n")
+    commit_all(clone, "The light is out")
+    pushed = host.push("--force", "main")
+    assert "generation 2 is live again" in pushed.told and "to try again: " in pushed.told
+    assert host.live == f"0002-{second[:12]}"
+    assert seen(machine, root, tmp_path / "failed") == after_second
+
+    # A good one.
+    (clone.path / "site/index.html").write_text("<h1>Lit for good</h1>\n")
+    fourth = commit_all(clone, "The light is on")
+    pushed = host.push()
+    assert pushed.code == 0 and host.live == f"0004-{fourth[:12]}", pushed.told
+
+    # Back to the one before, which is not the one that failed, and to the first.
+    process("rollback", root)
+    assert host.live == f"0002-{second[:12]}"
+    process("rollback", root)
     assert host.live == f"0001-{first[:12]}"
     clone.git("checkout", "--quiet", first)
     assert seen(machine, root, tmp_path / "back") == wanted(clone) != after_second
-    assert log.read_text().splitlines() == ["deploy 1", "deploy 2", "rollback 1"]
+    assert log.read_text().splitlines() == [
+        *("deploy 1", "deploy 2", "deploy 3", "undone 2", "deploy 4", "rollback 2", "rollback 1")
+    ]
     assert not [name for name in os.listdir(root / "generations") if name.startswith(".")]
 
 

@@ -104,7 +104,7 @@ def test_a_push_mended_after_a_refusal_is_deployed(deployed: Host) -> None:
 
 def test_a_command_that_fails_has_the_old_generation_stay(deployed: Host) -> None:
     live = deployed.live
-    deployed.configure(onActivate='test "$BLOCKPACK_WHY" = undone')
+    deployed.settings(on_activate='test "$BLOCKPACK_WHY" = undone')
     deployed.commit({"site/new": b"new"})
     pushed = deployed.push()
     assert "generation 1 is live again" in pushed.told and deployed.live == live
@@ -277,7 +277,7 @@ def test_files_of_git_lfs_are_those_of_the_repository(deployed: Host) -> None:
 def waiting(host: Host) -> Iterator[Path]:
     """The first activation meanwhile lasts until there is the file that is given."""
     begun, go = host.root.parent / "begun", host.root.parent / "go"
-    host.configure(onActivate=f"touch {begun}; while ! test -e {go}; do sleep 0.02; done")
+    host.settings(on_activate=f"touch {begun}; while ! test -e {go}; do sleep 0.02; done")
     thread = threading.Thread(target=host.push)
     thread.start()
     try:
@@ -333,12 +333,12 @@ def test_the_hook_that_comes_last_deploys_the_newest_commit(deployed: Host) -> N
 
 
 def test_what_a_command_leaves_running_holds_up_no_push(deployed: Host) -> None:
-    deployed.configure(onActivate="sleep 60 >/dev/null 2>&1 & echo $! >sleeping")
+    deployed.settings(on_activate="sleep 60 >/dev/null 2>&1 & echo $! >sleeping")
     deployed.commit({"site/new": b"1"})
     deployed.push()
     sleeping = int((deployed.root / "sleeping").read_text())
     try:
-        deployed.configure(onActivate="true")
+        deployed.settings(on_activate="true")
         deployed.commit({"site/new": b"2"})
         assert "waiting" not in deployed.push().told
         os.kill(sleeping, 0)  # it still runs
@@ -382,7 +382,7 @@ def test_links_out_of_the_tree_are_refused(deployed: Host) -> None:
 
 
 def test_the_command_sees_nothing_of_git(deployed: Host) -> None:
-    deployed.configure(onActivate="env >seen")
+    deployed.settings(on_activate="env >seen")
     deployed.commit({"site/new": b"new"})
     deployed.push()
     seen = (deployed.root / "seen").read_text().splitlines()
@@ -402,9 +402,9 @@ def test_nothing_is_left_in_temporary_directories(
     assert not list(scratch.iterdir())
 
 
-def test_how_large_images_may_be_is_configured(deployed: Host) -> None:
+def test_how_large_images_may_be_is_a_setting_of_the_host(deployed: Host) -> None:
     text = FILES["blockpack.toml"].replace(b'format = "tar"', b'format = "tar"\nfree = "1T"')
-    deployed.configure(maxSize="1G")
+    deployed.settings(max_size=1 << 30)
     deployed.commit({"blockpack.toml": text})
     with deployed.unchanged():
         pushed = deployed.push()
@@ -417,15 +417,15 @@ def test_how_large_images_may_be_is_configured(deployed: Host) -> None:
 
 def test_images_too_large_are_not_deployed_without_pre_receive_either(tmp_path: Path) -> None:
     host = Host.at(tmp_path / "host", hooks=())
-    host.configure(maxSize="64K")
+    host.settings(max_size=64 << 10)
     host.commit()
     pushed = host.push()
     assert "more than the limit of 65,536 bytes" in pushed.told and host.live is None
     assert "is not deployed; what was live stays live" in pushed.told
 
 
-def test_what_is_kept_is_configured(deployed: Host) -> None:
-    deployed.configure(keep="2")
+def test_what_is_kept_is_a_setting_of_the_host(deployed: Host) -> None:
+    deployed.settings(keep=2)
     for number in range(4):
         deployed.commit({"site/new": b"%d" % number})
         deployed.push()
@@ -488,7 +488,7 @@ def test_secrets_are_opened_on_the_host(deployed: Host, tmp_path: Path) -> None:
     file = tmp_path / "identity"
     file.touch(0o600)
     file.write_text(f"{identity}\n")
-    deployed.configure(identity=str(file))
+    deployed.settings(identity=str(file))
     closed = pyrage.encrypt(b"SECRET", [identity.to_public()])
     text = FILES["blockpack.toml"] + KEYS.encode()
     deployed.commit({"blockpack.toml": text, "keys/tls.key.age": closed})

@@ -116,9 +116,7 @@ def test_links_among_generations_are_not_followed(host: Host, precious: Path) ->
 def test_links_of_a_generation_lead_to_nothing_but_images_of_deploys(
     host: Host, precious: Path
 ) -> None:
-    host.deploy()
-    host.commit(**{"site/index.html": b"new"})
-    host.deploy()
+    host.deploy_times(3)
     old = host.root / "generations" / Generations(host.root).numbered(1).name
     (old / "a.img").symlink_to(precious / "a.img")
     (old / "private").symlink_to(precious / "private")
@@ -137,8 +135,7 @@ def test_an_image_that_is_not_secret_is_not_wiped_under_whoever_has_it_open(
         host.deploy()
         with open(host.root / "current/site.img", "rb") as attached:
             whole = attached.read()
-            host.commit(**{"site/index.html": b"new"})
-            host.deploy()
+            host.deploy_times(2)
             assert collect(host.root, 1) == (1,)
             attached.seek(0)
             assert attached.read() == whole

@@ -89,6 +89,7 @@ def fixture_host(tmp_path: Path) -> Host:
     host.commit()
     host.push()
     mirror = host.root.parent / "mirror.git"
+    host.settings(repository=str(mirror), revision="refs/heads/main", keep=5, max_size=1 << 34)
     GitRepository.init(tmp_path / "unused").git("clone", "--mirror", host.repository.path, mirror)
     return host
 

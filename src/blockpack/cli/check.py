@@ -8,6 +8,7 @@ from typing import Any
 from attrs import asdict
 
 from ..deploy.building.check import CheckedVolume, check
+from ..deploy.host.settings import HostSettings
 from ..deploy.manifest.consumers import CONSUMERS
 from . import flags
 from .output import amount, emit, emit_json, say
@@ -35,17 +36,21 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="CONSUMER",
         help="what images are for, instead of the manifest's consumer; may be repeated",
     )
+    parser.add_argument("--to", metavar="ROOT", help="as a deploy to ROOT would: by its host.toml")
     flags.add_json(parser)
     flags.add_quiet(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Look for all that is wrong with a deployment, and write nothing."""
+    max_size = arguments.max_size
+    if max_size is None and arguments.to is not None:
+        max_size = HostSettings.of(arguments.to).max_size
     with progress_bar(quiet=arguments.quiet) as progress:
         checked = check(
             arguments.source,
             jobs=arguments.jobs,
-            max_size=arguments.max_size,
+            max_size=max_size,
             consumers=arguments.consumers,
             progress=progress,
         )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from ..deploy.host.rollout import DeployReport, deploy
-from ..errors import UsageError, printable
+from ..deploy.host.settings import HostSettings, key
+from ..deploy.secrets import Secrets
+from ..errors import BlockpackError, UsageError, printable
 from ..sources.git.address import Address
 from . import build as built
 from . import flags
-from .output import amount, emit_report, say
+from .output import amount, emit_report, say, say_error
 from .progress_bar import progress_bar
 
 _OUTCOMES = {
@@ -22,19 +25,25 @@ _OUTCOMES = {
 }
 
 
-EXAMPLE = "blockpack deploy www.git@main --to /var/lib/www --keep 3"
+EXAMPLE = "blockpack deploy www.git@main --to /var/lib/www --keep 3 --save"
 
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument(
-        "repository", metavar="REPO[@REV]", help="local repository and revision (default HEAD)"
+        "repository",
+        metavar="REPO[@REV]",
+        nargs="?",
+        help="local repository and revision (default HEAD)",
     )
     parser.add_argument(
         "--to", metavar="ROOT", required=True, help="directory for generations of images"
     )
     parser.add_argument(
-        "--keep", type=int, metavar="N", help="remove all but the newest N generations"
+        "--save", action="store_true", help="save these options in ROOT/host.toml, for next time"
+    )
+    parser.add_argument(
+        "--keep", type=int, metavar="N", help="remove all but the newest N that passed"
     )
     flags.add_on_activate(parser)
     flags.add_secrets(parser)
@@ -45,6 +54,7 @@ def arguments(parser: ArgumentParser) -> None:
     )
     flags.add_max_size(parser)
     flags.add_jobs(parser, "number of processes")
+    parser.set_defaults(jobs=None)
     flags.add_executor(parser)
     flags.add_json(parser)
     flags.add_quiet(parser)
@@ -54,23 +64,36 @@ def run(arguments: Namespace) -> int:
     """Make a commit the live generation."""
     if not arguments.to:
         raise UsageError("", "--to is empty", "give the directory to deploy to")
-    repository, revision = _address(arguments.repository)
-    with progress_bar(quiet=arguments.quiet) as progress:
-        report = deploy(
-            repository,
-            revision,
-            arguments.to,
-            keep=arguments.keep,
-            on_activate=arguments.on_activate,
-            executor=arguments.executor,
-            jobs=arguments.jobs,
-            progress=progress,
-            secrets=built.secrets_of(arguments),
-            max_size=arguments.max_size,
-        )
+    given = _given(arguments)
+    settings = given.over(_saved(arguments, given))
+    if settings.repository is None:
+        raise UsageError("", "there is no repository to deploy", "give REPO, and --save it")
+    try:
+        with progress_bar(quiet=arguments.quiet) as progress:
+            report = deploy(
+                settings.repository,
+                settings.revision or "HEAD",
+                arguments.to,
+                keep=settings.keep,
+                on_activate=settings.on_activate or None,
+                executor=arguments.executor,
+                jobs=settings.jobs or "auto",
+                progress=progress,
+                secrets=_secrets(settings),
+                max_size=settings.max_size,
+            )
+        if arguments.save:
+            settings.write(arguments.to)
+    except BlockpackError as error:
+        say_error(error, "deploy")
+        if not isinstance(error, UsageError):
+            say(f"to try again: {_command(arguments, given)}")
+        return error.exit_code
     if not arguments.quiet:
         for name, warning in report.build.warnings if report.build else ():
             say(f"warning: volume {name}: {warning}")
+        if report.damaged is not None:
+            say(f"warning: built anew: {report.damaged}")
         if report.left is not None:
             say(f"warning: an older generation cannot be removed: {report.left}")
         if not arguments.json:
@@ -80,12 +103,65 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _address(text: str) -> tuple[str, str]:
+def _given(arguments: Namespace) -> HostSettings:
+    """What the command line says; paths are absolute."""
+    repository = revision = None
+    if arguments.repository is not None:
+        repository, revision = _address(arguments.repository)
+    paths = {
+        name: value and os.path.abspath(value)
+        for name in ("identity", "key_file", "runtime_dir")
+        if (value := getattr(arguments, name)) is not None
+    }
+    return HostSettings(
+        repository=repository and os.path.abspath(repository),
+        revision=revision,
+        on_activate=arguments.on_activate,
+        keep=arguments.keep,
+        max_size=arguments.max_size,
+        jobs=arguments.jobs,
+        **paths,
+    )
+
+
+def _saved(arguments: Namespace, given: HostSettings) -> HostSettings:
+    """What was saved before, of which the revision goes with the repository."""
+    saved = HostSettings.of(arguments.to)
+    if given.repository is None or given.repository == saved.repository:
+        return saved
+    return HostSettings(revision="HEAD").over(saved)
+
+
+def _secrets(settings: HostSettings) -> Secrets | None:
+    """How secret volumes are opened and encrypted; None if nothing is said of them."""
+    identity, key_file, runtime = settings.identity, settings.key_file, settings.runtime_dir
+    if identity is None and key_file is None and runtime is None:
+        return None
+    return Secrets(identity=identity, key_file=key_file, runtime=runtime)
+
+
+def _address(text: str) -> tuple[str, str | None]:
     """The parts of ``REPO[@REV]``; a directory with an ``@`` in its name is all of it."""
     if os.path.isdir(text) or "@" not in text:
-        return text, "HEAD"
+        return text, None
     address = Address.parse(f"git:{text}")
     return address.repository, address.revision + (f":{address.subdir}" if address.subdir else "")
+
+
+def _command(arguments: Namespace, given: HostSettings) -> str:
+    """The command that does again what this one was to do, wherever it is run."""
+    words = ["blockpack", "deploy"]
+    if given.repository is not None:
+        words.append(given.repository + (f"@{given.revision}" if given.revision else ""))
+    words += ["--to", os.path.abspath(arguments.to)]
+    for name in ("keep", "on_activate", "identity", "key_file", "runtime_dir", "max_size", "jobs"):
+        if (value := getattr(given, name)) is not None:
+            words += [f"--{key(name)}", str(value)]
+    if arguments.executor is not None:
+        words += ["--executor", arguments.executor]
+    if arguments.save:
+        words.append("--save")
+    return printable(shlex.join(words))
 
 
 def _json(report: DeployReport) -> dict[str, Any]:
@@ -97,6 +173,7 @@ def _json(report: DeployReport) -> dict[str, Any]:
         "build": None if report.build is None else built.as_json(report.build),
         "removed": list(report.removed),
         "left": report.left,
+        "damaged": report.damaged,
         "seconds": report.seconds,
     }
 

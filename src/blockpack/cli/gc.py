@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from ..deploy.host.rollout import collect
+from ..deploy.host.settings import HostSettings
+from ..errors import UsageError
 from . import flags
 from .output import say
 
@@ -18,15 +20,20 @@ def arguments(parser: ArgumentParser) -> None:
         "--keep",
         type=int,
         metavar="N",
-        required=True,
-        help="generations to keep besides the live one",
+        help="generations to keep that passed; the live one and one to go back to always stay",
     )
     flags.add_quiet(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Remove old generations."""
-    removed = collect(arguments.root, arguments.keep)
+    keep = arguments.keep
+    if keep is None:
+        keep = HostSettings.of(arguments.root).keep
+    if keep is None:
+        rule = "how many generations are to be kept is not known"
+        raise UsageError("", rule, "give --keep N, or have 'keep' in ROOT/host.toml")
+    removed = collect(arguments.root, keep)
     if not arguments.quiet:
         told = ", ".join(map(str, removed)) or "nothing"
         say(f"removed: {told}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from ..deploy.host.rollout import rollback
+from ..deploy.host.settings import HostSettings
 from ..errors import printable
 from . import flags
 from .output import say
+from .progress_bar import progress_bar
 
 EXAMPLE = "blockpack rollback /var/lib/www"
 
@@ -16,7 +18,7 @@ def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add_root(parser)
     parser.add_argument(
-        "--to", type=int, metavar="N", help="go to generation N (default: the one before)"
+        "--to", type=int, metavar="N", help="go to generation N (default: newest other that passed)"
     )
     flags.add_on_activate(parser)
     flags.add_quiet(parser)
@@ -24,7 +26,13 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Make an older generation live."""
-    generation = rollback(arguments.root, arguments.to, on_activate=arguments.on_activate)
+    command = arguments.on_activate
+    if command is None:
+        command = HostSettings.of(arguments.root).on_activate
+    with progress_bar(quiet=arguments.quiet) as progress:
+        generation = rollback(
+            arguments.root, arguments.to, on_activate=command or None, progress=progress
+        )
     if not arguments.quiet:
         say(f"{printable(str(generation.path))} is live")
     return 0

@@ -9,8 +9,9 @@ from typing import Any
 
 from attrs import asdict
 
+from ..deploy.host.differences import VolumeChange, differences
 from ..deploy.host.generations import Generations
-from ..deploy.host.status import GenerationStatus, Status, VolumeChange, differences, status
+from ..deploy.host.status import GenerationStatus, Status, status, verify_live
 from ..errors import printable
 from . import flags
 from .output import amount, emit, emit_json
@@ -27,6 +28,9 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--diff", nargs=2, type=int, metavar=("OLD", "NEW"), help="how two generations differ"
     )
+    parser.add_argument(
+        "--verify", action="store_true", help="read all that is live; if it is damaged, end with 6"
+    )
     flags.add_json(parser)
 
 
@@ -42,6 +46,8 @@ def run(arguments: Namespace) -> int:
             for line in _changes(changes):
                 emit(line)
         return 0
+    if arguments.verify:
+        verify_live(arguments.root)
     found = status(arguments.root)
     if arguments.json:
         emit_json(_json(found))
@@ -61,6 +67,9 @@ def _json(found: Status) -> dict[str, Any]:
         "generations": [_generation(each) for each in found.generations],
         "compared": found.compared,
         "changes": list(map(asdict, found.changes)),
+        "way_back": found.way_back,
+        "disk_use": found.disk_use,
+        "gc": {"keep": found.keep, "generations": list(found.outdated), "freed": found.freed},
     }
 
 
@@ -72,6 +81,8 @@ def _generation(each: GenerationStatus) -> dict[str, Any]:
         "live": each.live,
         "live_since": None if each.live_since is None else _time(each.live_since),
         "size": each.size,
+        "passed": each.passed,
+        "failed": each.failed,
         "damaged": each.damaged,
         "volumes": [
             {"name": image.name, "format": image.format, "size": image.size, "sha256": image.sha256}
@@ -98,10 +109,21 @@ def _lines(found: Status) -> Iterator[str]:
         if each.damaged is not None:
             yield f"{mark} {each.number:>5}  damaged: {each.damaged}"
             continue
-        yield f"{mark} {each.number:>5}  {each.commit[:12]}  {amount(each.size):>12}"
+        shown = f"{each.commit[:12]}  {amount(each.size):>12}  {_outcome(each)}"
+        yield f"{mark} {each.number:>5}  {shown}"
+    yield f"all take {amount(found.disk_use)} on the disk"
+    if found.outdated:
+        numbers = ", ".join(map(str, found.outdated))
+        yield f"gc --keep {found.keep} would remove {numbers}, and free {amount(found.freed)}"
     if found.compared is not None and found.changes:
         yield f"changed since generation {found.compared}:"
         yield from _changes(found.changes)
+
+
+def _outcome(each: GenerationStatus) -> str:
+    if each.failed is not None:
+        return f"failed: {printable(each.failed)}"
+    return "passed" if each.passed else "was not live yet"
 
 
 def _changes(changes: Iterable[VolumeChange]) -> Iterator[str]:

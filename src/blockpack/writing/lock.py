@@ -42,6 +42,8 @@ def locked(place: Place, busy: TargetError, file: Name | None = None) -> Iterato
                 if error.errno not in _NO_LOCKS:
                     raise TargetError.of(busy.path, "cannot be locked", error) from None
             break
+        if file is not None and not _is_named(place, file, descriptor):
+            raise busy  # or was: it has removed what it had made
         try:
             yield
         finally:
@@ -67,6 +69,12 @@ def is_locked(place: Place, file: Name | None = None) -> bool:
         return False
     finally:
         os.close(descriptor)
+    return False
+
+
+def _is_named(place: Place, file: Name, descriptor: int) -> bool:
+    with suppress(FileNotFoundError):
+        return place.lstat(file).st_ino == os.fstat(descriptor).st_ino
     return False
 
 

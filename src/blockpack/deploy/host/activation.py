@@ -10,56 +10,65 @@ import subprocess
 
 from ...errors import ActivationError, BlockpackError
 from ..record import FromCommit
-from .generations import Generation, Generations
+from .generations import Generation
+from .history import Why
+from .root import Root
 
 
 def activate(
-    place: Generations,
-    generation: Generation,
-    before: Generation | None,
-    why: str,
-    command: str | None,
+    root: Root, generation: Generation, before: Generation | None, why: Why, command: str | None
 ) -> None:
     """Switch to `generation`, and have the host's shell run `command`.
 
-    If it fails, ``current`` leads again where it led `before`, and the command is run again, for
-    that. It runs in the root, with BLOCKPACK_ROOT, BLOCKPACK_GENERATION (a number), BLOCKPACK_PATH,
-    BLOCKPACK_COMMIT, BLOCKPACK_NAME, BLOCKPACK_PREVIOUS (a number, or empty) and BLOCKPACK_WHY
-    (``deploy``, ``rollback`` or ``undone``) in its environment, and writes to standard error.
+    If it fails, the generation failed: ``current`` leads again where it led `before`, and the
+    command is run again, for that. It runs in the root, with BLOCKPACK_ROOT, BLOCKPACK_GENERATION
+    (a number), BLOCKPACK_PATH, BLOCKPACK_COMMIT, BLOCKPACK_NAME, BLOCKPACK_PREVIOUS (a number, or
+    empty) and BLOCKPACK_WHY (``deploy``, ``rollback`` or ``undone``) in its environment, and writes
+    to standard error.
 
     Raises `ActivationError` and `TargetError`.
     """
-    if before == generation:  # the last run broke off: what was live before that is not known here
-        before = place.live_before()
-    with place.activating(before):
-        place.switch(generation, why, before)
-        failed = None
-        if command is not None:
-            try:
-                failed = _run(place, command, generation, before, why)
-            except BaseException:
-                place.switch(before, "undone", generation)
-                raise  # the note stays, so that the next run tells the host what is live
-        if command is None or failed is None:
-            return
-        place.switch(before, "undone", generation)
-        again = None
-        if before is not None:
-            try:
-                again = _run(place, command, before, generation, "undone")
-            except BlockpackError as error:  # its record is damaged
-                again = f"cannot be run: {error}"
-    rule = _rule(before, failed, again)
-    raise ActivationError(f"generation {generation.number}", rule)
+    if before == generation:
+        before = _before_broken_off(root, generation)
+    root.switch(generation, why, before, command=command is not None)
+    if command is None:
+        return
+    try:
+        failed = _run(root, command, generation, before, why)
+    except BaseException:
+        root.switch(before, "undone", generation, command=True)  # the next run tells the host
+        raise
+    if failed is None:
+        root.passed(generation)
+        return
+    root.switch(before, "undone", generation, command=True, reason=f"the command {failed}")
+    again = None
+    if before is not None:
+        try:
+            again = _run(root, command, before, generation, "undone")
+        except BlockpackError as error:  # its record is damaged
+            again = f"cannot be run: {error}"
+        if again is None:
+            root.passed(before)
+    raise ActivationError(f"generation {generation.number}", _rule(before, failed, again))
+
+
+def _before_broken_off(root: Root, live: Generation) -> Generation | None:
+    """What was live before what is live now, to which a run has switched that broke off then."""
+    pending = root.outcomes().pending
+    if pending is None or pending.generation != live.number:
+        return live
+    numbers = {each.number: each for each in root.all()}
+    return None if pending.before is None else numbers.get(pending.before, live)
 
 
 def _run(
-    place: Generations, command: str, generation: Generation, before: Generation | None, why: str
+    root: Root, command: str, generation: Generation, before: Generation | None, why: Why
 ) -> str | None:
     """Run the host's command; how it failed, if it did."""
     record = generation.record()
     environment = {
-        "BLOCKPACK_ROOT": place.root,
+        "BLOCKPACK_ROOT": root.root,
         "BLOCKPACK_GENERATION": str(generation.number),
         "BLOCKPACK_PATH": str(generation.path),
         "BLOCKPACK_COMMIT": record.source.commit if isinstance(record.source, FromCommit) else "",
@@ -71,7 +80,7 @@ def _run(
         done = subprocess.run(
             command,
             shell=True,
-            cwd=place.root,
+            cwd=root.root,
             env=os.environ | environment,
             stdin=subprocess.DEVNULL,
             stdout=2,  # standard output is for what this program tells

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 
-from ...errors import BlockpackError, ImageError, TargetError, UsageError
-from ...images.open_image import open_image
+from ...errors import BlockpackError, TargetError, UsageError
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs, require_jobs
 from ...writing.progress import Meter
@@ -19,18 +17,20 @@ from ..building.build import BuildReport, build
 from ..building.build_state import STATE
 from ..building.limit import is_larger, limit_of
 from ..building.secret_images import serves, verify
-from ..building.sharing import Earlier, digest_of
-from ..record import BuildRecord, ImageRecord
+from ..building.sharing import Earlier
 from ..secrets import Secrets
 from ..source.deployment import CommitSource, OpenCommit
 from ..volume_errors import final_names
 from .activation import activate
 from .generations import Generation, Generations
+from .history import Why
+from .root import Root
+from .soundness import damage, require_sound, require_whole
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ...writing.progress import Progress
+    from ...writing.progress import Tell
     from ..manifest.parser import Manifest
     from ..secrets import Secrets
 
@@ -44,7 +44,8 @@ class DeployReport:
     """What a run did: the generation that is live now, and how it came about.
 
     `build` tells of its images, if it is new. `removed` are older generations that are gone;
-    `left` tells why others could not be removed.
+    `left` tells why others could not be removed. `damaged` tells what was found to be so, and was
+    built anew.
     """
 
     outcome: Outcome
@@ -53,6 +54,7 @@ class DeployReport:
     build: BuildReport | None = None
     removed: tuple[int, ...] = ()
     left: str | None = None
+    damaged: str | None = None
     seconds: float = 0.0
 
 
@@ -66,7 +68,7 @@ def deploy(
     on_activate: str | None = None,
     executor: Executor | str | None = None,
     jobs: Jobs = 1,
-    progress: Callable[[Progress], object] | None = None,
+    progress: Tell | None = None,
     secrets: Secrets | None = None,
     max_size: int | str | None = None,
 ) -> DeployReport:
@@ -75,10 +77,10 @@ def deploy(
     Volumes that an earlier generation has are shared with it, the others built (`jobs`, `executor`,
     `progress` and `max_size` are as in `build`, `secrets` as well; its `runtime` is for all
     deployments, by default `RUNTIME`), verified and flushed to the disk; then ``current`` is
-    switched. The host's shell runs `on_activate` (see `activate`). `keep` removes all but so many
-    of the newest generations, and the live one. If all is as it is wanted, nothing is done. If
-    somebody rolled back from this very commit, it is not deployed until there was another one: what
-    was rolled back to stays live, and is built anew if it is not whole any more.
+    switched. The host's shell runs `on_activate` (see `activate`). `keep` removes generations as
+    `collect` does. If all is as it is wanted, nothing is done. What was built before and is to be
+    live again is read first, and built anew if it is damaged. If somebody rolled back from this
+    very commit, it is not deployed until there was another one: what was rolled back to stays live.
 
     Raises what `build` raises, `ImageError` if a new image is damaged, `ActivationError` if the
     command failed, for which the switch is undone; and `TargetError`, also while another run is at
@@ -89,23 +91,24 @@ def deploy(
         raise UsageError("", f"at least 1 generation is kept, not {keep}", option="keep=1")
     limit = limit_of(max_size)
     require_jobs(jobs)
-    place = Generations(root)
     source = CommitSource(os.fspath(repository), revision)
-    with ExitStack() as opened, source.open(jobs) as deployment, place.held():
-        before, build_report = place.current(), None
-        if before is not None and deployment.commit in place.rolled_back():
+    with ExitStack() as opened, source.open(jobs) as deployment, Root.held(root) as place:
+        before, build_report, damaged = place.current(), None, None
+        if before is not None and deployment.commit in place.outcomes().held:
             outcome, why, wanted = _held(before, deployment, secrets, opened)
         else:
             outcome, why, wanted = _wanted(place, deployment, secrets, limit)
-        if isinstance(wanted, Generation):
-            current = wanted
-            if current != before or (place.broke_off() and on_activate):
-                outcome = "activated"
-        else:
+        if isinstance(wanted, Generation) and _is_to_be_activated(place, wanted, on_activate):
+            outcome = "activated"
+            damaged = damage(wanted, progress)
+            if damaged is not None:
+                place.failed(wanted, str(damaged))
+                wanted = _opened(wanted, deployment, opened)
+        if isinstance(wanted, OpenCommit):
             outcome = "deployed"
-            current, build_report = _made(place, wanted, executor, jobs, progress, secrets, limit)
+            wanted, build_report = _made(place, wanted, executor, jobs, progress, secrets, limit)
         if outcome in ("deployed", "activated"):
-            activate(place, current, before, why, on_activate)
+            activate(place, wanted, before, why, on_activate)
         left = None
         outdated = [] if keep is None else place.outdated(keep)
         try:
@@ -114,53 +117,74 @@ def deploy(
             left = str(error)
     return DeployReport(
         outcome=outcome,
-        generation=current,
-        commit=current.commit(),
+        generation=wanted,
+        commit=wanted.commit(),
         build=build_report,
         removed=tuple(each.number for each in outdated if not each.path.exists()),
         left=left,
+        damaged=None if damaged is None else str(damaged),
         seconds=time.monotonic() - begun,
     )
 
 
 def rollback(
-    root: str | os.PathLike[str], to: int | None = None, *, on_activate: str | None = None
+    root: str | os.PathLike[str],
+    to: int | None = None,
+    *,
+    on_activate: str | None = None,
+    progress: Tell | None = None,
 ) -> Generation:
-    """Make an older generation live: the one before the live one, or that of the number `to`.
+    """Make an older generation live: the newest other one that passed, or that of the number `to`.
 
-    Raises `UsageError` if there is none, `ImageError` if it is not whole, and as `deploy` does.
+    What a rollback passed over is not gone back to. All its images are read before; one that is
+    damaged makes it a generation that failed. Raises `UsageError` if there is none, `ImageError` if
+    it is not whole, and as `deploy` does.
     """
-    place = Generations.existing(root)
-    with place.held():
+    Generations.existing(root)
+    with Root.held(root) as place:
         current = place.current()
-        if to is not None:
-            wanted = place.numbered(to)
-        else:
-            older = [each for each in place.all() if current is not None and each < current]
-            if not older:
-                raise UsageError(
-                    os.fspath(root), "has no older generation to go back to", "deploy one"
-                )
-            wanted = older[-1]
-        if wanted != current or place.broke_off():
-            require_whole(wanted)
+        wanted = place.numbered(to) if to is not None else place.way_back()
+        if wanted is None:
+            raise UsageError(place.root, *_no_way_back(place))
+        if wanted != current or _is_to_be_activated(place, wanted, on_activate):
+            damaged = damage(wanted, progress)
+            if damaged is not None:
+                place.failed(wanted, str(damaged))
+                raise damaged
             activate(place, wanted, current, "rollback", on_activate)
     return wanted
 
 
 def collect(root: str | os.PathLike[str], keep: int) -> tuple[int, ...]:
-    """Remove all generations but the newest `keep` and the live one; the numbers of what is gone.
+    """Remove all generations but the newest `keep` that passed, the live one, and one to go back
+    to; the numbers of what is gone.
 
     Raises `UsageError`, `SourceError` and `TargetError`.
     """
-    place = Generations.existing(root)
-    with place.held():
+    Generations.existing(root)
+    with Root.held(root) as place:
         outdated = place.outdated(keep)
         place.remove(outdated)
     return tuple(generation.number for generation in outdated)
 
 
-Wanted = tuple[Outcome, str, Generation | OpenCommit]
+def _no_way_back(place: Root) -> tuple[str, str]:
+    """Why there is nothing to go back to, and what to do."""
+    others = [str(each.number) for each in place.all() if each != place.current()]
+    rule = "has no older generation that passed"
+    return rule, f"name one of {', '.join(others)} with --to" if others else "deploy one"
+
+
+def _is_to_be_activated(place: Root, wanted: Generation, command: str | None) -> bool:
+    """Whether a generation that is there is not live, or the host has yet to be told, or it
+    failed.
+    """
+    found = place.outcomes()
+    untold = found.pending is not None and command is not None
+    return wanted != place.current() or untold or wanted.number in found.failed
+
+
+Wanted = tuple[Outcome, Why, Generation | OpenCommit]
 """What a run comes to that finds it so, why, and what is to be live: a generation, or what it is to
 be made of."""
 
@@ -171,14 +195,21 @@ def _held(
     """What is to be live after somebody rolled back to `live`."""
     if _is_whole_by_itself(live):
         return "held", "rollback", live
-    source = CommitSource(deployment.source.path, live.revision)
-    older = opened.enter_context(source.open())
+    older = _opened(live, deployment, opened)
     is_there = _is_whole(live, older.manifest, secrets)
     return "held", "rollback", live if is_there else older
 
 
+def _opened(generation: Generation, deployment: OpenCommit, opened: ExitStack) -> OpenCommit:
+    """What a generation was made of."""
+    if generation.revision == deployment.commit:
+        return deployment
+    source = CommitSource(deployment.source.path, generation.revision)
+    return opened.enter_context(source.open())
+
+
 def _wanted(
-    place: Generations, deployment: OpenCommit, secrets: Secrets | None, max_size: int | None
+    place: Root, deployment: OpenCommit, secrets: Secrets | None, max_size: int | None
 ) -> Wanted:
     """What is to be live otherwise."""
     newest = place.newest()
@@ -242,11 +273,11 @@ def _is_whole(generation: Generation, manifest: Manifest, secrets: Secrets | Non
 
 
 def _made(
-    place: Generations,
+    place: Root,
     deployment: OpenCommit,
     executor: Executor | str | None,
     jobs: Jobs,
-    progress: Callable[[Progress], object] | None,
+    progress: Tell | None,
     secrets: Secrets | None,
     max_size: int | None,
 ) -> tuple[Generation, BuildReport]:
@@ -270,41 +301,9 @@ def _made(
             if image.secret:
                 verify(image, made, own)
             elif image in built:
-                _verify(made, image, meter)
+                require_sound(image, made, meter)
         meter.flush()
         os.unlink(os.path.join(made, STATE))  # it tells of this moment only
         generation = place.adopt(made, deployment.commit)
         meter.finish()
         return generation, report
-
-
-_DISK = "see whether the disk is sound"
-
-
-def _verify(directory: str, image: ImageRecord, meter: Meter) -> None:
-    """Raise `ImageError` unless the image is sound, and what was built.
-
-    Raises `SourceError` if it cannot be read.
-    """
-    path = os.path.join(directory, image.file)
-    if digest_of(path, meter) != image.sha256:
-        raise ImageError(f"volume {image.name}", "is not what was written", _DISK)
-    with open_image(path) as opened:
-        problems = opened.verify(progress=meter.part())
-    if problems:
-        raise ImageError(f"volume {image.name}", f"{problems[0]}; nothing was switched", _DISK)
-
-
-def require_whole(generation: Generation) -> BuildRecord:
-    """The record of a generation. Raises `ImageError` unless all its images are there."""
-    record = generation.record()
-    for image in record.volumes:
-        path = generation.path / image.file
-        try:
-            size = os.stat(path).st_size
-        except OSError:
-            raise ImageError(str(path), "is gone", "deploy again") from None
-        if image.size is not None and size != image.size:
-            rule = f"has {size:,} bytes, and should have {image.size:,}"
-            raise ImageError(str(path), rule, "deploy again")
-    return record

@@ -1,41 +1,20 @@
-"""What is live under a root, since when, of what commit; and what differs between generations."""
+"""What is live under a root, since when, of what commit; what passed or failed; its space."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from contextlib import suppress
 
 from attrs import frozen
 
-from ...errors import BlockpackError, ImageError, SourceError
+from ...errors import BlockpackError, TargetError
 from ..record import BuildRecord, FromCommit, ImageRecord
+from .differences import VolumeChange, differences
+from .disk_use import disk_use
 from .generations import Generation, Generations
-
-Change = Literal["added", "removed", "changed"]
-"""What became of a volume, or of a file in one."""
-
-
-@frozen(kw_only=True)
-class FileChange:
-    """A file, directory or link at `path` in a volume."""
-
-    path: str
-    change: Change
-
-
-@frozen(kw_only=True)
-class VolumeChange:
-    """A volume that is not the same in two generations.
-
-    `files` has what differs in it. There is nothing in it if the volume itself was added or
-    removed, if it is secret, or if its options changed and no file did.
-    """
-
-    name: str
-    change: Change
-    files: tuple[FileChange, ...] = ()
+from .root import Root
+from .settings import HostSettings
+from .soundness import damage
 
 
 @frozen(kw_only=True)
@@ -43,16 +22,19 @@ class GenerationStatus:
     """One generation. `size` is that of its images, in bytes; those of secret volumes left out.
 
     `volumes` has each image, and `live_since` (seconds since 1970) is when the live one was
-    switched to. Of one that is `damaged`, which says how, there is no more to tell than its name.
+    switched to. It `passed` if the host's command did not fail for it; `failed` tells why it did.
+    Of one that is `damaged`, which says how, there is no more to tell than its name.
     """
 
     number: int
     name: str
-    commit: str
-    live: bool
-    live_since: float | None
-    size: int
-    volumes: tuple[ImageRecord, ...]
+    commit: str = ""
+    live: bool = False
+    live_since: float | None = None
+    passed: bool = False
+    failed: str | None = None
+    size: int = 0
+    volumes: tuple[ImageRecord, ...] = ()
     damaged: str | None = None
 
 
@@ -62,6 +44,8 @@ class Status:
 
     `changes` tells how the live generation differs from the one before it, whose number is
     `compared`. `unfinished` tells that a run was ended before the host had been told of a switch.
+    `way_back` is what a rollback goes to. All takes `disk_use` bytes, what is shared counted once;
+    `collect` with `keep` would remove `outdated` generations, and free `freed` bytes.
     """
 
     root: str
@@ -70,6 +54,11 @@ class Status:
     compared: int | None
     changes: tuple[VolumeChange, ...]
     unfinished: bool
+    way_back: int | None
+    disk_use: int
+    keep: int
+    outdated: tuple[int, ...]
+    freed: int
 
     @property
     def live(self) -> GenerationStatus | None:
@@ -85,20 +74,23 @@ def status(root: str | os.PathLike[str]) -> Status:
     """
     place = Generations.existing(root)
     current = place.current()
-    since = place.live_since()
     records: dict[Generation, BuildRecord] = {}
     found: list[GenerationStatus] = []
     for generation in place.all():
         try:
-            record = records[generation] = generation.record()
+            records[generation] = generation.record()
         except BlockpackError as error:
             if generation == current:
                 raise
-            found.append(_damaged(generation, str(error)))
+            found.append(_status(place, generation, None, damaged=str(error)))
         else:
-            found.append(_status(generation, record, since if generation == current else None))
+            found.append(_status(place, generation, records[generation]))
     older = [each for each in records if current is not None and each < current]
     before = older[-1] if older else None
+    way_back, keep = place.way_back(), _keep(root)
+    outdated = place.outdated(keep)
+    kept = [each for each in place.all() if each not in outdated]
+    used = disk_use(each.path for each in place.all())
     return Status(
         root=place.root,
         name=records[current].name if current in records else "",
@@ -106,86 +98,55 @@ def status(root: str | os.PathLike[str]) -> Status:
         compared=before.number if before else None,
         changes=tuple(differences(before, current)) if before and current else (),
         # Asked again, for a run that was at work at first may have ended in between.
-        unfinished=place.broke_off() and not place.busy() and place.broke_off(),
+        unfinished=place.is_unfinished() and not place.busy() and place.is_unfinished(),
+        way_back=None if way_back is None else way_back.number,
+        disk_use=used,
+        keep=keep,
+        outdated=tuple(each.number for each in outdated),
+        freed=used - disk_use(each.path for each in kept),
     )
+
+
+def verify_live(root: str | os.PathLike[str]) -> None:
+    """Read all images of the generation that is live. If one is damaged the generation failed, as
+    far as this user may take that down. Raises what is wrong.
+    """
+    place = Generations.existing(root)
+    current = place.current()
+    damaged = None if current is None else damage(current)
+    if current is None or damaged is None:
+        return
+    with suppress(TargetError), Root.held(root) as held:
+        held.failed(current, str(damaged))
+    raise damaged
+
+
+def _keep(root: str | os.PathLike[str]) -> int:
+    """How many generations this host keeps; 1 if it does not say."""
+    with suppress(BlockpackError):
+        return HostSettings.of(root).keep or 1
+    return 1
 
 
 def _status(
-    generation: Generation, record: BuildRecord, live_since: float | None
+    place: Generations,
+    generation: Generation,
+    record: BuildRecord | None,
+    damaged: str | None = None,
 ) -> GenerationStatus:
+    outcomes = place.outcomes()
+    live = generation == place.current()
+    volumes = () if record is None else record.volumes
+    source = None if record is None else record.source
     return GenerationStatus(
         number=generation.number,
         name=generation.name,
-        commit=record.source.commit if isinstance(record.source, FromCommit) else "",
-        live=live_since is not None,
-        live_since=live_since,
-        size=sum(image.size or 0 for image in record.volumes),
-        volumes=record.volumes,
+        commit=source.commit if isinstance(source, FromCommit) else "",
+        live=live,
+        live_since=place.live_since() if live else None,
+        passed=generation.number in outcomes.passed,
+        failed=outcomes.failed.get(generation.number),
+        size=sum(image.size or 0 for image in volumes),
+        volumes=volumes,
+        damaged=damaged,
     )
-
-
-def _damaged(generation: Generation, how: str) -> GenerationStatus:
-    return GenerationStatus(
-        number=generation.number,
-        name=generation.name,
-        commit="",
-        live=False,
-        live_since=None,
-        size=0,
-        volumes=(),
-        damaged=how,
-    )
-
-
-# Differences -------------------------------------------------------------------------------------
-
-
-def differences(old: Generation, new: Generation) -> Iterator[VolumeChange]:
-    """How the volumes of `new` differ from those of `old`, file by file.
-
-    Raises `SourceError`, `ImageError` and `Problems` for a generation that is damaged.
-    """
-    before = {image.name: image for image in old.record().volumes}
-    after = {image.name: image for image in new.record().volumes}
-    for name in {**before, **after}:
-        if name not in after:
-            yield VolumeChange(name=name, change="removed")
-        elif name not in before:
-            yield VolumeChange(name=name, change="added")
-        elif before[name] != after[name]:
-            files = tuple(_files(old, before[name], new, after[name]))
-            yield VolumeChange(name=name, change="changed", files=files)
-
-
-def _files(
-    old: Generation, before: ImageRecord, new: Generation, after: ImageRecord
-) -> Iterator[FileChange]:
-    if before.sha256 == after.sha256 or before.placements is None or after.placements is None:
-        return
-    was = _entries(old, before.placements)
-    is_now = _entries(new, after.placements)
-    for path in sorted({**was, **is_now}):
-        if path not in is_now:
-            yield FileChange(path=path, change="removed")
-        elif path not in was:
-            yield FileChange(path=path, change="added")
-        elif was[path] != is_now[path]:
-            yield FileChange(path=path, change="changed")
-
-
-def _entries(generation: Generation, placements: str) -> Mapping[str, tuple[Any, ...]]:
-    """What each entry of an image holds, by its path, as its placements tell."""
-    path = generation.path / placements
-    try:
-        with open(path, "rb") as file:
-            entries = json.load(file)["entries"]
-        return {
-            entry["path"]: (entry["kind"], entry.get("sha256"), entry.get("target"))
-            for entry in entries
-        }
-    except OSError as error:
-        raise SourceError.of(str(path), "cannot be read", error) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ImageError(
-            str(path), "is no list of placements: it is damaged", "deploy again"
-        ) from None

@@ -22,13 +22,15 @@ _LONGEST_SHOWN = 60
 
 
 class Document:
-    """The values of a manifest. Problems are collected; `finish` raises them.
+    """The values of a manifest, or of another file of that kind (`noun`). Problems are collected;
+    `finish` raises them.
 
     Raises `Problems` if the text is too large, not UTF-8, or no TOML.
     """
 
-    def __init__(self, text: str | bytes, file: str) -> None:
+    def __init__(self, text: str | bytes, file: str, noun: str = "manifest") -> None:
         self.file = file
+        self.noun = noun
         self.values: Mapping[str, Any] = {}
         self._problems: list[ManifestError] = []
         self._left_out = 0
@@ -36,7 +38,7 @@ class Document:
         try:
             self._lines = Lines.of(decoded)
         except TooMuch as error:
-            raise self._refusal(error.line, error.rule, "no manifest needs so many") from None
+            raise self._refusal(error.line, error.rule, f"no {noun} needs so many") from None
         try:
             self.values = tomllib.loads(decoded)
         except (ValueError, RecursionError) as error:  # also numbers of too many digits
@@ -74,12 +76,12 @@ class Document:
 
     @property
     def _refused(self) -> str:
-        return f"{printable(self.file)} is no sound manifest"
+        return f"{printable(self.file)} is no sound {self.noun}"
 
     def _decoded(self, text: str | bytes) -> str:
         size = len(text)
         if size > LARGEST:
-            rule = f"a manifest has no more than {LARGEST:,} bytes"
+            rule = f"a {self.noun} has no more than {LARGEST:,} bytes"
             raise self._refusal(1, rule, "give patterns instead of names")
         if isinstance(text, str):
             return text

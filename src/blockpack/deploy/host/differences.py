@@ -1,0 +1,88 @@
+"""How the volumes of two generations differ, file by file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from attrs import frozen
+
+from ...errors import ImageError, SourceError
+from ..record import ImageRecord
+from .generations import Generation
+
+Change = Literal["added", "removed", "changed"]
+"""What became of a volume, or of a file in one."""
+
+
+@frozen(kw_only=True)
+class FileChange:
+    """A file, directory or link at `path` in a volume."""
+
+    path: str
+    change: Change
+
+
+@frozen(kw_only=True)
+class VolumeChange:
+    """A volume that is not the same in two generations.
+
+    `files` has what differs in it. There is nothing in it if the volume itself was added or
+    removed, if it is secret, or if its options changed and no file did.
+    """
+
+    name: str
+    change: Change
+    files: tuple[FileChange, ...] = ()
+
+
+def differences(old: Generation, new: Generation) -> Iterator[VolumeChange]:
+    """How the volumes of `new` differ from those of `old`, file by file.
+
+    Raises `SourceError`, `ImageError` and `Problems` for a generation that is damaged.
+    """
+    before = {image.name: image for image in old.record().volumes}
+    after = {image.name: image for image in new.record().volumes}
+    for name in {**before, **after}:
+        if name not in after:
+            yield VolumeChange(name=name, change="removed")
+        elif name not in before:
+            yield VolumeChange(name=name, change="added")
+        elif before[name] != after[name]:
+            files = tuple(_files(old, before[name], new, after[name]))
+            yield VolumeChange(name=name, change="changed", files=files)
+
+
+def _files(
+    old: Generation, before: ImageRecord, new: Generation, after: ImageRecord
+) -> Iterator[FileChange]:
+    if before.sha256 == after.sha256 or before.placements is None or after.placements is None:
+        return
+    was = _entries(old, before.placements)
+    is_now = _entries(new, after.placements)
+    for path in sorted({**was, **is_now}):
+        if path not in is_now:
+            yield FileChange(path=path, change="removed")
+        elif path not in was:
+            yield FileChange(path=path, change="added")
+        elif was[path] != is_now[path]:
+            yield FileChange(path=path, change="changed")
+
+
+def _entries(generation: Generation, placements: str) -> Mapping[str, tuple[Any, ...]]:
+    """What each entry of an image holds, by its path, as its placements tell."""
+    path = generation.path / placements
+    try:
+        with open(path, "rb") as file:
+            entries = json.load(file)["entries"]
+        return {
+            entry["path"]: (entry["kind"], entry.get("sha256"), entry.get("target"))
+            for entry in entries
+        }
+    except OSError as error:
+        raise SourceError.of(str(path), "cannot be read", error) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ImageError(
+            str(path), "is no list of placements: it is damaged", "deploy again"
+        ) from None

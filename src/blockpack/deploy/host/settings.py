@@ -1,0 +1,165 @@
+"""How a host deploys: ``host.toml`` beside the generations, so that nobody has to say it again.
+
+Its command is run, and its repository is deployed. So it is read only if nobody but this user, or
+root, could have written it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from attrs import asdict, evolve, fields, frozen
+
+from ...errors import TargetError, UsageError, require_path
+from ...reading.ownership import require_unshared
+from ...workers.processors import Jobs
+from ...writing.place import Place
+from ...writing.replacement import replacing
+from ..manifest.document import Document
+from ..manifest.line_numbers import Path
+from ..manifest.typed_tables import Typed, is_number, kind, shown
+from .root import target_errors
+
+FILE = "host.toml"
+
+_MOST = 1 << 20
+"""Bytes of the file: as of a manifest."""
+
+
+@frozen(kw_only=True)
+class HostSettings:
+    """How a host deploys; None is what was not said.
+
+    `repository`, `identity`, `key_file` and `runtime_dir` are absolute paths. `max_size` is in
+    bytes.
+    """
+
+    repository: str | None = None
+    revision: str | None = None
+    on_activate: str | None = None
+    keep: int | None = None
+    identity: str | None = None
+    key_file: str | None = None
+    runtime_dir: str | None = None
+    max_size: int | None = None
+    jobs: Jobs | None = None
+
+    @classmethod
+    def of(cls, root: str | os.PathLike[str]) -> Self:
+        """What the file under `root` says; nothing where there is none.
+
+        Raises `Problems` with all that is wrong with it, `TargetError` if another user could have
+        written it, and if it cannot be read.
+        """
+        path = os.path.join(require_path(root), FILE)
+        with target_errors(path, os.fspath(root)):
+            try:
+                with Place.own(os.fspath(root)) as place:
+                    descriptor = place.open_file(FILE)
+            except FileNotFoundError:
+                return cls()
+            with open(descriptor, "rb") as file:
+                require_unshared(path, os.fstat(descriptor), TargetError)
+                text = file.read(_MOST + 1)
+        return cls.parse(text, path)
+
+    @classmethod
+    def parse(cls, text: str | bytes, path: str) -> Self:
+        """The settings in a text. Raises `Problems`."""
+        document = Document(text, path, "file of settings")
+        reader = _Reader(document)
+        found = reader.settings()
+        document.finish()
+        return cls(**found)
+
+    def over(self, other: Self) -> Self:
+        """These settings, and those of `other` where these say nothing."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return evolve(other, **given)
+
+    def write(self, root: str | os.PathLike[str]) -> None:
+        """Write the file under `root`: whole, or not at all. Raises `TargetError`."""
+        path = os.path.join(require_path(root), FILE)
+        with (
+            target_errors(path, os.fspath(root)),
+            Place.own(os.fspath(root)) as place,
+            replacing(place, FILE, flush=True, mode=0o644) as descriptor,
+        ):
+            data = self.text().encode()
+            while data:
+                data = data[os.write(descriptor, data) :]
+
+    def text(self) -> str:
+        """The file's text. Raises `UsageError` for a path that is no text."""
+        lines = []
+        for name, value in asdict(self).items():
+            if value is not None:
+                lines.append(f"{key(name)} = {_value(value)}\n")
+        text = "".join(lines)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            rule = "cannot be told in TOML, which is UTF-8"
+            raise UsageError(text.encode(errors="backslashreplace").decode(), rule) from None
+        return text
+
+
+def key(name: str) -> str:
+    """How a setting is spelled in the file, and as an option of the command."""
+    return name.replace("_", "-")
+
+
+KEYS = tuple(key(field.name) for field in fields(HostSettings))
+"""All keys of the file."""
+
+_PATHS = ("repository", "identity", "key_file", "runtime_dir")
+
+
+def _value(value: str | int) -> str:
+    """A value as TOML has it, whose strings are JSON's but for one character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+class _Reader(Typed):
+    """What a document says of a host."""
+
+    def settings(self) -> dict[str, Any]:
+        values = self.document.values
+        self.unknown((), values, KEYS)
+        readers: Mapping[str, Callable[[Path, Any], Any]] = {
+            **dict.fromkeys(_PATHS, self._path),
+            "keep": self._count,
+            "max_size": self.size,
+            "jobs": self._jobs,
+        }
+        found = {}
+        for field in fields(HostSettings):
+            name = key(field.name)
+            if name in values:
+                reader: Callable[[Path, Any], Any] = readers.get(field.name, self.text)
+                found[field.name] = reader((name,), values[name])
+        if "revision" in values and "repository" not in values:
+            self.complain(("revision",), "is that of a repository", "name that, too")
+        return found
+
+    def _path(self, path: Path, value: Any) -> str | None:
+        text = self.text(path, value)
+        if text is not None and not os.path.isabs(text):
+            self.complain(path, f"is an absolute path, not {shown(text)}")
+        elif text is not None and "\0" in text:
+            self.complain(path, "is no path: it holds a NUL")
+        return text
+
+    def _count(self, path: Path, value: Any) -> int | None:
+        if is_number(value) and 1 <= value < 1 << 31:
+            return int(value)
+        self.complain(path, f"is a number from 1 on, not {kind(value)}")
+        return None
+
+    def _jobs(self, path: Path, value: Any) -> Jobs | None:
+        if value == "auto":
+            return "auto"
+        return self._count(path, value)
