@@ -27,7 +27,10 @@ def locked(place: Place, busy: TargetError, file: Name | None = None) -> Iterato
     """
     from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 
-    descriptor = _open(place, file, os.O_RDWR | os.O_CREAT)
+    try:
+        descriptor = _open(place, file, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise TargetError.of(busy.path, "cannot be locked", error) from None
     patience = time.monotonic() + _PATIENCE
     try:
         while True:

@@ -130,7 +130,12 @@ class Place:
                 os.mkdir(self.name(name), make | 0o700, dir_fd=self.descriptor)
         except FileExistsError:
             make = None
-        found = self._held(self._path(name), self.descriptor, self.name(name), _NO_LINK)
+        try:
+            found = self._held(self._path(name), self.descriptor, self.name(name), _NO_LINK)
+        except OSError:
+            if make is not None:
+                self.rmdir(name)
+            raise
         if make is not None and found.status.st_mode & 0o700 != 0o700:  # the umask took it
             os.chmod(found.target, stat.S_IMODE(found.status.st_mode) | 0o700)
         return found

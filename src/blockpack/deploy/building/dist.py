@@ -147,7 +147,10 @@ class Dist:
             before = self._recorded(image.name)
             wiping = image.secret or (before is not None and before.secret)
             files = {}
-            with self.place.inside(os.path.basename(staging)) as made:
+            with (
+                target_errors(self.directory),
+                self.place.inside(os.path.basename(staging)) as made,
+            ):
                 for file in image.files:
                     files[file] = self._put(file, made, image.secret, wiping)
             known = self.state.volumes.get(image.name)

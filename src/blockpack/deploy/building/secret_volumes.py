@@ -118,7 +118,7 @@ class SecretBuilds:
         task = plan.task
         spec = task.spec
         name, key = spec.name + IMAGE, None
-        with Place.own(task.staging, private=True) as staging:
+        with target_errors(task.staging), Place.own(task.staging, private=True) as staging:
             layout = plan.layout
             if spec.cipher is not None:
                 own = self._key
