@@ -199,7 +199,7 @@ def test_what_others_put_beside_it_meanwhile_stays(
         (target / "mine" / "file").write_bytes(b"precious")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("blockpack.images.extract.Directories.settle", fail)
+    monkeypatch.setattr("blockpack.images.extract.Creation.settle", fail)
     with blockpack.open_image(image) as opened, pytest.raises(KeyboardInterrupt):
         extract(opened, target)
     assert [path.name for path in target.iterdir()] == ["mine"]

@@ -17,6 +17,7 @@ import pytest
 import blockpack
 from blockpack.images.extract import extract
 from blockpack.images.naming import _ANY
+from blockpack.model.entry import MEMORY
 from faults.mounts import file_system
 from faults.rendering import pattern
 
@@ -79,8 +80,11 @@ def test_a_file_that_cannot_be_read_is_absent_and_the_rest_is_whole(
     tmp_path: Path, size: int
 ) -> None:
     tree = blockpack.Tree()
-    for name in "abc":
+    for name in "ac":
         tree.add(name, pattern(size, ord(name)))
+    for name in ("b", "link"):  # two names of one file
+        data = pattern(size, ord("b"))
+        tree.put(blockpack.File(name, size, MEMORY, data, inode=(1, 2)))
     layout = blockpack.TarVolume().plan(tree)
     path = tmp_path / "x.img"
     blockpack.write(blockpack.encrypt(layout, KEY), path)
@@ -93,7 +97,7 @@ def test_a_file_that_cannot_be_read_is_absent_and_the_rest_is_whole(
         file.write(bytes(8))
     with blockpack.open_image(path, key=KEY) as image, pytest.raises(blockpack.Problems) as caught:
         extract(image, tmp_path / "out")
-    assert set(told(caught)) == {"b"}
+    assert set(told(caught)) == {"b", "link"}
     assert "does not decrypt" in str(told(caught)["b"])
     assert files_in(tmp_path / "out") == {"a", "c"}
     for name in "ac":
@@ -296,3 +300,15 @@ def test_a_hard_link_to_what_is_not_extracted_is_told_once(tmp_path: Path, targe
         extract(image, tmp_path / "out")
     assert set(told(caught)) == {"link", target} - {"absent"}
     assert files_in(tmp_path / "out") == {"sound"}
+
+
+def test_hard_links_lead_from_any_depth_to_any_other(tmp_path: Path) -> None:
+    """Deeper than there are directories that are held open."""
+    one, other = ("/".join([name, *["d"] * 40, name]) for name in "ab")
+    tree = blockpack.Tree()
+    for path in (one, other):
+        tree.put(blockpack.File(path, 1, MEMORY, b"x", inode=(1, 2)))
+    with blockpack.open_image(blockpack.TarVolume().plan(tree)) as image:
+        assert {entry.kind for entry in image} == {"directory", "file", "hardlink"}
+        extract(image, tmp_path / "out")
+    assert (tmp_path / "out" / one).samefile(tmp_path / "out" / other)

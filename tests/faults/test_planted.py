@@ -79,7 +79,8 @@ def test_a_directory_that_was_swapped_is_not_written_to(
 ) -> None:
     after(monkeypatch, call, b"d", lambda: as_nobody(PLANTS[plant], out))
     monkeypatch.setattr("blockpack.images.creation._MOST_OPEN", 0)  # each is opened again
-    with pytest.raises(blockpack.TargetError):
+    why = "replaced by somebody else|not a directory|symbolic links"
+    with pytest.raises(blockpack.TargetError, match=why):
         extract(image, out)
     prize = out.parent / "prize"
     assert [(path.name, path.read_bytes()) for path in prize.iterdir()] == [("f", b"ours")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from attrs import define, field
 
@@ -37,7 +37,7 @@ _NOT_HELD = {
 }
 
 
-def cannot_hold(entry: ImageEntry, error: OSError) -> TargetError:
+def _unheld(entry: ImageEntry, error: OSError) -> TargetError:
     """The error for an `entry` that the file system has no place for; raised if it is no such."""
     rule = _NOT_HELD.get(error.errno or 0)
     if rule is None:
@@ -46,28 +46,69 @@ def cannot_hold(entry: ImageEntry, error: OSError) -> TargetError:
     return TargetError(entry.path, rule or "")
 
 
-class Directories:
-    """The directories that were made in the place `root`."""
+@define
+class Outcome:
+    """What became of some entries: errors of the image's, and of the target's."""
 
-    def __init__(self, root: Place) -> None:
+    lost: list[BlockpackError] = field(factory=list)
+    unheld: list[TargetError] = field(factory=list)
+
+    def add(self, other: Outcome) -> None:
+        """Take in what became of others."""
+        self.lost += other.lost
+        self.unheld += other.unheld
+
+
+class Creation:
+    """Makes entries of `image` in the place `root`; `advance` hears of the files' bytes."""
+
+    def __init__(self, image: Image, root: Place, advance: Callable[[int], None]) -> None:
+        self._reader = image.reader
+        self._window = Window(image.reader.data)
+        self._copying = Copying.by(advance)
         self._root = root
         self._made: dict[str, tuple[int, int]] = {}
         self._open: OrderedDict[str, Place] = OrderedDict()
+        self._by_kind = {
+            "directory": self._directory,
+            "file": self._file,
+            "symlink": self._symlink,
+            "hardlink": self._hardlink,
+        }
 
-    def make(self, entry: ImageEntry) -> None:
-        """Make a directory in an existing one. Raises `OSError` and `TargetError`."""
-        above = parent_of(entry.path)
-        if above and above not in self._made:
-            return  # it could not be made
-        place = self.at(above).make(encode(name_of(entry.path)))
-        self._made[entry.path] = place.status.st_dev, place.status.st_ino
-        self._keep(entry.path, place)
+    def make(self, entries: Iterable[ImageEntry]) -> Outcome:
+        """Make these, each in a directory that was made before, if that could be.
 
-    def __contains__(self, path: str) -> bool:
+        Raises `TargetError` for what ends everything, such as a full disk.
+        """
+        done = Outcome()
+        for entry in entries:
+            if not self._is_there(parent_of(entry.path)):
+                continue
+            try:
+                self._by_kind[entry.kind](entry, encode(name_of(entry.path)))
+            except (ImageError, SourceError) as error:
+                about = "" if error.path in ("", entry.path) else f"{error.path}: "
+                done.lost.append(type(error)(entry.path, f"{about}{error.rule}", error.remedy))
+            except OSError as error:
+                done.unheld.append(_unheld(entry, error))
+        return done
+
+    def settle(self, entry: ImageEntry) -> None:
+        """Give a directory its mode and time, once all is in it."""
+        with target_errors(entry.path):
+            settle(self._at(entry.path).target, entry.mode & 0o777, entry.mtime_ns)
+
+    def close(self) -> None:
+        """Let go of all directories that are open."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _is_there(self, path: str) -> bool:
         return not path or path in self._made
 
-    def at(self, path: str) -> Place:
-        """The directory `path`, which was made. Raises `OSError` and `TargetError`."""
+    def _at(self, path: str) -> Place:
+        """The directory `path`, which was made; to be used before the next one is asked for."""
         if not path:
             return self._root
         found = self._open.get(path)
@@ -91,65 +132,23 @@ class Directories:
         if len(self._open) > _MOST_OPEN:
             self._open.popitem(last=False)[1].close()
 
-    def link(self, entry: ImageEntry) -> None:
-        """Make a symbolic or hard link. Raises `OSError` and `TargetError`."""
-        above = parent_of(entry.path)
-        if above not in self:
-            return
-        name = encode(name_of(entry.path))
-        if entry.kind == "symlink":
-            self.at(above).symlink(name, encode(entry.target), entry.mtime_ns)
-        elif parent_of(entry.target) in self:
-            other = self.at(parent_of(entry.target))
-            self.at(above).link(name, other, encode(name_of(entry.target)))
+    def _directory(self, entry: ImageEntry, name: bytes) -> None:
+        place = self._at(parent_of(entry.path)).make(name)
+        self._made[entry.path] = place.status.st_dev, place.status.st_ino
+        self._keep(entry.path, place)
 
-    def settle(self, entry: ImageEntry) -> None:
-        """Give a directory its mode and time, once all is in it."""
-        settle(self.at(entry.path).target, entry.mode & 0o777, entry.mtime_ns)
+    def _symlink(self, entry: ImageEntry, name: bytes) -> None:
+        self._at(parent_of(entry.path)).symlink(name, encode(entry.target), entry.mtime_ns)
 
-    def close(self) -> None:
-        """Let go of all that are open."""
-        while self._open:
-            self._open.popitem()[1].close()
+    def _hardlink(self, entry: ImageEntry, name: bytes) -> None:
+        if self._is_there(parent_of(entry.target)):
+            # Held by itself, for that of the link may take its place among those that are open.
+            with self._at(parent_of(entry.target)).inside(b".") as other:
+                target = encode(name_of(entry.target))
+                self._at(parent_of(entry.path)).link(name, other, target)
 
-
-@define
-class Outcome:
-    """What became of a stretch of files: errors of the image's, and of the target's."""
-
-    lost: list[BlockpackError] = field(factory=list)
-    unheld: list[TargetError] = field(factory=list)
-
-
-class Files:
-    """Makes the files of `image` in `directories`; `advance` hears of the bytes."""
-
-    def __init__(
-        self, image: Image, directories: Directories, advance: Callable[[int], None]
-    ) -> None:
-        self._reader = image.reader
-        self._window = Window(image.reader.data)
-        self._directories = directories
-        self._copying = Copying.by(advance)
-
-    def make(self, entries: list[ImageEntry]) -> Outcome:
-        """Make these. Raises `TargetError` for what ends everything, such as a full disk."""
-        done = Outcome()
-        for entry in entries:
-            above = parent_of(entry.path)
-            if above not in self._directories:
-                continue
-            try:
-                self._make(entry, self._directories.at(above))
-            except (ImageError, SourceError) as error:
-                about = "" if error.path in ("", entry.path) else f"{error.path}: "
-                done.lost.append(type(error)(entry.path, f"{about}{error.rule}", error.remedy))
-            except OSError as error:
-                done.unheld.append(cannot_hold(entry, error))
-        return done
-
-    def _make(self, entry: ImageEntry, place: Place) -> None:
-        name = encode(name_of(entry.path))
+    def _file(self, entry: ImageEntry, name: bytes) -> None:
+        place = self._at(parent_of(entry.path))
         descriptor = place.create(name)
         try:
             try:

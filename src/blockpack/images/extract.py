@@ -32,7 +32,7 @@ from ..writing.place import Place, settle
 from ..writing.progress import Meter, Progress
 from ..writing.targets import target_errors
 from ..writing.temporary_names import temporary_name
-from .creation import Directories, Files, Outcome, cannot_hold
+from .creation import Creation, Outcome
 from .image import Image, require_image
 from .naming import unholdable
 from .soundness import unsound
@@ -145,40 +145,27 @@ def _fill(
     image: Image, entries: list[ImageEntry], root: Place, jobs: Jobs, meter: Meter
 ) -> list[BlockpackError]:
     """Make all `entries` in `root`; what of them cannot be read."""
-    directories = Directories(root)
-    unheld = _each(_directories(entries), directories.make)
-    lost: list[BlockpackError] = []
-    for outcome in _files(image, entries, directories, jobs, meter):
-        lost += outcome.lost
-        unheld += outcome.unheld
-    absent = {error.path for error in lost}
+    progress = SharedCount(meter.advance)
+    creation = Creation(image, root, progress.count)
+    done = creation.make(_directories(entries))
+    for outcome in _files(image, entries, creation, jobs, meter, progress):
+        done.add(outcome)
+    absent = {error.path for error in done.lost}
     links = [entry for entry in entries if entry.kind in ("hardlink", "symlink")]
     for entry in links:
         if entry.kind == "hardlink" and entry.target in absent:
             rule = f"links to {entry.target}, which cannot be read"
-            lost.append(ImageError(entry.path, rule))
-    unheld += _each([entry for entry in links if entry.path not in absent], directories.link)
-    raise_problems("nothing was extracted", unheld)
+            done.lost.append(ImageError(entry.path, rule))
+            absent.add(entry.path)
+    done.add(creation.make(entry for entry in links if entry.path not in absent))
+    raise_problems("nothing was extracted", done.unheld)
     # A directory's time comes last, for what is made in it changes it; so does its mode, which may
     # keep us out: what is in it comes before.
-    inner_first = sorted(entries, key=lambda entry: -entry.path.count("/"))
-    for entry in inner_first:
+    for entry in sorted(entries, key=lambda entry: -entry.path.count("/")):
         if entry.kind == "directory":
-            with target_errors(entry.path):
-                directories.settle(entry)
-    directories.close()
-    return lost
-
-
-def _each(entries: list[ImageEntry], make: Callable[[ImageEntry], object]) -> list[TargetError]:
-    """Make each of the `entries`; the names and kinds that the file system cannot hold."""
-    unheld = []
-    for entry in entries:
-        try:
-            make(entry)
-        except OSError as error:
-            unheld.append(cannot_hold(entry, error))
-    return unheld
+            creation.settle(entry)
+    creation.close()
+    return done.lost
 
 
 def _directories(entries: list[ImageEntry]) -> list[ImageEntry]:
@@ -196,7 +183,12 @@ def _directories(entries: list[ImageEntry]) -> list[ImageEntry]:
 
 
 def _files(
-    image: Image, entries: list[ImageEntry], directories: Directories, jobs: Jobs, meter: Meter
+    image: Image,
+    entries: list[ImageEntry],
+    creation: Creation,
+    jobs: Jobs,
+    meter: Meter,
+    progress: SharedCount,
 ) -> Iterator[Outcome]:
     """Make all files, a stretch of them after the other, by several processes."""
     # In the order in which they lie, so that many are read at once.
@@ -204,12 +196,11 @@ def _files(
     files.sort(key=lambda entry: entry.offset or 0)
     workers = jobs_for(len(files), jobs) if image.reader.data.forkable else 1
     plan = stretches(files, workers)
-    done = SharedCount(meter.advance)
 
     def work(number: int) -> tuple[Outcome, int]:
-        return Files(image, directories, done.count).make(plan[number]), done.untold()
+        return creation.make(plan[number]), progress.untold()
 
-    for _, (outcome, untold) in shared_out(len(plan), workers, work, _lost_process, done):
+    for _, (outcome, untold) in shared_out(len(plan), workers, work, _lost_process, progress):
         meter.advance(untold)
         yield outcome
 
