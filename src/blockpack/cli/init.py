@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 from argparse import ArgumentParser, Namespace
+from contextlib import suppress
 from importlib.resources import files
-from pathlib import Path
 
 from ..deploy.file_names import MANIFEST
 from ..deploy.manifest.starter import starter
 from ..errors import SourceError, UsageError, printable
-from ..writing.write import write_bytes
+from ..writing.place import Place
+from ..writing.replacement import replacing
+from ..writing.targets import target_errors
 from .output import emit, say
 
 EXAMPLE = "blockpack init site"
@@ -36,36 +39,29 @@ def run(arguments: Namespace) -> int:
     if arguments.schema:
         emit(files("blockpack").joinpath("deploy/schema.json").read_text("utf-8").rstrip())
         return 0
-    directory = Path(arguments.directory)
-    if not directory.is_dir():
-        raise SourceError(arguments.directory, "is not a directory", "give one that is there")
-    path = directory / MANIFEST
-    if not arguments.force and os.path.lexists(path):
-        raise _is_there(path)
-    found = starter(directory)
-    _write(path, found.text, force=arguments.force)
+    directory: str = arguments.directory
+    if not os.path.isdir(directory):
+        raise SourceError(directory, "is not a directory", "give one that is there")
+    path = os.path.join(directory, MANIFEST)
+    with target_errors(path), Place.open(directory) as place:
+        _require_new(place, path, force=arguments.force)
+        found = starter(directory)
+        with replacing(place, MANIFEST, flush=True) as descriptor:
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(found.text.encode())
+            _require_new(place, path, force=arguments.force)
     for volume in found.manifest.volumes.values():
         secret = ", secret" if volume.secret else ""
-        say(f"{printable(str(path))}: {volume.name}: {volume.format}{secret}")
+        say(f"{printable(path)}: {volume.name}: {volume.format}{secret}")
+    for note in found.notes:
+        say(f"{printable(path)}: {note}")
     return 0
 
 
-def _write(path: Path, text: str, *, force: bool) -> None:
-    """Write the manifest as images are written: whole, or not at all."""
-    data = text.encode()
-    if force:
-        write_bytes(data, path)
-        return
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except FileExistsError:
-        raise _is_there(path) from None
-    try:
-        write_bytes(data, path)
-    except BaseException:
-        path.unlink()
-        raise
-
-
-def _is_there(path: Path) -> UsageError:
-    return UsageError(str(path), "is there already", option="replace")
+def _require_new(place: Place, path: str, *, force: bool) -> None:
+    """Raise `UsageError` for what is there already; a link is not even replaced by force."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISLNK(place.lstat(MANIFEST).st_mode):
+            raise UsageError(path, "is a symbolic link", "remove it, or write what it leads to")
+        if not force:
+            raise UsageError(path, "is there already", option="replace")

@@ -21,6 +21,7 @@ from ...workers.processors import Jobs
 from ...writing.progress import SILENT, Meter
 from ...writing.targets import target_errors
 from ...writing.write import write, write_bytes
+from .. import exposure
 from ..file_names import IMAGE, PLACEMENTS
 from ..record import ImageRecord
 from ..volume_errors import out_of_memory
@@ -73,9 +74,10 @@ def plan(task: Task, deployment: Deployment) -> Layout:
     Raises `EntryError` if it is larger than is allowed.
     """
     volume = evolve(task.spec.volume(), epoch=task.epoch)
-    layout = volume.plan(deployment.tree(task.spec), jobs=task.jobs)
+    tree = deployment.tree(task.spec)
+    layout = volume.plan(tree, jobs=task.jobs)
     require_within(task.spec, layout.size, task.max_size)
-    return layout
+    return evolve(layout, warnings=(*layout.warnings, *exposure.warnings(tree)))
 
 
 def make(task: Task, layout: Layout, meter: Meter) -> Built:

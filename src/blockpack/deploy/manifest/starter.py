@@ -1,9 +1,10 @@
 """A first manifest for the directory at hand, with comments: what ``blockpack init`` writes.
 
-Each directory at the top becomes a volume; a directory that is a web site itself, or has no others
-in it, becomes one. Its format is the first that holds all of it as it is:
-for large files tar, for others what MirageOS reads from a FAT, else what it reads from a tar, else
-any tar. That is found out by planning, which opens no file.
+Each directory of data at the top becomes a volume; a directory that is a web site itself, or has no
+others in it, becomes one. What looks private (`exposure`) is in no volume that is not secret: a
+directory that mostly is becomes a secret one, and of others it is left out. So is source code.
+The format is tar, which every consumer of a profile reads best: for MirageOS if it can have all of
+the files as they are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,30 +20,41 @@ from typing import Any
 from attrs import frozen
 
 from ...errors import BlockpackError, Problems, UsageError, printable
-from ...formats.registry import format_named
-from ...model.entry import File, decode
+from ...formats.tar.volume import TarVolume
+from ...model.entry import File, decode, name_of
 from ...model.tree import Tree
 from ...sources.scan import scan
+from ..exposure import ENCRYPTED, Exposed, exposed
 from ..file_names import MANIFEST
 from ..record import VOLUME_NAME
 from .parser import DEPLOYMENT_NAME, MOST_VOLUMES, RESERVED, Manifest
 
 LARGE = 64 << 20
-"""Bytes from which a file, or a directory as a whole, goes into a tar."""
+"""Bytes from which a directory's files are aligned, so that they can be cloned into the image."""
 
-_SMALL: tuple[dict[str, str | int], ...] = (
-    {"format": "fat", "profile": "mirage"},
-    {"format": "tar", "profile": "mirage"},
-    {"format": "tar"},
-)
-_LARGE: tuple[dict[str, str | int], ...] = (
-    {"format": "tar", "profile": "mirage", "align": 4096},
-    {"format": "tar", "align": 4096},
-)
 _INDEX = ("index.html", "index.htm")
-_LEFT_OUT = ("node_modules", "__pycache__")
+_BUILT = {"node_modules", "__pycache__", "_build", "_opam", "venv"}
+"""What tools put beside source code."""
+
+_CODE = re.compile(
+    r".*\.(ml[ily]?|[ch]|cc|cpp|hpp|rs|go|pyi?|java|kt|hs|tsx|jsx|rb|pl|sh|scala|swift|zig|opam)\Z"
+    r"|dune|dune-(project|workspace)|Makefile|CMakeLists\.txt|meson\.build|Cargo\.(toml|lock)"
+    r"|package(-lock)?\.json|pyproject\.toml|setup\.py|go\.(mod|sum)|Gemfile|pom\.xml"
+)
+_BUILDS = re.compile(
+    r"dune(-project)?|Makefile|CMakeLists\.txt|meson\.build|Cargo\.toml|package\.json|pyproject\.toml"
+    r"|setup\.py|go\.mod|Gemfile|pom\.xml|.*\.opam|node_modules"
+)
+"""What is beside source code that is built."""
+
 _OWN = (f"/{MANIFEST}", ".git*")
 """What is no part of the data where a volume is made of the whole directory."""
+
+_VAULT = re.compile(r"secrets?|vault|private|credentials", re.IGNORECASE)
+_KEYS = re.compile(r"keys?|certs?|certificates|tls|ssl|ssh|pki|config|env", re.IGNORECASE)
+"""Names of directories that are secret as a whole: in any case, or if anything there is."""
+
+_MOST_LISTED = 5
 
 _WHY = {
     "source": "a path in this directory, or a list of { path = …, at = … } to join",
@@ -52,7 +64,6 @@ _WHY = {
     "exclude": "leave out, as lines of a .gitignore",
     "secret": "files that end in .age are decrypted while it is built",
     "cipher": "the image is encrypted; without it, it may only be in RAM",
-    "free": "room to leave",
 }
 
 _HEAD = """\
@@ -80,8 +91,6 @@ class Draft:
         yield f"[volumes.{self.name}]"
         yield from (f"# {printable(note)}" for note in self.notes)
         written = {key: f"{key} = {_toml(value)}" for key, value in self.keys.items()}
-        if self.keys["format"] == "fat":
-            written["free"] = '# free = "16M"'
         for key, line in written.items():
             yield line if key in told else f"{line:<27} # {_WHY[key]}"
         told.update(written)
@@ -89,10 +98,11 @@ class Draft:
 
 @frozen
 class Starter:
-    """A manifest to begin with: its text, and what is in it."""
+    """A manifest to begin with: its text, what is in it, and what a user should hear of it."""
 
     text: str
     manifest: Manifest
+    notes: tuple[str, ...]
 
 
 def starter(directory: str | os.PathLike[str]) -> Starter:
@@ -104,22 +114,32 @@ def starter(directory: str | os.PathLike[str]) -> Starter:
     root = Path(directory)
     entries = _entries(root)
     drafts: list[Draft] = []
-    if any(name.lower() in _INDEX for name in entries) or not any(entries.values()):
-        whole = _draft(root, ".", "site", _OWN)
-        drafts, entries = ([whole], {}) if whole else ([], entries)
-    left_out = []
-    for name, is_directory in entries.items():
-        draft = None
-        if is_directory and _is_source(name) and len(drafts) < MOST_VOLUMES:
-            draft = _draft(root, name, _volume_name(name, drafts))
-        if draft is None:
-            left_out.append(f"{name}/" if is_directory else name)
+    left_out: dict[str, str] = {}
+    has_index = any(name.lower() in _INDEX for name in entries)
+    if not any(map(_BUILDS.fullmatch, entries)) and (has_index or not any(entries.values())):
+        found = _draft(root, ".", "site", _OWN)
+        if isinstance(found, Draft):
+            drafts, entries = [found], {}
         else:
-            drafts.append(draft)
+            left_out["./"] = found
+    for name, is_directory in entries.items():
+        shown = f"{name}/" if is_directory else name
+        if not (is_directory and _is_source(name) and len(drafts) < MOST_VOLUMES):
+            left_out[shown] = ""
+            continue
+        found = _draft(root, name, _volume_name(name, drafts))
+        if isinstance(found, Draft):
+            drafts.append(found)
+        else:
+            left_out[shown] = found
     if not drafts:
-        raise UsageError(str(root), "there is nothing to pack", "put files there first")
+        whys = " and ".join(dict.fromkeys(filter(None, left_out.values())))
+        what = f"there is nothing to pack but {whys}" if whys else "there is nothing to pack"
+        raise UsageError(str(root), what, "put files there first")
     text = _text(root, drafts, left_out)
-    return Starter(text, Manifest.parse(text))
+    notes = [f"{draft.name}: {note}" for draft in drafts for note in draft.notes]
+    notes += [f"{name} is left out: {why}" for name, why in left_out.items() if why]
+    return Starter(text, Manifest.parse(text), tuple(notes))
 
 
 def _entries(root: Path) -> dict[str, bool]:
@@ -137,52 +157,90 @@ def _is_source(name: str) -> bool:
     """Whether a manifest can, and should, have the directory `name` as a source."""
     with suppress(UnicodeEncodeError):
         name.encode()
-        return "\\" not in name and name not in _LEFT_OUT
+        return "\\" not in name and name not in _BUILT
     return False
 
 
-def _draft(root: Path, source: str, name: str, exclude: tuple[str, ...] = ()) -> Draft | None:
-    """The volume for the directory `source` of `root`; None if there is no file in it."""
-    keys: dict[str, object] = {"source": source, "exclude": [*exclude]}
-    tree = Tree()
-    notes: list[str] = []
+def _draft(root: Path, source: str, name: str, exclude: tuple[str, ...] = ()) -> Draft | str:
+    """The volume for the directory `source` of `root`, or what is there instead of data."""
+    left_out = [*exclude]
     try:
-        tree = scan(root / source, exclude=exclude)
+        tree = scan(root / source, exclude=left_out)
+        built = {name_of(entry.path) for entry in tree if entry.kind == "directory"} & _BUILT
+        if built:
+            left_out += sorted(built)
+            tree = scan(root / source, exclude=left_out)
     except Problems as problems:
-        notes.append(f"Some of it cannot be packed: {problems.exceptions[0]}")
-        return _ordered(name, {**keys, "format": "tar"}, notes)
-    encrypted = [file for file in _files(tree) if file.path.endswith(".age")]
-    if len(encrypted) == len(_files(tree)):
-        secret = {**keys, "format": "tar", "secret": True, "cipher": "aes-ccm"}
-        return _ordered(name, secret, notes) if encrypted else None
-    if encrypted:
-        keys["exclude"] = [*exclude, "*.age"]
-        notes.append("Encrypted files are left out: give them a directory and volume of their own.")
-        for file in encrypted:
-            tree.remove(file.path)
+        return f"what cannot be packed ({problems.exceptions[0]})"
+    files = _files(tree)
+    if not files:
+        return ""
+    if _is_code(files):
+        return "source code"
+    private = list(exposed(tree, thorough=True))
+    is_vault = _VAULT.fullmatch(source) or (_KEYS.fullmatch(source) and private)
+    if is_vault or len(private) * 2 > len(files):
+        return _secret(source, name, left_out, private)
+    notes: list[str] = []
+    if private:
+        public = [*left_out, *dict.fromkeys(each.pattern for each in private)]
+        tree = scan(root / source, exclude=public)
+        if any(exposed(tree, thorough=True)):  # a name that no pattern is for
+            return _secret(source, name, left_out, private)
+        left_out = public
+        for what in dict.fromkeys(each.what for each in private):
+            paths = _listed(each.file.path for each in private if each.what == what)
+            notes.append(f"Left out, for it {what}: {paths}")
+    keys: dict[str, object] = {"source": source, "exclude": left_out}
     return _ordered(name, {**keys, **_fitting(tree, notes)}, notes)
+
+
+def _secret(source: str, name: str, exclude: list[str], private: list[Exposed]) -> Draft:
+    notes: list[str] = []
+    plain = [each for each in private if each.what != ENCRYPTED]
+    if plain:
+        paths = _listed(each.file.path for each in plain)
+        notes.append(f"Secret, for there is what {plain[0].what}: {paths}")
+    if plain or not private:
+        notes.append("Add recipients above, and run 'blockpack secrets encrypt --remove' on it.")
+    keys: dict[str, object] = {"source": source, "exclude": exclude, "format": "tar"}
+    return _ordered(name, {**keys, "secret": True, "cipher": "aes-ccm"}, notes)
+
+
+def _listed(paths: Iterable[str]) -> str:
+    """Some paths, and how many more there are."""
+    found = list(paths)
+    shown = ", ".join(map(printable, found[:_MOST_LISTED]))
+    more = len(found) - _MOST_LISTED
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def _is_code(files: list[File]) -> bool:
+    """Whether most files are source code, or are built."""
+    names = [name_of(file.path) for file in files]
+    at_top = [file.path for file in files if "/" not in file.path]
+    if any(name.lower() in _INDEX for name in at_top):
+        return False
+    if any(map(_BUILDS.fullmatch, at_top)):
+        return True
+    return sum(_CODE.fullmatch(name) is not None for name in names) * 2 > len(names)
 
 
 def _files(tree: Tree) -> list[File]:
     return [entry for entry in tree if isinstance(entry, File)]
 
 
-def _fitting(tree: Tree, notes: list[str]) -> dict[str, str | int]:
-    """The format that holds `tree` as it is, with its options; `notes` gets why no earlier one."""
-    large = sum(file.size for file in _files(tree)) >= LARGE
-    for candidate in _LARGE if large else _SMALL:
-        options: dict[str, Any] = dict(candidate)
-        volume = format_named(options.pop("format")).volume_class()(**options)
-        try:
-            volume.plan(tree)
-        except BlockpackError as error:
-            if not notes:
-                first = error.exceptions[0] if isinstance(error, Problems) else error
-                tried = f"the format {candidate['format']} for {volume.profile.name}"
-                notes.append(f"It does not fit {tried}: {first}")
-            continue
-        break
-    return candidate
+def _fitting(tree: Tree, notes: list[str]) -> dict[str, object]:
+    """The format with its options for `tree`; `notes` gets why MirageOS cannot have it."""
+    is_large = sum(file.size for file in _files(tree)) >= LARGE
+    aligned: dict[str, Any] = {"align": 4096} if is_large else {}
+    try:
+        TarVolume(profile="mirage", **aligned).plan(tree)
+    except BlockpackError as error:
+        first = error.exceptions[0] if isinstance(error, Problems) else error
+        notes.append(f"It does not fit a tar for mirage: {first}")
+        return {"format": "tar", **aligned}
+    return {"format": "tar", "profile": "mirage", **aligned}
 
 
 def _ordered(name: str, keys: dict[str, object], notes: list[str]) -> Draft:
@@ -209,15 +267,16 @@ def _deployment_name(root: Path) -> str:
     return name if DEPLOYMENT_NAME.fullmatch(name) else "www"
 
 
-def _text(root: Path, drafts: list[Draft], left_out: list[str]) -> str:
+def _text(root: Path, drafts: list[Draft], left_out: Mapping[str, str]) -> str:
     secret = any("secret" in draft.keys for draft in drafts)
     recipients = "recipients = []" if secret else '# recipients = ["age1…"]'
     parts = [_HEAD.format(name=_toml(_deployment_name(root)), recipients=recipients)]
     told: set[str] = set()
     parts += ["\n".join(draft.lines(told)) + "\n" for draft in drafts]
     if left_out:
-        names = "".join(f"\n#   {printable(name)}" for name in left_out[:50])
-        more = f"\n#   and {len(left_out) - 50:,} more" if len(left_out) > 50 else ""
+        lines = [printable(f"{name}: {why}" if why else name) for name, why in left_out.items()]
+        names = "".join(f"\n#   {line}" for line in lines[:50])
+        more = f"\n#   and {len(lines) - 50:,} more" if len(lines) > 50 else ""
         parts.append(f"# In no volume:{names}{more}\n")
     return "\n".join(parts)
 
