@@ -119,7 +119,7 @@ def test_equal_bytes_are_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) ->
     with blockpack.open_image(image) as opened:
         progress: list[blockpack.Progress] = []
         assert compare(opened, TAR.plan(tree()), progress=progress.append) == []
-    assert progress[-1] == blockpack.Progress("comparing", len(image), len(image))
+    assert progress[-1] == blockpack.Progress("comparing", len(image), len(image), finished=True)
 
 
 PLANS = {volume.format: volume.plan(tree()) for volume in (TAR, FAT)}

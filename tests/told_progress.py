@@ -20,5 +20,6 @@ def checked_work(told: list[Progress]) -> int:
     total = totals.pop()
     assert done[-1] == total
     assert done[0] == 0
+    assert [each.finished for each in told] == [False] * (len(told) - 1) + [True]
     assert not total or total not in done[:-1], "all is done, and work goes on"
     return total

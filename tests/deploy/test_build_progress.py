@@ -47,4 +47,4 @@ def test_an_executor_tells_how_many_volumes_are_built(tmp_path: Path) -> None:
     site = write_files(tmp_path / "site", FILES)
     with ThreadPoolExecutor(1) as executor:
         deploy.build(site, tmp_path / "dist", executor=executor, progress=told.append)
-    assert told[-1] == Progress("building", 2, 2, "volumes")
+    assert told[-1] == Progress("building", 2, 2, "volumes", finished=True)

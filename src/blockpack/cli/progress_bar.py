@@ -88,7 +88,7 @@ class _Lines:
 
 
 class _Bar:
-    """A bar on a terminal, from the first time on that anything is told."""
+    """A bar on a terminal while there is work: what comes between may print there itself."""
 
     def __init__(self) -> None:
         self._pace = _Pace()
@@ -110,11 +110,14 @@ class _Bar:
             told=told,
             refresh=True,
         )
+        if progress.finished:
+            self.close()
 
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._bar is not None:
             self._bar.stop()
+            self._bar = None
 
     def _started(self) -> RichProgress:
         from rich.console import Console

@@ -18,13 +18,14 @@ _SECONDS = 0.05
 class Progress:
     """How far a `work` (``packing``, ``verifying``) is: `done` of `total` bytes, or other units.
 
-    A `total` of 0 tells that nobody knows how far it is.
+    A `total` of 0 says that nobody knows how far it is. The last one of a work is `finished`.
     """
 
     work: str
     done: int
     total: int
     unit: str = "bytes"
+    finished: bool = False
 
     def __str__(self) -> str:
         if not self.total:
@@ -65,7 +66,7 @@ class Meter:
 
     def finish(self) -> None:
         """All of it is done."""
-        self._told(self._at.total)
+        self._told(self._at.total, finished=True)
 
     def flush(self) -> None:
         """All of it is done; what comes now is that it is flushed to the disk."""
@@ -73,9 +74,9 @@ class Meter:
         self._at = Progress("flushing", 0, 0)
         self._told(0)
 
-    def _told(self, done: int) -> None:
+    def _told(self, done: int, *, finished: bool = False) -> None:
         if self._tell is not None:
-            self._tell(evolve(self._at, done=done))
+            self._tell(evolve(self._at, done=done, finished=finished))
 
 
 SILENT = Meter("", 0, None)
