@@ -19,7 +19,7 @@ from blockpack.deploy.host.rollout import DeployReport, collect, deploy
 from blockpack.deploy.record import BuildRecord
 from blockpack.deploy.secrets import Secrets
 from blockpack.deploy.secrets.age import Identities
-from blockpack.deploy.source.deployment import DirectorySource
+from blockpack.deploy.source.open_directory import OpenDirectory
 from blockpack.layers.keys import make_key, read_key
 from deploy.deployments import FILES, names, write_files
 from deploy.secret_deployments import (
@@ -79,7 +79,7 @@ def record(path: Path) -> None:
 BELIEVED: dict[str, tuple[str, Callable[[Path], object], Callable[[Path], object], int]] = {
     "manifest": (
         *("blockpack.toml", manifest),
-        *(lambda path: DirectorySource(str(path.parent)).open().manifest, 4),
+        *(lambda path: OpenDirectory(str(path.parent)).manifest, 4),
     ),
     "record": ("manifest.json", record, lambda path: BuildRecord.read(path.parent), 4),
     "key": ("key", make_key, read_key, 2),

@@ -11,11 +11,9 @@ import pytest
 from blockpack import BlockpackError, SourceError, UsageError
 from blockpack.deploy.building.build import build
 from blockpack.deploy.record import FromCommit
-from blockpack.deploy.source.deployment import (
-    DirectorySource,
-    OpenCommit,
-    open_deployment,
-)
+from blockpack.deploy.source.open_commit import OpenCommit
+from blockpack.deploy.source.open_deployment import open_deployment
+from blockpack.deploy.source.open_directory import OpenDirectory
 from deploy.deployments import contents, manifest, write_files
 from repositories import LINK, SUBMODULE, GitRepository
 
@@ -180,13 +178,15 @@ def test_names_stand_for_directories_or_commits(tmp_path: Path) -> None:
     with open_deployment(f"git:{repository.path}@main") as opened:
         assert isinstance(opened, OpenCommit)
         assert opened.origin == FromCommit(commit, repository.oid("main^{tree}"))
-        again = pickle.loads(pickle.dumps(opened.source))
-    with open_deployment(again) as other:
+        again = pickle.loads(pickle.dumps(opened.reopened()))
+    with again(1) as other:
         assert other.origin == opened.origin
     (tmp_path / "blockpack.toml").write_bytes(volume('"site"'))
     with open_deployment(tmp_path) as place:
-        assert place.source == DirectorySource(str(tmp_path))
-        assert pickle.loads(pickle.dumps(place.source)) == place.source
+        assert isinstance(place, OpenDirectory)
+        place.leave_out(tmp_path / "dist")
+        again = pickle.loads(pickle.dumps(place.reopened()))
+    assert again.args == (str(tmp_path), ("dist",))
     with pytest.raises(SourceError, match="is a tree; name a commit"):
         open_deployment(f"git:{repository.path}@main^{{tree}}")
     with pytest.raises(UsageError, match="leave out SUBDIR"):

@@ -48,7 +48,7 @@ def run(arguments: Namespace) -> int:
     if not asked and not limited and _has_nothing_to_do(arguments, inventory):
         return 0
     from ..deploy.building.build import build
-    from ..deploy.source.deployment import open_deployment
+    from ..deploy.source.open_deployment import open_deployment
     from .progress_bar import progress_bar
 
     opened = open_deployment(arguments.source, jobs=arguments.jobs, inventory=inventory)

@@ -24,7 +24,7 @@ from hatchling.plugin import hookimpl
 from ..deploy.building.build import build
 from ..deploy.manifest.document import nearest
 from ..deploy.manifest.parser import Manifest
-from ..deploy.source.deployment import open_deployment
+from ..deploy.source.open_deployment import open_deployment
 from ..errors import BlockpackError, UsageError, raise_problems
 
 OPTIONS = ("directory", "into", "only", "keep-in")

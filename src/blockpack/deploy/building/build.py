@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -27,14 +27,10 @@ from ...workers.processors import Jobs, require_jobs
 from ...writing.progress import Meter
 from ..record import BuildRecord
 from ..secrets import Secrets
-from ..source.deployment import (
-    Deployment,
-    DeploymentSource,
-    OpenCommit,
-    OpenDirectory,
-    dated,
-    open_deployment,
-)
+from ..source.deployment import Deployment, dated
+from ..source.open_commit import OpenCommit
+from ..source.open_deployment import open_deployment
+from ..source.open_directory import OpenDirectory
 from ..volume_errors import final_names, of_volume
 from .build_state import State, VolumeState, digest, environment, unchanged
 from .depfile import rule, write
@@ -79,7 +75,7 @@ class BuildReport:
 
 @final_names()
 def build(
-    source: str | os.PathLike[str] | DeploymentSource | Deployment,
+    source: str | os.PathLike[str] | Deployment,
     out: str | os.PathLike[str],
     *,
     only: Sequence[str] = (),
@@ -109,8 +105,12 @@ def build(
     directory = require_path(out)
     require_jobs(jobs)
     limit = limit_of(max_size)
-    opened = nullcontext(source) if isinstance(source, Deployment) else None
-    with opened or open_deployment(source, jobs=jobs) as deployment:  # type: ignore[arg-type]
+    opened: AbstractContextManager[Deployment]
+    if isinstance(source, Deployment):
+        opened = nullcontext(source)
+    else:
+        opened = open_deployment(source, jobs=jobs)
+    with opened as deployment:
         deployment.leave_out(directory)
         with held(directory, in_ram=secrets is not None and secrets.runtime is not None) as place:
             run = _Build(
@@ -153,7 +153,7 @@ class _Build:
             report = self._build()
         if depfile is not None and text is not None:
             write(depfile, text)
-            self.dist.date(self.deployment.begun)
+            self.dist.date(self.deployment.inventory.begun)
         return report
 
     @cached_property
@@ -178,7 +178,7 @@ class _Build:
             return None
         if self.secrets is not None and self.secrets.key_file is not None:
             return None  # the key is to be tried
-        if unchanged(opened.source.path, self.dist.directory, opened.inventory) is None:
+        if unchanged(opened.path, self.dist.directory, opened.inventory) is None:
             return None
         if any(is_larger(image, self.dist.directory, self.max_size) for image in record.volumes):
             return None
@@ -279,6 +279,7 @@ class _Build:
             self._make_secrets(secret_specs, errors)
         else:
             raise_problems("nothing was built", errors)
+        self.deployment.inventory.clear()
         for task, outcome in made:
             name = task.spec.name
             if isinstance(outcome, BlockpackError):
@@ -288,7 +289,7 @@ class _Build:
         raise_problems("some volumes were not built", errors)
 
     def _task(self, spec: VolumeSpec, staging: str) -> Task:
-        return Task(self.deployment.source, spec, staging, self.epoch, self.jobs, self.max_size)
+        return Task(self.deployment.reopened(), spec, staging, self.epoch, self.jobs, self.max_size)
 
     def _planned(
         self, tasks: Sequence[Task], errors: list[BlockpackError]
@@ -377,7 +378,7 @@ class _Build:
             volumes=self.dist.images(opened.manifest.volumes),
         )
         state = State(
-            source=opened.source.root if isinstance(opened, OpenDirectory) else "",
+            source=opened.root if isinstance(opened, OpenDirectory) else "",
             manifest=digest(opened.text),
             environment=environment(),
             record=digest(record.encoded()),

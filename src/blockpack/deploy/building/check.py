@@ -21,13 +21,14 @@ from ...writing.progress import Meter, Progress
 from ..manifest.parser import Manifest
 from ..secrets.opening import require_encrypted
 from ..secrets.redact import redacted
-from ..source.deployment import Deployment, DeploymentSource, open_deployment
+from ..source.open_deployment import open_deployment
 from ..volume_errors import of_volume
 from .limit import least_size, limit_of, require_within
 from .task import Task, plan
 
 if TYPE_CHECKING:
     from ..manifest.parser import VolumeSpec
+    from ..source.deployment import Deployment
 
 UNSEEN = LayoutWarning("", "secret", "not opened by check")
 """The warning of a secret volume."""
@@ -44,7 +45,7 @@ class CheckedVolume:
 
 
 def check(
-    source: str | os.PathLike[str] | DeploymentSource,
+    source: str | os.PathLike[str],
     *,
     jobs: Jobs = 1,
     max_size: int | str | None = None,
@@ -99,7 +100,7 @@ def _checked(
         require_encrypted(deployment, spec)
         return CheckedVolume(name=spec.name, format=spec.format, size=None, warnings=(UNSEEN,))
     # Nothing is made, so nowhere.
-    layout = plan(Task(deployment.source, spec, os.devnull, epoch, jobs, max_size), deployment)
+    layout = plan(Task(deployment.reopened(), spec, os.devnull, epoch, jobs, max_size), deployment)
     return CheckedVolume(
         name=spec.name, format=spec.format, size=layout.size, warnings=layout.warnings
     )

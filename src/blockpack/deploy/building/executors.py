@@ -7,6 +7,7 @@ but a forked process that is lost, as one that is killed for want of memory, end
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -104,7 +105,8 @@ def outcomes_on(
     try:
         for number, task in enumerate(tasks):
             try:
-                futures[executor.submit(perform, task.absolute())] = number
+                task = evolve(task, staging=os.path.abspath(task.staging))  # it works elsewhere
+                futures[executor.submit(perform, task)] = number
             except Exception as error:  # it is broken, or takes nothing any more
                 refused.append((number, _not_built(error)))
         yield from refused

@@ -25,7 +25,8 @@ from ..secrets.age import Identities
 from ..secrets.opening import of_its, open_tree
 from ..secrets.redact import redacted
 from ..secrets.runtime import make_runtime, nearest, remove_empty, require_ram
-from ..source.deployment import Deployment, OpenCommit
+from ..source.deployment import Deployment
+from ..source.open_commit import OpenCommit
 from .build_state import KEY_SUFFIX
 from .limit import require_within, size_in_file
 from .task import Built, Task

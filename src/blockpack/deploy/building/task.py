@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
@@ -30,7 +30,7 @@ from .limit import require_within
 if TYPE_CHECKING:
     from ...planning.layout import Layout
     from ..manifest.parser import VolumeSpec
-    from ..source.deployment import Deployment, DeploymentSource
+    from ..source.deployment import Deployment, Reopen
 
 
 @frozen
@@ -41,16 +41,12 @@ class Task:
     that does it. `jobs` processes write. `max_size` (bytes) is the largest image that is allowed.
     """
 
-    source: DeploymentSource
+    reopen: Reopen
     spec: VolumeSpec
     staging: str
     epoch: int
     jobs: Jobs = 1
     max_size: int | None = None
-
-    def absolute(self) -> Self:
-        """The same, for processes that work elsewhere."""
-        return evolve(self, source=self.source.absolute(), staging=os.path.abspath(self.staging))
 
 
 @frozen
@@ -119,7 +115,7 @@ def perform(task: Task) -> Built | Refused:
     try:
         with ExitStack() as opened:
             try:
-                deployment = opened.enter_context(task.source.open(task.jobs))
+                deployment = opened.enter_context(task.reopen(task.jobs))
                 layout = plan(task, deployment)
             except BlockpackError as error:
                 return Refused(error)

@@ -19,7 +19,7 @@ from ..building.limit import is_larger, limit_of
 from ..building.secret_images import serves, verify
 from ..building.sharing import Earlier
 from ..secrets import Secrets
-from ..source.deployment import CommitSource, OpenCommit
+from ..source.open_commit import OpenCommit
 from ..volume_errors import final_names
 from .activation import activate
 from .generations import Generation, Generations
@@ -91,8 +91,8 @@ def deploy(
         raise UsageError("", f"at least 1 generation is kept, not {keep}", option="keep=1")
     limit = limit_of(max_size)
     require_jobs(jobs)
-    source = CommitSource(os.fspath(repository), revision)
-    with ExitStack() as opened, source.open(jobs) as deployment, Root.held(root) as place:
+    deployment = OpenCommit.of(os.fspath(repository), revision, jobs)
+    with ExitStack() as opened, deployment, Root.held(root) as place:
         before, build_report, damaged = place.current(), None, None
         if before is not None and deployment.commit in place.outcomes().held:
             outcome, why, wanted = _held(before, deployment, secrets, opened)
@@ -204,8 +204,7 @@ def _opened(generation: Generation, deployment: OpenCommit, opened: ExitStack) -
     """What a generation was made of."""
     if generation.revision == deployment.commit:
         return deployment
-    source = CommitSource(deployment.source.path, generation.revision)
-    return opened.enter_context(source.open())
+    return opened.enter_context(OpenCommit.of(deployment.path, generation.revision))
 
 
 def _wanted(

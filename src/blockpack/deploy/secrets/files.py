@@ -24,7 +24,7 @@ from ...writing.replacement import replacing
 from ...writing.targets import target_errors
 from ...writing.temporary_names import is_temporary
 from ..file_names import MANIFEST
-from ..source.deployment import DirectorySource
+from ..source.open_directory import OpenDirectory
 from ..volume_errors import of_volume
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
 from .editing import edited, keep_in_ram
@@ -48,7 +48,7 @@ class Keeper:
     @classmethod
     def at(cls, path: str | os.PathLike[str]) -> Keeper:
         """The deployment at `path`. Raises `SourceError` and `Problems`."""
-        return cls(os.fspath(path), DirectorySource(os.fspath(path)).open().manifest)
+        return cls(os.fspath(path), OpenDirectory(os.fspath(path)).manifest)
 
     @classmethod
     def at_hand(cls, directory: str | os.PathLike[str]) -> Keeper:
@@ -147,7 +147,7 @@ class Keeper:
         Those are what a build would open. Raises `Problems` if there is no telling, for a volume
         cannot be packed.
         """
-        deployment = DirectorySource(self.path).open()
+        deployment = OpenDirectory(self.path)
         found: dict[str, str] = {}
         errors: list[BlockpackError] = []
         for spec in self.manifest.volumes.values():

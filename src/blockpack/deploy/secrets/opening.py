@@ -12,7 +12,7 @@ from ...model.entry import Entry, File
 from ...model.extent import Data
 from ...model.tree import Tree
 from ...reading.extents import read_extent
-from ..source.deployment import OpenCommit
+from ..source.open_commit import OpenCommit
 from .age import SUFFIX, Closed, Identities, has_suffix
 from .held_file import MOST_BYTES
 from .links import opened_links, opened_name

@@ -18,7 +18,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...errors import BlockpackError
+from ...errors import BlockpackError, SourceError
+from ...model.path_bytes import encode
 from ...sources.directory_walk import DirectoryWalk
 from ...sources.exclude import excluding
 from ...sources.shared_walk import shared_walk
@@ -80,10 +81,30 @@ class Inventory:
             self._stocks[subtree] = _taken(subtree, self.jobs)
         return self._stocks[subtree]
 
+    def clear(self) -> None:
+        """Forget what there is, once all is planned: of a million files it is 80 MB."""
+        self._stocks.clear()
+
     def digest(self, subtrees: Iterable[Subtree]) -> str | None:
         """What tells all that is in these from anything else; None if that is unknown."""
         digests = [self.of(subtree).digest for subtree in subtrees]
         return None if None in digests else hashlib.sha256(repr(digests).encode()).hexdigest()
+
+    def locations(self, subtree: Subtree) -> Iterator[bytes]:
+        """Where all is that is in a subtree; that of a directory ends in a slash.
+
+        Links that lead nowhere are left out. Raises `SourceError`.
+        """
+        stock = self.of(subtree)
+        if stock.digest is None:
+            path = os.fsdecode(subtree.location)
+            raise SourceError(path, "cannot be read", "'blockpack check' says what is wrong")
+        yield subtree.location
+        for rows in stock.listings():
+            for path, what, *_ in rows:
+                location = subtree.location + encode(path)
+                if not isinstance(what, str) or os.path.exists(location):
+                    yield location + b"/" if what is None else location
 
     def settle(self) -> bool:
         """Look again at all if it changed so lately that a change meanwhile would not show.

@@ -1,0 +1,145 @@
+"""A deployment in a commit of a repository on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Self
+
+from attrs import evolve
+
+from ...errors import SourceError, require_path
+from ...formats.git.objects import TREE
+from ...model.entry import File
+from ...sources.git.attributes import own_attributes
+from ...sources.git.lookup import Lookup
+from ...sources.git.revision_tree import revision_tree
+from ...sources.options import ScanOptions
+from ..file_names import MANIFEST
+from ..record import FromCommit
+from .deployment import Deployment, dated, digest_of
+from .inventory import Subtree
+from .paths import MOST_BYTES, NO_MANIFEST, short_enough
+
+if TYPE_CHECKING:
+    from ...model.tree import Tree
+    from ...sources.git.lookup import FoundObject
+    from ...workers.processors import Jobs
+    from ..manifest.parser import Part, VolumeSpec
+    from .deployment import Reopen
+
+
+class OpenCommit(Deployment):
+    """A deployment in a commit of the repository at `path`."""
+
+    def __init__(self, path: str, opened: Lookup, jobs: Jobs) -> None:
+        super().__init__(jobs)
+        self.path = path
+        self._opened = opened
+        commit = opened.revision.commit
+        if commit is None:
+            raise SourceError(path, f"{opened.named!r} is a tree", "name a commit")
+        self.commit = commit
+        """The commit's id, in hexadecimal digits."""
+        self.text = self._text()
+
+    @classmethod
+    def of(cls, path: str, revision: str, jobs: Jobs = 1) -> Self:
+        """The commit that `revision` names in the repository at `path`. Raises `SourceError`."""
+        require_path(path), require_path(revision)  # git takes both as arguments
+        opened = Lookup.of(path, revision)
+        try:
+            return cls(path, opened, jobs)
+        except BaseException:
+            opened.reader.close()
+            raise
+
+    def reopened(self) -> Reopen:
+        """What opens it again, in any process."""
+        return partial(OpenCommit.of, os.path.abspath(self.path), self.commit)
+
+    def leave_out(self, path: str | os.PathLike[str]) -> None:
+        """Nothing that is written anywhere is in a commit."""
+
+    def _text(self) -> bytes:
+        found = self._opened.find(MANIFEST)
+        if found is None:
+            rule = f"commit {self.commit[:12]} has no {MANIFEST}"
+            raise SourceError(self.path, rule, NO_MANIFEST)
+        name = self.manifest_file
+        return short_enough(name, self._opened.read(found, name, MOST_BYTES))
+
+    @property
+    def manifest_file(self) -> str:
+        """The manifest's name in messages."""
+        return f"{self.commit[:12]}:{MANIFEST}"
+
+    @property
+    def origin(self) -> FromCommit:
+        """The commit, and its tree."""
+        return FromCommit(self.commit, self._opened.revision.tree)
+
+    def files(self) -> Iterator[bytes]:
+        """What changes when a name comes to stand for another commit."""
+        repository = self._opened.repository
+        yield os.fsencode(os.path.join(repository.git_dir, "HEAD"))
+        for name in ("packed-refs", "reftable/tables.list"):
+            path = os.path.join(repository.common_dir, name)
+            if os.path.exists(path):
+                yield os.fsencode(path)
+        refs = Subtree(os.fsencode(os.path.join(repository.common_dir, "refs", "")))
+        for location in self.inventory.locations(refs):
+            yield location + b"." if location.endswith(b"/") else location
+
+    @cached_property
+    def inputs(self) -> Mapping[str, str | None]:
+        """What tells the inputs of each volume: the ids of its trees, which are digests."""
+        own = own_attributes(self._opened.repository)
+        found: dict[str, str | None] = {}
+        for spec in self.manifest.volumes.values():
+            facts: list[object] = [own]
+            try:
+                facts += (self._facts(part, spec, bool(own)) for part in spec.parts)
+            except SourceError:  # planning tells what is wrong
+                found[spec.name] = None
+                continue
+            if dated(spec):
+                facts.append(self._opened.revision.seconds)
+            if spec.format == "git" and any(not part.path for part in spec.parts):
+                facts.append(self.commit)  # the image is that of the commit itself
+            found[spec.name] = digest_of(facts)
+        return found
+
+    def _facts(self, part: Part, spec: VolumeSpec, with_attributes: bool) -> tuple[object, ...]:
+        """What tells one part; its path only as far as that matters."""
+        found = self._found(part, spec)
+        above = sorted((path, oid.hex()) for path, (_, oid) in found.attributes.items())
+        name = part.path if above or with_attributes else ""
+        if found.mode != TREE:
+            name = name or os.path.basename(part.path)
+        return f"{found.mode:o}", found.oid.hex(), above, name
+
+    def _found(self, part: Part, spec: VolumeSpec) -> FoundObject:
+        found = self._opened.find(part.path)
+        if found is None:
+            remedy = "commit it; git keeps no empty directories: add a file or remove "
+            rule = f"is not in commit {self.commit[:12]}"
+            raise SourceError(part.path, rule, f"{remedy}[volumes.{spec.name}]")
+        return found
+
+    def _join(self, tree: Tree, part: Part, spec: VolumeSpec) -> None:
+        found = self._found(part, spec)
+        if found.mode == TREE:
+            tree.join(part.at, revision_tree(self._opened, part.path, self._options(spec)))
+            return
+        above, _, name = part.path.rpartition("/")
+        only = ScanOptions(excluded=lambda path, _: path != name)
+        file = revision_tree(self._opened, above, only).get(name)
+        if not isinstance(file, File):
+            raise SourceError(part.path, "is neither a file nor a directory", "name what is meant")
+        tree.put(evolve(file, path=part.at or name))
+
+    def close(self) -> None:
+        """End git."""
+        self._opened.reader.close()
