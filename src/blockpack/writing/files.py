@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from ..errors import TargetError
+from ..model.extent import FileRange, Zeros
 from ..planning.layout import Layout
+from .clone import BLOCK
 from .place import Place
 from .replacement import replacing
-from .space import require_space
-from .targets import Seekable, target_errors
+from .targets import Seekable, Streaming, target_errors
+from .transfer import LARGE
 
 _BLKSSZGET = 0x1268
 
@@ -47,6 +49,18 @@ def regular_file(
         yield Seekable(name, descriptor, holes=True)
         with target_errors(name):
             stack.close()
+
+
+@contextmanager
+def stream(path: str) -> Iterator[Streaming]:
+    """A pipe, or a device that takes bytes in order. Raises `TargetError`."""
+    with target_errors(path):
+        file = open(path, "wb", buffering=0)  # noqa: SIM115 - closing it may fail, too
+    try:
+        yield Streaming(path, file, file.fileno())
+    finally:
+        with target_errors(path):
+            file.close()
 
 
 @contextmanager
@@ -85,3 +99,43 @@ def _require_fit(name: str, descriptor: int, layout: Layout) -> None:
     if sector > layout.sector_size:
         rule = f"the device has sectors of {sector} bytes, the image of {layout.sector_size}"
         raise TargetError(name, rule, option=f"sector_size={sector}")
+
+
+def require_space(directory: str, layout: Layout, name: str) -> None:
+    """Raise `TargetError` about `name` if it would not fit into the file system of `directory`."""
+    free = free_bytes(directory)
+    if layout.size <= free:
+        return
+    needed = _least(layout, os.stat(directory).st_dev)
+    if needed > free:
+        rule = f"takes {needed:,} bytes, and {free:,} are free there"
+        raise TargetError(name, rule, "free some space, or choose another place")
+
+
+def free_bytes(directory: str) -> int:
+    """Bytes that may be written to the file system of `directory`."""
+    if hasattr(os, "statvfs"):
+        status = os.statvfs(directory)
+        return status.f_bavail * status.f_frsize
+    from shutil import disk_usage
+
+    return disk_usage(directory).free
+
+
+def _least(layout: Layout, device: int) -> int:
+    """The least bytes that the image may take: no holes, and nothing that could be cloned."""
+    needed = 0
+    for extent in layout.extents:
+        if type(extent) is Zeros:
+            continue
+        if type(extent) is FileRange and extent.length >= LARGE:
+            try:
+                status = os.stat(extent.path)
+            except OSError:
+                continue  # the writer says what is wrong
+            if status.st_dev == device and not (extent.offset | extent.start) % BLOCK:
+                continue
+            needed += min(extent.length, getattr(status, "st_blocks", extent.length) * 512)
+        else:
+            needed += extent.length
+    return needed

@@ -7,6 +7,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import BinaryIO
 
 from attrs import frozen
@@ -15,19 +16,16 @@ from ..errors import TargetError, UsageError, require_path
 from ..planning.layout import Layout
 from ..planning.runs import literal
 from ..workers.processors import Jobs, require_jobs
-from .files import device, regular_file
+from .files import device, regular_file, stream
 from .parallel import write_with
 from .progress import Meter, Progress
-from .targets import Streaming, Tally, target_errors
+from .targets import Seekable, Streaming, target_errors
 
 _HARMLESS = ((1, 3), (1, 5), (1, 7)) if sys.platform == "linux" else ()
 """/dev/null, zero and full, by major and minor number."""
 
 _TERMINALS = (4, 5, 188, 166, 204, *range(136, 144)) if sys.platform == "linux" else ()
 """The major numbers of consoles, serial lines and pseudo-terminals (Linux, devices.txt)."""
-
-
-_FILE = "give the path of a file in it"
 
 
 @frozen
@@ -78,21 +76,17 @@ def write(
         )
     begun = time.monotonic()
     meter = Meter("packing", layout.size, progress)
-    if isinstance(target, str | os.PathLike):
-        path = require_path(target)
-        if path.endswith(os.sep):
-            raise TargetError(path, "names a directory", _FILE)
-        options = fsync, allow_device, private
-        tally, name = _write_path(layout, path, meter, jobs, *options)
-    else:
-        if not hasattr(target, "write"):
-            rule = f"{type(target).__name__} is not a target"
-            raise UsageError("", rule, "give a path or a binary file that is open for writing")
-        tally, name = _write_streaming(layout, Streaming.to(target), meter)
+    with _opened(layout, target, fsync, allow_device, private) as opened:
+        layout.claim()
+        is_stream = isinstance(opened, Streaming)
+        write_with(layout, opened, 1 if is_stream else jobs, meter.advance, _lost_process)
+        if isinstance(opened, Streaming):
+            opened.flush()
+        elif fsync or not opened.holes:  # a device is always flushed
+            meter.flush()
     meter.finish()
-    return Report(
-        name, layout.size, tally.copied, tally.cloned, tally.holes, time.monotonic() - begun
-    )
+    tally, seconds = opened.tally, time.monotonic() - begun
+    return Report(opened.name, layout.size, tally.copied, tally.cloned, tally.holes, seconds)
 
 
 def write_bytes(data: bytes, target: str | os.PathLike[str], *, private: bool = False) -> None:
@@ -101,50 +95,32 @@ def write_bytes(data: bytes, target: str | os.PathLike[str], *, private: bool = 
     write(layout, target, private=private)
 
 
-def _write_path(
+def _opened(
     layout: Layout,
-    path: str,
-    meter: Meter,
-    jobs: Jobs,
+    target: str | os.PathLike[str] | BinaryIO,
     fsync: bool,
     allow_device: bool,
     private: bool,
-) -> tuple[Tally, str]:
+) -> AbstractContextManager[Seekable | Streaming]:
+    """The target, open to be written. Raises `TargetError`, and `UsageError` for what is none."""
+    if not isinstance(target, str | os.PathLike):
+        if not hasattr(target, "write"):
+            rule = f"{type(target).__name__} is not a target"
+            raise UsageError("", rule, "give a path or a binary file that is open for writing")
+        return nullcontext(Streaming.to(target))
+    path = require_path(target)
     kind = _kind(path)
-    if kind == "directory":
-        raise TargetError(path, "is a directory", _FILE)
+    if path.endswith(os.sep) or kind == "directory":
+        what = "is" if kind == "directory" else "names"
+        raise TargetError(path, f"{what} a directory", "give the path of a file in it")
     if kind.endswith("device") and not allow_device:
         rule = f"is a {kind}, and everything on it would be lost"
         raise TargetError(path, rule, option="allow_device")
-    if kind in ("stream", "character device"):
-        return _write_stream(layout, path, meter)
     if kind == "block device":
-        opened = device(path, layout)
-    else:
-        opened = regular_file(path, layout, fsync=fsync, mode=0o600 if private else None)
-    with opened as seekable:
-        layout.claim()
-        write_with(layout, seekable, jobs, meter.advance, _lost_process)
-        if fsync or kind == "block device":
-            meter.flush()
-    return seekable.tally, seekable.name
-
-
-def _write_stream(layout: Layout, path: str, meter: Meter) -> tuple[Tally, str]:
-    with target_errors(path):
-        file = open(path, "wb", buffering=0)  # noqa: SIM115 - closing it may fail, too
-    try:
-        return _write_streaming(layout, Streaming(path, file, file.fileno()), meter)
-    finally:
-        with target_errors(path):
-            file.close()
-
-
-def _write_streaming(layout: Layout, stream: Streaming, meter: Meter) -> tuple[Tally, str]:
-    layout.claim()
-    write_with(layout, stream, 1, meter.advance, _lost_process)
-    stream.flush()
-    return stream.tally, stream.name
+        return device(path, layout)
+    if kind in ("stream", "character device"):
+        return stream(path)
+    return regular_file(path, layout, fsync=fsync, mode=0o600 if private else None)
 
 
 def _lost_process(how: str) -> TargetError:

@@ -15,8 +15,8 @@ from ...layers.keys import read_key, write_key
 from ...layers.memory import guarded
 from ...planning.layout import LayoutWarning
 from ...reading.spool import in_memory
+from ...writing.files import free_bytes
 from ...writing.place import Place
-from ...writing.space import free_bytes
 from ...writing.targets import Seekable, target_errors
 from ...writing.transfer import Transfer
 from ..file_names import IMAGE
