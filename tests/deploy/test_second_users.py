@@ -15,7 +15,10 @@ import pytest
 from blockpack import BlockpackError, Layout, TargetError, write
 from blockpack.deploy.building import secret_volumes, task
 from blockpack.deploy.building.build import build
-from blockpack.deploy.host.rollout import DeployReport, collect, deploy
+from blockpack.deploy.host.generations import Generations
+from blockpack.deploy.host.rollout import DeployReport, collect, deploy, rollback
+from blockpack.deploy.host.settings import HostSettings
+from blockpack.deploy.host.status import status
 from blockpack.deploy.record import BuildRecord
 from blockpack.deploy.secrets import Secrets
 from blockpack.deploy.secrets.age import Identities
@@ -164,9 +167,9 @@ FILES_OF_A_BUILD = "site.img", "site.json", "manifest.json", ".blockpack-build.j
 
 
 def facts(path: Path) -> list[object]:
-    status = path.lstat()
-    values: list[object] = [status.st_mode, status.st_uid, status.st_size, status.st_mtime_ns]
-    return [*values, os.readlink(path) if path.is_symlink() else status.st_ino]
+    found = path.lstat()
+    values: list[object] = [found.st_mode, found.st_uid, found.st_size, found.st_mtime_ns]
+    return [*values, os.readlink(path) if path.is_symlink() else found.st_ino]
 
 
 @pytest.mark.parametrize("user", [0, ALICE])
@@ -213,9 +216,8 @@ def test_a_build_puts_files_of_its_own_in_the_place_of_others(
     assert (public / "target").read_bytes() == b"before"
     assert not (public / "nothing").exists()
     for path in out.iterdir():
-        status = path.lstat()
-        assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (user, 0o644 & ~umask)
-        assert stat.S_ISREG(status.st_mode)
+        found = path.lstat()
+        assert (found.st_uid, found.st_mode) == (user, stat.S_IFREG | 0o644 & ~umask)
     assert len(names(out)) == 6
     assert as_user(user, lambda: build(source, out), umask=umask).unchanged == ("site", "media")
 
@@ -232,8 +234,8 @@ def test_a_secret_and_its_key_take_the_place_of_what_others_put_there(
     assert (public / "target").read_bytes() == b"before"
     assert not (public / "nothing").exists()
     for name in ("keys.img", "keys.key"):
-        status = (out / name).lstat()
-        assert (status.st_uid, status.st_mode) == (0, stat.S_IFREG | 0o600)
+        found = (out / name).lstat()
+        assert (found.st_uid, found.st_mode) == (0, stat.S_IFREG | 0o600)
     assert decrypted(out) == {NAME: SECRET}
 
 
@@ -381,8 +383,9 @@ def test_an_image_in_ram_that_somebody_made_is_not_live(deploying: Deploying) ->
 def test_two_roots_of_a_deployment_do_not_meet_in_ram(deploying: Deploying) -> None:
     deploying.deploy("one")
     deploying.deploy("two")
-    deploying.commit(b"another secret")
-    deploying.deploy("one")
+    for secret in (b"a second secret", b"another secret"):
+        deploying.commit(secret)
+        deploying.deploy("one")
     assert collect(deploying.place / "one", 1) == (1,)
     two = deploying.place / "two/current/keys.img"
     assert SECRET in two.read_bytes()
@@ -401,7 +404,114 @@ def test_no_empty_directory_is_left_in_ram(
         assert refusal(deploying.deploy)[0] == 5
     assert not deploying.runtime.exists()
     deploying.deploy()
-    deploying.commit(SECRET, OPEN)
-    deploying.deploy()
-    collect(deploying.place / "root", 1)
+    for secret in (b"one", b"two"):
+        deploying.commit(secret, OPEN)
+        deploying.deploy()
+    assert collect(deploying.place / "root", 1) == (1,)
     assert not deploying.runtime.exists()
+
+
+def test_what_somebody_made_in_ram_is_not_gone_back_to(deploying: Deploying) -> None:
+    deploying.deploy()
+    old = deploying.own()
+    image = (old / "keys.img").read_bytes()
+    deploying.commit(b"another secret")
+    deploying.deploy()
+    subprocess.run(["rm", "-rf", old.parent], check=True)
+
+    def planting() -> None:
+        old.mkdir(parents=True)
+        (old / "keys.img").write_bytes(image)
+
+    as_user(MALLORY, planting)
+    code, text = refusal(lambda: rollback(deploying.place / "root"))
+    assert code == 8, text
+    current = Generations(deploying.place / "root").current()
+    assert current is not None and current.number == 2
+
+
+# ROOT ---------------------------------------------------------------------------------------------
+
+
+FILES_OF_A_ROOT = ".lock", "activations.jsonl", "current", "generations", "host.toml"
+
+
+class Rooted:
+    """A repository that everybody can read, and a root to be made."""
+
+    def __init__(self, public: Path, user: int) -> None:
+        self.user = user
+        self.repository = GitRepository.init(public / "repository.git", "--bare")
+        self.repository.commit(FILES)
+        give(self.repository.path, user)
+        self.root = public / "root"
+
+    def deploy(self, umask: int = 0o022) -> tuple[int, str]:
+        def work() -> tuple[int, str]:
+            os.environ["HOME"] = "/"  # or git reads what it may not
+            settings = HostSettings.of(self.root) if self.root.exists() else HostSettings()
+            return refusal(
+                lambda: deploy(
+                    self.repository.path, "main", self.root, on_activate=settings.on_activate
+                )
+            )
+
+        return as_user(self.user, lambda: refusal_of(work), umask=umask)
+
+
+def refusal_of(work: Callable[[], tuple[int, str]]) -> tuple[int, str]:
+    try:
+        return work()
+    except BlockpackError as error:
+        return error.exit_code, str(error)
+
+
+@pytest.fixture(name="rooted", params=[0, ALICE])
+def fixture_rooted(public: Path, request: pytest.FixtureRequest) -> Rooted:
+    return Rooted(public, request.param)
+
+
+@pytest.mark.parametrize(
+    ("owner", "bits"),
+    [("mallory", 0o755), ("mallory", 0o777), ("mallory", 0o1777), ("self", 0o777)],
+)
+def test_nothing_is_deployed_where_others_can_change_it(
+    rooted: Rooted, owner: str, bits: int
+) -> None:
+    dist(rooted.root, MALLORY if owner == "mallory" else rooted.user, bits)
+    code, text = rooted.deploy()
+    assert code == 5 and text.startswith(f"{rooted.root}: ")
+    assert names(rooted.root) == set()
+
+
+@pytest.mark.parametrize("name", FILES_OF_A_ROOT)
+@pytest.mark.parametrize("kind", PLANTS)
+@pytest.mark.parametrize("sticky", [True, False])
+def test_what_another_user_put_into_a_root_is_neither_followed_nor_written_to(
+    rooted: Rooted, public: Path, name: str, kind: str, sticky: bool
+) -> None:
+    """Where anybody may, and where anybody could once."""
+    dist(rooted.root, rooted.user, 0o1777 if sticky else 0o755)
+    target = public / "target"
+    target.write_bytes(b"on-activate = 'touch /tmp/was-here'\n")
+    target.chmod(0o666)
+    plant(kind, rooted.root / name, target)
+    for path in (target, rooted.root / name):
+        os.chown(path, MALLORY, MALLORY, follow_symlinks=False)
+    before = facts(rooted.root / name), facts(target)
+    code, text = rooted.deploy()
+    assert code, text
+    assert (facts(rooted.root / name), facts(target)) == before
+    assert not (public / "nothing").exists()
+    assert not list(rooted.root.glob("generations/0*"))
+    told = as_user(rooted.user, lambda: refusal(lambda: status(rooted.root)))
+    assert "Error" not in told[1] and told[0] in (0, 4, 5)
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_what_is_deployed_nobody_else_can_change(rooted: Rooted, umask: int) -> None:
+    assert rooted.deploy(umask) == (0, "")
+    for path in (rooted.root, *rooted.root.rglob("*")):
+        found = path.lstat()
+        assert found.st_uid == rooted.user
+        assert stat.S_ISLNK(found.st_mode) or not found.st_mode & 0o022

@@ -34,21 +34,25 @@ def serves(
     if (image.secret, image.cipher) != (spec.secret, spec.cipher) or not os.path.isfile(path):
         return False
     if spec.cipher is None:
-        return spec.allow_persistent or _is_in_ram(directory, image.file)
+        return _is_ours(directory, image.file) and (spec.allow_persistent or is_ram(path))
     if secrets.key_file is None:
         return True  # its own key may have been taken to where it is needed
     return _opens(path, read_key(secrets.key_file), image.sector_size)
 
 
-def _is_in_ram(directory: str | os.PathLike[str], file: str) -> bool:
-    """Whether an image is on a RAM file system; one that a link leads to, where deploys put it."""
-    with Place.open(os.fspath(directory)) as place:
+def _is_ours(directory: str | os.PathLike[str], file: str) -> bool:
+    """Whether an image is there, or where a deploy put it into RAM if it is a link.
+
+    When the host is started again, somebody else may have made what the link leads to.
+    """
+    with suppress(OSError), Place.open(os.fspath(directory)) as place:
         if not stat.S_ISLNK(place.lstat(file).st_mode):
-            return is_ram(os.path.join(directory, file))
+            return True
         home = linked_directory(place, file)
         if home is not None:
             home.close()
-        return home is not None
+            return True
+    return False
 
 
 def _opens(path: str, key: bytes, sector_size: int) -> bool:
@@ -73,7 +77,7 @@ def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secre
     sound = False
     try:
         with guarded(), open_image(os.path.join(directory, image.file), key=key) as opened:
-            sound = not opened.verify()
+            sound = _is_ours(directory, image.file) and not opened.verify()
     except BlockpackError:
         sound = False
     if not sound:

@@ -22,7 +22,7 @@ from typing import Any, Self
 from ...errors import TargetError, printable
 from ...writing.lock import locked
 from ...writing.place import Place, settle
-from ...writing.temporary_names import is_temporary, temporary_name
+from ...writing.temporary_names import temporary_name
 from ..building.secret_images import retire
 from ..record import BuildRecord
 from . import history
@@ -95,9 +95,7 @@ class Root(Generations):
                 if name.startswith(NEW):
                     with suppress(OSError, TargetError):  # whoever removes it is told; others go on
                         self._remove(directory, name)
-        for name in self.place.names():
-            if is_temporary(name):
-                self.place.unlink(name)
+        self.place.tidy()
 
     # Making --------------------------------------------------------------------------------------
 
@@ -136,7 +134,7 @@ class Root(Generations):
             with directory.inside(old) as place:
                 for name in place.names():
                     if not stat.S_ISLNK(place.lstat(name).st_mode):  # to a secret image in RAM
-                        _settle(place, name, 0o400 if name in secret else 0o444)
+                        place.settle(name, 0o400 if name in secret else 0o444, flush=True)
                 settle(place.target, _MODE)
                 place.flush()
             directory.rename(old, generation.name)
@@ -271,16 +269,6 @@ def _own(root: str) -> Place:
             told = "is no directory, and leads to none"
             raise TargetError(root, told, "move it away") from None
         raise
-
-
-def _settle(place: Place, name: str, mode: int) -> None:
-    """Give a file that is whole its mode, and see to it that it is on the disk."""
-    descriptor = place.open_file(name)
-    try:
-        settle(descriptor, mode)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
