@@ -93,8 +93,9 @@ def _encrypt_file(keeper: Keeper, file: str, target: str, arguments: Namespace) 
         if arguments.remove:
             plain.require_only_name()
         keeper.encrypt(plain.data, target, replace=arguments.force)
-        if arguments.remove:
-            plain.remove()
+        keeps = plain.remove() if arguments.remove else ""
+    if keeps:
+        say(f"{printable(file)}: removed, but {keeps} keeps on the disk what it overwrites")
 
 
 def _standard_input() -> bytes:

@@ -16,13 +16,19 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from ...errors import BlockpackError, SecretError, SourceError, TargetError, raise_problems
+from ...errors import (
+    BlockpackError,
+    Problems,
+    SecretError,
+    SourceError,
+    TargetError,
+    raise_problems,
+)
 from ...layers.memory import guarded
 from ...model.extent import FileRange
 from ...writing.place import Place
 from ...writing.replacement import replacing
 from ...writing.targets import target_errors
-from ...writing.temporary_names import is_temporary
 from ..file_names import MANIFEST
 from ..source.open_directory import OpenDirectory
 from ..volume_errors import of_volume
@@ -135,11 +141,14 @@ class Keeper:
                 except BlockpackError as error:
                     errors.append(error)
             raise_problems(_NOT_ANEW, errors)
-            for directory in {os.path.dirname(path) for path in paths}:
-                _remove_left(directory)
-            for path in paths:
-                with HeldFile.reading(path) as file:
-                    file.replace(encrypted(_opened(file, identities), recipients))
+            for number, path in enumerate(paths):
+                try:
+                    with HeldFile.reading(path) as file:
+                        file.place.tidy()
+                        file.replace(encrypted(_opened(file, identities), recipients))
+                except BlockpackError as error:
+                    told = f"{number:,} of {len(paths):,} files were encrypted anew before"
+                    raise Problems(told, [error]) from None
 
     def encrypted_files(self) -> list[str]:
         """Where the encrypted files are that secret volumes are made of, each once.
@@ -195,11 +204,3 @@ def _opened(file: HeldFile, identities: Identities) -> bytes:
     if found is Closed.OTHERS:
         remedy = f"no identity in {identities.name} opens it, so give another one"
     raise SecretError(file.path, found.value, remedy)
-
-
-def _remove_left(directory: str) -> None:
-    """Remove what a run left beside encrypted files that was killed when it replaced one."""
-    for name in os.listdir(directory):
-        if is_temporary(name):
-            with suppress(OSError):
-                os.unlink(os.path.join(directory, name))

@@ -22,6 +22,7 @@ from ...writing.replacement import replacing
 from ...writing.targets import target_errors
 from ...writing.temporary_names import temporary_name
 from ...writing.wiping import overwrite
+from .ramfs import ELSEWHERE, file_system
 
 MOST_BYTES = 256 << 20
 """Bytes of a secret, and of the encrypted files of a volume: they are held in memory."""
@@ -84,8 +85,10 @@ class HeldFile:
             with self._opened(os.O_RDONLY) as now:
                 self._require_same(now)
 
-    def remove(self) -> None:
-        """Remove the file, and overwrite what it held. Raises `TargetError`."""
+    def remove(self) -> str:
+        """Remove the file, and overwrite what it held; the type of the file system if that keeps
+        the old bytes all the same, or nothing. Raises `TargetError`.
+        """
         held = self
         with target_errors(self.path):
             if not self.status.st_mode & stat.S_IWUSR:
@@ -99,9 +102,11 @@ class HeldFile:
                 self._take_name(lease)
                 self.place.flush()
                 _wipe(self.path, now)
+                kind = file_system(now)
         with suppress(FileNotFoundError):
             self.place.lstat(self.name)
             raise self._refusal("is there again: another program made it meanwhile")
+        return kind if kind in ELSEWHERE else ""
 
     def _take_name(self, lease: _Lease) -> None:
         """Remove the name, if nobody has the file open, or is about to.
@@ -110,7 +115,7 @@ class HeldFile:
         that shows only while there is a way back.
         """
         lease.require_alone(self.path)
-        hidden = temporary_name()
+        hidden = temporary_name(secret=True)  # so a later run wipes what a killed one leaves
         self.place.rename(self.name, hidden)
         try:
             lease.require_alone(self.path)

@@ -1,17 +1,19 @@
 """RAM file systems: what is written there is on no disk, and gone when the machine is.
 
-A file is on what its device number says, and the kernel's list of mounts says of what type that
-is. That goes for a file that is open as well: no path is looked up twice.
+A file that is open is on a mount, and the kernel's list of mounts says of what type that is; so no
+path is looked up twice.
 """
 
 from __future__ import annotations
 
 import os
+import re
 
 TYPES = ("tmpfs", "ramfs")
 """File systems in RAM, as Linux calls them."""
 
-_MOUNTS = "/proc/self/mountinfo"
+ELSEWHERE = ("btrfs", "zfs", "bcachefs", "f2fs", "nilfs2")
+"""File systems on which what is overwritten stays where it was, and the new bytes go elsewhere."""
 
 
 def file_system(place: str | bytes | os.PathLike[str] | int) -> str:
@@ -19,22 +21,21 @@ def file_system(place: str | bytes | os.PathLike[str] | int) -> str:
 
     Raises `OSError` if there is no such file.
     """
-    device = os.stat(place).st_dev
+    if not isinstance(place, int):
+        descriptor = os.open(place, getattr(os, "O_PATH", 0) | getattr(os, "O_CLOEXEC", 0))
+        try:
+            return file_system(descriptor)
+        finally:
+            os.close(descriptor)
     try:
-        with open(_MOUNTS, encoding="ascii", errors="surrogateescape") as mounts:
-            wanted = f"{os.major(device)}:{os.minor(device)}"
-            return _type(mounts.read(), wanted)
+        with open(f"/proc/self/fdinfo/{place}", encoding="ascii") as facts:
+            mount = re.search(r"^mnt_id:\s*(\d+)$", facts.read(), re.M)
+        with open("/proc/self/mountinfo", encoding="ascii", errors="surrogateescape") as mounts:
+            number = mount[1] if mount else "none"
+            found = re.search(rf"^{number} .*? - (\S+)", mounts.read(), re.M)
     except OSError:  # not Linux, or /proc is not there
-        return "unknown"
-
-
-def _type(mounts: str, device: str) -> str:
-    """The type of the mount of `device` (proc_pid_mountinfo(5))."""
-    for line in mounts.splitlines():
-        before, _, after = line.partition(" - ")
-        if before.split(" ")[2:3] == [device]:
-            return after.split(" ")[0]
-    return "unknown"
+        found = None
+    return found[1] if found else "unknown"
 
 
 def is_ram(place: str | bytes | os.PathLike[str] | int) -> bool:
