@@ -11,7 +11,7 @@ from blockpack import SourceError
 from blockpack.deploy.building import sharing
 from blockpack.deploy.host.generations import Generations
 from blockpack.writing.progress import Meter
-from deploy.deployments import MANIFEST, contents, names
+from deploy.deployments import FILES, MANIFEST, contents, names, record
 from deploy.hosts import Host
 
 
@@ -101,3 +101,22 @@ def test_an_image_that_cannot_be_read_is_built_anew(
     assert set(report.build.built) == {"site", "media"}
     assert host.live() == 2
     assert names(host.root / "current") >= {"media.img", "media.json"}
+
+
+def test_a_volume_that_is_renamed_or_moved_is_shared(host: Host) -> None:
+    host.deploy()
+    renamed = MANIFEST.replace("[volumes.media]", "[volumes.film]").encode()
+    host.commit(**{"blockpack.toml": renamed})
+    report = host.deploy()
+    assert report.build is not None
+    assert (report.build.built, set(report.build.shared)) == ((), {"site", "film"})
+    old, new = (generation.path for generation in Generations(host.root).all())
+    assert shares(old / "media.img", new / "film.img")
+    assert names(new) >= {"film.img", "film.json"} and "media.img" not in names(new)
+    assert [volume["name"] for volume in record(new)["volumes"]] == ["site", "film"]
+    moved = renamed.replace(b'source = "media"', b'source = "films"')
+    film = FILES["media/film.bin"]
+    host.commit(**{"blockpack.toml": moved, "media/film.bin": None, "films/film.bin": film})
+    report = host.deploy()
+    assert report.build is not None
+    assert (report.build.built, set(report.build.shared)) == ((), {"site", "film"})
