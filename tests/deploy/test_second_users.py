@@ -22,6 +22,7 @@ from blockpack.deploy.host.status import status
 from blockpack.deploy.record import BuildRecord
 from blockpack.deploy.secrets import Secrets
 from blockpack.deploy.secrets.age import Identities
+from blockpack.deploy.secrets.files import Keeper
 from blockpack.deploy.source.open_directory import OpenDirectory
 from blockpack.layers.keys import make_key, read_key
 from deploy.deployments import FILES, names, write_files
@@ -31,6 +32,7 @@ from deploy.secret_deployments import (
     SECRET,
     built,
     decrypted,
+    run,
     sealed,
     secret_deployment,
 )
@@ -297,6 +299,42 @@ def test_a_deployment_of_another_user_is_not_built(source: Path, public: Path, u
     assert f"blockpack.toml: belongs to another user (uid {MALLORY}); run as that user" in text
     assert not (public / "dist").exists()
     assert as_user(MALLORY, lambda: refusal(lambda: build(source, public / "dist")))[0] == 0
+
+
+# Secrets -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_an_encrypted_file_goes_where_it_is_to_and_nowhere_else(public: Path, kind: str) -> None:
+    recipient = make_identity(public / "identity")
+    place = secret_deployment(public / "deployment", recipient)
+    target = public / "target"
+    target.write_bytes(b"before")
+    plant(kind, place / "vault/new.age", target)
+    os.chown(place / "vault/new.age", MALLORY, MALLORY, follow_symlinks=False)
+    keeper = Keeper.at(place)
+    before = facts(place / "vault/new.age")
+    assert refusal(lambda: keeper.encrypt(b"new", place / "vault/new.age"))[0] == 5
+    assert facts(place / "vault/new.age") == before
+    code, _ = refusal(lambda: keeper.encrypt(b"new", place / "vault/new.age", replace=True))
+    assert code == (5 if kind in ("link", "dangling link", "directory") else 0)
+    assert target.read_bytes() == b"before" and not (public / "nothing").exists()
+    if code == 0:
+        opened = Identities.read(public / "identity").open((place / "vault/new.age").read_bytes())
+        assert opened == b"new"
+
+
+def test_a_plain_file_of_another_user_is_not_wiped(public: Path) -> None:
+    recipient = make_identity(public / "identity")
+    place = secret_deployment(public / "deployment", recipient)
+    theirs = place / "vault/theirs"
+    theirs.write_bytes(b"before")
+    os.chown(theirs, MALLORY, MALLORY)
+    before = facts(theirs)
+    done = run("secrets", "encrypt", "--remove", theirs)
+    assert done.returncode == 2 and b"belongs to another user" in done.stderr
+    assert facts(theirs) == before and theirs.read_bytes() == b"before"
+    assert not (place / "vault/theirs.age").exists()
 
 
 # RAM ----------------------------------------------------------------------------------------------

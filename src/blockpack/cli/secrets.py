@@ -91,7 +91,7 @@ def _encrypt(arguments: Namespace) -> None:
 def _encrypt_file(keeper: Keeper, file: str, target: str, arguments: Namespace) -> None:
     with HeldFile.reading(file) as plain:
         if arguments.remove:
-            plain.require_only_name()
+            plain.require_removable()
         keeper.encrypt(plain.data, target, replace=arguments.force)
         keeps = plain.remove() if arguments.remove else ""
     if keeps:

@@ -17,6 +17,7 @@ from typing import Self
 from attrs import evolve, field, frozen
 
 from ...errors import SourceError, TargetError, UsageError, reading_errors
+from ...reading.ownership import require_trusted
 from ...writing.place import Place
 from ...writing.replacement import replacing
 from ...writing.targets import target_errors
@@ -69,8 +70,11 @@ class HeldFile:
                 raise SourceError(shown, rule, "make it smaller")
             yield cls(shown, place, name, data, status)
 
-    def require_only_name(self) -> None:
-        """Raise `UsageError` if the file has other names: it would be wiped there, too."""
+    def require_removable(self) -> None:
+        """Raise `UsageError` if the file is another user's, or has other names, where it would be
+        wiped, too.
+        """
+        require_trusted(self.path, self.status, UsageError)
         others = self.status.st_nlink - 1
         if others > 0:
             names = "another name" if others == 1 else f"{others:,} other names"
