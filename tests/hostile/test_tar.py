@@ -342,7 +342,7 @@ LIES: dict[str, tuple[bytes, str]] = {
     ),
     "a name of a hundred thousand bytes": (
         archive(pax({b"path": b"long" * 25_000}), member(b"file", b"x")),
-        "has a name of 100,000 bytes, which no system takes",
+        "has a name of 100,000 bytes, more than any system takes",
     ),
     "no name": (archive(member(b"", b"x")), "the member before byte 512 has no name"),
     "a file that begins elsewhere": (

@@ -133,19 +133,11 @@ def read(data: bytes, path: str, wide: bool, report: Report) -> Listing:
         if name is None or name in names or "/" in name or "\0" in name:
             other = _short_name(short, case)
             if not orders or other in names or not _is_name(other):
-                twice = f"holds {other} twice"
-                rule = (
-                    twice
-                    if _is_name(other)
-                    else f"has an entry {other!r}, which is not a valid name"
-                )
+                invalid = f"has an entry {other!r}, which is not a valid name"
+                rule = f"holds {other} twice" if _is_name(other) else invalid
                 report(ImageError(path or ROOT, rule))
                 continue
-            if name is None:
-                deviates(other, "its long name is damaged, or not its own")
-            else:
-                fault = "there twice" if _is_name(name) else "no name"
-                deviates(other, f"its long name {name!r} is {fault}")
+            deviates(other, _fault(name))
             name = other
         if high and not wide:
             deviates(name, "bytes 20 and 21 of its entry are not zero; they count on FAT32 alone")
@@ -161,6 +153,13 @@ def read(data: bytes, path: str, wide: bool, report: Report) -> Listing:
         rule = f"has {stray:,} long-name entries that belong to no name"
         report(Deviation(path or ROOT, rule))
     return Listing(slots, label, dots, end >= 0)
+
+
+def _fault(long: str | None) -> str:
+    """What is wrong with a long name in whose place the short one counts."""
+    if long is None:
+        return "its long name is damaged, or not its own"
+    return f"its long name {long!r} is {'there twice' if _is_name(long) else 'no name'}"
 
 
 def _is_name(text: str) -> bool:

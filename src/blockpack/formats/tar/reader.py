@@ -106,7 +106,6 @@ class _Members:
 
     def __init__(self, reader: TarReader, archive: Archive, report: Report) -> None:
         self._read_at = reader.read_at
-        self._archive = archive
         self._numbers = archive.numbers
         self._report = report
         # Each piece takes some content, so that honest ones are far below.
@@ -115,9 +114,8 @@ class _Members:
 
     def entry(self, stored: Stored) -> ImageEntry | None:
         """The entry that a member describes; None for the root, and for one that has no name."""
-        block = stored.block
-        name = stored.plain
-        if name is not None and not block[_PREFIX]:
+        name, block = stored.plain, stored.block
+        if name is not None and not block[_PREFIX]:  # most are alike but for name and size
             alike = self._alike.get(block[_IDS] + block[_MTIME])
             if (
                 alike is not None
@@ -129,14 +127,34 @@ class _Members:
                 extents: Pieces = ((start, size),) if size else ()
                 return ImageEntry(decode(name), "file", size, *alike, "", extents)
         fields = stored.header
+        named = self._named(stored, fields)
+        if named is None:
+            return None
+        path, kind = named
+        mode, mtime, uid, gid = alike = self._numbers_of(fields, stored.extended, path)
+        if stored.plain is not None and len(self._alike) < _MOST_ALIKE:
+            self._alike[block[_IDS] + block[_MTIME]] = alike
+        target = ""
+        if kind in ("symlink", "hardlink"):
+            target = decode(stored.linkname_of(fields))
+        if kind == "hardlink":
+            target = _normal(target)
+        content: tuple[int, Pieces, str] = 0, (), stored.extended.damage if stored.extended else ""
+        if kind == "file":
+            content = self._content(stored, fields.typeflag)
+        size, pieces, damage = content
+        if damage:
+            self._report(ImageError(path, damage))
+        return ImageEntry(path, kind, size, mode, mtime, uid, gid, target, pieces, damage)
+
+    def _named(self, stored: Stored, fields: Header) -> tuple[str, Kind] | None:
+        """The path and the kind of a member; None for the root, and for one that has no name."""
         name = stored.name_of(fields)
         if len(name) > _MOST_NAME:
             rule = f"has a name of {len(name):,} bytes, more than any system takes"
             self._report(ImageError(f"{decode(name[:100])}…", rule))
             return None
-        path = decode(name)
-        if name[:1] in b"./" or b"/." in name or b"//" in name or name[-1:] == b"/":
-            path = _normal(path)
+        path = _normal(decode(name))
         kind = _KINDS.get(fields.typeflag)
         if kind == "file" and name[-1:] == b"/":
             kind = "directory"  # before POSIX
@@ -148,36 +166,13 @@ class _Members:
             self._deviates(path, "has an absolute name, of which the leading slash is left out")
         if kind is None:
             self._deviates(path, f"is of the type {decode(fields.typeflag)!r}, read as a file")
-            kind = "file"
-        mode, mtime, uid, gid = alike = self._numbers_of(fields, stored.extended, path)
-        if stored.plain is not None and len(self._alike) < _MOST_ALIKE:
-            self._alike[block[_IDS] + block[_MTIME]] = alike
-        target = ""
-        if kind == "symlink":
-            target = decode(stored.linkname_of(fields))
-        elif kind == "hardlink":
-            target = _normal(decode(stored.linkname_of(fields)))
-        size = 0
-        pieces: Pieces = ()
-        damage = ""
-        if kind == "file":
-            size = stored.size
-            damage = stored.damage
-            if fields.typeflag == header.GNU_CONTINUED:
-                damage = damage or "begins in another volume of its archive"
-            elif not damage and (stored.extended or fields.typeflag == header.GNU_SPARSE):
-                size, pieces, damage = self._content(stored, fields.typeflag)
-            elif size and not damage:
-                pieces = ((stored.start, size),)
-        elif stored.extended is not None:
-            damage = stored.extended.damage
-        if damage:
-            self._report(ImageError(path, damage))
-        return ImageEntry(path, kind, size, mode, mtime, uid, gid, target, pieces, damage)
+        return path, kind or "file"
 
     def _content(self, stored: Stored, typeflag: bytes) -> tuple[int, Pieces, str]:
         """The size of a file, where its bytes lie, and what is wrong with that."""
         start, size, said = stored.start, stored.size, stored.extended
+        if stored.damage or typeflag == header.GNU_CONTINUED:
+            return size, (), stored.damage or "begins in another volume of its archive"
         end = start + size
         most = self._most_pieces
         try:
