@@ -94,5 +94,5 @@ def _entries(rows: list[Row], store: InDirectory) -> list[Entry]:
         else Symlink(path, what, PERMISSIONS[mode], mtime_ns, uid, gid)
         if type(what) is str
         else Directory(path, PERMISSIONS[mode], mtime_ns, uid, gid)
-        for path, what, mode, mtime_ns, uid, gid, inode in rows
+        for path, what, mode, mtime_ns, uid, gid, inode, _, _ in rows
     ]

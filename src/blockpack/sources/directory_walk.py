@@ -25,12 +25,10 @@ from .link_errors import link_leads_out, link_refused
 if TYPE_CHECKING:
     from .options import Excluded, Symlinks
 
-Row = tuple[str, int | str | None, int, int, int, int, tuple[int, int] | None]
+Row = tuple[str, int | str | None, int, int, int, int, tuple[int, int] | None, int, int]
 """An entry: path; a file's size in bytes, a link's target or None for a directory; permission bits;
-time in nanoseconds since 1970; uid; gid; and (device, inode) of a file that has several names."""
-
-Stamp = tuple[str, int, int]
-"""What a row does not have of what is no directory: its name, the time of its last change (of
+time in nanoseconds since 1970; uid; gid; (device, inode) of a file that has several names. And what
+else tells whether it was changed, which is 0 for a directory: the time of its last change (of
 contents or status, in nanoseconds since 1970), and its inode."""
 
 Unread = tuple[bytes, str, frozenset[tuple[int, int]]]
@@ -63,8 +61,7 @@ class DirectoryWalk:
     """One walk through the directory `root`.
 
     `excluded` and `symlinks` are as in `ScanOptions`. `left_out` has paths to pass over. A
-    `confined` walk follows no link out of `root`. One that is `stamped` leaves in `stamps`, for
-    each listing, what else tells whether a file of it was changed.
+    `confined` walk follows no link out of `root`.
 
     `begin`, then iterate over `listings()`; afterwards `problems` has what was wrong. Between
     two listings the walk can be left and gone on with: `pending` is all that is yet to read.
@@ -78,12 +75,10 @@ class DirectoryWalk:
         symlinks: Symlinks = "keep",
         left_out: Iterable[str] = (),
         confined: bool = False,
-        stamped: bool = False,
     ) -> None:
         self.root = root
         self.problems: list[BlockpackError] = []
         self.pending: list[Unread] = []
-        self.stamps: list[Stamp] | None = [] if stamped else None
         self._excluded = excluded
         self._symlinks = symlinks
         self._left_out = frozenset(left_out)
@@ -120,9 +115,7 @@ class DirectoryWalk:
     def _put_off(self, unread: Unread, rows: list[Row]) -> None:
         """Note the directories among the `rows` of one, which are yet to read."""
         location, prefix, above = unread
-        for path, what, *_ in rows:
-            if what is not None:
-                continue
+        for path in [row[0] for row in rows if row[1] is None]:
             below = b"%b%b/" % (location, encode(path[len(prefix) :]))
             inside = above
             if self._symlinks == "follow":
@@ -158,9 +151,6 @@ class DirectoryWalk:
         excluded = self._excluded is not None
         reads_all = self._is_root
         found: list[Row] = []
-        stamps = self.stamps
-        if stamps is not None:
-            stamps = self.stamps = []
         for item in items:
             name = item.name if _IS_UTF8 else decode(os.fsencode(item.name))
             path = prefix + name
@@ -192,10 +182,10 @@ class DirectoryWalk:
                     status.st_uid,
                     status.st_gid,
                     (status.st_dev, status.st_ino) if is_file and status.st_nlink > 1 else None,
+                    0 if kind == _DIRECTORY else status.st_ctime_ns,
+                    0 if kind == _DIRECTORY else status.st_ino,
                 )
             )
-            if stamps is not None and kind != _DIRECTORY:
-                stamps.append((name, status.st_ctime_ns, status.st_ino))
         return found
 
     def _taken(

@@ -16,6 +16,7 @@ import marshal
 import os
 import time
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import BlockpackError, SourceError
@@ -36,6 +37,8 @@ COARSE_TICK = 2_000_000_000
 """The same on file systems that note whole seconds, or every second one."""
 
 _MARSHAL = 2  # the version that writes equal values alike
+
+_WHAT, _CHANGED = itemgetter(1), itemgetter(7)  # of rows
 
 
 class Subtree(NamedTuple):
@@ -135,9 +138,8 @@ def _taken(subtree: Subtree, jobs: Jobs) -> Stock:
             symlinks=symlinks,
             left_out=left_out,
             confined=True,
-            stamped=True,
         )
-        lists = list(shared_walk(walk, jobs, lambda rows: _packed(walk, rows, dated=dated)))
+        lists = list(shared_walk(walk, jobs, lambda rows: _packed(rows, dated=dated)))
     except (BlockpackError, OSError):  # planning tells what is wrong
         return Stock(None, 0)
     latest = max((changed for _, changed, _ in lists), default=0)
@@ -147,18 +149,16 @@ def _taken(subtree: Subtree, jobs: Jobs) -> Stock:
     return Stock(digest.hexdigest(), latest, tuple(rows for _, _, rows in lists))
 
 
-def _packed(walk: DirectoryWalk, rows: list[Row], *, dated: bool) -> tuple[bytes, int, bytes]:
+def _packed(rows: list[Row], *, dated: bool) -> tuple[bytes, int, bytes]:
     """A directory's listing: its digest, the time of the latest change, and its rows as bytes."""
-    if not dated:  # a directory changes with what is in it, and that shows by itself
-        rows = [row if row[1] is not None else (*row[:3], 0, *row[4:]) for row in rows]
-    stamps = sorted(walk.stamps or ())
-    latest = max((changed for _, changed, _ in stamps), default=0)
-    if dated:
-        latest = max(latest, max((row[3] for row in rows if row[1] is None), default=0))
+    latest = max(map(_CHANGED, rows), default=0)
+    if None in map(_WHAT, rows):
+        if dated:
+            latest = max(latest, *(row[3] for row in rows if row[1] is None))
+        else:  # a directory changes with what is in it, and that shows by itself
+            rows = [row if row[1] is not None else (*row[:3], 0, *row[4:]) for row in rows]
     packed = marshal.dumps(rows, _MARSHAL)
-    digest = hashlib.sha256(packed)
-    digest.update(marshal.dumps(stamps, _MARSHAL))
-    return digest.digest(), latest, packed
+    return hashlib.sha256(packed).digest(), latest, packed
 
 
 def tick(latest: int) -> int:
