@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blockpack import Problems
+from blockpack import Problems, SourceError
 from blockpack.deploy.secrets.history import audit
 from repositories import LINK, Files, GitRepository
 
@@ -114,6 +114,14 @@ def test_a_merge_of_what_is_there_already_is_none(repository: GitRepository) -> 
     parents = ("-p", new, "-p", old)
     merge = repository.git("commit-tree", "-m", "x", *parents, f"{old}^{{tree}}").decode().strip()
     assert found(repository, commits(repository, merge, "--not", old)) == []
+
+
+@pytest.mark.parametrize("revision", ["1" * 40, "zzz", "-x", "main^{tree}", "main:one"])
+def test_what_is_not_a_commit_is_an_error(repository: GitRepository, revision: str) -> None:
+    repository.commit(HARMLESS)
+    for asked, manifests_of in (([revision], ()), ((), [revision])):
+        with pytest.raises(SourceError, match="has no commit"):
+            audit(str(repository.path), asked, manifests_of)
 
 
 NAMES = ("keys/a", "keys/b.age", "keys/c/d", "keys/c/d.md", "site/e")

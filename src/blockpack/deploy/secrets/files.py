@@ -23,6 +23,7 @@ from ...errors import (
     SourceError,
     TargetError,
     raise_problems,
+    reading_errors,
 )
 from ...layers.memory import guarded
 from ...model.extent import FileRange
@@ -67,7 +68,8 @@ class Keeper:
         """
         at = start = os.path.realpath(directory)
         while not os.path.lexists(os.path.join(at, MANIFEST)):
-            barrier = _barrier(at)
+            with reading_errors(start):
+                barrier = _barrier(at)
             if barrier:
                 rule = f"there is no {MANIFEST} in it or above, up to {at}, {barrier}"
                 raise SourceError(start, rule, option="deployment=DIR")
@@ -180,6 +182,7 @@ def _barrier(directory: str) -> str:
     """Why nobody looks for a manifest above `directory`; empty if one does."""
     if os.path.lexists(os.path.join(directory, ".git")):
         return "the top of a repository"
+    os.stat(directory)
     above = os.stat(os.path.dirname(directory))
     if os.path.ismount(directory):
         return "the top of a file system"

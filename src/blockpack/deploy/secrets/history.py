@@ -7,13 +7,14 @@ of the manifest of any of the commits. So it costs next to nothing where nothing
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import suppress
 from typing import NamedTuple
 
 from attrs import frozen
 
 from ...errors import BlockpackError, Problems, SecretError, SourceError, raise_problems
-from ...formats.git.objects import EXECUTABLE, FILE, MODES
+from ...formats.git.objects import EXECUTABLE, FILE, MODES, is_oid
 from ...model.entry import decode, encode
 from ...sources.exclude import excluding
 from ...sources.git.program import ended, run
@@ -70,55 +71,62 @@ class _Change(NamedTuple):
     oid: str
 
 
-def audit(path: str, commits: Sequence[str], manifests_of: Iterable[str] = ()) -> None:
-    """See to it that none of the `commits` of the repository at `path` has a secret in clear.
+def audit(path: str, revisions: Sequence[str], manifests_of: Sequence[str] = ()) -> None:
+    """See to it that none of these commits of the repository at `path` has a secret in clear.
 
     What is secret is said by their manifests, and by those of the revisions `manifests_of`.
 
     Raises `Problems` with the commits in which a file of a secret volume is not encrypted, and
-    `SourceError`.
+    `SourceError` for a revision that is not there.
     """
     repository = Repository.at(path)
-    parts = _parts(repository, [*commits, *manifests_of])
-    if not parts:
-        return
-    clear = _Clear(repository)
+    known = _commits(repository, [*revisions, *manifests_of])
+    parts = _parts(repository, known)
     found: Counter[tuple[str, str]] = Counter()
-    for change in _changes(repository, commits, sorted({part.path for part in parts})):
+    is_clear = _clear(repository)
+    for change in _changes(repository, known[: len(revisions)], {part.path for part in parts}):
         for part in parts:
             name = part.name_of(change.path)
-            if name is not None and clear.is_clear(name, change):
+            if name is not None and (not has_suffix(name) or is_clear(change)):
                 found[change.commit, part.volume] += 1
                 break
-    raise_problems("secrets are in the history in clear", _errors(repository, found))
+    raise_problems("secrets are in the history in clear", _errors(found))
 
 
-def _parts(repository: Repository, revisions: Iterable[str]) -> list[_Part]:
-    """The parts of secret volumes by the manifests of all `revisions` that have a sound one."""
-    asked = "".join(f"{revision}:{MANIFEST}\n" for revision in dict.fromkeys(revisions))
+def _commits(repository: Repository, revisions: Sequence[str]) -> list[str]:
+    """The ids of the commits that `revisions` name. Raises `SourceError`."""
+    asked = "".join(f"{revision}^{{commit}}\n" for revision in revisions)
+    told = _git(repository, asked, "cat-file", "--batch-check=%(objectname)").splitlines()
+    for revision, line in zip(revisions, told, strict=True):
+        if not is_oid(line, repository.oid_size):
+            raise SourceError(repository.path, f"has no commit {revision!r}", "fetch it")
+    return told
+
+
+def _parts(repository: Repository, commits: Sequence[str]) -> list[_Part]:
+    """The parts of secret volumes by the manifests of all `commits` that have a sound one."""
+    asked = "".join(f"{commit}:{MANIFEST}\n" for commit in commits)
     told = _git(repository, asked, "cat-file", "--batch-check=%(objecttype) %(objectname)")
-    oids = dict.fromkeys(line[5:] for line in told.splitlines() if line.startswith("blob "))
     found: dict[tuple[object, ...], _Part] = {}
     reader = repository.reader()
-    for oid in oids:
+    for oid in dict.fromkeys(line[5:] for line in told.splitlines() if line.startswith("blob ")):
         try:
             manifest = Manifest.parse(reader.object(oid, MANIFEST, MOST_BYTES)[1])
         except (Problems, SourceError):  # nothing was, or is, built of that one
             continue
         for spec in manifest.volumes.values():
             for part in spec.parts if spec.secret else ():
-                key = part.path, part.at, spec.exclude
-                excluded = excluding(spec.exclude)
-                found.setdefault(key, _Part(spec.name, part.path, part.at, excluded))
+                new = _Part(spec.name, part.path, part.at, excluding(spec.exclude))
+                found.setdefault((part, spec.exclude), new)
     reader.close()
     return [*found.values()]
 
 
-def _changes(
-    repository: Repository, commits: Iterable[str], paths: Sequence[str]
-) -> Iterator[_Change]:
+def _changes(repository: Repository, commits: Sequence[str], paths: Set[str]) -> Iterator[_Change]:
     """The files below `paths` that are new or other in any of the `commits`."""
-    below = () if "" in paths else paths
+    if not paths:
+        return
+    below = () if "" in paths else sorted(paths)
     asked = "".join(f"{commit}\n" for commit in commits)
     fields = iter(_git(repository, asked, *_DIFF, *map(encode, below)).split("\0"))
     commit = ""
@@ -135,30 +143,23 @@ def _changes(
             yield _Change(commit, path, oid)
 
 
-class _Clear:
-    """Tells what is not encrypted; each blob is looked into once."""
+def _clear(repository: Repository) -> Callable[[_Change], bool]:
+    """Tells whether a file is in clear by its bytes; each blob is looked into once."""
+    reader = repository.reader()
+    known: dict[str, bool] = {}
 
-    def __init__(self, repository: Repository) -> None:
-        self._reader = repository.reader()
-        self._known: dict[str, bool] = {}
+    def is_clear(change: _Change) -> bool:
+        if change.oid not in known:
+            known[change.oid] = False
+            with suppress(SourceError):  # it is larger
+                data = reader.object(change.oid, change.path, _MOST_OPENED)[1]
+                known[change.oid] = not is_closed(data) and not data.startswith(_LFS)
+        return known[change.oid]
 
-    def is_clear(self, name: str, change: _Change) -> bool:
-        """Whether a file of a secret volume is in clear, by its name there, or by its bytes."""
-        if not has_suffix(name):
-            return True
-        if change.oid not in self._known:
-            self._known[change.oid] = self._looks_clear(change)
-        return self._known[change.oid]
-
-    def _looks_clear(self, change: _Change) -> bool:
-        try:
-            data = self._reader.object(change.oid, change.path, _MOST_OPENED)[1]
-        except SourceError:  # it is larger
-            return False
-        return not is_closed(data) and not data.startswith(_LFS)
+    return is_clear
 
 
-def _errors(repository: Repository, found: Counter[tuple[str, str]]) -> Iterator[BlockpackError]:
+def _errors(found: Counter[tuple[str, str]]) -> Iterator[BlockpackError]:
     """What is wrong with the commits, the newest first, and how to mend it; no file is named."""
     if not found:
         return
