@@ -331,7 +331,7 @@ def test_rekey_shuts_out_who_is_no_recipient_any_more(
     )
     done = run("secrets", "rekey", "--identity", own, "--deployment", place)
     assert done.returncode == 0, done.stderr
-    assert b"2 files encrypted anew for 1 recipient" in done.stderr
+    assert b"2 files encrypted again for 1 recipient" in done.stderr
     for path in (place / FILE, place / "vault/deep/down.age"):
         assert opened(path, tmp_path / "next") == SECRET
         with pytest.raises(pyrage.DecryptError):
@@ -410,7 +410,7 @@ def test_rekey_writes_nothing_if_a_volume_cannot_be_packed(place: Path, own: Pat
     before = (place / FILE).read_bytes()
     done = run("secrets", "rekey", "--identity", own, "--deployment", place)
     assert done.returncode == 4
-    assert b"nothing was encrypted anew" in done.stderr
+    assert b"nothing was encrypted again" in done.stderr
     assert b"volume more" in done.stderr and b"nowhere: cannot be read" in done.stderr
     assert (place / FILE).read_bytes() == before
 

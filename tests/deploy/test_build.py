@@ -337,7 +337,7 @@ def test_all_problems_of_all_volumes_are_told_before_anything_is_written(tmp_pat
 def test_a_directory_without_a_manifest_is_no_deployment(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"has no blockpack\.toml; write one"):
         build(tmp_path, tmp_path / "dist")
-    with pytest.raises(SourceError, match="is no directory"):
+    with pytest.raises(SourceError, match="is not a directory"):
         build(tmp_path / "nowhere", tmp_path / "dist")
     assert not (tmp_path / "dist").exists()
 

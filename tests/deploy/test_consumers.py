@@ -174,7 +174,7 @@ def test_names_of_volumes_are_names_of_devices(consumer: str) -> None:
         if VOLUME_NAME.fullmatch(name):
             assert not found
         elif not name or (consumer.startswith("solo5") and len(name) > 67):
-            assert found == ["its name is no name of a device there"]
+            assert found == ["its name cannot be a device's name there"]
 
 
 # What cannot be in one unikernel -----------------------------------------------------------------

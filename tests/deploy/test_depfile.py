@@ -209,7 +209,7 @@ def test_names_that_cannot_be_told_are_refused(place: Path, name: str) -> None:
     (place / "deployment/site" / name).write_bytes(b"")
     with pytest.raises(Problems) as caught:
         build("deployment", "dist", depfile="dist.d")
-    assert "Make and Ninja cannot both be told" in str(caught.value)
+    assert "Make and Ninja cannot both read it" in str(caught.value)
     assert not (place / "dist").exists()
     assert not (place / "dist.d").exists()
 

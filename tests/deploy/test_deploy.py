@@ -354,12 +354,12 @@ def test_an_image_that_cannot_be_read_is_not_switched_to(
 def test_current_that_is_not_ours_is_left_alone(host: Host, tmp_path: Path) -> None:
     host.root.mkdir()
     (host.root / "current").mkdir()
-    with pytest.raises(TargetError, match="is no link to a generation"):
+    with pytest.raises(TargetError, match="is not a link to a generation"):
         host.deploy()
     (host.root / "current").rmdir()
     for target in ("../elsewhere", "generations/../..", "generations/0001-0123456789ab", "/etc"):
         (host.root / "current").symlink_to(target)
-        with pytest.raises(TargetError, match="which is no generation"):
+        with pytest.raises(TargetError, match="which is not a generation"):
             host.deploy()
         (host.root / "current").unlink()
     host.deploy()

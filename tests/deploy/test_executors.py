@@ -83,7 +83,7 @@ def test_the_command_takes_an_executor_by_its_name(
         "hooks:other": "have it return a concurrent.futures.Executor",
         "hooks:nothing": "cannot be imported",
         "no_such:thing": "cannot be imported",
-        "hooks": "is no executor; give dask://HOST:PORT or MODULE:CALLABLE",
+        "hooks": "is not an executor; give dask://HOST:PORT or MODULE:CALLABLE",
     }.items():
         done = process(*arguments, name, code=2, changes={"PYTHONPATH": path})
         assert wanted in done.err

@@ -201,7 +201,9 @@ def test_options_are_looked_at_though_there_is_nothing_to_do(tmp_path: Path) -> 
 def test_a_root_that_leads_nowhere_is_told(tmp_path: Path) -> None:
     host = Host(tmp_path)
     host.root.symlink_to("nowhere")
-    with pytest.raises(TargetError, match="root: is no directory, and leads to none; move it away"):
+    with pytest.raises(
+        TargetError, match="root: is not a directory, and leads to none; move it away"
+    ):
         host.deploy()
 
 

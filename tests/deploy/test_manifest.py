@@ -181,22 +181,22 @@ cipher = "rot13"
 """
     assert complaints(text) == [
         '1: deployment.name: is missing; give the deployment a name, such as "www"',
-        "2: deployment.nam: there is no such key; did you mean 'name'?",
-        "3: deployment.recipients[0]: 'age1x' is no recipient of age; "
-        "those begin with age1, ssh-ed25519 or ssh-rsa",
+        "2: deployment.nam: unknown key; did you mean 'name'?",
+        "3: deployment.recipients[0]: 'age1x' is not a recipient of age; "
+        "recipients begin with age1, ssh-ed25519 or ssh-rsa",
         '5: volumes.site.format: is missing; give format = "tar", format = "fat" or format = "git"',
         "6: volumes.site.source: paths are relative to the tree; remove the leading '/'",
-        "7: volumes.site.formt: there is no such key; did you mean 'format'?",
+        "7: volumes.site.formt: unknown key; did you mean 'format'?",
         "9: volumes.site.exclude: is a list of texts, not text; write ['*.psd']",
         "13: volumes.media.source[0].at: a path has no part '..'; write it without",
         "15: volumes.media.source[2]: is at the volume's root, as is source[1]; "
         "give one of them another 'at'",
         "18: volumes.media.align: alignment is 'auto' or a power of two from 512 to 16384; "
         "not 4097",
-        "19: volumes.media.fat_type: there is no such key; did you mean 'fat-type'?",
+        "19: volumes.media.fat_type: unknown key; did you mean 'fat-type'?",
         "20: volumes.media.label: is not for the format tar; remove it",
         "22: volumes.media.free: give a size or free space, not both",
-        "24: volumes.Media: differs from 'media' by case alone; "
+        "24: volumes.Media: differs from 'media' only in case; "
         "their files clash where case is ignored; rename one",
         "27: volumes.Media.cipher: is one of aes-ccm; not 'rot13'",
         "27: volumes.Media.cipher: is for secret volumes; add secret = true",
@@ -217,12 +217,12 @@ cipher = "rot13"
     ],
 )
 def test_the_nearest_right_name_is_told(key: str, meant: str) -> None:
-    expected = f"6: volumes.site.{key}: there is no such key; did you mean '{meant}'?"
+    expected = f"6: volumes.site.{key}: unknown key; did you mean '{meant}'?"
     assert complaint(f"{TAR}{key} = 1\n") == expected
 
 
 def test_what_is_near_to_nothing_has_no_nearest_name() -> None:
-    assert complaint(f"{TAR}zzz = 1\n") == "6: volumes.site.zzz: there is no such key; remove it"
+    assert complaint(f"{TAR}zzz = 1\n") == "6: volumes.site.zzz: unknown key; remove it"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_secret_key_among_recipients_is_not_shown() -> None:
 
 def test_names_that_a_terminal_would_obey_are_escaped() -> None:
     found = complaint(f'{TAR}"\\u001b[31m\\n" = 1\n')
-    assert found.startswith('6: volumes.site."\\x1b[31m\\x0a": there is no such key')
+    assert found.startswith('6: volumes.site."\\x1b[31m\\x0a": unknown key')
     with pytest.raises(Problems) as caught:
         Manifest.parse("", "a\nb.toml")
     assert "a\\x0ab.toml:1: " in str(caught.value)
@@ -276,13 +276,13 @@ def test_names_that_a_terminal_would_obey_are_escaped() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[deployment]\nname = \n", "2: this is no TOML: Invalid value"),
-        ("[a]\n\n[a]\n", "3: this is no TOML: Cannot declare"),
-        ("x = 1\nx = 2\n", "2: this is no TOML: Cannot overwrite"),
-        ("\n\nname = '''\n\n", "4: this is no TOML: Expected \"'''\""),
-        ("a = [\n1\n", "2: this is no TOML: Unclosed array"),
-        (f"\na = {'1' * 5000}", "2: this is no TOML: a number is too long"),
-        ("\n\0", "2: this is no TOML: Invalid statement"),
+        ("[deployment]\nname = \n", "2: not valid TOML: Invalid value"),
+        ("[a]\n\n[a]\n", "3: not valid TOML: Cannot declare"),
+        ("x = 1\nx = 2\n", "2: not valid TOML: Cannot overwrite"),
+        ("\n\nname = '''\n\n", "4: not valid TOML: Expected \"'''\""),
+        ("a = [\n1\n", "2: not valid TOML: Unclosed array"),
+        (f"\na = {'1' * 5000}", "2: not valid TOML: a number is too long"),
+        ("\n\0", "2: not valid TOML: Invalid statement"),
         (b"\n\n\xff", "3: byte 2 is not UTF-8"),
         ("[volumes]".encode("utf-16"), "1: byte 0 is not UTF-8"),
     ],

@@ -80,7 +80,7 @@ def test_a_disk_is_no_place_for_an_image_in_clear(tmp_path: Path, keeper: tuple[
     with pytest.raises(Problems) as raised:
         built(place, tmp_path / "dist", keeper[0])
     assert raised.value.exit_code == SecretError.exit_code
-    assert "which is no RAM file system; add cipher" in str(raised.value)
+    assert "which is not a RAM file system; add cipher" in str(raised.value)
     assert not (tmp_path / "dist").exists()
     write_files(
         place, {"blockpack.toml": manifest(keeper[1], f"{IN_CLEAR}allow_persistent = true\n")}

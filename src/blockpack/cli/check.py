@@ -34,7 +34,7 @@ def arguments(parser: ArgumentParser) -> None:
         default=[],
         choices=CONSUMERS,
         metavar="CONSUMER",
-        help="what images are for, instead of the manifest's consumer; may be repeated",
+        help="check for this consumer, not the manifest's; repeatable",
     )
     parser.add_argument("--to", metavar="ROOT", help="as a deploy to ROOT would: by its host.toml")
     flags.add_json(parser)

@@ -21,7 +21,7 @@ _OUTCOMES = {
     "deployed": "is live",
     "activated": "is live again",
     "unchanged": "is live already",
-    "held": "stays live, for it was rolled back to; deploy another commit, or roll forward",
+    "held": "stays live, because it was rolled back to; deploy another commit, or roll forward",
 }
 
 

@@ -68,7 +68,7 @@ def _encrypt(arguments: Namespace) -> None:
     targets = dict(zip(arguments.files, _targets(arguments), strict=True))
     for file in arguments.files:
         if file != STANDARD_INPUT and file.endswith(SUFFIX):
-            raise UsageError(file, "is encrypted already, by its name", "leave it out")
+            raise UsageError(file, "already has the name of an encrypted file", "leave it out")
         if arguments.remove and os.path.islink(file):
             rule = "is a link, and --remove would leave what it leads to there in plain"
             remedy = f"name {printable(os.path.realpath(file))} itself"
@@ -100,7 +100,7 @@ def _encrypt_file(keeper: Keeper, file: str, target: str, arguments: Namespace) 
 
 def _standard_input() -> bytes:
     if sys.stdin is None:  # it was closed when this began
-        raise UsageError("", "standard input is closed", "give what is to be encrypted there")
+        raise UsageError("", "standard input is closed", "give the secret there")
     data = sys.stdin.buffer.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise UsageError(
@@ -112,15 +112,13 @@ def _standard_input() -> bytes:
 def _targets(arguments: Namespace) -> list[str]:
     """Where each file goes. Raises `UsageError`."""
     if (arguments.output is not None) != (STANDARD_INPUT in arguments.files):
-        rule = "--output goes with '-', standard input, which goes nowhere without"
-        raise UsageError("", rule, "give both, or neither")
+        rule = "--output and '-' (standard input) go together"
+        raise UsageError("", rule, "give both or neither")
     if arguments.output is not None and len(arguments.files) != 1:
-        raise UsageError(
-            "", "'-', standard input, is encrypted by itself", "name other files later"
-        )
+        raise UsageError("", "'-' (standard input) goes alone", "encrypt other files separately")
     name = None if arguments.output is None else os.path.basename(arguments.output)
     if name is not None and (name == SUFFIX or not name.endswith(SUFFIX)):
-        rule = f"--output ends in NAME{SUFFIX}, or no secret volume would open it"
+        rule = f"--output ends in NAME{SUFFIX}, since secret volumes open only such files"
         raise UsageError("", rule, "give such a name")
     return [arguments.output or f"{file}{SUFFIX}" for file in arguments.files]
 
@@ -143,7 +141,7 @@ def _rekey(arguments: Namespace) -> None:
     count = len(keeper.manifest.recipients)
     for_whom = f"{count:,} {'recipient' if count == 1 else 'recipients'}"
     number = f"{len(paths):,} {'file' if len(paths) == 1 else 'files'}"
-    say(f"{number} encrypted anew for {for_whom}")
+    say(f"{number} encrypted again for {for_whom}")
 
 
 def _audit(arguments: Namespace) -> None:

@@ -103,7 +103,7 @@ def _lines(found: Status) -> Iterator[str]:
             size = "secret" if image.size is None else amount(image.size)
             yield f"  {image.name:<16} {image.format:<4} {size:>12}"
     if found.unfinished:
-        yield "the last run was ended before its command was; deploy again"
+        yield "the last run ended before its command did; deploy again"
     for each in found.generations:
         mark = "*" if each.live else " "
         if each.damaged is not None:

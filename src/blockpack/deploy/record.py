@@ -162,10 +162,10 @@ def _parsed(path: Path) -> Mapping[str, Any]:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
-        raise ImageError(name, "is no JSON, or is cut short", "build again") from None
+        raise ImageError(name, "is not JSON, or is cut short", "build again") from None
     schema = values.get("schema") if isinstance(values, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool):
-        raise ImageError(name, "is no record of a build: it has no 'schema'", "build again")
+        raise ImageError(name, "is not a record of a build: it has no 'schema'", "build again")
     if schema != SCHEMA:
         rule = f"has the schema {schema}, and this blockpack knows {SCHEMA}"
         raise ImageError(name, rule, "build again, or use the blockpack that wrote it")
@@ -189,7 +189,7 @@ class _Checked:
         if isinstance(values, dict):
             self._values = values
         else:
-            self.problems.append(ImageError(where or "it", "is no object", _REMEDY))
+            self.problems.append(ImageError(where or "it", "is not an object", _REMEDY))
 
     def __contains__(self, key: str) -> bool:
         return self._values.get(key) is not None
@@ -203,15 +203,15 @@ class _Checked:
         value = self._values.get(key)
         if type(value) is kind:
             return value
-        self.wrong(key, f"is no {article}" if key in self._values else "is missing")
+        self.wrong(key, f"is not {article}" if key in self._values else "is missing")
         return kind()
 
     def text(self, key: str) -> str:
-        value: str = self._get(key, str, "string")
+        value: str = self._get(key, str, "a string")
         return value
 
     def number(self, key: str) -> int:
-        value: int = self._get(key, int, "whole number")
+        value: int = self._get(key, int, "a whole number")
         if value < 0:
             self.wrong(key, "is negative")
         return value
@@ -220,7 +220,7 @@ class _Checked:
         """A size that devices' sectors have, in bytes."""
         value = self.number(key)
         if not 512 <= value <= 32768 or value & (value - 1):
-            self.wrong(key, "is no power of two from 512 to 32768")
+            self.wrong(key, "is not a power of two from 512 to 32768")
         return value
 
     def word(self, key: str) -> str:
@@ -257,7 +257,7 @@ class _Checked:
 
     def parts(self, key: str) -> Iterator[_Checked]:
         """The objects in the array that is the value of `key`."""
-        for number, value in enumerate(self._get(key, list, "array")):
+        for number, value in enumerate(self._get(key, list, "an array")):
             yield _Checked(value, f"{key}[{number}]", self.problems)
 
 
@@ -277,11 +277,11 @@ def _image(values: _Checked) -> ImageRecord:
     if secret:
         for name in _CONTENTS:
             if name in values:
-                values.wrong(name, "is told of a secret volume")
+                values.wrong(name, "is given for a secret volume")
     contents: dict[str, Any] = {} if secret else _contents(values)
     format = values.word("format")
     if (format == "git") != ("container" in values):
-        values.wrong("container", "goes with the format git, and with no other")
+        values.wrong("container", "is only for the format git")
     return ImageRecord(
         name=values.matching("name", VOLUME_NAME, "a volume's name"),
         file=values.file("file"),
@@ -311,5 +311,5 @@ def _repeated(volumes: tuple[ImageRecord, ...]) -> Iterator[ImageError]:
         values = [getattr(volume, what) for volume in volumes]
         for number, value in enumerate(values):
             if value in values[:number]:
-                rule = f"{value!r} is that of an earlier volume, too"
+                rule = f"{value!r} is also that of an earlier volume"
                 yield ImageError(f"volumes[{number}].{what}", rule, _REMEDY)

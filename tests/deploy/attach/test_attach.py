@@ -131,7 +131,7 @@ def test_a_path_that_no_line_holds_is_refused(tmp_path: Path, command: Command) 
         directory.mkdir()
         recorded(directory, faked("site", FOUR_KIB, directory))
         result = command("attach", directory, "--for", "qemu", code=2)
-        assert "has characters that no configuration holds" in result.err and not result.out
+        assert "has characters that a configuration cannot hold" in result.err and not result.out
 
 
 def test_a_build_without_volumes_attaches_nothing(tmp_path: Path, command: Command) -> None:

@@ -29,7 +29,7 @@ class CloudHypervisor(ArgumentConsumer):
         """Adds what older ones do not understand."""
         yield from super().warnings()
         if any(is_special(disk) for disk in self.disks):
-            yield "quotes in --disk want Cloud Hypervisor 48 or later; older ones find no such file"
+            yield "a quoted path needs Cloud Hypervisor 48 or later"
 
 
 def is_special(disk: Disk) -> bool:

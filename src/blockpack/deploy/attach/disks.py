@@ -65,11 +65,11 @@ def deployed(
     if live:
         directory /= CURRENT
     elif not directory.is_dir():
-        raise SourceError(str(place), "is no directory", "give what was built or deployed to")
+        raise SourceError(str(place), "is not a directory", "give what was built or deployed to")
     record = BuildRecord.read(directory)
     wrong = [*_unknown(record, [*writable, *only]), *_misplaced(directory)]
     if live and not wrong:
-        rule = "generations are never written to, for they share their images"
+        rule = "generations are never written to, because they share images"
         wrong += [
             UsageError(name, rule, "copy the image, and attach the copy") for name in writable
         ]
@@ -118,7 +118,7 @@ def _misplaced(directory: Path) -> Iterator[BlockpackError]:
     """The problem with a path that no line of text holds as it is."""
     path = str(directory)
     if not path.isprintable():  # surrogates, of bytes that are not UTF-8, are not either
-        rule = "has characters that no configuration holds"
+        rule = "has characters that a configuration cannot hold"
         yield UsageError(path, rule, "give the directory a plain name")
 
 

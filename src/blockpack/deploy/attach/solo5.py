@@ -30,7 +30,7 @@ class Solo5(ArgumentConsumer):
         yield from super().obstacles()
         for directory in sorted({dirname(disk.path) for disk in self.deployed.disks}):
             if " " in directory:  # no path has other white space, and no file's name has any
-                rule = "Solo5 takes a path up to its first space only"
+                rule = "Solo5 cuts a path at its first space"
                 yield UsageError(directory, rule, "use a directory without spaces, or a link to it")
 
     def warnings(self) -> Iterator[str]:

@@ -102,7 +102,7 @@ class _Filling:
         kind, name = match["kind"], match["name"]
         before = f"access={match['access']}{match['between']}" if match["access"] else ""
         value: str | None = None
-        rule, remedy, option = "is no placeholder of MirageOS' skeletons", "see to its name", ""
+        rule, remedy, option = "is not a placeholder of MirageOS' skeletons", "check its name", ""
         if kind == "BLOCK" and name is not None:
             disk = self._disk(name)
             if disk is not None:

@@ -40,7 +40,7 @@ def rule(target: str, deployment: Deployment) -> bytes:
     """
     found = deployment.files()
     told = [os.fsencode(target), *dict.fromkeys(found)]
-    raise_problems("a depfile cannot tell these names", map(_refused, filter(_is_untold, told)))
+    raise_problems("these names cannot be in a depfile", map(_refused, filter(_is_untold, told)))
     # One line: Make takes the space that a name ends in for one before the end of a line.
     first, *others = map(_escaped, told)
     # And one for each file alone, for Make to go on when it is gone.
@@ -74,7 +74,7 @@ def _matches_others(path: bytes) -> bool:
 
 def _refused(path: bytes) -> UsageError:
     shown = os.fsdecode(path)
-    return UsageError(shown, "Make and Ninja cannot both be told", "rename it, or give no depfile")
+    return UsageError(shown, "Make and Ninja cannot both read it", "rename it, or give no depfile")
 
 
 def _escaped(path: bytes) -> bytes:

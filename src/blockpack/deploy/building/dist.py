@@ -62,7 +62,7 @@ def _tidy(place: Place, *, in_ram: bool) -> None:
 
             retire_staged(place, in_ram=in_ram)
     except OSError as error:
-        rule = "what a killed run left there cannot be looked for"
+        rule = "leftovers of a killed run cannot be removed"
         raise TargetError.of(os.fsdecode(place.path), rule, error) from None
 
 
@@ -133,7 +133,7 @@ class Dist:
             with self.place.make(temporary_name(secret=secret)) as made:
                 return os.fsdecode(made.path)
         except OSError as error:
-            rule = f"nothing can be put there: {reason(error)}"
+            rule = f"nothing can be written there: {reason(error)}"
             raise TargetError(self.directory, rule, "give a directory to build into") from None
 
     def put(self, image: ImageRecord, state: VolumeState, staging: str) -> None:

@@ -124,7 +124,9 @@ def outcomes_on(
 
 def _not_built(error: Exception) -> TargetError:
     rule = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return TargetError("", f"the executor did not build it: {rule}", "mend that, or build without")
+    return TargetError(
+        "", f"the executor did not build it: {rule}", "fix that, or build without an executor"
+    )
 
 
 @contextmanager
@@ -170,7 +172,7 @@ def _called(name: str) -> Executor:
 
     module, _, attribute = name.partition(":")
     if not attribute:
-        raise UsageError(name, "is no executor", f"give {DASK}HOST:PORT or MODULE:CALLABLE")
+        raise UsageError(name, "is not an executor", f"give {DASK}HOST:PORT or MODULE:CALLABLE")
     try:
         found = import_module(module)
         for part in attribute.split("."):
@@ -181,6 +183,6 @@ def _called(name: str) -> Executor:
     executor = found() if callable(found) else found
     if not isinstance(executor, Executor):
         kind = type(executor).__name__
-        rule = f"is or returns a {kind}, which is no executor"
+        rule = f"is or returns a {kind}, which is not an executor"
         raise UsageError(name, rule, "have it return a concurrent.futures.Executor")
     return executor

@@ -84,5 +84,5 @@ def _entries(generation: Generation, placements: str) -> Mapping[str, tuple[Any,
         raise SourceError.of(str(path), "cannot be read", error) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ImageError(
-            str(path), "is no list of placements: it is damaged", "deploy again"
+            str(path), "is not a list of placements: it is damaged", "deploy again"
         ) from None

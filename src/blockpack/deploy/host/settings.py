@@ -150,7 +150,7 @@ class _Reader(Typed):
         if text is not None and not os.path.isabs(text):
             self.complain(path, f"is an absolute path, not {shown(text)}")
         elif text is not None and "\0" in text:
-            self.complain(path, "is no path: it holds a NUL")
+            self.complain(path, "is not a path: it holds a NUL")
         return text
 
     def _count(self, path: Path, value: Any) -> int | None:

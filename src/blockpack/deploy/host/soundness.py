@@ -17,7 +17,7 @@ from ..record import BuildRecord, ImageRecord
 from ..secrets import Secrets
 from .generations import Generation
 
-_DISK = "see whether the disk is sound"
+_DISK = "check the disk"
 _AGAIN = "deploy again"
 
 

@@ -91,9 +91,9 @@ def _mirage(device: Device) -> Iterator[str]:
     if device.profile != "mirage":
         yield f'is for the profile {device.profile}; build with profile = "mirage"'
     if device.container == "bundle":
-        yield "no reader of MirageOS' knows bundles; this is a bare block"
+        yield "MirageOS has no reader for bundles; this is a plain block device"
     if device.writable and device.format != "tar":
-        yield "MirageOS only reads this format: attach it for reading"
+        yield "MirageOS only reads this format: attach it read-only"
 
 
 @frozen(kw_only=True)
@@ -118,7 +118,7 @@ class Rules:
     def refusals(self, device: Device) -> Iterator[Refusal]:
         """All that keeps the consumer from using an image."""
         if not re.fullmatch(self.name, device.name):
-            yield Refusal("its name is no name of a device there", "rename the volume")
+            yield Refusal("its name cannot be a device's name there", "rename the volume")
         if self.copies and device.in_clear:
             rule = "holds secrets in clear, and would be copied to a disk"
             yield Refusal(rule, 'build it with cipher = "aes-ccm"')
@@ -131,7 +131,7 @@ class Rules:
             return
         rule = f"its size is not a multiple of {unit:,} bytes, as the device's is"
         if device.container == "docteur" and unit == MiB:  # it is read to its end
-            yield Refusal(rule, "use tar, for nothing may be added to an image for docteur")
+            yield Refusal(rule, "use tar: an image for docteur cannot be padded")
         else:
             shown = "1M" if unit == MiB else str(max(unit, 4096))
             yield Refusal(rule, "build it with {option}", f"pad={shown}")

@@ -64,7 +64,7 @@ class Document:
             return
         near = nearest(str(path[-1]), {**{name: name for name in known}, **(spellings or {})})
         remedy = f"did you mean '{near}'?" if near else "remove it"
-        self.complain(path, "there is no such key", remedy)
+        self.complain(path, "unknown key", remedy)
 
     def finish(self) -> None:
         """Raise `Problems` with all that was noted, in the order of lines."""
@@ -97,7 +97,7 @@ class Document:
         last = text.count("\n") + 1 - text.endswith("\n")
         line = int(match[1]) if match and match[1] else last
         shown = message[: match.start()] if match else "a number is too long"
-        return self._refusal(line, f"this is no TOML: {printable(shown)}", "")
+        return self._refusal(line, f"not valid TOML: {printable(shown)}", "")
 
     def _refusal(self, line: int, rule: str, remedy: str) -> Exception:
         return problems(self._refused, [ManifestError(self.file, line, "", rule, remedy)])

@@ -207,16 +207,16 @@ class _Reader(Typed):
         for number, recipient in found:
             here = (*path, number)
             if _SECRET_KEY.search(recipient):  # which is not to be shown
-                remedy = "give the public one, and take this for known to others"
+                remedy = "give the public key, and replace this one: others may have seen it"
                 self.complain(here, "is a secret key", remedy)
             elif not RECIPIENT.fullmatch(recipient):
-                rule = f"{shown(recipient)} is no recipient of age"
-                self.complain(here, rule, "those begin with age1, ssh-ed25519 or ssh-rsa")
+                rule = f"{shown(recipient)} is not a recipient of age"
+                self.complain(here, rule, "recipients begin with age1, ssh-ed25519 or ssh-rsa")
         return tuple(recipient for _, recipient in found)
 
     def _volumes(self, tables: Mapping[str, Any]) -> dict[str, VolumeSpec]:
         if len(tables) > MOST_VOLUMES:
-            rule = f"{len(tables):,} are more than the {MOST_VOLUMES:,} that a deployment has"
+            rule = f"{len(tables):,} volumes are more than the {MOST_VOLUMES:,} that are allowed"
             self.complain(("volumes",), rule, "join some")
             return {}
         found: dict[str, VolumeSpec] = {}
@@ -237,17 +237,17 @@ class _Reader(Typed):
     def _volume_name(self, path: Path, name: str, lowered: dict[str, str]) -> None:
         if not VOLUME_NAME.fullmatch(name):
             rule = "a volume's name is 1 to 63 ASCII letters and digits, and begins with a letter"
-            self.complain(path, rule, "it names a device, and consumers take no others")
+            self.complain(path, rule, "consumers use it as the name of a device")
         elif name.lower() in RESERVED:
             rule = f"the build has a file '{name.lower()}.json' of its own"
             self.complain(path, rule, "choose another name")
         elif name.lower() in lowered:
-            rule = f"differs from '{lowered[name.lower()]}' by case alone"
+            rule = f"differs from '{lowered[name.lower()]}' only in case"
             self.complain(path, rule, "their files clash where case is ignored; rename one")
         lowered.setdefault(name.lower(), name)
 
     def _volume(self, path: Path, name: str, table: Mapping[str, Any]) -> VolumeSpec | None:
-        """What the table says; None if that is no volume."""
+        """What the table says; None if that is not a volume."""
         for key in table:
             if key not in VOLUME_KEYS:
                 self.document.complain_of_unknown((*path, key), VOLUME_KEYS, _SPELLINGS)
@@ -297,7 +297,7 @@ class _Reader(Typed):
         if not source:
             self.complain(here, "is an empty list", "give a path in the tree")
         if len(source) > MOST_PARTS:
-            rule = f"{len(source):,} are more than the {MOST_PARTS:,} parts that a volume has"
+            rule = f"{len(source):,} parts are more than the {MOST_PARTS:,} that are allowed"
             self.complain(here, rule, "join some")
             return ()
         return self._joined(here, source)
@@ -333,7 +333,7 @@ class _Reader(Typed):
         return None if found is None or at is None else Part(found, at)
 
     def _tree_path(self, path: Path, value: Any) -> str | None:
-        """The path `value`, ``.`` being the empty one; None for what is no sound path."""
+        """The path `value`, ``.`` being the empty one; None for what is not a valid path."""
         text = self.text(path, value)
         if text is None:
             return None

@@ -59,15 +59,15 @@ _MOST_LISTED = 5
 _WHY = {
     "source": "a path in this directory, or a list of { path = …, at = … } to join",
     "format": "tar: read-only data of any size; fat: a file system; git: a commit",
-    "profile": "who reads it; what that reader cannot hold is an error",
+    "profile": "who reads it; what that reader cannot take is an error",
     "align": "large files begin on a multiple of this many bytes",
-    "exclude": "leave out, as lines of a .gitignore",
+    "exclude": "files to leave out, as in .gitignore",
     "secret": "files that end in .age are decrypted while it is built",
     "cipher": "the image is encrypted; without it, it may only be in RAM",
 }
 
 _HEAD = """\
-# What this directory is built into. Every key is told in blockpack's docs/deploy/manifest.md.
+# What this directory is built into. Every key is explained in blockpack's docs/deploy/manifest.md.
 
 [deployment]
 name = {name}

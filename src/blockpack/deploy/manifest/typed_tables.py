@@ -57,7 +57,7 @@ class Typed:
             self.complain(path, f"is a list of texts, not {kind(value)}", remedy)
             return []
         if len(value) > most:
-            self.complain(path, f"{len(value):,} are more than the {most:,} that it has at most")
+            self.complain(path, f"{len(value):,} are more than the {most:,} that are allowed")
             return []
         texts = [(number, self.text((*path, number), item)) for number, item in enumerate(value)]
         return [(number, text) for number, text in texts if text is not None]
@@ -83,7 +83,7 @@ class Typed:
             self.complain(path, f'is a size, such as 4096 or "16M", not {kind(value)}')
             return None
         if not -HUGE < int(value) < HUGE:
-            self.complain(path, "no system has such a size")
+            self.complain(path, "is too large for any system")
             return None
         return int(value)
 

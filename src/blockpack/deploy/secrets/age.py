@@ -72,7 +72,7 @@ class Identities:
         Lines that are empty or begin with ``#`` do not count.
 
         Raises `SourceError` if it cannot be read, and `UsageError` if others than its owner may
-        read or write it, and for what is no identity.
+        read or write it, and for what is not an identity.
         """
         name = printable(os.fspath(path))
         return cls(name, _identities(name, read_private(path, _MOST_IDENTITY)))
@@ -97,8 +97,8 @@ def _identities(name: str, data: bytes) -> tuple[Any, ...]:
     if data.lstrip().startswith(b"-----BEGIN"):
         return (_ssh_identity(name, data),)
     if is_closed(data):
-        rule = "is encrypted itself, and nobody is asked for a passphrase"
-        raise UsageError(name, rule, "give an identity that is not")
+        rule = "is itself encrypted, and blockpack never asks for a passphrase"
+        raise UsageError(name, rule, "give an unencrypted one")
     keys = []
     errors: list[BlockpackError] = []
     for number, line in enumerate(data.splitlines(), 1):
@@ -109,10 +109,10 @@ def _identities(name: str, data: bytes) -> tuple[Any, ...]:
             keys.append(pyrage.x25519.Identity.from_str(text))
         except pyrage.IdentityError:
             errors.append(
-                UsageError(f"{name}:{number}", "is no identity that can be used", "leave it out")
+                UsageError(f"{name}:{number}", "cannot be used as an identity", "leave it out")
             )
     known = "those of age begin with AGE-SECRET-KEY-1; those of plugins cannot be used"
-    raise_problems(f"{name} is no file of identities ({known})", errors)
+    raise_problems(f"{name} is not a file of identities ({known})", errors)
     if not keys:
         raise UsageError(name, "holds no identity", "make one with 'age-keygen'")
     return tuple(keys)
@@ -126,9 +126,9 @@ def _ssh_identity(name: str, data: bytes) -> Any:
     except pyrage.IdentityError as error:
         locked = "must be decrypted" in str(error)
     if locked:
-        rule = "has a passphrase, and nobody is asked for one"
-        raise UsageError(name, rule, "give an identity without")
-    raise UsageError(name, "is no identity that can be used", "give an Ed25519 or RSA key of SSH")
+        rule = "has a passphrase, and blockpack never asks for one"
+        raise UsageError(name, rule, "give an identity without one")
+    raise UsageError(name, "cannot be used as an identity", "give an Ed25519 or RSA key of SSH")
 
 
 def recipients_of(recipients: Iterable[str], where: str) -> list[Any]:
@@ -148,14 +148,14 @@ def recipients_of(recipients: Iterable[str], where: str) -> list[Any]:
             errors.append(
                 UsageError(
                     where,
-                    f"{printable(shown)} is no recipient that can be used",
+                    f"{printable(shown)} cannot be used as a recipient",
                     "give age1… or an SSH key",
                 )
             )
     raise_problems("nothing was encrypted", errors)
     if not found:
         rule = "names no recipients, so nobody could open the secrets"
-        remedy = "add recipients = [\"age1…\"] to [deployment]; 'age-keygen' tells yours"
+        remedy = "add recipients = [\"age1…\"] to [deployment]; 'age-keygen' prints yours"
         raise SecretError(where, rule, remedy)
     return found
 

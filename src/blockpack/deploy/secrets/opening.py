@@ -43,7 +43,7 @@ class SecretStore:
         return "<SecretStore>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("what is secret is handed to no other process")
+        raise TypeError("secrets are never given to another process")
 
 
 def open_tree(
@@ -154,7 +154,7 @@ def _opened(tree: Tree, contents: Mapping[str, bytes]) -> Tree:
         else:
             opened.put(new)
     if clashes:
-        rule = f"{of_its(clashes)} named as something else that is there, but for '{SUFFIX}'"
+        rule = f"{of_its(clashes)} named as another file, except for '{SUFFIX}'"
         raise SecretError("", rule, "rename one of the two")
     return opened
 

@@ -25,8 +25,8 @@ _T = TypeVar("_T")
 def redacted(spec: VolumeSpec, work: Callable[[], _T], *passed: type[BlockpackError]) -> _T:
     """What `work` returns; whatever it raises becomes an error that tells nothing of the volume.
 
-    Errors of the kinds `passed` name the image alone. This is no context manager: in one of those,
-    what was raised would be the context of the new error.
+    Errors of the kinds `passed` name only the image. This is not a context manager: that would
+    keep what was raised as the context of the new error.
     """
     told: BlockpackError
     kinds: tuple[type[BlockpackError], ...] = (SecretError, *passed)
@@ -39,7 +39,7 @@ def redacted(spec: VolumeSpec, work: Callable[[], _T], *passed: type[BlockpackEr
     except MemoryError:
         told = _of_volume(spec, out_of_memory())
     except Exception as error:
-        rule = f"blockpack failed ({type(error).__name__}) and tells nothing more, for it is secret"
+        rule = f"blockpack failed ({type(error).__name__}); details of secrets are never shown"
         told = _of_volume(spec, SecretError("", rule, "report that"))
     raise told
 
@@ -68,16 +68,16 @@ def _without_names(spec: VolumeSpec, error: BlockpackError) -> Problems:
     if others:
         errors.append(
             SecretError(
-                "", "it cannot be packed, and nothing more is told of secrets", "leave it out"
+                "", "it cannot be packed; details of secrets are never shown", "leave it out"
             )
         )
     return Problems(f"volume {spec.name}:", errors)
 
 
-_SEE = "'blockpack plan {source} --format {spec.format}' tells more, of the files as they are there"
+_SEE = "'blockpack plan {source} --format {spec.format}' shows details, of the encrypted files"
 _KINDS: tuple[tuple[type[BlockpackError], str, str], ...] = (
-    (EntryError, "it cannot be held by this format or profile, with these options", _SEE),
+    (EntryError, "this format or profile, with these options, cannot hold it", _SEE),
     (SourceError, "something in its source cannot be read, or changed meanwhile", _SEE),
-    (UsageError, "its options do not go with what is in it", _SEE),
-    (TargetError, "what it takes to pack it cannot be had", "free some memory"),
+    (UsageError, "its options do not fit its contents", _SEE),
+    (TargetError, "something that packing needs is missing", "free some memory"),
 )

@@ -31,7 +31,7 @@ def require_ram(volume: str, place: str | int, runtime: bool) -> None:
     if found in TYPES:
         return
     where = "the directory for images in RAM" if runtime else "the directory of the images"
-    rule = f"its image is not encrypted, and {where} is on {found}, which is no RAM file system"
+    rule = f"its image is not encrypted, and {where} is on {found}, which is not a RAM file system"
     remedy = 'add cipher = "aes-ccm" or allow_persistent = true to the volume'
     if runtime:
         raise SecretError(f"volume {volume}", rule, remedy, "runtime=DIR")

@@ -17,7 +17,7 @@ from .inventory import Subtree
 MOST_BYTES = 1 << 20
 """Bytes of a manifest, at most."""
 
-NO_MANIFEST = "write one ('blockpack init' begins it), or name the directory that has it"
+NO_MANIFEST = "write one (start with 'blockpack init'), or give the directory that has it"
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,20 +29,22 @@ def manifest_text(directory: str) -> bytes:
     """The bytes of the manifest in `directory`. Raises `SourceError`."""
     name = os.path.join(directory, MANIFEST)
     if not os.path.isdir(directory):
-        raise SourceError(directory, "is no directory", "give that of a deployment")
+        raise SourceError(directory, "is not a directory", "give the directory of a deployment")
     try:
         with open(open_trusted(name, SourceError), "rb") as file:
             return short_enough(name, file.read(MOST_BYTES + 1))
     except FileNotFoundError:
         raise SourceError(directory, f"has no {MANIFEST}", NO_MANIFEST) from None
     except OSError as error:
-        raise SourceError.of(name, "cannot be read", error, "give the deployment's") from None
+        raise SourceError.of(
+            name, "cannot be read", error, "give the directory of a deployment"
+        ) from None
 
 
 def short_enough(name: str, text: bytes) -> bytes:
-    """The `text` of a manifest. Raises `SourceError` if no manifest needs as many bytes."""
+    """The `text` of a manifest. Raises `SourceError` if it is too long."""
     if len(text) > MOST_BYTES:
-        raise SourceError(name, f"has more than {MOST_BYTES:,} bytes", "no manifest needs as many")
+        raise SourceError(name, f"has more than {MOST_BYTES:,} bytes", "make it smaller")
     return text
 
 
@@ -80,8 +82,10 @@ def place_of(root: str, path: str) -> bytes:
         if stat.S_ISDIR(kind):
             place += b"/"
         elif not stat.S_ISREG(kind):
-            what = "a symbolic link" if stat.S_ISLNK(kind) else "no regular file"
-            raise SourceError(path, f"is {what}, or goes through one", "name what is meant")
+            if not stat.S_ISLNK(kind):
+                raise SourceError(path, "is neither a file nor a directory", "name one")
+            rule = "is a symbolic link, or goes through one"
+            raise SourceError(path, rule, "give the path that it leads to")
     return place
 
 
