@@ -379,7 +379,7 @@ def test_rekey_takes_what_a_build_would_open(place: Path, own: Path, tmp_path: P
     built = run("build", place, "--out", tmp_path / "before", "--identity", own)
     assert built.returncode == 0, built.stderr
     done = run("secrets", "rekey", "--identity", own, "--deployment", place)
-    assert done.returncode == 0 and b"4 files encrypted anew" in done.stderr, done.stderr
+    assert done.returncode == 0 and b"4 files encrypted again" in done.stderr, done.stderr
     for path in (FILE, *ours):
         assert opened(place / path, tmp_path / "next") == SECRET
     assert all((place / path).read_bytes() == others for path in theirs)
@@ -398,7 +398,7 @@ def test_rekey_follows_the_links_that_its_volume_follows(
     recipient = identity(tmp_path / "next")
     write_files(place, {"blockpack.toml": manifest(recipient, following)})
     done = run("secrets", "rekey", "--identity", own, "--deployment", place)
-    assert done.returncode == 0 and b"1 file encrypted anew" in done.stderr, done.stderr
+    assert done.returncode == 0 and b"1 file encrypted again" in done.stderr, done.stderr
     assert opened(place / "vault/real", tmp_path / "next") == SECRET
     assert (place / "vault/one.age").is_symlink() and (place / "vault/two.age").is_symlink()
 

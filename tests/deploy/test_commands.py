@@ -99,7 +99,7 @@ def test_the_problems_of_all_volumes_are_indented_under_them(
         (("build", "."), 2, "--out"),
         (("build", "d", "--out", "dist", "--jobs", "0"), 2, "1 or more"),
         (("build", "d", "--out", "d"), 2, "build into a directory of its own"),
-        (("build", "d", "--out", "d/blockpack.toml"), 5, "exists"),
+        (("build", "d", "--out", "d/blockpack.toml"), 5, "not a directory"),
         (("build", "d", "--out", "dist", "--only", "x"), 2, "no volume 'x'; known are site, media"),
         (("deploy", "nowhere", "--to", "root"), 4, "directory"),
         (("deploy", "d", "--to", "root"), 4, "is not a git repository"),
@@ -164,7 +164,7 @@ def test_the_life_of_a_deployment(host: Host) -> None:
     assert as_json("status", host.root, "--diff", "1", "1")["changes"] == []
     assert command("rollback", host.root).messages[0].endswith(" is live")
     done = command("deploy", address, "--to", host.root)
-    assert "stays live, for it was rolled back to" in done.messages[0]
+    assert "stays live, because it was rolled back to" in done.messages[0]
     command("rollback", host.root, "--to", "2")
     assert contents(host.root / "current/site.img")["index.html"] == b"second"
     host.deploy_times(1)

@@ -105,7 +105,7 @@ def test_what_a_consumer_cannot_use_is_refused_where_it_is_written(
 
 def test_albatross_takes_no_docteur() -> None:
     (found,) = complaints(for_("albatross", GIT))
-    assert "use tar, for nothing may be added" in found
+    assert "use tar: an image for docteur" in found
 
 
 def test_mirage_has_its_profile_and_what_that_forbids_is_refused() -> None:

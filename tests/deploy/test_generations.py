@@ -170,7 +170,7 @@ def test_a_tag_does_not_stand_for_a_branch_of_its_name(tmp_path: Path) -> None:
     host = Host(tmp_path)
     host.repository.git("tag", "main", host.commit(**{"site/index.html": b"evil"}))
     host.commit(**{"site/index.html": b"good"})
-    with pytest.raises(SourceError, match="a branch and a tag; say refs/heads/main or"):
+    with pytest.raises(SourceError, match="a branch and a tag 'main'; say refs/heads/main or"):
         host.deploy()
     deploy(host.repository.path, "refs/heads/main", host.root)
     assert host.live() == 1
@@ -202,7 +202,7 @@ def test_a_root_that_leads_nowhere_is_told(tmp_path: Path) -> None:
     host = Host(tmp_path)
     host.root.symlink_to("nowhere")
     with pytest.raises(
-        TargetError, match="root: is not a directory, and leads to none; move it away"
+        TargetError, match="root: is neither a directory nor a link to one; move it away"
     ):
         host.deploy()
 

@@ -99,7 +99,7 @@ def test_a_link_does_not_hide_what_has_its_name(
     (place / "vault" / name).write_bytes(b"other")
     with pytest.raises(Problems) as raised:
         built(place, tmp_path / "dist", keeper[0])
-    assert "1 of its files is named as something else" in str(raised.value)
+    assert "1 of its files is named as another file" in str(raised.value)
 
 
 NAMES = st.sampled_from(["a", "b.age", "d/c.age", "d/e", "f.age"])

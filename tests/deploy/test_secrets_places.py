@@ -99,7 +99,7 @@ def test_what_a_disk_may_not_hold_any_more_is_built_again(
     write_files(place, {"blockpack.toml": manifest(keeper[1], IN_CLEAR)})
     with pytest.raises(Problems) as raised:
         built(place, tmp_path / "dist", keeper[0])
-    assert "no RAM file system" in str(raised.value)
+    assert "not a RAM file system" in str(raised.value)
 
 
 def test_an_image_that_is_replaced_is_wiped(tmp_path: Path, keeper: tuple[Path, str]) -> None:

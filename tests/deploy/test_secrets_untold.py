@@ -36,7 +36,7 @@ LONG = f"{NAME}-{'x' * 250}"
         ({NAME: None}, "", "1 of its files is encrypted for others"),
         ({NAME: None, "x": None}, "", "2 of its files are encrypted for others"),
         ({NAME: True, f"{NAME}.age": True}, "exclude = []", None),
-        ({NAME: True}, "size = 512", "1 problem: it cannot be held"),
+        ({NAME: True}, "size = 512", "1 problem: this format or profile"),
         ({f"{NAME}?:": True, "aux": True}, 'profile = "windows"', ""),
         ({f"{NAME} ": True, f"{NAME.upper()} ": True}, 'profile = "mirage"', ""),
         ({LONG[:200]: True}, 'tar-dialect = "ustar"', None),
@@ -106,7 +106,7 @@ def test_two_files_of_one_name_are_an_error(tmp_path: Path, keeper: tuple[Path, 
     place = secret_deployment(tmp_path / "d", keeper[1], files=files)
     with pytest.raises(Problems) as raised:
         built(place, tmp_path / "dist", keeper[0])
-    assert "1 of its files is named as something else" in str(raised.value)
+    assert "1 of its files is named as another file" in str(raised.value)
     assert not found_in("\n".join(everything(raised.value)).encode())
 
 
@@ -133,5 +133,5 @@ def test_a_size_that_no_system_has_is_refused_and_not_told(
     place = secret_deployment(tmp_path / "d", keeper[1], volumes)
     with pytest.raises(Problems) as raised:
         built(place, tmp_path / "dist", keeper[0])
-    assert "cannot be held" in str(raised.value) and str(1 << 63) not in str(raised.value)
+    assert "cannot hold it" in str(raised.value) and str(1 << 63) not in str(raised.value)
     assert not (tmp_path / "dist").exists()

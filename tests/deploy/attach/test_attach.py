@@ -183,7 +183,7 @@ def test_albatross_wants_whole_mebibytes(tmp_path: Path, command: Command) -> No
     )
     result = command("attach", tmp_path, "--for", "albatross", code=6)
     assert "tar: its size" in result.err and 'build it with pad = "1M"' in result.err
-    assert "use tar, for nothing may be added" in result.err and "fits:" not in result.err
+    assert "use tar: an image for docteur" in result.err and "fits:" not in result.err
     assert "--block=fits" in result.lines[-1] and b"tar.img" not in result.out
 
 

@@ -81,9 +81,7 @@ def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secre
     except BlockpackError:
         sound = False
     if not sound:
-        raise SecretError(
-            f"volume {image.name}", "is not what was written", "see whether the disk is sound"
-        )
+        raise SecretError(f"volume {image.name}", "is not what was written", "check the disk")
 
 
 def retire(place: Place, *, in_ram: bool) -> None:

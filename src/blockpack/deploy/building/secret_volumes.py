@@ -196,5 +196,5 @@ def _warnings(plan: SecretPlan) -> Iterator[LayoutWarning]:
         told = f"{rule}; run 'blockpack secrets encrypt' on them"
         yield LayoutWarning("", "plain-secret", told)
     if plan.layout.warnings:
-        told = "some consumers may not show all that is in it; nothing more is told of secrets"
+        told = "some consumers may not show all of it; details of secrets are never shown"
         yield LayoutWarning("", "secret", told)

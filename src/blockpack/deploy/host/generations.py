@@ -79,7 +79,7 @@ class Generations:
     # What is there -------------------------------------------------------------------------------
 
     def all(self) -> list[Generation]:
-        """Every generation, the oldest first. Raises `TargetError` if that is no directory."""
+        """Every generation, the oldest first. Raises `TargetError` if that is not a directory."""
         try:
             with self._place() as root, root.inside(DIRECTORY) as directory:
                 found = map(self._named, directory.names())
@@ -95,7 +95,7 @@ class Generations:
         return max(self.all(), default=None)
 
     def current(self) -> Generation | None:
-        """The generation that is live. Raises `TargetError` if ``current`` is no link of ours."""
+        """The live generation. Raises `TargetError` if ``current`` is not a link of ours."""
         path = os.path.join(self.root, CURRENT)
         try:
             with self._place() as root:
@@ -103,11 +103,13 @@ class Generations:
         except FileNotFoundError:
             return None
         except OSError:
-            raise TargetError(path, "is no link to a generation", "move it away") from None
+            raise TargetError(path, "is not a link to a generation", "move it away") from None
         directory, _, name = target.rpartition("/")
         found = self._named(name) if directory == DIRECTORY else None
         if found is None or not found.path.is_dir():
-            raise TargetError(path, f"leads to {target!r}, which is no generation", "mend the link")
+            raise TargetError(
+                path, f"leads to {target!r}, which is not a generation", "mend the link"
+            )
         return found
 
     def live_since(self) -> float | None:

@@ -266,7 +266,7 @@ def _own(root: str) -> Place:
         return Place.own(root, make=_MODE)
     except OSError:
         if os.path.lexists(root) and not os.path.isdir(root):
-            told = "is no directory, and leads to none"
+            told = "is neither a directory nor a link to one"
             raise TargetError(root, told, "move it away") from None
         raise
 

@@ -1,4 +1,4 @@
-"""The encrypted files of a deployment: made, edited, and encrypted anew for other recipients.
+"""The encrypted files of a deployment: made, edited, and encrypted again for other recipients.
 
 Rule 1: an encrypted file is replaced whole or not at all, and what is there is never lost.
 Rule 2: what is decrypted is in memory, or, for an editor, on a RAM file system, its owner's alone,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ...model.entry import File
     from ..manifest.parser import Manifest
 
-_NOT_ANEW = "nothing was encrypted anew"
+_NOT_ANEW = "nothing was encrypted again"
 
 
 @frozen

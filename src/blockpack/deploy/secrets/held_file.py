@@ -63,7 +63,7 @@ class HeldFile:
                 with open(descriptor, "rb") as file:
                     status = os.fstat(descriptor)
                     if not stat.S_ISREG(status.st_mode):
-                        raise SourceError(shown, "is no regular file", "name one")
+                        raise SourceError(shown, "is not a regular file", "name one")
                     data = file.read(MOST_BYTES + 1)
             if len(data) > MOST_BYTES:
                 rule = f"has more than the {MOST_BYTES >> 20} MiB that a secret has"
@@ -78,8 +78,8 @@ class HeldFile:
         others = self.status.st_nlink - 1
         if others > 0:
             names = "another name" if others == 1 else f"{others:,} other names"
-            rule = f"has {names} (hard links), and what they lead to would be wiped"
-            remedy = f"see to those: 'find -inum {self.status.st_ino}'"
+            rule = f"has {names} (hard links), which would be wiped, too"
+            remedy = f"check those: 'find -inum {self.status.st_ino}'"
             raise UsageError(self.path, rule, remedy)
 
     def replace(self, data: bytes) -> None:
@@ -152,7 +152,7 @@ class HeldFile:
             raise self._refusal("was changed by somebody else meanwhile, and stays as it is")
 
     def _refusal(self, rule: str) -> TargetError:
-        return TargetError(self.path, rule, "look at it, and do this again")
+        return TargetError(self.path, rule, "check it, and try again")
 
 
 def _open(place: Place, name: str, flags: int) -> int:
@@ -208,4 +208,4 @@ class _Lease:
             is_shared = fcntl(self._descriptor, F_GETLEASE) != F_WRLCK
         if is_shared:
             rule = "is open in another program, and stays as it is"
-            raise TargetError(path, rule, "look at it, and do this again")
+            raise TargetError(path, rule, "check it, and try again")
