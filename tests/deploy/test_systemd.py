@@ -132,7 +132,7 @@ def test_the_service_may_do_all_that_it_does(host: Host, tmp_path: Path) -> None
         for group in value.removeprefix("~").split():
             calls = expanded(group)
             allowed = allowed - calls if value.startswith("~") else allowed | calls
-    assert {"openat", "execve", "rename"} <= made
+    assert {"openat", "execve", "renameat"} <= made
     assert made - allowed == set()
 
 

@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 from ..errors import TargetError
-from ..reading.ownership import is_trusted, open_trusted, require_trusted, require_unshared
+from ..reading.ownership import open_trusted, require_trusted, require_unshared
 from .temporary_names import SECRET, is_temporary, temporary_name
 from .wiping import open_to_wipe, overwrite
 
@@ -98,8 +98,7 @@ class Place:
         """
         path = os.fsdecode(self.path)
         try:
-            if not is_trusted(self.status) and self.status.st_uid != self._owner_of_new_files():
-                require_trusted(path, self.status, TargetError)
+            require_trusted(path, self.status, TargetError)
             require_unshared(path, self.status, TargetError, private=private)
         except BaseException:
             self.close()
