@@ -3,47 +3,87 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from blockpack.deploy.host.generations import Generations
 from blockpack.deploy.host.status import status
-from deploy.deployments import contents, names
+from deploy.deployments import contents, names, record
 from deploy.hosts import Host
-from faults.launching import COMMAND, launched, run, wait_until
+from faults.launching import COMMAND, Launched, launched, run, wait_until
 
 KILLS = 16  # the last of which is not cleaned up at once
 
+THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+STEP = 1 if THOROUGH else 11
+"""Of the calls that a run makes, every so manieth is met by a fault."""
+
 AT_EACH_CALL = """
-import json, os, signal, sys
+import errno, json, os, signal, sys
 from blockpack.cli import main
-NAMES = "rename", "replace", "symlink", "link", "unlink", "rmdir", "mkdir", "fsync", "chmod"
+NAMES = (
+    "open", "write", "pwrite", "ftruncate", "fsync", "chmod", "fchmod", "mkdir", "rmdir", "link",
+    "symlink", "rename", "replace", "unlink", "listdir",
+)
 def counted(function):
     def call(*arguments, **options):
         global left
         left -= 1
-        if left == 0:
+        if left == 0 and fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if left == 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         return function(*arguments, **options)
     return call
 main(sys.argv[1:])  # so that all is imported
 print(flush=True)
 for line in sys.stdin:
-    left, arguments = json.loads(line)
+    fault, left, arguments = json.loads(line)
     process = os.fork()
     if not process:
         for name in NAMES:
             setattr(os, name, counted(getattr(os, name)))
-        os._exit(main(arguments))
+        code = main(arguments)
+        os._exit(code if left > 0 or fault == "kill" else code + 100)
     print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 """
-"""Runs the command as often as it is asked to, each time killed right before the call of the number
-that is given that changes names; 0 for none. That is faster than to start Python for each."""
+"""Runs the command as often as it is asked to, each time with a fault at the call of the number
+that is given: it is killed right before, or the call fails. To start Python for each would be slow.
+A run that met an error, and went on to its end, ends with 100 more."""
+
+
+class Runs:
+    """Runs of the command with a fault at one of its calls."""
+
+    def __init__(self, process: Launched) -> None:
+        self._process = process
+        assert process.stdout is not None and process.stdout.readline() == b"\n"
+
+    def run(self, fault: str, number: int, arguments: Iterable[str | Path]) -> int:
+        """The exit code of a run; 0 as a number is no call."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None and stdout is not None
+        line = json.dumps([fault, number or 1 << 30, [*map(str, arguments)]])
+        stdin.write(f"{line}\n".encode())
+        stdin.flush()
+        code = int(stdout.readline())
+        assert wait_until(lambda: self._process.processes() == [self._process.pid])
+        return code
+
+
+@pytest.fixture(name="runs", scope="module")
+def fixture_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    other = Host(tmp_path_factory.mktemp("other"))
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with launched(AT_EACH_CALL, *arguments(other), **streams) as process:
+        yield Runs(process)
 
 
 @pytest.fixture(name="host")
@@ -83,35 +123,57 @@ def settled(host: Host, text: bytes) -> None:
     assert told[-1][:2] == ["deploy", str(host.live())]
 
 
-def test_a_kill_at_every_call_that_changes_names(host: Host, tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with launched(AT_EACH_CALL, *arguments(Host(tmp_path / "other")), **streams) as forking:
-        stdin, stdout = forking.stdin, forking.stdout
-        assert stdin is not None and stdout is not None
-        assert stdout.readline() == b"\n"
+def all_whole(host: Host) -> None:
+    """Whatever has the name of a generation is one, and what is live is one of them."""
+    place = Generations(host.root)
+    for generation in place.all():
+        record(generation.path)
+    place.current()
 
-        def deploy(kill_at: int) -> int:
-            line = json.dumps([kill_at, [*map(str, arguments(host))]])
-            stdin.write(f"{line}\n".encode())
-            stdin.flush()
-            code = int(stdout.readline())
-            assert wait_until(lambda: forking.processes() == [forking.pid])
-            return code
 
-        number = 0
-        ended = False
-        while not ended:
-            number += 1
-            text = b"%d" % number
-            host.commit(**{"site/index.html": text})
-            code = deploy(number)
-            ended = code == 0
-            assert ended or code == -signal.SIGKILL
-            check(host, first=number == 1)
-            assert deploy(0) == 0
-            settled(host, text)
-    assert number > 30  # all of them were met
+LEAST = {"deploy": 110, "failed": 110, "rollback": 15, "gc": 20}
+"""Calls that each of these makes at least."""
+
+FAILING = '[ "$BLOCKPACK_WHY" = undone ]'
+
+
+def prepared(host: Host, runs: Runs, what: str, number: int) -> tuple[str | Path, ...]:
+    """What is to be run, with all that it needs: two generations at least, and a new commit."""
+    plain = ("deploy", f"{host.repository.path}@main", "--to", host.root, "--quiet", "--jobs", "1")
+    for text in ("one", "two", "three")[: 3 if what == "gc" else 2]:
+        if what != "deploy" or number < 2:
+            host.commit(**{"site/index.html": f"{text} {number}".encode()})
+            assert runs.run("none", 0, plain) == 0
+    if what == "rollback":
+        return ("rollback", host.root, "--on-activate", host.command(), "--quiet")
+    if what == "gc":
+        return ("gc", host.root, "--keep", "1", "--quiet")
+    host.commit(**{"site/index.html": b"%d" % number})
+    return (*plain, "--on-activate", FAILING) if what == "failed" else arguments(host)
+
+
+@pytest.mark.parametrize("fault", ["kill", "EIO"])
+@pytest.mark.parametrize("what", ["deploy", "failed", "rollback", "gc"])
+def test_a_fault_at_any_call_leaves_whole_generations(
+    host: Host, runs: Runs, what: str, fault: str
+) -> None:
+    number = 1 if THOROUGH else random.randrange(1, STEP)
+    met = 0
+    while True:  # until there is no such call
+        words = prepared(host, runs, what, number)
+        before = Generations(host.root).current()
+        code = runs.run(fault, number, words)
+        all_whole(host)
+        after = Generations(host.root).current()
+        if fault == "EIO" and code % 100 and what != "gc":
+            assert after == before, f"call {number}: what was live is not"
+        assert runs.run("none", 0, arguments(host)) == 0
+        if what in ("deploy", "failed"):
+            settled(host, b"%d" % number)
+        if code >= 0 and (fault == "kill" or code < 100):
+            break
+        met, number = met + 1, number + STEP
+    assert met >= LEAST[what] // STEP
 
 
 def test_a_kill_at_any_time(host: Host) -> None:

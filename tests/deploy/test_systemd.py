@@ -40,10 +40,10 @@ def fixture_units(tmp_path: Path) -> Path:
     """The units, with the path of a program that is there."""
     directory = tmp_path / "units"
     shutil.copytree(UNITS, directory)
-    service = directory / SERVICE.name
     program = "/usr/local/bin/blockpack"
-    assert program in service.read_text()
-    service.write_text(service.read_text().replace(program, "/bin/true"))
+    for service in directory.glob("*.service"):
+        assert program in service.read_text()
+        service.write_text(service.read_text().replace(program, "/bin/true"))
     return directory
 
 
@@ -56,10 +56,11 @@ def test_systemd_finds_nothing_wrong_with_the_units(units: Path) -> None:
     assert done.returncode == 0 and not ours, done.stdout
 
 
-def test_the_service_is_confined(units: Path) -> None:
+@pytest.mark.parametrize("service", ["deploy", "verify"])
+def test_the_services_are_confined(units: Path, service: str) -> None:
     command = [
         *(tool("systemd-analyze"), "security", "--offline=true", "--no-pager"),
-        *(f"--threshold={EXPOSURE * 10:.0f}", str(units / SERVICE.name)),
+        *(f"--threshold={EXPOSURE * 10:.0f}", str(units / f"blockpack-{service}.service")),
     ]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -102,7 +102,7 @@ class Generations:
                 target = os.readlink(os.fsdecode(root.name(CURRENT)), dir_fd=root.descriptor)
         except FileNotFoundError:
             return None
-        except OSError:
+        except TargetError:
             raise TargetError(path, "is not a link to a generation", "move it away") from None
         directory, _, name = target.rpartition("/")
         found = self._named(name) if directory == DIRECTORY else None
@@ -114,13 +114,13 @@ class Generations:
 
     def live_since(self) -> float | None:
         """When ``current`` was switched, in seconds since 1970."""
-        with suppress(OSError), self._place() as root:
+        with suppress(OSError, TargetError), self._place() as root:
             return root.lstat(CURRENT).st_mtime
         return None
 
     def busy(self) -> bool:
         """Whether a run is at work there now."""
-        with suppress(OSError), self._place() as root:
+        with suppress(OSError, TargetError), self._place() as root:
             return is_locked(root, LOCK)
         return False
 
@@ -142,9 +142,17 @@ class Generations:
 
     @contextmanager
     def _place(self) -> Iterator[Place]:
-        """The root, while it is looked at."""
-        with Place.open(self.root) as place:
-            yield place
+        """The root, while it is looked at. Raises `FileNotFoundError`, and `TargetError`."""
+        try:
+            with self._opened() as place:
+                yield place
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise TargetError.of(self.root, "cannot be read", error) from None
+
+    def _opened(self) -> AbstractContextManager[Place]:
+        return Place.open(self.root)
 
     # What came of them ---------------------------------------------------------------------------
 

@@ -107,18 +107,21 @@ def deploy(
         if isinstance(wanted, OpenCommit):
             outcome = "deployed"
             wanted, build_report = _made(place, wanted, executor, jobs, progress, secrets, limit)
+        commit = wanted.commit()
         if outcome in ("deployed", "activated"):
             activate(place, wanted, before, why, on_activate)
         left = None
-        outdated = [] if keep is None else place.outdated(keep)
+        outdated: list[Generation] = []
         try:
-            place.remove(outdated)
+            if keep is not None:
+                outdated = place.outdated(keep)
+                place.remove(outdated)
         except TargetError as error:  # what is live is what was asked for
             left = str(error)
     return DeployReport(
         outcome=outcome,
         generation=wanted,
-        commit=wanted.commit(),
+        commit=commit,
         build=build_report,
         removed=tuple(each.number for each in outdated if not each.path.exists()),
         left=left,

@@ -16,7 +16,7 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import Any, Self
 
 from ...errors import TargetError, printable
@@ -74,9 +74,8 @@ class Root(Generations):
         with target_errors(path or self.root, self.root):
             yield
 
-    @contextmanager
-    def _place(self) -> Iterator[Place]:
-        yield self.place
+    def _opened(self) -> AbstractContextManager[Place]:
+        return nullcontext(self.place)
 
     @contextmanager
     def _directory(self) -> Iterator[Place]:
