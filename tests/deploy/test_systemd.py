@@ -30,9 +30,10 @@ def tool(name: str) -> str:
     return found
 
 
-def settings(name: str) -> list[str]:
-    """The values of a setting of the service, in their order."""
-    return re.findall(rf"^{name}=(.*)$", SERVICE.read_text(), re.MULTILINE)
+def settings(name: str, service: str = "deploy") -> list[str]:
+    """The values of a setting of a service, in their order."""
+    text = (UNITS / f"blockpack-{service}.service").read_text()
+    return re.findall(rf"^{name}=(.*)$", text, re.MULTILINE)
 
 
 @pytest.fixture(name="units")
@@ -70,13 +71,13 @@ def test_the_services_are_confined(units: Path, service: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def lines(host: Host) -> list[list[str]]:
-    """What the service runs, for the mirror of a repository that `host` has."""
+def lines(host: Host, service: str = "deploy") -> list[list[str]]:
+    """What a service runs, for the mirror of a repository that `host` has."""
     values = dict(value.split("=", 1) for value in settings("Environment"))
     values |= {"REPOSITORY": str(host.root.parent / "mirror.git"), "ROOT": str(host.root)}
     program = host.repository.git("config", "blockpack.command").decode().strip()
     found = []
-    for line in settings("ExecStartPre") + settings("ExecStart"):
+    for line in settings("ExecStartPre", service) + settings("ExecStart", service):
         words = [re.sub(r"\$\{(\w+)\}", lambda name: values[name[1]], w) for w in line.split()]
         found.append([program if word.endswith("/blockpack") else word for word in words])
     return found
@@ -95,9 +96,9 @@ def fixture_host(tmp_path: Path) -> Host:
     return host
 
 
-def run(host: Host, *prefix: str) -> str:
+def run(host: Host, *prefix: str, service: str = "deploy") -> str:
     told = ""
-    for line in lines(host):
+    for line in lines(host, service):
         done = subprocess.run(
             [*prefix, *line], env=ENVIRONMENT, cwd="/", capture_output=True, text=True, check=True
         )
@@ -116,6 +117,22 @@ def test_the_service_deploys_what_was_pushed_elsewhere(host: Host) -> None:
     host.push("--force", "other:main")  # the mirror follows this, too
     run(host)
     assert host.live is not None and host.live.startswith("0003-")
+
+
+def test_what_is_damaged_when_the_host_boots_is_built_anew(host: Host) -> None:
+    run(host)
+    run(host, service="verify")
+    image = host.root / "current/site.img"
+    image.chmod(0o644)
+    with open(image, "r+b") as file:
+        file.seek(5000)
+        file.write(b"x")
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        run(host, service="verify")
+    assert failed.value.returncode == 6 and "is damaged" in failed.value.stderr
+    assert settings("OnFailure", "verify") == [SERVICE.name]
+    assert "is live" in run(host)
+    run(host, service="verify")
 
 
 def test_the_service_may_do_all_that_it_does(host: Host, tmp_path: Path) -> None:

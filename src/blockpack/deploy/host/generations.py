@@ -169,13 +169,13 @@ class Generations:
         return outcomes(self.activations(), frozenset(each.number for each in self.all()))
 
     def way_back(self) -> Generation | None:
-        """What a rollback goes to: the newest that passed, but for the live one and those that a
-        rollback passed over.
+        """What a rollback goes to: the newest older one that passed, and that no rollback passed
+        over; or of all, if nothing is live.
         """
         outcomes, current = self.outcomes(), self.current()
         able = outcomes.passed - outcomes.passed_over
-        found = [each for each in self.all() if each.number in able and each != current]
-        return max(found, default=None)
+        older = [each for each in self.all() if current is None or each < current]
+        return max((each for each in older if each.number in able), default=None)
 
     def outdated(self, keep: int) -> list[Generation]:
         """All generations but the newest `keep` that passed, the live one, and one way back.

@@ -12,6 +12,7 @@ from ..record import BuildRecord, FromCommit, ImageRecord
 from .differences import VolumeChange, differences
 from .disk_use import disk_use
 from .generations import Generation, Generations
+from .history import Outcomes
 from .root import Root
 from .settings import HostSettings
 from .soundness import damage
@@ -73,18 +74,20 @@ def status(root: str | os.PathLike[str]) -> Status:
     damaged.
     """
     place = Generations.existing(root)
-    current = place.current()
+    current, since, outcomes = place.current(), place.live_since(), place.outcomes()
     records: dict[Generation, BuildRecord] = {}
     found: list[GenerationStatus] = []
     for generation in place.all():
+        damaged = None
         try:
             records[generation] = generation.record()
         except BlockpackError as error:
             if generation == current:
                 raise
-            found.append(_status(place, generation, None, damaged=str(error)))
-        else:
-            found.append(_status(place, generation, records[generation]))
+            damaged = str(error)
+        live_since = since if generation == current else None
+        record = records.get(generation)
+        found.append(_status(generation, record, live_since, outcomes, damaged))
     older = [each for each in records if current is not None and each < current]
     before = older[-1] if older else None
     way_back, keep = place.way_back(), _keep(root)
@@ -129,21 +132,20 @@ def _keep(root: str | os.PathLike[str]) -> int:
 
 
 def _status(
-    place: Generations,
     generation: Generation,
     record: BuildRecord | None,
-    damaged: str | None = None,
+    live_since: float | None,
+    outcomes: Outcomes,
+    damaged: str | None,
 ) -> GenerationStatus:
-    outcomes = place.outcomes()
-    live = generation == place.current()
     volumes = () if record is None else record.volumes
     source = None if record is None else record.source
     return GenerationStatus(
         number=generation.number,
         name=generation.name,
         commit=source.commit if isinstance(source, FromCommit) else "",
-        live=live,
-        live_since=place.live_since() if live else None,
+        live=live_since is not None,
+        live_since=live_since,
         passed=generation.number in outcomes.passed,
         failed=outcomes.failed.get(generation.number),
         size=sum(image.size or 0 for image in volumes),
