@@ -149,7 +149,7 @@ def rollback(
         wanted = place.numbered(to) if to is not None else place.way_back()
         if wanted is None:
             raise UsageError(place.root, *_no_way_back(place))
-        if wanted != current or _is_to_be_activated(place, wanted, on_activate):
+        if _is_to_be_activated(place, wanted, on_activate):
             damaged = damage(wanted, progress)
             if damaged is not None:
                 place.failed(wanted, str(damaged))
