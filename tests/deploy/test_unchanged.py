@@ -106,7 +106,7 @@ def fixture_tree(tmp_path: Path) -> Path:
 
 
 def seen(tree: Path, jobs: int = 1, *, dated: bool = False) -> str | None:
-    return Inventory(jobs).of(Subtree(os.fsencode(tree) + b"/", dated)).digest
+    return Inventory(jobs).of(Subtree(f"{tree}/", dated)).digest
 
 
 def link_elsewhere(tree: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_process_that_is_lost_is_told_with_the_directory(
 
 def test_what_cannot_be_looked_at_is_unknown(tree: Path) -> None:
     assert seen(tree / "nowhere") is None
-    assert Inventory().of(Subtree(os.fsencode(tree) + b"/nowhere")).digest is None
+    assert Inventory().of(Subtree(f"{tree}/nowhere")).digest is None
     os.mkfifo(tree / "pipe")
     assert seen(tree) is None
 

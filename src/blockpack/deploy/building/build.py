@@ -27,7 +27,7 @@ from ...workers.processors import Jobs, require_jobs
 from ...writing.progress import Meter
 from ..record import BuildRecord
 from ..secrets import Secrets
-from ..source.deployment import Deployment, dated
+from ..source.deployment import Deployment
 from ..source.open_commit import OpenCommit
 from ..source.open_deployment import open_deployment
 from ..source.open_directory import OpenDirectory
@@ -113,17 +113,8 @@ def build(
     with opened as deployment:
         deployment.leave_out(directory)
         with held(directory, in_ram=secrets is not None and secrets.runtime is not None) as place:
-            run = _Build(
-                deployment,
-                Dist(place),
-                tuple(only),
-                executor,
-                jobs,
-                progress,
-                earlier,
-                secrets,
-                limit,
-            )
+            options = tuple(only), executor, jobs, progress, earlier, secrets, limit
+            run = _Build(deployment, Dist(place), *options)
             report = run.run(None if depfile is None else os.fspath(depfile))
     return evolve(report, seconds=time.monotonic() - begun)
 
@@ -163,10 +154,8 @@ class _Build:
             name: VolumeState(
                 fingerprint=self.deployment.fingerprint(spec, self.epoch),
                 inputs=self.deployment.inputs[name],
-                parts=[part.path for part in spec.parts],
-                dated=dated(spec),
-                exclude=spec.exclude,
-                symlinks=spec.symlinks,
+                subtrees=self.deployment.subtrees.get(name, ()),
+                files={},
             )
             for name, spec in self.deployment.manifest.volumes.items()
         }
@@ -351,12 +340,14 @@ class _Build:
             raise_problems("nothing was built", errors)
             for plan in planned:
                 state = self.wanted[plan.task.spec.name]
+                if plan.plain:  # nothing of those is noted, not even a digest
+                    state = state._replace(fingerprint="", inputs=None)
                 try:
                     built = builds.make(plan)
                 except BlockpackError as error:
                     errors.append(error)
                 else:
-                    self._finish(built, state.untold() if plan.plain else state, staging)
+                    self._finish(built, state, staging)
 
     def _finish(self, built: Built, wanted: VolumeState, staging: str) -> None:
         image = built.record

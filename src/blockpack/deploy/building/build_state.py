@@ -12,19 +12,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ...errors import BlockpackError, SourceError
 from ...reading.ownership import open_trusted
 from ...writing.place import Place
 from ..file_names import RECORD
-from ..source.paths import inside, manifest_text, subtree
+from ..source.inventory import Subtree
+from ..source.paths import manifest_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from ...sources.options import Symlinks
-    from ..source.inventory import Inventory, Subtree
+    from ..source.inventory import Inventory
 
 STATE = ".blockpack-build.json"
 """The file's name, beside the images."""
@@ -59,51 +59,31 @@ def _is_as_left(directory: str, name: str, left: Signature) -> bool:
     return found == left or (found is None and name.endswith(KEY_SUFFIX))
 
 
-class VolumeState:
+class VolumeState(NamedTuple):
     """A volume as it was built: its fingerprint, and the files that were made of it.
 
-    `parts` are the paths that it was made of, `inputs` tells what was there; `dated`, `exclude` and
-    `symlinks` are as in `Subtree`. `files` has signatures by names.
+    `subtrees` are what it was made of, if that was in a directory, and `inputs` tells what was
+    there. `files` has signatures by names.
     """
 
-    def __init__(
-        self,
-        *,
-        fingerprint: str,
-        inputs: str | None,
-        parts: Sequence[str],
-        dated: bool,
-        exclude: Sequence[str],
-        symlinks: Symlinks,
-        files: Mapping[str, Signature] | None = None,
-    ) -> None:
-        self.fingerprint = fingerprint
-        self.inputs = inputs
-        self.parts = tuple(parts)
-        self.dated = dated
-        self.exclude = tuple(exclude)
-        self.symlinks = symlinks
-        self.files = {name: tuple(left) for name, left in (files or {}).items()}
+    fingerprint: str
+    inputs: str | None
+    subtrees: tuple[Subtree, ...]
+    files: Mapping[str, Signature]
 
-    def subtrees(self, root: str, left_out: Sequence[str]) -> Iterator[Subtree]:
-        """What it is made of in the directory `root`. Raises `SourceError` and `UsageError`."""
-        options = self.dated, self.exclude, self.symlinks
-        return (subtree(root, part, left_out, *options) for part in self.parts)
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """The one that `values` are, which were JSON. Raises errors of any kind."""
+        subtrees = tuple(map(Subtree.of, values["subtrees"]))
+        files = {name: tuple(left) for name, left in values["files"].items()}
+        return cls(values["fingerprint"], values["inputs"], subtrees, files)
 
     def is_whole(self, directory: str) -> bool:
         """Whether all files are in `directory`, as they were left."""
         return all(_is_as_left(directory, name, left) for name, left in self.files.items())
 
-    def with_files(self, files: Mapping[str, Signature]) -> VolumeState:
-        """The same volume, in other files."""
-        return VolumeState(**{**vars(self), "files": files})
 
-    def untold(self) -> VolumeState:
-        """The same volume, if nothing may be noted of what is in it."""
-        return VolumeState(**{**vars(self), "fingerprint": "", "inputs": None})
-
-
-class State:
+class State(NamedTuple):
     """A build as a whole.
 
     `source` is the directory that it was made of, `manifest` the digest of the manifest,
@@ -111,40 +91,30 @@ class State:
     every volume of the manifest was built.
     """
 
-    def __init__(
-        self,
-        *,
-        source: str = "",
-        manifest: str = "",
-        environment: str = "",
-        record: str = "",
-        complete: bool = False,
-        volumes: Mapping[str, VolumeState] | None = None,
-    ) -> None:
-        self.source = source
-        self.manifest = manifest
-        self.environment = environment
-        self.record = record
-        self.complete = complete
-        self.volumes = dict(volumes or {})
+    source: str = ""
+    manifest: str = ""
+    environment: str = ""
+    record: str = ""
+    complete: bool = False
+    volumes: Mapping[str, VolumeState] = MappingProxyType({})
 
     @classmethod
-    def read(cls, directory: str) -> State:
+    def read(cls, directory: str) -> Self:
         """The state in `directory`; an empty one if there is none, or it is not understood."""
         try:
             with open(open_trusted(os.path.join(directory, STATE), SourceError), "rb") as file:
                 values = json.load(file)
             if values.pop("schema") != SCHEMA:
                 return cls()
-            volumes = {name: VolumeState(**told) for name, told in values.pop("volumes").items()}
+            volumes = {name: VolumeState.of(told) for name, told in values.pop("volumes").items()}
             return cls(**values, volumes=volumes)
         except _UNREADABLE:
             return cls()
 
     def encoded(self) -> bytes:
         """The state as it is in its file."""
-        volumes = {name: vars(volume) for name, volume in self.volumes.items()}
-        values = {"schema": SCHEMA, **vars(self), "volumes": volumes}
+        volumes = {name: volume._asdict() for name, volume in self.volumes.items()}
+        values = {"schema": SCHEMA, **self._asdict(), "volumes": volumes}
         return json.dumps(values, indent=1).encode("ascii") + b"\n"
 
 
@@ -166,10 +136,8 @@ def unchanged(source: str, directory: str, inventory: Inventory) -> list[str] | 
             and not left
         ):
             return None
-        place = inside(source, directory)
-        left_out = () if place is None else (place,)
         for volume in state.volumes.values():
-            told = inventory.digest(volume.subtrees(state.source, left_out))
+            told = inventory.digest(volume.subtrees)
             if told is None or told != volume.inputs:
                 return None
     except (BlockpackError, OSError):  # it is for the build to tell

@@ -156,10 +156,10 @@ class Dist:
             known = self.state.volumes.get(image.name)
             left = {} if known is None else known.files
             for old in (before.key, before.placements) if before is not None else ():
-                if old in left and old not in files and self._is_there(old, left[old]):
+                if old and old in left and old not in files and self._is_there(old, left[old]):
                     self._remove(old, wiping=wiping)
             self.records[image.name] = image
-            self.states[image.name] = state.with_files(files)
+            self.states[image.name] = state._replace(files=files)
 
     def _forget(self, name: str) -> None:
         self.records.pop(name, None)

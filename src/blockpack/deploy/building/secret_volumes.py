@@ -20,7 +20,6 @@ from ...writing.place import Place
 from ...writing.targets import Seekable, target_errors
 from ...writing.transfer import Transfer
 from ..file_names import IMAGE
-from ..record import ImageRecord
 from ..secrets.age import Identities
 from ..secrets.opening import of_its, open_tree
 from ..secrets.redact import redacted
@@ -29,7 +28,7 @@ from ..source.deployment import Deployment
 from ..source.open_commit import OpenCommit
 from .build_state import KEY_SUFFIX
 from .limit import require_within, size_in_file
-from .task import Built, Task
+from .task import Built, Task, image_record
 
 if TYPE_CHECKING:
     from ...planning.layout import Layout
@@ -128,18 +127,7 @@ class SecretBuilds:
                     own = _fresh_key(staging, key)
                 layout = encrypt(layout, own)
             self._write(task, staging, name, layout)
-        container = plan.layout.geometry.get("container")
-        record = ImageRecord(
-            name=spec.name,
-            file=name,
-            format=spec.format,
-            profile=spec.volume().profile.name,
-            sector_size=plan.layout.sector_size,
-            container=None if container is None else str(container),
-            secret=True,
-            cipher=spec.cipher,
-            key=key,
-        )
+        record = image_record(spec, plan.layout, secret=True, cipher=spec.cipher, key=key)
         return Built(record, tuple(_warnings(plan)))
 
     def _write(self, task: Task, staging: Place, name: str, layout: Layout) -> None:

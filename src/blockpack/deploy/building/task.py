@@ -88,19 +88,22 @@ def make(task: Task, layout: Layout, meter: Meter) -> Built:
     with target_errors(image), open(image, "rb") as file:
         found = manifest(layout, file, progress=meter.part())
     write_bytes(_lines(found).encode("ascii"), placements, private=True)
+    contents = {"size": layout.size, "sha256": found["sha256"], "placements": names[1]}
+    return Built(image_record(spec, layout, **contents), layout.warnings)
+
+
+def image_record(spec: VolumeSpec, layout: Layout, **more: Any) -> ImageRecord:
+    """What the record says of an image of that layout."""
     container = layout.geometry.get("container")
-    record = ImageRecord(
+    return ImageRecord(
         name=spec.name,
-        file=names[0],
+        file=spec.name + IMAGE,
         format=spec.format,
         profile=spec.volume().profile.name,
         sector_size=layout.sector_size,
         container=None if container is None else str(container),
-        size=layout.size,
-        sha256=found["sha256"],
-        placements=names[1],
+        **more,
     )
-    return Built(record, layout.warnings)
 
 
 def _lines(placements: Mapping[str, Any]) -> str:

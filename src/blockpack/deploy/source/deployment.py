@@ -30,6 +30,7 @@ from .inventory import Inventory
 if TYPE_CHECKING:
     from ..manifest.parser import Part, VolumeSpec
     from ..record import Origin
+    from .inventory import Subtree
 
 
 class Deployment(ABC):
@@ -39,6 +40,12 @@ class Deployment(ABC):
 
     text: bytes
     """The manifest's own bytes."""
+
+    manifest_file: str
+    """The manifest's name in messages."""
+
+    origin: Origin
+    """What the record of a build says it was made of."""
 
     def __init__(self, jobs: Jobs, inventory: Inventory | None = None) -> None:
         self._jobs = jobs
@@ -61,20 +68,15 @@ class Deployment(ABC):
         directory ends in ``/.``. Raises `SourceError` and `UsageError`.
         """
 
-    @property
-    @abstractmethod
-    def manifest_file(self) -> str:
-        """The manifest's name in messages."""
-
-    @property
-    @abstractmethod
-    def origin(self) -> Origin:
-        """What the record of a build says it was made of."""
-
     @cached_property
     def manifest(self) -> Manifest:
         """The manifest. Raises `Problems` with all that is wrong with it."""
         return Manifest.parse(self.text, self.manifest_file)
+
+    @property
+    @abstractmethod
+    def subtrees(self) -> Mapping[str, tuple[Subtree, ...]]:
+        """What volumes are made of in a directory, by their names."""
 
     @property
     @abstractmethod

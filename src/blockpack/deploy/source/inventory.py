@@ -15,9 +15,9 @@ import hashlib
 import marshal
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ...errors import BlockpackError, SourceError
 from ...model.path_bytes import encode
@@ -44,15 +44,20 @@ _WHAT, _CHANGED = itemgetter(1), itemgetter(7)  # of rows
 class Subtree(NamedTuple):
     """What a part is made of: the file at `location`, or what is in the directory there.
 
-    The location of a directory ends in a slash. `dated` tells whether times of directories matter.
-    `left_out` has paths in it that are no part of it, `exclude` and `symlinks` are those of a scan.
+    That is absolute, and a directory's ends in a slash. `dated` tells whether times of directories
+    matter, `left_out` has paths in there to pass over, `exclude` and `symlinks` are as in a scan.
     """
 
-    location: bytes
+    location: str
     dated: bool = False
     left_out: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     symlinks: Symlinks = "keep"
+
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> Self:
+        """The one that `values` are, or were before they were JSON."""
+        return cls._make(tuple(value) if isinstance(value, list) else value for value in values)
 
 
 class Stock(NamedTuple):
@@ -100,12 +105,13 @@ class Inventory:
         """
         stock = self.of(subtree)
         if stock.digest is None:
-            path = os.fsdecode(subtree.location)
-            raise SourceError(path, "cannot be read", "'blockpack check' says what is wrong")
-        yield subtree.location
+            remedy = "'blockpack check' says what is wrong"
+            raise SourceError(subtree.location, "cannot be read", remedy)
+        top = os.fsencode(subtree.location)
+        yield top
         for rows in stock.listings():
             for path, what, *_ in rows:
-                location = subtree.location + encode(path)
+                location = top + encode(path)
                 if not isinstance(what, str) or os.path.exists(location):
                     yield location + b"/" if what is None else location
 
@@ -126,14 +132,14 @@ def _taken(subtree: Subtree, jobs: Jobs) -> Stock:
     """What is in a subtree now."""
     location, dated, left_out, exclude, symlinks = subtree
     try:
-        if not location.endswith(b"/"):
+        if not location.endswith("/"):
             found = os.lstat(location)
             times = found.st_mtime_ns, found.st_ctime_ns
             name = os.path.basename(location)
             facts = name, found.st_mode, found.st_size, *times, found.st_ino
             return Stock(hashlib.sha256(repr(facts).encode()).hexdigest(), found.st_ctime_ns)
         walk = DirectoryWalk(
-            location,
+            os.fsencode(location),
             excluded=excluding(exclude),
             symlinks=symlinks,
             left_out=left_out,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from attrs import evolve
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 class OpenCommit(Deployment):
     """A deployment in a commit of the repository at `path`."""
 
+    subtrees: ClassVar[Mapping[str, tuple[Subtree, ...]]] = {}
+
     def __init__(self, path: str, opened: Lookup, jobs: Jobs) -> None:
         super().__init__(jobs)
         self.path = path
@@ -42,6 +44,8 @@ class OpenCommit(Deployment):
             raise SourceError(path, f"{opened.named!r} is a tree", "name a commit")
         self.commit = commit
         """The commit's id, in hexadecimal digits."""
+        self.manifest_file = f"{commit[:12]}:{MANIFEST}"
+        self.origin = FromCommit(commit, opened.revision.tree)
         self.text = self._text()
 
     @classmethod
@@ -70,16 +74,6 @@ class OpenCommit(Deployment):
         name = self.manifest_file
         return short_enough(name, self._opened.read(found, name, MOST_BYTES))
 
-    @property
-    def manifest_file(self) -> str:
-        """The manifest's name in messages."""
-        return f"{self.commit[:12]}:{MANIFEST}"
-
-    @property
-    def origin(self) -> FromCommit:
-        """The commit, and its tree."""
-        return FromCommit(self.commit, self._opened.revision.tree)
-
     def files(self) -> Iterator[bytes]:
         """What changes when a name comes to stand for another commit."""
         repository = self._opened.repository
@@ -88,7 +82,7 @@ class OpenCommit(Deployment):
             path = os.path.join(repository.common_dir, name)
             if os.path.exists(path):
                 yield os.fsencode(path)
-        refs = Subtree(os.fsencode(os.path.join(repository.common_dir, "refs", "")))
+        refs = Subtree(os.path.join(repository.common_dir, "refs", ""))
         for location in self.inventory.locations(refs):
             yield location + b"." if location.endswith(b"/") else location
 

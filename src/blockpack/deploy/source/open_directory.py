@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +15,15 @@ from ...sources.directory import scan, tree_of
 from ..file_names import MANIFEST
 from ..record import FromDirectory
 from .deployment import Deployment, dated
-from .paths import inside, manifest_text, subtree
+from .inventory import Subtree
+from .paths import inside, left_out_of, manifest_text, place_of
 
 if TYPE_CHECKING:
     from ...model.tree import Tree
     from ...workers.processors import Jobs
     from ..manifest.parser import Part, VolumeSpec
-    from ..record import Origin
     from .deployment import Reopen
-    from .inventory import Inventory, Subtree
+    from .inventory import Inventory
 
 
 class OpenDirectory(Deployment):
@@ -40,27 +41,15 @@ class OpenDirectory(Deployment):
     ) -> None:
         super().__init__(jobs, inventory)
         self.path = path
+        self.root = os.path.abspath(path)
+        self.manifest_file = os.path.join(path, MANIFEST)
+        self.origin = FromDirectory(decode(os.fsencode(self.root)))
         self.text = manifest_text(path)
         self._left_out = left_out
-
-    @property
-    def root(self) -> str:
-        """The absolute path of the directory."""
-        return os.path.abspath(self.path)
 
     def reopened(self) -> Reopen:
         """What opens it again, in any process."""
         return partial(OpenDirectory, self.root, self._left_out)
-
-    @property
-    def manifest_file(self) -> str:
-        """The manifest's name in messages, and as a path."""
-        return os.path.join(self.path, MANIFEST)
-
-    @property
-    def origin(self) -> Origin:
-        """The directory."""
-        return FromDirectory(decode(os.fsencode(self.root)))
 
     def leave_out(self, path: str | os.PathLike[str]) -> None:
         """Take what is at `path` for no part of it; see `Deployment`."""
@@ -69,26 +58,28 @@ class OpenDirectory(Deployment):
             self._left_out = (*self._left_out, place)
 
     @cached_property
+    def subtrees(self) -> Mapping[str, tuple[Subtree, ...]]:
+        """What volumes are made of, by their names."""
+        found = {}
+        for spec in self.manifest.volumes.values():
+            with suppress(BlockpackError):  # planning tells what is wrong
+                found[spec.name] = tuple(self._subtree(part, spec) for part in spec.parts)
+        return found
+
+    @cached_property
     def inputs(self) -> Mapping[str, str | None]:
         """What tells the inputs of each volume, once all has settled."""
-        subtrees: dict[str, list[Subtree] | None] = {}
-        for spec in self.manifest.volumes.values():
-            try:
-                found = [self._subtree(part, spec) for part in spec.parts]
-            except BlockpackError:  # planning tells what is wrong
-                subtrees[spec.name] = None
-            else:
-                subtrees[spec.name] = found
-                self.inventory.digest(found)
-        settled = self.inventory.settle()
+        for found in self.subtrees.values():
+            self.inventory.digest(found)
+        known = self.subtrees if self.inventory.settle() else {}
         return {
-            name: self.inventory.digest(found) if settled and found is not None else None
-            for name, found in subtrees.items()
+            name: self.inventory.digest(known[name]) if name in known else None
+            for name in self.manifest.volumes
         }
 
     def files(self) -> Iterator[bytes]:
         """The manifest, and each file and directory under the parts."""
-        begin = len(self.root) + 1
+        begin = len(os.fsencode(self.root)) + 1
         yield os.fsencode(self.manifest_file)
         assert self.inputs is not None  # which has settled now
         for spec in self.manifest.volumes.values():
@@ -99,12 +90,16 @@ class OpenDirectory(Deployment):
                     yield path + b"." if path.endswith(b"/") else path
 
     def _subtree(self, part: Part, spec: VolumeSpec) -> Subtree:
-        options = dated(spec), spec.exclude, spec.symlinks
-        return subtree(self.root, part.path, self._left_out, *options)
+        """What a part is made of. Raises `SourceError` and `UsageError`."""
+        place = place_of(self.root, part.path)
+        if not place.endswith("/"):
+            return Subtree(place)
+        left_out = tuple(left_out_of(part.path, self._left_out))
+        return Subtree(place, dated(spec), left_out, spec.exclude, spec.symlinks)
 
     def _join(self, tree: Tree, part: Part, spec: VolumeSpec) -> None:
         found = self._subtree(part, spec)
-        location = os.fsdecode(found.location)
+        location = found.location
         if not location.endswith("/"):
             tree.add(part.at or os.path.basename(part.path), Path(location))
             return
@@ -113,7 +108,7 @@ class OpenDirectory(Deployment):
             options = self._options(spec)
             joined = scan(location, options, left_out=found.left_out, confined=True)
         else:
-            joined = tree_of(found.location, stock.listings())
+            joined = tree_of(os.fsencode(location), stock.listings())
         tree.join(part.at, joined)
 
     def close(self) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from ...errors import SourceError, UsageError
 from ...reading.ownership import open_trusted
 from ..file_names import MANIFEST
-from .inventory import Subtree
 
 MOST_BYTES = 1 << 20
 """Bytes of a manifest, at most."""
@@ -20,9 +19,7 @@ MOST_BYTES = 1 << 20
 NO_MANIFEST = "write one (start with 'blockpack init'), or give the directory that has it"
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from ...sources.options import Symlinks
+    from collections.abc import Iterable
 
 
 def manifest_text(directory: str) -> bytes:
@@ -67,7 +64,7 @@ def inside(root: str, path: str | os.PathLike[str]) -> str | None:
     return os.fsencode(os.path.relpath(place, top)).decode("utf-8", "surrogateescape")
 
 
-def place_of(root: str, path: str) -> bytes:
+def place_of(root: str, path: str) -> str:
     """Where the part `path` of the directory `root` is; a directory's place ends in a slash.
 
     Raises `SourceError` if there is none, or it is or goes through a symbolic link.
@@ -86,7 +83,7 @@ def place_of(root: str, path: str) -> bytes:
                 raise SourceError(path, "is neither a file nor a directory", "name one")
             rule = "is a symbolic link, or goes through one"
             raise SourceError(path, rule, "give the path that it leads to")
-    return place
+    return os.fsdecode(place)
 
 
 def left_out_of(path: str, left_out: Iterable[str]) -> list[str]:
@@ -102,19 +99,3 @@ def left_out_of(path: str, left_out: Iterable[str]) -> list[str]:
         if place.startswith(prefix):
             found.append(place[len(prefix) :])
     return found
-
-
-def subtree(
-    root: str,
-    path: str,
-    left_out: Iterable[str],
-    dated: bool,
-    exclude: Sequence[str],
-    symlinks: Symlinks,
-) -> Subtree:
-    """What the part `path` is made of. Raises `SourceError` and `UsageError`."""
-    place = place_of(root, path)
-    if not place.endswith(b"/"):
-        return Subtree(place)
-    inner = tuple(left_out_of(path, left_out))
-    return Subtree(place, dated, inner, tuple(exclude), symlinks)
