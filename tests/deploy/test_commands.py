@@ -184,7 +184,7 @@ def test_a_command_that_fails_is_told_with_its_own_exit_code(host: Host) -> None
         "said",
         "said",
         "blockpack: generation 2: the command ended with status 3; generation 1 is live again, "
-        "but for it the command ended with status 3",
+        "and the command for that ended with status 3",
         f"blockpack: to try again: blockpack deploy {address} --to {host.root} "
         "--on-activate 'echo said; exit 3'",
     ]

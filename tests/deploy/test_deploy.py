@@ -92,7 +92,7 @@ def test_if_the_command_fails_the_switch_is_undone(host: Host, code: int) -> Non
     assert host.live() == 1
     assert host.told()[0][:3] == ["deploy", "2", "1"]
     # It is told to go back, as well.
-    with pytest.raises(ActivationError, match=f"but for it the command ended with status {code}"):
+    with pytest.raises(ActivationError, match=f"and the command for that ended with status {code}"):
         host.deploy(on_activate=host.command(code))
     assert [line[:4] for line in host.told()] == [
         ["deploy", "2", "1", host.repository.oid("main")],
@@ -108,7 +108,7 @@ def test_that_the_command_failed_is_told_though_what_was_live_is_damaged(host: H
     host.deploy()
     old = Generations(host.root).numbered(1).path
     host.commit(**{"site/index.html": b"bad"})
-    failed = "status 3; generation 1 is live again, but for it the command cannot be run: "
+    failed = "status 3; generation 1 is live again, and the command for that cannot be run: "
     with pytest.raises(ActivationError, match=failed):
         host.deploy(on_activate=f"rm -f {shlex.quote(str(old / 'manifest.json'))}; exit 3")
     assert os.readlink(host.root / "current") == f"generations/{old.name}"

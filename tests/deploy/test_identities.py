@@ -49,7 +49,7 @@ def test_without_an_identity_nothing_opens(tmp_path: Path, keeper: tuple[Path, s
     place = secret_deployment(tmp_path / "d", keeper[1])
     with pytest.raises(Problems) as raised:
         build(place, tmp_path / "dist")
-    assert "nothing to open them with; give identity=FILE" in str(raised.value)
+    assert "no identity was given; give identity=FILE" in str(raised.value)
 
 
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o620, 0o666])

@@ -93,7 +93,7 @@ def run(arguments: Namespace) -> int:
         for name, warning in report.build.warnings if report.build else ():
             say(f"warning: volume {name}: {warning}")
         if report.damaged is not None:
-            say(f"warning: built anew: {report.damaged}")
+            say(f"warning: built again: {report.damaged}")
         if report.left is not None:
             say(f"warning: an older generation cannot be removed: {report.left}")
         if not arguments.json:

@@ -31,8 +31,8 @@ def run(arguments: Namespace) -> int:
     if keep is None:
         keep = HostSettings.of(arguments.root).keep
     if keep is None:
-        rule = "how many generations are to be kept is not known"
-        raise UsageError("", rule, "give --keep N, or have 'keep' in ROOT/host.toml")
+        rule = "it is not known how many generations to keep"
+        raise UsageError("", rule, "give --keep N, or set keep in ROOT/host.toml")
     removed = collect(arguments.root, keep)
     if not arguments.quiet:
         told = ", ".join(map(str, removed)) or "nothing"

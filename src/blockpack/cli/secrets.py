@@ -147,7 +147,7 @@ def _rekey(arguments: Namespace) -> None:
 def _audit(arguments: Namespace) -> None:
     commits = [] if sys.stdin is None else sys.stdin.read().split()
     audit(arguments.repository, commits, arguments.manifest_of or ())
-    emit(f"no secret is in clear in {len(commits):,} commits")
+    emit(f"no plain secrets in {len(commits):,} commits")
 
 
 def _say_for_whom(keeper: Keeper, files: list[str]) -> None:

@@ -65,7 +65,9 @@ def deployed(
     if live:
         directory /= CURRENT
     elif not directory.is_dir():
-        raise SourceError(str(place), "is not a directory", "give what was built or deployed to")
+        raise SourceError(
+            str(place), "is not a directory", "give the directory of a build or a deploy"
+        )
     record = BuildRecord.read(directory)
     wrong = [*_unknown(record, [*writable, *only]), *_misplaced(directory)]
     if live and not wrong:

@@ -96,4 +96,4 @@ def _run(
 def _rule(before: Generation | None, failed: str, again: str | None) -> str:
     live = "nothing is live" if before is None else f"generation {before.number} is live again"
     rule = f"the command {failed}; {live}"
-    return rule if again is None else f"{rule}, but for it the command {again}"
+    return rule if again is None else f"{rule}, and the command for that {again}"

@@ -73,7 +73,7 @@ class Generations:
     def existing(cls, root: str | os.PathLike[str]) -> Self:
         """Those under `root`. Raises `SourceError` if nothing was ever deployed there."""
         if not os.path.isdir(os.path.join(require_path(root), DIRECTORY)):
-            raise SourceError(str(root), "has no generations", "give what was deployed to")
+            raise SourceError(str(root), "has no generations", "give the directory of a deploy")
         return cls(root)
 
     # What is there -------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ class Generations:
         found = self._named(name) if directory == DIRECTORY else None
         if found is None or not found.path.is_dir():
             raise TargetError(
-                path, f"leads to {target!r}, which is not a generation", "mend the link"
+                path, f"leads to {target!r}, which is not a generation", "fix the link"
             )
         return found
 

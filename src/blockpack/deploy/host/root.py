@@ -237,7 +237,7 @@ class Root(Generations):
         directory.remove([name])
         with suppress(FileNotFoundError):
             directory.lstat(name)
-            raise TargetError(shown or path, "cannot be removed", "see to its permissions")
+            raise TargetError(shown or path, "cannot be removed", "check its permissions")
 
 
 def _line(

@@ -102,7 +102,7 @@ class HostSettings:
         try:
             text.encode()
         except UnicodeEncodeError:
-            rule = "cannot be told in TOML, which is UTF-8"
+            rule = "cannot be written in TOML, which is UTF-8"
             raise UsageError(text.encode(errors="backslashreplace").decode(), rule) from None
         return text
 
@@ -142,7 +142,7 @@ class _Reader(Typed):
                 reader: Callable[[Path, Any], Any] = readers.get(field.name, self.text)
                 found[field.name] = reader((name,), values[name])
         if "revision" in values and "repository" not in values:
-            self.complain(("revision",), "is that of a repository", "name that, too")
+            self.complain(("revision",), "belongs to a repository", "set repository, too")
         return found
 
     def _path(self, path: Path, value: Any) -> str | None:

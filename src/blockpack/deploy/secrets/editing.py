@@ -92,7 +92,7 @@ def _ram_directory() -> tuple[Place, Place]:
                 above.close()
     rule = "there is no RAM file system to keep the file on while it is edited"
     remedy = "mount a tmpfs and have XDG_RUNTIME_DIR lead to it"
-    raise SecretError("", rule, f"{remedy}, or encrypt it anew with 'blockpack secrets encrypt -'")
+    raise SecretError("", rule, f"{remedy}, or encrypt it again with 'blockpack secrets encrypt -'")
 
 
 def _ram_places() -> Iterator[str]:

@@ -149,7 +149,7 @@ class Keeper:
                         file.place.tidy()
                         file.replace(encrypted(_opened(file, identities), recipients))
                 except BlockpackError as error:
-                    told = f"{number:,} of {len(paths):,} files were encrypted anew before"
+                    told = f"{number:,} of {len(paths):,} files were encrypted again before"
                     raise Problems(told, [error]) from None
 
     def encrypted_files(self) -> list[str]:

@@ -106,7 +106,7 @@ def _contents(
     if not files:
         return []
     if identities is None:
-        rule = f"{of_its(len(files))} encrypted, and there is nothing to open them with"
+        rule = f"{of_its(len(files))} encrypted, and no identity was given"
         errors.append(SecretError("", rule, option="identity=FILE"))
         return []
     if sum(file.size for file in files.values()) > MOST_BYTES:

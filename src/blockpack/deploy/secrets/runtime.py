@@ -27,7 +27,7 @@ def require_ram(volume: str, place: str | int, runtime: bool) -> None:
     try:
         found = file_system(place)
     except OSError as error:
-        raise SecretError.of(f"volume {volume}", f"{place} cannot be looked at", error) from None
+        raise SecretError.of(f"volume {volume}", f"{place} cannot be read", error) from None
     if found in TYPES:
         return
     where = "the directory for images in RAM" if runtime else "the directory of the images"
