@@ -327,3 +327,29 @@ def test_a_planted_file_is_given_no_image(layout: blockpack.Layout, tmp_path: Pa
     shared.chmod(0o755)
     blockpack.write(layout, planted)
     assert planted.stat().st_uid == 65534
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_planted_link_is_not_followed(
+    layout: blockpack.Layout, tmp_path: Path, there: bool
+) -> None:
+    """Though the links that somebody makes for themselves are."""
+    require_root()
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    if there:
+        (tmp_path / "precious").write_bytes(OLD)
+    planted = shared / "x.img"
+    planted.symlink_to(tmp_path / "precious")
+    (tmp_path / "own").symlink_to(planted)
+    os.chown(planted, 65534, 65534, follow_symlinks=False)
+    for target in (planted, tmp_path / "own"):
+        with pytest.raises(blockpack.TargetError, match=r"belongs to another user|denied"):
+            blockpack.write(layout, target)
+    assert (tmp_path / "precious").exists() == there
+    assert not there or (tmp_path / "precious").read_bytes() == OLD
+    os.chown(planted, 0, 0, follow_symlinks=False)
+    blockpack.write(layout, tmp_path / "own")
+    assert (tmp_path / "precious").read_bytes() == rendered(layout)
+    assert planted.is_symlink()

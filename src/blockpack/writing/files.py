@@ -18,11 +18,13 @@ from ..model.extent import FileRange, Zeros
 from ..planning.layout import Layout
 from .clone import BLOCK
 from .place import Place
-from .replacement import replacing
+from .replacement import replaceable, replacing
 from .targets import Seekable, Streaming, target_errors
 from .transfer import LARGE
 
 _BLKSSZGET = 0x1268
+
+_MOST_LINKS = 40  # as Linux follows
 
 
 @contextmanager
@@ -35,10 +37,10 @@ def regular_file(
     in `replacing`. Raises `TargetError`.
     """
     name = path
-    path = os.path.realpath(path)  # a link stays, what it leads to is replaced
-    directory = os.path.dirname(path)
     with ExitStack() as stack:
         with target_errors(name):
+            path = _final(path)
+            directory = os.path.dirname(path) or os.curdir
             if not os.path.isdir(directory):
                 raise TargetError(name, f"there is no directory {directory}", "make it first")
             require_space(directory, layout, name)
@@ -49,6 +51,22 @@ def regular_file(
         yield Seekable(name, descriptor, holes=True)
         with target_errors(name):
             stack.close()
+
+
+def _final(path: str) -> str:
+    """Where the links at `path` lead: they stay, and what they lead to is replaced.
+
+    Raises `TargetError` for one that another user put where anybody may (as sysctl's
+    fs.protected_symlinks), and `OSError`.
+    """
+    for _ in range(_MOST_LINKS):
+        if not os.path.islink(path):
+            return path
+        directory, name = os.path.split(path)
+        with Place.open(directory or os.curdir) as place:
+            replaceable(place, name)
+        path = os.path.join(directory, os.readlink(path))
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
 @contextmanager
