@@ -48,10 +48,10 @@ def test_paths(wrong: Any) -> None:
         lambda: tree.join(wrong, Tree()),
     ]
     for refused in refusals:
-        with pytest.raises(UsageError, match="is not a path in a tree"):
+        with pytest.raises(UsageError, match="is not a path in a tree or image"):
             refused()
     with blockpack.open_image(LAYOUT) as image:
-        with pytest.raises(UsageError, match="is not a path in an image"):
+        with pytest.raises(UsageError, match="is not a path in a tree or image"):
             image.read(wrong)
         assert wrong not in image
     assert list(tree) == []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from ..errors import Deviation, ImageError, NotInImageError, UsageError, raise_problems
 from ..formats.reader import ImageEntry, ImageReader, Report
-from ..model.entry import EPOCH, NANOSECONDS
+from ..model.entry import EPOCH, NANOSECONDS, text_of
 from ..planning.layout import Fact
 from ..reading.positional import PositionalReader
 from ..writing.progress import Meter, Progress
@@ -299,9 +299,4 @@ def require_image(what: object) -> None:
 
 
 def _text(path: str | PurePath) -> str:
-    if not isinstance(path, str) and not hasattr(path, "as_posix"):
-        raise UsageError(
-            "", f"{path!r} is not a path in an image", "give a text or a PurePosixPath"
-        )
-    text = path if isinstance(path, str) else path.as_posix()
-    return text.removeprefix("./").strip("/")
+    return text_of(path).removeprefix("./").strip("/")

@@ -15,15 +15,18 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable
 from contextlib import suppress
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from attrs import field
 
-from ..errors import EntryError, require_path
+from ..errors import EntryError, UsageError, require_path
 from .extent import Data, Extent
 from .path_bytes import decode as decode
 from .path_bytes import encode as encode
 from .values import numerous, shortened
+
+if TYPE_CHECKING:
+    from pathlib import PurePath  # slow to import
 
 EPOCH = 315_532_800
 """1980-01-01 00:00:00 UTC in seconds since 1970: the earliest time that every format holds."""
@@ -124,6 +127,16 @@ def location(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> bytes
     Raises `UsageError` for what is not a path, such as a NUL or a lone surrogate in it.
     """
     return os.fsencode(require_path(path))
+
+
+def text_of(path: str | PurePath) -> str:
+    """The text of a path in a tree or image. Raises `UsageError` for what is none."""
+    if isinstance(path, str):
+        return path
+    if hasattr(path, "as_posix"):
+        return path.as_posix()
+    rule = f"{path!r} is not a path in a tree or image"
+    raise UsageError("", rule, "give a text or a PurePosixPath")
 
 
 def parent_of(path: str) -> str:

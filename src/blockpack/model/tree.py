@@ -30,6 +30,7 @@ from .entry import (
     check_entry,
     check_path,
     parent_of,
+    text_of,
 )
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Tree:
         Raises `EntryError` for a path that is unsound or taken, `UsageError` for what is no
         content, and `SourceError` for a file that cannot be read.
         """
-        at = _text(path)
+        at = text_of(path)
         file = file_of(at, content, size)
         self.put(
             evolve(
@@ -110,7 +111,7 @@ class Tree:
 
         Raises `EntryError` if the path is unsound, or a file has it.
         """
-        at = _text(path)
+        at = text_of(path)
         if not isinstance(self.get(at), Directory):
             self.put(Directory(at, mode, mtime_ns))
 
@@ -122,18 +123,14 @@ class Tree:
         mtime_ns: int = EPOCH * NANOSECONDS,
     ) -> None:
         """Add the symbolic link `path` to `target`. Raises `EntryError` as `add` does."""
-        self.put(Symlink(_text(path), _text(target), mtime_ns=mtime_ns))
+        self.put(Symlink(text_of(path), text_of(target), mtime_ns=mtime_ns))
 
     def put(self, entry: Entry) -> None:
         """Add an entry as it is. Raises as `add` does, and `UsageError` for other types."""
         _require_entry(entry)
         if error := check_entry(entry):
             raise error
-        missing: list[Entry] = []
-        parent = parent_of(entry.path)
-        while parent not in self._children:
-            missing.append(Directory(parent))
-            parent = parent_of(parent)
+        missing = [each for each in _above(entry.path) if each.path not in self._children]
         for found in (*missing, entry):
             self._require_place(found)
         if isinstance(entry, File):
@@ -153,7 +150,7 @@ class Tree:
         Raises `EntryError` if `at` is unsound, or a path is taken by anything but two directories;
         then nothing was added.
         """
-        above = _text(at)
+        above = text_of(at)
         origin = other.origin if not above and not len(self) else None
         moved = [evolve(e, path=f"{above}/{e.path}") if above else e for e in other]
         if above:
@@ -186,7 +183,7 @@ class Tree:
 
         Raises `KeyError` if there is none.
         """
-        at = _text(path)
+        at = text_of(path)
         pending = [self._children.get(parent_of(at), {}).pop(at)]
         self.origin = self._inodes = None
         while pending:
@@ -196,7 +193,7 @@ class Tree:
 
     def get(self, path: str | PurePath) -> Entry | None:
         """The entry at `path`, or None."""
-        at = _text(path)
+        at = text_of(path)
         return self._children.get(parent_of(at), {}).get(at)
 
     def __getitem__(self, path: str | PurePath) -> Entry:
@@ -261,14 +258,6 @@ class Tree:
         if _facts(there) != _facts(file):
             rule = f"has the inode of {there.path}, and is another file"
             raise EntryError(file.path, rule, "give it none")
-
-
-def _text(path: str | PurePath) -> str:
-    if isinstance(path, str):
-        return path
-    if hasattr(path, "as_posix"):
-        return path.as_posix()
-    raise UsageError("", f"{path!r} is not a path in a tree", "give a text or a PurePosixPath")
 
 
 def _require_entry(entry: object) -> None:

@@ -89,16 +89,8 @@ class ZipReader(ImageReader):
                 yield self._entry(path, member, report)
 
     def verify(self, report: Report) -> Iterator[ImageEntry]:
-        """`entries`, and what is compressed is read."""
-        for entry in self.entries(report):
-            yield entry
-            if entry.kind == "file" and not (entry.damage or entry.extents):
-                try:
-                    with self.content(entry) as content:
-                        for at in range(0, entry.size, _PIECE):
-                            content.read_at(at, _PIECE)
-                except SourceError as error:
-                    report(ImageError(entry.path, error.rule))
+        """`entries`: what is compressed is checked by whoever reads it."""
+        return self.entries(report)
 
     def content(self, entry: ImageEntry) -> PositionalReader:
         """The bytes of a file, as they are or decompressed."""
