@@ -34,6 +34,15 @@ def generate_media(deployment: Path) -> None:
     subprocess.run([EXAMPLES / "generate-media", deployment / "media/beam.avi"], check=True)
 
 
+def have_fat(deployment: Path) -> None:
+    """Have the site be a FAT volume, which the machine mounts, and which holds not every name."""
+    manifest = deployment / "blockpack.toml"
+    text = manifest.read_text()
+    changed = text.replace('"site"\nformat  = "tar"', '"site"\nformat  = "fat"')
+    assert changed != text
+    manifest.write_text(re.sub(r"^consumer.*\n", "", changed, flags=re.M))
+
+
 def commit_all(clone: GitRepository, message: str) -> str:
     clone.git("add", "--all")
     clone.git("commit", "--quiet", "--message", message)
@@ -89,6 +98,7 @@ def test_a_site_is_pushed_deployed_attached_and_rolled_back(tmp_path: Path) -> N
     # A first push.
     shutil.copytree(EXAMPLES / "deployment", clone.path, dirs_exist_ok=True)
     generate_media(clone.path)
+    have_fat(clone.path)
     first = commit_all(clone, "The light, and its film")
     pushed = host.push()
     assert pushed.code == 0 and host.live == f"0001-{first[:12]}", pushed.told

@@ -268,6 +268,20 @@ def test_status_tells_what_failed_and_what_gc_would_free(host: Host) -> None:
     assert (left["disk_use"], left["gc"]["freed"]) == (told["disk_use"] - gc["freed"], 0)
 
 
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("file", ["manifest.json", "site.json"])
+def test_status_tells_what_it_can_of_what_is_damaged(host: Host, number: int, file: str) -> None:
+    host.deploy_times(2)
+    path = Generations(host.root).numbered(number).path / file
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:50])
+    found = status(host.root)
+    assert (found.live is not None and found.live.number, found.way_back) == (2, 1)
+    assert (found.generations[number - 1].damaged is not None) == (file == "manifest.json")
+    lines = process("status", host.root).lines
+    assert "generation 2 is live" in lines[0]
+
+
 def test_blocks_that_are_shared_are_counted_once(tmp_path: Path) -> None:
     with file_system("btrfs", tmp_path, 256 << 20) as mount:
         host = Host(mount)

@@ -97,8 +97,10 @@ def _lines(found: Status) -> Iterator[str]:
         yield f"{printable(found.root)}: nothing is live"
     else:
         since = _time(live.live_since or 0)
-        yield f"{found.name}: generation {live.number} is live since {since}"
-        yield f"commit {live.commit}"
+        name = found.name or printable(found.root)
+        yield f"{name}: generation {live.number} is live since {since}"
+        if live.commit:
+            yield f"commit {live.commit}"
         for image in live.volumes:
             size = "secret" if image.size is None else amount(image.size)
             yield f"  {image.name:<16} {image.format:<4} {size:>12}"

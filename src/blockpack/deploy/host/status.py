@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 
 from attrs import frozen
@@ -70,8 +71,7 @@ class Status:
 def status(root: str | os.PathLike[str]) -> Status:
     """What there is under `root`.
 
-    Raises `SourceError` if nothing was ever deployed there, and `ImageError` if what is live is
-    damaged.
+    Raises `SourceError` if nothing was ever deployed there.
     """
     place = Generations.existing(root)
     current, since, outcomes = place.current(), place.live_since(), place.outcomes()
@@ -82,14 +82,11 @@ def status(root: str | os.PathLike[str]) -> Status:
         try:
             records[generation] = generation.record()
         except BlockpackError as error:
-            if generation == current:
-                raise
             damaged = str(error)
         live_since = since if generation == current else None
         record = records.get(generation)
         found.append(_status(generation, record, live_since, outcomes, damaged))
-    older = [each for each in records if current is not None and each < current]
-    before = older[-1] if older else None
+    before, changes = _changes(records, current)
     way_back, keep = place.way_back(), _keep(root)
     outdated = place.outdated(keep)
     kept = [each for each in place.all() if each not in outdated]
@@ -99,7 +96,7 @@ def status(root: str | os.PathLike[str]) -> Status:
         name=records[current].name if current in records else "",
         generations=tuple(found),
         compared=before.number if before else None,
-        changes=tuple(differences(before, current)) if before and current else (),
+        changes=changes,
         # Asked again, for a run that was at work at first may have ended in between.
         unfinished=place.is_unfinished() and not place.busy() and place.is_unfinished(),
         way_back=None if way_back is None else way_back.number,
@@ -129,6 +126,18 @@ def _keep(root: str | os.PathLike[str]) -> int:
     with suppress(BlockpackError):
         return HostSettings.of(root).keep or 1
     return 1
+
+
+def _changes(
+    records: Mapping[Generation, BuildRecord], current: Generation | None
+) -> tuple[Generation | None, tuple[VolumeChange, ...]]:
+    """What is compared with what is live, and how it differs; nothing if that is damaged."""
+    if current is None or current not in records:
+        return None, ()
+    before = max((each for each in records if each < current), default=None)
+    with suppress(BlockpackError):
+        return before, () if before is None else tuple(differences(before, current))
+    return None, ()
 
 
 def _status(
