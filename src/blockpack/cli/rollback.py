@@ -18,7 +18,7 @@ def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add_root(parser)
     parser.add_argument(
-        "--to", type=int, metavar="N", help="go to generation N (default: newest other that passed)"
+        "--to", type=int, metavar="N", help="go to generation N (default: newest older that passed)"
     )
     flags.add_on_activate(parser)
     flags.add_quiet(parser)

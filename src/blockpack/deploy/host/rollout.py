@@ -137,7 +137,7 @@ def rollback(
     on_activate: str | None = None,
     progress: Tell | None = None,
 ) -> Generation:
-    """Make an older generation live: the newest other one that passed, or that of the number `to`.
+    """Make an older generation live: the newest older one that passed, or that of the number `to`.
 
     What a rollback passed over is not gone back to. All its images are read before; one that is
     damaged makes it a generation that failed. Raises `UsageError` if there is none, `ImageError` if
