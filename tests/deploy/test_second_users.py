@@ -27,6 +27,7 @@ from blockpack.deploy.source.open_directory import OpenDirectory
 from blockpack.layers.keys import make_key, read_key
 from deploy.deployments import FILES, names, write_files
 from deploy.secret_deployments import (
+    IN_CIPHER,
     IN_CLEAR,
     NAME,
     SECRET,
@@ -553,3 +554,28 @@ def test_what_is_deployed_nobody_else_can_change(rooted: Rooted, umask: int) -> 
         found = path.lstat()
         assert found.st_uid == rooted.user
         assert stat.S_ISLNK(found.st_mode) or not found.st_mode & 0o022
+
+
+def test_what_was_given_to_the_user_of_a_machine_is_shared_and_then_wiped(
+    tmp_path: Path, ram: Path
+) -> None:
+    """As libvirt gives the images of a running machine to QEMU's user."""
+    deploying = Deploying(tmp_path, ram)
+    root = tmp_path / "root"
+    deploying.runtime.rmdir()
+    volumes = f"{IN_CIPHER}{OPEN.replace('vault', 'site')}"
+    images = []
+    for number in range(3):
+        vault = {f"vault/{NAME}.age": sealed(b"%d" % number, deploying.recipient)}
+        text = secret_manifest(deploying.recipient, volumes)
+        deploying.repository.commit({"blockpack.toml": text, "site/index": b"the same"} | vault)
+        report = deploying.deploy()
+        assert report.build is not None
+        assert report.build.shared == (("site",) if number else ())
+        images.append(open(root / "current/keys.img", "rb"))  # noqa: SIM115
+        for image in (root / "current").glob("*.img"):
+            os.chown(image, MALLORY, MALLORY)
+    assert collect(root, 1) == (1,)
+    with images[0] as first, images[1] as second, images[2]:
+        assert not first.read().strip(b"\0") and second.read().strip(b"\0")
+    assert (root / "current/site.img").stat().st_uid == MALLORY

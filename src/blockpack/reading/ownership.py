@@ -57,9 +57,10 @@ def open_trusted(
     dir_fd: int | None = None,
     flags: int = os.O_RDONLY,
     follow: bool = False,
+    of_anybody: bool = False,
 ) -> int:
-    """The descriptor of a regular file that is trusted; the file is there, and `flags` do not
-    create it.
+    """The descriptor of a regular file that is trusted, or `of_anybody`; the file is there, and
+    `flags` do not create it.
 
     It never waits, and opens no device. A link is refused, unless they are to be followed. A file
     that is to be written may have no other name: that is how somebody has another one written to.
@@ -67,22 +68,25 @@ def open_trusted(
     opened.
     """
     name = shown or os.fsdecode(path)
-    writing = bool(flags & (os.O_WRONLY | os.O_RDWR))
-    _require(os.stat(path, dir_fd=dir_fd, follow_symlinks=follow), name, error, writing)
+    needs = bool(flags & (os.O_WRONLY | os.O_RDWR)), of_anybody
+    _require(os.stat(path, dir_fd=dir_fd, follow_symlinks=follow), name, error, *needs)
     no_link = 0 if follow else _NO_LINK
     descriptor = os.open(path, flags | _FLAGS | no_link, dir_fd=dir_fd)
     try:
-        _require(os.fstat(descriptor), name, error, writing)
+        _require(os.fstat(descriptor), name, error, *needs)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _require(status: os.stat_result, name: str, error: type[BlockpackError], writing: bool) -> None:
+def _require(
+    status: os.stat_result, name: str, error: type[BlockpackError], writing: bool, of_anybody: bool
+) -> None:
     if not stat.S_ISREG(status.st_mode):
         what = "is a symbolic link" if stat.S_ISLNK(status.st_mode) else "is not a regular file"
         raise error(name, what, "put a file of your own there")
-    require_trusted(name, status, error)
+    if not of_anybody:
+        require_trusted(name, status, error)
     if writing and status.st_nlink > 1:
         raise error(name, "has another name, and would be changed there, too", "remove one")

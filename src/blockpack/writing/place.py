@@ -302,7 +302,7 @@ class Place:
     def wipe(self, name: Name) -> bool:
         """Remove the file `name`; whether it was overwritten before.
 
-        It is unless it is another user's, has another name, or is not a regular file.
+        It is unless it has another name, or is not a regular file.
         """
         wiped = False
         with suppress(OSError, TargetError):

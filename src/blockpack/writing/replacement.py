@@ -63,7 +63,7 @@ def replacing(
 def wiped(place: Place, name: Name, *, wipe: bool = True) -> Iterator[None]:
     """Wipe the file `name` once another one has taken its name in the block, which may fail.
 
-    It is overwritten if it is ours and no other name led to it, after the directory is flushed.
+    It is overwritten if no other name led to it, after the directory is flushed.
     """
     descriptor = -1
     if wipe:

@@ -19,13 +19,14 @@ _ZEROS = bytes(1 << 20)
 
 
 def open_to_wipe(name: str | bytes, dir_fd: int | None) -> int:
-    """The descriptor of a file that may be overwritten: it is ours, and has no other name.
+    """The descriptor of a file that may be overwritten: a regular one that has no other name.
 
-    Raises `TargetError` for others, and `OSError` if it cannot be opened.
+    It may have been given to another user, as libvirt gives images to QEMU's. Raises `TargetError`
+    for others, and `OSError` if it cannot be opened.
     """
 
     def opened(flags: int) -> int:
-        return open_trusted(name, TargetError, dir_fd=dir_fd, flags=flags)
+        return open_trusted(name, TargetError, dir_fd=dir_fd, flags=flags, of_anybody=True)
 
     try:
         return opened(os.O_WRONLY)

@@ -132,7 +132,10 @@ class Root(Generations):
         with self.errors(made), self._directory() as directory:
             with directory.inside(old) as place:
                 for name in place.names():
-                    if not stat.S_ISLNK(place.lstat(name).st_mode):  # to a secret image in RAM
+                    # Not a link to a secret image in RAM, nor what is shared: that is settled, and
+                    # may have been given to the user of a machine that has it attached.
+                    status = place.lstat(name)
+                    if not stat.S_ISLNK(status.st_mode) and status.st_nlink == 1:
                         place.settle(name, 0o400 if name in secret else 0o444, flush=True)
                 settle(place.target, _MODE)
                 place.flush()
