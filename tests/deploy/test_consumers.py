@@ -20,7 +20,7 @@ from cli.running import Command
 from deploy.attach.conftest import clean_environment, fixture_command
 from deploy.deployments import write_files
 from deploy.manifests import DEPLOYMENT, FAT, GIT, TAR
-from test_docs import DOCS, table_under
+from pages import DOCS, table_under
 
 __all__ = ["clean_environment", "fixture_command"]
 

@@ -18,7 +18,7 @@ from blockpack.deploy.host.settings import KEYS, HostSettings
 from cli.running import process
 from deploy.deployments import names
 from deploy.hosts import Host
-from test_docs import DOCS, code, table_under
+from pages import DOCS, code, table_under
 from users import ALICE, MALLORY, PLANTS, as_user, plant, public_directory
 
 

@@ -16,7 +16,7 @@ from blockpack.deploy.manifest.parser import (
     Manifest,
 )
 from blockpack.planning.options import COMMON, OWN, TREE, keys
-from test_docs import DOCS, blocks, code, sections, tables
+from pages import DOCS, blocks, code, sections, tables
 
 PAGE = DOCS / "deploy" / "manifest.md"
 

@@ -17,7 +17,7 @@ import pytest
 from deploy.attach.test_mirage import MIRAGE, compiled
 from deploy.deployments import contents, write_files
 from judges.programs import require
-from test_docs import DOCS, blocks, install_command, sections
+from pages import DOCS, blocks, install_command, sections
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "mirage-www"
 PAGE = DOCS / "deploy" / "mirage-www.md"

@@ -13,7 +13,7 @@ import pytest
 from blockpack.deploy.building.build import build
 from deploy.deployments import FILES, contents, write_files
 from judges.programs import require
-from test_docs import install_command
+from pages import install_command
 
 RULES = Path(__file__).parents[2] / "examples" / "rules"
 

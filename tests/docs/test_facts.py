@@ -1,0 +1,152 @@
+"""Options, codes, profiles and rooms in the pages are those of the code."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import signal
+from argparse import ArgumentParser, _SubParsersAction
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import blockpack
+import readme
+from blockpack import errors
+from blockpack.cli import pack as pack_command
+from blockpack.cli import run, verify
+from blockpack.cli.output import ReportError
+from blockpack.planning.profile import PROFILES
+from pages import DOCS, PAGES, ROOT, code, sections, table_under, tables
+from test_architecture import ROOMS
+
+
+def options_of(command: str) -> set[str]:
+    """Every way to write an option of `command`, by its parser."""
+    parser = ArgumentParser(add_help=False)
+    import_module(f"blockpack.cli.{command}").arguments(parser)
+    return options_taken(parser) - {"-h", "--help"}
+
+
+def options_taken(parser: ArgumentParser) -> set[str]:
+    """Those of a parser, and of the ones for what it can be asked to do."""
+    found = {flag for action in parser._actions for flag in action.option_strings}
+    for action in parser._actions:
+        if isinstance(action, _SubParsersAction):
+            found = found.union(*map(options_taken, action.choices.values()))
+    return found
+
+
+def options_in(text: str) -> set[str]:
+    """The options in the first column of the tables in `text`."""
+    rows = [row for table in tables(text) if table[0][0] == "option" for row in table[1:]]
+    return {part.split()[0] for first, *_ in rows for part in code(first) if part[0] == "-"}
+
+
+@pytest.mark.parametrize("command", run.COMMANDS)
+def test_every_option_is_told_and_none_that_is_not_there(command: str) -> None:
+    page = sections(DOCS / "cli.md")
+    section = page[f"blockpack {command}"]
+    told = options_in(section)
+    if "(#volume-options)" in section:
+        told |= options_in(page["Volume options"])
+    assert told == options_of(command)
+
+
+def test_choices_are_those_of_the_parser() -> None:
+    parser = ArgumentParser()
+    pack_command.arguments(parser)
+    rows = [
+        row for table in tables(sections(DOCS / "cli.md")["Volume options"]) for row in table[1:]
+    ]
+    told = {flag.split()[0]: code(first) for first, *_ in rows for flag in code(first)}
+    for action in parser._actions:
+        if action.choices is not None:
+            (flag,) = action.option_strings
+            shown = {part.split()[-1] for part in told[flag]}
+            assert shown == set(map(str, action.choices)), flag
+
+
+def test_every_option_in_any_page_is_one() -> None:
+    known = set().union(*map(options_of, run.COMMANDS)) | {"--version", "--help", "--"}
+    for page in PAGES:
+        for line in page.read_text("utf-8").splitlines():
+            if re.match(r"\s*(\$ )?blockpack |.*`--", line):
+                # Other programs are told with their own: `solo5-hvt --block:…`, `cmp`, …
+                told = set(re.findall(r"(?<![\w-])--[a-z-]*", line))
+                strange = told - known - {"--block-sector-size", "--block"}
+                assert not strange, f"{page.name}: {line}"
+
+
+def test_every_code_of_a_warning_is_told() -> None:
+    found = set()
+    for path in Path(blockpack.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "LayoutWarning":
+                found.add(ast.literal_eval(node.args[1]))
+    rows = table_under(DOCS / "json.md", "Warnings", "code")
+    assert {each for first, *_ in rows for each in code(first)} == found
+
+
+def test_every_exit_code_is_told() -> None:
+    told = {
+        (int(number), name.strip("`"))
+        for number, name, _ in table_under(DOCS / "exit-codes.md", "Exit codes", "code")
+    }
+    classes = [
+        error
+        for error in vars(errors).values()
+        if isinstance(error, type)
+        and issubclass(error, errors.BlockpackError)
+        and error not in (errors.BlockpackError, errors.Problems)
+        and "exit_code" in vars(error)
+    ]
+    ended = {run.Terminated(number).exit_code for number in (signal.SIGHUP, signal.SIGTERM)}
+    nameless = {0, verify.DIFFERENT, ReportError.exit_code, run.INTERRUPTED, *ended}
+    assert told == {(error.exit_code, error.__name__) for error in classes} | {
+        (number, "") for number in nameless
+    }
+
+
+def test_every_error_is_in_the_library_page() -> None:
+    told = {name for name, _ in table_under(DOCS / "library.md", "Errors", "error")}
+    assert {f"`{name}`" for name in vars(blockpack)["_HOMES"]["errors"]} == told | {
+        "`BlockpackError`"
+    }
+
+
+def test_profiles_and_their_limits_are_those_of_the_code() -> None:
+    page = DOCS / "profiles.md"
+    assert set(PROFILES) <= sections(page).keys()
+    (table,) = [table for table in tables(sections(page)["Profiles"]) if table[0][0] == "limit"]
+    names = [cell.strip("`") for cell in table[0][1:]]
+    assert names == list(PROFILES)
+    told = {next(iter(code(limit))): values for limit, *values in table[1:]}
+    for form in ("fat", "tar", "git"):
+        for limit in type(getattr(PROFILES["any"], form)).__slots__:
+            if not limit.startswith("_"):
+                values = [getattr(getattr(PROFILES[name], form), limit) for name in names]
+                assert told.pop(f"{form}.{limit}") == [shown(value) for value in values], limit
+    assert not told
+
+
+def shown(value: object) -> str:
+    """A limit as the table has it."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def test_the_page_has_every_room_in_the_order_of_imports() -> None:
+    told = [row[0] for row in table_under(DOCS / "architecture.md", "Rooms", "room")]
+    assert told == [f"`{room}`" for room in ROOMS if room != "public"]
+
+
+def test_the_readmes_figures_are_those_of_the_benchmark() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    results = json.loads((ROOT / "benchmarks" / "results.json").read_text("utf-8"))
+    assert readme.written(text, results) == text
