@@ -36,16 +36,16 @@ _INDEX = ("index.html", "index.htm")
 _BUILT = {"node_modules", "__pycache__", "_build", "_opam", "venv"}
 """What tools put beside source code."""
 
-_CODE = re.compile(
-    r".*\.(ml[ily]?|[ch]|cc|cpp|hpp|rs|go|pyi?|java|kt|hs|tsx|jsx|rb|pl|sh|scala|swift|zig|opam)\Z"
-    r"|dune|dune-(project|workspace)|Makefile|CMakeLists\.txt|meson\.build|Cargo\.(toml|lock)"
-    r"|package(-lock)?\.json|pyproject\.toml|setup\.py|go\.(mod|sum)|Gemfile|pom\.xml"
-)
-_BUILDS = re.compile(
-    r"dune(-project)?|Makefile|CMakeLists\.txt|meson\.build|Cargo\.toml|package\.json|pyproject\.toml"
-    r"|setup\.py|go\.mod|Gemfile|pom\.xml|.*\.opam|node_modules"
+_BUILDS = (
+    r"dune(-project)?|Makefile|CMakeLists\.txt|meson\.build|Cargo\.toml|package\.json"
+    r"|pyproject\.toml|setup\.py|go\.mod|Gemfile|pom\.xml|.*\.opam|node_modules"
 )
 """What is beside source code that is built."""
+
+_CODE = (
+    r".*\.(ml[ily]?|[ch]|cc|cpp|hpp|rs|go|pyi?|java|kt|hs|tsx|jsx|rb|pl|sh|scala|swift|zig)|"
+    + _BUILDS
+)
 
 _OWN = (f"/{MANIFEST}", ".git*")
 """What is no part of the data where a volume is made of the whole directory."""
@@ -116,7 +116,9 @@ def starter(directory: str | os.PathLike[str]) -> Starter:
     drafts: list[Draft] = []
     left_out: dict[str, str] = {}
     has_index = any(name.lower() in _INDEX for name in entries)
-    if not any(map(_BUILDS.fullmatch, entries)) and (has_index or not any(entries.values())):
+    if not any(re.fullmatch(_BUILDS, name) for name in entries) and (
+        has_index or not any(entries.values())
+    ):
         found = _draft(root, ".", "site", _OWN)
         if isinstance(found, Draft):
             drafts, entries = [found], {}
@@ -216,14 +218,12 @@ def _listed(paths: Iterable[str]) -> str:
 
 
 def _is_code(files: list[File]) -> bool:
-    """Whether most files are source code, or are built."""
-    names = [name_of(file.path) for file in files]
+    """Whether a directory is built from source code, or most files in it are that."""
     at_top = [file.path for file in files if "/" not in file.path]
     if any(name.lower() in _INDEX for name in at_top):
         return False
-    if any(map(_BUILDS.fullmatch, at_top)):
-        return True
-    return sum(_CODE.fullmatch(name) is not None for name in names) * 2 > len(names)
+    code = sum(re.fullmatch(_CODE, name_of(file.path)) is not None for file in files)
+    return code * 2 > len(files) or any(re.fullmatch(_BUILDS, name) for name in at_top)
 
 
 def _files(tree: Tree) -> list[File]:

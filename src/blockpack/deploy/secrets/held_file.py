@@ -105,7 +105,11 @@ class HeldFile:
                 held._require_same(now)
                 self._take_name(lease)
                 self.place.flush()
-                _wipe(self.path, now)
+                try:
+                    overwrite(now)
+                except OSError as error:
+                    told = "is removed, but what it held could not be overwritten"
+                    raise TargetError.of(self.path, told, error) from None
                 kind = file_system(now)
         with suppress(FileNotFoundError):
             self.place.lstat(self.name)
@@ -169,14 +173,6 @@ def write_flushed(descriptor: int, data: bytes) -> None:
     with open(descriptor, "wb", closefd=False) as file:
         file.write(data)
     os.fsync(descriptor)
-
-
-def _wipe(path: str, descriptor: int) -> None:
-    try:
-        overwrite(descriptor)
-    except OSError as error:
-        told = "is removed, but what it held could not be overwritten"
-        raise TargetError.of(path, told, error) from None
 
 
 class _Lease:
