@@ -157,8 +157,8 @@ def _exactly(path: str) -> str:
 
 def _umask() -> int:
     """The permissions that this process takes from what it makes; 0 if the system does not tell."""
-    with suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:
+    with suppress(OSError), open("/proc/self/status", "rb") as status:
         for line in status:
-            if line.startswith("Umask:"):
+            if line.startswith(b"Umask:"):
                 return int(line.split()[1], 8)
     return 0
