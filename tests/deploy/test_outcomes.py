@@ -282,8 +282,9 @@ def test_status_tells_what_it_can_of_what_is_damaged(host: Host, number: int, fi
     assert "generation 2 is live" in lines[0]
 
 
-def test_blocks_that_are_shared_are_counted_once(tmp_path: Path) -> None:
-    with file_system("btrfs", tmp_path, 256 << 20) as mount:
+@pytest.mark.parametrize("kind", ["btrfs", "xfs"])
+def test_blocks_that_are_shared_are_counted_once(kind: str, tmp_path: Path) -> None:
+    with file_system(kind, tmp_path, 320 << 20) as mount:
         host = Host(mount)
         film = os.urandom(8 << 20)
         for text in (b"1", b"2", b"3"):

@@ -39,9 +39,11 @@ def _pieces(path: Path) -> dict[Piece, int]:
     size = status.st_blocks * 512
     with suppress(ImportError, OSError), open(path, "rb", buffering=0) as file:
         extents = list(_extents(file.fileno()))
+        rest = size - sum(length for _, length in extents)
         # What is compressed, or not on the disk yet, shows there as something else.
-        if sum(length for _, length in extents) == size and all(place for place, _ in extents):
-            return {(status.st_dev, place, 0): length for place, length in extents}
+        if rest >= 0 and all(place for place, _ in extents):
+            shared: dict[Piece, int] = {(status.st_dev, *extent): extent[1] for extent in extents}
+            return {**shared, (status.st_dev, status.st_ino): rest}
     return {(status.st_dev, status.st_ino): size}
 
 
