@@ -94,10 +94,14 @@ def deploy(
     deployment = OpenCommit.of(os.fspath(repository), revision, jobs)
     with ExitStack() as opened, deployment, Root.held(root) as place:
         before, build_report, damaged = place.current(), None, None
+        outcome: Outcome = "unchanged"
+        why: Why = "deploy"
+        wanted: Generation | OpenCommit
         if before is not None and deployment.commit in place.outcomes().held:
-            outcome, why, wanted = _held(before, deployment, secrets, opened)
+            outcome, why = "held", "rollback"
+            wanted = _held(before, deployment, secrets, opened)
         else:
-            outcome, why, wanted = _wanted(place, deployment, secrets, limit)
+            wanted = _wanted(place.newest(), deployment, secrets, limit)
         if isinstance(wanted, Generation) and _is_to_be_activated(place, wanted, on_activate):
             outcome = "activated"
             damaged = damage(wanted, progress)
@@ -187,20 +191,17 @@ def _is_to_be_activated(place: Root, wanted: Generation, command: str | None) ->
     return wanted != place.current() or untold or wanted.number in found.failed
 
 
-Wanted = tuple[Outcome, Why, Generation | OpenCommit]
-"""What a run comes to that finds it so, why, and what is to be live: a generation, or what it is to
-be made of."""
-
-
 def _held(
     live: Generation, deployment: OpenCommit, secrets: Secrets | None, opened: ExitStack
-) -> Wanted:
-    """What is to be live after somebody rolled back to `live`."""
-    if _is_whole_by_itself(live):
-        return "held", "rollback", live
+) -> Generation | OpenCommit:
+    """What somebody rolled back to, or what it is to be made of if it is not whole.
+
+    Its commit, which may be in the repository no more, is asked only for what is secret.
+    """
+    if _is_whole(live, None, secrets):
+        return live
     older = _opened(live, deployment, opened)
-    is_there = _is_whole(live, older.manifest, secrets)
-    return "held", "rollback", live if is_there else older
+    return live if _is_whole(live, older.manifest, secrets) else older
 
 
 def _opened(generation: Generation, deployment: OpenCommit, opened: ExitStack) -> OpenCommit:
@@ -211,13 +212,15 @@ def _opened(generation: Generation, deployment: OpenCommit, opened: ExitStack) -
 
 
 def _wanted(
-    place: Root, deployment: OpenCommit, secrets: Secrets | None, max_size: int | None
-) -> Wanted:
-    """What is to be live otherwise."""
-    newest = place.newest()
+    newest: Generation | None,
+    deployment: OpenCommit,
+    secrets: Secrets | None,
+    max_size: int | None,
+) -> Generation | OpenCommit:
+    """What is to be live otherwise: the newest generation, or what another is to be made of."""
     if newest is not None and _is_wanted(newest, deployment, secrets, max_size):
-        return "unchanged", "deploy", newest
-    return "unchanged", "deploy", deployment
+        return newest
+    return deployment
 
 
 # Making ------------------------------------------------------------------------------------------
@@ -248,25 +251,17 @@ def _is_wanted(
     return same and _is_whole(generation, manifest, secrets)
 
 
-def _is_whole_by_itself(generation: Generation) -> bool:
-    """Whether all images of a generation are there; False as well if its commit must be asked.
+def _is_whole(generation: Generation, manifest: Manifest | None, secrets: Secrets | None) -> bool:
+    """Whether all images of a generation are there; secret ones go with the machine's RAM.
 
-    That tells what secret ones are to be. It may be in the repository no more, so of what else is
-    there it is not asked.
+    Without the manifest, which tells what those are to be, it is not if it has any.
     """
     try:
         record = require_whole(generation)
     except BlockpackError:
         return False
-    return not any(image.secret for image in record.volumes)
-
-
-def _is_whole(generation: Generation, manifest: Manifest, secrets: Secrets | None) -> bool:
-    """Whether all images of a generation are there; secret ones go with the machine's RAM."""
-    try:
-        record = require_whole(generation)
-    except BlockpackError:
-        return False
+    if manifest is None:
+        return not any(image.secret for image in record.volumes)
     return all(
         serves(image, generation.path, manifest.volumes[image.name], secrets or Secrets())
         for image in record.volumes
