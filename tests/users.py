@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pickle
 import shutil
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+
+for _name in ("ascii", "utf-16-le"):
+    codecs.lookup(_name)  # codecs are imported late, and not from where that user may not read
 
 ALICE, MALLORY = 41001, 41002
 """Users that own nothing here but what a test makes for them."""

@@ -46,7 +46,7 @@ def test_an_image_of_more_bytes_than_files_have_is_refused(
         command("pack", source, tmp_path / "image", *words, code=3),
         command("plan", source, *words, code=3),
     ):
-        assert "no system has files of so many; leave less room" in done.err
+        assert "more than any file can have; leave less room" in done.err
     assert not (tmp_path / "image").exists()
 
 

@@ -420,7 +420,7 @@ def test_rekey_writes_nothing_if_a_volume_cannot_be_packed(place: Path, own: Pat
     [
         (["encrypt", "vault/x"], 8, b"names no recipients"),
         (["edit", "vault/x.age", "--identity", "nowhere"], 2, b"set EDITOR"),
-        (["encrypt", "vault/x.age"], 2, b"encrypted already"),
+        (["encrypt", "vault/x.age"], 2, b"name of an encrypted file"),
         (["encrypt", "vault/none"], 4, b"no such file"),
         (["encrypt", "vault"], 4, b"is a directory"),
         (["rekey"], 2, b"--identity"),

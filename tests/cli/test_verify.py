@@ -167,7 +167,7 @@ def test_a_link_that_leads_elsewhere_is_a_difference(
     command("pack", source, tmp_path / "x.tar")
     (source / "link").unlink()
     (source / "link").symlink_to("hollow")
-    expected = ["link: leads to empty, and should to hollow"]
+    expected = ["link: leads to empty, and should lead to hollow"]
     assert command("verify", tmp_path / "x.tar", source, code=1).lines == expected
 
 

@@ -97,7 +97,7 @@ def test_all_that_is_wrong_is_told_with_its_lines(host: Host) -> None:
     ):
         assert f"host.toml:{number}: " in told and what in told
     assert "host.toml:5: jobs: " in told
-    with pytest.raises(Problems, match="is no sound file of settings"):
+    with pytest.raises(Problems, match="is not a valid file of settings"):
         HostSettings.of(host.root)
 
 

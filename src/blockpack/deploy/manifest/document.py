@@ -76,7 +76,7 @@ class Document:
 
     @property
     def _refused(self) -> str:
-        return f"{printable(self.file)} is no sound {self.noun}"
+        return f"{printable(self.file)} is not a valid {self.noun}"
 
     def _decoded(self, text: str | bytes) -> str:
         size = len(text)

@@ -97,7 +97,7 @@ def encode_commit(tree: bytes, author: str, seconds: int, message: str) -> bytes
 
 
 def tree_entries(data: bytes, oid_size: int) -> list[RawEntry]:
-    """The entries of a tree. Raises `ValueError` where it is no sound one."""
+    """The entries of a tree. Raises `ValueError` where it is not valid."""
     found: list[RawEntry] = _ENTRIES[oid_size].findall(data)
     taken = sum(len(mode) + len(name) for mode, name, _ in found) + len(found) * (2 + oid_size)
     if taken != len(data):  # there is something between two of them, or at an end
