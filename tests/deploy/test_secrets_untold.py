@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from blockpack import Problems
+from blockpack.deploy.building.check import check
 from deploy.secret_deployments import (
     IN_CIPHER,
     IN_CLEAR,
@@ -79,7 +80,7 @@ def test_warnings_tell_nothing_of_what_is_secret(ram: Path, keeper: tuple[Path, 
     (place / "vault" / f"{NAME}-of-others").mkdir()
     report = built(place, ram / "dist", keeper[0])
     ((volume, warning),) = report.warnings
-    assert volume == "keys" and "nothing more is told of secrets" in warning.text
+    assert volume == "keys" and "details of secrets are never shown" in warning.text
     assert not found_in(repr(report).encode())
 
 
@@ -99,6 +100,18 @@ def test_plain_files_of_a_commit_are_errors(tmp_path: Path, keeper: tuple[Path, 
     assert "'git ls-files vault'" in str(raised.value)
     assert not found_in("\n".join(everything(raised.value)).encode())
     assert not (tmp_path / "dist").exists()
+
+
+def test_plain_files_of_a_commit_with_the_suffix_are_errors_of_check(
+    tmp_path: Path, keeper: tuple[Path, str]
+) -> None:
+    repository = GitRepository.init(tmp_path / "repository")
+    files = {"blockpack.toml": manifest(keeper[1], IN_CIPHER), f"vault/{NAME}.age": SECRET}
+    repository.commit({**files, "vault/b.age": sealed(SECRET, keeper[1])})
+    with pytest.raises(Problems) as raised:
+        check(f"git:{repository.path}@HEAD")
+    assert "1 of its files is damaged, or not encrypted with age" in str(raised.value)
+    assert not found_in("\n".join(everything(raised.value)).encode())
 
 
 def test_two_files_of_one_name_are_an_error(tmp_path: Path, keeper: tuple[Path, str]) -> None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from attrs import evolve
 
-from ...errors import BlockpackError, Problems, SecretError
+from ...errors import BlockpackError, Problems, SecretError, raise_problems
 from ...model.entry import Entry, File
 from ...model.extent import Data
 from ...model.tree import Tree
 from ...reading.extents import read_extent
 from ..source.open_commit import OpenCommit
-from .age import SUFFIX, Closed, Identities, has_suffix
+from .age import SUFFIX, Closed, Identities, has_suffix, is_closed
 from .held_file import MOST_BYTES
 from .links import opened_links, opened_name
 from .redact import redacted
@@ -66,16 +66,23 @@ def open_tree(
 
 
 def require_encrypted(deployment: Deployment, spec: VolumeSpec) -> None:
-    """Raise `SecretError` if files that are committed are not encrypted, without opening any.
+    """Raise `SecretError` if files that are committed are not encrypted, by their names or by what
+    they begin with; none is opened.
 
     Raises `BlockpackError` also if there is no such tree.
     """
 
     def look() -> None:
         tree = deployment.tree(spec)
-        plain = _files(tree) - len(encrypted_files(tree))
-        if plain and isinstance(deployment, OpenCommit):
+        closed = encrypted_files(tree)
+        plain = _files(tree) - len(closed)
+        if not isinstance(deployment, OpenCommit):
+            return
+        if plain:
             raise _unencrypted(plain, spec)
+        if _size(closed) <= MOST_BYTES:
+            damaged = sum(not is_closed(_read(file)) for file in closed.values())
+            raise_problems("", _damaged(damaged))
 
     redacted(spec, look)
 
@@ -95,6 +102,10 @@ def encrypted_files(tree: Tree) -> dict[str, File]:
     return {file.path: file for file in files if has_suffix(file.path) or file.inode in inodes}
 
 
+def _size(files: Mapping[str, File]) -> int:
+    return sum(file.size for file in files.values())
+
+
 def _files(tree: Tree) -> int:
     return sum(entry.kind == "file" for entry in tree)
 
@@ -109,7 +120,7 @@ def _contents(
         rule = f"{of_its(len(files))} encrypted, and no identity was given"
         errors.append(SecretError("", rule, option="identity=FILE"))
         return []
-    if sum(file.size for file in files.values()) > MOST_BYTES:
+    if _size(files) > MOST_BYTES:
         rule = f"its encrypted files have more than {MOST_BYTES >> 20} MiB together"
         errors.append(SecretError("", f"{rule}, which are held in memory", "make several volumes"))
         return []
@@ -119,13 +130,17 @@ def _contents(
 
 
 def _still_closed(found: Sequence[bytes | Closed], identities: Identities) -> Iterator[SecretError]:
-    others, damaged = (found.count(why) for why in (Closed.OTHERS, Closed.DAMAGED))
+    others = found.count(Closed.OTHERS)
     if others:
         rule = f"{of_its(others)} encrypted for others"
         rule += f", and no identity in {identities.name} opens them"
         yield SecretError("", rule, "run 'blockpack secrets rekey'", "identity=FILE")
-    if damaged:
-        rule = f"{of_its(damaged)} damaged, or not encrypted with age"
+    yield from _damaged(found.count(Closed.DAMAGED))
+
+
+def _damaged(count: int) -> Iterator[SecretError]:
+    if count:
+        rule = f"{of_its(count)} damaged, or not encrypted with age"
         yield SecretError("", rule, "encrypt them again")
 
 
