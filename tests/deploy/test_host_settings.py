@@ -222,7 +222,7 @@ def test_a_user_deploys_to_what_is_his(public: Host) -> None:
         return deploy(repository, "main", home / "root").generation.number
 
     assert as_user(ALICE, work) == 1
-    assert "run as that user" in process("status", home / "root", code=4).err
+    assert "run as that user" in process("status", home / "root", code=5).err
     with pytest.raises(TargetError, match="run as that user"):
         collect(home / "root", 1)
     assert names(home / "root") == {"generations", "current", ".lock", "activations.jsonl"}
