@@ -46,7 +46,7 @@ def test_without_git_the_error_says_so(
     planned = layout(bare)
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     for attempt in (lambda: git_tree(bare.path), lambda: rendered(planned)):
-        with pytest.raises(blockpack.SourceError, match=r"takes git.*; install git"):
+        with pytest.raises(blockpack.SourceError, match=r"git is needed.*; install git"):
             attempt()
 
 

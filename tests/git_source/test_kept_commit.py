@@ -302,8 +302,9 @@ def test_what_is_packed_is_not_packed_again(
         asked.extend(paths)
         return facts(repository, paths)
 
+    tree = git_tree(repository.path)
     monkeypatch.setattr(Repository, "facts", watched)
-    layout = GitVolume(history=True).plan(git_tree(repository.path))
+    layout = GitVolume(history=True).plan(tree)
     kinds = {repository.git("cat-file", "-t", oid.hex()).strip() for oid in asked}
     assert kinds <= {b"commit"}  # those on top of the last one, which comes after them
     with layout.open() as file:

@@ -24,6 +24,7 @@ from blockpack.cli.run import run
 from blockpack.formats.git.origin import Origin
 from blockpack.sources.git import blobs, packs
 from blockpack.sources.git.blobs import Blobs
+from blockpack.sources.git.cat_file import CatFile
 from blockpack.sources.git.repository import Repository
 from git_source.trees import SITE, checked_out, content, image
 from repositories import TIME, GitRepository, git_tree
@@ -145,7 +146,7 @@ def test_sizes_at_which_reading_changes(
     tree = git_tree(bare.path)
     for path in files:
         with monkeypatch.context() as without_git:
-            without_git.setattr(blobs, "CatFile", refuse)
+            without_git.setattr(CatFile, "of", refuse)
             if len(files[path]) <= blobs.SMALL:
                 assert content(tree, path) == files[path]  # by this process alone
             else:

@@ -56,7 +56,7 @@ class OpenCommit(Deployment):
         try:
             return cls(path, opened, jobs)
         except BaseException:
-            opened.reader.close()
+            opened.close()
             raise
 
     def reopened(self) -> Reopen:
@@ -138,4 +138,4 @@ class OpenCommit(Deployment):
 
     def close(self) -> None:
         """End git."""
-        self._opened.reader.close()
+        self._opened.close()

@@ -92,7 +92,7 @@ class Blobs(BlobStore):
             if found is not None:
                 return io.BytesIO(found)
         with self._lock:
-            reader, self._idle = self._idle or CatFile(self._repository), None
+            reader, self._idle = self._idle or CatFile.of(self._repository), None
             blob = _BlobStream(self, reader, number, name)
             if size > SMALL:
                 return cast(BinaryIO, blob)

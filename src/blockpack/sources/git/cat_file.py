@@ -1,5 +1,6 @@
-"""``git cat-file --batch``: objects from a long-lived process, one answer a request, in order.
+"""``git cat-file``: objects from a long-lived process, one answer a request, in order.
 
+While a repository is open (`Lookup`), who has no more to ask of git leaves it to whoever asks next.
 Such a process belongs to the process that started it. A forked process lets go of the pipes at
 once, so that none reads another's answers, and git ends with the one that it works for.
 """
@@ -11,14 +12,14 @@ import os
 import re
 import subprocess
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from selectors import EVENT_READ, DefaultSelector
 from typing import IO, TYPE_CHECKING, cast
 
 from ...errors import SourceError, reason
 from ...formats.git.origin import Facts
-from .program import ended, run, start
+from .program import ended, start
 
 if TYPE_CHECKING:
     from .repository import Repository
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 _BUFFER = 256 << 10
 _CHUNK = 1 << 20
 _PIPE = 1 << 20  # the most bytes that everybody may have a pipe hold; large blobs come faster so
+_AT_ONCE = 60  # requests, which fit the smallest pipe; so do their answers
 _PATIENCE = 5.0  # seconds, for git to answer, or to end once it has closed its output
 
 
 class CatFile:
-    """One process of ``git cat-file --batch``, asked for one object at a time.
+    """One process of ``git cat-file --batch``, asked for one object at a time; or, without
+    `contents`, of ``--batch-check``, which tells kinds and sizes alone.
 
     It is closed when it answers otherwise than it should. It can be asked for more after an object
     that it did not find, or that was too large.
@@ -41,13 +44,25 @@ class CatFile:
     asks for more starts another one.
     """
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, *, contents: bool = True) -> None:
         self._repository = repository
+        self._contents = contents
+        self._is_idle = True
         self._start()
+
+    @classmethod
+    def of(cls, repository: Repository, *, contents: bool = True) -> CatFile:
+        """One that nobody uses any more, or a new one. Raises `SourceError`."""
+        left = _left.get(repository.git_dir, {}).get(contents, [])
+        with suppress(IndexError):
+            while not (reader := left.pop()).alive:  # any thread may take another one
+                pass
+            return reader
+        return cls(repository, contents=contents)
 
     def _start(self) -> None:
         repository = self._repository
-        command = repository.command("cat-file", "--batch")
+        command = repository.command("cat-file", "--batch" if self._contents else "--batch-check")
         try:
             self._errors = _nameless_file()
         except OSError as error:
@@ -81,9 +96,38 @@ class CatFile:
         if not self.alive:  # it was slow once, or is another process's
             self.close()
             self._start()
-        self._oid, self._path = oid, path
+        self._request([oid])
+        return self._told(oid, path)
+
+    def facts(self, asked: Mapping[bytes, str]) -> Iterator[tuple[bytes, Facts | SourceError]]:
+        """The id, raw, of each object that is `asked` for; its kind and size, or what is wrong.
+
+        `asked` has for each id the path that messages are about. It is one without contents. Raises
+        `SourceError`.
+        """
+        left = [*asked.items()]
+        while left:
+            now, left = left[:_AT_ONCE], left[_AT_ONCE:]
+            self._request([oid.hex() for oid, _ in now])
+            for oid, path in now:
+                told: Facts | SourceError
+                try:
+                    told = self._told(oid.hex(), path)
+                except SourceError as error:
+                    if not self.alive:
+                        raise
+                    told = error
+                yield oid, told
+            self._is_idle = True
+
+    def _request(self, oids: Sequence[str]) -> None:
+        self._is_idle = False
         with suppress(OSError):  # it has ended; reading tells how
-            self._requests.write(f"{oid}\n".encode("ascii"))
+            self._requests.write("".join(f"{oid}\n" for oid in oids).encode("ascii"))
+
+    def _told(self, oid: str, path: str) -> Facts:
+        """What git tells of the object `oid`. Raises as `ask` does."""
+        self._oid, self._path = oid, path
         line = self._answers.readline()
         found, _, rest = line.rstrip(b"\n").partition(b" ")
         kind, _, size = rest.partition(b" ")
@@ -91,6 +135,7 @@ class CatFile:
             if size.isdigit():
                 return kind, int(size)
             if rest == b"missing":
+                self._is_idle = self._contents
                 raise missing(self._repository, oid, path, self._complaints())
         raise self._failed()
 
@@ -105,6 +150,7 @@ class CatFile:
         """Read what is between two objects. Raises `SourceError`."""
         if self._answers.read(1) != b"\n":
             raise self._failed()
+        self._is_idle = True
 
     def object(self, oid: str, path: str, most: int) -> tuple[bytes, bytes]:
         """The kind and the bytes of an object, which are no more than `most`.
@@ -145,7 +191,11 @@ class CatFile:
         return os.pread(self._errors.fileno(), _CHUNK, 0)
 
     def close(self) -> None:
-        """End git, and let go of the pipes."""
+        """Leave git to whoever asks next, or end it."""
+        left = _left.get(self._repository.git_dir)
+        if left is not None and self._is_idle and self.alive:
+            left[self._contents].append(self)
+            return
         self._closed = True
         self._end()
 
@@ -182,33 +232,16 @@ class _Answers(io.RawIOBase):
         super().close()
 
 
-def facts(
-    repository: Repository, asked: Mapping[bytes, str]
-) -> Iterator[tuple[bytes, Facts | SourceError]]:
-    """The id, raw, of each object that is `asked` for, and its kind and size or what is wrong.
+def keep(repository: Repository) -> None:
+    """Keep what nobody uses until `end` is called."""
+    _left.setdefault(repository.git_dir, {True: [], False: []})
 
-    `asked` has for each id the path that messages are about. Raises `SourceError`.
-    """
-    done = run(
-        repository.command("cat-file", "--batch-check=%(objecttype) %(objectsize)", "--buffer"),
-        repository.git_dir,
-        repository.path,
-        data=b"".join(oid.hex().encode("ascii") + b"\n" for oid in asked),
-    )
-    lost = unfetched(done.stderr)
-    if lost is not None:
-        raise missing(repository, lost, asked.get(bytes.fromhex(lost), lost))
-    told = done.stdout.splitlines()
-    if done.returncode or len(told) != len(asked):
-        rule = f"its objects cannot be read: {ended(done.returncode, done.stderr)}"
-        remedy = f"look into it: {repository.told('fsck')}"
-        raise SourceError(repository.path, rule, remedy)
-    for (oid, path), line in zip(asked.items(), told, strict=True):
-        kind, _, size = line.partition(b" ")
-        if size.isdigit():
-            yield oid, (kind, int(size))
-        else:
-            yield oid, missing(repository, oid.hex(), path, done.stderr)
+
+def end(repository: Repository) -> None:
+    """End what nobody uses."""
+    for left in _left.pop(repository.git_dir, {}).values():
+        for reader in left:
+            reader.close()
 
 
 def unfetched(errors: bytes) -> str | None:
@@ -260,6 +293,10 @@ def _close(*files: IO[bytes]) -> None:
             file.close()
 
 
+_left: dict[str, dict[bool, list[CatFile]]] = {}
+"""Those that nobody uses, of repositories that are open: by their git directories, and whether they
+tell contents."""
+
 _running: weakref.WeakSet[CatFile] = weakref.WeakSet()
 
 
@@ -267,6 +304,7 @@ def _forget_all() -> None:
     for reader in list(_running):
         reader.forget()
     _running.clear()
+    _left.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -17,7 +17,6 @@ from ...model.content import DISK
 from ...model.entry import NANOSECONDS, Directory, Entry, File, Symlink
 from .blob_places import TOO_LARGE, UNKNOWN, Places
 from .blobs import Blobs
-from .cat_file import facts
 from .loose import LooseBlobs
 from .packs import Packs, object_directories
 from .trees import Found, Problem, link_target
@@ -72,7 +71,7 @@ class EntryMaker:
         unknown = [number for number, size in enumerate(sizes) if size == UNKNOWN]
         asked = {files[number].oid: files[number].path for number in reversed(unknown)}
         known = dict.fromkeys(asked, UNKNOWN)
-        for oid, told in facts(self.lookup.repository, asked) if asked else ():
+        for oid, told in self.lookup.repository.facts(asked) if asked else ():
             if isinstance(told, SourceError):
                 self.problems.append(told)
                 continue

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from ...errors import SourceError
 from ...formats.git.objects import LINK, SUBMODULE, TREE
-from .cat_file import CatFile
+from .cat_file import CatFile, end, keep
 from .repository import Repository, Revision
 from .trees import Listing, TreeWalk
 
@@ -47,9 +47,11 @@ class Lookup:
         """That of `revision` in the repository at `path`. Raises `SourceError`."""
         repository, oid = Repository.with_object(path, revision)
         reader = CatFile(repository)
+        keep(repository)
         try:
             return cls(repository, repository.peeled(oid, revision, reader), revision, reader)
         except BaseException:
+            end(repository)
             reader.close()
             raise
 
@@ -89,5 +91,10 @@ class Lookup:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End git."""
+        end(self.repository)
         self.reader.close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -16,8 +16,9 @@ from ...formats.git.origin import Facts
 from ...model.entry import EPOCH, File
 from .blob_places import Places
 from .blobs import Blobs
-from .cat_file import CatFile, facts
-from .packs import Packs, pack_paths
+from .cat_file import CatFile
+from .loose import LooseBlobs
+from .packs import Packs, object_directories, pack_paths
 from .program import OPTIONS, ended, require_version, run
 
 _UNCHANGED = {"GIT_SHALLOW_FILE": os.devnull, "GIT_GRAFT_FILE": os.devnull}
@@ -118,15 +119,19 @@ class Repository:
 
     def reader(self) -> CatFile:
         """What reads objects of it, until it is closed. Raises `SourceError`."""
-        return CatFile(self)
+        return CatFile.of(self)
 
     def pack_paths(self) -> list[str]:
         """Its packs, and those that it borrows from, in a fixed order; each has an index."""
         return pack_paths(self.common_dir)
 
     def facts(self, asked: Mapping[bytes, str]) -> Iterator[tuple[bytes, Facts | SourceError]]:
-        """What each object is that is `asked` for; see `cat_file.facts`. Raises `SourceError`."""
-        return facts(self, asked)
+        """What each object is that is `asked` for; see `CatFile.facts`. Raises `SourceError`."""
+        reader = CatFile.of(self, contents=False)
+        try:
+            yield from reader.facts(asked)
+        finally:
+            reader.close()
 
     def reachable(self, commit: str) -> frozenset[bytes]:
         """The ids of a commit, all before it, and all that they hold. Raises `SourceError`."""
@@ -142,9 +147,10 @@ class Repository:
 
     def blobs(self, sizes: Mapping[bytes, int], paths: Mapping[bytes, str]) -> list[File]:
         """A file for each blob of these ids and sizes (bytes), by the path that it has."""
-        places = Places.unknown(len(sizes))
+        packs, loose = Packs(()), LooseBlobs([*object_directories(self.common_dir)])
+        places = Places.find([*sizes], packs, loose, self.oid_size)
         places.sizes[:] = array("Q", sizes.values())
-        blobs = Blobs(self, Packs(()), b"".join(sizes), places)
+        blobs = Blobs(self, packs, b"".join(sizes), places, loose)
         return [
             File(paths.get(oid, self.path), size, blobs, number)
             for number, (oid, size) in enumerate(sizes.items())
