@@ -283,11 +283,19 @@ class _ProgressReader(PositionalReader):
     def pread(self, view: memoryview, position: int) -> int:
         """Fill `view`, or a first part of it, from `position` on; the number of bytes."""
         count = self._data.pread(view, position)
-        further = position + count - self._furthest
-        if further > 0:
-            self._furthest += further
-            self._advance(further)
+        self._reached(position + count)
         return count
+
+    def read_at(self, position: int, length: int) -> bytes:
+        """`length` bytes from `position` on, as the reader has them; less at the end."""
+        data = self._data.read_at(position, length)
+        self._reached(position + len(data))
+        return data
+
+    def _reached(self, end: int) -> None:
+        if end > self._furthest:
+            self._advance(end - self._furthest)
+            self._furthest = end
 
 
 def require_image(what: object) -> None:
