@@ -100,7 +100,11 @@ def test_the_problems_of_all_volumes_are_indented_under_them(
         (("build", "d", "--out", "dist", "--jobs", "0"), 2, "1 or more"),
         (("build", "d", "--out", "d"), 2, "build into a directory of its own"),
         (("build", "d", "--out", "d/blockpack.toml"), 5, "not a directory"),
-        (("build", "d", "--out", "dist", "--only", "x"), 2, "no volume 'x'; known are site, media"),
+        (
+            ("build", "d", "--out", "dist", "--only", "x"),
+            2,
+            "no volume 'x'; choose from site, media",
+        ),
         (("deploy", "nowhere", "--to", "root"), 4, "directory"),
         (("deploy", "d", "--to", "root"), 4, "is not a git repository"),
         (("deploy", "r@nope", "--to", "root"), 4, "has no revision 'nope'"),

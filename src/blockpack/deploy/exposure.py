@@ -109,20 +109,20 @@ def warnings(tree: Tree) -> Iterator[LayoutWarning]:
         text = f"{each.what}, and this volume is not secret; exclude it, or make a secret volume"
         yield LayoutWarning(each.file.path, "private", text)
     if found[_MOST_TOLD:]:
-        more = f"{len(found) - _MOST_TOLD:,} more files look private, and it is not secret"
+        more = f"{len(found) - _MOST_TOLD:,} more files look private, and this volume is not secret"
         yield LayoutWarning("", "private", more)
 
 
 def _told(file: File, by_mode: bool, thorough: bool) -> str:
     """What tells that a file is private; empty if nothing does."""
     if _DIRECTORY.match(file.path):
-        return "is in a directory for what is private"
+        return "is in a directory for private files"
     name = name_of(file.path).lower()
     what = _SUFFIXES.get(name[name.rfind(".") :], "")
     if not what and _OTHERS.match(name):
         what = next(what for pattern, what in _PATTERNS.items() if fnmatchcase(name, pattern))
     if not what and by_mode and not file.mode & 0o077:
-        what = "may be read by its owner alone"
+        what = "is readable only for its owner"
     if not what and (thorough or _CANDIDATES.search(name)):
         what = _told_inside(file)
     return "" if what and _HARMLESS_NAMES.match(name) else what

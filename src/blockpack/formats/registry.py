@@ -83,7 +83,7 @@ def format_named(name: str) -> Format:
         return FORMATS[name]
     known = {format.name: format for format in formats()}
     if name not in known:
-        raise UsageError(name, "is not a format", f"known are {', '.join(known)}")
+        raise UsageError(name, "is not a format", f"choose from {', '.join(known)}")
     return known[name]
 
 

@@ -66,7 +66,7 @@ def _problems(config: Mapping[str, Any]) -> Iterator[UsageError]:
     for name in config:
         if name not in OPTIONS and name not in _HATCHLINGS:
             near = nearest(name, known)
-            meant = f"did you mean {near!r}?" if near else f"known are {', '.join(OPTIONS)}"
+            meant = f"did you mean {near!r}?" if near else f"choose from {', '.join(OPTIONS)}"
             yield UsageError("", f"there is no option {name!r}", meant)
     for name in ("directory", "into", "keep-in"):
         if not isinstance(config.get(name, ""), str):

@@ -138,5 +138,5 @@ def profile_named(profile: str | Profile) -> Profile:
         return profile
     if not isinstance(profile, str) or profile not in PROFILES:
         known = ", ".join(PROFILES)
-        raise UsageError("", f"there is no profile {profile!r}", f"known are {known}")
+        raise UsageError("", f"there is no profile {profile!r}", f"choose from {known}")
     return PROFILES[profile]

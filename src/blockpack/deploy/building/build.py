@@ -212,7 +212,8 @@ class _Build:
         unknown = [name for name in self.only if name not in manifest.volumes]
         known = ", ".join(manifest.volumes) or "none"
         errors = [
-            UsageError("", f"there is no volume {name!r}", f"known are {known}") for name in unknown
+            UsageError("", f"there is no volume {name!r}", f"choose from {known}")
+            for name in unknown
         ]
         raise_problems("nothing was built", errors)
 

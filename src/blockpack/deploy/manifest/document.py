@@ -38,7 +38,7 @@ class Document:
         try:
             self._lines = Lines.of(decoded)
         except TooMuch as error:
-            raise self._refusal(error.line, error.rule, f"no {noun} needs so many") from None
+            raise self._refusal(error.line, error.rule, "use fewer") from None
         try:
             self.values = tomllib.loads(decoded)
         except (ValueError, RecursionError) as error:  # also numbers of too many digits

@@ -192,7 +192,7 @@ def _draft(root: Path, source: str, name: str, exclude: tuple[str, ...] = ()) ->
         left_out = public
         for what in dict.fromkeys(each.what for each in private):
             paths = _listed(each.file.path for each in private if each.what == what)
-            notes.append(f"Left out, for it {what}: {paths}")
+            notes.append(f"Left out, because it {what}: {paths}")
     keys: dict[str, object] = {"source": source, "exclude": left_out}
     return _ordered(name, {**keys, **_fitting(tree, notes)}, notes)
 
