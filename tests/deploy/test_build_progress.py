@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from blockpack import Progress, deploy
+from blockpack.deploy.host.status import verify_live
 from deploy.deployments import FILES, write_files
 from deploy.hosts import Host
 from told_progress import checked
@@ -48,3 +49,12 @@ def test_an_executor_tells_how_many_volumes_are_built(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as executor:
         deploy.build(site, tmp_path / "dist", executor=executor, progress=told.append)
     assert told[-1] == Progress("building", 2, 2, "volumes", finished=True)
+
+
+def test_what_is_live_is_read_with_progress(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.deploy()
+    told: list[Progress] = []
+    verify_live(host.root, told.append)
+    total = sum(path.stat().st_size for path in (host.root / "current").glob("*.img"))
+    assert checked(told, "verifying") == total

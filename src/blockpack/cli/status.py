@@ -15,6 +15,7 @@ from ..deploy.host.status import GenerationStatus, Status, status, verify_live
 from ..errors import printable
 from . import flags
 from .output import amount, emit, emit_json
+from .progress_bar import progress_bar
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
@@ -47,7 +48,8 @@ def run(arguments: Namespace) -> int:
                 emit(line)
         return 0
     if arguments.verify:
-        verify_live(arguments.root)
+        with progress_bar(quiet=False) as progress:
+            verify_live(arguments.root, progress)
     found = status(arguments.root)
     if arguments.json:
         emit_json(_json(found))

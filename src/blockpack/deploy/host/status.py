@@ -9,6 +9,7 @@ from contextlib import suppress
 from attrs import frozen
 
 from ...errors import BlockpackError, TargetError
+from ...writing.progress import Tell
 from ..record import BuildRecord, FromCommit, ImageRecord
 from .differences import VolumeChange, differences
 from .disk_use import disk_use
@@ -107,13 +108,13 @@ def status(root: str | os.PathLike[str]) -> Status:
     )
 
 
-def verify_live(root: str | os.PathLike[str]) -> None:
+def verify_live(root: str | os.PathLike[str], progress: Tell | None = None) -> None:
     """Read all images of the generation that is live. If one is damaged the generation failed, as
     far as this user may take that down. Raises what is wrong.
     """
     place = Generations.existing(root)
     current = place.current()
-    damaged = None if current is None else damage(current)
+    damaged = None if current is None else damage(current, progress)
     if current is None or damaged is None:
         return
     with suppress(TargetError), Root.held(root) as held:
