@@ -132,6 +132,11 @@ def number(field: bytes) -> int | None:
     return int(found[1], 8) if found[1] else 0
 
 
+def text(field: bytes) -> bytes:
+    """A field up to its first NUL."""
+    return field.partition(b"\0")[0]
+
+
 def low_half(checksum: bytes) -> int:
     """The low half of Adler-32 of the ASCII headers that have this checksum field."""
     stated = number(checksum)

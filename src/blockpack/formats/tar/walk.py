@@ -17,7 +17,7 @@ from ...model.entry import decode
 from ..reader import ImageReader, Report
 from . import header, sparse
 from .extended import Extended
-from .header import BLOCK, END, Header, Numbers, Remembered, Sums, is_header, padded
+from .header import BLOCK, END, Header, Numbers, Remembered, Sums, is_header, padded, text
 
 MAX_EXTENDED = 1 << 20
 """The longest extended header that is read, in bytes; no real one comes near."""
@@ -33,7 +33,7 @@ _NAMES_OF_EXTENDED = (b"@LongLink", b"PaxHeader")
 _BEHIND_DAMAGE = "the extended header before it is damaged"
 _FILES = (header.FILE, b"\0", b"7")
 _NAME, _DIGITS, _TYPEFLAG, _MAGIC = slice(0, 100), slice(124, 135), 156, slice(257, 265)
-_FILE, _SLASH, _ENDS = ord("0"), ord("/"), b"\0 "
+_FILE, _ENDS = ord("0"), b"\0 "
 
 _NEAR = 16 << 10
 """Bytes from header to header up to which all is read, and above which only headers are."""
@@ -395,8 +395,3 @@ class Archive:
             start += length
             length = min(2 * length, _CHUNK)
         return None
-
-
-def text(field: bytes) -> bytes:
-    """A field up to its first NUL."""
-    return field.partition(b"\0")[0]
