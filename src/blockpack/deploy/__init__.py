@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .manifest.parser import Manifest as Manifest
     from .record import BuildRecord as BuildRecord
     from .secrets import Secrets as Secrets
+    from .source.deployment import Deployment as Deployment
+    from .source.open_deployment import open_deployment as open_deployment
 
 _HOMES = {
     "building.build": ("BuildReport", "build"),
@@ -36,5 +38,7 @@ _HOMES = {
     "manifest.parser": ("Manifest",),
     "record": ("BuildRecord",),
     "secrets": ("Secrets",),
+    "source.deployment": ("Deployment",),
+    "source.open_deployment": ("open_deployment",),
 }
 __getattr__, __dir__ = public(__name__, _HOMES)
