@@ -43,8 +43,8 @@ def command() -> NoReturn:
 
 
 def _open_standard_streams() -> None:
-    """Open what we were started without: no file of ours is to be what a command that we run
-    takes for its output.
+    """Open standard streams that were closed when we were started: a command that we run would
+    take a file of ours for its output.
     """
     for descriptor in range(3):
         try:

@@ -101,7 +101,7 @@ def _emit(line: str) -> None:
 
 
 def _check(arguments: Namespace) -> None:
-    """Raise `UsageError` for options of a skeleton where there is none."""
+    """Raise `UsageError` for options of a skeleton without a skeleton."""
     if arguments.template is None:
         for option in ("kernel", "memory", "network"):
             if getattr(arguments, option):

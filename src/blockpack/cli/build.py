@@ -86,7 +86,7 @@ def secrets_of(arguments: Namespace) -> Secrets | None:
 
 
 def _has_nothing_to_do(arguments: Namespace, inventory: Inventory) -> bool:
-    """Whether all is as it was, which is told before anything is imported that takes long."""
+    """Whether nothing changed, found out before anything slow is imported."""
     begun = time.monotonic()
     names = unchanged(arguments.source, arguments.out, inventory)
     if names is not None and not arguments.quiet:

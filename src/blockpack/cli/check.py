@@ -42,7 +42,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Look for all that is wrong with a deployment, and write nothing."""
+    """Check a deployment for problems, and write nothing."""
     max_size = arguments.max_size
     if max_size is None and arguments.to is not None:
         max_size = HostSettings.of(arguments.to).max_size

@@ -19,7 +19,7 @@ SOURCE = "directory, archive, image, git:REPO@REV, URL, or '-'"
 
 
 def told(convert: Callable[[str], _Value]) -> Callable[[str], _Value]:
-    """`convert` for a parser, which says of which argument a text is a wrong value."""
+    """`convert` for a parser, which says for which argument a value is wrong."""
 
     def converted(text: str) -> _Value:
         try:
@@ -31,7 +31,7 @@ def told(convert: Callable[[str], _Value]) -> Callable[[str], _Value]:
 
 
 def entry_text(text: str) -> str:
-    """An argument that names entries: UTF-8 as in images, whatever the locale made of it."""
+    """An argument that names entries: UTF-8 as in images, in any locale."""
     return os.fsencode(text).decode("utf-8", "surrogateescape")
 
 

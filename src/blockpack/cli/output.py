@@ -90,7 +90,7 @@ def _output_errors() -> Iterator[None]:
 
 
 def discard_output() -> None:
-    """Have what is still buffered go nowhere, or it would fail once more at the end."""
+    """Discard what is still buffered, or it would fail again at the end."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -122,7 +122,7 @@ def _is_file(place: str) -> bool:
 
 
 def _is_same(one: str, other: str) -> bool:
-    """Whether two paths lead to one file, be it there already or not."""
+    """Whether two paths lead to the same file, which need not exist."""
     with suppress(OSError):
         return os.path.samefile(one, other)
     return os.path.realpath(one) == os.path.realpath(other)

@@ -113,7 +113,7 @@ def _options(parser: argparse.ArgumentParser) -> set[str]:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """The end of a message about a name that is not `known`: the nearest one that is."""
+    """The end of a message about an unknown name: the nearest of the `known` ones."""
     from difflib import get_close_matches  # only for errors
 
     matches = get_close_matches(name, list(known), n=1)
@@ -173,7 +173,7 @@ def _ended(ending: BaseException) -> int:
 
 
 def _named(error: OSError) -> str:
-    """The beginning of what is told of an error: the file, where it is known by a name."""
+    """The beginning of an error's message: the name of the file, if it has one."""
     name = error.filename  # a descriptor's number, if that was all that was known
     return f"{printable(os.fsdecode(name))}: " if name and not isinstance(name, int) else ""
 

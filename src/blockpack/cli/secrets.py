@@ -57,7 +57,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Do what is asked for with secrets, and tidy up after runs that were killed."""
+    """Run the action, and tidy up after runs that were killed."""
     wipe_left()
     actions = {"encrypt": _encrypt, "edit": _edit, "rekey": _rekey, "audit": _audit}
     actions[arguments.action](arguments)

@@ -16,7 +16,7 @@ from .output import emit, say
 from .progress_bar import progress_bar
 
 DIFFERENT = 1
-"""The exit code for an image that is sound, and not what its source would give."""
+"""The exit code for a sound image that differs from its source."""
 
 EXAMPLE = "blockpack verify www.img site"
 

@@ -49,7 +49,7 @@ _DIRECTORY = re.compile(
 """Directories in which everything is private."""
 
 _HARMLESS = "*.pub *.example *.sample *.template *.dist id_*.*"
-"""Names that tell of the opposite: public keys, and what is to be filled in."""
+"""Names of public files: public keys, and templates."""
 
 _INSIDE: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     (
@@ -69,7 +69,7 @@ _CANDIDATES = re.compile(
 """Names of files that are looked into, where not all are: it costs as much as to pack them."""
 
 _MOST_BYTES = 64 << 10
-"""Bytes of a file that is looked into."""
+"""Bytes of the largest file that is looked into."""
 
 _MOST_TOLD = 8
 """Files that there is a warning for each; the others share one."""
@@ -103,7 +103,7 @@ def exposed(tree: Tree, *, thorough: bool = False) -> Iterator[Exposed]:
 
 
 def warnings(tree: Tree) -> Iterator[LayoutWarning]:
-    """What a user should hear of a volume that is not secret and has the files of `tree`."""
+    """Warnings for a volume of the files of `tree` that is not secret."""
     found = list(exposed(tree))
     for each in found[:_MOST_TOLD]:
         text = f"{each.what}, and this volume is not secret; exclude it, or make a secret volume"

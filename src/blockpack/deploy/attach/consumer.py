@@ -23,7 +23,7 @@ class Consumer(ABC):
     """
 
     follows: ClassVar[bool] = True
-    """Whether the lines for what is live are right after the next deployment, too."""
+    """Whether the lines for a live deployment stay right after the next deploy."""
 
     def __init__(self, name: str, deployed: Deployed) -> None:
         self.name = name
@@ -77,7 +77,7 @@ class Consumer(ABC):
 
 
 class ArgumentConsumer(Consumer):
-    """A consumer that is a program, and is told by its arguments."""
+    """A consumer that is a program with arguments."""
 
     @abstractmethod
     def groups(self) -> Iterator[list[str]]:

@@ -41,7 +41,7 @@ class Mirage(Consumer):
             yield from _definition(disk)
 
     def notes(self) -> Iterator[str]:
-        """None: keys are told where they are used."""
+        """None: keys are mentioned where they are used."""
         yield from ()
 
 

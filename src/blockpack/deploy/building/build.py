@@ -218,7 +218,7 @@ class _Build:
         raise_problems("nothing was built", errors)
 
     def _is_there(self, spec: VolumeSpec) -> bool:
-        """Whether what is there need not be built."""
+        """Whether the volume need not be built."""
         if not self.dist.has(spec.name, self.wanted[spec.name]):
             return False
         if not spec.secret:

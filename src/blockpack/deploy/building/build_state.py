@@ -45,7 +45,7 @@ KEY_SUFFIX = ".key"
 
 
 def signature(path: str | os.PathLike[str]) -> Signature | None:
-    """The signature of the file at `path`; None if there is none."""
+    """The signature of the file at `path`, or None."""
     try:
         status = os.lstat(path)
     except OSError:

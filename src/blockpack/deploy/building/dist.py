@@ -104,7 +104,7 @@ class Dist:
     # What is there -------------------------------------------------------------------------------
 
     def has(self, name: str, wanted: VolumeState) -> bool:
-        """Whether the image of that name is the one that is wanted."""
+        """Whether the image of that name is the wanted one."""
         known = self.states.get(name)
         told = wanted.fingerprint
         return known is not None and bool(told) and known.fingerprint == told
@@ -116,7 +116,7 @@ class Dist:
         return tuple(sorted(self.records.values(), key=lambda image: places.get(image.name, last)))
 
     def _recorded(self, name: str) -> ImageRecord | None:
-        """The image that the last build told of, whatever became of it."""
+        """The image in the record of the last build."""
         images = self.record.volumes if self.record else ()
         return next((image for image in images if image.name == name), None)
 

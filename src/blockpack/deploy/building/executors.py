@@ -97,7 +97,7 @@ def _lost(how: str) -> TargetError:
 def outcomes_on(
     executor: Executor, tasks: Sequence[Task]
 ) -> Iterator[tuple[int, Built | Refused | BlockpackError]]:
-    """Have `executor` plan and make all images; what is not begun when this ends never is."""
+    """Have `executor` plan and make all images; at the end, waiting tasks are cancelled."""
     from concurrent.futures import as_completed
 
     futures: dict[Future[Built | Refused], int] = {}
@@ -166,7 +166,7 @@ def _dask(address: str) -> Iterator[Executor]:
 
 
 def _called(name: str) -> Executor:
-    """What the function that is called `name` returns."""
+    """What the function `name` returns."""
     from concurrent.futures import Executor
     from importlib import import_module
 

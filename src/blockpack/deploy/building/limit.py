@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def limit_of(max_size: int | str | None) -> int | None:
     """A limit in bytes, of a number or a text such as ``2G``; None if there is none.
 
-    Raises `UsageError` for what is no limit.
+    Raises `UsageError` for an invalid limit.
     """
     limit = optional_size(max_size)
     if limit is not None and limit < 1:

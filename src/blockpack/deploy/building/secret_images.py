@@ -121,7 +121,7 @@ def _remove_link(place: Place, name: str, *, in_ram: bool) -> None:
 
 
 def _secret_files(place: Place) -> frozenset[str] | None:
-    """The files of secret images, as the record in the directory tells; None if there is none."""
+    """The files of secret images by the record in the directory, or None."""
     try:
         record = BuildRecord.read(os.fsdecode(place.path))
     except BlockpackError:

@@ -43,7 +43,7 @@ class Earlier:
         return cls(images)
 
     def find(self, fingerprint: str) -> ImageRecord | None:
-        """The image that has this fingerprint, by whatever name."""
+        """The image that has this fingerprint, under any name."""
         image, _ = self._images.get(fingerprint, (None, None))
         return image
 

@@ -29,7 +29,7 @@ from . import history
 from .history import Outcomes, outcomes
 
 CURRENT = "current"
-"""The link to the generation that is live."""
+"""The link to the live generation."""
 
 DIRECTORY = "generations"
 LOCK = ".lock"
@@ -79,7 +79,7 @@ class Generations:
     # What is there -------------------------------------------------------------------------------
 
     def all(self) -> list[Generation]:
-        """Every generation, the oldest first. Raises `TargetError` if that is not a directory."""
+        """All generations, the oldest first. Raises `TargetError` without a directory."""
         try:
             with self._place() as root, root.inside(DIRECTORY) as directory:
                 found = map(self._named, directory.names())
@@ -129,7 +129,7 @@ class Generations:
         return self.outcomes().pending is not None
 
     def numbered(self, number: int | None) -> Generation:
-        """The generation of that number. Raises `UsageError` if there is none."""
+        """The generation of that number. Raises `UsageError` if it does not exist."""
         generations = {generation.number: generation for generation in self.all()}
         if number in generations:
             return generations[number]

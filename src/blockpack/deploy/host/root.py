@@ -33,7 +33,7 @@ NEW = ".new-"
 """What the directories begin with that are no generations yet, or not any more."""
 
 _MODE = 0o755
-"""Directories are their owner's to write, whatever the umask: what is live is decided in them."""
+"""Only the owner may write to the directories, under any umask: they decide what is live."""
 
 _MOST = 999_999_999
 """The last number that a generation can have."""

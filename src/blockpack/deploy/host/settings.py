@@ -93,7 +93,7 @@ class HostSettings:
                 data = data[os.write(descriptor, data) :]
 
     def text(self) -> str:
-        """The file's text. Raises `UsageError` for a path that is no text."""
+        """The file's text. Raises `UsageError` for a path that is not UTF-8."""
         lines = []
         for name, value in asdict(self).items():
             if value is not None:

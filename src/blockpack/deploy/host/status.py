@@ -65,7 +65,7 @@ class Status:
 
     @property
     def live(self) -> GenerationStatus | None:
-        """The generation that is live, if any is."""
+        """The live generation, if there is one."""
         return next((each for each in self.generations if each.live), None)
 
 

@@ -40,7 +40,7 @@ _BUILDS = (
     r"dune(-project)?|Makefile|CMakeLists\.txt|meson\.build|Cargo\.toml|package\.json"
     r"|pyproject\.toml|setup\.py|go\.mod|Gemfile|pom\.xml|.*\.opam|node_modules"
 )
-"""What is beside source code that is built."""
+"""Files that show that a directory holds source code."""
 
 _CODE = (
     r".*\.(ml[ily]?|[ch]|cc|cpp|hpp|rs|go|pyi?|java|kt|hs|tsx|jsx|rb|pl|sh|scala|swift|zig)|"

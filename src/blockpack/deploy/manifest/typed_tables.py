@@ -14,7 +14,7 @@ from .document import Document, nearest, shortened
 from .line_numbers import Path
 
 HUGE = 1 << 64
-"""Beyond all sizes; what is larger may have too many digits to be shown."""
+"""More than any size; larger numbers may have too many digits to be shown."""
 
 
 class Typed:
@@ -95,7 +95,7 @@ class Typed:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a whole number; truth is none, whatever Python says."""
+    """Whether it is a whole number; Python's True and False are not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -27,7 +27,7 @@ class VolumeOptions(Typed):
     """What the table of a volume says of its format, and of the options of that."""
 
     def format(self, path: Path, table: Mapping[str, Any]) -> str | None:
-        """The format, if it is one that there is."""
+        """The format, if it exists."""
         here = (*path, "format")
         known = tuple(FORMATS)
         if "format" not in table:
@@ -133,7 +133,7 @@ def _refused(format: str, options: Mapping[str, Value]) -> str | None:
 
 
 def volume_of(format: str, options: Mapping[str, Value]) -> Volume:
-    """The volume with such options, whatever the environment says of time. Raises `UsageError`."""
+    """The volume with such options, independent of SOURCE_DATE_EPOCH. Raises `UsageError`."""
     return FORMATS[format].volume_class()(**{**dict[str, Any](options), "epoch": EPOCH})
 
 

@@ -134,7 +134,7 @@ def _ssh_identity(name: str, data: bytes) -> Any:
 def recipients_of(recipients: Iterable[str], where: str) -> list[Any]:
     """The recipients, as the library has them; `where` they are told is for messages.
 
-    Raises `Problems` for what is none, and `SecretError` if there are none at all.
+    Raises `Problems` for invalid ones, and `SecretError` if there are none.
     """
     pyrage = library()
     found = []

@@ -13,7 +13,7 @@ TYPES = ("tmpfs", "ramfs")
 """File systems in RAM, as Linux calls them."""
 
 ELSEWHERE = ("btrfs", "zfs", "bcachefs", "f2fs", "nilfs2")
-"""File systems on which what is overwritten stays where it was, and the new bytes go elsewhere."""
+"""File systems that write new bytes elsewhere, so that overwritten ones stay on the disk."""
 
 
 def file_system(place: str | bytes | os.PathLike[str] | int) -> str:

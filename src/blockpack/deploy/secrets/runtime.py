@@ -39,7 +39,7 @@ def require_ram(volume: str, place: str | int, runtime: bool) -> None:
 
 
 def nearest(path: str) -> str:
-    """The nearest directory above `path` that is there."""
+    """The nearest existing directory above `path`."""
     while not os.path.isdir(path):
         path = os.path.dirname(path)
     return path

@@ -70,7 +70,7 @@ class Deployment(ABC):
 
     @cached_property
     def manifest(self) -> Manifest:
-        """The manifest. Raises `Problems` with all that is wrong with it."""
+        """The manifest. Raises `Problems` with everything that is wrong with it."""
         return Manifest.parse(self.text, self.manifest_file)
 
     @property

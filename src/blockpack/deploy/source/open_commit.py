@@ -64,7 +64,7 @@ class OpenCommit(Deployment):
         return partial(OpenCommit.of, os.path.abspath(self.path), self.commit)
 
     def leave_out(self, path: str | os.PathLike[str]) -> None:
-        """Nothing that is written anywhere is in a commit."""
+        """A commit never holds what is being written."""
 
     def _text(self) -> bytes:
         found = self._opened.find(MANIFEST)
