@@ -180,7 +180,7 @@ def paths(value: Any, path: Path = ()) -> Iterator[Path]:
 def test_everything_is_found_on_its_line(document: tuple[str, dict[Path, int]]) -> None:
     text, expected = document
     assert set(paths(tomllib.loads(text))) == set(expected), "the test's own writer"
-    assert Lines.of(text).known == expected
+    assert Lines(text).known == expected
 
 
 TOKENS = (
@@ -192,7 +192,7 @@ TOKENS = (
 
 @given(st.lists(st.sampled_from(TOKENS), max_size=40).map("".join) | st.text())
 def test_nothing_makes_it_fail(text: str) -> None:
-    known = Lines.of(text).known
+    known = Lines(text).known
     assert all(1 <= line <= text.count("\n") + 1 for line in known.values())
     try:
         values = tomllib.loads(text)
@@ -202,7 +202,7 @@ def test_nothing_makes_it_fail(text: str) -> None:
 
 
 def test_a_table_is_where_its_own_header_is() -> None:
-    lines = Lines.of("[a.b]\nx = 1\n[a]\ny = 1\n")
+    lines = Lines("[a.b]\nx = 1\n[a]\ny = 1\n")
     assert lines.known == {
         ("a",): 3,
         ("a", "b"): 1,
@@ -212,7 +212,7 @@ def test_a_table_is_where_its_own_header_is() -> None:
 
 
 def test_what_is_not_there_is_where_its_table_is() -> None:
-    lines = Lines.of("\n[a]\n\nb = [1,\n2]\n")
+    lines = Lines("\n[a]\n\nb = [1,\n2]\n")
     assert lines.line(("a", "c", "d")) == 2
     assert lines.line(("a", "b", 7)) == 4
     assert lines.line(("a", "b", 1)) == 5
@@ -232,23 +232,23 @@ def test_what_is_not_there_is_where_its_table_is() -> None:
 )
 def test_deep_nesting_is_refused_with_its_line(text: str) -> None:
     with pytest.raises(TooMuch) as caught:
-        Lines.of(f"# first\n{text}\n")
+        Lines(f"# first\n{text}\n")
     assert caught.value.line == 2
 
 
 def test_nesting_has_one_limit_however_it_is_written() -> None:
     deepest = ".".join("a" * (MOST_LEVELS - 1)) + " = [1]"
-    assert Lines.of(deepest).line(("a",) * (MOST_LEVELS - 1)) == 1
+    assert Lines(deepest).line(("a",) * (MOST_LEVELS - 1)) == 1
     for deeper in (f"b.{deepest}", f"[b]\n{deepest}", deepest.replace("[1]", "[[1]]")):
         with pytest.raises(TooMuch):
-            Lines.of(deeper)
+            Lines(deeper)
 
 
 def test_items_have_a_limit_and_it_tells_where() -> None:
     most = "\n".join(f"k{number} = 1" for number in range(MOST_ITEMS))
-    assert len(Lines.of(most).known) == MOST_ITEMS
+    assert len(Lines(most).known) == MOST_ITEMS
     with pytest.raises(TooMuch) as caught:
-        Lines.of(f"{most}\nlast = 1\n")
+        Lines(f"{most}\nlast = 1\n")
     assert caught.value.line == MOST_ITEMS + 1
 
 
@@ -264,5 +264,5 @@ def test_items_have_a_limit_and_it_tells_where() -> None:
 def test_time_is_linear(text: str) -> None:
     started = time.perf_counter()
     with suppress(TooMuch):
-        Lines.of(text)
+        Lines(text)
     assert time.perf_counter() - started < 60

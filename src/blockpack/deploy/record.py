@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from attrs import asdict, field, frozen
 
@@ -125,14 +125,18 @@ class BuildRecord:
         """
         path = Path(directory) / RECORD
         values = _parsed(path)
-        found = _Checked(values, "")
-        version = found.text("blockpack")
-        name = found.matching("name", DEPLOYMENT_NAME, "a deployment's name")
-        source = _origin(found.part("source"))
-        volumes = tuple(_image(each) for each in found.parts("volumes"))
-        problems = [*found.problems, *_repeated(volumes)]
+        problems: list[ImageError] = []
+        found = _checked(values, "", _BUILD, problems)
+        source = _origin(values.get("source"), problems)
+        volumes = [
+            _image(each, f"volumes[{number}]", problems)
+            for number, each in enumerate(found["volumes"] or ())
+        ]
+        problems += _repeated(volumes)
         raise_problems(f"{path} is damaged; build again", problems)
-        return cls(name=name, source=source, volumes=volumes, version=version)
+        return cls(
+            name=found["name"], source=source, volumes=(*volumes,), version=found["blockpack"]
+        )
 
     def write(self, directory: str | os.PathLike[str]) -> None:
         """Write the record to `directory`: whole, or not at all. Raises `TargetError`."""
@@ -173,143 +177,99 @@ def _parsed(path: Path) -> Mapping[str, Any]:
     return checked
 
 
-_REMEDY = "build again"
+# What values are ---------------------------------------------------------------------------------
 
 
-class _Checked:
-    """Values of a JSON object that may be missing, or be anything; hears of all problems.
+class _Rule(NamedTuple):
+    """That a value is of a type, and such that it `holds`; `what` it is in words."""
 
-    What is wrong is replaced by something of the right type, so that the rest can be looked at.
+    type: type
+    what: str
+    holds: Callable[[Any], object] = lambda value: True
+    optional: bool = False
+
+
+def _matching(pattern: str | re.Pattern[str], what: str) -> _Rule:
+    return _Rule(str, what, re.compile(pattern).fullmatch)
+
+
+_TEXT = _Rule(str, "a string")
+_WORD = _matching("[a-z][a-z0-9-]{0,31}", "a word of blockpack's")
+_DIGEST = _matching("[0-9a-f]{40,128}", "a digest in hex")
+_FILE = _matching("[A-Za-z0-9][A-Za-z0-9._-]{0,254}", "the name of a file beside this one")
+
+_BUILD = {
+    "blockpack": _TEXT,
+    "name": _matching(DEPLOYMENT_NAME, "a deployment's name"),
+    "volumes": _Rule(list, "an array"),
+}
+_DIRECTORY = {"directory": _TEXT}
+_COMMIT = {"commit": _DIGEST, "tree": _DIGEST}
+_IMAGE = {
+    "name": _matching(VOLUME_NAME, "a volume's name"),
+    "file": _FILE,
+    "format": _WORD,
+    "profile": _WORD,
+    "sector_size": _Rule(
+        int, "a power of two from 512 to 32768", [512 << shift for shift in range(7)].__contains__
+    ),
+    "container": _WORD._replace(optional=True),
+    "secret": _Rule(bool, "true or false"),
+    "cipher": _WORD._replace(optional=True),
+    "key": _FILE._replace(optional=True),
+    "size": _Rule(int, "a number of bytes", lambda size: size >= 0),
+    "sha256": _DIGEST,
+    "fingerprint": _TEXT._replace(optional=True),
+    "placements": _FILE._replace(optional=True),
+}
+_SECRET_IMAGE = {name: rule for name, rule in _IMAGE.items() if name not in _CONTENTS}
+
+
+def _checked(
+    values: object, where: str, rules: Mapping[str, _Rule], problems: list[ImageError]
+) -> dict[str, Any]:
+    """The values of a JSON object that there are rules for; None for what is missing or wrong,
+    which is added to the problems.
     """
-
-    def __init__(self, values: object, where: str, problems: list[ImageError] | None = None):
-        self.problems: list[ImageError] = [] if problems is None else problems
-        self._where = where
-        self._values: Mapping[str, Any] = {}
-        if isinstance(values, dict):
-            self._values = values
-        else:
-            self.problems.append(ImageError(where or "it", "is not an object", _REMEDY))
-
-    def __contains__(self, key: str) -> bool:
-        return self._values.get(key) is not None
-
-    def wrong(self, key: str, rule: str) -> None:
-        """Take down what is wrong with the value of `key`."""
-        place = f"{self._where}.{key}" if self._where else key
-        self.problems.append(ImageError(place, rule, _REMEDY))
-
-    def _get(self, key: str, kind: type, article: str) -> Any:
-        value = self._values.get(key)
-        if type(value) is kind:
-            return value
-        self.wrong(key, f"is not {article}" if key in self._values else "is missing")
-        return kind()
-
-    def text(self, key: str) -> str:
-        value: str = self._get(key, str, "a string")
-        return value
-
-    def number(self, key: str) -> int:
-        value: int = self._get(key, int, "a whole number")
-        if value < 0:
-            self.wrong(key, "is negative")
-        return value
-
-    def sector_size(self, key: str) -> int:
-        """A size that devices' sectors have, in bytes."""
-        value = self.number(key)
-        if not 512 <= value <= 32768 or value & (value - 1):
-            self.wrong(key, "is not a power of two from 512 to 32768")
-        return value
-
-    def word(self, key: str) -> str:
-        """A word that blockpack has for something."""
-        return self.matching(key, _WORD, "a word of blockpack's")
-
-    def flag(self, key: str) -> bool:
-        value: bool = self._get(key, bool, "true or false")
-        return value
-
-    def optional(self, key: str, get: Callable[[str], str]) -> str | None:
-        """What `get` makes of the value; None where it is null or missing."""
-        return get(key) if key in self else None
-
-    def matching(self, key: str, pattern: re.Pattern[str], what: str) -> str:
-        """A string that is as a whole what `pattern` says."""
-        count = len(self.problems)
-        value = self.text(key)
-        if len(self.problems) == count and not pattern.fullmatch(value):
-            self.wrong(key, f"{value!r} is not {what}")
-        return value
-
-    def digest(self, key: str) -> str:
-        return self.matching(key, _DIGEST, "a digest in hex")
-
-    def file(self, key: str) -> str:
-        """The name of a file that lies beside the record, and nowhere else."""
-        return self.matching(key, _FILE, "the name of a file beside this one")
-
-    def part(self, key: str) -> _Checked:
-        """The object that is the value of `key`."""
-        place = f"{self._where}.{key}" if self._where else key
-        return _Checked(self._values.get(key), place, self.problems)
-
-    def parts(self, key: str) -> Iterator[_Checked]:
-        """The objects in the array that is the value of `key`."""
-        for number, value in enumerate(self._get(key, list, "an array")):
-            yield _Checked(value, f"{key}[{number}]", self.problems)
+    if not isinstance(values, dict):
+        problems.append(_damage(where, "is not an object"))
+        return dict.fromkeys(rules)
+    found: dict[str, Any] = {}
+    for name, rule in rules.items():
+        value = values.get(name)
+        sound = type(value) is rule.type and rule.holds(value)
+        found[name] = value if sound else None
+        if not sound and not (value is None and rule.optional):
+            told = f"is not {rule.what}" if name in values else "is missing"
+            problems.append(_damage(f"{where}.{name}" if where else name, told))
+    return found
 
 
-_WORD = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
-_DIGEST = re.compile(r"[0-9a-f]{40,128}", re.ASCII)
-_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
+def _damage(where: str, rule: str) -> ImageError:
+    return ImageError(where, rule, "build again")
 
 
-def _origin(values: _Checked) -> Origin:
-    if "directory" in values:
-        return FromDirectory(values.text("directory"))
-    return FromCommit(values.digest("commit"), values.digest("tree"))
+def _origin(values: object, problems: list[ImageError]) -> Origin:
+    if isinstance(values, dict) and values.get("directory") is not None:
+        return FromDirectory(**_checked(values, "source", _DIRECTORY, problems))
+    return FromCommit(**_checked(values, "source", _COMMIT, problems))
 
 
-def _image(values: _Checked) -> ImageRecord:
-    secret = values.flag("secret")
-    if secret:
-        for name in _CONTENTS:
-            if name in values:
-                values.wrong(name, "is given for a secret volume")
-    contents: dict[str, Any] = {} if secret else _contents(values)
-    format = values.word("format")
-    if (format == "git") != ("container" in values):
-        values.wrong("container", "is only for the format git")
-    return ImageRecord(
-        name=values.matching("name", VOLUME_NAME, "a volume's name"),
-        file=values.file("file"),
-        format=format,
-        profile=values.word("profile"),
-        sector_size=values.sector_size("sector_size"),
-        container=values.optional("container", values.word),
-        secret=secret,
-        cipher=values.optional("cipher", values.word),
-        key=values.optional("key", values.file),
-        **contents,
-    )
+def _image(values: object, where: str, problems: list[ImageError]) -> ImageRecord:
+    is_secret = isinstance(values, dict) and values.get("secret") is True
+    found = _checked(values, where, _SECRET_IMAGE if is_secret else _IMAGE, problems)
+    if isinstance(values, dict):
+        told = (name for name in _CONTENTS if is_secret and values.get(name) is not None)
+        problems += (_damage(f"{where}.{name}", "is given for a secret volume") for name in told)
+        if (found["format"] == "git") != (found["container"] is not None):
+            problems.append(_damage(f"{where}.container", "is only for the format git"))
+    return ImageRecord(**found)
 
 
-def _contents(values: _Checked) -> dict[str, Any]:
-    return {
-        "size": values.number("size"),
-        "sha256": values.digest("sha256"),
-        "fingerprint": values.optional("fingerprint", values.text),
-        "placements": values.optional("placements", values.file),
-    }
-
-
-def _repeated(volumes: tuple[ImageRecord, ...]) -> Iterator[ImageError]:
+def _repeated(volumes: Sequence[ImageRecord]) -> Iterator[ImageError]:
     """A problem for each volume that has a name or a file which an earlier one has."""
     for what in ("name", "file"):
         values = [getattr(volume, what) for volume in volumes]
         for number, value in enumerate(values):
-            if value in values[:number]:
-                rule = f"{value!r} is also that of an earlier volume"
-                yield ImageError(f"volumes[{number}].{what}", rule, _REMEDY)
+            if value is not None and value in values[:number]:
+                yield _damage(f"volumes[{number}].{what}", "is also that of an earlier volume")

@@ -36,7 +36,7 @@ class Document:
         self._left_out = 0
         decoded = self._decoded(text)
         try:
-            self._lines = Lines.of(decoded)
+            self._lines = Lines(decoded)
         except TooMuch as error:
             raise self._refusal(error.line, error.rule, "use fewer") from None
         try:

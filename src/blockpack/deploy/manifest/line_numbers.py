@@ -1,7 +1,7 @@
 """On which line each key and element of a TOML document is.
 
-`tomllib` gives values without their places. This goes over the same text, understands no more of
-it than where keys and values begin and end, and notes the line of each. It judges nothing: at
+`tomllib` gives values without their places. This goes over the same tokens, understands no more of
+them than where keys and values begin and end, and notes the line of each. It judges nothing: at
 what is no TOML it stops, for `tomllib` to say why. Only how much there is has limits here, far
 above what a manifest has use for, before `tomllib` takes time that grows with the square of a
 key's parts, or runs out of stack.
@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
-from re import Pattern
+from collections.abc import Iterator
+from typing import NamedTuple
 
 Path = tuple[str | int, ...]
 """Keys, and the numbers of elements of arrays, that lead to a value."""
@@ -25,19 +25,12 @@ MOST_LEVELS = 32
 MOST_ITEMS = 100_000
 """Keys and elements in a document, at most."""
 
-_BLANK = re.compile(r"[ \t]*+")
-_GAP = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
-_REST = re.compile(r"[ \t]*+(?:#[^\n]*+)?+\r?(?:\n|\Z)")
-_BARE = re.compile(r"[A-Za-z0-9_-]++")
-_BASIC = re.compile(r'"(?:[^"\\\n]|\\.)*+"')
-_LITERAL = re.compile(r"'[^'\n]*+'")
-_STRINGS = (  # three quotes begin what goes over several lines, and may hold two of them anywhere
-    ('"""', re.compile(r'"""(?:[^"\\]|\\[\s\S]|"{1,2}(?!"))*+"{3,5}')),
-    ("'''", re.compile(r"'''(?:[^']|'{1,2}(?!'))*+'{3,5}")),
-    ('"', _BASIC),
-    ("'", _LITERAL),
+_TOKEN = re.compile(
+    # Three quotes begin what goes over several lines, and may hold two of them anywhere.
+    r'(?P<string>"""(?:[^"\\]|\\[\s\S]|"{1,2}(?!"))*+"{3,5}|"(?!"")(?:[^"\\\n]|\\.)*+"'
+    r"|'''(?:[^']|'{1,2}(?!'))*+'{3,5}|'(?!'')[^'\n]*+')"
+    r"|(?P<mark>[\[\]{}=.,\n])|(?P<bare>[^\s\[\]{}=.,#\"']++)|[ \t\r]++|#[^\n]*+|(?P<wrong>.)"
 )
-_SCALAR = re.compile(r"[^,\]}#\n]++")
 
 
 class TooMuch(Exception):
@@ -49,65 +42,66 @@ class TooMuch(Exception):
         self.rule = rule
 
 
+class _Stop(Exception):
+    """What is here is no TOML, or the end."""
+
+
+class _Token(NamedTuple):
+    """A mark is its own kind; strings and whatever else has no quotes are ``string``, ``bare``."""
+
+    kind: str
+    text: str
+    line: int
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    """The tokens but blanks and comments, up to what is none; at the end, one more line ends."""
+    line = 1
+    for match in _TOKEN.finditer(text):
+        kind, found = match.lastgroup, match[0]
+        if kind == "wrong":
+            return
+        if kind is not None:
+            yield _Token(found if kind == "mark" else kind, found, line)
+        line += found.count("\n")
+    yield _Token("\n", "", line)
+
+
 class Lines:
-    """The line of each key and element, the first one being 1."""
+    """The line of each key and element of the document `text`, as far as it is TOML; the first line
+    is 1. Raises `TooMuch`.
+    """
 
-    def __init__(self, known: Mapping[Path, int]) -> None:
-        self.known = known
-
-    @classmethod
-    def of(cls, text: str) -> Lines:
-        """The lines of the document `text`, as far as it is TOML. Raises `TooMuch`."""
-        scan = _Scan(text)
-        scan.run()
-        return cls(scan.found)
+    def __init__(self, text: str) -> None:
+        self.known: dict[Path, int] = {}
+        self._elements: dict[Path, int] = {}  # of arrays of tables: how many there are
+        self._tokens = _tokens(text)
+        try:
+            self._advance()
+            self._document()
+        except _Stop:
+            pass
 
     def line(self, path: Path) -> int:
         """The line of `path`, or of what holds it if there is no such thing."""
-        for length in range(len(path), 0, -1):
-            line = self.known.get(path[:length])
-            if line is not None:
-                return line
-        return 1
+        above = (path[:length] for length in range(len(path), 0, -1))
+        return next((self.known[each] for each in above if each in self.known), 1)
 
+    # What a document is made of ----------------------------------------------------------------
 
-class _Stop(Exception):
-    """What is here is no TOML."""
-
-
-class _Scan:
-    """Goes once through the text; `position` is where it is."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.position = 0
-        self.found: dict[Path, int] = {}
-        self._elements: dict[Path, int] = {}  # of arrays of tables: how many there are
-        self._line = 1
-        self._counted = 0  # up to where lines are counted
-
-    def run(self) -> None:
-        """Note the lines of all that is there."""
+    def _document(self) -> None:
         table: Path = ()
-        try:
-            while True:
-                self._skip(_GAP)
-                if self.position >= len(self.text):
-                    return
-                if self._at("["):
-                    table = self._header()
-                else:
-                    self._pair(table, _BLANK)
-                self._take(_REST)
-        except _Stop:
-            return
+        while True:
+            if self._next.kind == "[":
+                table = self._header()
+            elif self._next.kind != "\n":
+                self._pair(table)
+            self._take("\n")
 
     def _header(self) -> Path:
         """The table that a header opens, which may be one more element of an array."""
-        is_array = self._at("[[")
-        self.position += 2 if is_array else 1
-        line = self.line
-        self._skip(_BLANK)
+        line = self._take("[").line
+        is_array = self._passed("[")
         path: Path = ()
         keys = self._key()
         for number, key in enumerate(keys, 1):
@@ -119,124 +113,101 @@ class _Scan:
                 path = (*path, self._elements[path] - 1)
                 self._note(path, line)
         # The table's own header is its place, even if one below it came first.
-        self.found[path] = line
-        self._expect("]]" if is_array else "]")
+        self.known[path] = line
+        if is_array:
+            self._take("]")
+        self._take("]")
         return path
 
-    def _pair(self, table: Path, gap: Pattern[str]) -> None:
-        """A key and its value. `gap` is what may lie between them."""
-        line = self.line
-        path = table
+    def _pair(self, table: Path) -> None:
+        """A key and its value."""
+        line, path = self._next.line, table
         for key in self._key():
             path = (*path, key)
             self._note(path, line)
-        self._expect("=")
-        self._skip(gap)
+        self._take("=")
         self._value(path)
 
     def _key(self) -> list[str]:
-        """The parts of a key, whose dots and blanks are passed."""
-        parts: list[str] = []
-        while True:
+        """The parts of a key."""
+        parts = [self._part()]
+        while self._passed("."):
             parts.append(self._part())
             if len(parts) > MOST_LEVELS:
                 raise self._too_deep()
-            self._skip(_BLANK)
-            if not self._at("."):
-                return parts
-            self.position += 1
-            self._skip(_BLANK)
+        return parts
 
     def _part(self) -> str:
-        if self._at('"'):
-            return _unescaped(self._take(_BASIC))
-        if self._at("'"):
-            return self._take(_LITERAL)[1:-1]
-        return self._take(_BARE)
+        if self._next.kind == "bare":
+            return self._take("bare").text
+        quoted = self._take("string").text
+        return quoted[1:-1] if quoted[0] == "'" or "\\" not in quoted else _unescaped(quoted)
 
     def _value(self, path: Path) -> None:
-        if len(path) > MOST_LEVELS:
-            raise self._too_deep()
-        if self._at("["):
-            self._array(path)
-        elif self._at("{"):
-            self._inline_table(path)
-        else:
-            for quotes, pattern in _STRINGS:
-                if self._at(quotes):
-                    self._take(pattern)
-                    return
-            self._take(_SCALAR)
+        if self._passed("["):
+            self._items(path, "]")
+        elif self._passed("{"):
+            self._items(path, "}")
+        elif not self._passed("string"):
+            while self._passed("bare") or self._passed("."):  # numbers and times have several
+                pass
 
-    def _array(self, path: Path) -> None:
-        self.position += 1
+    def _items(self, path: Path, end: str) -> None:
+        """Elements of an array, or the pairs of an inline table, up to the bracket at the `end`.
+
+        TOML 1.0 has such a table on one line; 1.1 does not. What is allowed is not for us to say.
+        """
         number = 0
-        self._skip(_GAP)
-        while not self._at("]"):
-            element = (*path, number)
-            self._note(element, self.line)
-            self._value(element)
-            self._skip(_GAP)
-            if not self._at("]"):
-                self._expect(",")
-                self._skip(_GAP)
+        self._pass_lines()
+        while not self._passed(end):
+            if end == "}":
+                self._pair(path)
+            else:
+                self._note((*path, number), self._next.line)
+                self._value((*path, number))
+            self._pass_lines()
+            if self._next.kind != end:
+                self._take(",")
+                self._pass_lines()
             number += 1
-        self.position += 1
-
-    def _inline_table(self, path: Path) -> None:
-        # TOML 1.0 has it on one line; 1.1 does not. What is allowed is not for us to say.
-        self.position += 1
-        self._skip(_GAP)
-        while not self._at("}"):
-            self._pair(path, _GAP)
-            self._skip(_GAP)
-            if not self._at("}"):
-                self._expect(",")
-                self._skip(_GAP)
-        self.position += 1
 
     def _note(self, path: Path, line: int) -> None:
         if len(path) > MOST_LEVELS:
             raise self._too_deep()
-        self.found.setdefault(path, line)
-        if len(self.found) > MOST_ITEMS:
+        self.known.setdefault(path, line)
+        if len(self.known) > MOST_ITEMS:
             raise TooMuch(line, f"there are more than {MOST_ITEMS:,} keys and elements")
 
     def _too_deep(self) -> TooMuch:
-        return TooMuch(self.line, f"there are more than {MOST_LEVELS} levels of keys and elements")
+        rule = f"there are more than {MOST_LEVELS} levels of keys and elements"
+        return TooMuch(self._next.line, rule)
 
-    @property
-    def line(self) -> int:
-        """The line of `position`."""
-        self._line += self.text.count("\n", self._counted, self.position)
-        self._counted = self.position
-        return self._line
+    # Going on through the tokens ---------------------------------------------------------------
 
-    def _at(self, literal: str) -> bool:
-        return self.text.startswith(literal, self.position)
-
-    def _expect(self, literal: str) -> None:
-        if not self._at(literal):
+    def _advance(self) -> None:
+        token = next(self._tokens, None)
+        if token is None:
             raise _Stop
-        self.position += len(literal)
+        self._next = token
 
-    def _skip(self, pattern: Pattern[str]) -> None:
-        match = pattern.match(self.text, self.position)
-        if match is not None:
-            self.position = match.end()
-
-    def _take(self, pattern: Pattern[str]) -> str:
-        match = pattern.match(self.text, self.position)
-        if match is None:
+    def _take(self, kind: str) -> _Token:
+        taken = self._next
+        if taken.kind != kind:
             raise _Stop
-        self.position = match.end()
-        return match[0]
+        self._advance()
+        return taken
+
+    def _passed(self, kind: str) -> bool:
+        """Whether the next token is of that kind, which then is passed."""
+        return self._next.kind == kind and bool(self._take(kind))
+
+    def _pass_lines(self) -> None:
+        while self._passed("\n"):
+            pass
 
 
 def _unescaped(quoted: str) -> str:
     """What a basic string stands for."""
-    if "\\" not in quoted:
-        return quoted[1:-1]
     try:
         found: str = tomllib.loads(f"key = {quoted}")["key"]
     except ValueError:
