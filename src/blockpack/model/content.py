@@ -14,6 +14,8 @@ from collections.abc import Callable, Hashable
 from contextlib import closing
 from typing import IO, ClassVar, Protocol
 
+from attrs import frozen
+
 from ..errors import SourceError, UsageError, reading_errors, require_open
 from .entry import MEMORY, File, location
 from .extent import Extent, FileRange, Readable, Stream
@@ -48,15 +50,23 @@ Content = (
 """Bytes; the path of a file; a file object that seeks; a resource; or what opens a file object."""
 
 
+@frozen(weakref_slot=False)
 class FilesOnDisk:
-    """Files on disk, by their absolute paths (bytes)."""
+    """Files on disk: a key is what comes after `above` in a file's absolute path, as bytes or, for
+    it can be the very string that is the path in the tree, as text.
+    """
 
     forkable: ClassVar[bool] = True
 
+    above: bytes = b""
+
     def extent(self, file: File, offset: int) -> Extent:
         """The whole file; its size and time are compared when it is read."""
-        assert isinstance(file.key, bytes)
-        return FileRange(offset, file.size, file.key, file.size, file.stamp)
+        key: str | bytes = file.key  # type: ignore[assignment]
+        # As `encode` does it, without a call: there may be a million files.
+        name = key.encode("utf-8", "surrogateescape") if isinstance(key, str) else key
+        path = self.above + name
+        return FileRange(offset, file.size, path, file.size, file.stamp)
 
 
 DISK = FilesOnDisk()

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from typing import ClassVar
-
-from attrs import frozen
 
 from ..errors import raise_problems, reading_errors
+from ..model.content import FilesOnDisk
 from ..model.entry import Directory, Entry, File, Symlink, decode, location
-from ..model.extent import Extent, FileRange
 from ..model.tree import Tree
 from .directory_walk import DirectoryWalk, Row
 from .options import UNPACKABLE, ScanOptions
@@ -19,22 +16,6 @@ from .shared_walk import shared_walk
 
 PERMISSIONS = tuple(range(0o10000))
 """All permission bits there are: one integer for all entries that share them."""
-
-
-@frozen(weakref_slot=False)
-class InDirectory:
-    """Files in the directory at `prefix` (which ends in a slash); a key is a path in there."""
-
-    forkable: ClassVar[bool] = True
-
-    prefix: bytes
-
-    def extent(self, file: File, offset: int) -> Extent:
-        """The whole file; its size and time are compared when it is read."""
-        # As `encode` does it, without a call: there may be a million files.
-        key: str = file.key  # type: ignore[assignment]
-        path = self.prefix + key.encode("utf-8", "surrogateescape")
-        return FileRange(offset, file.size, path, file.size, file.stamp)
 
 
 def scan_path(source: object, options: ScanOptions) -> Tree:
@@ -81,11 +62,11 @@ def scan(
 
 def tree_of(root: bytes, listings: Iterable[list[Row]]) -> Tree:
     """The tree of the directory `root`, by what a walk listed of it."""
-    store = InDirectory(os.path.join(os.path.abspath(root), b""))
+    store = FilesOnDisk(os.path.join(os.path.abspath(root), b""))
     return Tree.of(_entries(rows, store) for rows in listings)
 
 
-def _entries(rows: list[Row], store: InDirectory) -> list[Entry]:
+def _entries(rows: list[Row], store: FilesOnDisk) -> list[Entry]:
     """The entries that `rows` tell of, in their order."""
     # Permissions are one integer for all that share them.
     return [
