@@ -453,4 +453,6 @@ def test_unpacked_trees_and_commits_have_a_limit(
     with pytest.raises(blockpack.SourceError) as raised:
         GitVolume(history=True).plan(tree)
     assert raised.value.path == str(bare.path)
-    assert f"object {bare.oid('main~1:sub')} has 12,990 bytes and is no file" in raised.value.rule
+    assert (
+        f"object {bare.oid('main~1:sub')} has 12,990 bytes and is not a file" in raised.value.rule
+    )

@@ -37,17 +37,20 @@ def linked(target: bytes) -> bytes:
 
 
 ESCAPES: dict[str, tuple[bytes, str]] = {
-    "a parent": (of((FILE, b"..", TEXT)), "..: has an entry that is no name"),
+    "a parent": (of((FILE, b"..", TEXT)), "..: has an entry with an invalid name"),
     "a parent that is a directory": (
         of((DIRECTORY, b"..", EMPTY_TREE)),
-        "..: has an entry that is no name",
+        "..: has an entry with an invalid name",
     ),
-    "a parent further down": (below((FILE, b"..", TEXT)), "dir/..: has an entry that is no name"),
+    "a parent further down": (
+        below((FILE, b"..", TEXT)),
+        "dir/..: has an entry with an invalid name",
+    ),
     "a way to the parent": (of((FILE, b"../escaped", TEXT)), "has a slash in the name"),
     "a way down": (of((FILE, b"a/b", TEXT)), "a/b: has a slash in the name"),
     "an absolute path": (of((FILE, b"/tmp/escaped", TEXT)), "has a slash in the name"),
     "a slash": (of((DIRECTORY, b"/", EMPTY_TREE)), "has a slash in the name"),
-    "a dot": (of((FILE, b".", TEXT)), ".: has an entry that is no name"),
+    "a dot": (of((FILE, b".", TEXT)), ".: has an entry with an invalid name"),
     "no name": (of((FILE, b"", TEXT)), "has an entry without a name"),
     "a repository": (of((DIRECTORY, b".git", EMPTY_TREE)), ".git: has the name of a git directory"),
     "a repository in capitals": (of((FILE, b".GIT", TEXT)), "has the name of a git directory"),

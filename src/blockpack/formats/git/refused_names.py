@@ -31,7 +31,7 @@ def refused(name: bytes) -> str | None:
     if not name:
         return "has an entry without a name"
     if name in (b".", b".."):
-        return "has an entry that is no name"
+        return "has an entry with an invalid name"
     if b"/" in name:
         return "has a slash in the name of an entry"
     plain = name.isascii() and b"git" not in name.lower()

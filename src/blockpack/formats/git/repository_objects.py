@@ -99,7 +99,7 @@ class RepositoryObjects(AbstractContextManager["RepositoryObjects"]):
         with closing(self._repository.reader()) as reader:
             for oid, size in sizes.items():
                 if size > MOST_BYTES:
-                    rule = f"object {oid.hex()} has {size:,} bytes and is no file"
+                    rule = f"object {oid.hex()} has {size:,} bytes and is not a file"
                     remedy = f"{MOST_BYTES:,} are the most; find out who made it"
                     raise SourceError(self._repository.path, rule, remedy)
                 kind, data = reader.object(oid.hex(), self._path(oid), MOST_BYTES)
