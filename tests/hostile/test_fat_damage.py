@@ -183,11 +183,11 @@ DAMAGES: dict[str, tuple[Callable[[Fat], object], str]] = {
     ),
     "a long name that is the parent": (
         lambda fat: fat.put(fat.entry(LONG) - 31, b".\0.\0\0\0"),
-        "ANAMET~1.HTM: its long name '..' is no name",
+        "ANAMET~1.HTM: its long name '..' is invalid",
     ),
     "a long name of nothing": (
         lambda fat: fat.put(fat.entry(LONG) - 31, b"\0\0"),
-        "ANAMET~1.HTM: its long name '' is no name",
+        "ANAMET~1.HTM: its long name '' is invalid",
     ),
     "a long name whose parts are swapped": (
         lambda fat: _swap(fat, fat.entry(LONG) - 64, fat.entry(LONG) - 32),

@@ -159,7 +159,7 @@ def _fault(long: str | None) -> str:
     """What is wrong with a long name in whose place the short one counts."""
     if long is None:
         return "its long name is damaged, or not its own"
-    return f"its long name {long!r} is {'there twice' if _is_name(long) else 'no name'}"
+    return f"its long name {long!r} is {'there twice' if _is_name(long) else 'invalid'}"
 
 
 def _is_name(text: str) -> bool:
