@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockpack import ActivationError, ImageError, Problems, TargetError, UsageError
+from blockpack.deploy.host import history
 from blockpack.deploy.host.generations import Generations
 from blockpack.deploy.host.history import outcomes
 from blockpack.deploy.host.rollout import collect, deploy, rollback
 from blockpack.deploy.host.status import status, verify_live
+from blockpack.writing.place import Place
 from cli.running import process
 from deploy.deployments import names
 from deploy.hosts import Host
@@ -238,6 +241,26 @@ def test_what_was_live_is_live_if_the_switch_cannot_be_flushed(
     assert host.live() == before
     assert not status(host.root).unfinished
     assert host.deploy().outcome == ("unchanged" if way == "rollback" else "activated")
+
+
+def test_what_was_live_is_live_if_it_cannot_be_written_that_it_is_again(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.deploy()
+    host.commit(**{"site/index.html": b"bad"})
+    append = history.append
+
+    def failing(root: Place, values: Mapping[str, Any]) -> None:
+        if values.get("why") == "undone":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        append(root, values)
+
+    monkeypatch.setattr(history, "append", failing)
+    with pytest.raises(TargetError, match="input/output error"):
+        host.deploy(on_activate=FAILING)
+    monkeypatch.undo()
+    assert host.live() == 1
+    assert host.deploy(on_activate="true").outcome == "activated"
 
 
 # Status, and space -------------------------------------------------------------------------------

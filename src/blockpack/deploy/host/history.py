@@ -151,9 +151,14 @@ def append(root: Place, values: Mapping[str, Any]) -> None:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a crash tore the last line
             line = b"\n" + line
-        while line:
-            line = line[os.write(descriptor, line) :]
-        os.fsync(descriptor)
+        try:
+            while line:
+                line = line[os.write(descriptor, line) :]
+            os.fsync(descriptor)
+        except OSError:
+            with suppress(OSError):  # what it tells of is not done
+                os.ftruncate(descriptor, size)
+            raise
         _set_aside(descriptor)
     finally:
         os.close(descriptor)

@@ -159,24 +159,30 @@ class Root(Generations):
         `reason` that which was live failed.
 
         The history comes first: of a rollback that is killed in between, what is rolled back from
-        is known. Raises `TargetError`; then what was live still is, unless a switch was undone.
+        is known. Raises `TargetError`; then what was live still is, and if a switch was to be
+        undone, it is, but may not be on the disk.
         """
+        is_noted = False
         with self.errors():
-            history.append(self.place, _line(generation, why, before, command, reason))
             try:
+                history.append(self.place, _line(generation, why, before, command, reason))
+                is_noted = True
                 self._lead_to(generation)
                 self.place.flush()
-            except OSError:
-                if why != "undone":
-                    self._switch_back(before, generation)
+            except (OSError, TargetError):
+                if why == "undone":
+                    self._lead_back(generation)
+                elif is_noted:
+                    self._lead_back(before)
+                    with suppress(OSError, TargetError):
+                        line = _line(before, "undone", generation, False, None)
+                        history.append(self.place, line)
                 raise
 
-    def _switch_back(self, before: Generation | None, generation: Generation | None) -> None:
+    def _lead_back(self, generation: Generation | None) -> None:
         with suppress(OSError):
-            self._lead_to(before)
+            self._lead_to(generation)
             self.place.flush()
-        with suppress(OSError, TargetError):
-            history.append(self.place, _line(before, "undone", generation, False, None))
 
     def _lead_to(self, generation: Generation | None) -> None:
         if generation is None:
