@@ -176,9 +176,7 @@ def read_extent(extent: Extent, view: memoryview) -> None:
     if type(extent) is FileRange:
         _read_range(extent, view)
     elif type(extent) is Stream:
-        with OpenStream(extent) as source:
-            source.read_into(view, extent.start)
-            source.check()
+        _read_stream(extent, view)
     else:
         view[:] = extent.data if type(extent) is Data else bytes(len(view))
 
@@ -201,6 +199,26 @@ def _read_range(extent: FileRange, view: memoryview) -> None:
         raise OpenFile(extent, descriptor).failed(error) from None
     finally:
         os.close(descriptor)
+
+
+def _read_stream(extent: Stream, view: memoryview) -> None:
+    """As `OpenStream` does it, by as few calls as can be: so packing a commit takes no longer than
+    ``git archive``.
+    """
+    try:
+        file = extent.store.open(extent.key, extent.name)
+        try:
+            data = file.read(len(view)) if len(view) == extent.size else b""
+            if len(data) == len(view) and not file.read(1):
+                view[:] = data
+                return
+        finally:
+            file.close()
+    except OSError as error:
+        raise SourceError.of(extent.name, "cannot be read", error) from None
+    with OpenStream(extent) as source:  # takes its time, and tells what is wrong
+        source.read_into(view, extent.start)
+        source.check()
 
 
 def changed(extent: FileRange, status: os.stat_result) -> SourceError:
