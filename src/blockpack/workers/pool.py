@@ -29,10 +29,9 @@ MOST_NUMBERS = 1024
 Result = TypeVar("Result")
 
 Send = Callable[[object], None]
-"""Sends one message, anything that can be pickled, to the parent; bytes are sent as they are."""
+"""Sends one message, anything that can be pickled, to the parent."""
 
-_FRAME = struct.Struct("=QB")  # bytes of the message that follows, and what it is:
-_RAW, _PICKLED, _DONE = range(3)  # the last one, of no bytes, when all has been done
+_FRAME = struct.Struct("=Q")  # bytes of the message that follows; none when all has been done
 _NUMBER = struct.Struct("=I")
 _ENDING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -196,13 +195,13 @@ class Worker:
         frame = self._read(_FRAME.size)
         if not frame:
             return None
-        length, kind = _FRAME.unpack(frame)
-        if kind == _DONE:
+        (length,) = _FRAME.unpack(frame)
+        if not length:
             self._done = True
             return self.receive()
         message = self._read(length)
-        if message is None or kind == _RAW:
-            return message
+        if message is None:
+            return None
         import pickle
 
         value = pickle.loads(message)
@@ -260,13 +259,10 @@ def _live(work: Callable[[Send], None], report: int, not_ours: Iterable[int]) ->
     """The life of a worker, which is born with signals held back."""
 
     def send(message: object) -> None:
-        if isinstance(message, bytes):
-            put(_FRAME.pack(len(message), _RAW) + message)
-            return
         import pickle
 
         data = pickle.dumps(message)
-        put(_FRAME.pack(len(data), _PICKLED) + data)
+        put(_FRAME.pack(len(data)) + data)
 
     def put(data: bytes) -> None:
         view = memoryview(data)
@@ -287,7 +283,7 @@ def _live(work: Callable[[Send], None], report: int, not_ours: Iterable[int]) ->
             os.close(descriptor)
         try:
             work(send)
-            put(_FRAME.pack(0, _DONE))
+            put(_FRAME.pack(0))
         except _ParentGone:
             raise
         except Exception as error:

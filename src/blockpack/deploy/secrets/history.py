@@ -17,6 +17,7 @@ from ...errors import BlockpackError, Problems, SecretError, SourceError, raise_
 from ...formats.git.objects import EXECUTABLE, FILE, MODES, is_oid
 from ...model.entry import decode, encode
 from ...sources.exclude import excluding
+from ...sources.git.cat_file import CatFile
 from ...sources.git.program import ended, run
 from ...sources.git.repository import Repository
 from ...sources.options import Excluded
@@ -108,7 +109,7 @@ def _parts(repository: Repository, commits: Sequence[str]) -> list[_Part]:
     asked = "".join(f"{commit}:{MANIFEST}\n" for commit in commits)
     told = _git(repository, asked, "cat-file", "--batch-check=%(objecttype) %(objectname)")
     found: dict[tuple[object, ...], _Part] = {}
-    reader = repository.reader()
+    reader = CatFile(repository)
     for oid in dict.fromkeys(line[5:] for line in told.splitlines() if line.startswith("blob ")):
         try:
             manifest = Manifest.parse(reader.object(oid, MANIFEST, MOST_BYTES)[1])
@@ -145,7 +146,7 @@ def _changes(repository: Repository, commits: Sequence[str], paths: Set[str]) ->
 
 def _clear(repository: Repository) -> Callable[[_Change], bool]:
     """Tells whether a file is in clear by its bytes; each blob is looked into once."""
-    reader = repository.reader()
+    reader = CatFile(repository)
     known: dict[str, bool] = {}
 
     def is_clear(change: _Change) -> bool:

@@ -186,13 +186,10 @@ class Assembly:
         """Add an object that is in memory, at another `level` if need be; its id, raw."""
         oid = object_id(kind, data, self.object_format)
         stream = packed(memoryview(data), self.level if level is None else level)
-        self.add_bytes(oid, object_header(kind, len(data)) + stream)
+        whole = object_header(kind, len(data)) + stream
+        self._note(oid, crc32(whole))
+        self._add(whole)
         return oid
-
-    def add_bytes(self, oid: bytes, data: bytes) -> None:
-        """Add an object whose packed bytes are `data`."""
-        self._note(oid, crc32(data))
-        self._add(data)
 
     def finish(self) -> Pack:
         """The pack."""

@@ -9,7 +9,7 @@ from ...errors import ImageError
 from ...reading.positional import PositionalReader
 from ..reader import ImageEntry
 from .pack_format import BLOB
-from .store import PackStore
+from .store import Inflating, PackStore
 
 
 class BlobReader(PositionalReader):
@@ -52,7 +52,11 @@ class BlobReader(PositionalReader):
     def _piece_at(self, position: int) -> bytes:
         """Some bytes from `position` on."""
         if position < self._start:
-            self._pieces, self._piece, self._start = self._store.inflated(self._header), b"", 0
+            self._pieces, self._piece, self._start = (
+                iter(Inflating(self._store, self._header)),
+                b"",
+                0,
+            )
         while position >= self._start + len(self._piece):
             self._start += len(self._piece)
             self._piece = next(self._pieces)

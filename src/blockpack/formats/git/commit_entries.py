@@ -16,7 +16,7 @@ from ...model.entry import decode
 from ..reader import ImageEntry, Kind, Report
 from . import objects
 from .objects import MODES, PERMISSIONS, RawEntry, is_in_order
-from .pack_format import BLOB, KINDS, TREE
+from .pack_format import BLOB, TREE
 from .refused_names import refused
 from .store import PackStore
 from .tree_objects import MOST_PATH
@@ -120,7 +120,9 @@ class CommitEntries:
         size, target, damage = 0, "", ""
         try:
             if kind == "file":
-                size = self._size(path, oid)
+                header = self.store.blob(oid)
+                self.blobs[path] = header.offset
+                size = self.store.size_of(header)
             elif kind == "symlink":
                 target = self._target(oid)
         except ImageError as error:
@@ -138,18 +140,9 @@ class CommitEntries:
             damage=damage,
         )
 
-    def _size(self, path: str, oid: bytes) -> int:
-        store = self.store
-        offset = store.offset_of(oid)
-        header = store.header(offset)
-        if header.kind in KINDS and header.kind != BLOB:
-            raise ImageError("", f"object {oid.hex()} is not a blob")
-        self.blobs[path] = offset
-        return store.size_of(header)
-
     def _target(self, oid: bytes) -> str:
         store = self.store
-        header = store.header(store.offset_of(oid))
+        header = store.blob(oid)
         if store.size_of(header) > MOST_PATH:
             raise ImageError("", f"it links to a path of more than {MOST_PATH:,} bytes")
         kind, data = store.resolved(header)

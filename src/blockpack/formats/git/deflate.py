@@ -23,9 +23,6 @@ Compression = Literal["auto"] | int
 AUTO_LEVEL = 4
 """Above, time grows much more than what is deflated gets smaller."""
 
-_KEPT = 4 << 20
-"""Bytes; glibc keeps twice as many."""
-
 PIECE = 16 * STORED
 """Content up to this size (bytes) is packed in one go, larger content in pieces of it."""
 
@@ -64,17 +61,6 @@ def _has_pattern(view: memoryview) -> bool:
     return following.find(following[:_AGAIN], _AGAIN) >= 0
 
 
-def keep_freed_memory() -> None:
-    """Have this process, and those that it forks, keep memory that it needs again and again.
-
-    A zlib stream takes 268 KiB, a `PIECE` a little more than 1 MiB. All that glibc returns to the
-    kernel after each of them, and getting it back takes longer than deflating a small file. But it
-    learns: what is no larger than a block that was freed before, it keeps (mallopt(3),
-    "M_MMAP_THRESHOLD"). With another allocator this does nothing.
-    """
-    bytearray(_KEPT)
-
-
 @define
 class Storing:
     """Stores `size` bytes in all, as an object of `zlib.compressobj` deflates them."""
@@ -104,15 +90,10 @@ class Storing:
 
 
 def packed(view: memoryview, level: int) -> bytes:
-    """The zlib stream of `view`, a `PIECE` at most, deflated if that is shorter."""
+    """The zlib stream of `view`, a `PIECE` at most, deflated if that is shorter, else stored."""
     if is_worth_it(view, level):
         deflated = zlib.compress(view, level)
         if len(deflated) < stored_size(len(view)):
             return deflated
-    return stored(view)
-
-
-def stored(view: memoryview) -> bytes:
-    """The zlib stream that stores `view`."""
     storing = Storing(len(view))
     return storing.compress(view) + storing.flush()

@@ -22,7 +22,7 @@ import struct
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, islice
 from operator import itemgetter, lt
 
@@ -37,6 +37,9 @@ HEAD_SIZE = _HEAD.size + 4 * FANOUT
 _LARGE = 1 << 31
 _TOO_LARGE = 1 << 63
 """Where no file goes: an offset in one is a signed number of 64 bits."""
+
+Data = bytes | mmap.mmap
+"""An index in memory, or mapped."""
 
 
 def is_index(head: bytes) -> bool:
@@ -99,31 +102,56 @@ def _big_endian(numbers: array[int]) -> bytes:
     return numbers.tobytes()
 
 
+def _numbers(code: str, data: Data, at: int, count: int) -> array[int]:
+    numbers = array(code)
+    numbers.frombytes(data[at : at + numbers.itemsize * count])
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers
+
+
+class _Parts:
+    """Where the parts of an index begin. Raises `ValueError` if it is none of version 2."""
+
+    def __init__(self, data: Data, oid_size: int) -> None:
+        if len(data) < HEAD_SIZE or not is_index(data[: _HEAD.size]):
+            raise ValueError("it has no index of version 2")
+        self._data = data
+        self._oid_size = oid_size
+        self.fanout = _numbers("I", data, _HEAD.size, FANOUT)
+        self.count = self.fanout[-1]
+        self.crcs_at = HEAD_SIZE + oid_size * self.count
+        self.small_at = self.crcs_at + 4 * self.count
+        self.large_at = self.small_at + 4 * self.count
+        if list(self.fanout) != sorted(self.fanout) or len(data) < self.large_at:
+            raise ValueError("its index is cut short, or its fan-out does not go up")
+
+    def oids(self) -> list[bytes]:
+        """The ids, raw, in order."""
+        table, size = self._data[HEAD_SIZE : self.crcs_at], self._oid_size
+        return [table[at : at + size] for at in range(0, len(table), size)]
+
+    def small(self) -> array[int]:
+        """Offsets by place; of one with the top bit set, the rest tells which of the large ones."""
+        return _numbers("I", self._data, self.small_at, self.count)
+
+
 class PackIndex:
     """An index that is read: each object's place by its id. Raises `ValueError` if it is none."""
 
     def __init__(self, data: bytes, object_format: str) -> None:
         oid_size = OID_SIZES[object_format]
-        if len(data) < HEAD_SIZE or not is_index(data[: _HEAD.size]):
-            raise ValueError("it has no index of version 2")
-        fanout = _numbers("I", data, _HEAD.size, FANOUT)
-        count = fanout[-1]
-        at = HEAD_SIZE
-        least = at + count * (oid_size + 8) + 2 * oid_size
-        if list(fanout) != sorted(fanout) or len(data) < least:
-            raise ValueError("its index is cut short, or its fan-out does not go up")
-        self.oids = [data[at + oid_size * n : at + oid_size * (n + 1)] for n in range(count)]
+        parts = _Parts(data, oid_size)
+        self.oids = parts.oids()
         """Ids, raw, in order."""
-        at += oid_size * count
-        self.crcs = _numbers("I", data, at, count)
+        self.crcs = _numbers("I", data, parts.crcs_at, parts.count)
         """The CRC-32 of each as it is packed."""
-        small = _numbers("I", data, at + 4 * count, count)
-        at += 8 * count
+        small = parts.small()
         large_count = sum(map(_LARGE.__le__, small))
-        if len(data) < least + 8 * large_count:
+        at = parts.large_at + 8 * large_count
+        if len(data) < at + 2 * oid_size:
             raise ValueError("its index is cut short")
-        large = _numbers("Q", data, at, large_count)
-        at += 8 * large_count
+        large = _numbers("Q", data, parts.large_at, large_count)
         if max(small, default=0) >= _LARGE + large_count:
             raise ValueError("its index leads beyond its offsets")
         if max(large, default=0) >= _TOO_LARGE:
@@ -136,85 +164,45 @@ class PackIndex:
         """The length of the index in bytes."""
         self.is_sound = (
             all(map(lt, self.oids, islice(self.oids, 1, None)))
-            and list(fanout) == _fanout(self.oids)
+            and list(parts.fanout) == _fanout(self.oids)
             and _checksum(data[: at + oid_size], object_format) == data[at + oid_size : self.end]
         )
         """Whether it is in order, and its checksum right."""
 
 
-def _numbers(code: str, data: bytes, at: int, count: int) -> array[int]:
-    numbers = array(code)
-    numbers.frombytes(data[at : at + numbers.itemsize * count])
-    if sys.byteorder == "little":
-        numbers.byteswap()
-    return numbers
-
-
 class IndexLookup:
-    """An index to look single objects up in. Raises `ValueError` if it is none of version 2."""
+    """An index to look up so many objects in. Raises `ValueError` if it is none of version 2."""
 
-    def __init__(self, data: mmap.mmap, oid_size: int) -> None:
+    def __init__(self, data: mmap.mmap, oid_size: int, asked: int) -> None:
         self._data = data
         self._oid_size = oid_size
-        if len(data) < HEAD_SIZE or not is_index(data[: _HEAD.size]):
-            raise ValueError("it is not an index of version 2")
-        self._fanout = (0, *_numbers("I", data[:HEAD_SIZE], _HEAD.size, FANOUT))
-        count = self._fanout[-1]
-        self._oids_at = HEAD_SIZE
-        self._offsets_at = self._oids_at + count * (oid_size + 4)
-        if len(data) < self._offsets_at + 4 * count:
-            raise ValueError("it is cut short")
-        self._asked = 0
-        self._table: dict[bytes, int] | None = None
+        self._parts = parts = _Parts(data, oid_size)
+        self._place: Callable[[bytes], int | None] = self._find
+        if 16 * asked >= parts.count:  # no few of very many
+            self._place = dict(zip(parts.oids(), parts.small(), strict=True)).get
 
-    def find(self, oid: bytes) -> int | None:
+    def offset(self, oid: bytes) -> int | None:
         """Where the object `oid` (raw) begins in the pack, in bytes; None if it is not there."""
-        data, size, first = self._data, self._oid_size, self._oids_at
-        low, high = self._fanout[oid[0]], self._fanout[oid[0] + 1]
+        offset = self._place(oid)
+        if offset is None or offset < _LARGE:
+            return offset
+        at = self._parts.large_at + 8 * (offset - _LARGE)
+        found = int.from_bytes(self._data[at : at + 8])
+        return found if found < _TOO_LARGE else None
+
+    def _find(self, oid: bytes) -> int | None:
+        """Where one object begins, as it stands there."""
+        fanout, data, size = self._parts.fanout, self._data, self._oid_size
+        low, high = fanout[oid[0] - 1] if oid[0] else 0, fanout[oid[0]]
         while low < high:
             middle = (low + high) // 2
-            at = first + size * middle
+            at = HEAD_SIZE + size * middle
             found = data[at : at + size]
             if found < oid:
                 low = middle + 1
             elif found > oid:
                 high = middle
             else:
-                return self._offset(middle)
+                at = self._parts.small_at + 4 * middle
+                return int.from_bytes(data[at : at + 4])
         return None
-
-    def offsets(self, oids: Collection[bytes]) -> Iterable[int | None]:
-        """What `find` would tell of each of `oids`."""
-        self._asked += len(oids)
-        if self._table is None and 16 * self._asked < self._fanout[-1]:  # a few of very many
-            return map(self.find, oids)
-        if self._table is None:
-            self._table = self._all()
-        return map(self._table.get, oids)
-
-    def _all(self) -> dict[bytes, int]:
-        """Where each object begins, by its id."""
-        count, size = self._fanout[-1], self._oid_size
-        table = self._data[self._oids_at : self._oids_at + count * size]
-        ids = [table[at : at + size] for at in range(0, count * size, size)]
-        offsets = _numbers(
-            "I", self._data[self._offsets_at : self._offsets_at + 4 * count], 0, count
-        )
-        found = dict(zip(ids, offsets, strict=True))
-        if max(offsets, default=0) >= _LARGE:
-            whole = ((oid, self._large(offset)) for oid, offset in found.items())
-            found = {oid: offset for oid, offset in whole if offset is not None}
-        return found
-
-    def _offset(self, place: int) -> int | None:
-        at = self._offsets_at + 4 * place
-        offset = int.from_bytes(self._data[at : at + 4])
-        return self._large(offset)
-
-    def _large(self, offset: int) -> int | None:
-        """The offset that `offset` stands for if its top bit is set; None if it can be none."""
-        if offset < _LARGE:
-            return offset
-        at = self._offsets_at + 4 * self._fanout[-1] + 8 * (offset - _LARGE)
-        found = int.from_bytes(self._data[at : at + 8])
-        return found if found < _TOO_LARGE else None

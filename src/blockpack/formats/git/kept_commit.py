@@ -6,7 +6,6 @@ Nothing is hashed or deflated then that the repository has packed already (`repo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 
 from attrs import frozen
 
@@ -16,7 +15,7 @@ from ...planning.profile import GitLimits
 from ...workers.processors import Jobs
 from . import objects, tree_objects
 from .assembly import Assembly
-from .objects import MOST_BYTES, object_id
+from .objects import object_id
 from .origin import BlobStore, ObjectSource, Origin
 from .pack_format import BLOB
 from .repository_objects import RepositoryObjects
@@ -62,12 +61,11 @@ class KeptCommit:
         if ids is None:
             return None
         repository = origin.repository
-        with closing(repository.reader()) as reader:
-            _, data = reader.object(origin.commit, origin.commit, MOST_BYTES)
+        commit = bytes.fromhex(origin.commit)
+        ((_, data),) = repository.objects({commit: origin.commit})
         *below, root = tree_objects.trees(tree, ids, limits, object_format)
         if objects.field(data, b"tree") != root.hex():
             return None
-        commit = bytes.fromhex(origin.commit)
         paths = {oid: path for path, oid in ids.items()}
         oids = frozenset((commit, root, *below, *paths))
         if history:

@@ -8,7 +8,6 @@ are left to it (`repository_objects`). What is read last, large files that no ot
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from attrs import define, field
 
@@ -21,10 +20,8 @@ from . import tree_objects
 from .assembly import Assembly
 from .blob_packing import PackedBlob, Packer
 from .objects import OID_SIZES, object_id
+from .origin import BlobStore, ObjectSource
 from .pack_format import BLOB, COMMIT, TREE
-
-if TYPE_CHECKING:
-    from .origin import ObjectSource
 
 Encode = Callable[[bytes], bytes]
 """The bytes of a commit, by the id (raw) of its tree."""
@@ -38,16 +35,19 @@ class NewCommit:
     limits: GitLimits
     object_format: str
     encode: Encode
-    _spool: Spool
     _jobs: Jobs
-    _ids: dict[str, bytes] = field(factory=dict)
+    _spool: Spool
+    _ids: dict[str, bytes] = field(factory=dict, init=False)
     """The id of each file and link that is known, by path."""
-    _taken: dict[ObjectSource, dict[str, bytes]] = field(factory=dict)
-    """Blobs that repositories have: ids by path."""
-    _known: dict[bytes, PackedBlob] = field(factory=dict)
-    _deferred: list[PackedBlob] = field(factory=list)
-    _targets: dict[bytes, bytes] = field(factory=dict)
-    """The targets of links by id."""
+    _blobs: set[bytes] = field(factory=set, init=False)
+    """All these ids. Each blob is in one of the following, the first time that it is met."""
+    _taken: dict[ObjectSource, dict[bytes, str]] = field(factory=dict, init=False)
+    """Blobs that repositories have: paths by id."""
+    _packed: list[PackedBlob] = field(factory=list, init=False)
+    _targets: list[bytes] = field(factory=list, init=False)
+    """The targets of links."""
+    _deferred: list[PackedBlob] = field(factory=list, init=False)
+    """Blobs that all differ, and from all others; their ids are not known yet."""
 
     @classmethod
     def of(
@@ -67,11 +67,9 @@ class NewCommit:
         """
         files = [entry for entry in tree if isinstance(entry, File)]
         packer = Packer.of(files, level, object_format)
-        commit = cls(
-            tree, limits, object_format, encode, packer.spool, jobs if tree.forkable else 1
-        )
-        others = files if anew else commit._take(files)
-        commit._note(packer.pack(others, commit._jobs))
+        jobs = jobs if tree.forkable else 1
+        commit = cls(tree, limits, object_format, encode, jobs, packer.spool)
+        commit._note_packed(packer.pack(files if anew else commit._take(files), jobs))
         commit._note_targets()
         return commit
 
@@ -81,24 +79,21 @@ class NewCommit:
         # Deferred blobs all differ, and so they make as many trees with any ids that do.
         size = OID_SIZES[self.object_format]
         assumed = {blob.file.path: n.to_bytes(size) for n, blob in enumerate(self._deferred)}
-        trees = self._trees(assumed)
-        blobs = len(self._taken_ids()) + len(self._known) + len(self._targets)
-        return blobs + len(self._deferred) + len(trees) + 1
+        return len(self._blobs) + len(self._deferred) + len(self._trees(assumed)) + 1
 
     def add_to(self, assembly: Assembly) -> bytes:
         """Add all objects to `assembly`, the commit as the last one, and tell its id (raw).
 
         Raises `Problems`, `SourceError` and `TargetError`.
         """
-        for repository, ids in self._taken.items():
-            from .repository_objects import RepositoryObjects
+        for repository, paths in self._taken.items():
+            from .repository_objects import RepositoryObjects  # what reads repositories is slow
 
-            paths = {oid: path for path, oid in ids.items()}
             with RepositoryObjects(repository, assembly, paths, self._jobs) as taken:
                 taken.add(frozenset(paths))
-        for blob in self._known.values():
+        for blob in self._packed:
             assembly.add_blob(blob, self._spool)
-        for target in self._targets.values():
+        for target in self._targets:
             assembly.add_object(BLOB, target)
         late = {blob.file.path: assembly.add_deferred(blob) for blob in self._deferred}
         for data in self._trees(late).values():
@@ -107,39 +102,35 @@ class NewCommit:
 
     def _take(self, files: list[File]) -> list[File]:
         """Leave those of `files` to their repositories that these have; the others."""
-        from .repository_objects import by_repository
-
-        found, others = by_repository(files, self.object_format)
-        for repository, ids in found.items():
-            known = self._taken_ids()
-            self._taken[repository] = {p: oid for p, oid in ids.items() if oid not in known}
-            self._ids |= ids
+        others = []
+        for file in files:
+            store = file.store
+            if not isinstance(store, BlobStore) or store.object_format != self.object_format:
+                others.append(file)
+            elif self._is_new(file.path, oid := store.raw_oid(file.key)):
+                self._taken.setdefault(store.repository, {})[oid] = file.path
         return others
 
-    def _taken_ids(self) -> set[bytes]:
-        return {oid for ids in self._taken.values() for oid in ids.values()}
-
-    def _note(self, blobs: Iterable[PackedBlob]) -> None:
-        """Note packed blobs, each content once."""
-        taken = self._taken_ids()
+    def _note_packed(self, blobs: Iterable[PackedBlob]) -> None:
         for blob in blobs:
             if not blob.oid:
                 self._deferred.append(blob)
-                continue
-            self._ids[blob.file.path] = blob.oid
-            if blob.oid not in taken:
-                self._known.setdefault(blob.oid, blob)
+            elif self._is_new(blob.file.path, blob.oid):
+                self._packed.append(blob)
 
     def _note_targets(self) -> None:
-        """Note the targets of links, each once."""
-        others = self._taken_ids() | self._known.keys()
         for entry in self.tree:
             if isinstance(entry, Symlink):
                 target = encode(entry.target)
-                oid = object_id(BLOB, target, self.object_format)
-                self._ids[entry.path] = oid
-                if oid not in others:
-                    self._targets[oid] = target
+                if self._is_new(entry.path, object_id(BLOB, target, self.object_format)):
+                    self._targets.append(target)
+
+    def _is_new(self, path: str, oid: bytes) -> bool:
+        """Note the blob of a file or a link; whether it is the first of that id."""
+        self._ids[path] = oid
+        known = len(self._blobs)
+        self._blobs.add(oid)
+        return len(self._blobs) > known
 
     def _trees(self, late: dict[str, bytes]) -> dict[bytes, bytes]:
         """All trees by id, the root's last; `late` has the ids of deferred blobs by path."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Literal
 
 from .pack_format import KINDS
@@ -99,7 +99,7 @@ def encode_commit(tree: bytes, author: str, seconds: int, message: str) -> bytes
 def tree_entries(data: bytes, oid_size: int) -> list[RawEntry]:
     """The entries of a tree. Raises `ValueError` where it is not valid."""
     found: list[RawEntry] = _ENTRIES[oid_size].findall(data)
-    taken = sum(len(mode) + len(name) for mode, name, _ in found) + len(found) * (2 + oid_size)
+    taken = sum(map(len, chain.from_iterable(found))) + 2 * len(found)
     if taken != len(data):  # there is something between two of them, or at an end
         raise ValueError("it holds an invalid entry")
     return found

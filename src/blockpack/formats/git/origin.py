@@ -20,19 +20,6 @@ Facts = tuple[bytes, int]
 """The kind of an object, and its size in bytes."""
 
 
-class ObjectReader(Protocol):
-    """Reads objects one by one."""
-
-    def object(self, oid: str, path: str, most: int) -> tuple[bytes, bytes]:
-        """The kind and the bytes of an object, which are no more than `most`.
-
-        Raises `SourceError` about `path` if there are more, or it cannot be read.
-        """
-
-    def close(self) -> None:
-        """Let go of it."""
-
-
 class ObjectSource(Protocol):
     """A repository on this machine; `path` is as the user gave it."""
 
@@ -48,11 +35,16 @@ class ObjectSource(Protocol):
     def oid_size(self) -> int:
         """Bytes of an object id."""
 
-    def told(self, command: str) -> str:
-        """What a user would type to have git do `command` there."""
+    @property
+    def fsck(self) -> str:
+        """What to do about an object that is damaged."""
 
-    def reader(self) -> ObjectReader:
-        """What reads objects of it, until it is closed. Raises `SourceError`."""
+    def objects(self, asked: Mapping[bytes, str]) -> Iterator[tuple[bytes, bytes]]:
+        """The kind and the bytes of each object that is `asked` for, one after another.
+
+        `asked` has for each id the path that messages are about. None has more than
+        `objects.MOST_BYTES`. Raises `SourceError`.
+        """
 
     def pack_paths(self) -> list[str]:
         """Its packs, and those that it borrows from, in a fixed order; each has an index."""
@@ -79,6 +71,11 @@ class BlobStore(ABC):
     @abstractmethod
     def repository(self) -> ObjectSource:
         """The repository that the blobs are in."""
+
+    @property
+    def object_format(self) -> str:
+        """``sha1`` or ``sha256``."""
+        return self.repository.object_format
 
     @abstractmethod
     def raw_oid(self, key: Hashable) -> bytes:

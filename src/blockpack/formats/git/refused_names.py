@@ -43,7 +43,8 @@ def refused(name: bytes) -> str | None:
 def are_plain(names: Collection[bytes]) -> bool:
     """Whether nothing can be wrong with any of `names`, as with those of nearly all trees.
 
-    It takes a fraction of what it takes to ask for each whether it is `refused`.
+    It takes a fraction of what it takes to ask for each whether it is `refused`: so packing a
+    commit takes no longer than ``git archive``.
     """
     joined = b"/".join(names)
     return (

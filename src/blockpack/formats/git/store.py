@@ -90,13 +90,6 @@ class PackStore:
             raise ImageError("", f"the object at byte {offset:,} of the pack is not an object")
         return ObjectHeader(offset, kind, size, offset + at, base)
 
-    def inflated(self, header: ObjectHeader) -> Iterator[bytes]:
-        """What the object's stream inflates to, piece by piece; at its end, of the right size.
-
-        Raises `ImageError`.
-        """
-        return iter(Inflating(self, header))
-
     def end_of_damaged(self, offset: int) -> int | None:
         """Where the object at `offset` ends though its bytes are wrong; None if nothing tells.
 
@@ -130,7 +123,7 @@ class PackStore:
                 f"the object at byte {header.offset:,} of the pack has {header.size:,} bytes, "
                 f"and {most:,} are the most that are read at once",
             )
-        return b"".join(self.inflated(header))
+        return b"".join(Inflating(self, header))
 
     def resolved(self, header: ObjectHeader) -> tuple[int, bytes | None]:
         """The type of an object; and if it is a delta, its bytes. Raises `ImageError`."""
@@ -185,7 +178,7 @@ class PackStore:
         """The size of an object, which for a delta is what it comes to. Raises `ImageError`."""
         if header.kind in KINDS:
             return header.size
-        start = next(iter(self.inflated(header)), b"")
+        start = next(iter(Inflating(self, header)), b"")
         _, at = _delta_size(start, 0)
         return _delta_size(start, at)[0]
 
@@ -209,6 +202,13 @@ class PackStore:
             raise ImageError("", rule)
         return data
 
+    def blob(self, oid: bytes) -> ObjectHeader:
+        """The header of a blob, or of the delta that it is. Raises `ImageError` as `meta` does."""
+        header = self.header(self.offset_of(oid))
+        if header.kind in KINDS and header.kind != BLOB:
+            raise ImageError("", f"object {oid.hex()} is not a blob")
+        return header
+
     def offset_of(self, oid: bytes) -> int:
         """Where the object of that id begins. Raises `ImageError` if it is not there."""
         try:
@@ -224,7 +224,10 @@ class PackStore:
 
 
 class Inflating:
-    """The inflated bytes of one object; `end` is where the next begins, when all is read."""
+    """The inflated bytes of one object, in pieces; of the right size once all are read.
+
+    `end` is where the next object begins then. Reading raises `ImageError`.
+    """
 
     def __init__(self, store: PackStore, header: ObjectHeader) -> None:
         self._store = store

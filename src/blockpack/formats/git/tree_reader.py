@@ -33,9 +33,6 @@ _CHARACTERS_GAIN = 64
 _WORTH_MEASURING = 16 << 20
 """Characters from which on trees that are met again are measured, few entries as they may be."""
 
-_MOST_KEPT = 16_384
-"""Entries of trees that are kept, in case they are met again."""
-
 
 class EndlessTreesError(ValueError):
     """Trees name each other so often that nobody made them to be packed."""
@@ -61,8 +58,6 @@ class TreeReader:
     _entries: int = field(default=0, init=False)
     _characters: int = field(default=0, init=False)
     _measured: bool = field(default=False, init=False)
-    _kept: dict[bytes, list[RawEntry]] = field(factory=dict, init=False)
-    _kept_entries: int = field(default=0, init=False)
 
     def entries(self, oid: bytes, path: str) -> list[RawEntry]:
         """The entries of the tree `oid`, which is the directory `path`.
@@ -97,23 +92,14 @@ class TreeReader:
             raise EndlessTreesError(rule)
 
     def _parsed(self, oid: bytes, path: str) -> list[RawEntry]:
-        """The entries of a tree, from those that are kept if it is there."""
-        known = self._kept.get(oid)
-        if known is not None:
-            return known
+        """The entries of a tree."""
         data = self.read(oid, path)
         if oid not in self._read_oids:
             self._read_oids.add(oid)
             self._bytes += len(data)
             if self._bytes > self.most_bytes:
                 raise EndlessTreesError(f"its trees have more than {self.most_bytes:,} bytes")
-        found = tree_entries(data, self.oid_size)
-        if len(found) <= _MOST_KEPT // 16:
-            self._kept[oid] = found
-            self._kept_entries += len(found)
-            while self._kept_entries > _MOST_KEPT:
-                self._kept_entries -= len(self._kept.pop(next(iter(self._kept))))
-        return found
+        return tree_entries(data, self.oid_size)
 
     def _measure(self) -> tuple[int, int]:
         """How many entries all trees come to, and how many characters their paths have.

@@ -24,7 +24,7 @@ from ...workers.processors import Jobs
 from . import tree_objects
 from .assembly import Assembly, Pack
 from .container import DOCTEUR_HEADER, Container, bundle_header, docteur_header, oneffs_header
-from .deflate import AUTO_LEVEL, Compression, keep_freed_memory
+from .deflate import AUTO_LEVEL, Compression
 from .index import pack_index
 from .inflate import crc32
 from .new_commit import NewCommit
@@ -200,7 +200,6 @@ class GitVolume(Volume):
 
     def _made(self, tree: Tree, jobs: Jobs) -> NewCommit:
         """A new commit of `tree`."""
-        keep_freed_memory()
         encode = partial(
             encode_commit,
             author=self.author or AUTHOR,

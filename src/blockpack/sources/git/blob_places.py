@@ -5,14 +5,17 @@ from __future__ import annotations
 import mmap
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Self
 
 from attrs import frozen
 
+from ...errors import SourceError
 from ...formats.git.index import IndexLookup, index_path
 from ...formats.git.pack_format import BLOB, type_and_size
+from ...workers.pool import shared_out
+from ...workers.processors import Jobs, processors
 from .loose import LooseBlobs
 from .packs import Packs
 
@@ -27,6 +30,9 @@ LOOSE = (1 << 32) - 1
 
 _HEADER = 16
 """More bytes than the type and size of an object take."""
+
+_SHARE = 2_000
+"""Blobs that one process looks for before it takes the next ones."""
 
 
 @frozen
@@ -48,39 +54,71 @@ class Places:
         return cls(array("I", [0]) * count, zeros, array("Q", [UNKNOWN]) * count)
 
     @classmethod
-    def find(cls, oids: Sequence[bytes], packs: Packs, loose: LooseBlobs, oid_size: int) -> Self:
+    def find(
+        cls, oids: Sequence[bytes], packs: Packs, loose: LooseBlobs, oid_size: int, jobs: Jobs
+    ) -> Self:
         """Those of the blobs `oids` (raw, of `oid_size` bytes) that are whole in `packs`, or loose.
 
-        What is wrong with a pack, its index or a file is for git to say.
+        What is wrong with a pack, its index or a file is for git to say. Where there are many,
+        `jobs` processes look: so packing a commit takes no longer than ``git archive``. Raises
+        `SourceError` if one of them is killed.
         """
-        places = cls.unknown(len(oids))
-        missing: Sequence[int] = range(len(oids))
+        lookups: list[_Lookup] = []
         for pack, (path, descriptor) in enumerate(zip(packs.paths, packs.descriptors, strict=True)):
             with suppress(OSError, ValueError), open(index_path(path), "rb") as file:
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                offsets = IndexLookup(data, oid_size).offsets([oids[number] for number in missing])
-                found = zip(missing, offsets, strict=True)
-                missing = [
-                    number
-                    for number, offset in found
-                    if offset is None or not places._note(number, pack, descriptor, offset)
-                ]
-        for number in missing:
-            size = loose.size(oids[number])
-            if size is not None and size < TOO_LARGE:
-                places.packs[number], places.offsets[number] = LOOSE, 1
-                places.sizes[number] = size
+                index = IndexLookup(data, oid_size, len(oids))
+                lookups.append((pack, descriptor, index.offset))
+        shares = [oids[at : at + _SHARE] for at in range(0, len(oids), _SHARE)]
+        found = dict(
+            shared_out(
+                len(shares),
+                processors(jobs),
+                lambda number: cls._found(shares[number], lookups, loose),
+                _lost,
+            )
+        )
+        places = cls.unknown(0)
+        for number in range(len(shares)):
+            for all_of_them, some in zip(_arrays(places), _arrays(found[number]), strict=True):
+                all_of_them.extend(some)
         return places
 
-    def _note(self, number: int, pack: int, descriptor: int, offset: int) -> bool:
-        """Note where a blob is, if it is whole at `offset` of a pack; whether it is."""
-        try:
-            kind, size, length = type_and_size(os.pread(descriptor, _HEADER, offset) or b"\0")
-        except OSError:
-            return False
-        if kind != BLOB or not length or size >= TOO_LARGE:
-            return False
-        self.packs[number] = pack
-        self.offsets[number] = offset + length
-        self.sizes[number] = size
-        return True
+    @classmethod
+    def _found(cls, oids: Sequence[bytes], lookups: Sequence[_Lookup], loose: LooseBlobs) -> Self:
+        """Those of some blobs."""
+        places = cls.unknown(len(oids))
+        packs, offsets, sizes = _arrays(places)
+        pread = os.pread
+        for number, oid in enumerate(oids):
+            for pack, descriptor, offset_of in lookups:
+                offset = offset_of(oid)
+                if offset is None:
+                    continue
+                try:
+                    head = pread(descriptor, _HEADER, offset)
+                except OSError:
+                    continue
+                kind, size, length = type_and_size(head or b"\0")
+                if kind == BLOB and length and size < TOO_LARGE:
+                    packs[number] = pack
+                    offsets[number] = offset + length
+                    sizes[number] = size
+                    break
+            else:
+                loose_size = loose.size(oid)
+                if loose_size is not None and loose_size < TOO_LARGE:
+                    packs[number], offsets[number], sizes[number] = LOOSE, 1, loose_size
+        return places
+
+
+_Lookup = tuple[int, int, Callable[[bytes], int | None]]
+"""A pack: its number, its descriptor, and where in it an object begins."""
+
+
+def _arrays(places: Places) -> tuple[array[int], array[int], array[int]]:
+    return places.packs, places.offsets, places.sizes
+
+
+def _lost(how: str) -> SourceError:
+    return SourceError("the repository", f"a process that reads it {how}", "pack it again")

@@ -69,7 +69,7 @@ class Blobs(BlobStore):
 
     def identity(self, key: Hashable) -> Hashable:
         """Blobs of one id are the same bytes."""
-        return self.repository.object_format, self.raw_oid(key)
+        return self.object_format, self.raw_oid(key)
 
     def raw_oid(self, key: Hashable) -> bytes:
         """The object id of a blob."""

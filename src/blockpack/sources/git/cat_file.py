@@ -80,13 +80,12 @@ class CatFile:
         self._end = weakref.finalize(
             self, _end, self._process, self._requests, self._answers, self._errors
         )
-        self._closed = False
         _running.add(self)
 
     @property
     def alive(self) -> bool:
         """Whether it can be asked for more, by this process."""
-        return not (self._closed or self._requests.closed)
+        return not self._requests.closed
 
     def ask(self, oid: str, path: str) -> tuple[bytes, int]:
         """Begin with the object `oid`, that of `path`: its kind, and its size in bytes.
@@ -163,7 +162,7 @@ class CatFile:
                 self.read(min(left, _CHUNK))
             self.finish()
             rule = f"object {oid} has {size:,} bytes, and should have {most:,} at most"
-            raise SourceError(path, rule, "exclude it")
+            raise SourceError(path, rule, "find out who made it, or exclude it")
         data = self.read(size)
         self.finish()
         return kind, data
@@ -183,8 +182,7 @@ class CatFile:
                 self.close()
                 return missing(self._repository, oid, path)
         self.close()
-        remedy = f"look into it: {self._repository.told('fsck')}"
-        return SourceError(path, f"object {oid} cannot be read: {how}", remedy)
+        return SourceError(path, f"object {oid} cannot be read: {how}", self._repository.fsck)
 
     def _complaints(self) -> bytes:
         """What git complained of so far, which may go on: its place in the file is left alone."""
@@ -196,12 +194,10 @@ class CatFile:
         if left is not None and self._is_idle and self.alive:
             left[self._contents].append(self)
             return
-        self._closed = True
         self._end()
 
     def forget(self) -> None:
         """Let go of the pipes in a forked process, where git is not ours."""
-        self._closed = True
         if self._end.detach() is not None:
             self._process.returncode = 0  # nothing to wait for
             _close(self._requests, self._answers, self._errors)
@@ -257,7 +253,7 @@ def missing(repository: Repository, oid: str, path: str, errors: bytes = b"") ->
     told += [line for line in complaints if b"/pack/pack-" in line]  # it may have been in there
     if told:
         rule = f"object {oid} cannot be read: {ended(0, told[0])}"
-        return SourceError(path, rule, f"look into it: {repository.told('fsck')}")
+        return SourceError(path, rule, repository.fsck)
     rule = f"object {oid} is not in {repository.git_dir}"
     fetch = repository.told("fetch --refetch --no-filter")
     return SourceError(path, rule, f"a partial clone? Fetch all of it: {fetch}")

@@ -15,6 +15,7 @@ from ...errors import EntryError, SourceError
 from ...formats.git.objects import LINK, PERMISSIONS, TREE
 from ...model.content import DISK
 from ...model.entry import NANOSECONDS, Directory, Entry, File, Symlink
+from ...workers.processors import Jobs
 from .blob_places import TOO_LARGE, UNKNOWN, Places
 from .blobs import Blobs
 from .loose import LooseBlobs
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
 class EntryMaker:
     """Makes entries; `problems` gets what keeps some of them from being made.
 
-    `with_lfs` has the paths of those that Git LFS should keep.
+    `with_lfs` has the paths of those that Git LFS should keep. `jobs` processes look for blobs.
     """
 
     lookup: Lookup
+    jobs: Jobs
     with_lfs: frozenset[str]
     problems: list[Problem] = field(factory=list, init=False)
     _lfs_store: LfsStore | None = field(default=None, init=False)
@@ -45,7 +47,7 @@ class EntryMaker:
         repository = self.lookup.repository
         packs = Packs.shared(repository.pack_paths())
         loose = LooseBlobs([*object_directories(repository.common_dir)])
-        places = Places.find(oids, packs, loose, repository.oid_size)
+        places = Places.find(oids, packs, loose, repository.oid_size, self.jobs)
         self._ask(files, places.sizes)
         blobs = Blobs(repository, packs, b"".join(oids), places, loose)
         time = self.lookup.revision.seconds * NANOSECONDS
@@ -83,8 +85,7 @@ class EntryMaker:
                 if kind == b"blob":
                     what = f"said to have {size:,} bytes, which is impossible"
                 rule = f"object {oid.hex()} is {what}"
-                remedy = f"look into it: {self.lookup.repository.told('fsck')}"
-                self.problems.append(SourceError(asked[oid], rule, remedy))
+                self.problems.append(SourceError(asked[oid], rule, self.lookup.repository.fsck))
         for number in unknown:
             sizes[number] = known[files[number].oid]
 

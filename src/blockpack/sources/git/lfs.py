@@ -23,7 +23,6 @@ from attrs import frozen
 
 from ...errors import SourceError, reason
 from .packs import object_directories
-from .program import run
 from .repository import Repository
 
 MOST_BYTES = 1023
@@ -163,6 +162,5 @@ def _digest(file: BufferedReader, status: os.stat_result) -> str:
 
 def _configured(repository: Repository) -> str:
     """Where the objects are by ``lfs.storage``, relative to the git directory; empty if unset."""
-    command = repository.command("config", "--type=path", "--get", "lfs.storage")
-    done = run(command, repository.git_dir, repository.path)
+    done = repository.git("config", "--type=path", "--get", "lfs.storage")
     return os.fsdecode(done.stdout.removesuffix(b"\n"))

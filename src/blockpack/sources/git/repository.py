@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 from array import array
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Self
 
 from attrs import frozen
@@ -113,13 +115,26 @@ class Repository:
         """The command that has git do something here, without a working tree."""
         return ("git", *OPTIONS, "--git-dir", self.git_dir, "--bare", *arguments)
 
+    def git(
+        self, *arguments: str | bytes, data: bytes = b"", more: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run git here, as `program.run` does it."""
+        return run(self.command(*arguments), self.git_dir, self.path, data=data, more=more)
+
     def told(self, command: str) -> str:
         """What a user would type to have git do `command` here."""
         return f"git -C {shlex.quote(self.path)} {command}"
 
-    def reader(self) -> CatFile:
-        """What reads objects of it, until it is closed. Raises `SourceError`."""
-        return CatFile.of(self)
+    @property
+    def fsck(self) -> str:
+        """What to do about an object that is damaged."""
+        return f"look into it: {self.told('fsck')}"
+
+    def objects(self, asked: Mapping[bytes, str]) -> Iterator[tuple[bytes, bytes]]:
+        """The kind and the bytes of each object that is `asked` for. Raises `SourceError`."""
+        with closing(CatFile.of(self)) as reader:
+            for oid, path in asked.items():
+                yield reader.object(oid.hex(), path, objects.MOST_BYTES)
 
     def pack_paths(self) -> list[str]:
         """Its packs, and those that it borrows from, in a fixed order; each has an index."""
@@ -135,11 +150,10 @@ class Repository:
 
     def reachable(self, commit: str) -> frozenset[bytes]:
         """The ids of a commit, all before it, and all that they hold. Raises `SourceError`."""
-        command = self.command("rev-list", "--objects", "--no-object-names", commit)
-        done = run(command, self.git_dir, self.path, more=_UNCHANGED)
+        done = self.git("rev-list", "--objects", "--no-object-names", commit, more=_UNCHANGED)
         if done.returncode:
             rule = f"its history cannot be read: {ended(done.returncode, done.stderr)}"
-            remedy = f"look into it: {self.told('fsck')}"
+            remedy = self.fsck
             if os.path.exists(os.path.join(self.common_dir, "shallow")):
                 remedy = f"a shallow clone? Fetch all of it: {self.told('fetch --unshallow')}"
             raise SourceError(self.path, rule, remedy)
@@ -148,7 +162,7 @@ class Repository:
     def blobs(self, sizes: Mapping[bytes, int], paths: Mapping[bytes, str]) -> list[File]:
         """A file for each blob of these ids and sizes (bytes), by the path that it has."""
         packs, loose = Packs(()), LooseBlobs([*object_directories(self.common_dir)])
-        places = Places.find([*sizes], packs, loose, self.oid_size)
+        places = Places.find([*sizes], packs, loose, self.oid_size, 1)
         places.sizes[:] = array("Q", sizes.values())
         blobs = Blobs(self, packs, b"".join(sizes), places, loose)
         return [
@@ -178,23 +192,20 @@ class Repository:
 
         A bare repository that is pushed to may have any.
         """
-        asked = ("for-each-ref", "--format=%(refname:short)", "refs/heads")
-        done = run(self.command(*asked), self.git_dir, self.path)
-        branches = os.fsdecode(done.stdout).splitlines()
-        named = run(self.command("symbolic-ref", "--short", "HEAD"), self.git_dir, self.path)
-        head_branch = os.fsdecode(named.stdout).strip()
-        rule = f"its HEAD is the branch {head_branch!r}, which has no commit"
+        named = os.fsdecode(self.git("symbolic-ref", "--short", "HEAD").stdout).strip()
+        rule = f"its HEAD is the branch {named!r}, which has no commit"
+        told = self.git("for-each-ref", "--format=%(refname:short)", "refs/heads").stdout
+        branches = os.fsdecode(told).splitlines()
         if not branches:
             raise SourceError(self.path, rule, "commit something, or push to it")
         known = ", ".join(branches[:_MOST_SHOWN]) + (", …" if branches[_MOST_SHOWN:] else "")
-        remedy = f"name one that has: {known}"
-        raise SourceError(self.path, rule, remedy)
+        raise SourceError(self.path, rule, f"name one that has: {known}")
 
     def _commit(self, oid: str, data: bytes) -> Revision:
         tree = objects.field(data, b"tree")
         if tree is None or not objects.is_oid(tree, self.oid_size):
             rule = f"commit {oid} is not a valid commit"
-            raise SourceError(self.path, rule, self.told("fsck"))
+            raise SourceError(self.path, rule, self.fsck)
         return Revision(oid, tree, objects.committed(data))
 
 

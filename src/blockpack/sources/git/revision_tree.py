@@ -6,7 +6,6 @@ All that is wrong is raised together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import groupby
 
 from ...errors import SourceError, raise_problems
@@ -43,7 +42,7 @@ def revision_tree(lookup: Lookup, subdir: str, options: ScanOptions) -> Tree:
     walk = TreeWalk(lookup.repository, lookup.reader, top.oid, options)
     found = list(walk.entries())
     told = _attributes(lookup, walk, found, f"{subdir}/" if subdir else "", top)
-    making = EntryMaker(lookup, told.lfs)
+    making = EntryMaker(lookup, options.jobs, told.lfs)
     entries = making.entries(_exported(found, told.ignored))
     problems = making.problems + walk.hostile
     problems += (each for each in walk.problems if not _is_under(each.path, told.ignored))
@@ -93,23 +92,12 @@ def _exported(found: list[Found], ignored: frozenset[str]) -> list[Found]:
     Git knows no empty directories: in what it checks out or archives there are none.
     """
     if ignored:
-        found = list(_not_ignored(found, ignored))
+        found = [entry for entry in found if not _is_under(entry.path, ignored)]
     kept: list[Found] = []
     for entry in reversed(found):
         if entry.mode != TREE or (kept and kept[-1].path.startswith(f"{entry.path}/")):
             kept.append(entry)
     return kept[::-1]
-
-
-def _not_ignored(found: list[Found], ignored: frozenset[str]) -> Iterator[Found]:
-    left_out = ""
-    for entry in found:
-        if left_out and entry.path.startswith(left_out):
-            continue
-        if entry.path not in ignored:
-            yield entry
-        elif entry.mode == TREE:
-            left_out = f"{entry.path}/"
 
 
 def _is_under(path: str, ignored: frozenset[str]) -> bool:

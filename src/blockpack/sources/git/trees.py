@@ -148,30 +148,32 @@ class TreeWalk:
         """The entries of the directory `real` sorted by name; those that cannot be are reported."""
         if (known := self._listings.get(real)) is not None:
             return known
-        entries = self._raw_entries(oid, real)
-        listing = dict(sorted((_sound(entries) or self._checked(entries, real)).items()))
-        if self.options.symlinks == "follow":
-            self._listings[real] = listing
-        return listing
-
-    def _checked(self, entries: list[objects.RawEntry], real: str) -> Listing:
-        """Those of `entries` of the directory `real` that can be; the others are reported."""
+        try:
+            entries = self._trees.entries(oid, real)
+        except EndlessTreesError:
+            raise
+        except ValueError as error:
+            unsound = f"object {oid.hex()} is not a valid tree ({error})"
+            raise SourceError(real or oid.hex(), unsound, self.repository.fsck) from None
         listing: Listing = {}
-        seen: set[bytes] = set()
+        plain = are_plain([name for _, name, _ in entries])
         for mode, name, child in entries:
-            rule = refused(name)
+            text = decode(name)
+            rule = None if plain else refused(name)
             if rule is None and mode not in MODES:
                 rule = f"has the mode {mode.decode('ascii', 'replace')}, which git does not know"
-            if rule is None and name in seen:
+            if rule is None and text in listing:
                 rule = "is there twice"
-            if rule is not None:
-                self._report(real, decode(name), rule)
-                continue
-            seen.add(name)
-            listing[decode(name)] = MODES[mode], child
+            if rule is None:
+                listing[text] = MODES[mode], child
+            else:
+                self._report(real, text, rule)
         found = listing.get(".gitattributes")
         if found is not None and found[0] not in (TREE, SUBMODULE):
             self.attribute_files[f"{real}/.gitattributes" if real else ".gitattributes"] = found
+        listing = dict(sorted(listing.items()))
+        if self.options.symlinks == "follow":
+            self._listings[real] = listing
         return listing
 
     def _report(self, above: str, name: str, rule: str) -> None:
@@ -179,16 +181,6 @@ class TreeWalk:
         if self.options.excluded is None or not (name and self.options.excluded(path, False)):
             remedy = "no such tree is to be trusted; find out who made it, or exclude it"
             self.hostile.append(EntryError(path, rule, remedy))
-
-    def _raw_entries(self, oid: bytes, path: str) -> list[objects.RawEntry]:
-        try:
-            return self._trees.entries(oid, path)
-        except EndlessTreesError:
-            raise
-        except ValueError as error:
-            remedy = f"look into it: {self.repository.told('fsck')}"
-            rule = f"object {oid.hex()} is not a valid tree ({error})"
-            raise SourceError(path or oid.hex(), rule, remedy) from None
 
     def _tree_bytes(self, oid: bytes, path: str) -> bytes:
         name = oid.hex()
@@ -276,15 +268,6 @@ class TreeWalk:
         if not at:
             return self.top
         return self._listing_at(at[:-1])[at[-1]][1]
-
-
-def _sound(entries: list[objects.RawEntry]) -> Listing | None:
-    """The listing of `entries` if nothing can be wrong with them; None if each is to be checked."""
-    names = {name for _, name, _ in entries}
-    modes = {mode for mode, _, _ in entries}
-    if len(names) < len(entries) or not (modes <= MODES.keys() and are_plain(names)):
-        return None
-    return {name.decode("ascii"): (MODES[mode], child) for mode, name, child in entries}
 
 
 def link_target(reader: CatFile, path: str, oid: bytes) -> str:
