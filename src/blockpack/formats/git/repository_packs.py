@@ -8,7 +8,7 @@ object's CRC-32 is compared with the index's, as git does when it takes objects 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from itertools import pairwise
 
@@ -20,13 +20,9 @@ from ...model.values import numerous
 from ...reading.extents import OpenFile
 from .index import PackIndex, index_path
 from .origin import ObjectSource
-from .pack_format import KINDS
 from .store import ObjectHeader, PackStore
 
 _PIECE = 1 << 20
-
-_WHOLE = frozenset(bytes((byte,)) for byte in range(256) if byte >> 4 & 7 in KINDS)
-"""What objects that are no deltas begin with."""
 
 
 @numerous
@@ -101,26 +97,17 @@ class PackFile:
         index = self.index
         here = [place for place, oid in enumerate(index.oids) if oid in oids]
         here.sort(key=index.offsets.__getitem__)
-        starts = [index.offsets[place] for place in here]
-        for place, start, is_whole in zip(here, starts, self._are_whole(starts), strict=True):
-            oid = index.oids[place]
-            base = None if is_whole else self._base(oid, start)
+        for place in here:
+            oid, start = index.oids[place], index.offsets[place]
+            base = self._base(oid, start)
             yield Packed(self, oid, start, self._ends[start], index.crcs[place], base)
 
-    def _are_whole(self, starts: Iterable[int]) -> list[bool]:
-        """Whether each object that begins at one of `starts` is no delta."""
-        descriptor = self._source.descriptor
-        try:
-            return [os.pread(descriptor, 1, start) in _WHOLE for start in starts]
-        except OSError as error:
-            raise self._source.failed(error) from None
-
-    def _base(self, oid: bytes, offset: int) -> bytes:
-        """The id of the base of the delta that begins at `offset`."""
+    def _base(self, oid: bytes, offset: int) -> bytes | None:
+        """The id of the base of what begins at `offset`; None if that is no delta."""
         base = self.header(oid, offset).base
-        if isinstance(base, bytes):
+        if not isinstance(base, int):
             return base
-        if base is None or base not in self.oids:
+        if base not in self.oids:
             raise self.damaged(oid)
         return self.oids[base]
 

@@ -69,8 +69,6 @@ def _too_long(entry: Entry) -> str | None:
 def _too_large(tree: Tree, oid_size: int) -> Iterator[EntryError]:
     """Directories whose trees would be larger than one that is read."""
     most_names = MOST_META // (_LONGEST + _BESIDE_NAME + oid_size)
-    if len(tree) <= most_names:
-        return
     for path, children in tree.directories():
         if len(children) <= most_names:
             continue

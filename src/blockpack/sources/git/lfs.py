@@ -11,17 +11,16 @@ this process as long as the file stays as it is.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
 import shlex
-import stat
 from io import BufferedReader
 
 from attrs import frozen
 
 from ...errors import SourceError, reason
+from .loose import opened
 from .packs import object_directories
 from .repository import Repository
 
@@ -135,9 +134,7 @@ class LfsStore:
     def _at(self, place: str, pointer: Pointer, path: str) -> LfsObject:
         """The object at `place`. Raises `OSError`, and `SourceError` if it is another."""
         remedy = f"remove {place}, and fetch it: {self._fetch}"
-        if not stat.S_ISREG(os.stat(place).st_mode):  # a pipe would hang us
-            raise OSError(errno.EINVAL, "is not a regular file")
-        with open(place, "rb") as file:
+        with open(opened(place), "rb") as file:
             status = os.fstat(file.fileno())
             if status.st_size != pointer.size:
                 rule = f"its LFS object {pointer.oid} has {status.st_size:,} bytes, and should have"
