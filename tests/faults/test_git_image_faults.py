@@ -51,7 +51,7 @@ def test_without_git_the_error_says_so(
     bare.commit({"a": b"x"})
     tree = git_tree(bare.path)
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    with pytest.raises(SourceError, match=r"takes git.*; install git"):
+    with pytest.raises(SourceError, match=r"git is needed.*; install git"):
         blockpack.write(volume.plan(tree), tmp_path / "image")
     assert not (tmp_path / "image").exists()
 
