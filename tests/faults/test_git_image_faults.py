@@ -14,7 +14,7 @@ import blockpack
 from blockpack import GitVolume, SourceError, TarVolume, Volume
 from faults.faulty_git import Faulty, descriptors, no_children
 from faults.launching import COMMAND, run
-from repositories import GitRepository, git_tree
+from repositories import GitRepository, git_tree, left_to_git
 
 VOLUMES: dict[str, Volume] = {
     "tar": TarVolume(),
@@ -47,8 +47,8 @@ def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_git_the_error_says_so(
     bare: GitRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, volume: Volume
 ) -> None:
-    bare.git("config", "fastimport.unpackLimit", "100")
     bare.commit({"a": b"x"})
+    left_to_git(bare)
     tree = git_tree(bare.path)
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     with pytest.raises(SourceError, match=r"git is needed.*; install git"):
