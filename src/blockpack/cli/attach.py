@@ -7,9 +7,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
+from ..deploy.attach import consumer_for
 from ..deploy.attach.consumer import Consumer
 from ..deploy.attach.disks import Disk, deployed
-from ..deploy.attach.names import consumer_for
 from ..deploy.attach.xl_template import Settings, filled_in, network
 from ..deploy.manifest.consumers import CONSUMERS
 from ..errors import UsageError, raise_problems

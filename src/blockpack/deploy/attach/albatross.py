@@ -18,9 +18,6 @@ from .disks import Disk
 class Albatross(Consumer):
     """An albatross daemon and its client."""
 
-    follows = False
-    """Blocks are copies, which are made again after each deployment."""
-
     def lines(self) -> Iterator[str]:
         """The commands that make the blocks, those that fill them again, and the options."""
         client = "albatross-client"
@@ -33,17 +30,6 @@ class Albatross(Consumer):
             yield "# " + shlex.join([client, "set-block", _block(disk), disk.path])
         yield "# the unikernel is then started with these options of albatross-client create:"
         yield "# " + shlex.join(f"--block={_device(disk)}" for disk in self.disks)
-
-    def warnings(self) -> Iterator[str]:
-        """Adds that nothing is read-only here."""
-        yield from super().warnings()
-        if not all(disk.writable for disk in self.disks):
-            yield "albatross attaches blocks to read and write; a unikernel may change its copy"
-
-    def notes(self) -> Iterator[str]:
-        """Adds what becomes of the images."""
-        yield "albatross copies images into blocks of its own"
-        yield from super().notes()
 
 
 def _block(disk: Disk) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar
 
 from ...errors import BlockpackError, ImageError, UsageError
 from ..manifest.consumers import CONSUMERS, hints
@@ -22,17 +21,15 @@ class Consumer(ABC):
     with the others.
     """
 
-    follows: ClassVar[bool] = True
-    """Whether the lines for a live deployment stay right after the next deploy."""
-
     def __init__(self, name: str, deployed: Deployed) -> None:
         self.name = name
+        self.rules = CONSUMERS[name]
         self.deployed = deployed
         self.disks: list[Disk] = []
         obstacles = list(self.obstacles())
         self.problems = [*deployed.problems, *obstacles]
         for disk in deployed.disks if not obstacles else ():
-            refusals = [ImageError(disk.name, *each) for each in CONSUMERS[name].refusals(disk)]
+            refusals = [ImageError(disk.name, *each) for each in self.rules.refusals(disk)]
             self.problems += refusals
             if not refusals:
                 self.disks.append(disk)
@@ -47,7 +44,7 @@ class Consumer(ABC):
 
     def obstacles(self) -> Iterator[BlockpackError]:
         """What keeps the consumer from using any of the disks."""
-        most = CONSUMERS[self.name].most
+        most = self.rules.most
         if most is not None and len(self.deployed.disks) > most:
             rule = f"a unikernel has {most} devices at most"
             yield UsageError("", rule, "name the volumes of each one", "only=NAME")
@@ -62,10 +59,14 @@ class Consumer(ABC):
                 )
         for name, hint in hints([self.name], self.disks):
             yield f"{name}: {hint}"
+        if self.rules.writes and not all(disk.writable for disk in self.disks):
+            yield self.rules.writes
 
     def notes(self) -> Iterator[str]:
         """What belongs beside the lines, as comments."""
-        if self.deployed.live and self.follows:
+        if self.rules.copies:
+            yield f"{self.name} copies images into blocks of its own"
+        elif self.deployed.live:
             yield f"{self.deployed.name}: what is live, also after the next deployment"
         for disk in self.disks:
             if disk.encrypted:

@@ -27,9 +27,6 @@ let docteur_of name source =
 class Mirage(Consumer):
     """A unikernel's configuration."""
 
-    follows = False
-    """A configuration names no files."""
-
     def lines(self) -> Iterator[str]:
         """A definition a volume, ``volume_NAME``, that is the device to hand to the unikernel."""
         yield "open Mirage"
@@ -41,7 +38,7 @@ class Mirage(Consumer):
             yield from _definition(disk)
 
     def notes(self) -> Iterator[str]:
-        """None: keys are mentioned where they are used."""
+        """None: a configuration names no files, and keys are mentioned where they are used."""
         yield from ()
 
 

@@ -32,12 +32,3 @@ class Solo5(ArgumentConsumer):
             if " " in directory:  # no path has other white space, and no file's name has any
                 rule = "Solo5 cuts a path at its first space"
                 yield UsageError(directory, rule, "use a directory without spaces, or a link to it")
-
-    def warnings(self) -> Iterator[str]:
-        """Adds that nothing is read-only here."""
-        yield from super().warnings()
-        if not all(disk.writable for disk in self.disks):
-            yield (
-                "Solo5 opens images to read and write, and nothing keeps a unikernel from writing "
-                "into these; start it as a user who may write them, or give it copies"
-            )

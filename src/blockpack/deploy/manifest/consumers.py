@@ -103,7 +103,8 @@ class Rules:
     `defaults` are the options that its volumes have unless they say otherwise, as arguments of
     their class. `sector_size` is that of its devices in bytes, where they have no other, and
     `multiple` what sizes are a multiple of. `name` is a sound name of a device. `copies` says that
-    it keeps images on a disk of its own. `hints` tells what a user should hear of an image that
+    it keeps images on a disk of its own, `writes` what becomes of those that it attaches to read
+    and write all the same. `hints` tells what a user should hear of an image that
     can be used, and `most` how many there can be.
     """
 
@@ -112,6 +113,7 @@ class Rules:
     multiple: int = SECTOR
     name: str = r"[A-Za-z0-9]+"
     copies: bool = False
+    writes: str = ""
     hints: Hints = _none
     most: int | None = None
 
@@ -141,6 +143,8 @@ _SOLO5 = Rules(
     # Tenders are told the size, and 4096 is read several times faster than 512.
     defaults={"sector_size": 4096},
     name=r"[A-Za-z0-9]{1,67}",  # tenders/hvt/hvt_module_blk.c
+    writes="Solo5 opens images to read and write, and nothing keeps a unikernel from writing into "
+    "these; start it as a user who may write them, or give it copies",
     most=63,  # include/mft_abi.h: 64, of which one is reserved
 )
 
@@ -158,6 +162,7 @@ CONSUMERS = {
         multiple=MiB,
         name=r"[A-Za-z0-9.][A-Za-z0-9.-]{0,62}",  # src/vmm_core.ml, Label
         copies=True,
+        writes="albatross attaches blocks to read and write; a unikernel may change its copy",
         most=63,
     ),
     "qemu": Rules(hints=_virtio),
