@@ -18,9 +18,8 @@ from ...reading.ownership import require_unshared
 from ...workers.processors import Jobs
 from ...writing.place import Place
 from ...writing.replacement import replacing
-from ..manifest.document import Document
+from ..manifest.document import Document, is_number, kind, shown
 from ..manifest.line_numbers import Path
-from ..manifest.typed_tables import Typed, is_number, kind, shown
 from .root import target_errors
 
 FILE = "host.toml"
@@ -69,9 +68,8 @@ class HostSettings:
     @classmethod
     def parse(cls, text: str | bytes, path: str) -> Self:
         """The settings in a text. Raises `Problems`."""
-        document = Document(text, path, "file of settings")
-        reader = _Reader(document)
-        found = reader.settings()
+        document = _Document(text, path, "file of settings")
+        found = document.settings()
         document.finish()
         return cls(**found)
 
@@ -123,11 +121,11 @@ def _value(value: str | int) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-class _Reader(Typed):
+class _Document(Document):
     """What a document says of a host."""
 
     def settings(self) -> dict[str, Any]:
-        values = self.document.values
+        values = self.values
         self.unknown((), values, KEYS)
         readers: Mapping[str, Callable[[Path, Any], Any]] = {
             **dict.fromkeys(_PATHS, self._path),

@@ -1,13 +1,15 @@
-"""A manifest's text as a document: its values, their lines, and the problems found in them."""
+"""A manifest's text as a document: its values by type, their lines, and the problems found."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from ...errors import ManifestError, printable, problems, raise_problems
+from ...errors import ManifestError, UsageError, printable, problems, raise_problems
+from ...planning.options import parse_size
 from .line_numbers import Lines, Path, TooMuch
 
 LARGEST = 1 << 20
@@ -15,6 +17,9 @@ LARGEST = 1 << 20
 
 MOST_PROBLEMS = 200
 """Problems that are reported at most: nobody reads more, and each takes time."""
+
+HUGE = 1 << 64
+"""More than any size; larger numbers may have too many digits to be shown."""
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -52,20 +57,6 @@ class Document:
         line = self._lines.line(path)
         self._problems.append(ManifestError(self.file, line, dotted(path), rule, remedy))
 
-    def complain_of_unknown(
-        self, path: Path, known: Iterable[str], spellings: Mapping[str, str] | None = None
-    ) -> None:
-        """Note that the last key of `path` is none of `known`, and which is nearest.
-
-        `spellings` has other names of known keys.
-        """
-        if len(self._problems) >= MOST_PROBLEMS:
-            self._left_out += 1
-            return
-        near = nearest(str(path[-1]), {**{name: name for name in known}, **(spellings or {})})
-        remedy = f"did you mean '{near}'?" if near else "remove it"
-        self.complain(path, "unknown key", remedy)
-
     def finish(self) -> None:
         """Raise `Problems` with all that was noted, in the order of lines."""
         found = sorted(self._problems, key=lambda error: error.line)
@@ -73,6 +64,90 @@ class Document:
             rule = f"there are {self._left_out:,} more problems"
             found.append(ManifestError(self.file, found[-1].line, "", rule))
         raise_problems(self._refused, found)
+
+    # Values by their types: None or nothing stands for what is of none, which is noted.
+
+    def unknown(
+        self,
+        path: Path,
+        table: Mapping[str, Any],
+        known: tuple[str, ...],
+        spellings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Note the keys of a table that are none of `known`, and which is nearest; `spellings` has
+        other names of known keys.
+        """
+        names = {**{name: name for name in known}, **spellings}
+        for key in table:
+            if key not in known:
+                near = nearest(key, names) if len(self._problems) < MOST_PROBLEMS else None
+                remedy = f"did you mean '{near}'?" if near else "remove it"
+                self.complain((*path, key), "unknown key", remedy)
+
+    def table(
+        self, path: Path, table: Mapping[str, Any], key: str, remedy: str
+    ) -> Mapping[str, Any] | None:
+        """The table `key` of `table`, which is there and not empty."""
+        found = table.get(key)
+        if found is None or found == {}:
+            self.complain((*path, key), "is missing" if found is None else "is empty", remedy)
+            return None
+        if isinstance(found, dict):
+            return found
+        self.complain((*path, key), f"is a table, not {kind(found)}", remedy)
+        return None
+
+    def text(self, path: Path, value: Any) -> str | None:
+        """A value that is text."""
+        if isinstance(value, str):
+            return value
+        self.complain(path, f"is text, not {kind(value)}", "put it in quotes")
+        return None
+
+    def texts(self, path: Path, value: Any, most: int) -> list[tuple[int, str]]:
+        """The elements that are text, with their numbers."""
+        if not isinstance(value, list):
+            remedy = f"write [{shown(value)}]" if isinstance(value, str) else ""
+            self.complain(path, f"is a list of texts, not {kind(value)}", remedy)
+            return []
+        if len(value) > most:
+            self.complain(path, f"{len(value):,} are more than the {most:,} that are allowed")
+            return []
+        texts = [(number, self.text((*path, number), item)) for number, item in enumerate(value)]
+        return [(number, text) for number, text in texts if text is not None]
+
+    def flag(self, path: Path, table: Mapping[str, Any], key: str) -> bool:
+        """A value that is true or false; false if it is not there."""
+        value = table.get(key, False)
+        if isinstance(value, bool):
+            return value
+        self.complain((*path, key), f"is true or false, not {kind(value)}")
+        return False
+
+    def size(self, path: Path, value: Any) -> int | None:
+        """A value that is a size, in bytes."""
+        if isinstance(value, str):
+            try:
+                value = parse_size(value)
+            except UsageError:
+                rule = f'{shown(value)} is not a size, such as 4096, "64K", "16M" or "2G"'
+                self.complain(path, rule)
+                return None
+        if not is_number(value):
+            self.complain(path, f'is a size, such as 4096 or "16M", not {kind(value)}')
+            return None
+        if not -HUGE < int(value) < HUGE:
+            self.complain(path, "is too large for any system")
+            return None
+        return int(value)
+
+    def not_one_of(self, path: Path, value: str, known: tuple[str, ...]) -> None:
+        """Note that a value is none of `known`, and which of them it may stand for."""
+        near = nearest(value, {name: name for name in known})
+        remedy = f"did you mean '{near}'?" if near else ""
+        self.complain(path, f"is one of {', '.join(known)}; not {shown(value)}", remedy)
+
+    # What is no document at all
 
     @property
     def _refused(self) -> str:
@@ -135,3 +210,21 @@ def nearest(name: str, known: Mapping[str, str]) -> str | None:
 
     matches = get_close_matches(lowered, known, n=1)
     return known[matches[0]] if matches else None
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a whole number; Python's True and False are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def kind(value: Any) -> str:
+    """What a value is, in plain words."""
+    kinds = {bool: "true or false", str: "text", dict: "a table", list: "a list"}
+    if type(value) in (int, float):
+        return "a number"
+    return kinds.get(type(value), "a date or time")
+
+
+def shown(value: str) -> str:
+    """Text as messages show it."""
+    return f"'{shortened(value)}'"

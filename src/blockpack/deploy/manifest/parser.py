@@ -25,10 +25,9 @@ from ...sources.exclude import excluding
 from ..file_names import MANIFEST
 from ..record import VOLUME_NAME
 from .consumers import CONSUMERS, Device, hints
-from .document import Document, nearest
+from .document import kind, nearest, shown
 from .line_numbers import Path
-from .typed_tables import Typed, kind, shown
-from .volume_options import Value, VolumeOptions, cipher_refused, volume_of
+from .volume_options import Value, VolumeTables, cipher_refused, volume_of
 
 if TYPE_CHECKING:
     from ...planning.volume import Volume
@@ -152,8 +151,8 @@ class Manifest:
         """
         for consumer in consumers:
             require_choice("consumer", consumer, tuple(CONSUMERS))
-        document = Document(text, file)
-        manifest = _Reader(document, tuple(consumers)).manifest()
+        document = _Document(text, file, consumers)
+        manifest = document.manifest()
         document.finish()
         return cls(*manifest)
 
@@ -162,20 +161,19 @@ class Manifest:
         return hints(self.consumers, [spec.device() for spec in self.volumes.values()])
 
 
-class _Reader(Typed):
-    """Makes values of a document's tables, and notes what is wrong with them.
+class _Document(VolumeTables):
+    """Makes values of a manifest's tables, and notes what is wrong with them.
 
     Each method gives what it can use, with None or nothing in the place of what it cannot.
     """
 
-    def __init__(self, document: Document, consumers: tuple[str, ...]) -> None:
-        super().__init__(document)
-        self.options = VolumeOptions(document)
-        self.consumers = consumers
+    def __init__(self, text: str | bytes, file: str, consumers: Sequence[str]) -> None:
+        super().__init__(text, file)
+        self.consumers = tuple(consumers)
 
     def manifest(self) -> tuple[str, tuple[str, ...], dict[str, VolumeSpec], tuple[str, ...]]:
         """The name, the recipients, the volumes and the consumers."""
-        top = self.document.values
+        top = self.values
         self.unknown((), top, ("deployment", "volumes"))
         deployment = self.table((), top, "deployment", "add [deployment] with a name")
         volumes = self.table((), top, "volumes", "add a table such as [volumes.site]")
@@ -185,7 +183,7 @@ class _Reader(Typed):
             self.unknown(("deployment",), deployment, DEPLOYMENT_KEYS)
             name = self._deployment_name(deployment)
             recipients = self._recipients(deployment)
-            self.consumers = self.consumers or self.options.consumers(deployment)
+            self.consumers = self.consumers or self.consumers_of(deployment)
         return name, recipients, self._volumes(volumes or {}), self.consumers
 
     def _deployment_name(self, deployment: Mapping[str, Any]) -> str:
@@ -248,19 +246,17 @@ class _Reader(Typed):
 
     def _volume(self, path: Path, name: str, table: Mapping[str, Any]) -> VolumeSpec | None:
         """What the table says; None if that is not a volume."""
-        for key in table:
-            if key not in VOLUME_KEYS:
-                self.document.complain_of_unknown((*path, key), VOLUME_KEYS, _SPELLINGS)
+        self.unknown(path, table, VOLUME_KEYS, _SPELLINGS)
         parts = self._parts(path, table)
-        tree = {option.name: self.options.option(path, table, option) for option in TREE}
+        tree = {option.name: self.option(path, table, option) for option in TREE}
         exclude = self._exclude((*path, "exclude"), table)
         secret = self.flag(path, table, "secret")
         persistent = self.flag(path, table, "allow_persistent")
         cipher = self._cipher(path, table, secret)
         if persistent and not secret:
             self.complain((*path, "allow_persistent"), "is for secret volumes", "add secret = true")
-        format = self.options.format(path, table)
-        options = self.options.given(path, table, format, self.consumers)
+        format = self.format(path, table)
+        options = self.given(path, table, format, self.consumers)
         if format is None:
             return None
         if cipher is not None and (rule := cipher_refused(format, options)) is not None:
@@ -277,7 +273,7 @@ class _Reader(Typed):
             cipher=cipher,
             allow_persistent=persistent,
         )
-        self.options.require_usable(path, spec.device(), spec.options, self.consumers)
+        self.require_usable(path, spec.device(), spec.options, self.consumers)
         return spec
 
     # What a volume is made of ----------------------------------------------------------------

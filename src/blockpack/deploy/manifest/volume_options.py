@@ -15,16 +15,15 @@ from ...model.entry import EPOCH
 from ...planning.options import VOLUME, Option, as_key, key_of, taken_by
 from ...planning.volume import Volume
 from .consumers import CONSUMERS, Device, defaults
-from .document import shortened
+from .document import HUGE, Document, is_number, shortened
 from .line_numbers import Path
-from .typed_tables import HUGE, Typed, is_number
 
 Value = str | int | bool
 """What an option has; a size is in bytes."""
 
 
-class VolumeOptions(Typed):
-    """What the table of a volume says of its format, and of the options of that."""
+class VolumeTables(Document):
+    """A document with tables of volumes: the format of each, and the options of that."""
 
     def format(self, path: Path, table: Mapping[str, Any]) -> str | None:
         """The format, if it exists."""
@@ -83,7 +82,7 @@ class VolumeOptions(Typed):
             return None
         return text
 
-    def consumers(self, deployment: Mapping[str, Any]) -> tuple[str, ...]:
+    def consumers_of(self, deployment: Mapping[str, Any]) -> tuple[str, ...]:
         """The consumers that the table of the deployment names: one, or a list."""
         here: Path = ("deployment", "consumer")
         value = deployment.get("consumer", [])
