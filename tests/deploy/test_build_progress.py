@@ -8,8 +8,10 @@ import pytest
 
 from blockpack import Progress, deploy
 from blockpack.deploy.host.status import verify_live
+from blockpack.deploy.secrets import Secrets
 from deploy.deployments import FILES, write_files
 from deploy.hosts import Host
+from deploy.secret_deployments import IN_CIPHER, secret_deployment
 from told_progress import checked
 
 
@@ -58,3 +60,14 @@ def test_what_is_live_is_read_with_progress(tmp_path: Path) -> None:
     verify_live(host.root, told.append)
     total = sum(path.stat().st_size for path in (host.root / "current").glob("*.img"))
     assert checked(told, "verifying") == total
+
+
+def test_of_secrets_only_the_number_of_volumes_is_told(
+    tmp_path: Path, keeper: tuple[Path, str]
+) -> None:
+    place = secret_deployment(tmp_path / "d", keeper[1], IN_CIPHER)
+    told: list[Progress] = []
+    secrets = Secrets(identity=str(keeper[0]))
+    deploy.build(place, tmp_path / "dist", secrets=secrets, progress=told.append)
+    assert checked(told, "building secrets") == 1
+    assert {each.unit for each in told} == {"volumes"}

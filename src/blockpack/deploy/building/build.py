@@ -286,7 +286,7 @@ class _Build:
     ) -> list[tuple[Task, Layout]]:
         """The tasks that can be planned, with their layouts; adds what is wrong with the others."""
         planned = []
-        meter = Meter("planning", len(tasks), self.progress, "volumes")
+        meter = Meter("planning", len(tasks), self.progress if tasks else None, "volumes")
         for task in tasks:
             try:
                 planned.append((task, plan(task, self.deployment)))
@@ -339,6 +339,8 @@ class _Build:
                 except BlockpackError as error:  # it names the volume itself
                     errors.append(error)
             raise_problems("nothing was built", errors)
+            # By volumes, for bytes would tell how large they are.
+            meter = Meter("building secrets", len(planned), self.progress, "volumes")
             for plan in planned:
                 state = self.wanted[plan.task.spec.name]
                 if plan.plain:  # nothing of those is noted, not even a digest
@@ -349,6 +351,8 @@ class _Build:
                     errors.append(error)
                 else:
                     self._finish(built, state, staging)
+                meter.advance()
+            meter.finish()
 
     def _finish(self, built: Built, wanted: VolumeState, staging: str) -> None:
         image = built.record
