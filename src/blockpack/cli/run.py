@@ -34,6 +34,7 @@ COMMANDS = {
     "status": "show what is live, and how generations differ",
     "gc": "remove old generations",
     "plan": "show what pack would write: size, geometry, extents",
+    "serve": "serve an image, or what pack would write, as a block device (NBD)",
     "ls": "list what an image holds",
     "cat": "print a file of an image",
     "extract": "copy everything in an image to a directory",

@@ -37,6 +37,9 @@ _SMALL = 64 << 10
 _EXTENT = 256
 """Bytes that an extent takes besides what is in it."""
 
+_LARGE = 64 << 10
+"""Bytes of metadata that take their time to be made."""
+
 _Block = tuple[int, int]
 """A block: the number of its run, and its own in there."""
 
@@ -44,12 +47,14 @@ _Block = tuple[int, int]
 class LayoutReader(PositionalReader):
     """The image of a layout's runs, read at any position by any thread.
 
-    `forkable` is the layout's own.
+    `forkable` is the layout's own. `most_kept` are bytes of metadata.
 
     Reading raises `SourceError` if a source is missing or has changed.
     """
 
-    def __init__(self, runs: Sequence[Run], *, forkable: bool = False) -> None:
+    def __init__(
+        self, runs: Sequence[Run], *, forkable: bool = False, most_kept: int = MOST_KEPT
+    ) -> None:
         super().__init__(runs[-1].end if runs else 0)
         self.forkable = forkable
         self._runs = runs
@@ -58,8 +63,26 @@ class LayoutReader(PositionalReader):
         self._lock = threading.Lock()
         self._blocks: OrderedDict[_Block, list[Extent]] = OrderedDict()
         self._kept = 0
+        self._most_kept = most_kept
+        self._held: dict[_Block, list[Extent]] = {}
         self._sources: list[OpenSource] = []
         self._process = os.getpid()
+
+    def keep_large(self, most: int) -> None:
+        """Make large metadata now, such as big directories, and keep up to `most` bytes of it.
+
+        Processes that are forked later share it.
+        """
+        for number, run in enumerate(self._runs):
+            offsets, items = run.offsets, self._items[number]
+            large = (n for n in range(len(run)) if offsets[n + 1] - offsets[n] >= _LARGE)
+            for block in dict.fromkeys((number, n // items) for n in large):
+                found = self._block(block)
+                if any(type(extent) is Data and extent.length >= _LARGE for extent in found):
+                    most -= _size(found)
+                    if most < 0:
+                        return
+                    self._held[block] = found
 
     def pread(self, view: memoryview, position: int) -> int:
         """Fill `view` with the image's bytes from `position` on; the number of bytes."""
@@ -88,6 +111,9 @@ class LayoutReader(PositionalReader):
     def _block(self, block: _Block) -> list[Extent]:
         """The extents of a block that are not empty, from what is kept if they are there."""
         with self._lock:
+            found = self._held.get(block)
+            if found is not None:
+                return found
             found = self._blocks.get(block)
             if found is not None:
                 self._blocks.move_to_end(block)
@@ -100,7 +126,7 @@ class LayoutReader(PositionalReader):
             if block not in self._blocks:
                 self._blocks[block] = found
                 self._kept += _size(found)
-            while self._kept > MOST_KEPT and len(self._blocks) > 1:
+            while self._kept > self._most_kept and len(self._blocks) > 1:
                 _, oldest = self._blocks.popitem(last=False)
                 self._kept -= _size(oldest)
         return found

@@ -30,11 +30,16 @@ def processors(jobs: Jobs) -> int:
     Raises `UsageError` as `require_jobs` does.
     """
     require_jobs(jobs)
-    if jobs == 1 or not hasattr(os, "fork") or _has_threads():
+    if jobs == 1 or not may_fork():
         return 1
     if jobs == "auto":
         jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     return min(jobs, MOST_WORKERS)
+
+
+def may_fork() -> bool:
+    """Whether this process can fork, and is free to: it has no threads."""
+    return hasattr(os, "fork") and not _has_threads()
 
 
 def _has_threads() -> bool:

@@ -1,0 +1,53 @@
+"""``blockpack serve``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from ..images.open_image import open_image
+from ..serving.export import Servable
+from ..serving.serve import serve
+from . import flags, packing
+from .output import say
+from .run import Terminated
+
+EXAMPLE = "blockpack serve site --format fat --socket www.sock"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("source", metavar="SOURCE", help=f"{flags.SOURCE}; or an image, as it is")
+    parser.add_argument("--socket", metavar="PATH", help="a Unix socket, for this user alone")
+    parser.add_argument("--listen", metavar="HOST:PORT", help="a TCP address")
+    parser.add_argument("--name", default="", help="the export's name (the default export)")
+    flags.add_jobs(parser, "processes that scan")
+    flags.add_quiet(parser)
+    packing.add_options(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Serve until SIGTERM or Ctrl-C; connections finish what they are at."""
+    exports: Mapping[str, Servable] = {arguments.name: _servable(arguments)}
+
+    def ready(addresses: Sequence[str]) -> None:
+        if not arguments.quiet:
+            for address in addresses:
+                say(f"serving {address}")
+
+    with suppress(Terminated):
+        serve(exports, arguments.socket, listen=arguments.listen, ready=ready, log=say)
+    return 0
+
+
+def _servable(arguments: Namespace) -> Servable:
+    """The layout that is asked for; without a format, the image at the path that is given."""
+    if arguments.format is None:
+        open_image(arguments.source).close()  # it says what is wrong with it
+        return str(arguments.source)
+    layout = packing.layout(packing.volume(arguments), arguments)
+    if not arguments.quiet:
+        for warning in layout.warnings:
+            say(f"warning: {warning}")
+    return layout

@@ -1,0 +1,108 @@
+"""Which bytes of an export are zeros: one map, made before anything is served.
+
+It notes stretches of zeros of 4096 bytes and more, between which all is data. Clients ask where
+there is nothing to copy; less is not worth a word.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from typing import Self
+
+from ..model.extent import Zeros
+from ..planning.layout import Layout
+from .protocol import HOLE_AND_ZERO
+
+LEAST = 4096
+"""Bytes of the shortest stretch that is noted."""
+
+_LONGEST = (1 << 32) - LEAST
+"""Bytes that one descriptor tells of, at most."""
+
+MOST_DESCRIPTORS = 4096
+"""Descriptors in one reply, at most; the client asks on."""
+
+
+class Allocation:
+    """The stretches of an export of `size` bytes by turns: data, zeros, data, …
+
+    Boundary *i* is where the *i*-th change is: zeros begin at the even ones and end at the odd.
+    """
+
+    def __init__(self, size: int, stretches: Iterable[tuple[int, int]] = ()) -> None:
+        self.size = size
+        self._boundaries = array("Q", _joined(stretches))
+
+    @classmethod
+    def of_layout(cls, layout: Layout) -> Self:
+        """The zeros of a layout."""
+        return cls(
+            layout.size,
+            (
+                (extent.offset, extent.offset + extent.length)
+                for extent in layout.extents
+                if type(extent) is Zeros
+            ),
+        )
+
+    @classmethod
+    def of_file(cls, descriptor: int, size: int) -> Self:
+        """The holes of an open file; none where the file system does not tell them."""
+        return cls(size, _holes(descriptor, size))
+
+    def is_zero(self, offset: int, length: int) -> bool:
+        """Whether a stretch is known to be all zeros."""
+        number = bisect_right(self._boundaries, offset)
+        return bool(number & 1) and offset + length <= self._boundaries[number]
+
+    def descriptors(self, offset: int, length: int, most: int = MOST_DESCRIPTORS) -> bytes:
+        """The descriptors of `length` bytes from `offset` on, or of a first part of them."""
+        parts: list[bytes] = []
+        number = bisect_right(self._boundaries, offset)
+        end = offset + length
+        while offset < end and len(parts) < most:
+            is_data = not number & 1
+            last = number == len(self._boundaries)
+            until = min(end, self.size if last else self._boundaries[number])
+            count = min(until - offset, _LONGEST)
+            parts.append(struct.pack(">II", count, 0 if is_data else HOLE_AND_ZERO))
+            offset += count
+            number += offset == until
+        return b"".join(parts)
+
+
+def _joined(stretches: Iterable[tuple[int, int]]) -> Iterator[int]:
+    """The boundaries of ascending stretches, those that touch as one, without short ones."""
+    begin = end = 0
+    for start, stop in stretches:
+        if start != end:
+            if end - begin >= LEAST:
+                yield from (begin, end)
+            begin = start
+        end = stop
+    if end - begin >= LEAST:
+        yield from (begin, end)
+
+
+def _holes(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where a file has holes, as begins and ends (lseek(2), SEEK_HOLE)."""
+    at = 0
+    while at < size and hasattr(os, "SEEK_HOLE"):
+        try:
+            hole = os.lseek(descriptor, at, os.SEEK_HOLE)
+            if hole >= size:
+                return
+            try:
+                at = os.lseek(descriptor, hole, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    return
+                at = size
+        except OSError:
+            return
+        yield hole, min(at, size)

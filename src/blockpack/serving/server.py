@@ -1,0 +1,190 @@
+"""The server: connections in processes of their own, so that no client waits for another.
+
+A process reads by itself and has its own memory for what is sent: bytes that were compared with
+their source are what the client gets, whatever becomes of the source meanwhile. Threads would lose
+half the speed on small files to the interpreter's lock; they serve where nothing may fork.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import selectors
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import NoReturn
+
+from ..errors import UsageError
+from ..workers.processors import may_fork
+from .export import Export
+from .handshake import Handshake
+from .transmission import Log, Transmission
+from .wire import Gone, Wire
+
+MOST_CONNECTIONS = 256
+"""Connections at a time; others wait until one of them ends."""
+
+GRACE = 5.0
+"""Seconds that connections have to finish what they are at, when the server ends."""
+
+
+class Server:
+    """Serves `exports` on `listeners`, which are its own from now on; a context manager.
+
+    `log` hears what goes wrong with a source.
+    """
+
+    def __init__(
+        self, exports: Iterable[Export], listeners: Iterable[socket.socket], log: Log
+    ) -> None:
+        self._exports: Mapping[bytes, Export] = {
+            export.name.encode("utf-8", "surrogateescape"): export for export in exports
+        }
+        if not self._exports:
+            raise UsageError("", "there is nothing to serve")
+        self._listeners = list(listeners)
+        self._log = log
+        self._selector = selectors.DefaultSelector()
+        self._processes: dict[int, int] = {}
+        """The process of each connection, by the pipe whose end tells that of the process."""
+        self._threads: dict[threading.Thread, socket.socket] = {}
+        self._forking = may_fork() and all(
+            export.reader.forkable for export in self._exports.values()
+        )
+
+    def addresses(self) -> list[str]:
+        """Where clients find the default export, or else the first (NBD URIs)."""
+        name = "" if b"" in self._exports else next(iter(self._exports.values())).name
+        return [_uri(listener, name) for listener in self._listeners]
+
+    def serve(self) -> NoReturn:
+        """Serve until an exception ends it, such as `KeyboardInterrupt`."""
+        gc.collect()
+        gc.freeze()  # what is there is shared with all processes: nobody is to touch it
+        for listener in self._listeners:
+            listener.setblocking(False)
+            self._selector.register(listener, selectors.EVENT_READ)
+        while True:
+            full = len(self._processes) + len(self._threads) >= MOST_CONNECTIONS
+            for listener in self._listeners:  # who comes then waits, as the system lets him
+                self._selector.modify(listener, 0 if full else selectors.EVENT_READ)
+            for key, _ in self._selector.select(None if self._forking else 1.0):
+                if isinstance(key.fileobj, socket.socket):
+                    self._accept(key.fileobj)
+                else:
+                    self._ended(key.fd)
+            self._threads = {each: own for each, own in self._threads.items() if each.is_alive()}
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # the client has gone again
+            return
+        with connection:
+            connection.setblocking(True)
+            if connection.family != getattr(socket, "AF_UNIX", None):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._forking:
+                self._fork(connection)
+            else:
+                own = connection.dup()
+                thread = threading.Thread(target=self._converse, args=(own,), daemon=True)
+                self._threads[thread] = own
+                thread.start()
+
+    def _fork(self, connection: socket.socket) -> None:
+        alive, ended = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(alive)
+            os.close(ended)
+            self._log(f"a connection was refused: {error.strerror}")
+            return
+        if not pid:
+            self._child(connection)
+        os.close(ended)
+        self._processes[alive] = pid
+        self._selector.register(alive, selectors.EVENT_READ)
+
+    def _child(self, connection: socket.socket) -> NoReturn:
+        """One connection, from here to the end of the process."""
+        code = 1
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server tells when to end
+            for listener in self._listeners:
+                listener.close()
+            self._converse(connection)
+            code = 0
+        finally:
+            os._exit(code)
+
+    def _converse(self, connection: socket.socket) -> None:
+        """All that a client asks for, until one of the two leaves."""
+        with connection, suppress(Gone):
+            wire = Wire(connection)
+            if self._forking:
+                signal.signal(signal.SIGTERM, lambda *_: wire.end())
+            agreed = Handshake(wire, self._exports).agree()
+            if agreed is None:
+                return
+            transmission = Transmission(wire, agreed, self._log)
+            while transmission.serve():
+                pass
+
+    def _ended(self, alive: int) -> None:
+        """The process of a connection has come to its end."""
+        self._selector.unregister(alive)
+        os.close(alive)
+        with suppress(ChildProcessError):
+            os.waitpid(self._processes.pop(alive), 0)
+
+    def close(self) -> None:
+        """Take no more clients, and let those that are there finish what they are at."""
+        for listener in self._listeners:
+            _remove(listener)
+        for pid in self._processes.values():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        for connection in self._threads.values():
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RD)
+        until = time.monotonic() + GRACE
+        while self._processes and (left := until - time.monotonic()) > 0:
+            for key, _ in self._selector.select(left):
+                if not isinstance(key.fileobj, socket.socket):
+                    self._ended(key.fd)
+        for alive, pid in list(self._processes.items()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            self._ended(alive)
+        self._selector.close()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _remove(listener: socket.socket) -> None:
+    """Close a listener, and remove the name of one that has a path."""
+    name = listener.getsockname()
+    listener.close()
+    if isinstance(name, str) and name:
+        with suppress(OSError):
+            os.unlink(name)
+
+
+def _uri(listener: socket.socket, export: str) -> str:
+    from urllib.parse import quote
+
+    where = listener.getsockname()
+    if isinstance(where, str | bytes):
+        return f"nbd+unix:///{quote(export)}?socket={quote(where)}"
+    host, port = where[:2]
+    return f"nbd://{f'[{host}]' if ':' in host else host}:{port}/{quote(export)}"

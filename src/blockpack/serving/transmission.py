@@ -1,0 +1,121 @@
+"""The transmission phase: a client's requests, answered one after the other (proto.md).
+
+A source that changed gives an error for what is read of it, and all else stays readable. The client
+is told that, and nothing of this host's paths; the host is told which file it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import BlockpackError
+from . import protocol
+from .handshake import Agreed
+from .protocol import Request
+from .wire import Wire
+
+Log = Callable[[str], object]
+"""Hears what the host should know of."""
+
+_KNOWN_FLAGS = {
+    protocol.READ: protocol.DONT_FRAGMENT,
+    protocol.BLOCK_STATUS: protocol.REQUEST_ONE,
+    protocol.FLUSH: 0,
+}
+_CHANGES = (protocol.WRITE, protocol.TRIM, protocol.WRITE_ZEROES, protocol.RESIZE)
+
+
+class Transmission:
+    """One client's requests about what it agreed on."""
+
+    def __init__(self, wire: Wire, agreed: Agreed, log: Log) -> None:
+        self._wire = wire
+        self._export = agreed.export
+        self._structured = agreed.structured
+        self._context = agreed.context
+        self._log = log
+        self._buffer = bytearray()
+
+    def serve(self) -> bool:
+        """Answer the next request; False if the client takes its leave. Raises `Gone`."""
+        data = self._wire.receive(protocol.REQUEST.size, idle=True)
+        request = Request._make(protocol.REQUEST.unpack(data))
+        if request.magic != protocol.REQUEST_MAGIC or request.command == protocol.DISCONNECT:
+            return False
+        if request.command == protocol.WRITE:
+            if request.length > protocol.MOST_BYTES:
+                return False
+            self._wire.skip(request.length)
+        refusal = self._refusal(request)
+        if refusal is not None:
+            self._fail(request, *refusal)
+        elif request.command == protocol.READ:
+            self._read(request)
+        elif request.command == protocol.BLOCK_STATUS:
+            self._block_status(request)
+        else:  # nothing is written, so all is flushed
+            self._wire.send(
+                protocol.nothing(request.cookie)
+                if self._structured
+                else protocol.simple_reply(request.cookie)
+            )
+        return True
+
+    def _refusal(self, request: Request) -> tuple[int, str] | None:
+        """What speaks against a request, as an error and a text; None if nothing does."""
+        if request.command in _CHANGES:
+            return protocol.EPERM, "this export is read-only"
+        known = _KNOWN_FLAGS.get(request.command)
+        if known is None:
+            return protocol.ENOTSUP, "there is no such command"
+        if request.flags & ~known:
+            return protocol.EINVAL, "there is no such flag for this command"
+        if request.command == protocol.FLUSH:
+            return None
+        if not request.length or request.end > self._export.size:
+            return protocol.EINVAL, "this is not in the export"
+        if request.command == protocol.BLOCK_STATUS:
+            if self._context is None:
+                return protocol.EINVAL, "no metadata context was agreed on"
+        elif request.length > protocol.MOST_BYTES:
+            return protocol.EOVERFLOW, "this is more than one request may ask for"
+        return None
+
+    def _read(self, request: Request) -> None:
+        cookie, offset, length = request.cookie, request.offset, request.length
+        if self._structured and self._export.allocation.is_zero(offset, length):
+            self._wire.send(protocol.hole(cookie, offset, length))
+            return
+        if len(self._buffer) < length:
+            self._buffer = bytearray(length)
+        view = memoryview(self._buffer)[:length]
+        try:
+            self._export.reader.read_into(view, offset)
+        except BlockpackError as error:
+            self._log(f"bytes {offset:,} to {request.end:,} cannot be read: {error}")
+            self._fail(request, protocol.EIO, "what is there changed, or cannot be read")
+            return
+        head = (
+            protocol.data_head(cookie, offset, length)
+            if self._structured
+            else protocol.simple_reply(cookie)
+        )
+        self._wire.send(head, view)
+
+    def _block_status(self, request: Request) -> None:
+        most = 1 if request.flags & protocol.REQUEST_ONE else None
+        allocation = self._export.allocation
+        found = (
+            allocation.descriptors(request.offset, request.length)
+            if most is None
+            else allocation.descriptors(request.offset, request.length, most)
+        )
+        assert self._context is not None
+        self._wire.send(protocol.block_status(request.cookie, self._context, found))
+
+    def _fail(self, request: Request, error: int, message: str) -> None:
+        self._wire.send(
+            protocol.error_chunk(request.cookie, error, message)
+            if self._structured
+            else protocol.simple_reply(request.cookie, error)
+        )

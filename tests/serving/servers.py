@@ -1,0 +1,30 @@
+"""The command that serves, and how a test asks for a server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+Serve = Callable[..., Path]
+"""Begins to serve what the arguments of the command say; the path of the socket."""
+
+
+def blockpack(*arguments: str | os.PathLike[str]) -> list[str | os.PathLike[str]]:
+    """The command line of blockpack with these arguments."""
+    return [sys.executable, "-m", "blockpack", *arguments]
+
+
+@contextmanager
+def serving(*arguments: str | os.PathLike[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A server, once it serves; killed at the end if it still does."""
+    with subprocess.Popen(blockpack("serve", *arguments), stderr=subprocess.PIPE) as server:
+        try:
+            assert server.stderr is not None
+            assert b"serving" in server.stderr.readline()
+            yield server
+        finally:
+            server.kill()

@@ -1,0 +1,163 @@
+"""What is served is what would have been written, to every client that we did not write."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+import blockpack
+from blockpack.serving.serve import serve as serve_here
+from judges.programs import require
+from serving.client import EIO, Client
+from serving.servers import Serve, serving
+from serving.servers import blockpack as command
+
+FORMATS = {
+    "tar": ("--format", "tar"),
+    "aligned tar": ("--format", "tar", "--align", "4096"),
+    "fat": ("--format", "fat"),
+    "fat32": ("--format", "fat", "--fat-type", "32"),
+    "docteur": ("--format", "git"),
+    "pack": ("--format", "git", "--container", "pack"),
+    "bundle": ("--format", "git", "--container", "bundle"),
+    "room": ("--format", "tar", "--size", "8M"),
+}
+
+
+@pytest.fixture(name="site")
+def fixture_site(tmp_path: Path) -> Path:
+    site = tmp_path / "site"
+    (site / "media").mkdir(parents=True)
+    for number in range(300):
+        (site / f"page{number:03}.html").write_bytes(os.urandom(number * 7))
+    (site / "media" / "film").write_bytes(os.urandom(3_000_001))
+    with open(site / "media" / "sparse", "wb") as file:
+        file.truncate(2 << 20)
+    return site
+
+
+def uri(socket: Path, name: str = "") -> str:
+    return f"nbd+unix:///{name}?socket={socket}"
+
+
+@pytest.mark.parametrize("options", FORMATS.values(), ids=list(FORMATS))
+def test_what_nbdcopy_gets_is_what_pack_writes(
+    serve: Serve, site: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    nbdcopy = require("nbdcopy")
+    packed, served = tmp_path / "packed", tmp_path / "served"
+    subprocess.run(command("pack", site, packed, "-q", *options), check=True)
+    socket = serve(site, *options)
+    subprocess.run([nbdcopy, uri(socket), served], check=True)
+    assert served.read_bytes() == packed.read_bytes()
+
+
+def test_an_image_is_served_as_it_is(serve: Serve, site: Path, tmp_path: Path) -> None:
+    image = tmp_path / "www.img"
+    blockpack.write(blockpack.FatVolume(free="2M").plan(blockpack.scan(site)), image)
+    socket = serve(image, "--name", "www")
+    found = subprocess.run(
+        [require("qemu-img"), "compare", "-f", "raw", "-F", "raw", uri(socket, "www"), image],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert "identical" in found.stdout, found
+
+
+def test_holes_are_told(serve: Serve, site: Path) -> None:
+    socket = serve(site, "--format", "tar", "--size", "64M")
+    found = subprocess.run(
+        [require("nbdinfo"), "--map", uri(socket)], check=True, capture_output=True, text=True
+    )
+    *_, last = found.stdout.splitlines()
+    assert "hole,zero" in last
+
+
+def test_a_source_that_changed_is_an_error_where_it_is_alone(
+    serve: Serve, site: Path, tmp_path: Path
+) -> None:
+    layout = blockpack.FatVolume().plan(blockpack.scan(site))
+    places = {place.entry.path: place.offset for place in layout.placements()}
+    socket = serve(site, "--format", "fat")
+    (site / "media" / "film").write_bytes(b"shorter")
+    changed, sound = places["media/film"], places["page299.html"]
+    assert changed is not None and sound is not None
+    with Client(socket) as client:
+        client.go()
+        with pytest.raises(OSError, match="changed") as raised:
+            client.read(changed, 512)
+        assert raised.value.errno == EIO
+        assert str(tmp_path) not in str(raised.value)
+        assert client.read(sound, 2093) == (site / "page299.html").read_bytes()
+        assert client.read(0, 512)[510:] == b"\x55\xaa"
+    assert str(site / "media" / "film") in (tmp_path / "nbd0.log").read_text()
+
+
+def test_a_socket_is_its_owners_alone_and_gone_with_the_server(serve: Serve, site: Path) -> None:
+    socket = serve(site, "--format", "tar")
+    assert socket.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_socket_that_nobody_serves_is_replaced(site: Path, tmp_path: Path) -> None:
+    socket = tmp_path / "x.sock"
+    for _ in range(2):
+        with serving(site, "--format", "tar", "--socket", socket), Client(socket) as client:
+            assert client.go().size
+    assert socket.exists()
+
+
+def test_what_is_in_use_or_no_socket_is_not_replaced(
+    serve: Serve, site: Path, tmp_path: Path
+) -> None:
+    used = serve(site, "--format", "tar")
+    plain = tmp_path / "file"
+    plain.write_text("precious")
+    for path in (used, plain):
+        done = subprocess.run(
+            command("serve", site, "--format", "tar", "--socket", path),
+            check=False,
+            capture_output=True,
+        )
+        assert done.returncode == 5
+    assert plain.read_text() == "precious"
+    with Client(used) as client:
+        assert client.go().size
+
+
+def test_a_request_is_answered_before_the_server_ends(site: Path, tmp_path: Path) -> None:
+    socket = tmp_path / "x.sock"
+    with serving(site, "--format", "tar", "--socket", socket) as server:
+        with Client(socket) as idle, Client(socket) as client:
+            idle.go()
+            size = client.go(structured=False).size
+            client.ask(0, 0, size & ~511)
+            assert client.receive(16)  # the reply is on its way
+            server.send_signal(signal.SIGTERM)
+            assert len(client.receive(size & ~511)) == size & ~511
+            assert client.is_closed()
+            assert idle.is_closed()
+        assert server.wait(20) == 0
+    assert not socket.exists()
+
+
+def test_a_program_with_threads_serves_from_threads(site: Path, tmp_path: Path) -> None:
+    socket = tmp_path / "x.sock"
+    layout = blockpack.TarVolume().plan(blockpack.scan(site))
+    ready = threading.Event()
+    thread = threading.Thread(
+        target=serve_here,
+        args=(layout, socket),
+        kwargs={"ready": lambda _: ready.set()},
+        daemon=True,
+    )
+    thread.start()
+    assert ready.wait(20)
+    with Client(socket) as client:
+        client.go()
+        assert client.read(0, 4096) == layout.open().read(4096)
