@@ -21,9 +21,8 @@ from typing import NoReturn
 from ..errors import UsageError
 from ..workers.processors import may_fork
 from .export import Export
-from .handshake import Handshake
-from .transmission import Log, Transmission
-from .wire import Gone, Wire
+from .transmission import Log, converse
+from .wire import Wire
 
 MOST_CONNECTIONS = 256
 """Connections at a time; others wait until one of them ends."""
@@ -125,16 +124,11 @@ class Server:
 
     def _converse(self, connection: socket.socket) -> None:
         """All that a client asks for, until one of the two leaves."""
-        with connection, suppress(Gone):
+        with connection:
             wire = Wire(connection)
             if self._forking:
                 signal.signal(signal.SIGTERM, lambda *_: wire.end())
-            agreed = Handshake(wire, self._exports).agree()
-            if agreed is None:
-                return
-            transmission = Transmission(wire, agreed, self._log)
-            while transmission.serve():
-                pass
+            converse(wire, self._exports, self._log)
 
     def _ended(self, alive: int) -> None:
         """The process of a connection has come to its end."""

@@ -6,13 +6,15 @@ is told that, and nothing of this host's paths; the host is told which file it w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from ..errors import BlockpackError
 from . import protocol
-from .handshake import Agreed
+from .export import Export
+from .handshake import Agreed, Handshake
 from .protocol import Request
-from .wire import Wire
+from .wire import Gone, Wire
 
 Log = Callable[[str], object]
 """Hears what the host should know of."""
@@ -23,6 +25,15 @@ _KNOWN_FLAGS = {
     protocol.FLUSH: 0,
 }
 _CHANGES = (protocol.WRITE, protocol.TRIM, protocol.WRITE_ZEROES, protocol.RESIZE)
+
+
+def converse(wire: Wire, exports: Mapping[bytes, Export], log: Log) -> None:
+    """All that a client asks for of `exports` by name, until one of the two leaves."""
+    with suppress(Gone):
+        agreed = Handshake(wire, exports).agree()
+        transmission = None if agreed is None else Transmission(wire, agreed, log)
+        while transmission is not None and transmission.answer():
+            pass
 
 
 class Transmission:
@@ -36,7 +47,7 @@ class Transmission:
         self._log = log
         self._buffer = bytearray()
 
-    def serve(self) -> bool:
+    def answer(self) -> bool:
         """Answer the next request; False if the client takes its leave. Raises `Gone`."""
         data = self._wire.receive(protocol.REQUEST.size, idle=True)
         request = Request._make(protocol.REQUEST.unpack(data))
