@@ -29,6 +29,7 @@ ROOMS = (
     "writing",
     "images",
     "sources",
+    "serving",
     "deploy",
     "integrations",
     "cli",

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from .planning.profile import TarLimits as TarLimits
     from .planning.runs import Run as Run
     from .planning.volume import Volume as Volume
+    from .serving.serve import serve as serve
     from .sources.options import ScanOptions as ScanOptions
     from .sources.scan import scan as scan
     from .writing.progress import Progress as Progress
@@ -105,6 +106,7 @@ _HOMES = {
     "planning.runs": ("Run",),
     "planning.profile": ("FatLimits", "GitLimits", "Profile", "TarLimits"),
     "planning.volume": ("Volume",),
+    "serving.serve": ("serve",),
     "sources.options": ("ScanOptions",),
     "sources.scan": ("scan",),
     "writing.progress": ("Progress",),

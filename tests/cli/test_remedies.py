@@ -74,7 +74,7 @@ LIBRARY_ALONE = {"size"}
 
 OF_COMMANDS = {
     *("allow_device", "deployment", "format", "identity", "jobs", "keep", "key_file", "max_size"),
-    *("network", "only", "replace", "runtime"),
+    *("name", "network", "only", "replace", "runtime", "socket"),
 }
 
 

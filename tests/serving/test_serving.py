@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 import blockpack
 from blockpack.serving.serve import serve as serve_here
-from judges.programs import require
+from judges.programs import require, run
 from serving.client import EIO, Client
 from serving.servers import Serve, serving
 from serving.servers import blockpack as command
@@ -161,3 +163,62 @@ def test_a_program_with_threads_serves_from_threads(site: Path, tmp_path: Path) 
     with Client(socket) as client:
         client.go()
         assert client.read(0, 4096) == layout.open().read(4096)
+
+
+def test_fsck_finds_a_sound_file_system_through_nbdfuse(
+    serve: Serve, site: Path, tmp_path: Path
+) -> None:
+    socket = serve(site, "--format", "fat")
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.skip("there is no /dev/fuse here, so nbdfuse cannot mount; fsck gives no verdict")
+    fuse = subprocess.Popen([require("nbdfuse"), str(mounted), uri(socket)])
+    try:
+        until = time.monotonic() + 20
+        while not (mounted / "nbd").exists():
+            assert fuse.poll() is None and time.monotonic() < until
+            time.sleep(0.02)
+        run("fsck.fat", ["-n", mounted / "nbd"])
+    finally:
+        subprocess.run(["umount", mounted], check=True)
+        fuse.wait(20)
+
+
+def test_nbdkit_adds_what_it_does_well(serve: Serve, site: Path, tmp_path: Path) -> None:
+    """Copy-on-write in front of what is read-only here."""
+    socket = serve(site, "--format", "tar")
+    front = tmp_path / "front.sock"
+    command = [require("nbdkit"), "-f", "-U", str(front), "--filter=cow", "nbd", f"socket={socket}"]
+    with subprocess.Popen(command) as nbdkit:
+        try:
+            until = time.monotonic() + 20
+            while not front.exists():
+                assert nbdkit.poll() is None and time.monotonic() < until
+                time.sleep(0.02)
+            image = tmp_path / "image"
+            subprocess.run([require("nbdcopy"), uri(front), image], check=True)
+        finally:
+            nbdkit.terminate()
+    layout = blockpack.TarVolume().plan(blockpack.scan(site))
+    assert image.read_bytes() == layout.open().read()
+
+
+def test_systemd_may_open_the_socket(site: Path, tmp_path: Path) -> None:
+    path = tmp_path / "passed.sock"
+    start = (
+        "import os, socket, sys\n"
+        "listener = socket.socket(socket.AF_UNIX)\n"
+        "listener.bind(sys.argv[1]); listener.listen()\n"
+        "os.dup2(listener.fileno(), 3); os.set_inheritable(3, True)\n"
+        "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))\n"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])\n"
+    )
+    command = [sys.executable, "-c", start, str(path), "-m", "blockpack", "serve", str(site)]
+    with subprocess.Popen([*command, "--format", "tar"], stderr=subprocess.PIPE) as server:
+        try:
+            assert server.stderr is not None and b"serving" in server.stderr.readline()
+            with Client(path) as client:
+                assert client.go().size
+        finally:
+            server.terminate()
