@@ -72,6 +72,24 @@ def test_an_image_is_served_as_it_is(serve: Serve, site: Path, tmp_path: Path) -
     assert "identical" in found.stdout, found
 
 
+def test_a_large_blob_of_a_commit_is_read_in_any_order(serve: Serve, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    content = os.urandom(5_000_000)
+    repository.mkdir()
+    (repository / "film").write_bytes(content)
+    git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], check=True)
+    layout = blockpack.TarVolume().plan(blockpack.scan(f"git:{repository}@HEAD"))
+    ((_, at),) = [(place.entry, place.offset) for place in layout.placements()]
+    assert at is not None
+    socket = serve(f"git:{repository}@HEAD", "--format", "tar")
+    with Client(socket) as client:
+        client.go()
+        for start in (4_900_000, 10, 2_500_000, 0):
+            assert client.read(at + start, 5000) == content[start : start + 5000]
+
+
 def test_holes_are_told(serve: Serve, site: Path) -> None:
     socket = serve(site, "--format", "tar", "--size", "64M")
     found = subprocess.run(

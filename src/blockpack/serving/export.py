@@ -12,6 +12,7 @@ from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
 from ..reading.positional import DescriptorReader, PositionalReader, open_for_reading
 from .allocation import Allocation
+from .seekable import seekable
 
 MOST_KEPT = 1 << 20
 """Bytes of metadata that each connection keeps for itself, beside what all share."""
@@ -46,6 +47,7 @@ class Export:
             rule = "the name of an export has at most 255 bytes, all of them printable"
             raise UsageError(name, rule, option="name=NAME")
         if isinstance(source, Layout):
+            source = seekable(source)
             reader = LayoutReader(source.runs, forkable=source.forkable, most_kept=MOST_KEPT)
             reader.keep_large(MOST_SHARED)
             allocation = Allocation.of_layout(source)
