@@ -9,6 +9,7 @@ import contestants as by
 import dataset
 import loop_mount
 import reading_scenes
+import serving_scenes
 import targets
 from stage import (
     FILES_PER_DIRECTORY,
@@ -366,6 +367,20 @@ SCENES = (
     Scene(
         ("large-extract-tar", "large-cat-tar", "large-extract-fat", "large-cat-fat"),
         reading_scenes.large,
+    ),
+    Scene(
+        (
+            *("serve-start", "serve-fat", "serve-tar"),
+            *("serve-random-1", "serve-random-16"),
+        ),
+        serving_scenes.small,
+    ),
+    Scene(
+        (
+            *("serve-large-start", "serve-large-unix"),
+            *("serve-large-tcp", "serve-large-random"),
+        ),
+        serving_scenes.large,
     ),
     Scene(("million-tar", "million-fat"), million),
     Scene(("sparse-plan", "sparse-pipe"), sparse),

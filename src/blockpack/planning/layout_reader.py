@@ -1,18 +1,17 @@
 """A layout as a device: the image read at any position, without its being written.
 
-Metadata (headers, directories, tables) are made when they are first read and kept, the ones that
-were used last, up to `MOST_KEPT` bytes: who reads directories and files by turns does not make them
-anew each time. They are made in blocks of a few items, so that who reads on has the next ones, too.
-A few large sources stay open.
+Items are made when they are read. Metadata that takes its time (directories, tables) is kept, what
+was used last, up to `MOST_KEPT` bytes: who reads directories and files by turns does not make it
+anew each time. A few large sources stay open.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ..model.extent import Data, Extent, Zeros
@@ -26,22 +25,11 @@ MOST_KEPT = 32 << 20
 MOST_OPEN = 4
 """Sources that are kept open."""
 
-_BLOCK = 256 << 10
-"""Bytes of the image that a block of items covers, on the average."""
-
-_MOST_ITEMS = 128
+LEAST_KEPT = 4 << 10
+"""Bytes of metadata that take their time to be made."""
 
 _SMALL = 64 << 10
 """Sources up to this size (bytes) are not kept open if all of them is read."""
-
-_EXTENT = 256
-"""Bytes that an extent takes besides what is in it."""
-
-_LARGE = 64 << 10
-"""Bytes of metadata that take their time to be made."""
-
-_Block = tuple[int, int]
-"""A block: the number of its run, and its own in there."""
 
 
 class LayoutReader(PositionalReader):
@@ -58,78 +46,77 @@ class LayoutReader(PositionalReader):
         super().__init__(runs[-1].end if runs else 0)
         self.forkable = forkable
         self._runs = runs
-        self._items = [_items_of_a_block(run) for run in runs]
         self._starts = [run.start for run in runs]
         self._lock = threading.Lock()
-        self._blocks: OrderedDict[_Block, list[Extent]] = OrderedDict()
-        self._kept = 0
+        self._held: dict[int, Data] = {}
+        self._kept: OrderedDict[int, Data] = OrderedDict()
+        self._size = 0
         self._most_kept = most_kept
-        self._held: dict[_Block, list[Extent]] = {}
         self._sources: list[OpenSource] = []
         self._process = os.getpid()
 
-    def keep_large(self, most: int) -> None:
-        """Make large metadata now, such as big directories, and keep up to `most` bytes of it.
-
-        Processes that are forked later share it.
-        """
-        for number, run in enumerate(self._runs):
-            offsets, items = run.offsets, self._items[number]
-            large = (n for n in range(len(run)) if offsets[n + 1] - offsets[n] >= _LARGE)
-            for block in dict.fromkeys((number, n // items) for n in large):
-                found = self._block(block)
-                if any(type(extent) is Data and extent.length >= _LARGE for extent in found):
-                    most -= _size(found)
-                    if most < 0:
-                        return
-                    self._held[block] = found
+    def keep(self, metadata: Iterable[Data]) -> None:
+        """Keep pieces of metadata for good: processes share what was kept before they forked."""
+        for data in metadata:
+            run = self._runs[bisect_right(self._starts, data.offset) - 1]
+            if _is_item(data, run):
+                self._held[data.offset] = data
 
     def pread(self, view: memoryview, position: int) -> int:
         """Fill `view` with the image's bytes from `position` on; the number of bytes."""
         done = 0
-        for extent in self._extents_from(position):
+        for extent in self._extents(position, position + len(view)):
             skip = position + done - extent.offset
             count = min(len(view) - done, extent.length - skip)
-            self._read(extent, skip, view[done : done + count])
-            done += count
-            if done == len(view):
-                break
+            if count > 0:
+                self._read(extent, skip, view[done : done + count])
+                done += count
         return done
 
-    def _extents_from(self, position: int) -> Iterator[Extent]:
-        """The extents from the one that covers the byte `position` on, but for empty ones."""
-        number = bisect_right(self._starts, position) - 1
-        run = self._runs[number]
-        first = (bisect_right(run.offsets, position) - 1) // self._items[number]
-        extents = self._block((number, first))
-        yield from extents[max(bisect_right(extents, position, key=_offset) - 1, 0) :]
-        for later in range(number, len(self._runs)):
-            blocks = -(-len(self._runs[later]) // self._items[later])
-            for block in range(first + 1 if later == number else 0, blocks):
-                yield from self._block((later, block))
+    def _extents(self, start: int, end: int) -> Iterator[Extent]:
+        """The extents of all items that have bytes from `start` to `end`."""
+        for number in range(bisect_right(self._starts, start) - 1, len(self._runs)):
+            run = self._runs[number]
+            if run.start >= end:
+                return
+            offsets = run.offsets
+            first = max(bisect_right(offsets, start) - 1, 0)
+            last = bisect_left(offsets, end, first, len(run))
+            for item in range(first, last):
+                kept = self._kept_at(offsets[item])
+                if kept is not None:
+                    yield from self._made(run, first, item)
+                    yield kept
+                    first = item + 1
+            yield from self._made(run, first, last)
 
-    def _block(self, block: _Block) -> list[Extent]:
-        """The extents of a block that are not empty, from what is kept if they are there."""
-        with self._lock:
-            found = self._held.get(block)
-            if found is not None:
-                return found
-            found = self._blocks.get(block)
-            if found is not None:
-                self._blocks.move_to_end(block)
-                return found
-        run, items = self._runs[block[0]], self._items[block[0]]
-        start = block[1] * items
-        made = run.make(start, min(start + items, len(run)))
-        found = [extent for extent in made if extent.length]
-        with self._lock:
-            if block not in self._blocks:
-                self._blocks[block] = found
-                self._kept += _size(found)
-            while self._kept > self._most_kept and len(self._blocks) > 1:
-                _, oldest = self._blocks.popitem(last=False)
-                self._kept -= _size(oldest)
+    def _kept_at(self, offset: int) -> Data | None:
+        """The item at `offset`, if it is metadata that was kept."""
+        found = self._held.get(offset)
+        if found is None and offset in self._kept:
+            with self._lock:
+                found = self._kept.get(offset)
+                if found is not None:
+                    self._kept.move_to_end(offset)
         return found
+
+    def _made(self, run: Run, first: int, last: int) -> Iterator[Extent]:
+        """The extents of items of a run, of which metadata that takes its time is kept."""
+        if first >= last:
+            return
+        for extent in run.make(first, last):
+            if type(extent) is Data and extent.length >= LEAST_KEPT and _is_item(extent, run):
+                self._keep(extent)
+            yield extent
+
+    def _keep(self, data: Data) -> None:
+        with self._lock:
+            if data.offset not in self._kept:
+                self._kept[data.offset] = data
+                self._size += data.length
+            while self._size > self._most_kept and len(self._kept) > 1:
+                _, oldest = self._kept.popitem(last=False)
+                self._size -= oldest.length
 
     def _read(self, extent: Extent, skip: int, view: memoryview) -> None:
         """Fill `view` with the bytes of `extent` that come after its first `skip`."""
@@ -173,14 +160,8 @@ class LayoutReader(PositionalReader):
             source.close()
 
 
-def _items_of_a_block(run: Run) -> int:
-    """How many items of `run` are made at once."""
-    return max(1, min(_MOST_ITEMS, len(run) * _BLOCK // max(run.end - run.start, 1)))
-
-
-def _offset(extent: Extent) -> int:
-    return extent.offset
-
-
-def _size(extents: list[Extent]) -> int:
-    return sum(_EXTENT + len(each.data) if type(each) is Data else _EXTENT for each in extents)
+def _is_item(data: Data, run: Run) -> bool:
+    """Whether `data` is all of an item of `run`."""
+    item = bisect_right(run.offsets, data.offset) - 1
+    ends = run.offsets[item], run.offsets[min(item + 1, len(run))]
+    return ends == (data.offset, data.offset + data.length)

@@ -14,8 +14,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Self
 
-from ..model.extent import Zeros
-from ..planning.layout import Layout
 from .protocol import HOLE_AND_ZERO
 
 LEAST = 4096
@@ -37,18 +35,6 @@ class Allocation:
     def __init__(self, size: int, stretches: Iterable[tuple[int, int]] = ()) -> None:
         self.size = size
         self._boundaries = array("Q", _joined(stretches))
-
-    @classmethod
-    def of_layout(cls, layout: Layout) -> Self:
-        """The zeros of a layout."""
-        return cls(
-            layout.size,
-            (
-                (extent.offset, extent.offset + extent.length)
-                for extent in layout.extents
-                if type(extent) is Zeros
-            ),
-        )
 
     @classmethod
     def of_file(cls, descriptor: int, size: int) -> Self:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Self
 
 from attrs import frozen
 
 from ..errors import UsageError, require_path
+from ..model.extent import Data, Zeros
 from ..planning.layout import Layout
-from ..planning.layout_reader import LayoutReader
+from ..planning.layout_reader import LEAST_KEPT, LayoutReader
 from ..reading.positional import DescriptorReader, PositionalReader, open_for_reading
 from .allocation import Allocation
 from .seekable import seekable
@@ -47,15 +49,30 @@ class Export:
             rule = "the name of an export has at most 255 bytes, all of them printable"
             raise UsageError(name, rule, option="name=NAME")
         if isinstance(source, Layout):
-            source = seekable(source)
-            reader = LayoutReader(source.runs, forkable=source.forkable, most_kept=MOST_KEPT)
-            reader.keep_large(MOST_SHARED)
-            allocation = Allocation.of_layout(source)
-            return cls(name, reader, allocation, source.sector_size, source.title)
+            return cls._of_layout(name, seekable(source))
         path = require_path(source)
         file = DescriptorReader(open_for_reading(source, path))
         allocation = Allocation.of_file(file.descriptor, file.size)
         return cls(name, file, allocation, 512, "an image")
+
+    @classmethod
+    def _of_layout(cls, name: str, layout: Layout) -> Self:
+        """All that takes its time is done in one walk: metadata to share, and where zeros are."""
+        reader = LayoutReader(layout.runs, forkable=layout.forkable, most_kept=MOST_KEPT)
+        shared: list[Data] = []
+
+        def zeros() -> Iterator[tuple[int, int]]:
+            room = MOST_SHARED
+            for extent in layout.extents:
+                if type(extent) is Zeros:
+                    yield extent.offset, extent.offset + extent.length
+                elif type(extent) is Data and LEAST_KEPT <= extent.length <= room:
+                    shared.append(extent)
+                    room -= extent.length
+
+        allocation = Allocation(layout.size, zeros())
+        reader.keep(shared)
+        return cls(name, reader, allocation, layout.sector_size, layout.title)
 
     @property
     def size(self) -> int:
