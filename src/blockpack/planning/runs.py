@@ -14,17 +14,22 @@ from attrs import frozen
 
 from ..model.extent import Data, Extent, Zeros
 
+WORTHWHILE = 4096
+"""Bytes of the shortest stretch of zeros that is worth telling."""
+
 
 @frozen(eq=False, repr=False)
 class Run:
     """Items end to end: item *i* covers bytes ``offsets[i]`` to ``offsets[i + 1]``.
 
     ``make(i, j)`` gives the extents of items *i* up to, not including, *j*, in order; it must
-    give the same ones each time.
+    give the same ones each time. A `dense` run has no zeros of `WORTHWHILE` bytes or more, so that
+    nobody need look for them.
     """
 
     offsets: Sequence[int]
     make: Callable[[int, int], Iterable[Extent]]
+    dense: bool = False
 
     @classmethod
     def of(cls, *extents: Extent) -> Run:
@@ -42,6 +47,11 @@ class Run:
     def end(self) -> int:
         """The image's byte just after this run."""
         return self.offsets[-1]
+
+    def large(self, least: int) -> Iterator[int]:
+        """The items of at least `least` bytes."""
+        offsets = self.offsets
+        return (n for n in range(len(self)) if offsets[n + 1] - offsets[n] >= least)
 
     def __len__(self) -> int:
         """The number of items."""

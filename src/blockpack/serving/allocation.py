@@ -14,12 +14,10 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Self
 
+from ..planning.runs import WORTHWHILE
 from .protocol import HOLE_AND_ZERO
 
-LEAST = 4096
-"""Bytes of the shortest stretch that is noted."""
-
-_LONGEST = (1 << 32) - LEAST
+_LONGEST = (1 << 32) - WORTHWHILE
 """Bytes that one descriptor tells of, at most."""
 
 MOST_DESCRIPTORS = 4096
@@ -67,11 +65,11 @@ def _joined(stretches: Iterable[tuple[int, int]]) -> Iterator[int]:
     begin = end = 0
     for start, stop in stretches:
         if start != end:
-            if end - begin >= LEAST:
+            if end - begin >= WORTHWHILE:
                 yield from (begin, end)
             begin = start
         end = stop
-    if end - begin >= LEAST:
+    if end - begin >= WORTHWHILE:
         yield from (begin, end)
 
 

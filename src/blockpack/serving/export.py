@@ -9,7 +9,7 @@ from typing import Self
 from attrs import frozen
 
 from ..errors import UsageError, require_path
-from ..model.extent import Data, Zeros
+from ..model.extent import Data, Extent, Zeros
 from ..planning.layout import Layout
 from ..planning.layout_reader import LEAST_KEPT, LayoutReader
 from ..reading.positional import DescriptorReader, PositionalReader, open_for_reading
@@ -21,6 +21,9 @@ MOST_KEPT = 1 << 20
 
 MOST_SHARED = 24 << 20
 """Bytes of metadata that are made before serving, and that all connections share."""
+
+_LARGE = 64 << 10
+"""Bytes of an item that may be metadata which takes its time, such as a big directory."""
 
 Servable = Layout | str | os.PathLike[str]
 """What can be served: a layout, or the path of an image."""
@@ -57,13 +60,13 @@ class Export:
 
     @classmethod
     def _of_layout(cls, name: str, layout: Layout) -> Self:
-        """All that takes its time is done in one walk: metadata to share, and where zeros are."""
+        """All that takes its time is done in one walk: large metadata, and where zeros are."""
         reader = LayoutReader(layout.runs, forkable=layout.forkable, most_kept=MOST_KEPT)
         shared: list[Data] = []
 
         def zeros() -> Iterator[tuple[int, int]]:
             room = MOST_SHARED
-            for extent in layout.extents:
+            for extent in _telling(layout):
                 if type(extent) is Zeros:
                     yield extent.offset, extent.offset + extent.length
                 elif type(extent) is Data and LEAST_KEPT <= extent.length <= room:
@@ -78,3 +81,16 @@ class Export:
     def size(self) -> int:
         """The size of the device in bytes."""
         return self.reader.size
+
+
+def _telling(layout: Layout) -> Iterator[Extent]:
+    """The extents among which are all worthwhile zeros, and all metadata that takes long to make.
+
+    There may be a million others.
+    """
+    for run in layout.runs:
+        if not run.dense:
+            yield from run.make(0, len(run))
+            continue
+        for item in run.large(_LARGE):
+            yield from run.make(item, item + 1)

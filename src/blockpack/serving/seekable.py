@@ -33,7 +33,9 @@ def seekable(layout: Layout) -> Layout:
     """
     large = {
         _whole(extent)
-        for extent in layout.extents
+        for run in layout.runs
+        for item in run.large(LARGE)
+        for extent in run.make(item, item + 1)
         if type(extent) is Stream and extent.size >= LARGE
     }
     if not large:

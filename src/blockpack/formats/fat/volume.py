@@ -22,7 +22,7 @@ from ...model.extent import Data, Extent, Zeros
 from ...model.tree import Tree
 from ...planning.layout import Layout, LayoutWarning, Placement, round_up
 from ...planning.options import optional_size, parse_size
-from ...planning.runs import Run, literal, zeros
+from ...planning.runs import WORTHWHILE, Run, literal, zeros
 from ...planning.volume import Volume, require_choice
 from ...workers.processors import Jobs
 from . import boot_sector, dir_entry, names
@@ -153,8 +153,8 @@ class _Plan:
         if geometry.bits != 32:
             runs.append(Run([geometry.root_offset, geometry.data_offset], self._root))
         runs += [
-            Run(list(map(geometry.offset_of, self._directory_clusters)), self._tables),
-            Run(self.file_offsets, self._contents),
+            Run(list(map(geometry.offset_of, self._directory_clusters)), self._tables, dense=True),
+            Run(self.file_offsets, self._contents, dense=geometry.cluster_size <= WORTHWHILE),
             zeros(free, size),
         ]
         return Layout(

@@ -95,9 +95,8 @@ class Pack:
                 else:
                     yield from _stored_extents(item, offset + at)
 
-        return Run(
-            array("Q", [*(offset + start for start in self.starts), offset + self.size]), make
-        )
+        starts = array("Q", [*(offset + start for start in self.starts), offset + self.size])
+        return Run(starts, make, dense=True)
 
 
 @define

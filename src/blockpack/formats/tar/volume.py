@@ -121,7 +121,7 @@ class TarVolume(Volume):
         return Layout(
             format=self.format,
             runs=(
-                Run(plan.offsets, plan.extents),
+                Run(plan.offsets, plan.extents, dense=True),
                 literal(end, bytes(-end % BLOCK) + header.END),
                 zeros(needed, size),
             ),
