@@ -20,10 +20,11 @@ from ..reading.positional import (
     reader_of,
 )
 from .image import Image
+from .remote import is_url, open_url
 
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Layout
-"""Where an image is: a path (a device's too), its bytes, a binary file that seeks, or a layout,
-which is read as if it had been written."""
+"""Where an image is: a path (a device's too), a URL that fsspec opens, its bytes, a binary file
+that seeks, or a layout, which is read as if it had been written."""
 
 
 def open_image(
@@ -75,6 +76,8 @@ def _data(source: ImageSource) -> tuple[PositionalReader, str]:
         with reading_errors(name):
             return reader_of(source), name
     name = require_path(source)
+    if is_url(name) and not os.path.lexists(name):
+        return open_url(name), name
     descriptor = open_for_reading(source, name)
     with reading_errors(name):
         try:

@@ -1,0 +1,142 @@
+"""An image as a filesystem of PyFilesystem's: ``fs.open_fs("blockpack://www.img")``.
+
+It is read-only, and one filesystem serves any number of threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from typing import Any, BinaryIO
+
+from fs import errors
+from fs.base import FS
+from fs.enums import ResourceType
+from fs.info import Info
+from fs.opener import Opener
+from fs.path import basename
+
+from ..errors import BlockpackError
+from ..formats.reader import ImageEntry
+from ..images.image import Image
+from ..images.open_image import open_image
+from ..model.entry import NANOSECONDS
+
+_TYPES = {
+    "file": ResourceType.file,
+    "directory": ResourceType.directory,
+    "symlink": ResourceType.symlink,
+}
+
+
+class BlockpackFS(FS):
+    """What is in an open image, or in the one at a path or URL.
+
+    Raises as `open_image` does.
+    """
+
+    _meta = {  # noqa: RUF012 - as in the base class
+        "case_insensitive": False,
+        "invalid_path_chars": "\0",
+        "network": False,
+        "read_only": True,
+        "thread_safe": True,
+        "unicode_paths": True,
+        "virtual": False,
+    }
+
+    def __init__(self, image: Image | str | os.PathLike[str]) -> None:
+        super().__init__()
+        self.image = image if isinstance(image, Image) else open_image(image)
+
+    def getinfo(self, path: str, namespaces: Collection[str] | None = None) -> Info:
+        """What is known of a path; in the namespace ``blockpack`` where its bytes are."""
+        inside = self._inside(path)
+        entry = self.image.entries.get(inside)
+        if entry is None and inside not in self.image.names:
+            raise errors.ResourceNotFound(path)
+        return Info(_facts(basename(path), entry, namespaces or ()))
+
+    def listdir(self, path: str) -> list[str]:
+        """The names in a directory."""
+        inside = self._inside(path)
+        names = self.image.names.get(inside)
+        if names is None:
+            if inside in self.image:
+                raise errors.DirectoryExpected(path)
+            raise errors.ResourceNotFound(path)
+        return sorted(names)
+
+    def openbin(self, path: str, mode: str = "r", buffering: int = -1, **_: Any) -> BinaryIO:
+        """A file of the image, read anywhere."""
+        if set(mode) & set("wax+"):
+            raise errors.ResourceReadOnly(path)
+        inside = self._inside(path)
+        if inside in self.image.names:
+            raise errors.FileExpected(path)
+        if inside not in self.image:
+            raise errors.ResourceNotFound(path)
+        try:
+            return self.image.open(inside)
+        except BlockpackError as error:
+            raise errors.ResourceError(path, exc=error, msg=str(error)) from error
+
+    def makedir(self, path: str, permissions: Any = None, recreate: bool = False) -> Any:
+        """Refused."""
+        raise errors.ResourceReadOnly(path)
+
+    def remove(self, path: str) -> None:
+        """Refused."""
+        raise errors.ResourceReadOnly(path)
+
+    def removedir(self, path: str) -> None:
+        """Refused."""
+        raise errors.ResourceReadOnly(path)
+
+    def setinfo(self, path: str, info: Any) -> None:
+        """Refused."""
+        self.getinfo(path)
+        raise errors.ResourceReadOnly(path)
+
+    def close(self) -> None:
+        """Close the image."""
+        if not self.isclosed():
+            self.image.close()
+        super().close()
+
+    def _inside(self, path: str) -> str:
+        self.check()
+        return str(self.validatepath(path)).strip("/")
+
+
+def _facts(name: str, entry: ImageEntry | None, namespaces: Collection[str]) -> dict[str, Any]:
+    is_dir = entry is None or entry.kind == "directory"
+    facts: dict[str, Any] = {"basic": {"name": name, "is_dir": is_dir}}
+    if "details" in namespaces:
+        kind = "directory" if entry is None else entry.kind
+        facts["details"] = {
+            "type": int(_TYPES.get(kind, ResourceType.unknown)),
+            "size": 0 if entry is None else entry.size,
+            "modified": None if entry is None else entry.mtime_ns / NANOSECONDS,
+        }
+    if "access" in namespaces and entry is not None:
+        bits = [f"{who}_{what}" for who in "ugo" for what in "rwx"]
+        granted = [bit for n, bit in enumerate(bits) if entry.mode >> (8 - n) & 1]
+        facts["access"] = {"permissions": granted, "uid": entry.uid, "gid": entry.gid}
+    if "link" in namespaces:
+        facts["link"] = {"target": entry.target if entry is not None and entry.target else None}
+    if "blockpack" in namespaces and entry is not None:
+        facts["blockpack"] = {"extents": [tuple(extent) for extent in entry.extents]}
+    return facts
+
+
+class BlockpackOpener(Opener):
+    """Opens ``blockpack://PATH``."""
+
+    protocols = ["blockpack"]  # noqa: RUF012 - as in the base class
+
+    def open_fs(
+        self, fs_url: str, parse_result: Any, writeable: bool, create: bool, cwd: str
+    ) -> BlockpackFS:
+        """The image that a URL names, relative to `cwd`."""
+        return BlockpackFS(os.path.join(cwd, parse_result.resource))

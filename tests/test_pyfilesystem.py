@@ -1,0 +1,114 @@
+"""An image is a filesystem of PyFilesystem's, as far as it only reads."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import blockpack
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of fs, about its own pkg_resources
+    import fs
+    import fs.copy
+    import fs.errors
+    import fs.walk
+
+VOLUMES = [blockpack.TarVolume(), blockpack.FatVolume(), blockpack.GitVolume(container="pack")]
+CONTENT = bytes(range(256)) * 300
+
+
+@pytest.fixture(name="opened", params=VOLUMES, ids=lambda volume: volume.format)
+def fixture_opened(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    tree = blockpack.Tree()
+    tree.add("a/b/c.txt", b"some text")
+    tree.add("d.bin", CONTENT)
+    path = tmp_path / "www.img"
+    blockpack.write(request.param.plan(tree), path)
+    with fs.open_fs(f"blockpack://{path}") as opened:
+        yield opened
+
+
+def test_it_is_listed_and_walked(opened: Any) -> None:
+    assert opened.listdir("/") == ["a", "d.bin"]
+    assert sorted(opened.walk.files()) == ["/a/b/c.txt", "/d.bin"]
+    assert sorted(opened.walk.dirs()) == ["/a", "/a/b"]
+    assert [match.path for match in opened.glob("**/*.txt")] == ["/a/b/c.txt"]
+    assert opened.isdir("/a/b") and opened.isfile("/d.bin") and not opened.exists("/x")
+    assert {info.name for info in opened.scandir("/a/b", namespaces=["details"])} == {"c.txt"}
+
+
+def test_facts_are_those_of_the_entries(opened: Any) -> None:
+    info = opened.getinfo("/d.bin", ["details", "access", "link", "blockpack"])
+    assert info.size == len(CONTENT)
+    assert info.is_file and not info.is_link
+    assert info.permissions is not None and info.permissions.mode == 0o644
+    assert info.modified is not None
+    assert opened.getinfo("/").is_dir
+
+
+def test_files_are_read_anywhere(opened: Any) -> None:
+    assert opened.readtext("/a/b/c.txt") == "some text"
+    with opened.openbin("/d.bin") as file:
+        file.seek(70_000)
+        assert file.read(300) == CONTENT[70_000:70_300]
+    with opened.open("/a/b/c.txt", encoding="ascii") as text:
+        assert text.readlines() == ["some text"]
+
+
+def test_it_is_copied_to_another_filesystem(opened: Any) -> None:
+    with fs.open_fs("mem://") as memory:
+        fs.copy.copy_fs(opened, memory)
+        assert memory.readbytes("/d.bin") == CONTENT
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda opened: opened.writetext("/a/b/c.txt", "new"),
+        lambda opened: opened.openbin("/new", "w"),
+        lambda opened: opened.makedir("/new"),
+        lambda opened: opened.remove("/d.bin"),
+        lambda opened: opened.removedir("/a"),
+        lambda opened: opened.setinfo("/d.bin", {}),
+        lambda opened: opened.appendbytes("/d.bin", b"x"),
+    ],
+)
+def test_nothing_is_written(opened: Any, change: Any) -> None:
+    with pytest.raises(fs.errors.ResourceReadOnly):
+        change(opened)
+    assert opened.readbytes("/d.bin") == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("look", "error"),
+    [
+        (lambda opened: opened.getinfo("/x"), fs.errors.ResourceNotFound),
+        (lambda opened: opened.listdir("/x"), fs.errors.ResourceNotFound),
+        (lambda opened: opened.listdir("/d.bin"), fs.errors.DirectoryExpected),
+        (lambda opened: opened.openbin("/x"), fs.errors.ResourceNotFound),
+        (lambda opened: opened.openbin("/a"), fs.errors.FileExpected),
+        (lambda opened: opened.readbytes("/../x"), fs.errors.IllegalBackReference),
+    ],
+)
+def test_what_is_not_there_is_told_as_the_library_tells_it(
+    opened: Any, look: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        look(opened)
+
+
+def test_threads_share_one(opened: Any) -> None:
+    found: list[bytes] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(opened.readbytes("/d.bin"))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [CONTENT] * 8
