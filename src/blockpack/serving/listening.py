@@ -7,8 +7,13 @@ import os
 import socket
 import stat
 from contextlib import suppress
+from socket import socket as Socket
+from urllib.parse import quote
+
+from attrs import frozen
 
 from ..errors import TargetError, UsageError
+from ..writing.temporary_names import temporary_name
 
 PORT = 10809
 """NBD's port (IANA)."""
@@ -18,48 +23,76 @@ _BACKLOG = 128
 _FIRST_PASSED = 3  # sd_listen_fds(3), SD_LISTEN_FDS_START
 
 
-def unix_socket(path: str) -> socket.socket:
+@frozen
+class Listener:
+    """A socket on which clients come in; `path` is the name of one of ours, to be removed."""
+
+    socket: Socket
+    path: str | None = None
+
+    def uri(self, export: str) -> str:
+        """Where clients find the export of that name (the NBD project's URI specification)."""
+        where = self.path or self.socket.getsockname()
+        if isinstance(where, str | bytes):
+            return f"nbd+unix:///{quote(export)}?socket={quote(where)}"
+        host, port = where[:2]
+        return f"nbd://{f'[{host}]' if ':' in host else host}:{port}/{quote(export)}"
+
+    def close(self) -> None:
+        """Take no more clients."""
+        self.socket.close()
+        if self.path is not None:
+            with suppress(OSError):
+                os.unlink(self.path)
+
+
+def unix_socket(path: str) -> Listener:
     """A socket at `path`, which this user alone may connect to. One that nobody serves is replaced.
 
-    Raises `TargetError`.
+    It gets its name once it takes clients. Raises `TargetError`.
     """
-    _remove_stale(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    _require_free(path)
+    listener = Socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    temporary = os.path.join(os.path.dirname(path), temporary_name())
     before = os.umask(0o177)  # it has its mode from the first moment on
     try:
-        listener.bind(path)
+        listener.bind(temporary)
         listener.listen(_BACKLOG)
+        os.rename(temporary, path)
     except OSError as error:
         listener.close()
+        with suppress(OSError):
+            os.unlink(temporary)
         if "too long" in str(error):
-            rule = "is longer than the path of a socket may be (107 bytes)"
+            rule = (
+                "is too long for a socket: 107 bytes, of which its directory has 75, are the most"
+            )
             raise TargetError(path, rule, "choose a shorter one") from None
         raise TargetError.of(path, "cannot be listened on", error) from None
     finally:
         os.umask(before)
-    return listener
+    return Listener(listener, path)
 
 
-def _remove_stale(path: str) -> None:
+def _require_free(path: str) -> None:
+    """Raise `TargetError` unless nothing is at `path`, or a socket that nobody serves."""
     try:
         status = os.lstat(path)
     except OSError:
         return
     if not stat.S_ISSOCK(status.st_mode):
         raise TargetError(path, "is there already, and is not a socket", "choose another path")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with Socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)
         except OSError as error:
             if error.errno == errno.ECONNREFUSED:
-                with suppress(FileNotFoundError):
-                    os.unlink(path)
                 return
             raise TargetError.of(path, "cannot be replaced", error) from None
     raise TargetError(path, "is served by another process", "stop that, or choose another path")
 
 
-def tcp_sockets(address: str) -> list[socket.socket]:
+def tcp_sockets(address: str) -> list[Listener]:
     """Sockets on ``HOST:PORT``, ``HOST``, or ``:PORT`` (of this machine alone).
 
     Raises `UsageError` and `TargetError`.
@@ -69,19 +102,19 @@ def tcp_sockets(address: str) -> list[socket.socket]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise TargetError(address, f"is not an address: {error.strerror or error}") from None
-    listeners: list[socket.socket] = []
+    listeners: list[Listener] = []
     try:
         for family, kind, protocol, _, where in dict.fromkeys(found):
-            listener = socket.socket(family, kind, protocol)
-            listeners.append(listener)
+            listener = Socket(family, kind, protocol)
+            listeners.append(Listener(listener))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind(where)
             listener.listen(_BACKLOG)
     except OSError as error:
-        for listener in listeners:
-            listener.close()
+        for each in listeners:
+            each.close()
         raise TargetError.of(address, "cannot be listened on", error) from None
     return listeners
 
@@ -96,9 +129,9 @@ def _host_and_port(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def passed_sockets() -> list[socket.socket]:
+def passed_sockets() -> list[Listener]:
     """The sockets that systemd opened for this process (sd_listen_fds(3)); none without it."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     count = int(os.environ.get("LISTEN_FDS", "0"))
-    return [socket.socket(fileno=_FIRST_PASSED + number) for number in range(count)]
+    return [Listener(Socket(fileno=_FIRST_PASSED + number)) for number in range(count)]

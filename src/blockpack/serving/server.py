@@ -21,6 +21,7 @@ from typing import NoReturn
 from ..errors import UsageError
 from ..workers.processors import may_fork
 from .export import Export
+from .listening import Listener
 from .transmission import Log, converse
 from .wire import Wire
 
@@ -37,9 +38,7 @@ class Server:
     `log` hears what goes wrong with a source.
     """
 
-    def __init__(
-        self, exports: Iterable[Export], listeners: Iterable[socket.socket], log: Log
-    ) -> None:
+    def __init__(self, exports: Iterable[Export], listeners: Iterable[Listener], log: Log) -> None:
         self._exports: Mapping[bytes, Export] = {
             export.name.encode("utf-8", "surrogateescape"): export for export in exports
         }
@@ -58,19 +57,19 @@ class Server:
     def addresses(self) -> list[str]:
         """Where clients find the default export, or else the first (NBD URIs)."""
         name = "" if b"" in self._exports else next(iter(self._exports.values())).name
-        return [_uri(listener, name) for listener in self._listeners]
+        return [listener.uri(name) for listener in self._listeners]
 
     def serve(self) -> NoReturn:
         """Serve until an exception ends it, such as `KeyboardInterrupt`."""
         gc.collect()
         gc.freeze()  # what is there is shared with all processes: nobody is to touch it
         for listener in self._listeners:
-            listener.setblocking(False)
-            self._selector.register(listener, selectors.EVENT_READ)
+            listener.socket.setblocking(False)
+            self._selector.register(listener.socket, selectors.EVENT_READ)
         while True:
             full = len(self._processes) + len(self._threads) >= MOST_CONNECTIONS
             for listener in self._listeners:  # who comes then waits, as the system lets him
-                self._selector.modify(listener, 0 if full else selectors.EVENT_READ)
+                self._selector.modify(listener.socket, 0 if full else selectors.EVENT_READ)
             for key, _ in self._selector.select(None if self._forking else 1.0):
                 if isinstance(key.fileobj, socket.socket):
                     self._accept(key.fileobj)
@@ -116,7 +115,7 @@ class Server:
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server tells when to end
             for listener in self._listeners:
-                listener.close()
+                listener.socket.close()
             self._converse(connection)
             code = 0
         finally:
@@ -140,7 +139,7 @@ class Server:
     def close(self) -> None:
         """Take no more clients, and let those that are there finish what they are at."""
         for listener in self._listeners:
-            _remove(listener)
+            listener.close()
         for pid in self._processes.values():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
@@ -163,22 +162,3 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _remove(listener: socket.socket) -> None:
-    """Close a listener, and remove the name of one that has a path."""
-    name = listener.getsockname()
-    listener.close()
-    if isinstance(name, str) and name:
-        with suppress(OSError):
-            os.unlink(name)
-
-
-def _uri(listener: socket.socket, export: str) -> str:
-    from urllib.parse import quote
-
-    where = listener.getsockname()
-    if isinstance(where, str | bytes):
-        return f"nbd+unix:///{quote(export)}?socket={quote(where)}"
-    host, port = where[:2]
-    return f"nbd://{f'[{host}]' if ':' in host else host}:{port}/{quote(export)}"

@@ -1,0 +1,124 @@
+"""Paths in an image answer as `pathlib.Path` does of the same files on disk."""
+
+from __future__ import annotations
+
+import importlib.resources.abc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import blockpack
+
+
+@pytest.fixture(name="pair", scope="module")
+def fixture_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Any]]:
+    """A directory, and the root of an image of it."""
+    top = tmp_path_factory.mktemp("paths") / "top"
+    (top / "a" / "b.d" / "c").mkdir(parents=True)
+    (top / "a" / "one.tar.gz").write_bytes(b"one")
+    (top / "a" / "b.d" / "two.txt").write_text("zwei\n", "utf-8")
+    (top / "a" / "b.d" / "c" / "three.txt").write_text("drei\n", "utf-8")
+    (top / "empty").mkdir()
+    (top / "run").write_bytes(b"#!/bin/sh\n")
+    (top / "run").chmod(0o755)
+    (top / "link.txt").symlink_to("a/b.d/two.txt")
+    (top / "dir").symlink_to("a/b.d")
+    layout = blockpack.TarVolume(mode="keep", mtime="keep").plan(blockpack.scan(top))
+    with blockpack.open_image(layout) as image:
+        yield top, image.root
+
+
+PATHS = (
+    "",
+    "a",
+    "a/one.tar.gz",
+    "a/b.d",
+    "a/b.d/two.txt",
+    "empty",
+    "run",
+    "link.txt",
+    "dir",
+    "x/y",
+)
+
+PURE: dict[str, Callable[[Any], object]] = {
+    "name": lambda path: path.name,
+    "suffix": lambda path: path.suffix,
+    "suffixes": lambda path: path.suffixes,
+    "stem": lambda path: path.stem,
+    "match": lambda path: path.match("*.txt"),
+}
+LOOKING: dict[str, Callable[[Any], object]] = {
+    "exists": lambda path: path.exists(),
+    "is_file": lambda path: path.is_file(),
+    "is_dir": lambda path: path.is_dir(),
+    "is_symlink": lambda path: path.is_symlink(),
+}
+PATTERNS = ("*", "*.txt", "**/*.txt", "a/*", "a/**/three.txt", "*/*/*", "r?n", "[!l]*", "nothing/*")
+
+
+def below(top: Any, paths: Iterator[Any]) -> set[str]:
+    return {str(path.relative_to(top)) for path in paths}
+
+
+@pytest.mark.parametrize("at", [path for path in PATHS if path])
+@pytest.mark.parametrize("what", [*PURE, *LOOKING])
+def test_a_path_answers_as_on_disk(pair: tuple[Path, Any], at: str, what: str) -> None:
+    disk, image = (top.joinpath(at) for top in pair)
+    ask = {**PURE, **LOOKING}[what]
+    assert ask(image) == ask(disk)
+
+
+@pytest.mark.parametrize("at", ["a", "run", "a/b.d/two.txt", "link.txt", "dir"])
+def test_its_status_is_that_of_the_file(pair: tuple[Path, Any], at: str) -> None:
+    disk, image = (top.joinpath(at) for top in pair)
+    for ask in ("stat", "lstat"):
+        ours, theirs = getattr(image, ask)(), getattr(disk, ask)()
+        assert ours.st_mode == theirs.st_mode
+        if disk.is_file():
+            assert (ours.st_size, ours.st_mtime) == (theirs.st_size, int(theirs.st_mtime))
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_patterns_find_the_same(pair: tuple[Path, Any], pattern: str) -> None:
+    disk, image = pair
+    assert below(image, image.glob(pattern)) == below(disk, disk.glob(pattern))
+    assert below(image, image.rglob(pattern)) == below(disk, disk.rglob(pattern))
+
+
+def test_a_walk_goes_everywhere(pair: tuple[Path, Any]) -> None:
+    _, image = pair
+    found = {str(at): (sorted(dirs), sorted(files)) for at, dirs, files in image.walk()}
+    assert found == {
+        "": (["a", "empty"], ["dir", "link.txt", "run"]),
+        "a": (["b.d"], ["one.tar.gz"]),
+        "a/b.d": (["c"], ["two.txt"]),
+        "a/b.d/c": ([], ["three.txt"]),
+        "empty": ([], []),
+    }
+
+
+def test_relatives_are_paths_of_the_image_too(pair: tuple[Path, Any]) -> None:
+    _, image = pair
+    path = image / "a" / "b.d" / "two.txt"
+    assert path.with_name("c").joinpath("three.txt").read_text() == "drei\n"
+    assert [str(each) for each in path.parents] == ["a/b.d", "a", ""]
+    assert (image / "link.txt").readlink() == path
+    assert path.is_relative_to(image / "a") and path.as_posix() == "a/b.d/two.txt"
+    assert sorted({image / "a", image / "a", image / "b"}, key=str) == [image / "a", image / "b"]
+    with pytest.raises(FileNotFoundError):
+        (image / "nothing").stat()
+    with pytest.raises(AttributeError):
+        _ = path.nonsense
+
+
+def test_it_is_a_traversable(pair: tuple[Path, Any]) -> None:
+    _, image = pair
+    assert issubclass(type(image), importlib.resources.abc.Traversable)
+    tree = blockpack.Tree()
+    tree.add("copy", image / "a" / "b.d" / "two.txt")
+    layout = blockpack.TarVolume().plan(tree)
+    with blockpack.open_image(layout) as copy:
+        assert copy.read("copy") == b"zwei\n"
