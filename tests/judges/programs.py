@@ -64,6 +64,7 @@ PROGRAMS: Mapping[str, Program] = {
     "nbdkit": Program(("nbdkit",), "nbdkit"),
     "nbdfuse": Program(("nbdfuse",), "nbdfuse"),
     "qemu-img": Program(("qemu-img",), "qemu-utils"),
+    "bmaptool": Program(("bmaptool",), "bmap-tools"),
     "ocamlc": Program(("ocamlc",), "ocaml libcmdliner-ocaml-dev"),
     "make": Program(("make",), "make"),
     "ninja": Program(("ninja",), "ninja-build"),

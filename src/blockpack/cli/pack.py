@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
@@ -30,6 +31,7 @@ def arguments(parser: ArgumentParser) -> None:
     flags.add_json(parser)
     flags.add_jobs(parser, "number of processes")
     parser.add_argument("--manifest", metavar="FILE", help="write offsets and digests to FILE")
+    parser.add_argument("--bmap", metavar="FILE", help="write a block map to FILE, for bmaptool")
     flags.add_quiet(parser)
     flags.add_key(parser, "encrypt IMAGE with the key in FILE")
     parser.add_argument("--fsync", action="store_true", help="flush the image to the disk")
@@ -64,6 +66,8 @@ def run(arguments: Namespace) -> int:
         )
         if arguments.manifest is not None:
             _write_manifest(layout, arguments.manifest, progress)
+        if arguments.bmap is not None:
+            _write_block_map(layout, arguments.image, arguments.bmap)
     if arguments.json:
         emit_report(_json(layout, report), f"{arguments.image} is written")
     elif not arguments.quiet:
@@ -121,3 +125,15 @@ def _write_manifest(layout: Layout, path: str, progress: Tell | None) -> None:
 
     found = manifest(layout, progress=progress)
     write_bytes(json.dumps(found, indent=2).encode("ascii") + b"\n", path)
+
+
+def _write_block_map(layout: Layout, image: str, path: str) -> None:
+    """Write the map of what has to be right; its digests are of the image, where that is a file."""
+    from ..images.block_map import BlockMap  # slow to import
+
+    if os.path.isfile(image):
+        with open(image, "rb") as file:
+            found = BlockMap.of(layout, file)
+    else:
+        found = BlockMap.of(layout)
+    write_bytes(found.encoded(), path)

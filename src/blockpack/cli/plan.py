@@ -6,10 +6,12 @@ from argparse import ArgumentParser, Namespace
 from collections import Counter
 from typing import Any
 
+from ..images.block_map import BlockMap
 from ..images.contents import placed
 from ..model.entry import decode
 from ..model.extent import Extent, FileRange, Stream
 from ..planning.layout import Layout
+from ..writing.write import write_bytes
 from . import flags, packing
 from .output import emit, emit_facts, emit_json, say
 
@@ -20,12 +22,15 @@ def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("source", metavar="SOURCE", help=flags.SOURCE)
     flags.add_json(parser)
+    parser.add_argument("--bmap", metavar="FILE", help="write a block map, for bmaptool")
     packing.add_options(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Show what ``pack`` would write."""
     layout = packing.layout(packing.volume(arguments), arguments)
+    if arguments.bmap is not None:
+        write_bytes(BlockMap.of(layout).encoded(), arguments.bmap)
     if arguments.json:
         emit_json(_json(layout))
         return 0

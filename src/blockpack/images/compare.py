@@ -127,7 +127,7 @@ class _Compared(Target):
         if found != data:
             raise _Differs
 
-    def zeros(self, offset: int, length: int) -> None:
+    def zeros(self, offset: int, length: int, *, free: bool = False) -> None:
         """Compare with zeros, which holes are."""
         span = Span(offset, length, offset)
         stretches = [(0, length, False)]

@@ -51,12 +51,16 @@ class FileRange:
 
 @numerous
 class Zeros:
-    """A run of zero bytes; a hole, where the target has holes."""
+    """A run of zero bytes; a hole, where the target has holes.
+
+    What is `free` may be anything, for no reader looks at it: clusters that nothing is in, padding.
+    """
 
     kind: ClassVar[str] = "zeros"
 
     offset: int
     length: int
+    free: bool = False
 
 
 class Readable(Protocol):

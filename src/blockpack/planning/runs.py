@@ -103,9 +103,12 @@ class Extents:
                 yield from run.make(first, last)
 
 
-def zeros(start: int, end: int) -> Run:
-    """A run of zero bytes from `start` to `end`; without an item if that is nothing."""
-    return Run.of(Zeros(start, end - start)) if end > start else Run.of()
+def zeros(start: int, end: int, *, free: bool = False) -> Run:
+    """A run of zero bytes from `start` to `end`; without an item if that is nothing.
+
+    What is `free` may be anything.
+    """
+    return Run.of(Zeros(start, end - start, free)) if end > start else Run.of()
 
 
 def literal(offset: int, data: bytes) -> Run:

@@ -82,8 +82,10 @@ def stream(path: str) -> Iterator[Streaming]:
 
 
 @contextmanager
-def device(path: str, layout: Layout) -> Iterator[Seekable]:
+def device(path: str, layout: Layout, *, sparing: bool = False) -> Iterator[Seekable]:
     """The block device `path`, if nobody uses it and `layout` fits; flushed at the end.
+
+    A `sparing` one leaves what may be anything as it is.
 
     Raises `TargetError`.
     """
@@ -99,7 +101,7 @@ def device(path: str, layout: Layout) -> Iterator[Seekable]:
     try:
         with target_errors(name):
             _require_fit(name, descriptor, layout)
-        yield Seekable(name, descriptor, holes=False)
+        yield Seekable(name, descriptor, holes=False, sparing=sparing)
         with target_errors(name):
             os.fsync(descriptor)
     finally:

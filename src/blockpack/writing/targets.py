@@ -114,8 +114,8 @@ class Target(ABC):
     def write(self, data: memoryview, offset: int) -> None:
         """Write all of `data` at `offset`."""
 
-    def zeros(self, offset: int, length: int) -> None:
-        """Make `length` bytes at `offset` read as zeros."""
+    def zeros(self, offset: int, length: int, *, free: bool = False) -> None:
+        """Make `length` bytes at `offset` read as zeros; what is `free` may be anything."""
         for at in range(0, length, len(ZEROS)):
             self.write(ZEROS[: length - at], offset + at)
 
@@ -160,13 +160,15 @@ class Target(ABC):
 class Seekable(Target):
     """A descriptor that takes bytes at any offset.
 
-    `holes` tells that what was never written reads as zeros there: a new file.
+    `holes` tells that what was never written reads as zeros there: a new file. What may be anything
+    is left as it is if that is to be `sparing`.
     """
 
-    def __init__(self, name: str, descriptor: int, *, holes: bool) -> None:
+    def __init__(self, name: str, descriptor: int, *, holes: bool, sparing: bool = False) -> None:
         super().__init__(name)
         self.descriptor = descriptor
         self.holes = holes
+        self.sparing = sparing
         self._cloner = Cloner()
 
     def write(self, data: memoryview, offset: int) -> None:
@@ -178,9 +180,9 @@ class Seekable(Target):
                 data = data[count:]
                 offset += count
 
-    def zeros(self, offset: int, length: int) -> None:
+    def zeros(self, offset: int, length: int, *, free: bool = False) -> None:
         """Leave a hole, or write zeros where there are none."""
-        if self.holes:
+        if self.holes or (free and self.sparing):
             self.tally.holes += length
         else:
             super().zeros(offset, length)

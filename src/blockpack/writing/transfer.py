@@ -122,7 +122,7 @@ class Transfer:
                 self._target.copy(file, span, self._copying)
                 file.check()
         elif type(extent) is Zeros:
-            self._target.zeros(extent.offset, extent.length)
+            self._target.zeros(extent.offset, extent.length, free=extent.free)
             self._advance(extent.length)
         elif type(extent) is Stream:
             self._copy_stream(extent)

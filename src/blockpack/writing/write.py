@@ -53,6 +53,7 @@ def write(
     fsync: bool = False,
     allow_device: bool = False,
     private: bool = False,
+    sparing: bool = False,
 ) -> Report:
     """Write the image of `layout` to `target`: a path, or an open binary file.
 
@@ -64,7 +65,7 @@ def write(
     "flushing" if that comes after it. `jobs` is the number of processes that write, or ``auto``:
     as many as pay. `fsync` flushes a file before, and its directory after it gets its name; a
     device is always flushed. A file that is `private` is its owner's alone (0600), whatever it
-    replaces.
+    replaces. To a device nothing is written where anything may be, if that is to be `sparing`.
 
     Raises `SourceError` if a source is missing or has changed since it was planned, and
     `TargetError` if the target is full, too small, busy or cannot be written.
@@ -76,7 +77,7 @@ def write(
         )
     begun = time.monotonic()
     meter = Meter("packing", layout.size, progress)
-    with _opened(layout, target, fsync, allow_device, private) as opened:
+    with _opened(layout, target, fsync, allow_device, private, sparing) as opened:
         layout.claim()
         is_stream = isinstance(opened, Streaming)
         write_with(layout, opened, 1 if is_stream else jobs, meter.advance, _lost_process)
@@ -101,6 +102,7 @@ def _opened(
     fsync: bool,
     allow_device: bool,
     private: bool,
+    sparing: bool,
 ) -> AbstractContextManager[Seekable | Streaming]:
     """The target, open to be written. Raises `TargetError`, and `UsageError` for what is none."""
     if not isinstance(target, str | os.PathLike):
@@ -117,7 +119,7 @@ def _opened(
         rule = f"is a {kind}, and everything on it would be lost"
         raise TargetError(path, rule, option="allow_device")
     if kind == "block device":
-        return device(path, layout)
+        return device(path, layout, sparing=sparing)
     if kind in ("stream", "character device"):
         return stream(path)
     return regular_file(path, layout, fsync=fsync, mode=0o600 if private else None)

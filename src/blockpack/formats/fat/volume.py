@@ -155,7 +155,7 @@ class _Plan:
         runs += [
             Run(list(map(geometry.offset_of, self._directory_clusters)), self._tables, dense=True),
             Run(self.file_offsets, self._contents, dense=geometry.cluster_size <= WORTHWHILE),
-            zeros(free, size),
+            zeros(free, size, free=True),
         ]
         return Layout(
             format=self.volume.format,

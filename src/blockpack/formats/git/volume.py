@@ -131,7 +131,7 @@ class GitVolume(Volume):
         return Layout(
             format=self.format,
             title=f"git ({'oneffs' if self.oneffs else self.container})",
-            runs=(*runs, zeros(end, size)),
+            runs=(*runs, zeros(end, size, free=self.container == "pack")),
             sector_size=self.sector_size,
             geometry={
                 "container": "oneffs" if self.oneffs else self.container,

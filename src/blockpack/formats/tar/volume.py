@@ -123,7 +123,7 @@ class TarVolume(Volume):
             runs=(
                 Run(plan.offsets, plan.extents, dense=True),
                 literal(end, bytes(-end % BLOCK) + header.END),
-                zeros(needed, size),
+                zeros(needed, size, free=True),
             ),
             sector_size=self.sector_size,
             geometry={

@@ -1,0 +1,50 @@
+"""``blockpack write``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from ..errors import printable, reading_errors
+from ..images.block_map import BlockMap
+from ..images.device_copy import write_image
+from . import flags
+from .output import amount, say
+from .progress_bar import progress_bar
+
+EXAMPLE = "blockpack write card.img /dev/sdX --bmap card.bmap --verify --allow-device"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("image", metavar="IMAGE", help="an image of any kind")
+    parser.add_argument("target", metavar="DEVICE", help="a device; or a file, which is replaced")
+    parser.add_argument("--bmap", metavar="FILE", help="write what this block map says alone")
+    parser.add_argument("--verify", action="store_true", help="read back what was written")
+    parser.add_argument(
+        "--allow-device",
+        action="store_true",
+        help="DEVICE may be a device; everything on it is lost",
+    )
+    flags.add_quiet(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Write the image."""
+    block_map = None
+    if arguments.bmap is not None:
+        with reading_errors(arguments.bmap), open(arguments.bmap, "rb") as file:
+            data = file.read()
+        block_map = BlockMap.parse(data, arguments.bmap)
+    with progress_bar(quiet=arguments.quiet) as progress:
+        report = write_image(
+            arguments.image,
+            arguments.target,
+            block_map=block_map,
+            verify=arguments.verify,
+            allow_device=arguments.allow_device,
+            progress=progress,
+        )
+    if not arguments.quiet:
+        left = f", {amount(report.holes)} left out" if report.holes else ""
+        say(f"{printable(report.target)}: {amount(report.copied)} written{left}")
+    return 0

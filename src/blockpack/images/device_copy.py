@@ -1,0 +1,101 @@
+"""Writing an image that is there to a device or file, as guarded as a layout is written.
+
+With a block map only what has to be right is written, and only if it is as the map says.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from ..errors import ImageError, TargetError, reading_errors
+from ..model.extent import Extent, FileRange, Zeros
+from ..planning.layout import Layout
+from ..planning.runs import Run
+from ..reading.positional import DescriptorReader, open_for_reading
+from ..writing.progress import Progress
+from ..writing.write import Report, write
+from .block_map import BLOCK, BlockMap, digest_of
+
+_PIECE = 1 << 20
+
+
+def write_image(
+    image: str,
+    target: str | os.PathLike[str] | BinaryIO,
+    *,
+    block_map: BlockMap | None = None,
+    verify: bool = False,
+    allow_device: bool = False,
+    progress: Callable[[Progress], object] | None = None,
+) -> Report:
+    """Write the image at the path `image` to `target`; with `verify` it is read back.
+
+    Of what a `block_map` leaves out nothing is written to a device. Raises `ImageError` if the
+    image is not the one of the map, `TargetError` as `write` does, and if what is read back
+    differs.
+    """
+    with DescriptorReader(open_for_reading(image, image)) as data:
+        status = data.check()
+        if block_map is not None:
+            _require_same(block_map, data, image)
+        stretches = list(_stretches(block_map, data.size))
+        path = os.fsencode(os.path.abspath(image))
+
+        def make(start: int, stop: int) -> Iterator[Extent]:
+            for offset, length, wanted in stretches[start:stop]:
+                if wanted:
+                    yield FileRange(offset, length, path, data.size, status.st_mtime_ns, offset)
+                else:
+                    yield Zeros(offset, length, free=True)
+
+        offsets = [*(offset for offset, _, _ in stretches), data.size]
+        layout = Layout(format="image", runs=(Run(offsets, make),), sector_size=BLOCK)
+        report = write(layout, target, progress=progress, allow_device=allow_device, sparing=True)
+        if verify and isinstance(target, str | os.PathLike):
+            _compare(data, os.fspath(target), [each[:2] for each in stretches if each[2]])
+    return report
+
+
+def _stretches(block_map: BlockMap | None, size: int) -> Iterator[tuple[int, int, bool]]:
+    """Offset, length, and whether that is to be written, in order."""
+    at = 0
+    whole = [(0, size)]
+    if block_map is not None:
+        whole = [(f * BLOCK, min((last + 1) * BLOCK, size)) for f, last, _ in block_map.ranges]
+    for start, end in whole:
+        if at < start:
+            yield at, start - at, False
+        if start < end:
+            yield start, end - start, True
+        at = end
+    if at < size:
+        yield at, size - at, False
+
+
+def _require_same(block_map: BlockMap, data: DescriptorReader, image: str) -> None:
+    """Raise `ImageError` unless the map is that of the image."""
+    if data.size != block_map.size:
+        rule = f"has {data.size:,} bytes, and the map is of {block_map.size:,}"
+        raise ImageError(image, rule, "give the map that was made with it")
+    for first, last, digest in block_map.ranges:
+        if digest_of(data, first, last) != digest:
+            rule = f"differs from its map in bytes {first * BLOCK:,} to {(last + 1) * BLOCK:,}"
+            raise ImageError(image, rule, "give the map that was made with it")
+
+
+def _compare(data: DescriptorReader, target: str, wanted: list[tuple[int, int]]) -> None:
+    """Read back what was written. Raises `TargetError` for the first range that differs."""
+    with DescriptorReader(open_for_reading(target, target)) as written:
+        if hasattr(os, "posix_fadvise"):  # from the medium, and not from memory
+            os.posix_fadvise(written.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        for start, length in wanted:
+            for at in range(start, start + length, _PIECE):
+                count = min(_PIECE, start + length - at)
+                with reading_errors(target):
+                    ours, theirs = data.read_at(at, count), written.read_at(at, count)
+                if ours != theirs:
+                    first = next(n for n in range(count) if ours[n : n + 1] != theirs[n : n + 1])
+                    rule = f"differs from what was written at byte {at + first:,}"
+                    raise TargetError(target, rule, "see whether the medium is sound")
