@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from property.trees import trees
 
 import blockpack
+from blockpack.images import device_copy
 from blockpack.images.block_map import BLOCK, BlockMap, BlockRange
 from cli.running import process
 from faults.mounts import loop_device, require_root
+from faults.rendering import pattern
 from judges.programs import run
 
 SIZE = 64 << 20
@@ -55,23 +56,24 @@ def test_what_is_mapped_suffices_on_a_used_medium(
     require_root()
     options, judge = KINDS[kind]
     image, bmap = tmp_path / "image", tmp_path / "map"
-    assert not process("pack", site, image, "--bmap", bmap, "-q", *options).code
+    process("pack", site, image, "--bmap", bmap, "-q", *options)
     backing = tmp_path / "medium"
     backing.write_bytes(b"\xff" * SIZE)
-    with loop_device(backing, SIZE) as device:
+    if kind == "docteur":  # which is read to the end of its device
+        os.truncate(backing, image.stat().st_size)
+    with loop_device(backing, backing.stat().st_size) as device:
         if writer == "bmaptool":
             run("bmaptool", ["copy", "--bmap", bmap, image, device])
         else:
             words = ("write", image, device, "--bmap", bmap, "--verify", "--allow-device")
-            assert not process(*words).code
+            process(*words)
         if judge is not None:
             judge(device)
-        found = process("verify", device, site)
-        assert found.code == 0, found.err
+        process("verify", device, site)
         free = BlockMap.parse(bmap.read_bytes(), "map")
         with open(device, "rb") as file:
             file.seek(free.ranges[-1].last * BLOCK + BLOCK)
-            assert not file.read(BLOCK).strip(b"\xff")
+            assert not file.read(BLOCK).strip(b"\xff"), "nothing is written beyond"
 
 
 def test_a_plan_gives_the_same_map_as_the_image(site: Path, tmp_path: Path) -> None:
@@ -83,11 +85,17 @@ def test_a_plan_gives_the_same_map_as_the_image(site: Path, tmp_path: Path) -> N
         assert len({(tmp_path / name).read_bytes() for name in "abc"}) == 1
 
 
-@given(st.composite(trees)(), st.sampled_from([blockpack.TarVolume, blockpack.FatVolume]))
+@given(
+    st.lists(st.sampled_from([0, 1, 511, 4096, 5000, 70_000]), max_size=20),
+    st.sampled_from([blockpack.TarVolume, blockpack.FatVolume]),
+)
 def test_all_that_is_not_zero_is_mapped(
-    tree: blockpack.Tree, volume: type[blockpack.Volume]
+    sizes: list[int], volume: type[blockpack.TarVolume | blockpack.FatVolume]
 ) -> None:
-    layout = volume(free="1M").plan(tree)  # type: ignore[call-arg]
+    tree = blockpack.Tree()
+    for number, size in enumerate(sizes):
+        tree.add(f"d{number % 3}/{number}", pattern(size, number))
+    layout = volume(free="1M").plan(tree)
     found = BlockMap.of(layout)
     data = layout.open().read()
     mapped = {block for first, last, _ in found.ranges for block in range(first, last + 1)}
@@ -108,8 +116,8 @@ def test_an_image_that_is_not_the_maps_is_not_written(site: Path, tmp_path: Path
     with open(image, "r+b") as file:
         file.seek(2_000_000)
         file.write(b"x")
-    found = process("write", image, target, "--bmap", bmap)
-    assert found.code == 6 and "differs from its map" in found.err
+    found = process("write", image, target, "--bmap", bmap, code=6)
+    assert "differs from its map" in found.err
     assert not target.exists()
 
 
@@ -148,14 +156,11 @@ def test_ranges_out_of_order_or_of_the_image_are_refused(ranges: tuple[BlockRang
 def test_a_medium_that_keeps_other_bytes_is_told(
     site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from blockpack.images import device_copy
-
     image, target = tmp_path / "image", tmp_path / "target"
     process("pack", site, image, "-q", "--format", "tar")
-    write = device_copy.write
 
     def faulty(*words: object, **options: object) -> object:
-        report = write(*words, **options)  # type: ignore[arg-type]
+        report = blockpack.write(*words, **options)  # type: ignore[arg-type]
         with open(target, "r+b") as file:
             file.seek(1_234_567)
             byte = file.read(1)
