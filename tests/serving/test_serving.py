@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -240,3 +241,45 @@ def test_systemd_may_open_the_socket(site: Path, tmp_path: Path) -> None:
                 assert client.go().size
         finally:
             server.terminate()
+
+
+MANIFEST = """
+[deployment]
+name = "www"
+[volumes.site]
+source = "site"
+format = "fat"
+[volumes.media]
+source = "site/media"
+format = "tar"
+"""
+
+
+def exports_of(socket: Path) -> dict[str, int]:
+    found = subprocess.run(
+        [require("nbdinfo"), "--list", "--json", uri(socket)], check=True, capture_output=True
+    )
+    return {
+        each["export-name"]: each["export-size"] for each in json.loads(found.stdout)["exports"]
+    }
+
+
+def test_volumes_of_a_deployment_are_exports_by_name(
+    serve: Serve, site: Path, tmp_path: Path
+) -> None:
+    top = site.parent
+    (top / "blockpack.toml").write_text(MANIFEST)
+    git = ["git", "-C", str(top), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "site", "blockpack.toml"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], check=True)
+    built, root = tmp_path / "built", tmp_path / "root"
+    subprocess.run(command("build", f"git:{top}@HEAD", "--out", built, "-q"), check=True)
+    subprocess.run(command("deploy", f"{top}@HEAD", "--to", root, "-q"), check=True)
+    sizes = {name: (built / f"{name}.img").stat().st_size for name in ("site", "media")}
+    for source in (f"git:{top}@HEAD", str(built), str(root)):
+        socket = serve(source)
+        assert exports_of(socket) == sizes, source
+        for name in sizes:
+            copy = tmp_path / "copy"
+            subprocess.run([require("nbdcopy"), uri(socket, name), copy], check=True)
+            assert copy.read_bytes() == (built / f"{name}.img").read_bytes(), source

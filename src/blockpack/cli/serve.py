@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
+from ..deploy.attach.exports import exports, is_deployment
+from ..errors import UsageError
 from ..images.open_image import open_image
 from ..serving.export import Servable
 from ..serving.serve import serve
@@ -18,7 +20,11 @@ EXAMPLE = "blockpack serve site --format fat --socket www.sock"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("source", metavar="SOURCE", help=f"{flags.SOURCE}; or an image, as it is")
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="what is packed; or, without --format, an image or a deployment",
+    )
     parser.add_argument("--socket", metavar="PATH", help="a Unix socket, for this user alone")
     parser.add_argument("--listen", metavar="HOST:PORT", help="a TCP address")
     parser.add_argument("--name", default="", help="the export's name (the default export)")
@@ -29,16 +35,27 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; connections finish what they are at."""
-    exports: Mapping[str, Servable] = {arguments.name: _servable(arguments)}
 
     def ready(addresses: Sequence[str]) -> None:
         if not arguments.quiet:
             for address in addresses:
                 say(f"serving {address}")
 
-    with suppress(Terminated):
+    with suppress(Terminated), _exports(arguments) as exports:
         serve(exports, arguments.socket, listen=arguments.listen, ready=ready, log=say)
     return 0
+
+
+@contextmanager
+def _exports(arguments: Namespace) -> Iterator[Mapping[str, Servable]]:
+    """What is to be served, by name: one source, or the volumes of a deployment."""
+    if arguments.format is None and is_deployment(arguments.source):
+        if arguments.name:
+            raise UsageError("", "volumes of a deployment have names", "leave --name out")
+        with exports(arguments.source, say, arguments.jobs) as found:
+            yield found
+    else:
+        yield {arguments.name: _servable(arguments)}
 
 
 def _servable(arguments: Namespace) -> Servable:

@@ -1,0 +1,60 @@
+"""What a deployment has to serve: its volumes by name, planned, or the images that are there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from ...errors import BlockpackError, UsageError, raise_problems
+from ...serving.export import Servable
+from ...workers.processors import Jobs
+from ..file_names import MANIFEST, RECORD
+from ..host.generations import CURRENT
+from ..source.open_deployment import open_deployment
+from ..volume_errors import of_volume
+from .disks import deployed
+
+Say = Callable[[str], object]
+"""Hears what is not served."""
+
+
+def is_deployment(source: str) -> bool:
+    """Whether `source` has a manifest, or images that were built or deployed."""
+    has = any(os.path.lexists(os.path.join(source, name)) for name in (MANIFEST, RECORD, CURRENT))
+    return source.startswith("git:") or has
+
+
+@contextmanager
+def exports(source: str, say: Say, jobs: Jobs = 1) -> Iterator[Mapping[str, Servable]]:
+    """The volumes of a deployment, as `serve` takes them; of a commit, while this is open.
+
+    Those of a build or of a host are its images. Secret ones are left out, unless they are
+    encrypted images. Raises `Problems` with all that cannot be planned, `UsageError` if nothing is
+    left, and as `open_deployment` does.
+    """
+    if not source.startswith("git:") and not os.path.lexists(os.path.join(source, MANIFEST)):
+        images = deployed(source)
+        for error in images.problems:
+            say(str(error))
+        yield _some(source, {disk.name: disk.path for disk in images.disks if not disk.in_clear})
+        return
+    with open_deployment(source, jobs=jobs) as deployment:
+        layouts: dict[str, Servable] = {}
+        problems: list[BlockpackError] = []
+        for name, spec in deployment.manifest.volumes.items():
+            if spec.secret:
+                say(f"volume {name}: secret, and not served")
+                continue
+            try:
+                layouts[name] = spec.volume().plan(deployment.tree(spec), jobs=jobs)
+            except BlockpackError as error:
+                problems.append(of_volume(name, error))
+        raise_problems("this deployment cannot be served", problems)
+        yield _some(source, layouts)
+
+
+def _some(source: str, found: Mapping[str, Servable]) -> Mapping[str, Servable]:
+    if not found:
+        raise UsageError(source, "has no volume to serve", "give a deployment that has")
+    return found
