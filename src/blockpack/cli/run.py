@@ -36,6 +36,7 @@ COMMANDS = {
     "plan": "show what pack would write: size, geometry, extents",
     "serve": "serve an image, or what pack would write, as a block device (NBD)",
     "write": "write an image to a device",
+    "diff": "show what differs between two images, sources or commits",
     "ls": "list what an image holds",
     "cat": "print a file of an image",
     "extract": "copy everything in an image to a directory",

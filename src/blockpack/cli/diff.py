@@ -1,0 +1,162 @@
+"""``blockpack diff``."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+from ..deploy.file_names import RECORD
+from ..deploy.host.generations import CURRENT
+from ..deploy.record import BuildRecord
+from ..errors import UsageError, printable
+from ..formats.registry import format_named
+from ..formats.tar.volume import TarVolume
+from ..images.compare import differences
+from ..images.image import Image
+from ..images.open_image import format_of, head_of, open_image
+from ..images.sectors import differing_sectors
+from ..planning.volume import Volume
+from ..reading.positional import DescriptorReader, open_for_reading
+from ..sources.scan import scan
+from . import flags
+from .output import emit, emit_json, say
+from .verify import DIFFERENT
+
+EXAMPLE = "blockpack diff git:www.git@v1 git:www.git@v2"
+
+_SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+_SECTOR = 512
+_SHOWN = 8
+"""Ranges of sectors that are printed, at most; JSON has all."""
+
+
+class Change(NamedTuple):
+    """What became of the path: ``added``, ``removed`` or ``changed``."""
+
+    path: str
+    change: str
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    what = "an image, a source, or a directory of built images"
+    parser.add_argument("old", metavar="A", help=what)
+    parser.add_argument("new", metavar="B", help="the same")
+    flags.add_json(parser)
+    flags.add_quiet(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Tell what differs; the exit code is 1 if anything does."""
+    builds = [_build(path) for path in (arguments.old, arguments.new)]
+    if all(builds):
+        changes, sectors = list(_of_builds(*builds)), None  # type: ignore[arg-type]
+    elif any(builds):
+        rule = "only one of the two is a directory of images"
+        raise UsageError("", rule, "give two of them, or an image in it")
+    else:
+        changes, sectors = _of_images(arguments.old, arguments.new)
+    if arguments.json:
+        emit_json(_json(changes, sectors))
+    else:
+        _print(changes, sectors)
+        if not changes and not sectors and not arguments.quiet:
+            say("no differences")
+    return DIFFERENT if changes or sectors else 0
+
+
+def _print(changes: list[Change], sectors: list[tuple[int, int]] | None) -> None:
+    for path, change in changes:
+        emit(f"{_SIGNS[change]} {printable(path)}")
+    if sectors:
+        count = sum(last + 1 - first for first, last in sectors)
+        ranges = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in sectors[:_SHOWN])
+        more = ", …" if len(sectors) > _SHOWN else ""
+        emit(f"{count:,} sectors of {_SECTOR} bytes differ: {ranges}{more}")
+
+
+def _json(changes: list[Change], sectors: list[tuple[int, int]] | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"changes": [change._asdict() for change in changes]}
+    if sectors is not None:
+        found["sector_size"] = _SECTOR
+        found["sectors"] = [list(each) for each in sectors]
+    return found
+
+
+# Images and sources -------------------------------------------------------------------------------
+
+
+def _of_images(old: str, new: str) -> tuple[list[Change], list[tuple[int, int]] | None]:
+    """What changed from one to the other; and sectors, if both are images of one format."""
+    with ExitStack() as stack:
+        images = [stack.enter_context(open_image(n)) if _is_image(n) else None for n in (old, new)]
+        like = next(filter(None, images), None)
+        before, after = (
+            image or stack.enter_context(_as_image(name, like))
+            for image, name in zip(images, (old, new), strict=True)
+        )
+        changes = list(_changes(before, after))
+        if None in images or before.format != after.format:
+            return changes, None
+        sectors = differing_sectors(before.reader.data, after.reader.data, _SECTOR)
+        return changes, list(sectors)
+
+
+def _changes(before: Image, after: Image) -> Iterator[Change]:
+    paths = {difference.path for difference in differences(after, before, "auto")}
+    for path in sorted(paths):
+        kind = "changed"
+        if path not in before:
+            kind = "added"
+        elif path not in after:
+            kind = "removed"
+        yield Change(path, kind)
+
+
+def _as_image(name: str, like: Image | None) -> Image:
+    """A source, planned as it would be for the image beside it; or else as a tar, with all that
+    this holds of it.
+    """
+    volume: Volume = TarVolume(mode="keep", mtime="keep")
+    if like is not None:
+        volume = format_named(like.format).volume_class()(**dict[str, Any](like.options()))
+    return open_image(volume.plan(scan(name, jobs="auto")))
+
+
+def _is_image(name: str) -> bool:
+    """Whether there is an image of that name; all else is a source."""
+    if not os.path.exists(name) or os.path.isdir(name):
+        return False
+    with DescriptorReader(open_for_reading(name, name)) as data:
+        return format_of(head_of(data, name)) is not None
+
+
+# Builds and generations ---------------------------------------------------------------------------
+
+
+def _build(path: str) -> str | None:
+    """The directory of images at `path`; of a host's root, what is live."""
+    for directory in (path, os.path.join(path, CURRENT)):
+        if os.path.lexists(os.path.join(directory, RECORD)):
+            return directory
+    return None
+
+
+def _of_builds(old: str, new: str) -> Iterator[Change]:
+    """What changed, volume by volume. What is in secret ones is not told."""
+    before, after = ({i.name: i for i in BuildRecord.read(d).volumes} for d in (old, new))
+    for name in sorted({*before, *after}):
+        if name not in before or name not in after:
+            yield Change(f"{name}/", "removed" if name in before else "added")
+        elif before[name].secret or after[name].secret:
+            if before[name] != after[name]:
+                yield Change(f"{name}/", "changed")
+        elif before[name].sha256 != after[name].sha256:
+            images = (os.path.join(old, before[name].file), os.path.join(new, after[name].file))
+            changes, _ = _of_images(*images)
+            yield from (Change(f"{name}/{path}", change) for path, change in changes)
+            if not changes:
+                yield Change(f"{name}/", "changed")
