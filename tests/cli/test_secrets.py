@@ -422,7 +422,7 @@ def test_rekey_writes_nothing_if_a_volume_cannot_be_packed(place: Path, own: Pat
         (["edit", "vault/x.age", "--identity", "nowhere"], 2, b"set EDITOR"),
         (["encrypt", "vault/x.age"], 2, b"name of an encrypted file"),
         (["encrypt", "vault/none"], 4, b"no such file"),
-        (["encrypt", "vault"], 4, b"is a directory"),
+        (["encrypt", "vault"], 4, b"is not a regular file"),
         (["rekey"], 2, b"--identity"),
         ([], 2, b"ACTION"),
     ],

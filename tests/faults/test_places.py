@@ -237,7 +237,7 @@ def test_a_file_of_our_own_takes_the_place_of_anything(public: Path, kind: str, 
                 ):
                     pass
                 return
-            with replacing(place, "name", flush=True, mode=0o644, wipe=True) as new:
+            with replacing(place, "name", flush=True, mode=0o644) as new:
                 assert stat.S_IMODE(os.fstat(new).st_mode) == 0o600
                 os.write(new, b"new")
     finally:

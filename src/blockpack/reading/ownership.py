@@ -85,7 +85,7 @@ def _require(
 ) -> None:
     if not stat.S_ISREG(status.st_mode):
         what = "is a symbolic link" if stat.S_ISLNK(status.st_mode) else "is not a regular file"
-        raise error(name, what, "put a file of your own there")
+        raise error(name, what, "it has to be a file of your own")
     if not of_anybody:
         require_trusted(name, status, error)
     if writing and status.st_nlink > 1:

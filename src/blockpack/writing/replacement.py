@@ -20,16 +20,13 @@ _ACL = "system.posix_acl_access"
 
 
 @contextmanager
-def replacing(
-    place: Place, name: Name, *, flush: bool, mode: int | None = None, wipe: bool = False
-) -> Iterator[int]:
+def replacing(place: Place, name: Name, *, flush: bool, mode: int | None = None) -> Iterator[int]:
     """A new file, by its descriptor, that takes the place of `name` if the block ends well.
 
     What it replaces leaves it owner, group, mode and access control list as far as this user may
     give them, and it is never less private than that was. With a `mode` it is this user's own, and
     has what the umask leaves of that, whatever it replaces. With `flush` the file is flushed before
-    it gets its name, and the directory after. With `wipe`, what was replaced is overwritten once
-    what replaces it is on the disk.
+    it gets its name, and the directory after.
     """
     before = replaceable(place, name)
     new = mode is None and before is None
@@ -40,17 +37,16 @@ def replacing(
             os.fchmod(descriptor, place.mode(mode))
         elif before is not None:
             _inherit(place, name, before, descriptor)
-        if flush or wipe:
+        if flush:
             os.fsync(descriptor)
         if not temporary:
             temporary = temporary_name()
             _give_name(place, descriptor, temporary)
         closing, descriptor = descriptor, -1
         os.close(closing)  # the last chance of a network's file system to say that it is full
-        with wiped(place, name, wipe=wipe):
-            place.rename(temporary, name)
-            if flush:
-                place.flush()
+        place.rename(temporary, name)
+        if flush:
+            place.flush()
     finally:
         if descriptor >= 0:
             os.close(descriptor)
@@ -59,8 +55,17 @@ def replacing(
                 place.unlink(temporary)
 
 
+def replace(place: Place, name: Name, data: bytes, *, flush: bool, mode: int | None = None) -> None:
+    """Put a file that has `data` in the place of `name`, as `replacing` does."""
+    with (
+        replacing(place, name, flush=flush, mode=mode) as new,
+        open(new, "wb", closefd=False) as file,
+    ):
+        file.write(data)
+
+
 @contextmanager
-def wiped(place: Place, name: Name, *, wipe: bool = True) -> Iterator[None]:
+def wiped(place: Place, name: Name, *, wipe: bool) -> Iterator[None]:
     """Wipe the file `name` once another one has taken its name in the block, which may fail.
 
     It is overwritten if no other name led to it, after the directory is flushed.

@@ -19,7 +19,7 @@ from ...errors import ImageError, Problems, SourceError, TargetError, reason
 from ...workers.pool import signals_held
 from ...writing.lock import locked
 from ...writing.place import Place
-from ...writing.replacement import replaceable, replacing, wiped
+from ...writing.replacement import replace, replaceable, wiped
 from ...writing.targets import target_errors
 from ...writing.temporary_names import temporary_name
 from ..file_names import RECORD
@@ -231,12 +231,8 @@ class Dist:
         return record
 
     def _replace(self, name: str, data: bytes) -> None:
-        with (
-            target_errors(os.path.join(self.directory, name)),
-            replacing(self.place, name, flush=False, mode=0o644) as descriptor,
-            open(descriptor, "wb", closefd=False) as file,
-        ):
-            file.write(data)
+        with target_errors(os.path.join(self.directory, name)):
+            replace(self.place, name, data, flush=False, mode=0o644)
 
     def date(self, begun: int) -> None:
         """Date the record to what was looked at from `begun` (nanoseconds since 1970) on.

@@ -17,7 +17,7 @@ from ...errors import TargetError, UsageError, require_path
 from ...reading.ownership import require_unshared
 from ...workers.processors import Jobs
 from ...writing.place import Place
-from ...writing.replacement import replacing
+from ...writing.replacement import replace
 from ..manifest.document import Document, is_number, kind, shown
 from ..manifest.line_numbers import Path
 from .root import target_errors
@@ -81,14 +81,8 @@ class HostSettings:
     def write(self, root: str | os.PathLike[str]) -> None:
         """Write the file under `root`: whole, or not at all. Raises `TargetError`."""
         path = os.path.join(require_path(root), FILE)
-        with (
-            target_errors(path, os.fspath(root)),
-            Place.own(os.fspath(root)) as place,
-            replacing(place, FILE, flush=True, mode=0o644) as descriptor,
-        ):
-            data = self.text().encode()
-            while data:
-                data = data[os.write(descriptor, data) :]
+        with target_errors(path, os.fspath(root)), Place.own(os.fspath(root)) as place:
+            replace(place, FILE, self.text().encode(), flush=True, mode=0o644)
 
     def text(self) -> str:
         """The file's text. Raises `UsageError` for a path that is not UTF-8."""

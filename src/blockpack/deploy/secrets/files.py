@@ -27,15 +27,15 @@ from ...errors import (
 )
 from ...layers.memory import guarded
 from ...model.extent import FileRange
+from ...writing import replacement
 from ...writing.place import Place
-from ...writing.replacement import replacing
 from ...writing.targets import target_errors
 from ..file_names import MANIFEST
 from ..source.open_directory import OpenDirectory
 from ..volume_errors import of_volume
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
 from .editing import edited, keep_in_ram
-from .held_file import HeldFile, write_flushed
+from .held_file import HeldFile
 from .opening import encrypted_files
 
 if TYPE_CHECKING:
@@ -99,8 +99,7 @@ class Keeper:
                 if is_link or not replace:
                     option = "" if is_link else "replace"
                     raise TargetError(path, rule, "choose another name", option)
-            with replacing(place, name, flush=True) as descriptor:
-                write_flushed(descriptor, closed)
+            replacement.replace(place, name, closed, flush=True)
 
     def edit(self, path: str | os.PathLike[str], identity: str, editor: str) -> bool:
         """Have `editor` (a command) edit an encrypted file; False if nothing was changed.

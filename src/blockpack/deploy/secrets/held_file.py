@@ -12,12 +12,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EAGAIN
-from typing import Self
+from typing import Any, Self
 
 from attrs import evolve, field, frozen
 
 from ...errors import SourceError, TargetError, UsageError, reading_errors
-from ...reading.ownership import require_trusted
+from ...reading.ownership import open_trusted, require_trusted
 from ...writing.place import Place
 from ...writing.replacement import replacing
 from ...writing.targets import target_errors
@@ -27,13 +27,6 @@ from .ramfs import ELSEWHERE, file_system
 
 MOST_BYTES = 256 << 20
 """Bytes of a secret, and of the encrypted files of a volume: they are held in memory."""
-
-_FLAGS = (
-    getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_BINARY", 0)
-)
 
 
 @frozen
@@ -59,11 +52,13 @@ class HeldFile:
             place = Place.open(directory)
         with place:
             with reading_errors(shown):
-                descriptor = _open(place, name, os.O_RDONLY)
-                with open(descriptor, "rb") as file:
-                    status = os.fstat(descriptor)
-                    if not stat.S_ISREG(status.st_mode):
-                        raise SourceError(shown, "is not a regular file", "name one")
+                options: dict[str, Any] = {
+                    "shown": shown,
+                    "dir_fd": place.descriptor,
+                    "of_anybody": True,
+                }
+                with open(open_trusted(place.name(name), SourceError, **options), "rb") as file:
+                    status = os.fstat(file.fileno())
                     data = file.read(MOST_BYTES + 1)
             if len(data) > MOST_BYTES:
                 rule = f"has more than the {MOST_BYTES >> 20} MiB that a secret has"
@@ -85,7 +80,9 @@ class HeldFile:
     def replace(self, data: bytes) -> None:
         """Put a file with other bytes in its place. Raises `TargetError`."""
         with target_errors(self.path), replacing(self.place, self.name, flush=True) as descriptor:
-            write_flushed(descriptor, data)
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(data)
+            os.fsync(descriptor)  # it takes long, and somebody may change the file meanwhile
             with self._opened(os.O_RDONLY) as now:
                 self._require_same(now)
 
@@ -137,8 +134,14 @@ class HeldFile:
     @contextmanager
     def _opened(self, flags: int) -> Iterator[int]:
         """The descriptor of what has the name now."""
+        place = self.place
+        options: dict[str, Any] = {
+            "shown": self.path,
+            "dir_fd": place.descriptor,
+            "of_anybody": True,
+        }
         try:
-            descriptor = _open(self.place, self.name, flags)
+            descriptor = open_trusted(place.name(self.name), TargetError, flags=flags, **options)
         except FileNotFoundError:
             raise self._refusal("was removed or renamed meanwhile") from None
         try:
@@ -159,20 +162,9 @@ class HeldFile:
         return TargetError(self.path, rule, "check it, and try again")
 
 
-def _open(place: Place, name: str, flags: int) -> int:
-    return os.open(place.name(name), flags | _FLAGS, dir_fd=place.descriptor)
-
-
 def _facts(status: os.stat_result) -> tuple[int, ...]:
     times = status.st_mtime_ns, status.st_ctime_ns
     return status.st_dev, status.st_ino, status.st_size, status.st_nlink, *times
-
-
-def write_flushed(descriptor: int, data: bytes) -> None:
-    """Write `data` to a new file, and to the disk."""
-    with open(descriptor, "wb", closefd=False) as file:
-        file.write(data)
-    os.fsync(descriptor)
 
 
 class _Lease:

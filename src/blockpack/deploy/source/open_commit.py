@@ -20,7 +20,7 @@ from ..file_names import MANIFEST
 from ..record import FromCommit
 from .deployment import Deployment, dated, digest_of
 from .inventory import Subtree
-from .paths import MOST_BYTES, NO_MANIFEST, short_enough
+from .paths import MOST_BYTES, NO_MANIFEST
 
 if TYPE_CHECKING:
     from ...model.tree import Tree
@@ -72,7 +72,7 @@ class OpenCommit(Deployment):
             rule = f"commit {self.commit[:12]} has no {MANIFEST}"
             raise SourceError(self.path, rule, NO_MANIFEST)
         name = self.manifest_file
-        return short_enough(name, self._opened.read(found, name, MOST_BYTES))
+        return self._opened.read(found, name, MOST_BYTES)
 
     def files(self) -> Iterator[bytes]:
         """What changes when a name comes to stand for another commit."""

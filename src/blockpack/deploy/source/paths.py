@@ -29,20 +29,13 @@ def manifest_text(directory: str) -> bytes:
         raise SourceError(directory, "is not a directory", "give the directory of a deployment")
     try:
         with open(open_trusted(name, SourceError), "rb") as file:
-            return short_enough(name, file.read(MOST_BYTES + 1))
+            return file.read(MOST_BYTES + 1)  # of one that is too long, enough to tell
     except FileNotFoundError:
         raise SourceError(directory, f"has no {MANIFEST}", NO_MANIFEST) from None
     except OSError as error:
         raise SourceError.of(
             name, "cannot be read", error, "give the directory of a deployment"
         ) from None
-
-
-def short_enough(name: str, text: bytes) -> bytes:
-    """The `text` of a manifest. Raises `SourceError` if it is too long."""
-    if len(text) > MOST_BYTES:
-        raise SourceError(name, f"has more than {MOST_BYTES:,} bytes", "make it smaller")
-    return text
 
 
 def inside(root: str, path: str | os.PathLike[str]) -> str | None:
