@@ -226,6 +226,26 @@ def test_an_image_that_is_gone_or_changed_is_built_again(deployment: Path, tmp_p
     assert rebuilt(deployment, out) == ()
 
 
+def test_an_image_that_got_another_mode_is_kept_and_one_that_was_written_to_is_not(
+    deployment: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "dist"
+    build(deployment, out)
+    image = out / "media.img"
+    inode = image.stat().st_ino
+    image.chmod(0o640)  # as libvirt does, when a machine starts
+    assert rebuilt(deployment, out) == ()
+    assert image.stat().st_ino == inode
+    assert rebuilt(deployment, out) == ()
+    before = image.stat()
+    with open(image, "r+b") as file:
+        byte = file.read(1)[0]
+        file.seek(0)
+        file.write(bytes([byte ^ 1]))
+    os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert rebuilt(deployment, out) == ("media",)
+
+
 def test_a_manifest_that_says_something_else_has_that_volume_built(
     deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from ...errors import ImageError, Problems, SourceError, TargetError, reason
 from ...workers.pool import signals_held
 from ...writing.lock import locked
 from ...writing.place import Place
+from ...writing.progress import SILENT
 from ...writing.replacement import replace, replaceable, wiped
 from ...writing.targets import target_errors
 from ...writing.temporary_names import temporary_name
@@ -86,10 +87,32 @@ class Dist:
         self.record = _record(self.directory)
         self.state = State.read(self.directory)
         for image in self.record.volumes if self.record else ():
-            known = self.state.volumes.get(image.name)
-            if known is not None and known.is_whole(self.directory):
+            known = self._kept(image)
+            if known is not None:
                 self.records[image.name] = image
                 self.states[image.name] = known
+
+    def _kept(self, image: ImageRecord) -> VolumeState | None:
+        """The state of an image that is as it was built.
+
+        Machines give their images another owner (libvirt does), which shows as writing would: then
+        its digest tells.
+        """
+        known = self.state.volumes.get(image.name)
+        if known is None or known.is_whole(self.directory):
+            return known
+        path = os.path.join(self.directory, image.file)
+        found, left = signature(path), known.files.get(image.file, ())
+        if image.sha256 is None or found is None or found[:CONTENTS] != left[:CONTENTS]:
+            return None
+        renewed = known._replace(files={**known.files, image.file: found})
+        if not renewed.is_whole(self.directory):
+            return None
+        from .sharing import digest_of  # slow to import, and most runs find all as it was
+
+        with suppress(SourceError):
+            return renewed if digest_of(path, SILENT) == image.sha256 else None
+        return None
 
     @property
     def directory(self) -> str:
