@@ -39,11 +39,15 @@ class Client:
     def __init__(self, path: Path, flags: int = 3, timeout: float = 20.0) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(timeout)
-        self.socket.connect(str(path))
         self.structured = False
         self.size = 0
-        assert self.receive(18) == b"NBDMAGICIHAVEOPT\0\3"
-        self.send(struct.pack(">I", flags))
+        try:
+            self.socket.connect(str(path))
+            assert self.receive(18) == b"NBDMAGICIHAVEOPT\0\3"
+            self.send(struct.pack(">I", flags))
+        except BaseException:
+            self.socket.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import blockpack
+from blockpack.serving import server
 from blockpack.serving.serve import serve as serve_here
 from judges.programs import require, run
 from serving.client import EIO, Client
@@ -153,17 +154,17 @@ def test_what_is_in_use_or_no_socket_is_not_replaced(
 
 def test_a_request_is_answered_before_the_server_ends(site: Path, tmp_path: Path) -> None:
     socket = tmp_path / "x.sock"
-    with serving(site, "--format", "tar", "--socket", socket) as server:
+    with serving(site, "--format", "tar", "--socket", socket) as process:
         with Client(socket) as idle, Client(socket) as client:
             idle.go()
             size = client.go(structured=False).size
             client.ask(0, 0, size & ~511)
             assert client.receive(16)  # the reply is on its way
-            server.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
             assert len(client.receive(size & ~511)) == size & ~511
             assert client.is_closed()
             assert idle.is_closed()
-        assert server.wait(20) == 0
+        assert process.wait(20) == 0
     assert not socket.exists()
 
 
@@ -241,6 +242,28 @@ def test_systemd_may_open_the_socket(site: Path, tmp_path: Path) -> None:
                 assert client.go().size
         finally:
             server.terminate()
+
+
+def test_who_comes_when_all_places_are_taken_waits(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
+    socket = tmp_path / "x.sock"
+    layout = blockpack.TarVolume().plan(blockpack.scan(site))
+    ready = threading.Event()
+    threading.Thread(
+        target=serve_here,
+        args=(layout, socket),
+        kwargs={"ready": lambda _: ready.set()},
+        daemon=True,
+    ).start()
+    assert ready.wait(20)
+    first, second = Client(socket).go(), Client(socket).go()
+    with second:
+        with first, pytest.raises(TimeoutError):
+            Client(socket, timeout=0.5)
+        with Client(socket) as third:  # the first has gone
+            assert third.go().size == second.size
 
 
 MANIFEST = """

@@ -47,6 +47,7 @@ class Server:
         self._listeners = list(listeners)
         self._log = log
         self._selector = selectors.DefaultSelector()
+        self._listening = False
         self._processes: dict[int, int] = {}
         """The process of each connection, by the pipe whose end tells that of the process."""
         self._threads: dict[threading.Thread, socket.socket] = {}
@@ -63,19 +64,31 @@ class Server:
         """Serve until an exception ends it, such as `KeyboardInterrupt`."""
         gc.collect()
         gc.freeze()  # what is there is shared with all processes: nobody is to touch it
+        try:
+            while True:
+                self._listen(len(self._processes) + len(self._threads) < MOST_CONNECTIONS)
+                for key, _ in self._selector.select(None if self._forking else 0.2):
+                    if isinstance(key.fileobj, socket.socket):
+                        self._accept(key.fileobj)
+                    else:
+                        self._ended(key.fd)
+                self._threads = {
+                    each: own for each, own in self._threads.items() if each.is_alive()
+                }
+        finally:
+            gc.unfreeze()
+
+    def _listen(self, listening: bool) -> None:
+        """Take clients, or have who comes wait, as the system lets him."""
+        if listening == self._listening:
+            return
+        self._listening = listening
         for listener in self._listeners:
-            listener.socket.setblocking(False)
-            self._selector.register(listener.socket, selectors.EVENT_READ)
-        while True:
-            full = len(self._processes) + len(self._threads) >= MOST_CONNECTIONS
-            for listener in self._listeners:  # who comes then waits, as the system lets him
-                self._selector.modify(listener.socket, 0 if full else selectors.EVENT_READ)
-            for key, _ in self._selector.select(None if self._forking else 1.0):
-                if isinstance(key.fileobj, socket.socket):
-                    self._accept(key.fileobj)
-                else:
-                    self._ended(key.fd)
-            self._threads = {each: own for each, own in self._threads.items() if each.is_alive()}
+            if listening:
+                listener.socket.setblocking(False)
+                self._selector.register(listener.socket, selectors.EVENT_READ)
+            else:
+                self._selector.unregister(listener.socket)
 
     def _accept(self, listener: socket.socket) -> None:
         try:
