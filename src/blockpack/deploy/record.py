@@ -116,6 +116,11 @@ class BuildRecord:
     volumes: tuple[ImageRecord, ...]
     version: str = field(default=__version__)
 
+    @property
+    def commit(self) -> str:
+        """The id of the commit that it was built from, in hex; empty for a directory."""
+        return self.source.commit if isinstance(self.source, FromCommit) else ""
+
     @classmethod
     def read(cls, directory: str | os.PathLike[str]) -> Self:
         """The record in `directory`.

@@ -18,7 +18,7 @@ from attrs import field, frozen
 
 from ...errors import BlockpackError, SourceError, UsageError, printable, raise_problems
 from .consumer import Consumer
-from .disks import Deployed, Disk
+from .disks import Deployed
 from .xen import escaped
 
 _PLACEHOLDER = re.compile(
@@ -87,8 +87,16 @@ class _Filling:
     """A skeleton that is being filled in, line by line."""
 
     def __init__(self, deployed: Deployed, settings: Settings) -> None:
-        self._deployed = deployed
-        self._settings = settings
+        # ``block_of_file NAME`` may have a volume's name, or its file's.
+        self._disks = {
+            name: disk for disk in deployed.disks for name in (disk.name, basename(disk.path))
+        }
+        self._networks = settings.networks
+        self._values = {
+            "NAME": deployed.name,
+            "KERNEL": os.path.abspath(settings.kernel) if settings.kernel else None,
+            "MEMORY": str(settings.memory) if settings.memory else None,
+        }
         self.used: set[str] = set()
         self.problems: list[BlockpackError] = []
 
@@ -99,44 +107,29 @@ class _Filling:
         return _PLACEHOLDER.sub(self._replaced, line)
 
     def _replaced(self, match: re.Match[str]) -> str:
-        kind, name = match["kind"], match["name"]
-        before = f"access={match['access']}{match['between']}" if match["access"] else ""
-        value: str | None = None
-        rule, remedy, option = "is not a placeholder of MirageOS' skeletons", "check its name", ""
-        if kind == "BLOCK" and name is not None:
-            disk = self._disk(name)
-            if disk is not None:
-                self.used.add(disk.name)
-                value = disk.path
-                access = "rw" if disk.writable else "ro"
-                before = f"access={access}{match['between']}" if before else ""
-            known = ", ".join(disk.name for disk in self._deployed.disks)
-            rule, remedy = "there is no such volume", f"there are {known}"
-        elif kind == "NETWORK" and name is not None:
-            networks = self._settings.networks
-            value = networks.get(name, networks.get(""))
-            rule, remedy, option = "no bridge is given", "", f"network={name}=BRIDGE"
-        elif name is None and kind in ("NAME", "KERNEL", "MEMORY"):
-            value = self._setting(kind)
-            rule, remedy = "is not given", ""
-            option = f"{kind.lower()}={'N' if kind == 'MEMORY' else 'FILE'}"
+        kind, name, access = match["kind"], match["name"], match["access"]
+        disk = self._disks.get(basename(name)) if kind == "BLOCK" and name else None
+        if disk is not None:
+            self.used.add(disk.name)
+            access = access and ("rw" if disk.writable else "ro")
+        value, *why = (disk.path,) if disk is not None else self._value(kind, name)
         if value is None:
             placeholder = f"@{kind}@" if name is None else f"@{kind}:{printable(name)}@"
-            self.problems.append(UsageError(placeholder, rule, remedy, option))
+            self.problems.append(UsageError(placeholder, *why))
             return match[0]
-        return before + escaped(value)
+        return (f"access={access}{match['between']}" if access else "") + escaped(value)
 
-    def _setting(self, kind: str) -> str | None:
-        settings = self._settings
-        if kind == "KERNEL":
-            return None if settings.kernel is None else os.path.abspath(settings.kernel)
-        if kind == "MEMORY":
-            return None if settings.memory is None else str(settings.memory)
-        return self._deployed.name
-
-    def _disk(self, name: str) -> Disk | None:
-        """The disk for ``block_of_file NAME``: by its volume's name, or by its file's."""
-        for disk in self._deployed.disks:
-            if basename(name) in (disk.name, basename(disk.path)):
-                return disk
-        return None
+    def _value(self, kind: str, name: str | None) -> tuple[str | None, str, str, str]:
+        """What a placeholder but a disk's stands for, if that is known; and the rule, the remedy
+        and the option to tell if it is not.
+        """
+        if kind == "BLOCK" and name is not None:
+            known = dict.fromkeys(disk.name for disk in self._disks.values())
+            return None, "there is no such volume", f"there are {', '.join(known)}", ""
+        if kind == "NETWORK" and name is not None:
+            bridge = self._networks.get(name, self._networks.get(""))
+            return bridge, "no bridge is given", "", f"network={name}=BRIDGE"
+        if kind in self._values and name is None:
+            option = f"{kind.lower()}={'N' if kind == 'MEMORY' else 'FILE'}"
+            return self._values[kind], "is not given", "", option
+        return None, "is not a placeholder of MirageOS' skeletons", "check its name", ""

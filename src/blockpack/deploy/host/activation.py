@@ -9,7 +9,6 @@ import os
 import subprocess
 
 from ...errors import ActivationError, BlockpackError
-from ..record import FromCommit
 from .generations import Generation
 from .history import Why
 from .root import Root
@@ -71,7 +70,7 @@ def _run(
         "BLOCKPACK_ROOT": root.root,
         "BLOCKPACK_GENERATION": str(generation.number),
         "BLOCKPACK_PATH": str(generation.path),
-        "BLOCKPACK_COMMIT": record.source.commit if isinstance(record.source, FromCommit) else "",
+        "BLOCKPACK_COMMIT": record.commit,
         "BLOCKPACK_NAME": record.name,
         "BLOCKPACK_PREVIOUS": "" if before is None else str(before.number),
         "BLOCKPACK_WHY": why,

@@ -24,7 +24,7 @@ from ...errors import BlockpackError, SourceError, TargetError, UsageError, requ
 from ...writing.lock import is_locked
 from ...writing.place import Place
 from ..file_names import GENERATION
-from ..record import BuildRecord, FromCommit
+from ..record import BuildRecord
 from . import history
 from .history import Outcomes, outcomes
 
@@ -54,8 +54,7 @@ class Generation:
 
     def commit(self) -> str:
         """The id of the commit that it was built from. Raises as `record` does."""
-        source = self.record().source
-        return source.commit if isinstance(source, FromCommit) else ""
+        return self.record().commit
 
     @property
     def revision(self) -> str:
@@ -123,10 +122,6 @@ class Generations:
         with suppress(OSError, TargetError), self._place() as root:
             return is_locked(root, LOCK)
         return False
-
-    def is_unfinished(self) -> bool:
-        """Whether the last run was ended before the host had been told."""
-        return self.outcomes().pending is not None
 
     def numbered(self, number: int | None) -> Generation:
         """The generation of that number. Raises `UsageError` if it does not exist."""

@@ -6,7 +6,6 @@ root, could have written it.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -18,7 +17,7 @@ from ...reading.ownership import require_unshared
 from ...workers.processors import Jobs
 from ...writing.place import Place
 from ...writing.replacement import replace
-from ..manifest.document import Document, is_number, kind, shown
+from ..manifest.document import Document, is_number, kind, shown, toml
 from ..manifest.line_numbers import Path
 from .root import target_errors
 
@@ -89,7 +88,7 @@ class HostSettings:
         lines = []
         for name, value in asdict(self).items():
             if value is not None:
-                lines.append(f"{key(name)} = {_value(value)}\n")
+                lines.append(f"{key(name)} = {toml(value)}\n")
         text = "".join(lines)
         try:
             text.encode()
@@ -108,11 +107,6 @@ KEYS = tuple(key(field.name) for field in fields(HostSettings))
 """All keys of the file."""
 
 _PATHS = ("repository", "identity", "key_file", "runtime_dir")
-
-
-def _value(value: str | int) -> str:
-    """A value as TOML has it, whose strings are JSON's but for one character."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 class _Document(Document):

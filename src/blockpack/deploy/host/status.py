@@ -10,11 +10,10 @@ from attrs import frozen
 
 from ...errors import BlockpackError, TargetError
 from ...writing.progress import Tell
-from ..record import BuildRecord, FromCommit, ImageRecord
+from ..record import BuildRecord, ImageRecord
 from .differences import VolumeChange, differences
 from .disk_use import disk_use
 from .generations import Generation, Generations
-from .history import Outcomes
 from .root import Root
 from .settings import HostSettings
 from .soundness import damage
@@ -22,7 +21,7 @@ from .soundness import damage
 
 @frozen(kw_only=True)
 class GenerationStatus:
-    """One generation. `size` is that of its images, in bytes; those of secret volumes left out.
+    """One generation.
 
     `volumes` has each image, and `live_since` (seconds since 1970) is when the live one was
     switched to. It `passed` if the host's command did not fail for it; `failed` tells why it did.
@@ -32,13 +31,21 @@ class GenerationStatus:
     number: int
     name: str
     commit: str = ""
-    live: bool = False
     live_since: float | None = None
     passed: bool = False
     failed: str | None = None
-    size: int = 0
     volumes: tuple[ImageRecord, ...] = ()
     damaged: str | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether it is the one that is live."""
+        return self.live_since is not None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its images; those of secret volumes left out."""
+        return sum(image.size or 0 for image in self.volumes)
 
 
 @frozen(kw_only=True)
@@ -79,14 +86,22 @@ def status(root: str | os.PathLike[str]) -> Status:
     records: dict[Generation, BuildRecord] = {}
     found: list[GenerationStatus] = []
     for generation in place.all():
-        damaged = None
+        record, damaged = None, None
         try:
-            records[generation] = generation.record()
+            record = records[generation] = generation.record()
         except BlockpackError as error:
             damaged = str(error)
-        live_since = since if generation == current else None
-        record = records.get(generation)
-        found.append(_status(generation, record, live_since, outcomes, damaged))
+        each = GenerationStatus(
+            number=generation.number,
+            name=generation.name,
+            commit="" if record is None else record.commit,
+            live_since=since if generation == current else None,
+            passed=generation.number in outcomes.passed,
+            failed=outcomes.failed.get(generation.number),
+            volumes=() if record is None else record.volumes,
+            damaged=damaged,
+        )
+        found.append(each)
     before, changes = _changes(records, current)
     way_back, keep = place.way_back(), _keep(root)
     outdated = place.outdated(keep)
@@ -99,7 +114,7 @@ def status(root: str | os.PathLike[str]) -> Status:
         compared=before.number if before else None,
         changes=changes,
         # Asked again, for a run that was at work at first may have ended in between.
-        unfinished=place.is_unfinished() and not place.busy() and place.is_unfinished(),
+        unfinished=bool(outcomes.pending and not place.busy() and place.outcomes().pending),
         way_back=None if way_back is None else way_back.number,
         disk_use=used,
         keep=keep,
@@ -139,26 +154,3 @@ def _changes(
     with suppress(BlockpackError):
         return before, () if before is None else tuple(differences(before, current))
     return None, ()
-
-
-def _status(
-    generation: Generation,
-    record: BuildRecord | None,
-    live_since: float | None,
-    outcomes: Outcomes,
-    damaged: str | None,
-) -> GenerationStatus:
-    volumes = () if record is None else record.volumes
-    source = None if record is None else record.source
-    return GenerationStatus(
-        number=generation.number,
-        name=generation.name,
-        commit=source.commit if isinstance(source, FromCommit) else "",
-        live=live_since is not None,
-        live_since=live_since,
-        passed=generation.number in outcomes.passed,
-        failed=outcomes.failed.get(generation.number),
-        size=sum(image.size or 0 for image in volumes),
-        volumes=volumes,
-        damaged=damaged,
-    )

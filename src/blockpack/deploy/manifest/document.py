@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -97,11 +98,14 @@ class Document:
         self.complain((*path, key), f"is a table, not {kind(found)}", remedy)
         return None
 
-    def text(self, path: Path, value: Any) -> str | None:
-        """A value that is text."""
+    def text(self, path: Path, value: Any, remedy: str = "") -> str | None:
+        """A value that is text. None is for what is not there, and `remedy` for that."""
         if isinstance(value, str):
             return value
-        self.complain(path, f"is text, not {kind(value)}", "put it in quotes")
+        if value is None:
+            self.complain(path, "is missing", remedy)
+        else:
+            self.complain(path, f"is text, not {kind(value)}", "put it in quotes")
         return None
 
     def texts(self, path: Path, value: Any, most: int) -> list[tuple[int, str]]:
@@ -223,6 +227,11 @@ def kind(value: Any) -> str:
     if type(value) in (int, float):
         return "a number"
     return kinds.get(type(value), "a date or time")
+
+
+def toml(value: object) -> str:
+    """`value` as TOML writes it: as JSON does, but for one character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def shown(value: str) -> str:

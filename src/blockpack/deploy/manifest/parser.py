@@ -188,10 +188,8 @@ class _Document(VolumeTables):
 
     def _deployment_name(self, deployment: Mapping[str, Any]) -> str:
         path: Path = ("deployment", "name")
-        if "name" not in deployment:
-            self.complain(path, "is missing", 'give the deployment a name, such as "www"')
-            return ""
-        name = self.text(path, deployment["name"])
+        remedy = 'give the deployment a name, such as "www"'
+        name = self.text(path, deployment.get("name"), remedy)
         if name is not None and not DEPLOYMENT_NAME.fullmatch(name):
             rule = (
                 "is 1 to 63 letters, digits, '-', '.' and '_', and begins with one of the first two"
@@ -321,16 +319,13 @@ class _Document(VolumeTables):
             self.complain(path, f"is a table with path and at, not {kind(item)}", remedy)
             return None
         self.unknown(path, item, PART_KEYS)
-        if "path" not in item:
-            self.complain((*path, "path"), "is missing", "give a path in the tree")
-            return None
-        found = self._tree_path((*path, "path"), item["path"])
+        found = self._tree_path((*path, "path"), item.get("path"))
         at = self._tree_path((*path, "at"), item.get("at", "."))
         return None if found is None or at is None else Part(found, at)
 
     def _tree_path(self, path: Path, value: Any) -> str | None:
         """The path `value`, ``.`` being the empty one; None for what is not a valid path."""
-        text = self.text(path, value)
+        text = self.text(path, value, "give a path in the tree")
         if text is None:
             return None
         if text == ".":

@@ -9,7 +9,6 @@ the files as they are.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,6 +26,7 @@ from ...sources.scan import scan
 from ..exposure import ENCRYPTED, Exposed, exposed
 from ..file_names import MANIFEST
 from ..record import VOLUME_NAME
+from .document import toml
 from .parser import DEPLOYMENT_NAME, MOST_VOLUMES, RESERVED, Manifest
 
 LARGE = 64 << 20
@@ -90,7 +90,7 @@ class Draft:
         """The table. Keys are explained unless they are `told` already."""
         yield f"[volumes.{self.name}]"
         yield from (f"# {printable(note)}" for note in self.notes)
-        written = {key: f"{key} = {_toml(value)}" for key, value in self.keys.items()}
+        written = {key: f"{key} = {toml(value)}" for key, value in self.keys.items()}
         for key, line in written.items():
             yield line if key in told else f"{line:<27} # {_WHY[key]}"
         told.update(written)
@@ -270,7 +270,7 @@ def _deployment_name(root: Path) -> str:
 def _text(root: Path, drafts: list[Draft], left_out: Mapping[str, str]) -> str:
     secret = any("secret" in draft.keys for draft in drafts)
     recipients = "recipients = []" if secret else '# recipients = ["age1…"]'
-    parts = [_HEAD.format(name=_toml(_deployment_name(root)), recipients=recipients)]
+    parts = [_HEAD.format(name=toml(_deployment_name(root)), recipients=recipients)]
     told: set[str] = set()
     parts += ["\n".join(draft.lines(told)) + "\n" for draft in drafts]
     if left_out:
@@ -279,8 +279,3 @@ def _text(root: Path, drafts: list[Draft], left_out: Mapping[str, str]) -> str:
         more = f"\n#   and {len(lines) - 50:,} more" if len(lines) > 50 else ""
         parts.append(f"# In no volume:{names}{more}\n")
     return "\n".join(parts)
-
-
-def _toml(value: object) -> str:
-    """`value` as TOML writes it: as JSON does, but for one character."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -29,10 +29,7 @@ class VolumeTables(Document):
         """The format, if it exists."""
         here = (*path, "format")
         known = tuple(FORMATS)
-        if "format" not in table:
-            self.complain(here, "is missing", f"give {_alternatives(known)}")
-            return None
-        name = self.text(here, table["format"])
+        name = self.text(here, table.get("format"), f"give {_alternatives(known)}")
         if name is None or name in known:
             return name
         self.not_one_of(here, name, known)
