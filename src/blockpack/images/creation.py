@@ -97,7 +97,7 @@ class Creation:
     def settle(self, entry: ImageEntry) -> None:
         """Give a directory its mode and time, once all is in it."""
         with target_errors(entry.path):
-            settle(self._at(entry.path).target, entry.mode & 0o777, entry.mtime_ns)
+            settle(self._at(entry.path).descriptor, entry.mode & 0o777, entry.mtime_ns)
 
     def close(self) -> None:
         """Let go of all directories that are open."""

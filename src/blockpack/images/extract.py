@@ -118,7 +118,7 @@ def _target(path: str, names: Iterable[str]) -> Iterator[Place]:
             if not there:
                 with target_errors(name):
                     mode = _mode_of_new_ones(work)
-                    settle(work.target, mode)
+                    settle(work.descriptor, mode)
                     above.rename(temporary, os.path.basename(path))
         except BaseException:
             work.remove(map(encode, names))
@@ -135,7 +135,7 @@ _TAKEN = "is there already", "give a new or an empty directory"
 def _mode_of_new_ones(place: Place) -> int:
     """The mode that this user's new directories get; only to make one tells it."""
     name = temporary_name()
-    os.mkdir(place.name(name), dir_fd=place.descriptor)
+    os.mkdir(name, dir_fd=place.descriptor)
     mode = place.lstat(name).st_mode
     place.rmdir(name)
     return mode & 0o7777

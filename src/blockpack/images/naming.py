@@ -19,8 +19,6 @@ _ANY = b'a:?*"<>|\\\x01\xff. '
 _PICKY = re.compile(rb'[\x00-\x1f:?*"<>|\\\x80-\xff]|[. ]\Z')
 """What some file systems have in no name, or not as it is."""
 
-_LONGEST = 255
-
 
 def unholdable(place: Place, entries: Iterable[ImageEntry]) -> Iterator[TargetError]:
     """The entries whose names the file system of an empty `place` cannot hold.
@@ -28,7 +26,7 @@ def unholdable(place: Place, entries: Iterable[ImageEntry]) -> Iterator[TargetEr
     A file system that does not take any name, or does not tell upper from lower case, is asked for
     each that may be meant, in a directory that is removed again. Raises `OSError`.
     """
-    longest = _longest(place)
+    longest = os.fstatvfs(place.descriptor).f_namemax
     name = temporary_name()
     with place.make(name) as probe:
         try:
@@ -56,13 +54,6 @@ def unholdable(place: Place, entries: Iterable[ImageEntry]) -> Iterator[TargetEr
                         break
         finally:
             place.rmdir(name)
-
-
-def _longest(place: Place) -> int:
-    """The bytes that a name may have there."""
-    if place.descriptor is not None and hasattr(os, "fstatvfs"):
-        return os.fstatvfs(place.descriptor).f_namemax
-    return _LONGEST
 
 
 def _refusal(probe: Place, name: bytes) -> str | None:

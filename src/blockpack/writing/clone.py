@@ -41,13 +41,10 @@ class Cloner:
         length -= length % BLOCK
         if device in self._refused or not length or (offset | start) % BLOCK:
             return 0
-        try:
-            from fcntl import ioctl  # not on Windows
+        from fcntl import ioctl  # not on Windows
 
+        try:
             ioctl(target, FICLONERANGE, _RANGE.pack(source, start, length, offset))
-        except ImportError:
-            self._refused.add(device)
-            return 0
         except OSError as error:
             if error.errno in _NEVER:
                 self._refused.add(device)
@@ -67,14 +64,14 @@ def clone_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
 
     Raises `OSError` if it cannot be made, or there is no room.
     """
+    from fcntl import ioctl  # not on Windows
+
     with open(source, "rb") as old, open(target, "xb") as new:
         try:
-            from fcntl import ioctl  # not on Windows
-
             ioctl(new.fileno(), FICLONE, old.fileno())
-        except (ImportError, OSError) as error:
+        except OSError as error:
             os.unlink(target)
-            if isinstance(error, OSError) and error.errno not in (*_NEVER, *_NOT_THIS):
+            if error.errno not in (*_NEVER, *_NOT_THIS):
                 raise
             return False
     return True

@@ -134,12 +134,8 @@ def require_space(directory: str, layout: Layout, name: str) -> None:
 
 def free_bytes(directory: str) -> int:
     """Bytes that may be written to the file system of `directory`."""
-    if hasattr(os, "statvfs"):
-        status = os.statvfs(directory)
-        return status.f_bavail * status.f_frsize
-    from shutil import disk_usage
-
-    return disk_usage(directory).free
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize
 
 
 def _least(layout: Layout, device: int) -> int:

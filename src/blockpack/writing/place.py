@@ -9,8 +9,6 @@ Rule 4: there is one way to replace a file, `replacing` (in `replacement`): writ
 renamed, and the directory flushed.
 Rule 5: where others are not to meddle, whose the directory is, and who may write to it, is looked
 at once, when it is opened: `own`.
-
-Where the system has no descriptors of directories, names are joined to the directory's path.
 """
 
 from __future__ import annotations
@@ -20,15 +18,12 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Self
+from typing import Self
 
 from ..errors import TargetError
 from ..reading.ownership import open_trusted, require_trusted, require_unshared
 from .temporary_names import SECRET, is_temporary, temporary_name
 from .wiping import open_to_wipe, overwrite
-
-HELD = bool(os.supports_dir_fd)  # systems have it for all calls, or for none
-"""Whether directories are held by their descriptors here."""
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _DIRECTORY = os.O_RDONLY | _CLOEXEC | getattr(os, "O_DIRECTORY", 0)
@@ -50,17 +45,12 @@ class Place:
     raise `OSError`, unless they say otherwise.
     """
 
-    def __init__(self, path: Name, descriptor: int | None) -> None:
+    def __init__(self, path: Name, descriptor: int) -> None:
         self.path = path
         self.descriptor = descriptor
-        self.status = os.stat(path) if descriptor is None else os.fstat(descriptor)
+        self.status = os.fstat(descriptor)
         self._new_owner: int | None = None
         self._made: list[Name] = []
-
-    @property
-    def target(self) -> Name | int:
-        """What is given to calls that take a descriptor, but no ``dir_fd``."""
-        return self.path if self.descriptor is None else self.descriptor
 
     @classmethod
     def open(cls, path: Name) -> Self:
@@ -113,8 +103,6 @@ class Place:
 
     @classmethod
     def _held(cls, path: Name, above: int | None, name: Name, flags: int) -> Self:
-        if not HELD:
-            return cls(path, None)
         descriptor = os.open(name, _DIRECTORY | flags, dir_fd=above)
         try:
             return cls(path, descriptor)
@@ -126,17 +114,17 @@ class Place:
         """The directory `name` in here; a link is none. With `make` it is made, as by `own`."""
         try:
             if make is not None:
-                os.mkdir(self.name(name), make | 0o700, dir_fd=self.descriptor)
+                os.mkdir(name, make | 0o700, dir_fd=self.descriptor)
         except FileExistsError:
             make = None
         try:
-            found = self._held(self._path(name), self.descriptor, self.name(name), _NO_LINK)
+            found = self._held(self._path(name), self.descriptor, name, _NO_LINK)
         except OSError:
             if make is not None:
                 self.rmdir(name)
             raise
         if make is not None and found.status.st_mode & 0o700 != 0o700:  # the umask took it
-            os.chmod(found.target, stat.S_IMODE(found.status.st_mode) | 0o700)
+            os.chmod(found.descriptor, stat.S_IMODE(found.status.st_mode) | 0o700)
         return found
 
     def make(self, name: Name) -> Self:
@@ -144,10 +132,10 @@ class Place:
 
         Raises `TargetError` if somebody else put another one in its stead.
         """
-        os.mkdir(self.name(name), 0o700, dir_fd=self.descriptor)
+        os.mkdir(name, 0o700, dir_fd=self.descriptor)
         made = self.inside(name)
         owner = made.status.st_uid
-        if HELD and owner != os.geteuid() and owner != self._owner_of_new_files():
+        if owner != os.geteuid() and owner != self._owner_of_new_files():
             made.close()
             path = os.fsdecode(made.path)
             raise TargetError(path, "was replaced by somebody else", "give a directory of your own")
@@ -180,7 +168,7 @@ class Place:
         """A new file in here that has no name where the file system can do that, and a temporary
         one elsewhere: its descriptor, and its name, which is empty for none.
         """
-        if self.descriptor is not None and hasattr(os, "O_TMPFILE") and os.path.isdir(FDS):
+        if hasattr(os, "O_TMPFILE") and os.path.isdir(FDS):
             flags = os.O_RDWR | os.O_TMPFILE | _CLOEXEC
             try:
                 return os.open(os.curdir, flags, mode, dir_fd=self.descriptor), ""
@@ -197,8 +185,7 @@ class Place:
         """
         descriptor = self.create(name)
         try:
-            if hasattr(os, "fchmod"):
-                os.fchmod(descriptor, 0o600)  # the umask may have left its owner less
+            os.fchmod(descriptor, 0o600)  # the umask may have left its owner less
             yield descriptor
             os.fsync(descriptor)
         except BaseException:
@@ -218,12 +205,9 @@ class Place:
         """
         if flags & os.O_CREAT:
             with suppress(FileExistsError):
-                return os.open(self.name(name), flags | _NEW, mode, dir_fd=self.descriptor)
-        options: dict[str, Any] = {
-            "shown": os.fsdecode(self._path(name)),
-            "dir_fd": self.descriptor,
-        }
-        return open_trusted(self.name(name), TargetError, flags=flags & ~os.O_CREAT, **options)
+                return os.open(name, flags | _NEW, mode, dir_fd=self.descriptor)
+        shown, flags = os.fsdecode(self._path(name)), flags & ~os.O_CREAT
+        return open_trusted(name, TargetError, shown=shown, dir_fd=self.descriptor, flags=flags)
 
     def settle(
         self, name: Name, mode: int | None = None, mtime_ns: int | None = None, flush: bool = False
@@ -244,49 +228,44 @@ class Place:
 
     def create(self, name: Name, mode: int = 0o600) -> int:
         """A new file in here to be read and written; its descriptor."""
-        return os.open(self.name(name), os.O_RDWR | _NEW, mode, dir_fd=self.descriptor)
+        return os.open(name, os.O_RDWR | _NEW, mode, dir_fd=self.descriptor)
 
     def symlink(self, name: Name, target: Name, mtime_ns: int | None = None) -> None:
         """A new symbolic link in here."""
-        os.symlink(target, self.name(name), dir_fd=self.descriptor)
-        if mtime_ns is not None and os.utime in os.supports_follow_symlinks:
-            options: dict[str, Any] = {"dir_fd": self.descriptor, "follow_symlinks": False}
-            os.utime(self.name(name), ns=(mtime_ns, mtime_ns), **options)
+        os.symlink(target, name, dir_fd=self.descriptor)
+        if mtime_ns is not None:
+            times = mtime_ns, mtime_ns
+            os.utime(name, ns=times, dir_fd=self.descriptor, follow_symlinks=False)
 
     def readlink(self, name: Name) -> str:
         """What the symbolic link `name` says."""
-        return os.fsdecode(os.readlink(os.fsencode(self.name(name)), dir_fd=self.descriptor))
+        return os.fsdecode(os.readlink(os.fsencode(name), dir_fd=self.descriptor))
 
     def link(self, name: Name, other: Place, target: Name) -> None:
         """A new name in here for the file `target` of the `other` place."""
-        held: dict[str, Any] = {}
-        if HELD:
-            held = {"src_dir_fd": other.descriptor, "dst_dir_fd": self.descriptor}
-            held["follow_symlinks"] = False
-        os.link(other.name(target), self.name(name), **held)
+        held = {"src_dir_fd": other.descriptor, "dst_dir_fd": self.descriptor}
+        os.link(target, name, **held, follow_symlinks=False)
 
     def lstat(self, name: Name) -> os.stat_result:
         """The status of what is in here by that name."""
-        return os.stat(self.name(name), dir_fd=self.descriptor, follow_symlinks=False)
+        return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
 
     def unlink(self, name: Name) -> None:
         """Remove the file `name`."""
-        os.unlink(self.name(name), dir_fd=self.descriptor)
+        os.unlink(name, dir_fd=self.descriptor)
 
     def rename(self, name: Name, new: Name, to: Place | None = None) -> None:
         """Rename `name`, in place of what has the new name in here, or in the place `to`."""
         to = to or self
         held = {"src_dir_fd": self.descriptor, "dst_dir_fd": to.descriptor}
-        os.replace(self.name(name), to.name(new), **held)
+        os.replace(name, new, **held)
 
     def rmdir(self, name: Name) -> None:
         """Remove the empty directory `name`."""
-        os.rmdir(self.name(name), dir_fd=self.descriptor)
+        os.rmdir(name, dir_fd=self.descriptor)
 
     def names(self) -> list[str]:
         """The names of all that is in here."""
-        if self.descriptor is None:
-            return os.listdir(os.fsdecode(self.path))
         # By a descriptor of its own: some file systems show one what was there when it was opened.
         fresh = os.open(os.curdir, _DIRECTORY, dir_fd=self.descriptor)
         try:
@@ -296,8 +275,7 @@ class Place:
 
     def flush(self) -> None:
         """Make the names in here durable."""
-        if self.descriptor is not None:
-            os.fsync(self.descriptor)
+        os.fsync(self.descriptor)
 
     def wipe(self, name: Name) -> bool:
         """Remove the file `name`; whether it was overwritten before.
@@ -306,7 +284,7 @@ class Place:
         """
         wiped = False
         with suppress(OSError, TargetError):
-            descriptor = open_to_wipe(self.name(name), self.descriptor)
+            descriptor = open_to_wipe(name, self.descriptor)
             try:
                 overwrite(descriptor)
                 wiped = True
@@ -335,7 +313,7 @@ class Place:
     def leftovers(self) -> list[str]:
         """The names in here of what a run that was killed left; only what this user made counts."""
         names = filter(is_temporary, self.names())
-        return [name for name in names if not HELD or self.lstat(name).st_uid == os.geteuid()]
+        return [name for name in names if self.lstat(name).st_uid == os.geteuid()]
 
     def tidy(self) -> None:
         """Remove the `leftovers`, for one that keeps other runs out; what is secret is wiped."""
@@ -363,18 +341,14 @@ class Place:
     def _open_up(self) -> None:
         """Let this user change the directory, which may have been made read-only."""
         with suppress(OSError):
-            os.chmod(self.target, 0o700)
-
-    def name(self, name: Name) -> Name:
-        """`name` as it is given to the system beside `descriptor` as ``dir_fd``."""
-        return name if self.descriptor is not None else self._path(name)
+            os.chmod(self.descriptor, 0o700)
 
     def _path(self, name: Name) -> bytes:
         return os.path.join(os.fsencode(self.path), os.fsencode(name))
 
     def close(self) -> None:
         """Let go of the directory."""
-        if self.descriptor is not None and self.descriptor >= 0:
+        if self.descriptor >= 0:
             descriptor, self.descriptor = self.descriptor, -1
             os.close(descriptor)
 

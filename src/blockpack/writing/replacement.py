@@ -122,8 +122,6 @@ def _give_name(place: Place, descriptor: int, name: str) -> None:
 
 def _inherit(place: Place, name: Name, before: os.stat_result, descriptor: int) -> None:
     """Give a new file the owner, group and permissions that `name` has, as far as we may."""
-    if not hasattr(os, "fchown"):
-        return
     mine = os.fstat(descriptor)
     if (mine.st_uid, mine.st_gid) != (before.st_uid, before.st_gid):
         for uid in (before.st_uid, -1):  # only root gives files away; a group of ours will do

@@ -98,7 +98,7 @@ class Generations:
         path = os.path.join(self.root, CURRENT)
         try:
             with self._place() as root:
-                target = os.readlink(os.fsdecode(root.name(CURRENT)), dir_fd=root.descriptor)
+                target = root.readlink(CURRENT)
         except FileNotFoundError:
             return None
         except TargetError:

@@ -137,7 +137,7 @@ class Root(Generations):
                     status = place.lstat(name)
                     if not stat.S_ISLNK(status.st_mode) and status.st_nlink == 1:
                         place.settle(name, 0o400 if name in secret else 0o444, flush=True)
-                settle(place.target, _MODE)
+                settle(place.descriptor, _MODE)
                 place.flush()
             directory.rename(old, generation.name)
             directory.flush()

@@ -53,10 +53,10 @@ def _write(directory: Place, name: str, data: bytes) -> None:
 
 def _run(editor: str, path: str, locked: Place) -> None:
     """Run the editor. It keeps the lock, too: if it outlives this process, the file is in use."""
-    assert locked.descriptor is not None
-    held = [locked.descriptor]
     try:
-        done = subprocess.run([*shlex.split(editor), path], check=False, pass_fds=held)
+        done = subprocess.run(
+            [*shlex.split(editor), path], check=False, pass_fds=[locked.descriptor]
+        )
     except (OSError, ValueError) as error:
         told = reason(error) if isinstance(error, OSError) else str(error)
         raise UsageError("", f"the editor {editor!r} cannot be run: {told}", "set EDITOR") from None
@@ -99,9 +99,7 @@ def _ram_places() -> Iterator[str]:
     """The directories in RAM that there are, the most private one first."""
     own = os.environ.get("XDG_RUNTIME_DIR")
     places = [own] if own else []
-    if hasattr(os, "getuid"):
-        places.append(f"/run/user/{os.getuid()}")
-    for place in (*places, "/dev/shm"):
+    for place in (*places, f"/run/user/{os.getuid()}", "/dev/shm"):
         with suppress(OSError):
             if is_ram(place):
                 yield place
@@ -132,7 +130,7 @@ def _lock(directory: Place) -> bool:
     from fcntl import LOCK_EX, LOCK_NB, flock
 
     try:
-        flock(directory.target, LOCK_EX | LOCK_NB)  # type: ignore[arg-type]
+        flock(directory.descriptor, LOCK_EX | LOCK_NB)
     except OSError:
         return False
     return True

@@ -57,7 +57,7 @@ class HeldFile:
                     "dir_fd": place.descriptor,
                     "of_anybody": True,
                 }
-                with open(open_trusted(place.name(name), SourceError, **options), "rb") as file:
+                with open(open_trusted(name, SourceError, **options), "rb") as file:
                     status = os.fstat(file.fileno())
                     data = file.read(MOST_BYTES + 1)
             if len(data) > MOST_BYTES:
@@ -141,7 +141,7 @@ class HeldFile:
             "of_anybody": True,
         }
         try:
-            descriptor = open_trusted(place.name(self.name), TargetError, flags=flags, **options)
+            descriptor = open_trusted(self.name, TargetError, flags=flags, **options)
         except FileNotFoundError:
             raise self._refusal("was removed or renamed meanwhile") from None
         try:

@@ -87,7 +87,7 @@ def linked_directory(place: Place, name: str) -> Place | None:
         return None
     with suppress(OSError, TargetError):
         found = Place.own(home, private=True)
-        if is_ram(found.target):
+        if is_ram(found.descriptor):
             return found
         found.close()
     return None
