@@ -105,6 +105,7 @@ def build(
     directory = require_path(out)
     require_jobs(jobs)
     limit = limit_of(max_size)
+    secrets = secrets or Secrets()
     opened: AbstractContextManager[Deployment]
     if isinstance(source, Deployment):
         opened = nullcontext(source)
@@ -112,7 +113,7 @@ def build(
         opened = open_deployment(source, jobs=jobs)
     with opened as deployment:
         deployment.leave_out(directory)
-        with held(directory, in_ram=secrets is not None and secrets.runtime is not None) as place:
+        with held(directory, in_ram=secrets.runtime is not None) as place:
             options = tuple(only), executor, jobs, progress, earlier, secrets, limit
             run = _Build(deployment, Dist(place), *options)
             report = run.run(None if depfile is None else os.fspath(depfile))
@@ -130,7 +131,7 @@ class _Build:
     jobs: Jobs
     progress: Callable[[Progress], object] | None
     earlier: Earlier | None
-    secrets: Secrets | None
+    secrets: Secrets
     max_size: int | None
     warnings: list[tuple[str, LayoutWarning]] = field(factory=list, init=False)
     built: list[str] = field(factory=list, init=False)
@@ -165,7 +166,7 @@ class _Build:
         record, opened = self.dist.record, self.deployment
         if self.only or record is None or not isinstance(opened, OpenDirectory):
             return None
-        if self.secrets is not None and self.secrets.key_file is not None:
+        if self.secrets.key_file is not None:
             return None  # the key is to be tried
         if unchanged(opened.path, self.dist.directory, opened.inventory) is None:
             return None
@@ -224,7 +225,7 @@ class _Build:
         if not spec.secret:
             return True
         image = self.dist.records[spec.name]
-        return serves(image, self.dist.directory, spec, self.secrets or Secrets())
+        return serves(image, self.dist.directory, spec, self.secrets)
 
     def _too_large(self, specs: Iterable[VolumeSpec]) -> Iterator[BlockpackError]:
         """The errors for those volumes whose images are there, and larger than is allowed."""
@@ -328,10 +329,9 @@ class _Build:
 
         Raises `Problems`, with the `errors` of the other volumes, if any cannot be planned.
         """
-        secrets = self.secrets or Secrets()
-        secrets.require_key_elsewhere(self.dist.directory)
+        self.secrets.require_key_elsewhere(self.dist.directory)
         staging = self.dist.staging(secret=True)
-        with secret_builds(secrets) as builds:
+        with secret_builds(self.secrets) as builds:
             planned: list[SecretPlan] = []
             for spec in specs:
                 try:

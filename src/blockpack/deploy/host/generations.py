@@ -78,16 +78,13 @@ class Generations:
     # What is there -------------------------------------------------------------------------------
 
     def all(self) -> list[Generation]:
-        """All generations, the oldest first. Raises `TargetError` without a directory."""
+        """All generations, the oldest first. Raises `TargetError` if that cannot be told."""
         try:
             with self._place() as root, root.inside(DIRECTORY) as directory:
                 found = map(self._named, directory.names())
                 return sorted(each for each in found if each and _is_directory(directory, each))
         except FileNotFoundError:
             return []
-        except NotADirectoryError:
-            path = os.path.join(self.root, DIRECTORY)
-            raise TargetError(path, "is not a directory", "move it away") from None
 
     def newest(self) -> Generation | None:
         """The generation that was made last, if any is there."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
     from ...writing.progress import Tell
     from ..manifest.parser import Manifest
-    from ..secrets import Secrets
 
 Outcome = Literal["deployed", "activated", "unchanged", "held"]
 """What a run came to: a new generation is live; the newest one, which was there, is; it was so
@@ -91,6 +92,8 @@ def deploy(
         raise UsageError("", f"at least 1 generation is kept, not {keep}", option="keep=1")
     limit = limit_of(max_size)
     require_jobs(jobs)
+    secrets = secrets or Secrets()
+    make = partial(build, executor=executor, jobs=jobs, progress=progress, max_size=limit)
     deployment = OpenCommit.of(os.fspath(repository), revision, jobs)
     with ExitStack() as opened, deployment, Root.held(root) as place:
         before, build_report, damaged = place.current(), None, None
@@ -101,7 +104,9 @@ def deploy(
             outcome, why = "held", "rollback"
             wanted = _held(before, deployment, secrets, opened)
         else:
-            wanted = _wanted(place.newest(), deployment, secrets, limit)
+            wanted, newest = deployment, place.newest()
+            if newest is not None and _is_wanted(newest, deployment, secrets, limit):
+                wanted = newest
         if isinstance(wanted, Generation) and _is_to_be_activated(place, wanted, on_activate):
             outcome = "activated"
             damaged = damage(wanted, progress)
@@ -110,7 +115,7 @@ def deploy(
                 wanted = _opened(wanted, deployment, opened)
         if isinstance(wanted, OpenCommit):
             outcome = "deployed"
-            wanted, build_report = _made(place, wanted, executor, jobs, progress, secrets, limit)
+            wanted, build_report = _made(place, wanted, secrets, make, progress)
         commit = wanted.commit()
         if outcome in ("deployed", "activated"):
             activate(place, wanted, before, why, on_activate)
@@ -192,7 +197,7 @@ def _is_to_be_activated(place: Root, wanted: Generation, command: str | None) ->
 
 
 def _held(
-    live: Generation, deployment: OpenCommit, secrets: Secrets | None, opened: ExitStack
+    live: Generation, deployment: OpenCommit, secrets: Secrets, opened: ExitStack
 ) -> Generation | OpenCommit:
     """What somebody rolled back to, or what it is to be made of if it is not whole.
 
@@ -211,23 +216,11 @@ def _opened(generation: Generation, deployment: OpenCommit, opened: ExitStack) -
     return opened.enter_context(OpenCommit.of(deployment.path, generation.revision))
 
 
-def _wanted(
-    newest: Generation | None,
-    deployment: OpenCommit,
-    secrets: Secrets | None,
-    max_size: int | None,
-) -> Generation | OpenCommit:
-    """What is to be live otherwise: the newest generation, or what another is to be made of."""
-    if newest is not None and _is_wanted(newest, deployment, secrets, max_size):
-        return newest
-    return deployment
-
-
 # Making ------------------------------------------------------------------------------------------
 
 
 def _is_wanted(
-    generation: Generation, deployment: OpenCommit, secrets: Secrets | None, max_size: int | None
+    generation: Generation, deployment: OpenCommit, secrets: Secrets, max_size: int | None
 ) -> bool:
     """Whether a generation is what building it now would make."""
     try:
@@ -251,7 +244,7 @@ def _is_wanted(
     return same and _is_whole(generation, manifest, secrets)
 
 
-def _is_whole(generation: Generation, manifest: Manifest | None, secrets: Secrets | None) -> bool:
+def _is_whole(generation: Generation, manifest: Manifest | None, secrets: Secrets) -> bool:
     """Whether all images of a generation are there; secret ones go with the machine's RAM.
 
     Without the manifest, which tells what those are to be, it is not if it has any.
@@ -263,7 +256,7 @@ def _is_whole(generation: Generation, manifest: Manifest | None, secrets: Secret
     if manifest is None:
         return not any(image.secret for image in record.volumes)
     return all(
-        serves(image, generation.path, manifest.volumes[image.name], secrets or Secrets())
+        serves(image, generation.path, manifest.volumes[image.name], secrets)
         for image in record.volumes
         if image.secret or manifest.volumes[image.name].secret
     )
@@ -272,26 +265,16 @@ def _is_whole(generation: Generation, manifest: Manifest | None, secrets: Secret
 def _made(
     place: Root,
     deployment: OpenCommit,
-    executor: Executor | str | None,
-    jobs: Jobs,
+    secrets: Secrets,
+    make: Callable[..., BuildReport],
     progress: Tell | None,
-    secrets: Secrets | None,
-    max_size: int | None,
 ) -> tuple[Generation, BuildReport]:
-    """A new generation, whole, verified and on the disk."""
+    """A new generation, whole, verified and on the disk; `make` is `build`, with its options."""
     name = place.next(deployment.commit).name
-    own = (secrets or Secrets()).for_generation(deployment.manifest.name, place.root, name)
+    own = secrets.for_generation(deployment.manifest.name, place.root, name)
     with place.making() as made:
-        report = build(
-            deployment,
-            made,
-            executor=executor,
-            jobs=jobs,
-            progress=progress,
-            earlier=Earlier.of(each.path for each in place.all()),
-            secrets=own,
-            max_size=max_size,
-        )
+        earlier = Earlier.of(each.path for each in place.all())
+        report = make(deployment, made, earlier=earlier, secrets=own)
         built = [image for image in report.record.volumes if image.name in report.built]
         meter = Meter("verifying", 2 * sum(image.size or 0 for image in built), progress)
         for image in report.record.volumes:

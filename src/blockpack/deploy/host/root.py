@@ -77,10 +77,8 @@ class Root(Generations):
     def _opened(self) -> AbstractContextManager[Place]:
         return nullcontext(self.place)
 
-    @contextmanager
-    def _directory(self) -> Iterator[Place]:
-        with self.place.inside(DIRECTORY) as directory:
-            yield directory
+    def _directory(self) -> Place:
+        return self.place.inside(DIRECTORY)
 
     def _remove_if_empty(self) -> None:
         with suppress(OSError):

@@ -346,9 +346,7 @@ class _Document(VolumeTables):
         return None
 
     def _exclude(self, path: Path, table: Mapping[str, Any]) -> tuple[str, ...]:
-        if "exclude" not in table:
-            return ()
-        found = self.texts(path, table["exclude"], MOST_PATTERNS)
+        found = self.texts(path, table.get("exclude", []), MOST_PATTERNS)
         for number, pattern in found:
             if "\0" in pattern or "\n" in pattern:
                 self.complain((*path, number), "a pattern is one line, without NUL")
