@@ -25,48 +25,36 @@ def opened_name(path: str) -> str:
 
 def opened_links(tree: Tree, closed: Container[str]) -> Iterator[tuple[Symlink, Symlink]]:
     """The links of `tree` that lead to a file of the paths `closed`, before and after."""
-    links = _Links(tree)
     for link in tree:
         if not isinstance(link, Symlink):
             continue
-        named, final = links.named_by(link), links.followed(link)
+        named, final = _led_to(tree, link, follow=False), _led_to(tree, link, follow=True)
         if named is not None and final is not None and final.path in closed:
             target = link.target.removesuffix(SUFFIX) if has_suffix(named.path) else link.target
             yield link, evolve(link, path=opened_name(link.path), target=target)
 
 
-class _Links:
-    """Follows the links of a tree; each is followed once, or they could take forever."""
-
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self._ends: dict[str, Entry | None] = {}
-
-    def followed(self, entry: Entry | None, depth: int = 0) -> Entry | None:
-        """What an entry is, or leads to in the end; None if that is nothing in the tree."""
-        if not isinstance(entry, Symlink):
-            return entry
-        if entry.path not in self._ends:
-            self._ends[entry.path] = None  # if it leads to itself
-            if depth < _MOST:
-                self._ends[entry.path] = self.followed(self.named_by(entry, depth), depth + 1)
-        return self._ends[entry.path]
-
-    def named_by(self, link: Symlink, depth: int = 0) -> Entry | None:
-        """What the target of a link names, be it a link itself; None if it is not in the tree."""
-        at, entry = parent_of(link.path), None
-        if link.target.startswith("/"):
-            return None
-        for part in link.target.split("/"):
-            if entry is not None:  # and this is a part below it
-                directory = self.followed(entry, depth + 1)
-                if directory is None or directory.kind != "directory":
+def _led_to(tree: Tree, link: Symlink, *, follow: bool) -> Entry | None:
+    """What the target of a link names, or with `follow` leads to in the end; None if that is not
+    in the tree.
+    """
+    if link.target.startswith("/"):
+        return None
+    at, left, links = parent_of(link.path), link.target.split("/")[::-1], 1
+    found: Entry | None = None
+    while left:
+        part = left.pop()
+        if part == ".." and at:
+            at, found = parent_of(at), None
+        elif part not in ("", "."):
+            found = tree.get(f"{at}/{part}" if at else part)
+            if isinstance(found, Symlink) and (left or follow):
+                left += found.target.split("/")[::-1]
+                links += 1
+                if links > _MOST or found.target.startswith("/"):
                     return None
-                at, entry = directory.path, None
-            if part == ".." and at:
-                at = parent_of(at)
-            elif part not in ("", "."):
-                entry = self._tree.get(f"{at}/{part}" if at else part)
-                if entry is None:  # so is '..' above the tree
-                    return None
-        return entry
+            elif found is None or (left and found.kind != "directory"):  # so is '..' above the tree
+                return None
+            else:
+                at = found.path
+    return found
