@@ -521,3 +521,12 @@ def test_what_is_live_says_what_is_secret_in_other_branches(deployed: Host) -> N
     deployed.clone.commit({"keys/tls.key": b"SECRET"}, branch="draft")
     with deployed.unchanged():
         assert deployed.push("draft").code
+
+
+@pytest.mark.parametrize("tag", [["tree", "HEAD^{tree}"], ["-a", "-m", "x", "note", "HEAD:site"]])
+def test_a_tag_of_what_is_no_commit_is_refused(deployed: Host, tag: list[str]) -> None:
+    """It has no history that could be looked into for secrets."""
+    deployed.clone.git("tag", *tag)
+    with deployed.unchanged():
+        pushed = deployed.push("--tags")
+    assert pushed.code and REFUSED in pushed.told and "names no commit" in pushed.told

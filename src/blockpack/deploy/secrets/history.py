@@ -164,16 +164,20 @@ def _errors(found: Counter[tuple[str, str]]) -> Iterator[BlockpackError]:
     """What is wrong with the commits, the newest first, and how to mend it; no file is named."""
     if not found:
         return
-    for (commit, volume), count in [*found.items()][-_MOST_SHOWN:]:
+    oldest = [*found][-1][0][:12]
+    remedy = (
+        "what a later commit encrypts or removes can still be read in these, so rewrite them"
+        f" ('git rebase -i {oldest}^', or --root for a first commit, and 'edit'), and change the"
+        " secrets: they are known by now"
+    )
+    shown = [*found.items()][-_MOST_SHOWN:]
+    for (commit, volume), count in shown:
         files = "1 file that is" if count == 1 else f"{count:,} files that are"
         rule = f"brings {files} not encrypted into the secret volume {volume}"
-        yield SecretError(f"commit {commit[:12]}", rule)
+        is_last = (commit, volume) == shown[-1][0] and len(shown) == len(found)
+        yield SecretError(f"commit {commit[:12]}", rule, remedy if is_last else "")
     if len(found) > _MOST_SHOWN:
-        yield SecretError("", f"so do {len(found) - _MOST_SHOWN:,} later ones")
-    oldest = [*found][-1][0][:12]
-    rule = "what a later commit encrypts or removes can still be read in these"
-    remedy = f"rewrite them ('git rebase -i {oldest}^', or --root for a first commit, and 'edit')"
-    yield SecretError("", rule, f"{remedy}, and change the secrets: they are known by now")
+        yield SecretError("", f"so do {len(found) - _MOST_SHOWN:,} later ones", remedy)
 
 
 def _git(repository: Repository, asked: str, *command: str | bytes) -> str:
