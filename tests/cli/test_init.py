@@ -118,6 +118,22 @@ def test_what_fails_leaves_no_manifest(
     assert os.listdir(tmp_path) == ["site"]
 
 
+def test_files_beside_directories_without_any_become_one_volume(
+    command: Command, tmp_path: Path
+) -> None:
+    put(tmp_path / "ssh_config")
+    (tmp_path / "ssh_config.d").mkdir()
+    assert command("init", tmp_path).messages == [f"{tmp_path}/blockpack.toml: site: tar"]
+    assert parsed(tmp_path).volumes["site"].parts == (Part(""),)
+
+
+def test_what_is_in_no_volume_is_told(command: Command, tmp_path: Path) -> None:
+    for name in ("docs/a.md", "index.md", "notes.md"):
+        put(tmp_path / name)
+    told = command("init", tmp_path).messages
+    assert f"{tmp_path}/blockpack.toml: in no volume: index.md, notes.md" in told
+
+
 @pytest.mark.parametrize("hidden", [True, False])
 def test_where_there_is_nothing_to_pack_it_says_so(
     command: Command, tmp_path: Path, hidden: bool

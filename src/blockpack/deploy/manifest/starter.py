@@ -115,25 +115,23 @@ def starter(directory: str | os.PathLike[str]) -> Starter:
     entries = _entries(root)
     drafts: list[Draft] = []
     left_out: dict[str, str] = {}
+    is_data = not any(re.fullmatch(_BUILDS, name) for name in entries)
     has_index = any(name.lower() in _INDEX for name in entries)
-    if not any(re.fullmatch(_BUILDS, name) for name in entries) and (
-        has_index or not any(entries.values())
-    ):
+    if not is_data or not has_index:
+        for name, is_directory in entries.items():
+            shown = f"{name}/" if is_directory else name
+            if not (is_directory and _is_source(name) and len(drafts) < MOST_VOLUMES):
+                left_out[shown] = ""
+                continue
+            found = _draft(root, name, _volume_name(name, drafts))
+            if isinstance(found, Draft):
+                drafts.append(found)
+            else:
+                left_out[shown] = found
+    if is_data and not drafts and not any(left_out.values()):
         found = _draft(root, ".", "site", _OWN)
-        if isinstance(found, Draft):
-            drafts, entries = [found], {}
-        else:
-            left_out["./"] = found
-    for name, is_directory in entries.items():
-        shown = f"{name}/" if is_directory else name
-        if not (is_directory and _is_source(name) and len(drafts) < MOST_VOLUMES):
-            left_out[shown] = ""
-            continue
-        found = _draft(root, name, _volume_name(name, drafts))
-        if isinstance(found, Draft):
-            drafts.append(found)
-        else:
-            left_out[shown] = found
+        left_out = {"./": found} if isinstance(found, str) else {}
+        drafts = [found] if isinstance(found, Draft) else []
     if not drafts:
         whys = " and ".join(dict.fromkeys(filter(None, left_out.values())))
         what = f"there is nothing to pack but {whys}" if whys else "there is nothing to pack"
@@ -141,6 +139,8 @@ def starter(directory: str | os.PathLike[str]) -> Starter:
     text = _text(root, drafts, left_out)
     notes = [f"{draft.name}: {note}" for draft in drafts for note in draft.notes]
     notes += [f"{name} is left out: {why}" for name, why in left_out.items() if why]
+    others = [name for name, why in left_out.items() if not why]
+    notes += [f"in no volume: {_listed(others)}"] if others else []
     return Starter(text, Manifest.parse(text), tuple(notes))
 
 
