@@ -255,3 +255,13 @@ def test_who_asks_whether_a_run_is_at_work_keeps_none_out(tmp_path: Path) -> Non
         assert place.busy()
     thread.join()
     assert not place.busy()
+
+
+def test_a_pipe_in_the_place_of_placements_keeps_status_from_nothing(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.deploy_times(2)
+    placements = host.root / "current" / "site.json"
+    placements.unlink()
+    os.mkfifo(placements)
+    found = status(host.root)
+    assert found.live is not None and found.live.number == 2 and found.changes == ()

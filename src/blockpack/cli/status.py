@@ -127,7 +127,7 @@ def _lines(found: Status) -> Iterator[str]:
 def _outcome(each: GenerationStatus) -> str:
     if each.failed is not None:
         return f"failed: {printable(each.failed)}"
-    return "passed" if each.passed else "was not live yet"
+    return "passed" if each.passed else "has not passed yet"
 
 
 def _changes(changes: Iterable[VolumeChange]) -> Iterator[str]:

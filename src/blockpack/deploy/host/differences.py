@@ -9,6 +9,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from ...errors import ImageError, SourceError
+from ...reading.ownership import open_trusted
 from ..record import ImageRecord
 from .generations import Generation
 
@@ -74,7 +75,7 @@ def _entries(generation: Generation, placements: str) -> Mapping[str, tuple[Any,
     """What each entry of an image holds, by its path, as its placements tell."""
     path = generation.path / placements
     try:
-        with open(path, "rb") as file:
+        with open(open_trusted(path, SourceError), "rb") as file:
             entries = json.load(file)["entries"]
         return {
             entry["path"]: (entry["kind"], entry.get("sha256"), entry.get("target"))
