@@ -105,6 +105,16 @@ def test_one_way_back_is_always_left(host: Host) -> None:
     assert collect(host.root, 1) == ()
 
 
+@pytest.mark.parametrize("left", [b"", b"\0" * 100])
+def test_one_way_back_is_left_though_the_history_is_lost(host: Host, left: bytes) -> None:
+    host.deploy_times(3)
+    (host.root / history.HISTORY).write_bytes(left)
+    collect(host.root, keep=1)
+    assert host.numbers() == [2, 3]
+    rollback(host.root, to=2)
+    assert host.live() == 2
+
+
 def test_a_failed_deploy_tells_what_tries_it_again(host: Host) -> None:
     host.deploy()
     host.commit(**{"site/index.html": b"new"})

@@ -170,16 +170,19 @@ class Generations:
         return max((each for each in older if each.number in able), default=None)
 
     def outdated(self, keep: int) -> list[Generation]:
-        """All generations but the newest `keep` that passed, the live one, and one way back.
+        """All generations but the newest `keep` that passed, the live one, and one way back: if the
+        history tells of none, as when it was lost, the newest older one that did not fail.
 
         Raises `UsageError`.
         """
         if keep < 1:
             raise UsageError("", f"at least 1 generation is kept, not {keep}", option="keep=1")
-        passed = self.outcomes().passed
-        kept = [each for each in self.all() if each.number in passed][-keep:]
-        kept += filter(None, (self.current(), self.way_back()))
-        return [each for each in self.all() if each not in kept]
+        outcomes, current, generations = self.outcomes(), self.current(), self.all()
+        kept = [each for each in generations if each.number in outcomes.passed][-keep:]
+        able = [each for each in generations if each.number not in outcomes.failed]
+        older = [each for each in able if current is not None and each < current]
+        kept += filter(None, (current, self.way_back() or max(older, default=None)))
+        return [each for each in generations if each not in kept]
 
 
 def _is_directory(directory: Place, generation: Generation) -> bool:
