@@ -1,12 +1,10 @@
 """On which line each key and element of a TOML document is.
 
-`tomllib` gives values without their places. This goes over the same tokens, understands no more of
-them than where keys and values begin and end, and notes the line of each. It judges nothing: at
-what is no TOML it stops, for `tomllib` to say why. Only how much there is has limits here, far
-above what a manifest has use for, before `tomllib` takes time that grows with the square of a
-key's parts, or runs out of stack.
-
-Every step moves on through the text, so the time is linear in its length.
+`tomllib` gives values without their places. So it is given the same document once more, in which
+the place of each value has been taken by the number of its line, and tables and arrays have theirs
+as a first entry. To write that takes no more than to know keys from values. What is no TOML has no
+lines: `tomllib` says why. How much there may be has limits here, far above what a manifest has use
+for, before `tomllib` takes time that grows with the square of a key's parts, or runs out of stack.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any
 
 Path = tuple[str | int, ...]
 """Keys, and the numbers of elements of arrays, that lead to a value."""
@@ -32,6 +30,10 @@ _TOKEN = re.compile(
     r"|(?P<mark>[\[\]{}=.,\n])|(?P<bare>[^\s\[\]{}=.,#\"']++)|[ \t\r]++|#[^\n]*+|(?P<wrong>.)"
 )
 
+_OWN = "\0"
+_KEY = '"\\u0000"='
+"""The key of a table's own line, and how TOML writes it."""
+
 
 class TooMuch(Exception):
     """There is more in the document than it may hold; `line` is where, `rule` what is broken."""
@@ -42,174 +44,96 @@ class TooMuch(Exception):
         self.rule = rule
 
 
-class _Stop(Exception):
-    """What is here is no TOML, or the end."""
-
-
-class _Token(NamedTuple):
-    """A mark is its own kind; strings and whatever else has no quotes are ``string``, ``bare``."""
-
-    kind: str
-    text: str
-    line: int
-
-
-def _tokens(text: str) -> Iterator[_Token]:
-    """The tokens but blanks and comments, up to what is none; at the end, one more line ends."""
-    line = 1
-    for match in _TOKEN.finditer(text):
-        kind, found = match.lastgroup, match[0]
-        if kind == "wrong":
-            return
-        if kind is not None:
-            yield _Token(found if kind == "mark" else kind, found, line)
-        line += found.count("\n")
-    yield _Token("\n", "", line)
-
-
 class Lines:
-    """The line of each key and element of the document `text`, as far as it is TOML; the first line
-    is 1. Raises `TooMuch`.
+    """The line of each key and element of the document `text`, the first one being 1; of none if it
+    is no TOML. Raises `TooMuch`.
     """
 
     def __init__(self, text: str) -> None:
         self.known: dict[Path, int] = {}
-        self._elements: dict[Path, int] = {}  # of arrays of tables: how many there are
-        self._tokens = _tokens(text)
+        numbered = "".join(_numbered(text))
         try:
-            self._advance()
-            self._document()
-        except _Stop:
-            pass
+            values = tomllib.loads(numbered)
+        except ValueError:
+            return
+        for path, line in _lines(values, ()):
+            if len(path) > MOST_LEVELS:
+                raise _too_deep(line)
+            self.known[path] = line
+            if len(self.known) > MOST_ITEMS:
+                raise TooMuch(line, f"there are more than {MOST_ITEMS:,} keys and elements")
 
     def line(self, path: Path) -> int:
         """The line of `path`, or of what holds it if there is no such thing."""
         above = (path[:length] for length in range(len(path), 0, -1))
         return next((self.known[each] for each in above if each in self.known), 1)
 
-    # What a document is made of ----------------------------------------------------------------
 
-    def _document(self) -> None:
-        table: Path = ()
-        while True:
-            if self._next.kind == "[":
-                table = self._header()
-            elif self._next.kind != "\n":
-                self._pair(table)
-            self._take("\n")
+def _numbered(text: str) -> Iterator[str]:
+    """The document with the numbers of lines for values, in pieces.
 
-    def _header(self) -> Path:
-        """The table that a header opens, which may be one more element of an array."""
-        line = self._take("[").line
-        is_array = self._passed("[")
-        path: Path = ()
-        keys = self._key()
-        for number, key in enumerate(keys, 1):
-            path = (*path, key)
-            self._note(path, line)
-            if is_array and number == len(keys):
-                self._elements[path] = self._elements.get(path, 0) + 1
-            if path in self._elements:  # the table is in the array's last element
-                path = (*path, self._elements[path] - 1)
-                self._note(path, line)
-        # The table's own header is its place, even if one below it came first.
-        self.known[path] = line
-        if is_array:
-            self._take("]")
-        self._take("]")
-        return path
-
-    def _pair(self, table: Path) -> None:
-        """A key and its value."""
-        line, path = self._next.line, table
-        for key in self._key():
-            path = (*path, key)
-            self._note(path, line)
-        self._take("=")
-        self._value(path)
-
-    def _key(self) -> list[str]:
-        """The parts of a key."""
-        parts = [self._part()]
-        while self._passed("."):
-            parts.append(self._part())
-            if len(parts) > MOST_LEVELS:
-                raise self._too_deep()
-        return parts
-
-    def _part(self) -> str:
-        if self._next.kind == "bare":
-            return self._take("bare").text
-        quoted = self._take("string").text
-        return quoted[1:-1] if quoted[0] == "'" or "\\" not in quoted else _unescaped(quoted)
-
-    def _value(self, path: Path) -> None:
-        if self._passed("["):
-            self._items(path, "]")
-        elif self._passed("{"):
-            self._items(path, "}")
-        elif not self._passed("string"):
-            while self._passed("bare") or self._passed("."):  # numbers and times have several
-                pass
-
-    def _items(self, path: Path, end: str) -> None:
-        """Elements of an array, or the pairs of an inline table, up to the bracket at the `end`.
-
-        TOML 1.0 has such a table on one line; 1.1 does not. What is allowed is not for us to say.
-        """
-        number = 0
-        self._pass_lines()
-        while not self._passed(end):
-            if end == "}":
-                self._pair(path)
-            else:
-                self._note((*path, number), self._next.line)
-                self._value((*path, number))
-            self._pass_lines()
-            if self._next.kind != end:
-                self._take(",")
-                self._pass_lines()
-            number += 1
-
-    def _note(self, path: Path, line: int) -> None:
-        if len(path) > MOST_LEVELS:
-            raise self._too_deep()
-        self.known.setdefault(path, line)
-        if len(self.known) > MOST_ITEMS:
-            raise TooMuch(line, f"there are more than {MOST_ITEMS:,} keys and elements")
-
-    def _too_deep(self) -> TooMuch:
-        rule = f"there are more than {MOST_LEVELS} levels of keys and elements"
-        return TooMuch(self._next.line, rule)
-
-    # Going on through the tokens ---------------------------------------------------------------
-
-    def _advance(self) -> None:
-        token = next(self._tokens, None)
-        if token is None:
-            raise _Stop
-        self._next = token
-
-    def _take(self, kind: str) -> _Token:
-        taken = self._next
-        if taken.kind != kind:
-            raise _Stop
-        self._advance()
-        return taken
-
-    def _passed(self, kind: str) -> bool:
-        """Whether the next token is of that kind, which then is passed."""
-        return self._next.kind == kind and bool(self._take(kind))
-
-    def _pass_lines(self) -> None:
-        while self._passed("\n"):
-            pass
+    Its state is what the next token belongs to: the ``start`` of a line, a ``header`` of a table, a
+    ``pair`` of an inline table, the ``key`` of either kind of pair, a ``value``, or its ``rest``.
+    """
+    state, line, begun, dots = "start", 1, 1, 0
+    inside: list[str] = []  # brackets and braces that are open
+    for match in _TOKEN.finditer(f"{text}\n"):
+        kind, token = match.lastgroup, match[0]
+        if kind == "wrong":  # to go on could take forever
+            return
+        if kind is None or (token == "\n" and inside):
+            pass  # blanks, comments, and lines that end between brackets
+        elif token == "\n":
+            yield f"\n{_KEY}{begun}\n" if state == "header" else "\n"
+            state = "start"
+        elif state in ("start", "pair", "key", "header") and token != "}":
+            if state in ("start", "pair"):
+                yield "," if state == "pair" else ""
+                begun, dots = line, 0
+                state = "header" if state == "start" and token == "[" else "key"
+            dots += token == "."
+            if dots >= MOST_LEVELS:
+                raise _too_deep(line)
+            yield token
+            if state == "key" and token == "=":
+                state = "value"
+        elif token in ("[", "{"):
+            inside.append(token)
+            if len(inside) > MOST_LEVELS:
+                raise _too_deep(line)
+            yield f"[{line}," if token == "[" else f"{{{_KEY}{line}"
+            state = "value" if token == "[" else "pair"
+        elif token in ("]", "}") and inside:
+            inside.pop()
+            yield token
+            state = "rest"
+        elif token == "," and inside:
+            state = "value" if inside[-1] == "[" else "pair"
+            yield token if state == "value" else ""
+        elif state == "value":
+            yield str(line)
+            state = "rest"
+        line += token.count("\n")
 
 
-def _unescaped(quoted: str) -> str:
-    """What a basic string stands for."""
-    try:
-        found: str = tomllib.loads(f"key = {quoted}")["key"]
-    except ValueError:
-        raise _Stop from None
-    return found
+def _lines(values: Any, path: Path) -> Iterator[tuple[Path, int]]:
+    """The line of all that is in a table or an array, by its path."""
+    if isinstance(values, dict):
+        items = [(key, value) for key, value in values.items() if key != _OWN]
+    else:
+        items = [*enumerate(values[isinstance(values[0], int) :])]
+    for key, value in items:
+        yield (*path, key), _own_line(value)
+        if not isinstance(value, int):
+            yield from _lines(value, (*path, key))
+
+
+def _own_line(value: Any) -> Any:
+    """The line of a value; that of a table without a header of its own is that of what is in it."""
+    if isinstance(value, dict):
+        return value[_OWN] if _OWN in value else _own_line(next(iter(value.values())))
+    return value if isinstance(value, int) else _own_line(value[0])
+
+
+def _too_deep(line: int) -> TooMuch:
+    return TooMuch(line, f"there are more than {MOST_LEVELS} levels of keys and elements")
