@@ -10,7 +10,7 @@ import pytest
 from blockpack.cli.run import COMMANDS
 from cli.running import Command
 
-LONG = ("pack", "plan", "serve", "verify")
+LONG = ("map", "pack", "plan", "serve", "verify")
 """Commands that take the options of all formats."""
 
 

@@ -116,3 +116,31 @@ def test_warnings_go_to_standard_error(command: Command, source: Path) -> None:
     assert result.messages == ["warning: aux.txt: Windows takes this name for a device"]
     warnings = json.loads(command("plan", source, "--format", "fat", "--json").out)["warnings"]
     assert warnings == ["aux.txt: Windows takes this name for a device"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_summary_ends_with_what_the_room_is_for(
+    command: Command, source: Path, form: str
+) -> None:
+    lines = command("plan", source, "--format", form, "--free", "1M").lines
+    plan = json.loads(command("plan", source, "--format", form, "--free", "1M", "--json").out)
+    sizes = {e["path"]: e["size"] for e in plan["entries"] if e["kind"] == "file"}
+    (over,) = [line.split()[1] for line in lines if line.startswith("overhead ")]
+    assert int(over.replace(",", "")) == plan["size"] - sum(sizes.values())
+    unit = plan["geometry"].get("cluster_size", 512)
+    (slack,) = [line.split()[1] for line in lines if line.startswith("slack ")]
+    assert int(slack.replace(",", "")) == sum(-size % unit for size in sizes.values())
+    large = [line.split(maxsplit=4)[-1] for line in lines if line.startswith("large file ")]
+    named = sorted(filter(lambda path: sizes[path], sizes), key=lambda path: -sizes[path])
+    assert large == named[:5]
+    without = json.loads(command("plan", source, "--format", form, "--json").out)["size"]
+    line = f"smaller           by {plan['size'] - without:,} bytes without --free"
+    assert line in lines
+
+
+def test_what_would_be_smaller_is_smaller(command: Command, source: Path) -> None:
+    given = ("plan", source, "--format", "fat", "--cluster-size", "64K")
+    size = json.loads(command(*given, "--json").out)["size"]
+    lines = [line for line in command(*given).lines if line.startswith("smaller")]
+    least = json.loads(command("plan", source, "--format", "fat", "--json").out)["size"]
+    assert lines == [f"smaller           by {size - least:,} bytes without --cluster-size"]

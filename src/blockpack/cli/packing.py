@@ -97,13 +97,18 @@ def _format(arguments: Namespace, format: str | None) -> Format:
 
 def layout(volume: Volume, arguments: Namespace, left_out: Iterable[str] = ()) -> Layout:
     """The layout of the source's tree, without the files `left_out`."""
+    return volume.plan(tree(arguments, left_out), jobs=getattr(arguments, "jobs", "auto"))
+
+
+def tree(arguments: Namespace, left_out: Iterable[str] = ()) -> Tree:
+    """The source's tree, without the files `left_out`."""
     jobs: Jobs = getattr(arguments, "jobs", "auto")
-    tree: Tree = scan(
+    found: Tree = scan(
         arguments.source,
         exclude=arguments.exclude,
         symlinks=arguments.symlinks,
         submodules=arguments.submodules,
         jobs=jobs,
     )
-    leave_out(tree, arguments.source, left_out)
-    return volume.plan(tree, jobs=jobs)
+    leave_out(found, arguments.source, left_out)
+    return found

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from heapq import nlargest
 from typing import Any
 
+from ..errors import BlockpackError, printable
 from ..images.block_map import BlockMap
 from ..images.contents import placed
-from ..model.entry import decode
+from ..model.entry import File, decode
 from ..model.extent import Extent, FileRange, Stream
+from ..model.tree import Tree
 from ..planning.layout import Layout
+from ..planning.options import VOLUME
 from ..writing.write import write_bytes
 from . import flags, packing
 from .output import emit, emit_facts, emit_json, say
 
 EXAMPLE = "blockpack plan site --format tar"
+
+_BLOCK = 512
+_LARGEST = 5
+_MOST_PLANNED = 10_000
+"""Entries of a tree that is planned again with other options, at most."""
+
+_SMALLER: dict[str, dict[str, int]] = {
+    "fat": {"cluster_size": 512},
+    "tar": {"align": 512},
+}
+"""What makes images of each format smaller; git's would have to be compressed again."""
+
+_COSTLY = ("profile", "sector_size", "size", "free", "pad", "cluster_size", "fat_type", "align")
+"""Options that may cost room."""
+
+_FLAGS = {option.name: option.flag for option in VOLUME}
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -28,7 +50,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Show what ``pack`` would write."""
-    layout = packing.layout(packing.volume(arguments), arguments)
+    tree = packing.tree(arguments)
+    layout = packing.volume(arguments).plan(tree, jobs="auto")
     if arguments.bmap is not None:
         write_bytes(BlockMap.of(layout).encoded(), arguments.bmap)
     if arguments.json:
@@ -44,7 +67,52 @@ def run(arguments: Namespace) -> int:
         lengths[extent.kind] += extent.length
     for kind, count in counts.items():
         emit(f"{kind:<18}{count:,} extents, {lengths[kind]:,} bytes")
+    for line in [*_summary(layout), *_savings(arguments, layout, tree)]:
+        emit(line)
     return 0
+
+
+def _summary(layout: Layout) -> Iterator[str]:
+    """Where the bytes go, and which files are the largest."""
+    unit = int(layout.geometry.get("cluster_size", _BLOCK))
+    files = [(p.entry, p.offset) for p in layout.placements() if isinstance(p.entry, File)]
+    placed = {offset: file.size for file, offset in files if offset is not None}
+    total = sum(placed.values())
+    if placed:
+        over = layout.size - total
+        yield _line("overhead", f"{over:,} bytes, {100 * over / layout.size:.1f} % of the image")
+        slack = sum(-size % unit for size in placed.values())
+        yield _line("slack", f"{slack:,} bytes, from files' ends to units of {unit:,} bytes")
+    elif whole := sum(file.size for file, _ in files):
+        yield _line("packed", f"{whole:,} bytes of files to {100 * layout.size / whole:.1f} %")
+    for file in nlargest(_LARGEST, (file for file, _ in files), key=lambda file: file.size):
+        if file.size:
+            yield _line("large file", f"{file.size:,} bytes, {printable(file.path)}")
+
+
+def _savings(arguments: Namespace, layout: Layout, tree: Tree) -> Iterator[str]:
+    """What other options would save, of those that cost no more than to plan again."""
+    if len(tree) > _MOST_PLANNED or layout.format not in _SMALLER:
+        return
+    given = [name for name in _COSTLY if getattr(arguments, name) is not None]
+    tried: dict[str, dict[str, int | None]] = {
+        f"without {_FLAGS[name]}": {name: None} for name in given
+    }
+    for name, value in _SMALLER[layout.format].items():
+        if name not in given:
+            tried[f"with {_FLAGS[name]} {value}"] = {name: value}
+    saved: dict[str, int] = {}
+    for how, changes in tried.items():
+        with suppress(BlockpackError):  # which says that it is not possible
+            other = packing.volume(Namespace(**{**vars(arguments), **changes})).plan(tree)
+            saved[how] = layout.size - other.size
+    for how, count in sorted(saved.items(), key=lambda each: -each[1]):
+        if count > 0:
+            yield _line("smaller", f"by {count:,} bytes {how}")
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:<18}{text}"
 
 
 def _json(layout: Layout) -> dict[str, Any]:

@@ -37,6 +37,7 @@ COMMANDS = {
     "serve": "serve an image, or what pack would write, as a block device (NBD)",
     "write": "write an image to a device",
     "diff": "show what differs between two images, sources or commits",
+    "map": "draw what each byte of an image is for",
     "ls": "list what an image holds",
     "cat": "print a file of an image",
     "extract": "copy everything in an image to a directory",

@@ -102,6 +102,10 @@ class ImageReader(ABC):
         """The bytes of a file: as they lie in the image, unless a format knows better."""
         return PiecesReader(self, entry)
 
+    def stored(self, entry: ImageEntry) -> Pieces:
+        """The pieces of the image that a file's bytes are in, also where a format packs them."""
+        return entry.extents
+
     def read_at(self, offset: int, length: int) -> bytes:
         """`length` bytes at `offset` of the image. Raises `ImageError` if they are not there."""
         if offset + length > self.size:

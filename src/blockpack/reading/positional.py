@@ -323,3 +323,23 @@ def _of_its_own(descriptor: int) -> int:
         return os.open(f"/proc/self/fd/{descriptor}", READ_ONLY)
     except OSError:
         return os.dup(descriptor)
+
+
+def holes(descriptor: int, size: int, at: int = 0) -> Iterator[tuple[int, int]]:
+    """Where a file has holes from byte `at` to `size`, as begins and ends (lseek(2), SEEK_HOLE);
+    none where the file system does not tell them.
+    """
+    while at < size and hasattr(os, "SEEK_HOLE"):
+        try:
+            hole = os.lseek(descriptor, at, os.SEEK_HOLE)
+            if hole >= size:
+                return
+            try:
+                at = os.lseek(descriptor, hole, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    return
+                at = size
+        except OSError:
+            return
+        yield hole, min(at, size)

@@ -6,8 +6,6 @@ there is nothing to copy; less is not worth a word.
 
 from __future__ import annotations
 
-import errno
-import os
 import struct
 from array import array
 from bisect import bisect_right
@@ -15,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Self
 
 from ..planning.runs import WORTHWHILE
+from ..reading.positional import holes
 from .protocol import HOLE_AND_ZERO
 
 _LONGEST = (1 << 32) - WORTHWHILE
@@ -37,7 +36,7 @@ class Allocation:
     @classmethod
     def of_file(cls, descriptor: int, size: int) -> Self:
         """The holes of an open file; none where the file system does not tell them."""
-        return cls(size, _holes(descriptor, size))
+        return cls(size, holes(descriptor, size))
 
     def is_zero(self, offset: int, length: int) -> bool:
         """Whether a stretch is known to be all zeros."""
@@ -71,22 +70,3 @@ def _joined(stretches: Iterable[tuple[int, int]]) -> Iterator[int]:
         end = stop
     if end - begin >= WORTHWHILE:
         yield from (begin, end)
-
-
-def _holes(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where a file has holes, as begins and ends (lseek(2), SEEK_HOLE)."""
-    at = 0
-    while at < size and hasattr(os, "SEEK_HOLE"):
-        try:
-            hole = os.lseek(descriptor, at, os.SEEK_HOLE)
-            if hole >= size:
-                return
-            try:
-                at = os.lseek(descriptor, hole, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno != errno.ENXIO:
-                    return
-                at = size
-        except OSError:
-            return
-        yield hole, min(at, size)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from itertools import islice
 
 from attrs import evolve, frozen
@@ -18,7 +20,7 @@ from ...errors import ImageError, printable
 from ...model.entry import NANOSECONDS
 from ...planning.layout import Fact
 from ...reading.positional import PositionalReader
-from ..reader import ImageEntry, ImageReader, Report
+from ..reader import ImageEntry, ImageReader, Pieces, Report
 from . import container, objects
 from .blob_reader import BlobReader
 from .commit_entries import CommitEntries
@@ -216,6 +218,20 @@ class GitReader(ImageReader):
     def content(self, entry: ImageEntry) -> PositionalReader:
         """The blob. Raises `ImageError`."""
         return BlobReader(self._objects.store, self._blobs[entry.path], entry)
+
+    def stored(self, entry: ImageEntry) -> Pieces:
+        """The packed object that is the blob: it ends where the next one begins."""
+        begin = self._blobs.get(entry.path)
+        if begin is None or begin >= self._bounds[-1]:
+            return ()
+        end = self._bounds[bisect_right(self._bounds, begin)]
+        return ((self._framing.pack_offset + begin, end - begin),)
+
+    @cached_property
+    def _bounds(self) -> list[int]:
+        """Where objects begin, and the last of them ends."""
+        store = self._objects.store
+        return sorted({*store.offsets.values(), store.end})
 
     def verify(self, report: Report) -> Iterator[ImageEntry]:
         """Every id, every checksum, and what pads; and then the entries."""

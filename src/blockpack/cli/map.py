@@ -1,0 +1,119 @@
+"""``blockpack map``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from ..errors import UsageError, printable
+from ..images.image import Image
+from ..images.open_image import open_image
+from ..images.space_map import KINDS, SECTOR, SpaceMap
+from ..images.space_page import page
+from ..planning.layout import Layout, round_up
+from ..planning.layout_reader import LayoutReader
+from ..sources.git.address import SCHEME
+from ..writing.write import write_bytes
+from . import flags, packing
+from .output import amount, emit, say
+
+EXAMPLE = "blockpack map site --format fat --html map.html"
+
+_ROWS = 16
+_WIDEST = 200
+_MARGIN = 11
+"""Columns for the offset of a row, and one between."""
+
+_SHOWN = {
+    "metadata": ("#", "30;43"),
+    "file": ("f", "97;44"),
+    "clone": ("c", "30;46"),
+    "hole": ("o", "97;45"),
+    "padding": ("-", "30;47"),
+    "free": (".", "2"),
+    "same": ("=", "2"),
+    "differs": ("!", "97;41"),
+}
+"""The character of each kind, and how it is shown in colour (ECMA-48, SGR)."""
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("source", metavar="SOURCE", help="an image; with --format, what is packed")
+    parser.add_argument("other", metavar="OTHER", nargs="?", help="another, to see what differs")
+    parser.add_argument("--html", metavar="FILE", help="write a page for a browser")
+    flags.add_key(parser, "the images are encrypted with the key in FILE")
+    packing.add_options(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Show what each byte is for: in the terminal, or as a page."""
+    with ExitStack() as stack:
+        names = [name for name in (arguments.source, arguments.other) if name is not None]
+        all_of = [_opened(name, arguments, stack) for name in names]
+        maps = [SpaceMap.of(what, name) for what, name in zip(all_of, names, strict=True)]
+        if len(all_of) > 1:
+            one, other = (
+                what.reader.data
+                if isinstance(what, Image)
+                else stack.enter_context(LayoutReader(what.runs))
+                for what in all_of
+            )
+            maps.insert(0, SpaceMap.of_differences(one, other))
+    if arguments.html is not None:
+        write_bytes(page(maps).encode("ascii"), arguments.html)
+        return 0
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    for number, each in enumerate(maps):
+        emit("\n".join([""] * bool(number) + list(_drawn(each, width, colour=_has_colour()))))
+    return 0
+
+
+def _opened(name: str, arguments: Namespace, stack: ExitStack) -> Layout | Image:
+    """The image of that name, or the plan of the source."""
+    if arguments.format is None and not os.path.isdir(name) and not name.startswith(SCHEME):
+        image = stack.enter_context(open_image(name, key_file=arguments.key_file))
+        if image.problems:
+            found = f"{len(image.problems):,} parts cannot be read; 'verify' lists them"
+            say(f"warning: {printable(name)}: {found}")
+        return image
+    if arguments.key_file is not None:
+        raise UsageError("", "a source has no key", "leave --key-file out")
+    asked = Namespace(**{**vars(arguments), "source": name})
+    return packing.layout(packing.volume(asked), asked)
+
+
+def _has_colour() -> bool:
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stdout is not None and sys.stdout.isatty() and not plain
+
+
+def _drawn(space: SpaceMap, width: int, *, colour: bool) -> Iterator[str]:
+    """The lines of a map that is `width` columns wide, and its legend."""
+    columns = max(width - _MARGIN, 8)
+    length = max(SECTOR, round_up(-(-space.size // (columns * _ROWS)), SECTOR))
+    title = f"{printable(space.name)}: {space.format} {amount(space.size)}, {amount(length)} a cell"
+    yield title.replace(":  ", ": ") if len(title) <= width else f"{title[: width - 1]}…"
+    cells = space.cells(length)
+    for start in range(0, len(cells), columns):
+        row = cells[start : start + columns]
+        yield f"{amount(start * length):>{_MARGIN - 1}} {_painted(row, colour)}"
+    for kind, count in space.totals.items():
+        share = f"{100 * count / space.size:.1f} %"
+        line = f" {kind:<9}{amount(count):>11}{share:>8}  {KINDS[kind]}"
+        yield f"{_painted([kind], colour)}{line[: width - 1]}"
+
+
+def _painted(row: list[str], colour: bool) -> str:
+    """The characters of cells, those of one kind in a row painted at once."""
+    text = ""
+    last = ""
+    for kind in row:
+        character, paint = _SHOWN[kind]
+        text += f"\033[0;{paint}m" * (colour and kind != last) + character
+        last = kind
+    return text + "\033[0m" * colour
