@@ -92,9 +92,13 @@ def test_all_that_is_wrong_is_told_with_its_lines(host: Host) -> None:
         'repository = "www.git"\nkeep = 0\non_activate = "x"\nmax-size = "much"\njobs = true\n'
     )
     told = process("deploy", "--to", host.root, code=2).err
-    for number, what in enumerate(
-        ("repository: is an absolute path", "keep: ", "did you mean 'on-activate'", "max-size: "), 1
-    ):
+    problems = (
+        "repository: is an absolute path",
+        "keep: is a number from 1 on, not less",
+        "did you mean 'on-activate'",
+        "max-size: ",
+    )
+    for number, what in enumerate(problems, 1):
         assert f"host.toml:{number}: " in told and what in told
     assert "host.toml:5: jobs: " in told
     with pytest.raises(Problems, match="is not a valid file of settings"):

@@ -106,6 +106,8 @@ def key(name: str) -> str:
 KEYS = tuple(key(field.name) for field in fields(HostSettings))
 """All keys of the file."""
 
+_MOST_COUNT = (1 << 31) - 1
+
 _PATHS = ("repository", "identity", "key_file", "runtime_dir")
 
 
@@ -140,9 +142,13 @@ class _Document(Document):
         return text
 
     def _count(self, path: Path, value: Any) -> int | None:
-        if is_number(value) and 1 <= value < 1 << 31:
+        if not is_number(value) or value < 1:
+            told = "less" if is_number(value) else kind(value)
+            self.complain(path, f"is a number from 1 on, not {told}")
+        elif value > _MOST_COUNT:
+            self.complain(path, f"is at most {_MOST_COUNT:,}")
+        else:
             return int(value)
-        self.complain(path, f"is a number from 1 on, not {kind(value)}")
         return None
 
     def _jobs(self, path: Path, value: Any) -> Jobs | None:
