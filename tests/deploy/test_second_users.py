@@ -523,6 +523,18 @@ def test_nothing_is_deployed_where_others_can_change_it(
     assert names(rooted.root) == set()
 
 
+@pytest.mark.parametrize("planter", [MALLORY, 0])
+def test_a_link_that_another_user_planted_does_not_say_where_to_deploy(
+    rooted: Rooted, public: Path, planter: int
+) -> None:
+    place = dist(public / "place", rooted.user, 0o755)
+    rooted.root.symlink_to(place)
+    os.chown(rooted.root, planter, planter, follow_symlinks=False)
+    code, text = rooted.deploy()
+    assert code == (0 if planter == 0 else 5), text
+    assert bool(names(place)) == (planter == 0)
+
+
 @pytest.mark.parametrize("name", FILES_OF_A_ROOT)
 @pytest.mark.parametrize("kind", PLANTS)
 @pytest.mark.parametrize("sticky", [True, False])

@@ -59,7 +59,8 @@ class Place:
 
     @classmethod
     def own(cls, path: str, *, make: int | None = None, private: bool = False) -> Self:
-        """The directory at `path`, which is ours: see `require_own`.
+        """The directory at `path`, which is ours: see `require_own`; and so is a link there, or
+        whoever put it would say where we write.
 
         With `make`, a mode such as 0o755, it is made if it is not there, and what is missing above
         it; the umask takes away from that what others may, and nothing of what we may.
@@ -67,7 +68,7 @@ class Place:
         at, missing = path, []
         while True:
             try:
-                place = cls.open(at or os.curdir)
+                place = cls._followed(at.rstrip(os.sep) or at or os.curdir)
                 break
             except FileNotFoundError:
                 if make is None or not at or os.path.lexists(at):
@@ -81,6 +82,15 @@ class Place:
             made.append(place.path)
         place.path, place._made = path, made
         return place.require_own(private=private)
+
+    @classmethod
+    def _followed(cls, path: str) -> Self:
+        """The directory at `path`, or where a link there leads, if it is this user's or root's."""
+        status = os.lstat(path)
+        is_link = stat.S_ISLNK(status.st_mode)
+        if is_link:
+            require_trusted(path, status, TargetError)
+        return cls._held(path, None, path, 0 if is_link else _NO_LINK)
 
     def require_own(self, *, private: bool = False) -> Self:
         """This place, if it is this user's or root's, and nobody else may change what is in it; or
