@@ -63,7 +63,7 @@ _WHY = {
     "align": "large files begin on a multiple of this many bytes",
     "exclude": "files to leave out, as in .gitignore",
     "secret": "files that end in .age are decrypted while it is built",
-    "cipher": "the image is encrypted; without it, it may only be in RAM",
+    "cipher": "encrypts the image; without it, as mirage 4.9 and later need it, it is in RAM only",
 }
 
 _HEAD = """\
