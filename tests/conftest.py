@@ -47,5 +47,13 @@ def fixture_forkable() -> Iterator[None]:
     here: tests that ask for several processes are to have them.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processors, "_has_threads", lambda: threading.active_count() > 1)
+        patch.setattr(processors, "_has_threads", _has_threads)
         yield
+
+
+def _has_threads() -> bool:
+    """Whether a test has threads; that of fsspec's connections stays for good."""
+    return any(
+        thread is not threading.main_thread() and thread.name != "fsspecIO"
+        for thread in threading.enumerate()
+    )

@@ -101,4 +101,4 @@ def test_the_command_refuses_it(
 ) -> None:
     assert main([path if word == "P" else word for word in words]) == 2
     told = capsys.readouterr().err
-    assert told.startswith("blockpack: a\\") and "no path" in told
+    assert told.startswith("blockpack: a\\") and "is not a path" in told

@@ -94,5 +94,5 @@ def test_a_nonce_that_repeats_is_noticed() -> None:
 
 def test_half_a_sector_is_noticed() -> None:
     image = ccm.encoded(bytes(1024), KEY, 512, counted())
-    with pytest.raises(AssertionError, match="no whole number"):
+    with pytest.raises(AssertionError, match="not a whole number"):
         ccm.decoded(image[:-512], KEY, 512)

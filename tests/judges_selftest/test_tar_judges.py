@@ -189,8 +189,8 @@ GOOD: dict[str, bytes] = {
 BAD: dict[str, tuple[str, bytes]] = {
     "checksum": ("checksum", b"F" + FILE[1:] + END),
     "magic": ("magic", with_checksum(FILE[:257] + b"USTAR" + FILE[262:]) + END),
-    "octal": ("no octal", with_checksum(FILE[:100] + b"00000644" + FILE[108:]) + END),
-    "base 256": ("no octal", with_checksum(FILE[:124] + b"\x80" + FILE[125:]) + END),
+    "octal": ("not an octal", with_checksum(FILE[:100] + b"00000644" + FILE[108:]) + END),
+    "base 256": ("not an octal", with_checksum(FILE[:124] + b"\x80" + FILE[125:]) + END),
     "no NUL": ("goes on", with_checksum(FILE[:90] + b"x" + FILE[91:]) + END),
     "one zero block": ("one zero block", FILE + bytes(512)),
     "no zero block": ("not within", FILE),

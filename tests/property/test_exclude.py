@@ -71,6 +71,7 @@ plain_paths = st.lists(
 )
 @example(["*", "!*/", "!*.c"], ["x.c", "a/x.c", "a/b/x.c", "a/b", "a/b.d"])
 @example(["a/*", "!a/b.c"], ["a/b.c", "a/c", "b"])
+@example(["***/b", "!a/***/c", "/****"], ["a/b", "a/x/b", "b", "a/c", "a/x/y/c", "c***/b"])
 def test_patterns_match_as_git_has_them_match(lines: list[str], found: list[str]) -> None:
     assert {path for path in found if leaves_out(lines, path)} == ignored(lines, found)
 

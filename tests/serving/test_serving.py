@@ -7,18 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 import blockpack
-from blockpack.serving import server
-from blockpack.serving.serve import serve as serve_here
 from judges.programs import require, run
 from serving.client import EIO, Client
-from serving.servers import Serve, serving
+from serving.servers import Serve, serving, serving_from_threads
 from serving.servers import blockpack as command
 
 FORMATS = {
@@ -171,16 +168,7 @@ def test_a_request_is_answered_before_the_server_ends(site: Path, tmp_path: Path
 def test_a_program_with_threads_serves_from_threads(site: Path, tmp_path: Path) -> None:
     socket = tmp_path / "x.sock"
     layout = blockpack.TarVolume().plan(blockpack.scan(site))
-    ready = threading.Event()
-    thread = threading.Thread(
-        target=serve_here,
-        args=(layout, socket),
-        kwargs={"ready": lambda _: ready.set()},
-        daemon=True,
-    )
-    thread.start()
-    assert ready.wait(20)
-    with Client(socket) as client:
+    with serving_from_threads(site, socket), Client(socket) as client:
         client.go()
         assert client.read(0, 4096) == layout.open().read(4096)
 
@@ -244,23 +232,12 @@ def test_systemd_may_open_the_socket(site: Path, tmp_path: Path) -> None:
             server.terminate()
 
 
-def test_who_comes_when_all_places_are_taken_waits(
-    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
+def test_who_comes_when_all_places_are_taken_waits(site: Path, tmp_path: Path) -> None:
     socket = tmp_path / "x.sock"
-    layout = blockpack.TarVolume().plan(blockpack.scan(site))
-    ready = threading.Event()
-    threading.Thread(
-        target=serve_here,
-        args=(layout, socket),
-        kwargs={"ready": lambda _: ready.set()},
-        daemon=True,
-    ).start()
-    assert ready.wait(20)
-    first, second = Client(socket).go(), Client(socket).go()
-    with second:
-        with first, pytest.raises(TimeoutError):
+    with serving_from_threads(site, socket, most=2), Client(socket) as second:
+        second.go()
+        with Client(socket) as first, pytest.raises(TimeoutError):
+            first.go()
             Client(socket, timeout=0.5)
         with Client(socket) as third:  # the first has gone
             assert third.go().size == second.size

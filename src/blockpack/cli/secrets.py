@@ -11,7 +11,7 @@ from ..deploy.secrets.editing import wipe_left
 from ..deploy.secrets.files import Keeper
 from ..deploy.secrets.held_file import MOST_BYTES, HeldFile
 from ..deploy.secrets.history import audit
-from ..errors import UsageError, printable
+from ..errors import TargetError, UsageError, printable
 from ..layers.memory import guarded
 from .output import emit, say
 
@@ -60,11 +60,12 @@ def run(arguments: Namespace) -> int:
     """Run the action, and tidy up after runs that were killed."""
     wipe_left()
     actions = {"encrypt": _encrypt, "edit": _edit, "rekey": _rekey, "audit": _audit}
-    actions[arguments.action](arguments)
-    return 0
+    return actions[arguments.action](arguments) or 0
 
 
-def _encrypt(arguments: Namespace) -> None:
+def _encrypt(arguments: Namespace) -> int:
+    """Encrypt files; the exit code: that of a target where some of one may be left on a disk."""
+    kept = False
     targets = dict(zip(arguments.files, _targets(arguments), strict=True))
     for file in arguments.files:
         if file != STANDARD_INPUT and file.endswith(SUFFIX):
@@ -82,13 +83,15 @@ def _encrypt(arguments: Namespace) -> None:
             if file == STANDARD_INPUT:
                 keepers[file].encrypt(_standard_input(), target, replace=arguments.force)
             else:
-                _encrypt_file(keepers[file], file, target, arguments)
+                kept |= _encrypt_file(keepers[file], file, target, arguments)
             say(f"{printable(target)}: encrypted")
     if not arguments.remove and arguments.files != [STANDARD_INPUT]:
         say("what was encrypted is still there in plain; --remove wipes and removes it")
+    return TargetError.exit_code if kept else 0
 
 
-def _encrypt_file(keeper: Keeper, file: str, target: str, arguments: Namespace) -> None:
+def _encrypt_file(keeper: Keeper, file: str, target: str, arguments: Namespace) -> bool:
+    """Encrypt a file; whether its bytes stay on the disk although it was to be removed."""
     with HeldFile.reading(file) as plain:
         if arguments.remove:
             plain.require_removable()
@@ -96,6 +99,7 @@ def _encrypt_file(keeper: Keeper, file: str, target: str, arguments: Namespace) 
         keeps = plain.remove() if arguments.remove else ""
     if keeps:
         say(f"{printable(file)}: removed, but {keeps} keeps on the disk what it overwrites")
+    return bool(keeps)
 
 
 def _standard_input() -> bytes:

@@ -71,7 +71,8 @@ def _rules(lines: Iterable[str]) -> Iterator[tuple[re.Pattern[str], bool]]:
     kind = type(GitIgnoreSpec.from_lines(["any"]).patterns[0])  # releases differ in its name
     for line in lines:
         try:
-            expression, leaves_out = kind.pattern_to_regex(_BRACKETS.sub(_without_classes, line))
+            line = _MANY_STARS.sub(r"\1**", _BRACKETS.sub(_without_classes, line))
+            expression, leaves_out = kind.pattern_to_regex(line)
             if expression is not None and leaves_out is not None:
                 # A name may hold a newline, and pathspec's dots are for any character.
                 yield re.compile(straightened(expression), re.DOTALL), leaves_out
@@ -87,6 +88,9 @@ _AS_GIT = "write it as in a .gitignore"
 
 _BRACKETS = re.compile(r"\\.|\[[!^]?\]?(?:\[:[a-z]*:\]|\\.|[^]\\])*\]", re.DOTALL)
 """What is escaped; or a bracket expression, in which there may be classes (wildmatch)."""
+
+_MANY_STARS = re.compile(r"(^!?|/)\*{3,}(?=/|\s*$)")
+"""Three stars and more, all of a name: git takes them for two (wildmatch), pathspec for one."""
 
 _CLASSES = {
     "alnum": "A-Za-z0-9",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 
-from ...errors import BlockpackError, TargetError, UsageError
+from ...errors import BlockpackError, TargetError, UsageError, require_path
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs, require_jobs
 from ...writing.progress import Meter
@@ -92,6 +92,7 @@ def deploy(
         raise UsageError("", f"at least 1 generation is kept, not {keep}", option="keep=1")
     limit = limit_of(max_size)
     require_jobs(jobs)
+    require_path(root)
     secrets = secrets or Secrets()
     make = partial(build, executor=executor, jobs=jobs, progress=progress, max_size=limit)
     deployment = OpenCommit.of(os.fspath(repository), revision, jobs)
