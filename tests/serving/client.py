@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 READ, WRITE, DISCONNECT, FLUSH, TRIM, CACHE, WRITE_ZEROES, BLOCK_STATUS = range(8)
-EPERM, EIO, EINVAL, EOVERFLOW, ENOTSUP = 1, 5, 22, 75, 95
+EPERM, EIO, EINVAL, EOVERFLOW = 1, 5, 22, 75
 EXPORT_NAME, ABORT, LIST, STARTTLS, INFO, GO, STRUCTURED = 1, 2, 3, 5, 6, 7, 8
 LIST_META, SET_META = 9, 10
 ACK, SERVER, INFO_REPLY, META = 1, 2, 3, 4
@@ -123,12 +123,19 @@ class Client:
             return Reply(error, cookie, b"" if error else self.receive(length))
         assert magic == 0x668E33EF and self.structured
         flags, kind, cookie, count = struct.unpack(">HHQI", self.receive(16))
-        assert flags == 1, "one chunk a reply"
         payload = self.receive(count)
         if kind >> 15:
+            assert flags == 1
             error, said = struct.unpack(">IH", payload[:6])
             assert payload[6 : 6 + said].isascii()
             return Reply(error, cookie, payload[6:], kind)
+        if not flags:  # more chunks follow; here they are of data, and in order
+            more = self.reply()
+            if more.error:
+                return more
+            begin, next_begin = (struct.unpack(">Q", each[:8])[0] for each in (payload, more.data))
+            assert kind == more.kind == 1 and begin + count - 8 == next_begin
+            payload += more.data[8:]
         return Reply(0, cookie, payload, kind)
 
     def read(self, offset: int, length: int) -> bytes:

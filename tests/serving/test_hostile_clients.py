@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from serving import client as nbd
 from serving.client import Client, counted
-from serving.servers import Serve
+from serving.servers import Serve, blockpack
 
 
 @pytest.fixture(name="socket")
@@ -31,7 +34,7 @@ REFUSED = {
     "status without context": (nbd.BLOCK_STATUS, 0, 512, 0, nbd.EINVAL),
     "trim": (nbd.TRIM, 0, 512, 0, nbd.EPERM),
     "zeroes": (nbd.WRITE_ZEROES, 0, 512, 0, nbd.EPERM),
-    "unknown": (99, 0, 512, 0, nbd.ENOTSUP),
+    "unknown": (99, 0, 512, 0, nbd.EINVAL),
 }
 
 
@@ -79,7 +82,7 @@ def test_too_much_at_once_is_refused(serve: Serve, tmp_path: Path) -> None:
     with Client(socket) as client:
         client.go(structured=False)
         client.ask(nbd.READ, 0, (32 << 20) + 1)
-        assert client.reply().error == nbd.EOVERFLOW
+        assert client.reply().error == nbd.EINVAL
         client.ask(nbd.READ, 0, 32 << 20)
         assert not any(client.reply(32 << 20).data)
 
@@ -153,6 +156,72 @@ def test_many_idle_clients_keep_nobody_from_being_served(socket: Path) -> None:
     finally:
         for each in idle:
             each.socket.close()
+
+
+def test_a_large_request_takes_no_more_memory_than_a_small_one(
+    serve: Serve, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    content = os.urandom(20 << 20)
+    (site / "a").write_bytes(content)
+    socket = serve(site, "--format", "tar")
+    for structured in (True, False):
+        with Client(socket) as client:
+            client.go(structured=structured)
+            server = struct.unpack("iII", client.socket.getsockopt(1, 17, 12))[0]  # SO_PEERCRED
+            *_, child = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+            before = private_memory(child)
+            client.ask(nbd.READ, 0, 16 << 20, flags=0)
+            client.receive(4096)  # it is at work on the rest
+            assert private_memory(child) - before < 4 << 20
+
+
+def private_memory(process: str) -> int:
+    """Bytes that a process shares with no other."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Private_"))
+
+
+def test_one_chunk_is_promised_up_to_what_is_sent_at_once(serve: Serve, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "a").write_bytes(os.urandom(3 << 20))
+    with Client(serve(site, "--format", "tar")) as client:
+        client.go()
+        for length, error in ((64 << 10, 0), (2 << 20, nbd.EOVERFLOW)):
+            client.ask(nbd.READ, 0, length, flags=4)
+            assert client.reply().error == error
+
+
+def test_a_server_without_descriptors_to_spare_goes_on(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "a").write_bytes(b"a" * 10_000)
+    socket = tmp_path / "x.sock"
+    few = ["prlimit", "--nofile=20:20"]
+    command = blockpack("serve", site, "--format", "tar", "--socket", socket)
+    with subprocess.Popen([*few, *command], stderr=subprocess.PIPE) as server:
+        try:
+            assert server.stderr is not None and b"serving" in server.stderr.readline()
+            clients = []
+            with suppress(EOFError, TimeoutError, OSError):
+                for _ in range(40):
+                    clients.append(Client(socket, timeout=0.5))
+            assert server.poll() is None and 0 < len(clients) < 40
+            for each in clients:
+                each.socket.close()
+            until = time.monotonic() + 20
+            while True:
+                try:
+                    with Client(socket) as client:
+                        assert len(client.go().read(0, 512)) == 512
+                        break
+                except (EOFError, OSError):
+                    assert time.monotonic() < until
+        finally:
+            server.terminate()
+        assert server.wait(20) == 0
 
 
 def test_a_half_closed_connection_is_answered_and_ended(socket: Path) -> None:

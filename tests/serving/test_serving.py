@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 import blockpack
+from blockpack.model.extent import Data, Extent
+from blockpack.planning.runs import Run
+from blockpack.serving.export import Export
 from judges.programs import require, run
 from serving.client import EIO, Client
 from serving.servers import Serve, serving, serving_from_threads
@@ -210,6 +217,62 @@ def test_nbdkit_adds_what_it_does_well(serve: Serve, site: Path, tmp_path: Path)
             nbdkit.terminate()
     layout = blockpack.TarVolume().plan(blockpack.scan(site))
     assert image.read_bytes() == layout.open().read()
+
+
+def test_an_image_that_changes_is_an_error(serve: Serve, tmp_path: Path) -> None:
+    image = tmp_path / "www.img"
+    blockpack.write(blockpack.FatVolume().plan(blockpack.Tree()), image)
+    with Client(serve(image)) as client:
+        assert len(client.go().read(0, 512)) == 512
+        with open(image, "r+b") as file:
+            file.write(b"other")
+        os.utime(image, (1, 1))
+        with pytest.raises(OSError, match="changed"):
+            client.read(0, 512)
+
+
+def test_a_socket_whose_server_takes_nobody_for_now_is_in_use(site: Path, tmp_path: Path) -> None:
+    path = tmp_path / "full.sock"
+    with socket.socket(socket.AF_UNIX) as other, ExitStack() as stack:
+        other.bind(str(path))
+        other.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            with suppress(BlockingIOError):
+                waiting.connect(str(path))
+        words = command("serve", site, "--format", "tar", "--socket", path)
+        found = subprocess.run(words, check=False, capture_output=True, timeout=60)
+    assert found.returncode == 5 and b"another process" in found.stderr
+
+
+def test_a_socket_may_have_any_name(site: Path, tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/\xff.sock"
+    with serving(site, "--format", "tar", "--socket", os.fsdecode(path)):
+        assert os.path.exists(path)
+
+
+def test_directories_of_every_size_are_made_before_they_are_served() -> None:
+    tree = blockpack.Tree()
+    for number in range(2000):
+        tree.add(f"d{number % 20}/a long name of a page {number}", b"x")
+    layout = blockpack.FatVolume().plan(tree)
+    made: list[int] = []
+
+    def counting(run: Run) -> Run:
+        def make(start: int, stop: int) -> Iterable[Extent]:
+            made.append(stop - start)
+            return run.make(start, stop)
+
+        return evolve(run, make=make)
+
+    export = Export.of("", evolve(layout, runs=tuple(map(counting, layout.runs))))
+    made.clear()
+    for each in layout.runs:
+        for extent in each.make(0, len(each)):
+            if isinstance(extent, Data) and extent.length >= 4096:
+                export.reader.read_at(extent.offset + 100, 512)
+    assert not sum(made)
 
 
 def test_systemd_may_open_the_socket(site: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ MOST_KEPT = 32 << 20
 MOST_OPEN = 4
 """Sources that are kept open."""
 
-LEAST_KEPT = 4 << 10
+LEAST_KEPT = 1 << 10
 """Bytes of metadata that take their time to be made."""
 
 _SMALL = 64 << 10

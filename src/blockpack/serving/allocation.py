@@ -43,8 +43,10 @@ class Allocation:
         number = bisect_right(self._boundaries, offset)
         return bool(number & 1) and offset + length <= self._boundaries[number]
 
-    def descriptors(self, offset: int, length: int, most: int = MOST_DESCRIPTORS) -> bytes:
-        """The descriptors of `length` bytes from `offset` on, or of a first part of them."""
+    def descriptors(self, offset: int, length: int, most: int) -> bytes:
+        """The descriptors of `length` bytes from `offset` on; of their first part, if it takes
+        more than `most`.
+        """
         parts: list[bytes] = []
         number = bisect_right(self._boundaries, offset)
         end = offset + length

@@ -8,7 +8,7 @@ from typing import Self
 
 from attrs import frozen
 
-from ..errors import UsageError, require_path
+from ..errors import SourceError, UsageError, require_path
 from ..model.extent import Data, Extent, Zeros
 from ..planning.layout import Layout
 from ..planning.layout_reader import LEAST_KEPT, LayoutReader
@@ -48,13 +48,13 @@ class Export:
 
         Raises `SourceError` if it cannot be read, `UsageError` if it is nothing to serve.
         """
-        if len(name.encode("utf-8", "surrogateescape")) > 255 or not name.isprintable():
+        if not name.isprintable() or len(name.encode("utf-8")) > 255:
             rule = "the name of an export has at most 255 bytes, all of them printable"
             raise UsageError(name, rule, option="name=NAME")
         if isinstance(source, Layout):
             return cls._of_layout(name, seekable(source))
         path = require_path(source)
-        file = DescriptorReader(open_for_reading(source, path))
+        file = _Image(open_for_reading(source, path), path)
         allocation = Allocation.of_file(file.descriptor, file.size)
         return cls(name, file, allocation, 512, "an image")
 
@@ -81,6 +81,25 @@ class Export:
     def size(self) -> int:
         """The size of the device in bytes."""
         return self.reader.size
+
+
+class _Image(DescriptorReader):
+    """An image that must stay as it was when it was opened: its map of zeros was made then."""
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        super().__init__(descriptor)
+        self._name = name
+        self._stamp = self._current_stamp()
+
+    def read_into(self, view: memoryview, position: int) -> None:
+        """As of any reader. Raises `SourceError` if the image has changed."""
+        super().read_into(view, position)
+        if self._current_stamp() != self._stamp:
+            raise SourceError(self._name, "has changed since it is served", "serve it again")
+
+    def _current_stamp(self) -> tuple[int, int]:
+        status = self.check()
+        return status.st_size, status.st_mtime_ns
 
 
 def _telling(layout: Layout) -> Iterator[Extent]:

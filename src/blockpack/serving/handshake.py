@@ -53,7 +53,7 @@ class Handshake:
     exports: Mapping[bytes, Export]
     structured: bool = False
     zeros_wanted: bool = True
-    allocation_of: bytes | None = None
+    allocation_of: Export | None = None
     """The export for which the client asked for the context of allocation."""
 
     def agree(self) -> Agreed | None:
@@ -164,7 +164,7 @@ class Handshake:
             reply = struct.pack(">I", number) + protocol.ALLOCATION
             self._reply(option, protocol.META_CONTEXT, reply)
         if wanted and setting:
-            self.allocation_of = export.name.encode("utf-8", "surrogateescape")
+            self.allocation_of = export
         self._reply(option, protocol.ACK)
 
     # What they have in common -----------------------------------------------------------------
@@ -183,8 +183,7 @@ class Handshake:
 
     def _agreed(self, export: Export) -> Agreed:
         self.wire.by(None)
-        name = export.name.encode("utf-8", "surrogateescape")
-        context = _ALLOCATION_ID if self.allocation_of == name else None
+        context = _ALLOCATION_ID if self.allocation_of is export else None
         return Agreed(export, self.structured, context)
 
 

@@ -8,6 +8,7 @@ import socket
 import stat
 from contextlib import suppress
 from socket import socket as Socket
+from typing import Any
 from urllib.parse import quote
 
 from attrs import frozen
@@ -20,21 +21,25 @@ PORT = 10809
 
 _BACKLOG = 128
 
+_ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""A name has addresses of a kind that this machine has not, such as IPv6 in a container."""
+
 _FIRST_PASSED = 3  # sd_listen_fds(3), SD_LISTEN_FDS_START
 
 
 @frozen
 class Listener:
-    """A socket on which clients come in; `path` is the name of one of ours, to be removed."""
+    """A socket on which clients come in; `path` and `inode` are of one of ours, to be removed."""
 
     socket: Socket
     path: str | None = None
+    inode: int = 0
 
     def uri(self, export: str) -> str:
         """Where clients find the export of that name (the NBD project's URI specification)."""
         where = self.path or self.socket.getsockname()
         if isinstance(where, str | bytes):
-            return f"nbd+unix:///{quote(export)}?socket={quote(where)}"
+            return f"nbd+unix:///{quote(export)}?socket={quote(os.fsencode(where))}"
         host, port = where[:2]
         return f"nbd://{f'[{host}]' if ':' in host else host}:{port}/{quote(export)}"
 
@@ -43,7 +48,8 @@ class Listener:
         self.socket.close()
         if self.path is not None:
             with suppress(OSError):
-                os.unlink(self.path)
+                if os.lstat(self.path).st_ino == self.inode:  # and not another server's
+                    os.unlink(self.path)
 
 
 def unix_socket(path: str) -> Listener:
@@ -58,6 +64,7 @@ def unix_socket(path: str) -> Listener:
     try:
         listener.bind(temporary)
         listener.listen(_BACKLOG)
+        inode = os.lstat(temporary).st_ino
         os.rename(temporary, path)
     except OSError as error:
         listener.close()
@@ -71,7 +78,7 @@ def unix_socket(path: str) -> Listener:
         raise TargetError.of(path, "cannot be listened on", error) from None
     finally:
         os.umask(before)
-    return Listener(listener, path)
+    return Listener(listener, path, inode)
 
 
 def _require_free(path: str) -> None:
@@ -83,8 +90,11 @@ def _require_free(path: str) -> None:
     if not stat.S_ISSOCK(status.st_mode):
         raise TargetError(path, "is there already, and is not a socket", "choose another path")
     with Socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # who serves it may take no more clients for now
         try:
             probe.connect(path)
+        except BlockingIOError:
+            pass
         except OSError as error:
             if error.errno == errno.ECONNREFUSED:
                 return
@@ -105,18 +115,32 @@ def tcp_sockets(address: str) -> list[Listener]:
     listeners: list[Listener] = []
     try:
         for family, kind, protocol, _, where in dict.fromkeys(found):
-            listener = Socket(family, kind, protocol)
-            listeners.append(Listener(listener))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind(where)
-            listener.listen(_BACKLOG)
+            try:
+                listeners.append(Listener(_tcp_socket(family, kind, protocol, where)))
+            except OSError as error:
+                if error.errno not in _ABSENT or len(found) == 1:
+                    raise
+        if not listeners:
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
     except OSError as error:
         for each in listeners:
             each.close()
         raise TargetError.of(address, "cannot be listened on", error) from None
     return listeners
+
+
+def _tcp_socket(family: int, kind: int, protocol: int, where: Any) -> Socket:
+    listener = Socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(where)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
@@ -130,8 +154,26 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 
 def passed_sockets() -> list[Listener]:
-    """The sockets that systemd opened for this process (sd_listen_fds(3)); none without it."""
+    """The sockets that systemd opened for this process (sd_listen_fds(3)); none without it.
+
+    Raises `UsageError` for what is not a socket that listens.
+    """
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
-    count = int(os.environ.get("LISTEN_FDS", "0"))
-    return [Listener(Socket(fileno=_FIRST_PASSED + number)) for number in range(count)]
+    count = os.environ.get("LISTEN_FDS", "")
+    if not count.isdecimal():
+        raise UsageError(count, "LISTEN_FDS is not a number of sockets")
+    return [_passed(_FIRST_PASSED + number) for number in range(int(count))]
+
+
+def _passed(descriptor: int) -> Listener:
+    try:
+        passed = Socket(fileno=descriptor)
+        listening = passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError:
+        listening = 0
+    if not listening:
+        rule = f"descriptor {descriptor}, which systemd passed, is not a socket that listens"
+        raise UsageError("", rule, "set Accept=no and ListenStream= in the socket's unit")
+    passed.set_inheritable(False)
+    return Listener(passed)

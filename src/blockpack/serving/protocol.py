@@ -70,7 +70,7 @@ TRIM, WRITE_ZEROES, RESIZE = 4, 6, 8
 DONT_FRAGMENT, REQUEST_ONE = 1 << 2, 1 << 3
 """Flags of commands."""
 
-EPERM, EIO, EINVAL, EOVERFLOW, ENOTSUP = 1, 5, 22, 75, 95
+EPERM, EIO, EINVAL, EOVERFLOW = 1, 5, 22, 75
 """Errors of commands."""
 
 HOLE_AND_ZERO = 1 | 2
@@ -121,9 +121,10 @@ def nothing(cookie: int) -> bytes:
     return _chunk(cookie, _NONE, 0)
 
 
-def data_head(cookie: int, offset: int, length: int) -> bytes:
-    """What comes before `length` bytes of data in a structured reply."""
-    return _chunk(cookie, _OFFSET_DATA, 8 + length) + struct.pack(">Q", offset)
+def data_head(cookie: int, offset: int, length: int, *, last: bool) -> bytes:
+    """What comes before `length` bytes of data, in a structured reply's `last` chunk or another."""
+    head = _CHUNK.pack(_CHUNK_MAGIC, _DONE if last else 0, _OFFSET_DATA, cookie, 8 + length)
+    return head + struct.pack(">Q", offset)
 
 
 def hole(cookie: int, offset: int, length: int) -> bytes:

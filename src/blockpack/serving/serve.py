@@ -42,8 +42,7 @@ def serve(
         listeners = tcp_sockets(listen) if listen is not None else []
         if socket is not None:
             listeners.append(unix_socket(require_path(socket)))
-        if not listeners:
-            listeners = passed_sockets()
+        listeners = listeners or passed_sockets()
         if not listeners:
             rule = "clients need a way in"
             raise UsageError("", rule, "give the path of a socket, or an address", "socket=PATH")

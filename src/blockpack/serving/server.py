@@ -7,6 +7,7 @@ half the speed on small files to the interpreter's lock; they serve where nothin
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import selectors
@@ -28,6 +29,14 @@ from .wire import Wire
 MOST_CONNECTIONS = 256
 """Connections at a time; others wait until one of them ends."""
 
+_PAUSE = 0.5
+"""Seconds without new connections after the system had no room for one."""
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN)
+"""What the system says when it has no descriptor, memory or process to spare."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 GRACE = 5.0
 """Seconds that connections have to finish what they are at, when the server ends."""
 
@@ -40,7 +49,7 @@ class Server:
 
     def __init__(self, exports: Iterable[Export], listeners: Iterable[Listener], log: Log) -> None:
         self._exports: Mapping[bytes, Export] = {
-            export.name.encode("utf-8", "surrogateescape"): export for export in exports
+            export.name.encode("utf-8"): export for export in exports
         }
         if not self._exports:
             raise UsageError("", "there is nothing to serve")
@@ -48,6 +57,7 @@ class Server:
         self._log = log
         self._selector = selectors.DefaultSelector()
         self._listening = False
+        self._exhausted = False
         self._processes: dict[int, int] = {}
         """The process of each connection, by the pipe whose end tells that of the process."""
         self._threads: dict[threading.Thread, socket.socket] = {}
@@ -66,8 +76,11 @@ class Server:
         gc.freeze()  # what is there is shared with all processes: nobody is to touch it
         try:
             while True:
-                self._listen(len(self._processes) + len(self._threads) < MOST_CONNECTIONS)
-                for key, _ in self._selector.select(None if self._forking else 0.2):
+                connections = len(self._processes) + len(self._threads)
+                self._listen(connections < MOST_CONNECTIONS and not self._exhausted)
+                timeout = _PAUSE if self._exhausted else None if self._forking else 0.2
+                self._exhausted = False
+                for key, _ in self._selector.select(timeout):
                     if isinstance(key.fileobj, socket.socket):
                         self._accept(key.fileobj)
                     else:
@@ -93,54 +106,75 @@ class Server:
     def _accept(self, listener: socket.socket) -> None:
         try:
             connection, _ = listener.accept()
-        except OSError:  # the client has gone again
+        except OSError as error:
+            self._note_exhausted(error)  # otherwise the client has gone again
             return
         with connection:
             connection.setblocking(True)
             if connection.family != getattr(socket, "AF_UNIX", None):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._forking:
-                self._fork(connection)
-            else:
-                own = connection.dup()
-                thread = threading.Thread(target=self._converse, args=(own,), daemon=True)
-                self._threads[thread] = own
-                thread.start()
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            try:
+                if self._forking:
+                    self._fork(connection)
+                else:
+                    self._start_thread(connection.dup())
+            except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
+                self._log(f"a connection was refused: {error}")
+                self._note_exhausted(error)
+
+    def _note_exhausted(self, error: Exception) -> None:
+        """Take no clients for a while if the system has no room for them."""
+        if not isinstance(error, OSError) or error.errno in _EXHAUSTED:
+            self._exhausted = True
+
+    def _start_thread(self, connection: socket.socket) -> None:
+        thread = threading.Thread(target=self._converse, args=(connection,), daemon=True)
+        thread.start()
+        self._threads[thread] = connection
 
     def _fork(self, connection: socket.socket) -> None:
+        """Start the process of a connection. Signals wait until it is known, and until it has its
+        own handlers: else it would be left behind, or end the server.
+        """
         alive, ended = os.pipe()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             pid = os.fork()
-        except OSError as error:
+            if not pid:
+                self._child(connection, mask)
+            self._processes[alive] = pid
+            self._selector.register(alive, selectors.EVENT_READ)
+        except OSError:
             os.close(alive)
+            raise
+        finally:
             os.close(ended)
-            self._log(f"a connection was refused: {error.strerror}")
-            return
-        if not pid:
-            self._child(connection)
-        os.close(ended)
-        self._processes[alive] = pid
-        self._selector.register(alive, selectors.EVENT_READ)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-    def _child(self, connection: socket.socket) -> NoReturn:
+    def _child(self, connection: socket.socket, mask: Iterable[int]) -> NoReturn:
         """One connection, from here to the end of the process."""
         code = 1
         try:
+            wire = Wire(connection)
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server tells when to end
+            signal.signal(signal.SIGTERM, lambda *_: wire.end())
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for listener in self._listeners:
                 listener.socket.close()
-            self._converse(connection)
+            for alive in self._processes:
+                os.close(alive)
+            converse(wire, self._exports, self._log)
             code = 0
+        except Exception as error:
+            self._log(f"a connection failed: {error!r}")
         finally:
             os._exit(code)
 
     def _converse(self, connection: socket.socket) -> None:
-        """All that a client asks for, until one of the two leaves."""
+        """All that a client asks for, until one of the two leaves; in a thread."""
         with connection:
-            wire = Wire(connection)
-            if self._forking:
-                signal.signal(signal.SIGTERM, lambda *_: wire.end())
-            converse(wire, self._exports, self._log)
+            converse(Wire(connection), self._exports, self._log)
 
     def _ended(self, alive: int) -> None:
         """The process of a connection has come to its end."""
@@ -160,6 +194,11 @@ class Server:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)
         until = time.monotonic() + GRACE
+        for thread, connection in self._threads.items():
+            thread.join(max(until - time.monotonic(), 0))
+            with suppress(OSError):  # a thread that is left reads what is closed next
+                connection.shutdown(socket.SHUT_RDWR)
+            thread.join(1)
         while self._processes and (left := until - time.monotonic()) > 0:
             for key, _ in self._selector.select(left):
                 if not isinstance(key.fileobj, socket.socket):

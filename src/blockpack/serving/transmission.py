@@ -11,10 +11,14 @@ from contextlib import suppress
 
 from ..errors import BlockpackError
 from . import protocol
+from .allocation import MOST_DESCRIPTORS
 from .export import Export
 from .handshake import Agreed, Handshake
 from .protocol import Request
 from .wire import Gone, Wire
+
+_PIECE = 1 << 20
+"""Bytes that are read and sent at once: all that a connection has of a reply in memory."""
 
 Log = Callable[[str], object]
 """Hears what the host should know of."""
@@ -78,7 +82,7 @@ class Transmission:
             return protocol.EPERM, "this export is read-only"
         known = _KNOWN_FLAGS.get(request.command)
         if known is None:
-            return protocol.ENOTSUP, "there is no such command"
+            return protocol.EINVAL, "there is no such command"
         if request.flags & ~known:
             return protocol.EINVAL, "there is no such flag for this command"
         if request.command == protocol.FLUSH:
@@ -89,7 +93,9 @@ class Transmission:
             if self._context is None:
                 return protocol.EINVAL, "no metadata context was agreed on"
         elif request.length > protocol.MOST_BYTES:
-            return protocol.EOVERFLOW, "this is more than one request may ask for"
+            return protocol.EINVAL, "this is more than one request may ask for"
+        elif request.flags & protocol.DONT_FRAGMENT and request.length > _PIECE:
+            return protocol.EOVERFLOW, "this is more than one chunk has"
         return None
 
     def _read(self, request: Request) -> None:
@@ -97,30 +103,44 @@ class Transmission:
         if self._structured and self._export.allocation.is_zero(offset, length):
             self._wire.send(protocol.hole(cookie, offset, length))
             return
+        pieces = [(at, min(_PIECE, request.end - at)) for at in range(offset, request.end, _PIECE)]
+        if not self._structured and len(pieces) > 1:
+            # A simple reply cannot tell of an error after its head: all is read once before.
+            for at, count in pieces:
+                if self._filled(request, at, count) is None:
+                    return
+        for at, count in pieces:
+            view = self._filled(request, at, count, begun=at > offset)
+            if view is None:
+                return
+            head = b"" if at > offset else protocol.simple_reply(cookie)
+            if self._structured:
+                head = protocol.data_head(cookie, at, count, last=at + count == request.end)
+            self._wire.send(head, view)
+
+    def _filled(
+        self, request: Request, offset: int, length: int, *, begun: bool = False
+    ) -> memoryview | None:
+        """Bytes of the export; if they cannot be read the request fails, and None.
+
+        Raises `Gone` where a simple reply has `begun`, and so can only be broken off.
+        """
         if len(self._buffer) < length:
             self._buffer = bytearray(length)
         view = memoryview(self._buffer)[:length]
         try:
             self._export.reader.read_into(view, offset)
         except BlockpackError as error:
-            self._log(f"bytes {offset:,} to {request.end:,} cannot be read: {error}")
+            self._log(f"bytes {offset:,} to {offset + length:,} cannot be read: {error}")
+            if begun and not self._structured:
+                raise Gone("a source changed within a reply") from None
             self._fail(request, protocol.EIO, "what is there changed, or cannot be read")
-            return
-        head = (
-            protocol.data_head(cookie, offset, length)
-            if self._structured
-            else protocol.simple_reply(cookie)
-        )
-        self._wire.send(head, view)
+            return None
+        return view
 
     def _block_status(self, request: Request) -> None:
-        most = 1 if request.flags & protocol.REQUEST_ONE else None
-        allocation = self._export.allocation
-        found = (
-            allocation.descriptors(request.offset, request.length)
-            if most is None
-            else allocation.descriptors(request.offset, request.length, most)
-        )
+        most = 1 if request.flags & protocol.REQUEST_ONE else MOST_DESCRIPTORS
+        found = self._export.allocation.descriptors(request.offset, request.length, most)
         assert self._context is not None
         self._wire.send(protocol.block_status(request.cookie, self._context, found))
 

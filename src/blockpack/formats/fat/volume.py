@@ -153,7 +153,8 @@ class _Plan:
         if geometry.bits != 32:
             runs.append(Run([geometry.root_offset, geometry.data_offset], self._root))
         runs += [
-            Run(list(map(geometry.offset_of, self._directory_clusters)), self._tables, dense=True),
+            # Not dense, though without zeros: who serves it makes all directories beforehand.
+            Run(list(map(geometry.offset_of, self._directory_clusters)), self._tables),
             Run(self.file_offsets, self._contents, dense=geometry.cluster_size <= WORTHWHILE),
             zeros(free, size, free=True),
         ]
