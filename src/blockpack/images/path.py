@@ -204,6 +204,9 @@ class ImagePath:
             and other._path == self._path
         )
 
+    def __lt__(self, other: ImagePath) -> bool:
+        return self._path.split("/") < other._path.split("/")
+
     def __hash__(self) -> int:
         return hash((id(self._image), self._path))
 

@@ -19,16 +19,21 @@ _FLAGS = (
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
+def own_uid() -> int:
+    """This user's number; where there are no users 0, which all files have there."""
+    return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
 def is_trusted(status: os.stat_result) -> bool:
     """Whether a file or directory is this user's or root's, as far as there are users."""
-    return not hasattr(os, "geteuid") or status.st_uid in (os.geteuid(), 0)
+    return status.st_uid in (own_uid(), 0)
 
 
 def require_trusted(name: str, status: os.stat_result, error: type[BlockpackError]) -> None:
     """Raise `error` for a file or directory called `name` that is not trusted."""
     if not is_trusted(status):
         rule = f"belongs to another user (uid {status.st_uid})"
-        remedy = f"run as that user, or take it over: 'chown {os.geteuid()} {name}'"
+        remedy = f"run as that user, or take it over: 'chown {own_uid()} {name}'"
         raise error(name, rule, remedy)
 
 

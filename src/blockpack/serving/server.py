@@ -177,11 +177,12 @@ class Server:
             converse(Wire(connection), self._exports, self._log)
 
     def _ended(self, alive: int) -> None:
-        """The process of a connection has come to its end."""
+        """The process of a connection has come to its end; a signal may interrupt this."""
+        pid = self._processes.pop(alive)
         self._selector.unregister(alive)
         os.close(alive)
         with suppress(ChildProcessError):
-            os.waitpid(self._processes.pop(alive), 0)
+            os.waitpid(pid, 0)
 
     def close(self) -> None:
         """Take no more clients, and let those that are there finish what they are at."""

@@ -41,10 +41,13 @@ class Cloner:
         length -= length % BLOCK
         if device in self._refused or not length or (offset | start) % BLOCK:
             return 0
-        from fcntl import ioctl  # not on Windows
-
         try:
+            from fcntl import ioctl  # not on Windows
+
             ioctl(target, FICLONERANGE, _RANGE.pack(source, start, length, offset))
+        except ImportError:
+            self._refused.add(device)
+            return 0
         except OSError as error:
             if error.errno in _NEVER:
                 self._refused.add(device)

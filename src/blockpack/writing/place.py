@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from typing import Self
 
 from ..errors import TargetError
-from ..reading.ownership import open_trusted, require_trusted, require_unshared
+from ..reading.ownership import open_trusted, own_uid, require_trusted, require_unshared
 from .temporary_names import SECRET, is_temporary, temporary_name
 from .wiping import open_to_wipe, overwrite
 
@@ -145,7 +145,7 @@ class Place:
         os.mkdir(name, 0o700, dir_fd=self.descriptor)
         made = self.inside(name)
         owner = made.status.st_uid
-        if owner != os.geteuid() and owner != self._owner_of_new_files():
+        if owner != own_uid() and owner != self._owner_of_new_files():
             made.close()
             path = os.fsdecode(made.path)
             raise TargetError(path, "was replaced by somebody else", "give a directory of your own")
@@ -323,7 +323,7 @@ class Place:
     def leftovers(self) -> list[str]:
         """The names in here of what a run that was killed left; only what this user made counts."""
         names = filter(is_temporary, self.names())
-        return [name for name in names if self.lstat(name).st_uid == os.geteuid()]
+        return [name for name in names if self.lstat(name).st_uid == own_uid()]
 
     def tidy(self) -> None:
         """Remove the `leftovers`, for one that keeps other runs out; what is secret is wiped."""

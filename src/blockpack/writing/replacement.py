@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ..errors import TargetError
+from ..reading.ownership import own_uid
 from .place import FDS, Name, Place
 from .temporary_names import temporary_name
 from .wiping import open_to_wipe, overwrite
@@ -97,7 +98,7 @@ def replaceable(place: Place, name: Name) -> os.stat_result | None:
         return None
     mode = place.status.st_mode
     is_shared = mode & stat.S_ISVTX and mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if is_shared and status.st_uid not in (os.geteuid(), place.status.st_uid):
+    if is_shared and status.st_uid not in (own_uid(), place.status.st_uid):
         rule = "belongs to another user, in a directory in which anybody may put files"
         path = os.path.join(os.fsdecode(place.path), os.fsdecode(name))
         raise TargetError(path, rule, "choose another place")
