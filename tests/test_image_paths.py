@@ -108,6 +108,9 @@ def test_relatives_are_paths_of_the_image_too(pair: tuple[Path, Any]) -> None:
     assert (image / "link.txt").readlink() == path
     assert path.is_relative_to(image / "a") and path.as_posix() == "a/b.d/two.txt"
     assert sorted({image / "b", image / "a", image / "a"}) == [image / "a", image / "b"]
+    assert path.relative_to(path) == image
+    with path.open("r", -1, "utf-8") as file:
+        assert file.read() == "zwei\n"
     with pytest.raises(FileNotFoundError):
         (image / "nothing").stat()
     with pytest.raises(AttributeError):

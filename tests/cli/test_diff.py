@@ -52,6 +52,18 @@ def test_any_two_sides_are_compared(
     assert command("diff", old, old).lines == []
 
 
+@pytest.mark.parametrize("format", ["tar", "fat", "git"])
+def test_an_empty_image_is_an_image(command: Command, tmp_path: Path, format: str) -> None:
+    empty, full = tmp_path / "e", tmp_path / "f"
+    empty.mkdir()
+    full.mkdir()
+    (full / "a").write_text("x")
+    images = [packed(command, site, format) for site in (empty, full)]
+    lines = command("diff", *images, code=1).lines
+    assert lines[0] == "+ a" and "sectors" in lines[1]
+    assert command("diff", images[0], empty).lines == []
+
+
 def test_json_has_every_sector(command: Command, sites: tuple[Path, Path]) -> None:
     old, new = (packed(command, site, "fat") for site in sites)
     found = json.loads(command("diff", old, new, "--json", code=1).out)

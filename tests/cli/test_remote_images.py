@@ -106,6 +106,34 @@ def test_files_behind_a_url_are_read_extracted_and_verified(
     assert found == [page] * 8
 
 
+def test_an_image_behind_a_url_is_no_other_than_the_file(
+    served: type[Ranges], site: Path, command: Command
+) -> None:
+    os.truncate(site / "film", 500_000)
+    blockpack.write(blockpack.TarVolume().plan(blockpack.scan(site)), served.image)
+    assert command("diff", served.url, served.image).lines == []  # type: ignore[attr-defined]
+
+
+def test_a_server_without_ranges_is_asked_once(
+    served: type[Ranges], site: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.truncate(site / "film", 500_000)
+    blockpack.write(blockpack.TarVolume().plan(blockpack.scan(site)), served.image)
+    asked: list[str] = []
+
+    def whole(self: Ranges) -> None:
+        asked.append(self.path)
+        data = self.image.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    monkeypatch.setattr(served, "do_GET", whole)
+    command("verify", served.url)  # type: ignore[attr-defined]
+    assert len(asked) <= 2  # one may be to find out whether it knows ranges
+
+
 def test_what_is_not_there_or_not_known_is_told(command: Command) -> None:
     assert "cannot be read" in command("ls", "http://127.0.0.1:1/www.img", code=4).err
     assert "gopher" in command("ls", "gopher://host/www.img", code=2).err

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
 from ..deploy.file_names import RECORD
 from ..deploy.host.generations import CURRENT
 from ..deploy.record import BuildRecord
-from ..errors import UsageError, printable
+from ..errors import BlockpackError, UsageError, printable
 from ..formats.registry import format_named
 from ..formats.tar.volume import TarVolume
 from ..images.compare import differences
 from ..images.image import Image
 from ..images.open_image import format_of, head_of, open_image
+from ..images.remote import is_url, open_url
 from ..images.sectors import differing_sectors
 from ..planning.volume import Volume
 from ..reading.positional import DescriptorReader, open_for_reading
@@ -93,9 +94,10 @@ def _of_images(old: str, new: str) -> tuple[list[Change], list[tuple[int, int]] 
     """What changed from one to the other; and sectors, if both are images of one format."""
     with ExitStack() as stack:
         images = [stack.enter_context(open_image(n)) if _is_image(n) else None for n in (old, new)]
-        like = next(filter(None, images), None)
+        # An image is a collection: one that holds nothing is false.
+        like = next((image for image in images if image is not None), None)
         before, after = (
-            image or stack.enter_context(_as_image(name, like))
+            stack.enter_context(_as_image(name, like)) if image is None else image
             for image, name in zip(images, (old, new), strict=True)
         )
         changes = list(_changes(before, after))
@@ -127,7 +129,11 @@ def _as_image(name: str, like: Image | None) -> Image:
 
 
 def _is_image(name: str) -> bool:
-    """Whether there is an image of that name; all else is a source."""
+    """Whether there is an image of that name, or at that URL; all else is a source."""
+    if is_url(name) and not os.path.lexists(name):
+        with suppress(BlockpackError), open_url(name) as remote:
+            return format_of(head_of(remote, name)) is not None
+        return False
     if not os.path.exists(name) or os.path.isdir(name):
         return False
     with DescriptorReader(open_for_reading(name, name)) as data:

@@ -69,7 +69,9 @@ class ImagePath:
     def _own(self, value: Any) -> Any:
         from pathlib import PurePath
 
-        return ImagePath(self._image, str(value)) if isinstance(value, PurePath) else value
+        if not isinstance(value, PurePath):
+            return value
+        return ImagePath(self._image, "/".join(value.parts))
 
     @property
     def parents(self) -> Sequence[ImagePath]:
@@ -168,15 +170,21 @@ class ImagePath:
     def open(
         self,
         mode: str = "r",
-        *,
+        buffering: int = -1,
         encoding: str | None = None,
         errors: str | None = None,
         newline: str | None = None,
     ) -> IO[Any]:
-        """The file, for the mode ``r`` or ``rb``. Raises as `Image.open` does."""
+        """The file, for the mode ``r`` or ``rb``; `buffering` is how many bytes are read at once.
+
+        Raises as `Image.open` does.
+        """
         if mode not in ("r", "rb", "rt"):
             raise ValueError(f"an image is read, so the mode is 'r' or 'rb'; not {mode!r}")
-        file = self._image.open(self._path)
+        if not buffering and mode != "rb":
+            raise ValueError("text is always buffered")
+        content = self._image.content(self._path)
+        file = content.file() if buffering < 2 else content.file(buffering)
         if mode == "rb":
             return file
         return io.TextIOWrapper(file, encoding or "utf-8", errors, newline)

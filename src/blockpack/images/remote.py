@@ -32,6 +32,7 @@ class RemoteReader(PositionalReader):
         self._name = name
         self._lock = threading.Lock()
         self._pages: OrderedDict[int, bytes] = OrderedDict()
+        self._whole = b""
         size = self._asked("info")["size"]
         if size is None:
             raise SourceError(name, "has no size that its server tells", "download it first")
@@ -65,9 +66,11 @@ class RemoteReader(PositionalReader):
         return [data for data in pages.values() if data is not None]
 
     def _fetched(self, start: int, end: int) -> bytes:
+        if self._whole:
+            return self._whole[start:end]
         data: bytes = self._asked("cat_file", start=start, end=end)
-        if len(data) == self.size > end - start:  # a server that knows no ranges sends all
-            data = data[start:end]
+        if len(data) == self.size > end - start:  # a server that knows no ranges sends all, once
+            self._whole, data = data, data[start:end]
         if len(data) != end - start:
             rule = f"gave {len(data):,} bytes where {end - start:,} were asked for"
             raise SourceError(self._name, rule, "see whether it is being replaced")
