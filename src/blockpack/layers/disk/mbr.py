@@ -1,0 +1,101 @@
+"""The master boot record (UEFI specification 2.10, section 5.2): alone, before a GPT, or hybrid.
+
+`RECORD` and `ENTRY` are the structures, once: the writer packs by them, the reader unpacks by them,
+and docs/format/disk.md shows them. All numbers are little-endian. The record is 512 bytes, whatever
+the sector size.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ...formats.structure import Structure
+
+RECORD = (
+    # name, struct format
+    ("boot_code", "440s"),
+    ("disk_id", "I"),
+    ("unknown", "2s"),
+    ("entries", "64s"),
+    ("signature", "2s"),
+)
+"""Bytes 0 to 511 of the disk."""
+
+ENTRY = (
+    ("status", "B"),
+    ("first_chs", "3s"),
+    ("type", "B"),
+    ("last_chs", "3s"),
+    ("first_lba", "I"),
+    ("sectors", "I"),
+)
+"""One of the four entries; one of type 0 is not in use."""
+
+RECORD_STRUCTURE = Structure(RECORD)
+ENTRY_STRUCTURE = Structure(ENTRY)
+
+SIGNATURE = b"\x55\xaa"
+BOOT_CODE = 440
+"""Bytes of the boot code, before the table."""
+SIZE = RECORD_STRUCTURE.size
+PRIMARIES = 4
+MOST_SECTORS = (1 << 32) - 1
+"""Sectors of a partition, and before it, at most."""
+ACTIVE = 0x80
+"""The status of the partition that boots."""
+EMPTY, PROTECTIVE = 0x00, 0xEE
+EXTENDED = (0x05, 0x0F, 0x85)
+"""Types of partitions that hold a chain of others."""
+
+# What every BIOS of a large disk takes, and fdisk writes.
+_HEADS, _SECTORS = 255, 63
+_BEYOND = b"\xfe\xff\xff"  # the last address that there is
+
+
+@frozen(kw_only=True)
+class Primary:
+    """An entry of the record; `first` and `sectors` in sectors, `type` a byte."""
+
+    type: int
+    first: int
+    sectors: int
+    active: bool = False
+
+    def pack(self) -> bytes:
+        """Its bytes."""
+        return ENTRY_STRUCTURE.pack(
+            status=ACTIVE if self.active else 0,
+            first_chs=_chs(self.first),
+            type=self.type,
+            last_chs=_chs(self.first + self.sectors - 1),
+            first_lba=self.first,
+            sectors=self.sectors,
+        )
+
+
+def protective(end: int) -> Primary:
+    """The entry that keeps a GPT's sectors from 1 up to, not including, `end` for it."""
+    return Primary(type=PROTECTIVE, first=1, sectors=min(end - 1, MOST_SECTORS))
+
+
+def pack(primaries: list[Primary], disk_id: int = 0) -> bytes:
+    """The record without the boot code: bytes 440 to 511 of the disk."""
+    entries = b"".join(primary.pack() for primary in primaries)
+    record = RECORD_STRUCTURE.pack(
+        boot_code=b"", disk_id=disk_id, unknown=b"", entries=entries, signature=SIGNATURE
+    )
+    return record[BOOT_CODE:]
+
+
+def _chs(sector: int) -> bytes:
+    """A sector's number as cylinder, head and sector; the last there is for those beyond."""
+    track, in_track = divmod(sector, _SECTORS)
+    cylinder, head = divmod(track, _HEADS)
+    if cylinder > 1023:
+        return _BEYOND
+    return bytes((head, in_track + 1 | cylinder >> 2 & 0xC0, cylinder & 0xFF))
+
+
+def type_text(type: int) -> str:
+    """A type's byte as it is told: ``0x0c``."""
+    return f"0x{type:02x}"

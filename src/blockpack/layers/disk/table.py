@@ -1,0 +1,81 @@
+"""A partition table as values: what is planned of one, and what is read of one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from attrs import field, frozen
+
+from ...model.entry import check_path
+
+Kind = Literal["gpt", "mbr", "hybrid"]
+"""A GUID partition table; a master boot record; or both, which have some partitions in common."""
+
+TITLES: dict[Kind, str] = {"gpt": "GPT disk", "mbr": "MBR disk", "hybrid": "hybrid disk"}
+"""Tables as people call them."""
+
+SECTOR_SIZES = (512, 4096)
+"""Bytes in a sector of the disks that there are."""
+
+
+@frozen(kw_only=True)
+class TableEntry:
+    """A partition, as its table tells of it.
+
+    `number` counts from 1. `start` and `size` are in bytes. `type` is a GUID in capitals, or in an
+    MBR a byte (``0x0c``); `id` is the partition's own GUID, or in an MBR empty. `attributes` are
+    the 64 bits of a GPT, or an MBR's byte of status. `mbr_type` is the byte that stands for the
+    partition in the MBR of a hybrid table, if it is there, and `active` whether it boots by that.
+    """
+
+    number: int
+    start: int
+    size: int
+    type: str
+    name: str = ""
+    id: str = ""
+    attributes: int = 0
+    mbr_type: str = ""
+    active: bool = False
+
+    @property
+    def end(self) -> int:
+        """The byte just after the partition."""
+        return self.start + self.size
+
+
+@frozen(kw_only=True)
+class PartitionTable:
+    """A disk's table. Sizes and offsets are in bytes.
+
+    `size` is the disk's. `id` is its GUID, or an MBR's number (``0x1234abcd``). Of a GPT there is
+    room for `capacity` entries from byte `entries_at` on, and partitions lie from byte
+    `first_usable` up to, not including, `end_usable`.
+    """
+
+    kind: Kind
+    sector_size: int
+    size: int
+    id: str
+    entries: tuple[TableEntry, ...] = field(converter=tuple)
+    capacity: int = 0
+    entries_at: int = 0
+    first_usable: int = 0
+    end_usable: int = 0
+
+
+def labels(entries: Sequence[TableEntry]) -> list[str]:
+    """What each partition is called in paths: its name, if no other has it and it can be one part
+    of a path, and else its number.
+    """
+    named = Counter(entry.name for entry in entries)
+    return [
+        entry.name if named[entry.name] == 1 and _is_label(entry.name) else str(entry.number)
+        for entry in entries
+    ]
+
+
+def _is_label(name: str) -> bool:
+    return check_path(name) is None and "/" not in name and not name.isdigit()
