@@ -64,6 +64,23 @@ def blockpack(
     )
 
 
+def blockpack_disk(program: Sequence[str], boot: Tree, data: Tree, image: Path) -> Contestant:
+    """``blockpack disk`` of a FAT and a tar."""
+    partitions = [
+        *("--partition", f"boot={boot.path}:fat,type=esp"),
+        *("--partition", f"data={data.path}:tar"),
+    ]
+    return Contestant(
+        name="blockpack disk",
+        command=(*program, "disk", "-q", str(image), *partitions),
+        shown=f"blockpack disk -q {image.name} --partition boot=boot:fat,type=esp "
+        "--partition data=data:tar",
+        ours=True,
+        outputs=(image,),
+        least_output=boot.size + data.size,
+    )
+
+
 def blockpack_pipe(program: Sequence[str], tree: Tree) -> Contestant:
     """``blockpack pack`` to a pipe whose reader discards."""
     return Contestant(

@@ -44,6 +44,7 @@ class Scale:
     piped: int
     git_file: int
     read_file: int
+    disk_file: int
 
 
 FULL = Scale(
@@ -57,6 +58,7 @@ FULL = Scale(
     piped=100 * GIB,
     git_file=GIB,
     read_file=2 * GIB,
+    disk_file=GIB,
 )
 QUICK = Scale(
     small_files=5_000,
@@ -69,6 +71,7 @@ QUICK = Scale(
     piped=2 * GIB,
     git_file=64 * MIB,
     read_file=256 * MIB,
+    disk_file=128 * MIB,
 )
 FILES_PER_DIRECTORY = 200
 RAM = Path("/dev/shm")

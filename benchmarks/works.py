@@ -7,6 +7,7 @@ from shutil import rmtree
 
 import contestants as by
 import dataset
+import disk_scenes
 import loop_mount
 import reading_scenes
 import serving_scenes
@@ -382,6 +383,9 @@ SCENES = (
         ),
         serving_scenes.large,
     ),
+    Scene(("disk",), disk_scenes.plain),
+    Scene(("btrfs-disk",), disk_scenes.on_btrfs),
+    Scene(("xfs-disk",), disk_scenes.on_xfs),
     Scene(("million-tar", "million-fat"), million),
     Scene(("sparse-plan", "sparse-pipe"), sparse),
     Scene(("build-again",), build),

@@ -5,7 +5,8 @@ layout = blockpack.FatVolume(label="WWW").plan(tree)
 blockpack.write(layout, "www.img")
 
 To pack: `scan` gives a `Tree` of entries (`File`, `Directory`, `Symlink`); `TarVolume`, `FatVolume`
-and `GitVolume` plan a `Layout` of it; `encrypt` makes another of that; `write` writes one.
+and `GitVolume` plan a `Layout` of it; `encrypt` makes another of that, and a `Disk` one of several;
+`write` writes one.
 To read: `open_image` gives an `Image`; `extract`, `compare` and `contents` go through it.
 Errors are all a `BlockpackError`. Deployments are in `blockpack.deploy`.
 """
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from .images.open_image import open_image as open_image
     from .images.path import ImagePath as ImagePath
     from .layers.ccm import encrypt as encrypt
+    from .layers.disk.disk import Disk as Disk
+    from .layers.disk.disk import Partition as Partition
+    from .layers.disk.disk import Raw as Raw
     from .model.entry import Directory as Directory
     from .model.entry import Entry as Entry
     from .model.entry import File as File
@@ -99,6 +103,7 @@ _HOMES = {
     "images.open_image": ("open_image",),
     "images.path": ("ImagePath",),
     "layers.ccm": ("encrypt",),
+    "layers.disk.disk": ("Disk", "Partition", "Raw"),
     "model.entry": ("Directory", "Entry", "File", "Store", "Symlink"),
     "model.extent": ("Data", "Extent", "FileRange", "Stream", "Zeros"),
     "model.tree": ("Tree",),

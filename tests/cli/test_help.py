@@ -10,8 +10,8 @@ import pytest
 from blockpack.cli.run import COMMANDS
 from cli.running import Command
 
-LONG = ("map", "pack", "plan", "serve", "verify")
-"""Commands that take the options of all formats."""
+LONG = ("disk", "map", "pack", "plan", "serve", "verify")
+"""Commands that take the options of all formats, or of a whole disk."""
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,9 @@ from blockpack import errors
 from blockpack.cli import pack as pack_command
 from blockpack.cli import run, verify
 from blockpack.cli.output import ReportError
+from blockpack.layers.disk.disk_plan import BOOT, SHOWN
+from blockpack.layers.disk.gpt import FLAGS
+from blockpack.layers.disk.partition_types import TYPES
 from blockpack.planning.profile import PROFILES
 from pages import DOCS, PAGES, ROOT, code, sections, table_under, tables
 from test_architecture import ROOMS
@@ -130,6 +133,19 @@ def test_profiles_and_their_limits_are_those_of_the_code() -> None:
                 values = [getattr(getattr(PROFILES[name], form), limit) for name in names]
                 assert told.pop(f"{form}.{limit}") == [shown(value) for value in values], limit
     assert not told
+
+
+def test_types_and_flags_of_partitions_are_those_of_the_code() -> None:
+    told = [
+        (name, guid, byte)
+        for name, guid, byte, _ in table_under(DOCS / "disks.md", "Types", "type")
+    ]
+    assert told == [
+        (f"`{name}`", f"`{found.guid}`", "–" if found.mbr is None else f"`0x{found.mbr:02x}`")
+        for name, found in TYPES.items()
+    ]
+    flags = [name.strip("`") for name, *_ in table_under(DOCS / "disks.md", "Flags", "flag")]
+    assert flags == [*FLAGS, BOOT, SHOWN]
 
 
 def shown(value: object) -> str:

@@ -12,6 +12,7 @@ from blockpack.formats.fat import boot_sector, dir_entry
 from blockpack.formats.git import container, pack_format
 from blockpack.formats.tar import header
 from blockpack.layers import ccm
+from blockpack.layers.disk import gpt, mbr
 from pages import DOCS, sections, table_under, tables
 
 Fields = list[tuple[int, int, str]]
@@ -45,6 +46,10 @@ STRUCTURES = {
     ("fat.md", "Long-name entry"): packed(0, dir_entry.LONG),
     ("ccm.md", "Sectors of 512 bytes"): fields(0, ccm.fields(512)),
     ("ccm.md", "Sectors of 4096 bytes"): fields(0, ccm.fields(4096)),
+    ("disk.md", "Master boot record"): packed(0, mbr.RECORD),
+    ("disk.md", "Entry of an MBR"): packed(0, mbr.ENTRY),
+    ("disk.md", "Header of a GPT"): packed(0, gpt.HEADER),
+    ("disk.md", "Entry of a GPT"): packed(0, gpt.ENTRY),
     ("git.md", "docteur"): packed(0, container.DOCTEUR),
     ("git.md", "OneFFS"): packed(0, container.ONEFFS, container.ONEFFS_CRC),
     ("git.md", "Pack header"): packed(0, pack_format.FIELDS),
@@ -70,7 +75,7 @@ def test_every_structure_of_the_pages_is_checked() -> None:
     assert found == STRUCTURES.keys()
 
 
-@pytest.mark.parametrize("page", ["tar.md", "fat.md", "git.md", "ccm.md"])
+@pytest.mark.parametrize("page", ["tar.md", "fat.md", "git.md", "ccm.md", "disk.md"])
 def test_every_invariant_names_its_test(page: str) -> None:
     rows = table_under(DOCS / "format" / page, "Invariants", "Invariant")
     assert rows and "::" in rows[0][1]

@@ -18,7 +18,7 @@ from . import flags
 from .overwrites import leave_out
 
 
-class _Formats(Iterable[str]):
+class FormatNames(Iterable[str]):
     """The names of all formats; other packages are asked where none of ours is meant."""
 
     def __contains__(self, name: object) -> bool:
@@ -35,7 +35,7 @@ def add_options(parser: ArgumentParser, default_format: str = "") -> None:
     """
     image = parser.add_argument_group("image")
     image.add_argument(
-        "--format", metavar="F", choices=_Formats(), help=f"tar, fat or git{default_format}"
+        "--format", metavar="F", choices=FormatNames(), help=f"tar, fat or git{default_format}"
     )
     for title, options in {"image": COMMON, "source": TREE, **OWN}.items():
         group = image if title == "image" else parser.add_argument_group(title)

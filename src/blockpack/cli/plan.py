@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from heapq import nlargest
 from typing import Any
@@ -52,11 +52,17 @@ def run(arguments: Namespace) -> int:
     """Show what ``pack`` would write."""
     tree = packing.tree(arguments)
     layout = packing.volume(arguments).plan(tree, jobs="auto")
+    show(layout, arguments, _savings(arguments, layout, tree))
+    return 0
+
+
+def show(layout: Layout, arguments: Namespace, more: Iterable[str] = ()) -> None:
+    """Show a layout, and `more` lines; write the block map that was asked for."""
     if arguments.bmap is not None:
         write_bytes(BlockMap.of(layout).encoded(), arguments.bmap)
     if arguments.json:
         emit_json(_json(layout))
-        return 0
+        return
     for warning in layout.warnings:
         say(f"warning: {warning}")
     emit_facts(layout.format, layout.size, {"sector_size": layout.sector_size, **layout.geometry})
@@ -67,9 +73,8 @@ def run(arguments: Namespace) -> int:
         lengths[extent.kind] += extent.length
     for kind, count in counts.items():
         emit(f"{kind:<18}{count:,} extents, {lengths[kind]:,} bytes")
-    for line in [*_summary(layout), *_savings(arguments, layout, tree)]:
+    for line in [*_summary(layout), *more]:
         emit(line)
-    return 0
 
 
 def _summary(layout: Layout) -> Iterator[str]:

@@ -27,6 +27,7 @@ from .output import discard_output, emit, flush_output, say, say_error
 
 COMMANDS = {
     "pack": "pack a tree into an image",
+    "disk": "build a disk: a partition table around images",
     "build": "build the images of a deployment",
     "check": "check a deployment for problems, and write nothing",
     "deploy": "make a commit the live generation of images on this host",

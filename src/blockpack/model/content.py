@@ -138,7 +138,7 @@ def _measured(path: str, content: object) -> File:
         data = bytes(content)
         return File(path, len(data), MEMORY, data)
     if isinstance(content, os.PathLike):
-        return _on_disk(path, os.fsdecode(content))
+        return on_disk(path, os.fsdecode(content))
     if hasattr(content, "seek") and hasattr(content, "read"):
         lock = threading.Lock()
         require_open(content, path)
@@ -161,8 +161,8 @@ def _length(path: str, resource: Resource) -> int:
         return sum(map(len, iter(lambda: file.read(1 << 20), b"")))
 
 
-def _on_disk(path: str, at: str) -> File:
-    """The file at `at`; a symbolic link to a file is followed."""
+def on_disk(path: str, at: str) -> File:
+    """The file at `at`, as `path`; a symbolic link to a file is followed. Raises `SourceError`."""
     place = os.path.abspath(location(at))
     with reading_errors(at):
         status = os.stat(place)

@@ -117,3 +117,18 @@ class Stream:
 
 
 Extent = Data | FileRange | Zeros | Stream
+
+
+def moved(extent: Extent, by: int) -> Extent:
+    """The same bytes, `by` bytes further on in an image."""
+    at = extent.offset + by
+    if type(extent) is Data:
+        return Data(at, extent.data)
+    if type(extent) is FileRange:
+        extent_of = extent.path, extent.size, extent.mtime_ns, extent.start
+        return FileRange(at, extent.length, *extent_of)
+    if type(extent) is Zeros:
+        return Zeros(at, extent.length, extent.free)
+    assert type(extent) is Stream
+    source = extent.store, extent.key, extent.name, extent.start, extent.size
+    return Stream(at, extent.length, *source)

@@ -6,13 +6,14 @@ begun anywhere, by any number of processes.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 
 from attrs import frozen
 
-from ..model.extent import Data, Extent, Zeros
+from ..model.extent import Data, Extent, Zeros, moved
 
 WORTHWHILE = 4096
 """Bytes of the shortest stretch of zeros that is worth telling."""
@@ -47,6 +48,14 @@ class Run:
     def end(self) -> int:
         """The image's byte just after this run."""
         return self.offsets[-1]
+
+    def moved(self, by: int) -> Run:
+        """The same items, `by` bytes further on."""
+        make = self.make
+        offsets = array("Q", map(by.__add__, self.offsets))
+        return Run(
+            offsets, lambda start, stop: (moved(each, by) for each in make(start, stop)), self.dense
+        )
 
     def large(self, least: int) -> Iterator[int]:
         """The items of at least `least` bytes."""

@@ -144,8 +144,9 @@ def header_crc(sector: bytes, header_size: int) -> int:
 
 
 def attributes_of(flags: Iterable[str]) -> int:
-    """The bits of flags by their names. Raises `KeyError`."""
-    return sum(1 << FLAGS[flag] for flag in set(flags))
+    """The bits of flags by their names or numbers. Raises `ValueError` for others."""
+    bits = {FLAGS[flag] if flag in FLAGS else int(flag) for flag in flags}
+    return sum(1 << bit for bit in bits)
 
 
 def flags_of(attributes: int) -> tuple[str, ...]:

@@ -79,12 +79,11 @@ def protective(end: int) -> Primary:
 
 
 def pack(primaries: list[Primary], disk_id: int = 0) -> bytes:
-    """The record without the boot code: bytes 440 to 511 of the disk."""
+    """The record, without boot code."""
     entries = b"".join(primary.pack() for primary in primaries)
-    record = RECORD_STRUCTURE.pack(
+    return RECORD_STRUCTURE.pack(
         boot_code=b"", disk_id=disk_id, unknown=b"", entries=entries, signature=SIGNATURE
     )
-    return record[BOOT_CODE:]
 
 
 def _chs(sector: int) -> bytes:

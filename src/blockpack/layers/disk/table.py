@@ -27,7 +27,8 @@ class TableEntry:
     `number` counts from 1. `start` and `size` are in bytes. `type` is a GUID in capitals, or in an
     MBR a byte (``0x0c``); `id` is the partition's own GUID, or in an MBR empty. `attributes` are
     the 64 bits of a GPT, or an MBR's byte of status. `mbr_type` is the byte that stands for the
-    partition in the MBR of a hybrid table, if it is there, and `active` whether it boots by that.
+    partition in an MBR, also that of a hybrid table, and empty if it is not there; `active` tells
+    whether it boots by that.
     """
 
     number: int

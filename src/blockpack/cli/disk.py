@@ -1,0 +1,252 @@
+"""``blockpack disk``."""
+
+from __future__ import annotations
+
+import os
+import re
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
+from typing import Any, NamedTuple, get_args
+
+from ..errors import BlockpackError, UsageError, printable, raise_problems
+from ..formats.registry import format_named
+from ..layers.ccm import encrypt
+from ..layers.disk.disk import Disk, Partition, Raw
+from ..layers.disk.disk_plan import IMAGE
+from ..layers.disk.partition_types import TYPES
+from ..layers.disk.table import Kind
+from ..layers.keys import read_key
+from ..planning.layout import Layout
+from ..planning.options import ALL, TREE, Option, parse_size, taken_by
+from ..sources.scan import scan
+from . import flags, plan, target
+from .output import say
+from .overwrites import check_outputs, leave_out, replaced
+from .packing import FormatNames
+from .run import meant
+
+EXAMPLE = "blockpack disk card.img --partition esp=boot:fat:uefi --partition web=site:tar"
+
+_OWN = ("type", "size", "flags", "id", "offset", "key-file")
+"""Keys of partitions; what is not among them is an option of the volume."""
+
+_OPTIONS = {option.key: option for option in ALL if option.key not in _OWN}
+
+_BARE = "|".join(key for key, option in _OPTIONS.items() if option.kind == "flag")
+_NEXT_KEY = re.compile(f",(?=(?:{'|'.join((*_OWN, *_OPTIONS))})=|(?:{_BARE})(?:,|$))")
+"""A comma before a key; all others are the source's, or a value's."""
+
+_UNKNOWN_KEY = re.compile(r",([a-z][a-z-]*)=")
+
+_FAT_TYPES = {"FAT12": "fat12", "FAT16": "fat16-lba", "FAT32": "fat32-lba"}
+"""The types of partitions by what is in them, where neither type nor name says another."""
+
+
+class Described(NamedTuple):
+    """A partition as ``--partition`` describes it; `values` are those of each key."""
+
+    name: str
+    source: str
+    format: str
+    profile: str
+    values: dict[str, list[str]]
+
+    def value(self, key: str) -> str | None:
+        """The last value of a key, if there is one."""
+        found = self.values.get(key)
+        return found[-1] if found else None
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    target.add_target(parser)
+    parser.add_argument(
+        "--table", choices=get_args(Kind), default="gpt", metavar="T", help="gpt, mbr, hybrid (gpt)"
+    )
+    parser.add_argument(
+        "--partition",
+        action="append",
+        default=[],
+        metavar="P",
+        help="NAME=SOURCE:FORMAT:PROFILE,KEY=VALUE; repeatable",
+    )
+    parser.add_argument(
+        "--raw",
+        action="append",
+        default=[],
+        metavar="F@N",
+        help="put the file F at byte N; repeatable",
+    )
+    size = flags.told(parse_size)
+    parser.add_argument("--size", type=size, metavar="N", help="size of the disk (K, M, G)")
+    parser.add_argument(
+        "--sector-size", type=size, default=512, metavar="N", help="512 or 4096 (512)"
+    )
+    parser.add_argument(
+        "--align", type=size, default="1M", metavar="N", help="begin partitions at multiples (1M)"
+    )
+    parser.add_argument("--entries", type=int, metavar="N", help="room in a GPT (128)")
+    parser.add_argument("--entries-at", type=size, metavar="N", help="byte of a GPT's entries")
+    parser.add_argument("--pad", type=size, default="4K", metavar="N", help="a multiple of N (4K)")
+    parser.add_argument("--id", metavar="ID", help="GUID, or 0x1234abcd (from the plan)")
+    parser.add_argument("--plan", action="store_true", help="show what would be written, only")
+    target.add_options(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Build the disk, or show it."""
+    image = None if arguments.plan else target.file_of(arguments)
+    described = [parse(text) for text in arguments.partition]
+    raws = [_raw(text) for text in arguments.raw]
+    files = [each.source for each in described if each.source]
+    outputs = _outputs(arguments, image, [*files, *(str(raw.content) for raw in raws)])
+    layout = Disk(
+        table=arguments.table,
+        partitions=_partitions(described, arguments, outputs),
+        raw=raws,
+        size=arguments.size,
+        sector_size=arguments.sector_size,
+        align=arguments.align,
+        entries=arguments.entries,
+        entries_at=arguments.entries_at,
+        pad=arguments.pad,
+        id=arguments.id,
+    ).plan()
+    if arguments.plan:
+        plan.show(layout, arguments)
+        return 0
+    if not arguments.quiet:
+        for warning in layout.warnings:
+            say(f"warning: {warning}")
+    target.write_layout(layout, arguments)
+    return 0
+
+
+def _outputs(arguments: Namespace, image: str | None, sources: Iterable[str]) -> list[str]:
+    """The files that are written, which are in no partition. Raises as `check_outputs` does."""
+    outputs: list[str] = []
+    if arguments.plan:
+        return outputs
+    for source in sources:
+        outputs = check_outputs(source, image, arguments.manifest, format="disk")
+        if not arguments.quiet:
+            for output in replaced(source, outputs):
+                say(f"warning: {printable(output)}: is in the source; it is left out, and replaced")
+    return outputs
+
+
+def parse(text: str) -> Described:
+    """A partition as it is described. Raises `UsageError` for a key that there is not."""
+    head, *settings = _NEXT_KEY.split(text)
+    name, _, whole = head.partition("=")
+    source, format, profile = _source(whole)
+    unknown = _UNKNOWN_KEY.search(head)
+    if unknown is not None and not os.path.lexists(source):
+        rule = f"there is no key {unknown[1]!r} of partitions{meant(unknown[1], _OPTIONS)}"
+        raise UsageError(text, rule)
+    values: dict[str, list[str]] = {}
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        values.setdefault(key, []).append(value)
+    return Described(name, source, format, profile, values)
+
+
+def _source(text: str) -> tuple[str, str, str]:
+    """Source, format and profile of ``SOURCE:FORMAT:PROFILE``, of which the last two may lack.
+
+    A source has colons of its own, so the format is looked for from the end.
+    """
+    known = (*FormatNames(), IMAGE)
+    head, _, last = text.rpartition(":")
+    if head and last in known:
+        return head, last, ""
+    source, _, format = head.rpartition(":")
+    if source and format in known:
+        return source, format, last
+    return text, IMAGE if os.path.isfile(text) else "", ""
+
+
+def _raw(text: str) -> Raw:
+    file, _, offset = text.rpartition("@")
+    if not file:
+        raise UsageError(text, "is not FILE@OFFSET", "give the byte at which the file is to lie")
+    return Raw(file, offset)
+
+
+def _partitions(
+    described: Iterable[Described], arguments: Namespace, outputs: list[str]
+) -> list[Partition]:
+    """All partitions. Raises `Problems` with what is wrong with any of them."""
+    found: list[Partition] = []
+    errors: list[BlockpackError] = []
+    for each in described:
+        try:
+            found.append(_partition(each, arguments, outputs))
+        except BlockpackError as error:
+            error.path = error.path or f"partition {each.name or each.source}"
+            errors.append(error)
+    raise_problems("this disk cannot be", errors)
+    return found
+
+
+def _partition(described: Described, arguments: Namespace, outputs: list[str]) -> Partition:
+    content: Layout | str | None = None
+    if described.format == IMAGE:
+        content = described.source
+        if unknown := described.values.keys() - set(_OWN):
+            raise UsageError("", f"an image is taken as it is, without {min(unknown)}")
+    elif described.source:
+        content = _volume(described, arguments, outputs)
+    key_file = described.value("key-file")
+    if key_file is not None:
+        if not isinstance(content, Layout):
+            raise UsageError("", "only what is packed here is encrypted", "leave out key-file")
+        content = encrypt(content, read_key(key_file))
+    title = content.title if isinstance(content, Layout) else ""
+    implied = described.name if described.name in TYPES else _FAT_TYPES.get(title, "linux")
+    return Partition(
+        content,
+        type=described.value("type") or implied,
+        name=described.name,
+        size=described.value("size"),
+        flags=(flag for value in described.values.get("flags", ()) for flag in value.split("+")),
+        id=described.value("id"),
+        offset=described.value("offset"),
+    )
+
+
+def _volume(described: Described, arguments: Namespace, outputs: list[str]) -> Layout:
+    """The layout of a volume that is packed for its partition."""
+    if not described.format:
+        rule = f"no format is given for {printable(described.source)}, which is no image file"
+        raise UsageError("", rule, "put one behind it, such as ':fat', ':tar' or ':fat:uefi'")
+    volume_class = format_named(described.format).volume_class()
+    taken = taken_by(volume_class)
+    given: dict[str, Any] = {}
+    of_tree: dict[str, Any] = {}
+    for key, values in described.values.items():
+        if key in _OWN:
+            continue
+        option = _OPTIONS[key]
+        if option not in (*taken, *TREE):
+            rule = f"{key} is not for the format {described.format}"
+            raise UsageError("", rule, "leave it out")
+        (of_tree if option in TREE else given)[option.name] = _value(option, values)
+    if described.profile:
+        given["profile"] = described.profile
+    if arguments.sector_size != 512:
+        given.setdefault("sector_size", arguments.sector_size)
+    size = described.value("size")
+    # Nobody grows a FAT file system by itself, so it is made as large as its partition.
+    if described.format == "fat" and size not in (None, "rest") and "free" not in given:
+        given["size"] = size
+    volume = volume_class(**given)
+    tree = scan(described.source, jobs=arguments.jobs, **of_tree)
+    leave_out(tree, described.source, outputs)
+    return volume.plan(tree, jobs=arguments.jobs)
+
+
+def _value(option: Option, values: list[str]) -> object:
+    if option.kind == "patterns":
+        return [flags.entry_text(value) for value in values]
+    return True if option.kind == "flag" else values[-1]

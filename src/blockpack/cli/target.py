@@ -1,0 +1,118 @@
+"""Writing a planned image as the user asks for it: the flags, the checks before, and the report."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from attrs import asdict
+
+from ..errors import UsageError, printable
+from ..planning.layout import Layout
+from ..workers.processors import require_jobs
+from ..writing.progress import Tell
+from ..writing.write import Report, write, write_bytes
+from . import flags
+from .output import amount, binary_output, emit_report, say
+from .progress_bar import progress_bar
+
+
+def add_target(parser: ArgumentParser) -> None:
+    """Where an image is written to."""
+    parser.add_argument("image", metavar="IMAGE", help="file or device; '-' is standard output")
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """How it is written, and what is written beside it."""
+    flags.add_json(parser)
+    flags.add_jobs(parser, "number of processes")
+    parser.add_argument("--manifest", metavar="FILE", help="write offsets and digests to FILE")
+    parser.add_argument("--bmap", metavar="FILE", help="write a block map to FILE, for bmaptool")
+    flags.add_quiet(parser)
+    parser.add_argument("--fsync", action="store_true", help="flush the image to the disk")
+    parser.add_argument(
+        "--allow-device",
+        action="store_true",
+        help="IMAGE may be a device; everything on it is lost",
+    )
+
+
+def file_of(arguments: Namespace) -> str | None:
+    """The file that is to be written; None is standard output.
+
+    Raises `UsageError` if that cannot be, or the number of processes.
+    """
+    require_jobs(arguments.jobs)
+    if arguments.image != "-":
+        image: str = arguments.image
+        return image
+    if arguments.json:
+        raise UsageError(
+            "", "the image and JSON cannot both go to standard output", "leave one out"
+        )
+    if binary_output().isatty():
+        raise UsageError("", "an image does not belong on a terminal", "redirect the output")
+    return None
+
+
+def write_layout(layout: Layout, arguments: Namespace) -> None:
+    """Write the image, what goes with it, and the report."""
+    with progress_bar(quiet=arguments.quiet) as progress:
+        report = write(
+            layout,
+            binary_output() if arguments.image == "-" else arguments.image,
+            progress=progress,
+            jobs=arguments.jobs,
+            fsync=arguments.fsync,
+            allow_device=arguments.allow_device,
+        )
+        if arguments.manifest is not None:
+            _write_manifest(layout, arguments.manifest, progress)
+        if arguments.bmap is not None:
+            _write_block_map(layout, arguments.image, arguments.bmap)
+    if arguments.json:
+        emit_report(_json(layout, report), f"{arguments.image} is written")
+    elif not arguments.quiet:
+        say(_summary(layout, report))
+
+
+def _json(layout: Layout, report: Report) -> dict[str, Any]:
+    return {
+        "format": layout.format,
+        **asdict(report),
+        "geometry": dict(layout.geometry),
+        "warnings": list(map(str, layout.warnings)),
+    }
+
+
+def _summary(layout: Layout, report: Report) -> str:
+    parts = [
+        f"{printable(report.target)}: {layout.title}, {amount(report.size)} "
+        f"in {report.seconds:.2f} s"
+    ]
+    if report.cloned:
+        parts.append(f"{amount(report.cloned)} cloned")
+    return ", ".join(parts)
+
+
+def _write_manifest(layout: Layout, path: str, progress: Tell | None) -> None:
+    """Write the manifest as images are written: whole, or not at all."""
+    import json  # slow to import, as is what digests come from
+
+    from ..images.contents import manifest
+
+    found = manifest(layout, progress=progress)
+    write_bytes(json.dumps(found, indent=2).encode("ascii") + b"\n", path)
+
+
+def _write_block_map(layout: Layout, image: str, path: str) -> None:
+    """Write the map of what has to be right; its digests are of the image, where that is a file."""
+    from ..images.block_map import BlockMap  # slow to import
+
+    if os.path.isfile(image):
+        with open(image, "rb") as file:
+            found = BlockMap.of(layout, file)
+    else:
+        found = BlockMap.of(layout)
+    write_bytes(found.encoded(), path)

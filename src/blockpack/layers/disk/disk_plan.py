@@ -1,0 +1,426 @@
+"""Planning a disk: where everything lies, its table, and the extents of it all.
+
+Rule 1: what is in a partition is moved, and not touched. Its runs begin anywhere, and its payloads
+can be cloned, for partitions begin at multiples of the disk's `align`.
+Rule 2: no byte belongs to two. Tables, raw pieces and partitions are pieces with a begin and an
+end; what overlaps is refused, with the bytes named.
+Rule 3: bytes between pieces may be anything, but not where an old table or file system would be
+found: in the first MiB, of the disk and of a partition without content, they are zeros.
+Rule 4: ids follow from the plan. The same partitions give the same disk, on any machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from ...errors import BlockpackError, EntryError, UsageError, raise_problems
+from ...model.content import Content, file_of, on_disk
+from ...model.entry import Directory, File
+from ...planning.layout import Layout, LayoutWarning, Placement, round_up
+from ...planning.runs import Run, zeros
+from ...planning.volume import MOST, PADDING
+from ..ccm import CIPHER
+from . import gpt, mbr
+from .partition_types import TYPES
+from .placing import Piece, Place, Wanted, in_order, overlaps, placed
+from .table import TITLES, PartitionTable, TableEntry, labels
+from .table_pieces import back_size, front_end, table_pieces
+
+if TYPE_CHECKING:
+    from .disk import Disk, Partition
+
+REST = "rest"
+"""The size of a partition that takes what is left."""
+
+BOOT = "boot"
+"""The flag of the partition that boots by an MBR."""
+
+SHOWN = "mbr"
+"""The flag of partitions that are in the MBR of a hybrid table, too."""
+
+IMAGE = "image"
+"""The format of a layout that is a finished image, whatever is in it."""
+
+LEAST_ZEROS = 1 << 20
+"""Bytes at the begin, of a disk and of a partition without content, in which nobody may find what
+was there before.
+"""
+
+_ROOM = 1 << 20
+"""Bytes behind a file system that are not worth a warning."""
+
+_HYBRID_ESP = 0x0C
+"""FAT32 by LBA: the ROMs of Raspberry Pis start from it, and not from an ESP."""
+
+
+class DiskPlan:
+    """Places everything, makes the table, and the extents of it all.
+
+    Raises `Problems`.
+    """
+
+    def __init__(self, disk: Disk) -> None:
+        self.disk = disk
+        self.is_gpt = disk.table != "mbr"
+        self.empty = PartitionTable(
+            kind=disk.table,
+            sector_size=disk.sector_size,
+            size=disk.size or 0,
+            id=(disk.id or "").upper() if self.is_gpt else (disk.id or "").lower(),
+            entries=(),
+            capacity=(disk.entries or gpt.CAPACITY) if self.is_gpt else mbr.PRIMARIES,
+            entries_at=(disk.entries_at or 2 * disk.sector_size) if self.is_gpt else 0,
+        )
+        self.front_end, self.back_size = front_end(self.empty), back_size(self.empty)
+        self.shown = self._shown()
+        self.images: list[Layout] = []
+        self._problems: list[BlockpackError] = []
+        self.contents = [self._content(*each) for each in enumerate(disk.partitions, 1)]
+        self.raws = list(self._raws())
+        self._problems += self._against_all()
+        for number, each in enumerate(zip(disk.partitions, self.contents, strict=True), 1):
+            self._problems += self._against(number, *each)
+        self._raise()
+        self.places = self._places()
+        table = self._table()
+        self._problems += self._against_places(table)
+        self._raise()
+        self.table = self._with_ids(table)
+        self.labels = labels(self.table.entries)
+
+    def _raise(self) -> None:
+        raise_problems("this disk cannot be", self._problems)
+
+    def _name(self, number: int) -> str:
+        """What messages call a partition."""
+        name = self.disk.partitions[number - 1].name
+        return f"partition {number}" + (f" ({name})" if name else "")
+
+    # What there is.
+
+    def _shown(self) -> list[int]:
+        """The numbers of the partitions in the MBR: in a hybrid table those that say so, or the
+        first one.
+        """
+        numbered = list(enumerate(self.disk.partitions, 1))
+        if self.disk.table == "hybrid":
+            return [number for number, each in numbered if SHOWN in each.flags] or [1]
+        return [] if self.is_gpt else [number for number, _ in numbered]
+
+    def _content(self, number: int, partition: Partition) -> Layout | None:
+        if partition.layout is None or isinstance(partition.layout, Layout):
+            return partition.layout
+        return self._image(partition.layout, self._name(number))
+
+    def _raws(self) -> Iterator[Piece]:
+        for raw in self.disk.raw:
+            name = f"the raw piece at byte {raw.offset:,}"
+            if isinstance(raw.content, str | os.PathLike):
+                name = f"the raw piece {os.fsdecode(raw.content)}"
+            image = self._image(raw.content, name)
+            if image is not None:
+                runs = partial(_moved, image, raw.offset)
+                yield Piece(raw.offset, raw.offset + image.size, name, runs)
+
+    def _image(self, content: Content | str | File, name: str) -> Layout | None:
+        """The layout of bytes that are taken as they are; None if that is a problem."""
+        try:
+            if isinstance(content, File):
+                file = content
+            elif isinstance(content, str):
+                file = on_disk(content, content)
+            else:
+                file = file_of(name, content, None)
+            if not file.size:
+                raise EntryError(name, "is empty", "leave it out")
+        except BlockpackError as error:
+            self._problems.append(error)
+            return None
+        self.images.append(
+            Layout(
+                format=IMAGE,
+                runs=(Run.of(file.extent()),),
+                sector_size=self.disk.sector_size,
+                forkable=file.store.forkable,
+            )
+        )
+        return self.images[-1]
+
+    # What speaks against it.
+
+    def _against_all(self) -> Iterator[BlockpackError]:
+        """What speaks against the partitions as a whole."""
+        partitions, count = self.disk.partitions, len(self.disk.partitions)
+        if count > self.empty.capacity:
+            rule = f"{count} partitions are too many: the table has room for {self.empty.capacity}"
+            option = f"entries={count}" if self.is_gpt else "table=gpt"
+            yield EntryError("", rule, option=option)
+        rests = [each for each in partitions if each.size == REST]
+        if len(rests) > 1:
+            yield UsageError("", "two partitions take the rest", "give one a size")
+        if rests and self.disk.size is None:
+            rule = "what is left for a partition depends on the disk's size"
+            yield UsageError("", rule, option="size=SIZE")
+        given = [each.id for each in partitions if each.id is not None]
+        if len(set(given)) < len(given):
+            yield UsageError("", "two partitions have one id", "give each its own")
+        if self.disk.table == "hybrid" and not (partitions and len(self.shown) < mbr.PRIMARIES):
+            rule = f"the MBR of a hybrid table has 1 to {mbr.PRIMARIES - 1} partitions"
+            yield UsageError("", rule, f"give as many the flag {SHOWN}")
+        if sum(BOOT in each.flags for each in partitions) > 1:
+            yield UsageError("", "two partitions boot", f"give one the flag {BOOT}")
+
+    def _against(
+        self, number: int, partition: Partition, content: Layout | None
+    ) -> Iterator[BlockpackError]:
+        """What speaks against one partition, wherever it lies."""
+        disk, size, name = self.disk, partition.size, self._name(number)
+        if content is not None and content.sector_size < disk.sector_size:
+            rule = f"is planned for sectors of {content.sector_size} bytes"
+            rule += f", and the disk has sectors of {disk.sector_size}"
+            yield UsageError(name, rule, f"plan it for sectors of {disk.sector_size}")
+        for what, value in {"size": size, "offset": partition.offset}.items():
+            if isinstance(value, int) and value % disk.sector_size:
+                best = round_up(value, disk.sector_size)
+                rule = f"its {what} {value} is no multiple of the sector size {disk.sector_size}"
+                yield UsageError(name, rule, f"give the {what} {best}")
+        if isinstance(size, int) and content is not None and content.size > size:
+            rule = f"its content takes {content.size:,} bytes"
+            rule += f", {content.size - size:,} more than its size"
+            best = round_up(content.size, PADDING)
+            yield EntryError(name, rule, f"give it a larger size; {best} would do")
+        if self.is_gpt and not partition.type.guid:
+            rule = "its type is a byte, and a GPT wants a GUID"
+            yield UsageError(name, rule, "give one, or the name of a type")
+        if number in self.shown and partition.type.mbr is None:
+            yield UsageError(name, "its type has no byte in an MBR", "give a byte such as 0x83")
+        if not self.is_gpt and partition.id is not None:
+            yield UsageError(name, "an MBR has no ids of partitions", "leave it out")
+        for flag in partition.flags:
+            if not self.is_gpt and flag != BOOT:
+                yield UsageError(name, f"an MBR has no flag {flag}", "leave it out")
+            if flag in (BOOT, SHOWN) and number not in self.shown:
+                remedy = "a GPT has legacy-boot" if flag == BOOT else "leave it out"
+                yield UsageError(name, f"{flag} is for partitions in an MBR", remedy)
+
+    def _against_places(self, table: PartitionTable) -> Iterator[BlockpackError]:
+        """What lies on something else, or where nothing can lie."""
+        needed = self._needed(table.first_usable)
+        if needed > MOST:
+            rule = f"the disk has {needed:,} bytes, more than any file can have"
+            yield EntryError("", rule, "leave less room")
+        elif needed > table.size:
+            rule = f"the disk takes {needed:,} bytes, {needed - table.size:,} more than its size"
+            best = round_up(needed, self.disk.pad)
+            yield EntryError("", rule, "give a larger one; {option} would do", f"size={best}")
+        else:
+            pieces = in_order(self._pieces(table))
+            yield from (self._overlap(*each) for each in overlaps(pieces))
+        for entry in table.entries:
+            if self.is_gpt and entry.start < self.front_end:
+                rule = f"begins at byte {entry.start:,}, before the end of the GPT's entries"
+                remedy = f"begin at byte {self.front_end:,} or later"
+                yield UsageError(self._name(entry.number), rule, remedy)
+            is_large = max(entry.start, entry.size) // table.sector_size > mbr.MOST_SECTORS
+            if is_large and entry.number in self.shown:
+                rule = f"ends at byte {entry.end:,}, and an MBR counts up to 2^32 sectors"
+                yield EntryError(self._name(entry.number), rule, "have a GPT, or less room")
+
+    def _overlap(self, one: Piece, other: Piece) -> UsageError:
+        rule = f"{one} overlaps {other}"
+        entries, raw = sorted((one, other), key=lambda piece: piece in self.raws)
+        if not self.is_gpt or entries.start != self.empty.entries_at or raw not in self.raws:
+            return UsageError("", rule, "move one of them")
+        left = (raw.start - entries.start) // gpt.ENTRY_STRUCTURE.size
+        fits = left >= max(len(self.disk.partitions), 1)
+        return UsageError("", rule, option=f"entries={left}" if fits else "entries_at=OFFSET")
+
+    # Where it lies.
+
+    def _places(self) -> list[Place]:
+        wanted = []
+        for partition, content in zip(self.disk.partitions, self.contents, strict=True):
+            size = partition.size
+            if not isinstance(size, int):  # there is no smaller partition than that
+                size = max(round_up(0 if content is None else content.size, PADDING), PADDING)
+            wanted.append(Wanted(size, partition.offset, rest=partition.size == REST))
+        end = self.empty.size - self.back_size
+        return placed(wanted, self.raws, self.front_end, end, self.disk.align)
+
+    def _needed(self, first_usable: int) -> int:
+        """Bytes that a disk takes that has it all; at least one sector can be used."""
+        ends = [each.end for each in (*self.places, *self.raws)]
+        return max([*ends, first_usable + self.disk.sector_size]) + self.back_size
+
+    def _first_usable(self) -> int:
+        """From where on partitions may lie: behind all raw pieces before the first of them, for who
+        adds another one must not write over those.
+        """
+        first = min((place.start for place in self.places), default=None)
+        fronts = [piece.end for piece in self.raws if first is None or piece.start < first]
+        front = max([*fronts, self.front_end])
+        aligned = round_up(front, self.disk.align)
+        if first is not None:
+            return min(aligned, first)
+        fits = self.disk.size is None or self._needed(aligned) <= self.disk.size
+        return aligned if fits else round_up(front, self.disk.sector_size)
+
+    def _table(self) -> PartitionTable:
+        """The table, without ids that were not given."""
+        disk, first_usable = self.disk, self._first_usable()
+        size = disk.size or round_up(self._needed(first_usable), disk.pad)
+        return evolve(
+            self.empty,
+            size=size,
+            entries=(self._entry(number) for number in range(1, len(disk.partitions) + 1)),
+            first_usable=first_usable,
+            end_usable=size - self.back_size,
+        )
+
+    def _entry(self, number: int) -> TableEntry:
+        partition, place = self.disk.partitions[number - 1], self.places[number - 1]
+        is_hybrid_esp = self.is_gpt and partition.type == TYPES["esp"]
+        byte = _HYBRID_ESP if is_hybrid_esp else partition.type.mbr or 0
+        shown = mbr.type_text(byte) if number in self.shown else ""
+        is_active = BOOT in partition.flags
+        flags = (flag for flag in partition.flags if flag not in (BOOT, SHOWN))
+        return TableEntry(
+            number=number,
+            start=place.start,
+            size=place.size,
+            type=partition.type.guid if self.is_gpt else shown,
+            name=partition.name if self.is_gpt else "",
+            id=partition.id or "",
+            attributes=gpt.attributes_of(flags) if self.is_gpt else mbr.ACTIVE * is_active,
+            mbr_type=shown,
+            active=is_active,
+        )
+
+    def _with_ids(self, table: PartitionTable) -> PartitionTable:
+        """The table with the ids that were not given: they follow from all that is planned."""
+        digest = hashlib.sha256(repr(table).encode())
+        for content in self.contents:
+            digest.update(_identity(content))
+        for piece in self.raws:
+            digest.update(f"{piece.start} {piece.end}\n".encode())
+        if not self.is_gpt:
+            return evolve(table, id=table.id or f"0x{digest.hexdigest()[:8]}")
+        entries = (
+            evolve(entry, id=entry.id or _guid(digest.copy(), f"partition {entry.number}"))
+            for entry in table.entries
+        )
+        return evolve(table, id=table.id or _guid(digest.copy(), "disk"), entries=entries)
+
+    # What it is made of.
+
+    def _pieces(self, table: PartitionTable) -> Iterator[Piece]:
+        """Everything that has bytes of its own."""
+        has_boot_code = any(piece.start < mbr.BOOT_CODE for piece in self.raws)
+        yield from table_pieces(table, boot_code=has_boot_code)
+        yield from self.raws
+        for entry, content in zip(table.entries, self.contents, strict=True):
+            runs = partial(_partition_runs, entry, content)
+            yield Piece(entry.start, entry.end, self._name(entry.number), runs)
+
+    def layout(self) -> Layout:
+        """The layout of it all."""
+        table = self.table
+        nested = [content for content in self.contents if content is not None]
+        refused = (each.layer_refused for each in nested if each.layer_refused is not None)
+        return Layout(
+            format="disk",
+            title=TITLES[table.kind],
+            runs=tuple(_filled(in_order(self._pieces(table)), table.size)),
+            sector_size=table.sector_size,
+            geometry={
+                "table": table.kind,
+                "sector_size": table.sector_size,
+                "disk_id": table.id,
+                "partitions": len(table.entries),
+            },
+            warnings=tuple(self._warnings()),
+            placements=self._placements,
+            forkable=all(each.forkable for each in [*nested, *self.images]),
+            claim=lambda: [each.claim() for each in nested],
+            layer_refused=next(refused, None),
+        )
+
+    def _warnings(self) -> Iterator[LayoutWarning]:
+        for entry, content in zip(self.table.entries, self.contents, strict=True):
+            if content is None:
+                continue
+            label = self.labels[entry.number - 1]
+            for each in content.warnings:
+                yield evolve(each, path=f"{label}/{each.path}" if each.path else label)
+            partition = self.disk.partitions[entry.number - 1]
+            is_grown = content.format not in (IMAGE, "fat") or "grow-fs" in partition.flags
+            if entry.size - content.size >= max(content.size, _ROOM) and not is_grown:
+                text = f"the file system has {content.size:,} bytes, its partition {entry.size:,}"
+                yield LayoutWarning(label, "room", f"{text}, and nothing grows it by itself")
+
+    def _placements(self) -> Iterator[Placement]:
+        """Each entry of each partition, below the partition's label."""
+        for entry, label, content in zip(
+            self.table.entries, self.labels, self.contents, strict=True
+        ):
+            if content is None or content.format in (IMAGE, CIPHER):
+                continue
+            yield Placement(Directory(label), None)
+            for each in content.placements():
+                offset = None if each.offset is None else each.offset + entry.start
+                yield Placement(evolve(each.entry, path=f"{label}/{each.entry.path}"), offset)
+
+
+def _identity(content: Layout | None) -> bytes:
+    """What is known of a content before it is read: its format, and where everything lies in it."""
+    if content is None:
+        return b"\n"
+    facts = [content.format, content.size, *sorted(content.geometry.items())]
+    lines = [repr(facts), *(f"{each.entry.path} {each.offset}" for each in content.placements())]
+    return "\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
+
+
+def _guid(digest: hashlib._Hash, purpose: str) -> str:
+    """A GUID of a digest (RFC 9562, version 8: made by a rule of one's own)."""
+    digest.update(purpose.encode())
+    found = digest.hexdigest()
+    variant = "89ab"[int(found[16], 16) % 4]
+    parts = found[:8], found[8:12], f"8{found[13:16]}", variant + found[17:20], found[20:32]
+    return "-".join(parts).upper()
+
+
+def _moved(content: Layout, by: int) -> Iterator[Run]:
+    return (run.moved(by) for run in content.runs)
+
+
+def _partition_runs(entry: TableEntry, content: Layout | None) -> Iterator[Run]:
+    """The extents of a partition, to its end."""
+    if content is None:
+        yield from _nothing(entry.start, entry.end, entry.start + LEAST_ZEROS)
+    else:
+        yield from _moved(content, entry.start)
+        # docteur reads an image of git objects to the end of its device.
+        yield zeros(entry.start + content.size, entry.end, free=content.format != "git")
+
+
+def _nothing(start: int, end: int, zeros_until: int) -> Iterator[Run]:
+    """Bytes that are zeros up to some byte, and behind it may be anything."""
+    border = min(max(start, zeros_until), end)
+    yield zeros(start, border)
+    yield zeros(border, end, free=True)
+
+
+def _filled(pieces: list[Piece], size: int) -> Iterator[Run]:
+    """The runs of pieces in order, and of what is between them."""
+    at = 0
+    for piece in pieces:
+        yield from _nothing(at, piece.start, LEAST_ZEROS)
+        yield from piece.runs()
+        at = piece.end
+    yield from _nothing(at, size, LEAST_ZEROS)
