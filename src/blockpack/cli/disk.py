@@ -8,7 +8,14 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from typing import Any, NamedTuple, get_args
 
-from ..errors import BlockpackError, UsageError, printable, raise_problems
+from ..errors import (
+    BlockpackError,
+    EntryError,
+    Problems,
+    UsageError,
+    printable,
+    raise_problems,
+)
 from ..formats.registry import format_named
 from ..layers.ccm import encrypt
 from ..layers.disk.disk import Disk, Partition, Raw
@@ -183,7 +190,10 @@ def _partitions(
         try:
             found.append(_partition(each, arguments, outputs))
         except BlockpackError as error:
-            error.path = error.path or f"partition {each.name or each.source}"
+            for part in error.errors if isinstance(error, Problems) else (error,):
+                name = each.name or each.source
+                is_inside = part.path and isinstance(part, EntryError)
+                part.path = f"{name}/{part.path}" if is_inside else part.path or f"partition {name}"
             errors.append(error)
     raise_problems("this disk cannot be", errors)
     return found
