@@ -42,9 +42,9 @@ def partitions(draw: st.DrawFn, table: str, sector_size: int) -> blockpack.Parti
     content = draw(st.none() | contents(sector_size))
     options: dict[str, Any] = {}
     if content is None:
-        options["size"] = draw(st.integers(1, 5000)) * sector_size
+        options["size"] = draw(st.integers(1, 1000)) * sector_size
     elif draw(st.booleans()):
-        options["size"] = MiB * draw(st.integers(1, 40))
+        options["size"] = MiB * draw(st.integers(1, 8))
     if table == "mbr":
         return blockpack.Partition(content, type=draw(st.sampled_from(IN_MBR)), **options)
     types = st.sampled_from(IN_MBR if table == "hybrid" else sorted(TYPES)) | GUIDS
@@ -64,7 +64,9 @@ def disks(draw: st.DrawFn, *tables: str) -> blockpack.Disk:
     table: Any = draw(st.sampled_from(tables or ("gpt", "mbr", "hybrid")))
     sector = draw(st.sampled_from([512, 4096]))
     most = 4 if table == "mbr" else 10
-    found = draw(st.lists(partitions(table, sector), min_size=1, max_size=most, unique_by=_id))
+    found = draw(
+        st.lists(partitions(table, sector), min_size=1, max_size=min(most, 6), unique_by=_id)
+    )
     options: dict[str, Any] = {}
     if table != "mbr" and draw(st.booleans()):
         options["entries"] = draw(st.integers(len(found), 200))
@@ -74,7 +76,7 @@ def disks(draw: st.DrawFn, *tables: str) -> blockpack.Disk:
     disk = blockpack.Disk(table=table, partitions=found, sector_size=sector, align=align, **options)
     if draw(st.booleans()):
         return disk
-    size = disk.plan().size + draw(st.integers(0, 100)) * MiB
+    size = disk.plan().size + draw(st.integers(0, 20)) * MiB
     last = blockpack.Partition(size="rest", type="linux", name="the rest")
     if draw(st.booleans()) and len(found) < most and len(found) < options.get("entries", most):
         size += 8 * MiB

@@ -50,8 +50,8 @@ def test_a_loader_on_the_entries_is_refused_with_its_bytes() -> None:
 def test_a_file_is_named_by_its_path(tmp_path: Path) -> None:
     loader = tmp_path / "u-boot.bin"
     loader.write_bytes(LOADER)
-    (error,) = refused(partitions=[LINUX], raw=[blockpack.Raw(str(loader), 512)])
-    assert f"the raw piece {loader} (bytes 512 to " in error.rule
+    (error,) = refused(partitions=[LINUX], raw=[blockpack.Raw(str(loader), "2K")])
+    assert f"the raw piece {loader} (bytes 2,048 to " in error.rule
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_no_byte_belongs_to_two(options: dict[str, object], one: str, other: str
 def test_boot_code_lies_before_the_table(tmp_path: Path) -> None:
     code = pattern(440)
     for table in ("gpt", "mbr"):
-        disk = blockpack.Disk(table=table, partitions=[LINUX], raw=[blockpack.Raw(code, 0)])  # type: ignore[arg-type]
+        disk = blockpack.Disk(table=table, partitions=[LINUX], raw=[blockpack.Raw(code, 0)])
         blockpack.write(disk.plan(), tmp_path / table)
         assert (tmp_path / table).read_bytes()[:440] == code
         assert_sound(tmp_path / table, "gpt" if table == "gpt" else "dos")

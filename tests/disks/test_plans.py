@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -36,7 +37,7 @@ def test_pieces_are_where_they_were_put(disk: blockpack.Disk) -> None:
             assert partition.layout in image  # type: ignore[operator]
 
 
-def fields(disk: blockpack.Disk) -> dict[str, object]:
+def fields(disk: blockpack.Disk) -> dict[str, Any]:
     names = "table partitions raw size sector_size align entries entries_at id pad"
     return {name: getattr(disk, name) for name in names.split()}
 
@@ -70,7 +71,7 @@ def test_other_trees_give_other_ids(tmp_path: Path) -> None:
         for volume in (blockpack.TarVolume(), blockpack.FatVolume()):
             partition = blockpack.Partition(volume.plan(tree), type="linux")
             for table in ("gpt", "mbr"):
-                disk = blockpack.Disk(table=table, partitions=[partition])  # type: ignore[arg-type]
+                disk = blockpack.Disk(table=table, partitions=[partition])
                 found.add(disk.plan().geometry["disk_id"])
     assert len(found) == 2 * 2 * len(trees)
 

@@ -103,7 +103,7 @@ def evolved(disk: blockpack.Disk) -> blockpack.Disk:
 def test_types_are_those_that_others_know(name: str) -> None:
     """systemd knows those of its specification by the same names, sfdisk all by some."""
     known = run_silent("sfdisk", ["--label", "gpt", "--list-types"]).decode()
-    assert TYPES[name].guid in known or name in ("u-boot-env", "tmp")
+    assert TYPES[name].guid in known or name in ("luks", "u-boot-env")
     told = dict(
         line.split()
         for line in run_silent("systemd-id128", ["show", "-u"]).decode().splitlines()[1:]

@@ -46,6 +46,7 @@ PROGRAMS: Mapping[str, Program] = {
     "zip": Program(("zip",), "zip"),
     "cpio": Program(("cpio",), "cpio"),
     "perl": Program(("perl",), "perl"),
+    "mtype": Program(("mtype",), "mtools"),
     "mdir": Program(("mdir",), "mtools"),
     "mdel": Program(("mdel",), "mtools"),
     "mattrib": Program(("mattrib",), "mtools"),

@@ -32,7 +32,7 @@ from .overwrites import check_outputs, leave_out, replaced
 from .packing import FormatNames
 from .run import meant
 
-EXAMPLE = "blockpack disk card.img --partition esp=boot:fat:uefi --partition web=site:tar"
+EXAMPLE = "blockpack disk card.img --partition esp=boot:fat --partition web=site:tar"
 
 _OWN = ("type", "size", "flags", "id", "offset", "key-file")
 """Keys of partitions; what is not among them is an option of the volume."""

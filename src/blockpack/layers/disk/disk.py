@@ -28,7 +28,7 @@ MOST_ENTRIES = 1024
 """Entries of a GPT that there may be room for."""
 
 
-def _type(type: str | int) -> PartitionType:
+def _type(type: str | int | PartitionType) -> PartitionType:
     found = parse_type(type)
     if found is None:
         remedy = "give a name such as esp, linux or swap, a GUID, or a byte of an MBR such as 0x83"

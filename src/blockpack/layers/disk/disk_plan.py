@@ -233,7 +233,7 @@ class DiskPlan:
                 yield EntryError(self._name(entry.number), rule, "have a GPT, or less room")
 
     def _overlap(self, one: Piece, other: Piece) -> UsageError:
-        rule = f"{one} overlaps {other}"
+        rule = f"{one} and {other} have bytes in common"
         entries, raw = sorted((one, other), key=lambda piece: piece in self.raws)
         if not self.is_gpt or entries.start != self.empty.entries_at or raw not in self.raws:
             return UsageError("", rule, "move one of them")
@@ -255,7 +255,7 @@ class DiskPlan:
 
     def _needed(self, first_usable: int) -> int:
         """Bytes that a disk takes that has it all; at least one sector can be used."""
-        ends = [each.end for each in (*self.places, *self.raws)]
+        ends = [*(place.end for place in self.places), *(piece.end for piece in self.raws)]
         return max([*ends, first_usable + self.disk.sector_size]) + self.back_size
 
     def _first_usable(self) -> int:
@@ -382,7 +382,9 @@ def _identity(content: Layout | None) -> bytes:
     if content is None:
         return b"\n"
     facts = [content.format, content.size, *sorted(content.geometry.items())]
-    lines = [repr(facts), *(f"{each.entry.path} {each.offset}" for each in content.placements())]
+    lines = [repr(facts)]
+    for entry, offset in ((each.entry, each.offset) for each in content.placements()):
+        lines.append(f"{entry.path} {offset} {entry.size if type(entry) is File else ''}")
     return "\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
 
 

@@ -97,10 +97,12 @@ def type_name(type: str) -> str:
     return _GUID_NAMES.get(type) or _MBR_NAMES.get(type, "")
 
 
-def parse_type(type: str | int) -> PartitionType | None:
+def parse_type(type: str | int | PartitionType) -> PartitionType | None:
     """A type as it is given: by its name, as a GUID, or as a byte of an MBR (a number, or
     ``0x0c``); None for what is none of these.
     """
+    if isinstance(type, PartitionType):
+        return type
     if isinstance(type, str):
         guid = type.upper()
         if type in TYPES:

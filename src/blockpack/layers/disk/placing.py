@@ -79,7 +79,9 @@ def placed(
     last = len(wanted) - 1 if fixed is None else fixed - 1
     least = _fitted(wanted, obstacles, begin, limit, align)
     left = max(limit - least[last].end, 0)
-    grown = wanted[rest].size + left - left % (PADDING if last == rest else align)
+    grown = wanted[rest].size + left - left % PADDING
+    if last != rest:  # what is behind it moves by whole steps, and it goes on to there
+        grown = round_up(least[rest].end, align) - least[rest].start + left - left % align
     whole = [*wanted[:rest], wanted[rest]._replace(size=grown), *wanted[rest + 1 :]]
     return _fitted(whole, obstacles, begin, limit, align)
 

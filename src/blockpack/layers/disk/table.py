@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from attrs import field, frozen
@@ -47,6 +47,10 @@ class TableEntry:
         return self.start + self.size
 
 
+def _entries(entries: Iterable[TableEntry]) -> tuple[TableEntry, ...]:
+    return tuple(entries)
+
+
 @frozen(kw_only=True)
 class PartitionTable:
     """A disk's table. Sizes and offsets are in bytes.
@@ -60,7 +64,7 @@ class PartitionTable:
     sector_size: int
     size: int
     id: str
-    entries: tuple[TableEntry, ...] = field(converter=tuple)
+    entries: tuple[TableEntry, ...] = field(converter=_entries)
     capacity: int = 0
     entries_at: int = 0
     first_usable: int = 0
