@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 import blockpack
+from cli.conftest import clean_environment, fixture_command
 from faults.rendering import make_files, pattern
+
+__all__ = ["clean_environment", "fixture_command"]
 
 FILES = {"index.html": b"<h1>hello</h1>\n", "d/page": b"a page", "film": pattern(3_000_001)}
 

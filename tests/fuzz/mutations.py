@@ -11,6 +11,7 @@ from functools import reduce
 
 from hypothesis import strategies as st
 
+from disks.hand_made import mend, with_content
 from hostile import git_images
 from hostile.fat_images import Fat, sound
 from hostile.tar_images import archive, directory, hardlink, member, pax, symlink
@@ -232,6 +233,48 @@ def git_changes(container: str) -> st.SearchStrategy[Change]:
     return st.one_of(changes)
 
 
+DISKS = {table: with_content(TAR, sound(12), GIT["pack"], table=table) for table in ("gpt", "mbr")}
+"""Sound disks by their tables."""
+
+_GPT_FIELDS = (
+    *((12, 4), (24, 8), (32, 8), (40, 8), (48, 8), (56, 16), (72, 8), (80, 4), (84, 4), (88, 4)),
+)
+_GPT_ENTRY_FIELDS = ((0, 16), (16, 16), (32, 8), (40, 8), (48, 8), (56, 72))
+_MBR_ENTRY_FIELDS = ((0, 1), (4, 1), (8, 4), (12, 4))
+_LBAS = st.sampled_from(
+    (0, 1, 2, 3, 33, 34, 39, 40, 41, 100, 1 << 31, (1 << 32) - 1, 1 << 55, (1 << 64) - 1)
+)
+
+
+def _mended(change: Change) -> Change:
+    """A change after which the checksums of a GPT are right."""
+    return lambda data: mend(change(data))
+
+
+def disk_changes(table: str) -> st.SearchStrategy[Change]:
+    """Changes to the sound disk with that table, and to what is in its partitions."""
+    disk = DISKS[table]
+    numbers = NUMBERS | _LBAS | st.integers(0, len(disk) // 512)
+    places = [at for at in range(0, len(disk), 512) if disk[at + 510 : at + 512] == b"\x55\xaa"]
+    slots = [at + 446 + 16 * number for at in places for number in range(4)]
+    changes = [
+        st.builds(_number, st.sampled_from(slots), st.sampled_from(_MBR_ENTRY_FIELDS), numbers),
+        st.builds(_splice, st.sampled_from(slots), st.sampled_from(slots), st.just(16)),
+        _blind(len(disk)),
+    ]
+    if table == "gpt":
+        last = len(disk) - 512
+        heads = st.sampled_from((512, last))
+        entries = st.sampled_from([at + 128 * n for at in (1024, last - 1024) for n in range(8)])
+        changes += [
+            st.builds(_number, heads, st.sampled_from(_GPT_FIELDS), numbers).map(_mended),
+            st.builds(_number, entries, st.sampled_from(_GPT_ENTRY_FIELDS), numbers).map(_mended),
+            st.builds(_splice, entries, entries, st.just(128)).map(_mended),
+            st.builds(_number, heads, st.sampled_from(_GPT_FIELDS), numbers),
+        ]
+    return st.one_of(changes)
+
+
 def damaged(base: bytes, changes: st.SearchStrategy[Change]) -> st.SearchStrategy[bytes]:
     """`base` after a few changes."""
 
@@ -253,3 +296,8 @@ tar_images = damaged(TAR, tar_changes)
 def git_images_of(container: str) -> st.SearchStrategy[bytes]:
     """Damaged git images."""
     return damaged(GIT[container], git_changes(container))
+
+
+def disk_images(table: str) -> st.SearchStrategy[bytes]:
+    """Damaged disks."""
+    return damaged(DISKS[table], disk_changes(table))

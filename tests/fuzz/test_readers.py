@@ -10,7 +10,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from fuzz.fuzz_readers import survive, write_corpus
-from fuzz.mutations import GIT, TAR, fat_images, git_images_of, tar_images
+from fuzz.mutations import DISKS, GIT, TAR, disk_images, fat_images, git_images_of, tar_images
 from hostile.fat_images import sound
 
 EXAMPLES = settings().max_examples
@@ -53,19 +53,29 @@ def test_a_damaged_git_image_is_an_error_or_read(container: str, data: st.DataOb
     examine(data.draw(git_images_of(container)))
 
 
+@pytest.mark.parametrize("table", DISKS)
+@settings(max_examples=5 * EXAMPLES)
+@given(data=st.data())
+def test_a_damaged_disk_is_an_error_or_read(table: str, data: st.DataObject) -> None:
+    examine(data.draw(disk_images(table)))
+
+
 @given(
     st.binary(max_size=2048)
     | st.binary(max_size=2048).map(lambda data: data[:257] + b"ustar\x0000" + data[265:])
     | st.binary(max_size=2048).map(lambda data: b"PACK\0\0\0\2\0\0\0" + data)
     | st.binary(max_size=2048).map(lambda data: data[:28] + b"PACK\0\0\0\2\0\0\0" + data[28:])
     | st.binary(max_size=2048).map(lambda data: b"# v2 git bundle\n" + data)
+    | st.binary(max_size=2048).map(lambda data: data[:510] + b"\x55\xaa" + data[512:])
     | st.binary(max_size=2048).map(lambda data: b"\xeb" + data[1:510] + b"\x55\xaa" + data[512:])
 )
 def test_any_bytes_are_an_error_or_read(data: bytes) -> None:
     examine(data)
 
 
-@pytest.mark.parametrize("data", [TAR, sound(12), sound(16), sound(32), *GIT.values()])
+@pytest.mark.parametrize(
+    "data", [TAR, sound(12), sound(16), sound(32), *GIT.values(), *DISKS.values()]
+)
 def test_what_is_damaged_was_sound(data: bytes) -> None:
     assert survive(data) == []
 
@@ -74,6 +84,6 @@ def test_the_target_for_atheris_has_sound_images_to_begin_with(tmp_path: Path) -
     assert "atheris" not in sys.modules, "it is asked for by those alone who fuzz"
     write_corpus(tmp_path / "corpus")
     images = sorted((tmp_path / "corpus").iterdir())
-    assert len(images) == 2 + len(GIT)
+    assert len(images) == 2 + len(GIT) + len(DISKS)
     for image in images:
         assert survive(image.read_bytes()) == []

@@ -39,6 +39,7 @@ PROGRAMS: Mapping[str, Program] = {
     "mcopy": Program(("mcopy",), "mtools"),
     "mmd": Program(("mmd",), "mtools"),
     "7z": Program(("7zz", "7z", "7za"), "7zip"),
+    "parted": Program(("parted",), "parted"),
     "tar": Program(("gtar", "tar"), "tar"),
     "bsdtar": Program(("bsdtar",), "libarchive-tools"),
     "busybox": Program(("busybox",), "busybox"),

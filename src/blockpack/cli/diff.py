@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from typing import Any, NamedTuple
 
 from ..deploy.file_names import RECORD
@@ -14,13 +14,14 @@ from ..deploy.record import BuildRecord
 from ..errors import BlockpackError, UsageError, printable
 from ..formats.registry import format_named
 from ..formats.tar.volume import TarVolume
+from ..images.address import split_address
 from ..images.compare import differences
 from ..images.image import Image
-from ..images.open_image import format_of, head_of, open_image
-from ..images.remote import is_url, open_url
+from ..images.open_image import format_of, head_of, open_at, open_image
+from ..images.remote import is_url
 from ..images.sectors import differing_sectors
+from ..layers.disk.reader import DISK
 from ..planning.volume import Volume
-from ..reading.positional import DescriptorReader, open_for_reading
 from ..sources.scan import scan
 from . import flags
 from .output import emit, emit_json, say
@@ -123,21 +124,20 @@ def _as_image(name: str, like: Image | None) -> Image:
     this holds of it.
     """
     volume: Volume = TarVolume(mode="keep", mtime="keep")
-    if like is not None:
+    if like is not None and like.format != DISK.name:
         volume = format_named(like.format).volume_class()(**dict[str, Any](like.options()))
     return open_image(volume.plan(scan(name, jobs="auto")))
 
 
 def _is_image(name: str) -> bool:
     """Whether there is an image of that name, or at that URL; all else is a source."""
-    if is_url(name) and not os.path.lexists(name):
-        with suppress(BlockpackError), open_url(name) as remote:
-            return format_of(head_of(remote, name)) is not None
+    place, _ = split_address(name)
+    is_remote = is_url(place) and not os.path.lexists(place)
+    if not is_remote and (not os.path.exists(place) or os.path.isdir(place)):
         return False
-    if not os.path.exists(name) or os.path.isdir(name):
-        return False
-    with DescriptorReader(open_for_reading(name, name)) as data:
+    with suppress(BlockpackError) if is_remote else nullcontext(), open_at(name)[0] as data:
         return format_of(head_of(data, name)) is not None
+    return False
 
 
 # Builds and generations ---------------------------------------------------------------------------

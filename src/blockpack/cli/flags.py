@@ -37,7 +37,9 @@ def entry_text(text: str) -> str:
 
 def add_image(parser: ArgumentParser) -> None:
     """An image that is read, and its key."""
-    parser.add_argument("image", metavar="IMAGE", help="an image, or a device that holds one")
+    parser.add_argument(
+        "image", metavar="IMAGE", help="an image or a device; IMAGE#N is a partition of a disk"
+    )
     add_key(parser, "IMAGE is encrypted with the key in FILE")
 
 

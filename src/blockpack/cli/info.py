@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from ..errors import raise_problems
+from ..errors import printable, raise_problems
 from ..images.open_image import open_image
+from ..layers.disk.reader import DISK, OpenPartition
 from . import flags
-from .output import emit_facts, emit_json
+from .output import amount, emit, emit_facts, emit_json
 
 EXAMPLE = "blockpack info www.img"
+
+_TITLES = ("#", "name", "type", "start", "size", "content")
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -19,14 +24,53 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Show the image's format, size and geometry."""
+    """Show the image's format, size and geometry, and the partitions of a disk."""
     with open_image(arguments.image, key_file=arguments.key_file) as image:
         facts = dict(image.info())
         if image.layer is not None:
             facts |= image.layer.info()
         if arguments.json:
-            emit_json({"format": image.format, "size": image.size, "geometry": facts})
+            told = {"format": image.format, "size": image.size, "geometry": facts}
+            if image.format == DISK.name:
+                told["partitions"] = list(map(_json, image.partitions))
+            emit_json(told)
         else:
             emit_facts(image.format, image.size, facts)
+            if image.partitions:
+                emit("\n".join(["", *_rows(image.partitions)]))
         raise_problems("some of the image cannot be read", image.problems)
     return 0
+
+
+def _json(partition: OpenPartition) -> dict[str, Any]:
+    entry = partition.entry
+    return {
+        "number": entry.number,
+        "name": entry.name,
+        "type": partition.type,
+        "type_id": entry.type,
+        "id": entry.id,
+        "start": entry.start,
+        "size": entry.size,
+        "flags": list(partition.flags),
+        "content": partition.content,
+        "label": partition.volume_label,
+        "path": partition.label if partition.reader is not None else None,
+    }
+
+
+def _rows(partitions: Sequence[OpenPartition]) -> Iterator[str]:
+    """The table, a partition a line; numbers are aligned to the right."""
+    rows = [_TITLES, *map(_row, partitions)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, name, type, start, size, content in rows:
+        columns = f"{number:>{widths[0]}}", f"{name:<{widths[1]}}", f"{type:<{widths[2]}}"
+        places = f"{start:>{widths[3]}}", f"{size:>{widths[4]}}"
+        yield "  ".join([*columns, *places, content]).rstrip()
+
+
+def _row(partition: OpenPartition) -> tuple[str, ...]:
+    entry = partition.entry
+    content = f"{partition.content} {printable(partition.volume_label)}".strip()
+    names = printable(entry.name), partition.type
+    return str(entry.number), *names, str(entry.start), amount(entry.size), content

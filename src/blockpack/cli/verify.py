@@ -6,9 +6,11 @@ from argparse import ArgumentParser, Namespace
 
 from ..errors import ImageError, UsageError
 from ..formats.registry import format_named
+from ..images.address import split_address
 from ..images.compare import Difference, differences, has_the_bytes
 from ..images.image import Image
 from ..images.open_image import open_image
+from ..layers.disk.reader import DISK
 from ..planning.layout import Layout
 from ..writing.progress import Tell
 from . import flags, packing
@@ -63,6 +65,9 @@ def _wrong(
 
 def _planned(arguments: Namespace, image: Image) -> Layout | None:
     """What the source would give; None if the image does not even tell its options."""
+    if image.format == DISK.name:
+        rule = "is a disk, and one partition of it is compared at a time"
+        raise UsageError(arguments.image, rule, f"name it: {arguments.image}#NUMBER")
     try:
         told = image.options()
     except ImageError:
@@ -73,5 +78,5 @@ def _planned(arguments: Namespace, image: Image) -> Layout | None:
     # Sizes and types are the image's own affair; what it shows is to be compared.
     own_affair = format_named(image.format).volume_class().sizing
     volume = packing.volume(arguments, image.format, leaving_out=own_affair, told=told)
-    outputs = filter(None, [arguments.image, arguments.key_file])
+    outputs = filter(None, [split_address(arguments.image)[0], arguments.key_file])
     return packing.layout(volume, arguments, outputs)

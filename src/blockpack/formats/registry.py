@@ -7,7 +7,7 @@ looked for where none of these is meant.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -85,6 +85,11 @@ def format_named(name: str) -> Format:
     if name not in known:
         raise UsageError(name, "is not a format", f"choose from {', '.join(known)}")
     return known[name]
+
+
+def format_of(head: bytes, known: Iterable[Format]) -> Format | None:
+    """Which of the `known` formats images have that begin with `head`, if any."""
+    return next((format for format in known if format.reader_class().recognises(head)), None)
 
 
 def format_of_file(name: str) -> Format | None:

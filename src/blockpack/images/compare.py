@@ -17,7 +17,7 @@ from attrs import frozen
 from ..errors import ImageError, TargetError, printable
 from ..formats.reader import ImageEntry
 from ..planning.layout import Layout
-from ..reading.positional import DescriptorReader, PositionalReader
+from ..reading.positional import PositionalReader
 from ..reading.window import AHEAD, Window
 from ..workers.pool import shared_out
 from ..workers.processors import Jobs, require_jobs
@@ -129,10 +129,11 @@ class _Compared(Target):
 
     def zeros(self, offset: int, length: int, *, free: bool = False) -> None:
         """Compare with zeros, which holes are."""
-        span = Span(offset, length, offset)
         stretches = [(0, length, False)]
-        if isinstance(self._reader, DescriptorReader):
-            stretches = list(holes_and_data(self._reader.descriptor, span, 0, sparse=True))
+        if found := self._reader.in_file():
+            file, begin = found
+            span = Span(begin + offset, length, offset)
+            stretches = list(holes_and_data(file.descriptor, span, 0, sparse=True))
         for start, end, is_hole in stretches:
             for at in range(start, end if not is_hole else start, COPIED_AT_ONCE):
                 self._compare(memoryview(self._zeros)[: min(COPIED_AT_ONCE, end - at)], offset + at)

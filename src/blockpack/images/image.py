@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from ..errors import Deviation, ImageError, NotInImageError, UsageError, raise_problems
 from ..formats.reader import ImageEntry, ImageReader, Report
+from ..layers.disk.reader import DiskReader, OpenPartition
 from ..model.entry import EPOCH, NANOSECONDS, text_of
 from ..planning.layout import Fact
 from ..reading.positional import PositionalReader
@@ -61,6 +62,11 @@ class Image:
     def size(self) -> int:
         """The length of the image in bytes."""
         return self.reader.size
+
+    @property
+    def partitions(self) -> tuple[OpenPartition, ...]:
+        """The partitions of a disk, in its table's order; none of any other image."""
+        return self.reader.partitions if isinstance(self.reader, DiskReader) else ()
 
     @property
     def root(self) -> ImagePath:

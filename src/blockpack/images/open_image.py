@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
+from itertools import chain
 from typing import BinaryIO
 
-from ..errors import ImageError, UsageError, reading_errors, require_open, require_path
+from ..errors import ImageError, SourceError, UsageError, reading_errors, require_open, require_path
+from ..formats import registry
 from ..formats.reader import ImageReader, Report
 from ..formats.registry import Format, formats
+from ..layers.disk.reader import DISK, DiskReader, OpenPartition
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
 from ..reading.positional import (
@@ -19,12 +22,14 @@ from ..reading.positional import (
     open_for_reading,
     reader_of,
 )
+from .address import split_address
 from .image import Image
 from .remote import is_url, open_url
 
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Layout
 """Where an image is: a path (a device's too), a URL that fsspec opens, its bytes, a binary file
-that seeks, or a layout, which is read as if it had been written."""
+that seeks, or a layout, which is read as if it had been written. A path or URL may lead to a
+partition of a disk, by its number or name: ``card.img#2``."""
 
 
 def open_image(
@@ -53,20 +58,20 @@ def open_image(
                 "", "both a key and a file that holds one are given", "give one, not both"
             )
         key = read_key(key_file)
-    data, name = _data(source)
+    data, name, partition = _data(source)
     try:
-        return _opened(data, name, key, sector_size, report)
+        return _opened(data, name, partition, key, sector_size, report)
     except BaseException:
         data.close()
         raise
 
 
-def _data(source: ImageSource) -> tuple[PositionalReader, str]:
-    """What reads the bytes of `source`, and its name for messages."""
+def _data(source: ImageSource) -> tuple[PositionalReader, str, str | None]:
+    """What reads the bytes of `source`, its name for messages, and which partition is meant."""
     if isinstance(source, Layout):
-        return LayoutReader(source.runs, forkable=source.forkable), "the layout"
+        return LayoutReader(source.runs, forkable=source.forkable), "the layout", None
     if isinstance(source, bytes | bytearray | memoryview):
-        return BytesReader(source), "the image"
+        return BytesReader(source), "the image", None
     if not isinstance(source, str | os.PathLike):
         if not hasattr(source, "seek"):
             rule = f"{type(source).__name__} is not an image"
@@ -74,14 +79,28 @@ def _data(source: ImageSource) -> tuple[PositionalReader, str]:
         name = str(getattr(source, "name", "the image"))
         require_open(source, name)
         with reading_errors(name):
-            return reader_of(source), name
+            return reader_of(source), name, None
     name = require_path(source)
-    if is_url(name) and not os.path.lexists(name):
-        return open_url(name), name
-    descriptor = open_for_reading(source, name)
-    with reading_errors(name):
+    data, partition = open_at(name)
+    return data, name, partition
+
+
+def open_at(address: str) -> tuple[PositionalReader, str | None]:
+    """What reads the file, device or URL at an address, and the partition that it names, if any.
+
+    Raises `SourceError`, and `UsageError` for a URL without fsspec.
+    """
+    place, partition = split_address(address)
+    if is_url(place) and not os.path.lexists(place):
+        # Elsewhere a name may have a '#'; http never sends what is behind one (RFC 3986, 3.5).
+        if partition is not None and not place.rpartition("::")[2].startswith("http"):
+            with suppress(SourceError):
+                return open_url(address), None
+        return open_url(place), partition
+    descriptor = open_for_reading(place, address)
+    with reading_errors(address):
         try:
-            return DescriptorReader(descriptor), name
+            return DescriptorReader(descriptor), partition
         except BaseException:
             os.close(descriptor)
             raise
@@ -90,11 +109,17 @@ def _data(source: ImageSource) -> tuple[PositionalReader, str]:
 def _opened(
     data: PositionalReader,
     name: str,
+    partition: str | None,
     key: bytes | None,
     sector_size: int | None,
     report: Report | None,
 ) -> Image:
     device = _is_device(data)
+    if partition is not None and (key is None or format_of(head_of(data, name)) is DISK):
+        found = partition_of(data, name, partition)
+        if key is None:
+            return Image(found.opened(), report=report)
+        data, partition, device = found.data, None, True
     if key is None:
         return Image(recognised(data, name, device=device), report=report)
     from ..layers.ccm_reader import decrypted
@@ -106,15 +131,30 @@ def _opened(
         if plain is None:
             raise
         rule = f"is not encrypted: it is a plain image of the format {plain.name}"
-        raise ImageError(name, rule, "give no key") from None
+        of_part = f", or name what is encrypted: {name}#NUMBER" if plain is DISK else ""
+        raise ImageError(name, rule, f"give no key{of_part}") from None
+    if partition is not None:
+        return Image(partition_of(layer, name, partition).opened(), layer=layer, report=report)
     return Image(recognised(layer, name, device=device), layer=layer, report=report)
+
+
+def partition_of(data: PositionalReader, name: str, wanted: str) -> OpenPartition:
+    """The partition of the number or name `wanted` on the disk in `data`.
+
+    Raises `ImageError` if that is none, and `NotInImageError` if it has no such partition.
+    """
+    reader = recognised(data, name, device=_is_device(data))
+    if not isinstance(reader, DiskReader):
+        remedy = f"leave out '#{wanted}'"
+        raise ImageError(name, "has no partition table, and so no partitions", remedy)
+    return reader.partition(wanted)
 
 
 def recognised(data: PositionalReader, name: str, *, device: bool = False) -> ImageReader:
     """The reader for what is in `data`. Raises `ImageError` if it is of no format."""
     format = format_of(head_of(data, name))
     if format is None:
-        rule = "not a tar archive, a FAT file system or a pack of git objects"
+        rule = "not a tar archive, a FAT file system, a pack of git objects or a partitioned disk"
         sectors = data.size and not data.size % (2 * 512)  # as encrypted ones are
         remedy = "if it is encrypted, give its key: {option}" if sectors else ""
         raise ImageError(name, rule, remedy, "key_file=FILE" if sectors else "")
@@ -128,13 +168,12 @@ def head_of(data: PositionalReader, name: str) -> bytes:
 
 
 def format_of(head: bytes) -> Format | None:
-    """The format of images that begin with `head`, if any."""
-    recognising = (f for f in formats() if f.reader_class().recognises(head))
-    return next(recognising, None)
+    """The format of images that begin with `head`, if any; a disk's is `DISK`."""
+    return registry.format_of(head, chain((DISK,), formats()))
 
 
 def _is_device(data: PositionalReader) -> bool:
     with suppress(OSError):
-        if isinstance(data, DescriptorReader):
-            return stat.S_ISBLK(os.fstat(data.descriptor).st_mode)
+        if found := data.in_file():
+            return stat.S_ISBLK(os.fstat(found[0].descriptor).st_mode)
     return False

@@ -21,10 +21,11 @@ from attrs import frozen
 
 from ..errors import BlockpackError
 from ..formats.reader import ImageReader
+from ..layers.disk.table_reader import is_extended
 from ..model.entry import File
 from ..model.extent import Data, Extent, FileRange, Zeros
 from ..planning.layout import Layout
-from ..reading.positional import DescriptorReader, PositionalReader, holes, open_for_reading
+from ..reading.positional import PositionalReader, holes, open_for_reading
 from ..writing.clone import BLOCK
 from .image import Image
 from .open_image import open_image
@@ -279,7 +280,29 @@ def _kind(extent: Extent, name: str, last: str) -> str:
 # Of an image --------------------------------------------------------------------------------------
 
 
+def _of_disk(image: Image) -> Iterator[Stretch]:
+    """A disk: each partition as the image that it is, or else as one file."""
+    reader = image.reader
+    at = 0
+    for partition in sorted(image.partitions, key=lambda each: each.entry.start):
+        start, size = partition.entry.start, partition.data.size
+        if start < at or not size or is_extended(partition.entry):
+            continue
+        yield from _between(reader, at, start, 0, SECTOR, "free")
+        if partition.reader is None:
+            yield from _with_holes(reader.data, Stretch(start, size, "file", partition.label))
+        else:
+            for stretch in _of_image(Image(partition.reader)):
+                name = f"{partition.label}/{stretch.name}" if stretch.name else ""
+                yield stretch._replace(offset=start + stretch.offset, name=name)
+        at = start + size
+    yield from _between(reader, at, reader.size, 0, SECTOR, "free")
+
+
 def _of_image(image: Image) -> Iterator[Stretch]:
+    if image.partitions:
+        yield from _of_disk(image)
+        return
     reader, facts = image.reader, image.info()
     first, unit = int(facts.get("data_offset", 0)), int(facts.get("cluster_size", SECTOR))
     is_packed = "pack_offset" in facts
@@ -293,10 +316,7 @@ def _of_image(image: Image) -> Iterator[Stretch]:
     after_file = False
     for start, stop, _, name in _cut([(0, reader.size, None)], files):
         if name:
-            found: Iterable[tuple[int, int]] = ()
-            if isinstance(reader.data, DescriptorReader) and stop - start >= _LEAST_WITH_HOLES:
-                found = holes(reader.data.descriptor, stop, start)
-            yield from _holed(Stretch(start, stop - start, "file", name), found)
+            yield from _with_holes(reader.data, Stretch(start, stop - start, "file", name))
         else:
             end = min(stop, start + (first - start) % unit) if after_file else start
             yield Stretch(start, end - start, "padding")
@@ -324,6 +344,18 @@ def _between(
             yield Stretch(start + at, to - at, "metadata" if any(part) else zero)
             at = to
         start = end
+
+
+def _with_holes(data: PositionalReader, whole: Stretch) -> Iterator[Stretch]:
+    """A stretch of `data` without the holes that its file has there, and these."""
+    found: Iterable[tuple[int, int]] = ()
+    file = data.in_file()
+    if file and whole.length >= _LEAST_WITH_HOLES:
+        begin = file[1]
+        start = begin + whole.offset
+        there = holes(file[0].descriptor, start + whole.length, start)
+        found = ((hole - begin, end - begin) for hole, end in there)
+    yield from _holed(whole, found)
 
 
 def _holed(whole: Stretch, found: Iterable[tuple[int, int]]) -> Iterator[Stretch]:

@@ -109,6 +109,10 @@ class PositionalReader(ABC):
         """
         return cast(BinaryIO, io.BufferedReader(PositionalFile(self, owned=owned), read_ahead))
 
+    def in_file(self) -> tuple[DescriptorReader, int] | None:
+        """The file that has these bytes as they are, and where in it; None if none has."""
+        return None
+
     def close(self) -> None:  # noqa: B027 - most have nothing to let go of
         """Let go of what is read."""
 
@@ -192,6 +196,10 @@ class DescriptorReader(PositionalReader):
         """By `preadv`."""
         return os.preadv(self.descriptor, [view], position)
 
+    def in_file(self) -> tuple[DescriptorReader, int]:
+        """Itself, from its begin."""
+        return self, 0
+
     def check(self) -> os.stat_result:
         """The file's status. Raises `SourceError`."""
         with reading_errors("the image"):
@@ -217,6 +225,42 @@ class BytesReader(PositionalReader):
         """All of `view`."""
         view[:] = self._data[position : position + len(view)]
         return len(view)
+
+
+class PartReader(PositionalReader):
+    """`size` bytes of another reader from `start` on, or as many as there are; closed with it."""
+
+    def __init__(self, whole: PositionalReader, start: int, size: int) -> None:
+        super().__init__(max(0, min(size, whole.size - start)))
+        self.forkable = whole.forkable
+        self.read_ahead = whole.read_ahead
+        self._whole = whole
+        self._start = start
+
+    def pread(self, view: memoryview, position: int) -> int:
+        """Of the whole, as far as the part goes."""
+        view = view[: max(self.size - position, 0)]
+        return self._whole.pread(view, self._start + position) if view else 0
+
+    def read_at(self, position: int, length: int) -> bytes:
+        """Of the whole, as far as the part goes."""
+        length = min(length, self.size - position)
+        return self._whole.read_at(self._start + position, length) if length > 0 else b""
+
+    def read_into(self, view: memoryview, position: int) -> None:
+        """Of the whole. Raises `ImageError` where the part ends before."""
+        if position + len(view) > self.size:
+            raise ImageError("", f"the image ends early, at byte {self.size:,}")
+        self._whole.read_into(view, self._start + position)
+
+    def in_file(self) -> tuple[DescriptorReader, int] | None:
+        """The whole's, further on."""
+        found = self._whole.in_file()
+        return None if found is None else (found[0], found[1] + self._start)
+
+    def close(self) -> None:
+        """Close the whole."""
+        self._whole.close()
 
 
 class SeekingReader(PositionalReader):

@@ -34,9 +34,10 @@ class Allocation:
         self._boundaries = array("Q", _joined(stretches))
 
     @classmethod
-    def of_file(cls, descriptor: int, size: int) -> Self:
-        """The holes of an open file; none where the file system does not tell them."""
-        return cls(size, holes(descriptor, size))
+    def of_file(cls, descriptor: int, size: int, begin: int = 0) -> Self:
+        """The holes of an open file from byte `begin` on; none where they are not told."""
+        found = holes(descriptor, begin + size, begin)
+        return cls(size, ((start - begin, stop - begin) for start, stop in found))
 
     def is_zero(self, offset: int, length: int) -> bool:
         """Whether a stretch is known to be all zeros."""

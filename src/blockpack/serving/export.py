@@ -9,6 +9,8 @@ from typing import Self
 from attrs import frozen
 
 from ..errors import SourceError, UsageError, require_path
+from ..images.address import split_address
+from ..images.open_image import partition_of
 from ..model.extent import Data, Extent, Zeros
 from ..planning.layout import Layout
 from ..planning.layout_reader import LEAST_KEPT, LayoutReader
@@ -26,7 +28,7 @@ _LARGE = 64 << 10
 """Bytes of an item that may be metadata which takes its time, such as a big directory."""
 
 Servable = Layout | str | os.PathLike[str]
-"""What can be served: a layout, or the path of an image."""
+"""What can be served: a layout, or the path of an image, or a partition of it (``card.img#2``)."""
 
 
 @frozen
@@ -54,9 +56,18 @@ class Export:
         if isinstance(source, Layout):
             return cls._of_layout(name, seekable(source))
         path = require_path(source)
-        file = _Image(open_for_reading(source, path), path)
-        allocation = Allocation.of_file(file.descriptor, file.size)
-        return cls(name, file, allocation, 512, "an image")
+        place, partition = split_address(path)
+        image: PositionalReader
+        image = file = _Image(open_for_reading(place, path), path)
+        try:
+            if partition is not None:
+                image = partition_of(file, path, partition).data
+            _, begin = image.in_file() or (file, 0)
+            allocation = Allocation.of_file(file.descriptor, image.size, begin)
+        except BaseException:
+            file.close()
+            raise
+        return cls(name, image, allocation, 512, "an image")
 
     @classmethod
     def _of_layout(cls, name: str, layout: Layout) -> Self:

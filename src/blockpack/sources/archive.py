@@ -25,8 +25,9 @@ from ..errors import (
     reading_errors,
 )
 from ..formats.reader import ImageEntry, ImageReader
+from ..images.address import split_address
 from ..images.image import Image
-from ..images.open_image import format_of, head_of
+from ..images.open_image import format_of, head_of, partition_of
 from ..model.entry import EPOCH, NANOSECONDS, File, check_path, decode
 from ..model.extent import Extent, FileRange
 from ..model.tree import Tree
@@ -56,13 +57,15 @@ class InImage(Hierarchy):
         self.name = name
         self._owner = owner  # keeps the file alive
         data = image.reader.data
-        self.forkable = isinstance(data, DescriptorReader | BytesReader)
-        self._descriptor = data.descriptor if isinstance(data, DescriptorReader) else -1
+        found = data.in_file()
+        self.forkable = found is not None or isinstance(data, BytesReader)
+        self._descriptor, self._begin = (found[0].descriptor, found[1]) if found else (-1, 0)
         status = os.fstat(self._descriptor) if self._descriptor >= 0 else None
         is_file = status is not None and stat.S_ISREG(status.st_mode)
         self._path = path if is_file else None
         self._size, self._stamp = (status.st_size, status.st_mtime_ns) if status else (0, 0)
-        self._number = ~(status.st_dev << 64 | status.st_ino) if status else ~id(self)
+        place = (self._begin << 64 | status.st_dev) << 64 | status.st_ino if status else id(self)
+        self._number = ~place
         self.problems: list[BlockpackError] = []
         self._entries = self._read()
         self._inodes = dict(self._linked())
@@ -140,7 +143,7 @@ class InImage(Hierarchy):
             path,
             entry.size,
             self,
-            entry if start is None or self._path is None else start,
+            entry if start is None or self._path is None else self._begin + start,
             self._stamp,
             entry.mode,
             entry.mtime_ns,
@@ -165,7 +168,8 @@ class InImage(Hierarchy):
 
     def identity(self, key: Hashable) -> Hashable:
         """Of a file on disk that is as it was, the same key means the same bytes."""
-        return (self._path, self._size, self._stamp, key) if self._path else (self, key)
+        file = self._path, self._size, self._stamp, self._begin
+        return (*file, key) if self._path else (self, key)
 
     def forget(self) -> None:
         """Let go of all entries, which nobody needs once there is a tree of them."""
@@ -204,14 +208,16 @@ class _Content(PositionalReader):
 
 
 def scan_file(source: str | bytes, options: ScanOptions, start: str = "", name: str = "") -> Tree:
-    """The tree of what is below `start` in the archive or image `source`, called `name`.
+    """The tree of what is below `start` in the archive or image `source`, called `name`; or of a
+    partition of a disk (``card.img#2``).
 
     Raises `SourceError` if it is none or cannot be read, and `Problems` with what cannot be packed.
     """
     name = name or decode(os.fsencode(source))
-    descriptor = open_for_reading(source, name, pipes=True)
-    path = os.path.abspath(os.fsencode(source))
-    return _scan(_opened(descriptor, name, path), options, start)
+    place, partition = split_address(os.fsdecode(source))
+    descriptor = open_for_reading(place, name, pipes=True)
+    path = os.path.abspath(os.fsencode(place))
+    return _scan(_opened(descriptor, name, path, partition), options, start)
 
 
 def scan_input(source: object, options: ScanOptions) -> Tree:
@@ -228,8 +234,8 @@ def scan_input(source: object, options: ScanOptions) -> Tree:
 def scan_image(source: object, options: ScanOptions) -> Tree:
     """The tree of an image that is open, and has to be until its bytes are written elsewhere."""
     assert isinstance(source, Image)
-    data = source.reader.data
-    path = _path_of(data.descriptor) if isinstance(data, DescriptorReader) else None
+    found = source.reader.data.in_file()
+    path = _path_of(found[0].descriptor) if found else None
     return _scan(InImage(source, "the image", path), options)
 
 
@@ -239,8 +245,10 @@ def _scan(source: InImage, options: ScanOptions, start: str = "") -> Tree:
     return tree
 
 
-def _opened(descriptor: int, name: str, path: bytes | None) -> InImage:
-    """What is in a file by its descriptor, which is closed in the end."""
+def _opened(
+    descriptor: int, name: str, path: bytes | None, partition: str | None = None
+) -> InImage:
+    """What is in a file by its descriptor, which is closed in the end; or in a partition there."""
     spool = None
     try:
         with reading_errors(name):
@@ -254,7 +262,8 @@ def _opened(descriptor: int, name: str, path: bytes | None) -> InImage:
         os.close(descriptor)
         raise
     try:
-        source = InImage(Image(_reader(data, name)), name, path or _path_of(descriptor), spool)
+        image = Image(_reader(data, name, partition))
+        source = InImage(image, name, path or _path_of(descriptor), spool)
     except BaseException:
         data.close()
         raise
@@ -272,8 +281,8 @@ def _is_read_once(descriptor: int, name: str, path: bytes | None) -> bool:
     return path is None and os.lseek(descriptor, 0, os.SEEK_CUR) != 0  # read in part before
 
 
-def _reader(data: PositionalReader, name: str) -> ImageReader:
-    """What reads an archive or an image. Raises `SourceError` if it is neither."""
+def _reader(data: PositionalReader, name: str, partition: str | None) -> ImageReader:
+    """What reads an archive, an image or a partition. Raises `SourceError` if nothing does."""
     head = head_of(data, name)
     format = format_of(head)
     reader_class = ZipReader if ZipReader.recognises(head) else format and format.reader_class()
@@ -281,6 +290,8 @@ def _reader(data: PositionalReader, name: str) -> ImageReader:
         rule = "is not a directory, an archive or an image"
         raise SourceError(name, rule, "give a directory, a tar or zip archive, or a plain image")
     try:
+        if partition is not None:
+            return partition_of(data, name, partition).opened()
         return reader_class(data)
     except ImageError as error:
         raise SourceError(error.path or name, error.rule, error.remedy) from None

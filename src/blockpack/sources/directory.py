@@ -1,4 +1,4 @@
-"""A path on this machine as a source: a directory, or a file that is an archive or an image."""
+"""A path on this machine as a source: a directory, an archive, an image, or a partition of one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable
 
 from ..errors import raise_problems, reading_errors
+from ..images.address import split_address
 from ..model.content import FilesOnDisk
 from ..model.entry import Directory, Entry, File, Symlink, decode, location
 from ..model.tree import Tree
@@ -26,10 +27,11 @@ def scan_path(source: object, options: ScanOptions) -> Tree:
     """
     assert isinstance(source, str | bytes | os.PathLike)
     path = location(source)
-    with reading_errors(decode(path)):
-        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
-    if is_directory:
-        return scan(path, options)
+    if split_address(os.fsdecode(path))[1] is None:  # and it is no partition of a disk
+        with reading_errors(decode(path)):
+            is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+        if is_directory:
+            return scan(path, options)
     from .archive import scan_file  # with all that it takes, which most sources do not
 
     return scan_file(path, options)

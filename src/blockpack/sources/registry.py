@@ -13,6 +13,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..images.address import split_address
+
 if TYPE_CHECKING:
     from ..model.tree import Tree
     from .options import ScanOptions
@@ -97,7 +99,7 @@ def place_of(source: str) -> tuple[str, str]:
     if source == STANDARD_INPUT:
         return "/dev/stdin", ""
     if not _is_url(source):
-        return source, ""
+        return split_address(source)[0], ""
     from urllib.parse import unquote  # slow to import, and seldom needed
 
     resource = source.rpartition("::")[2].partition("://")[2]

@@ -20,7 +20,7 @@ from typing import BinaryIO, NamedTuple, Protocol, Self
 from attrs import define
 
 from ..errors import TargetError, require_open
-from ..reading.positional import DescriptorReader, PositionalReader
+from ..reading.positional import PositionalReader
 from .clone import Cloner
 
 ZEROS = memoryview(bytes(1 << 20))
@@ -343,11 +343,12 @@ def copy_content(content: PositionalReader, target: Target, by: Copying) -> None
     """
     offset = 0
     for reader, start, length in content.parts():
+        file = reader and reader.in_file()
         if reader is None:
             target.zeros(offset, length)
             by.advance(length)
-        elif isinstance(reader, DescriptorReader):
-            target.copy(reader, Span(start, length, offset), by)
+        elif file:
+            target.copy(file[0], Span(file[1] + start, length, offset), by)
         else:
             target.read_and_write(reader, Span(start, length, offset), 0, length, by)
         offset += length

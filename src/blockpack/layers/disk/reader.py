@@ -1,0 +1,295 @@
+"""Reading a disk: the file systems and archives in its partitions, as one image.
+
+Each partition that holds something of a format is a directory, called by its label. All else (swap,
+ext4, nothing at all) is told of, and has no entries. What is wrong with one partition costs that
+one alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
+
+from attrs import evolve, frozen
+
+from ...errors import Deviation, ImageError, NotInImageError, reading_errors
+from ...formats.reader import ImageEntry, ImageReader, Pieces, Report
+from ...formats.registry import FORMATS, GROUP, Format, added, format_of
+from ...model.entry import EPOCH, NANOSECONDS
+from ...planning.layout import Fact
+from ...reading.positional import PartReader, PositionalReader
+from .gpt import flags_of
+from .partition_types import type_name
+from .table import TableEntry, labels
+from .table_reader import begins_a_disk, is_extended, read_table, table_deviations
+
+_HEAD = 4096
+"""Bytes that tell a format."""
+
+_MOST_TOLD = 20
+"""Partitions that a message names."""
+
+_SIGNATURES = (
+    # name, offset, bytes
+    ("ext4", 1080, b"\x53\xef"),  # or one of its predecessors
+    ("swap", 4086, b"SWAPSPACE2"),
+    ("LUKS", 0, b"LUKS\xba\xbe"),
+    ("LVM", 512, b"LABELONE"),
+    ("XFS", 0, b"XFSB"),
+    ("btrfs", 65600, b"_BHRfS_M"),
+    ("F2FS", 1024, b"\x10\x20\xf5\xf2"),
+    ("squashfs", 0, b"hsqs"),
+    ("EROFS", 1024, b"\xe2\xe1\xf5\xe0"),
+    ("ISO 9660", 32769, b"CD001"),
+    ("NTFS", 3, b"NTFS    "),
+    ("exFAT", 3, b"EXFAT   "),
+)
+"""What is known by its signature, and not read here."""
+
+
+@frozen(eq=False)
+class OpenPartition:
+    """A partition of a disk that is open.
+
+    `entry` is what the table has of it, `label` what it is called in paths, `data` its bytes.
+    `content` names what is in it, by a format's name if that has a reader; it is empty for what is
+    not known. `reader` reads it, and `damage` is what keeps it from being read, if anything.
+    """
+
+    entry: TableEntry
+    label: str
+    data: PositionalReader
+    content: str = ""
+    reader: ImageReader | None = None
+    damage: str = ""
+
+    @property
+    def type(self) -> str:
+        """What the partition is for: the name of its type, or else its GUID or byte."""
+        return type_name(self.entry.type) or self.entry.type
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Its flags by their names; ``active`` is that of an MBR."""
+        named = flags_of(self.entry.attributes) if self.entry.id else ()
+        return (*named, "active") if self.entry.active else named
+
+    @property
+    def volume_label(self) -> str:
+        """The label of the file system in it; empty if it has none, or none that can be read."""
+        with suppress(ImageError):
+            return self.reader.options().get("label", "") if self.reader else ""
+        return ""
+
+    def opened(self) -> ImageReader:
+        """What reads it. Raises `ImageError` if it is damaged, or nothing does."""
+        if self.reader is not None:
+            return self.reader
+        if self.damage:
+            raise ImageError("", self.damage)
+        what = f"{self.content}, which is" if self.content else "what is"
+        rule = f"partition {self.entry.number} holds {what} not read here"
+        raise ImageError("", rule, "if it is encrypted, give its key: {option}", "key_file=FILE")
+
+    def outside(self, entry: ImageEntry) -> ImageEntry:
+        """An entry of the partition as one of the disk."""
+        target = f"{self.label}/{entry.target}" if entry.kind == "hardlink" else entry.target
+        path, pieces = f"{self.label}/{entry.path}", _moved(entry.extents, self.entry.start)
+        return evolve(entry, path=path, target=target, extents=pieces)
+
+    def inside(self, entry: ImageEntry) -> ImageEntry:
+        """An entry of the disk as one of the partition."""
+        path = entry.path.partition("/")[2]
+        return evolve(entry, path=path, extents=_moved(entry.extents, -self.entry.start))
+
+    def error(self, error: ImageError) -> ImageError:
+        """An error in the partition as one of the disk."""
+        path = f"{self.label}/{error.path}" if error.path else self.label
+        return type(error)(path, error.rule, error.remedy)
+
+
+class DiskReader(ImageReader):
+    """A disk with a partition table."""
+
+    format = "disk"
+
+    @classmethod
+    def recognises(cls, head: bytes) -> bool:
+        """By the table in the master boot record, or a GPT behind an empty one."""
+        return begins_a_disk(head)
+
+    def __init__(self, data: PositionalReader, *, device: bool = False) -> None:
+        super().__init__(data, device=device)
+        self._lost: list[ImageError] = []
+        self.table = read_table(self, self._lost.append, self._is_known)
+        found = {each.entry.number: each for each in self._opened()}
+        self.partitions = tuple(found[entry.number] for entry in self.table.entries)
+        """All of them, in the table's order."""
+        self._by_label = {partition.label: partition for partition in self.partitions}
+
+    def _opened(self) -> Iterator[OpenPartition]:
+        """The partitions as they lie; of those that overlap, the first is read."""
+        entries = self.table.entries
+        taken = 0
+        labelled = zip(entries, labels(entries), strict=True)
+        for entry, label in sorted(labelled, key=lambda each: each[0].start):
+            partition = self._open(entry, label)
+            if partition.reader is not None and entry.start < taken:
+                damage = "overlaps another partition, and is not read"
+                partition = evolve(partition, reader=None, damage=damage)
+            if partition.reader is not None:
+                taken = entry.end
+            yield partition
+
+    def _open(self, entry: TableEntry, label: str) -> OpenPartition:
+        data = PartReader(self.data, entry.start, entry.size)
+        if is_extended(entry):
+            return OpenPartition(entry, label, data)
+        try:
+            format = self._format(data)
+            if format is None:
+                return OpenPartition(entry, label, data, _signed(data))
+            # Like a device, a partition may go on behind what was written to it.
+            reader = format.reader_class()(data, device=True)
+        except ImageError as error:
+            return OpenPartition(entry, label, data, damage=error.rule)
+        return OpenPartition(entry, label, data, format.name, reader)
+
+    def _format(self, data: PositionalReader) -> Format | None:
+        """The format of what is in a partition. Zeros, a tar of nothing, are no content."""
+        with reading_errors("the image"):
+            head = data.read_at(0, _HEAD)
+        if not any(head):
+            return None
+        return format_of(head, FORMATS.values()) or format_of(head, self._added)
+
+    @cached_property
+    def _added(self) -> list[Format]:
+        """The formats of other packages, which take their time to be found."""
+        return list(added(GROUP))
+
+    def _is_known(self, at: int) -> bool:
+        return self._format(PartReader(self.data, at, self.size)) is not None
+
+    def partition(self, wanted: str) -> OpenPartition:
+        """The partition of that number or name.
+
+        Raises `NotInImageError`, which lists those that are there.
+        """
+        found = [each for each in self.partitions if str(each.entry.number) == wanted]
+        found = found or [each for each in self.partitions if each.entry.name == wanted]
+        if len(found) == 1:
+            return found[0]
+        rule = (
+            f"{len(found)} partitions are called {wanted!r}"
+            if found
+            else f"there is no partition {wanted!r}"
+        )
+        raise NotInImageError("", rule, self.choice)
+
+    @property
+    def choice(self) -> str:
+        """What to choose from, for a message."""
+        names = [
+            f"{entry.number} ({entry.name})" if entry.name else str(entry.number)
+            for entry in self.table.entries
+        ]
+        more = ", …" if len(names) > _MOST_TOLD else ""
+        return f"choose from {', '.join(names[:_MOST_TOLD])}{more}" if names else "it has none"
+
+    def info(self) -> Mapping[str, Fact]:
+        """The kind of table, the sector size (bytes), the disk's id, the number of partitions."""
+        table = self.table
+        return {
+            "table": table.kind,
+            "sector_size": table.sector_size,
+            "disk_id": table.id,
+            "partitions": len(table.entries),
+        }
+
+    def entries(self, report: Report) -> Iterator[ImageEntry]:
+        """Partition by partition."""
+        return self._read(report, lambda reader, told: reader.entries(told))
+
+    def verify(self, report: Report) -> Iterator[ImageEntry]:
+        """All of the partitions, and then the table."""
+        yield from self._read(report, lambda reader, told: reader.verify(told))
+        for rule in (*self._overlaps(), *table_deviations(self, self.table)):
+            report(Deviation("", rule))
+
+    def _read(
+        self, report: Report, read: Callable[[ImageReader, Report], Iterator[ImageEntry]]
+    ) -> Iterator[ImageEntry]:
+        for error in self._lost:
+            report(error)
+        for partition in self.partitions:
+            entry, reader = partition.entry, partition.reader
+            if partition.data.size < entry.size:
+                kind = ImageError if reader or partition.damage else Deviation
+                rule = f"the partition goes to byte {entry.end:,}, and the image to {self.size:,}"
+                report(kind(partition.label, rule))
+            if partition.damage:
+                report(ImageError(partition.label, partition.damage))
+            elif reader is not None:
+                yield ImageEntry(partition.label, "directory", 0, 0o755, EPOCH * NANOSECONDS)
+                yield from _entries(partition, reader, report, read)
+
+    def _overlaps(self) -> Iterator[str]:
+        """Which partitions overlap, although all of them could be read."""
+        last: OpenPartition | None = None
+        for partition in sorted(self.partitions, key=lambda each: each.entry.start):
+            entry = partition.entry
+            if is_extended(entry) or partition.damage:
+                continue
+            if last is not None and entry.start < last.entry.end and entry.size:
+                yield f"partition {entry.number} overlaps partition {last.entry.number}"
+            if last is None or entry.end > last.entry.end:
+                last = partition
+
+    def content(self, entry: ImageEntry) -> PositionalReader:
+        """The bytes of a file, as the reader of its partition has them."""
+        partition = self._partition_of(entry)
+        return partition.opened().content(partition.inside(entry))
+
+    def stored(self, entry: ImageEntry) -> Pieces:
+        """The pieces of the disk that a file's bytes are in."""
+        partition = self._partition_of(entry)
+        stored = partition.opened().stored(partition.inside(entry))
+        return _moved(stored, partition.entry.start)
+
+    def _partition_of(self, entry: ImageEntry) -> OpenPartition:
+        return self._by_label[entry.path.partition("/")[0]]
+
+
+def _moved(pieces: Pieces, by: int) -> Pieces:
+    """The same pieces, `by` bytes further on."""
+    return tuple((at if at is None else at + by, length) for at, length in pieces)
+
+
+def _signed(data: PositionalReader) -> str:
+    """What is known by its signature; empty if nothing is."""
+    with reading_errors("the image"):
+        found = (name for name, at, magic in _SIGNATURES if data.read_at(at, len(magic)) == magic)
+        return next(found, "")
+
+
+def _entries(
+    partition: OpenPartition,
+    reader: ImageReader,
+    report: Report,
+    read: Callable[[ImageReader, Report], Iterator[ImageEntry]],
+) -> Iterator[ImageEntry]:
+    """The entries in a partition as those of the disk, and what is wrong with them."""
+
+    def told(error: ImageError) -> None:
+        report(partition.error(error))
+
+    try:
+        yield from map(partition.outside, read(reader, told))
+    except ImageError as error:  # what nothing in it can be read beyond
+        told(error)
+
+
+DISK = Format("disk", "", f"{__name__}:{DiskReader.__name__}")
+"""Disks among the formats of images; what plans one is no volume, but a `Disk`."""
