@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from blockpack import scan
 from blockpack.deploy.building.build import build
 from blockpack.deploy.building.check import check
-from blockpack.deploy.manifest.parser import Manifest, Part
+from blockpack.deploy.manifest.parser import Manifest
+from blockpack.deploy.manifest.specs import Part
 from blockpack.deploy.manifest.starter import LARGE, starter
 from cli.running import Command
 

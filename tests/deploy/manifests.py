@@ -9,6 +9,7 @@ DEPLOYMENT = '[deployment]\nname = "www"\n'
 TAR = f'{DEPLOYMENT}[volumes.site]\nsource = "site"\nformat = "tar"\n'
 FAT = TAR.replace('"tar"', '"fat"')
 GIT = TAR.replace('"tar"', '"git"')
+DISK = f"{TAR}[disks.card]\n[[disks.card.partitions]]\nvolume = 'site'\n"
 
 FULL = f"""\
 [deployment]
@@ -62,6 +63,23 @@ SOUND = {
     "nested parts": TAR.replace('"site"', '[{path = "a"}, {path = "b", at = "a/b"}]'),
     "path": TAR.replace('"site"', f'[{{path = "a{"/a" * 254}", at = "{"a" * 4096}"}}]'),
     "names": f"{TAR}[volumes.{'A' * 63}]\nsource = '...'\nformat = 'tar'\n",
+    "disk": DISK,
+    "disk alone": f"{DEPLOYMENT}[disks.d]\npartitions = [{{size = 4096}}]\n",
+    "disk without partitions": f"{DEPLOYMENT}[disks.d]\npartitions = []\n",
+    "disk of all keys": DISK.replace(
+        "[disks.card]\n",
+        "[disks.card]\ntable = 'gpt'\nsize = '1G'\nsector-size = 4096\nalign = '4M'\nentries = 56\n"
+        "entries-at = '64K'\nid = '0fc63daf-8483-4772-8e79-3d69d8477de4'\n"
+        "raw = [{path = 'u-boot.bin', offset = '8K'}]\n",
+    )
+    + "type = 'esp'\nname = 'EFI'\nsize = 'rest'\noffset = '8M'\nflags = ['read-only', '63']\n"
+    "id = 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B'\n",
+    "disk of an MBR": DISK.replace("[disks.card]", "[disks.card]\ntable = 'mbr'\nid = '0x1234abcd'")
+    + "type = 0x0c\nflags = ['boot']\n",
+    "two disks": f"{DISK}[disks.other]\npartitions = [{{volume = 'site'}}, {{volume = 'site'}}]\n",
+    "image of its own": DISK.replace("[disks", "image = true\n[disks", 1),
+    "image of a disk alone": DISK.replace("[disks", "image = false\n[disks", 1),
+    "secret on a disk": DISK.replace("[disks", "secret = true\n[disks", 1),
 }
 
 WRONG = {
@@ -146,6 +164,31 @@ WRONG = {
     "consumer is a number": TAR.replace("\n[", "\nconsumer = 1\n[", 1),
     "consumers are many": TAR.replace("\n[", f"\nconsumer = {['xen'] * 11}\n[", 1),
     "recipients is text": TAR.replace("\n[", f'\nrecipients = "{AGE}"\n[', 1),
+    "disks is text": f"disks = 'card'\n{TAR}",
+    "disks is empty": f"{TAR}[disks]\n",
+    "disk is text": f"{TAR}[disks]\ncard = 'site'\n",
+    "disk name": DISK.replace("disks.card", "disks.'sd-card'"),
+    "disk manifest": DISK.replace("disks.card", "disks.MANIFEST"),
+    "disk key": DISK.replace("[disks.card]", "[disks.card]\nsizes = 4096"),
+    "disk table": DISK.replace("[disks.card]", "[disks.card]\ntable = 'GPT'"),
+    "disk of no entries": DISK.replace("[disks.card]", "[disks.card]\nentries = 0"),
+    "disk of many entries": DISK.replace("[disks.card]", "[disks.card]\nentries = 1_000_000_000"),
+    "disk size": DISK.replace("[disks.card]", "[disks.card]\nsize = 'rest'"),
+    "no partitions": f"{TAR}[disks.card]\n",
+    "partitions is text": f"{TAR}[disks.card]\npartitions = 'site'\n",
+    "partition is text": f"{TAR}[disks.card]\npartitions = ['site']\n",
+    "partition key": f"{DISK}label = 'X'\n",
+    "partition of nothing": f"{TAR}[disks.card]\npartitions = [{{name = 'x'}}]\n",
+    "partition volume": f"{TAR}[disks.card]\npartitions = [{{volume = 1}}]\n",
+    "partition name": f"{DISK}name = '{'x' * 37}'\n",
+    "partition type": f"{DISK}type = 0\n",
+    "partition type list": f"{DISK}type = ['esp']\n",
+    "partition size": f"{DISK}size = 'all'\n",
+    "flags is text": f"{DISK}flags = 'boot'\n",
+    "raw is text": DISK.replace("[disks.card]", "[disks.card]\nraw = 'u-boot.bin'"),
+    "raw without offset": DISK.replace("[disks.card]", "[disks.card]\nraw = [{path = 'a'}]"),
+    "raw without path": DISK.replace("[disks.card]", "[disks.card]\nraw = [{offset = 0}]"),
+    "raw outside": DISK.replace("[disks.card]", "[disks.card]\nraw = [{path = '../a', offset = 0}]"),
 }
 
 BEYOND_THE_SCHEMA = {
@@ -168,5 +211,17 @@ BEYOND_THE_SCHEMA = {
     "pattern": f"{TAR}exclude = ['!']\n",
     "what a consumer cannot use": GIT.replace("\n[", '\nconsumer = "albatross"\n[', 1),
     "path of many bytes": TAR.replace('"site"', '"' + "ä" * 2049 + '"'),
+    "volume and disk": f"{TAR}[disks.Site]\npartitions = [{{size = 4096}}]\n",
+    "volume and disk of one name": f"{TAR}[disks.site]\npartitions = [{{volume = 'site'}}]\n",
+    "no such volume": f"{TAR}[disks.card]\npartitions = [{{volume = 'sit'}}]\n",
+    "image of no disk": f"{TAR}image = false\n",
+    "encrypted on a disk": DISK.replace("[disks", "secret = true\ncipher = 'aes-ccm'\n[disks", 1),
+    "partition type of no kind": f"{DISK}type = 'efi'\n",
+    "partition flag": f"{DISK}flags = ['bootable']\n",
+    "partition id": f"{DISK}id = '1'\n",
+    "entries of an MBR": DISK.replace("[disks.card]", "[disks.card]\ntable = 'mbr'\nentries = 56"),
+    "disk id": DISK.replace("[disks.card]", "[disks.card]\nid = '0x1'"),
+    "disk sector": DISK.replace("[disks.card]", "[disks.card]\nsector-size = 1024"),
+    "raw is all": DISK.replace("[disks.card]", "[disks.card]\nraw = [{path = '.', offset = 0}]"),
 }
 """Wrong for reasons that a JSON schema cannot tell."""

@@ -38,11 +38,11 @@ def test_build_tells_what_it_did(deployment: Path, tmp_path: Path) -> None:
     assert done.messages[0].startswith(f"{out}/site.img: built, ")
     assert [line.partition(": ")[2].partition(",")[0] for line in done.messages] == ["built"] * 2
     done = command("build", deployment, "--out", out)
-    assert re.fullmatch(r"2 volumes unchanged, in \d+\.\d\d s", done.messages[0])
+    assert re.fullmatch(r"2 images unchanged, in \d+\.\d\d s", done.messages[0])
     assert command("build", deployment, "--out", out, "--quiet").err == ""
     (deployment / "site/new").write_bytes(b"")
     done = command("build", deployment, "--out", out)
-    assert done.messages[-1].startswith("1 volume unchanged")
+    assert done.messages[-1].startswith("1 image unchanged")
 
 
 def test_build_is_about_the_directory_that_it_is_run_in(
@@ -51,7 +51,7 @@ def test_build_is_about_the_directory_that_it_is_run_in(
     monkeypatch.chdir(deployment)
     command("build", "--out", "dist")
     assert len(record(deployment / "dist")["volumes"]) == 2
-    assert command("build", "--out", "dist").messages[0].startswith("2 volumes unchanged")
+    assert command("build", "--out", "dist").messages[0].startswith("2 images unchanged")
 
 
 def test_build_tells_it_as_json(deployment: Path, tmp_path: Path) -> None:

@@ -289,7 +289,7 @@ def test_a_second_run_at_once_is_refused(host: Host) -> None:
         ({"site/a:b": b""}, "a:b"),
         ({"blockpack.toml": b"[deployment"}, "blockpack.toml"),
         ({"blockpack.toml": None}, "has no blockpack.toml"),
-        ({"media/film.bin": None}, "add a file or remove [volumes.media]"),
+        ({"media/film.bin": None}, "add a file or remove it from blockpack.toml"),
     ],
 )
 def test_a_bad_commit_changes_nothing(

@@ -246,7 +246,7 @@ def test_a_cluster_of_processes_builds_the_same(
     done = process(*arguments)
     assert "site.img: built" in done.err
     assert images(out) == expected  # whatever SOURCE_DATE_EPOCH the workers have
-    assert "2 volumes unchanged" in process(*arguments).err
+    assert "2 images unchanged" in process(*arguments).err
     # What fails there is told here, as it is anywhere.
     write_files(deployment, {"site/a:b": b""})
     done = process(*arguments, code=3)

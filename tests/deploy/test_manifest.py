@@ -13,14 +13,9 @@ from hypothesis import strategies as st
 
 from blockpack import FatVolume, GitVolume, ManifestError, Problems, TarVolume
 from blockpack.deploy.manifest.document import LARGEST, MOST_PROBLEMS
-from blockpack.deploy.manifest.parser import (
-    MOST_PATTERNS,
-    MOST_VOLUMES,
-    VOLUME_KEYS,
-    Manifest,
-    Part,
-    VolumeSpec,
-)
+from blockpack.deploy.manifest.parser import MOST_VOLUMES, VOLUME_KEYS, Manifest
+from blockpack.deploy.manifest.specs import Part, VolumeSpec
+from blockpack.deploy.manifest.tree_tables import MOST_PATTERNS
 from deploy.manifests import (
     AGE,
     BEYOND_THE_SCHEMA,

@@ -7,14 +7,10 @@ from importlib.resources import files
 
 import pytest
 
-from blockpack.deploy.manifest import document, line_numbers, parser
-from blockpack.deploy.manifest.parser import (
-    DEPLOYMENT_KEYS,
-    OWN_KEYS,
-    PART_KEYS,
-    VOLUME_KEYS,
-    Manifest,
-)
+from blockpack.deploy.manifest import disk_tables, document, line_numbers, parser, tree_tables
+from blockpack.deploy.manifest.disk_tables import DISK_KEYS, PARTITION_KEYS, RAW_KEYS
+from blockpack.deploy.manifest.parser import DEPLOYMENT_KEYS, OWN_KEYS, VOLUME_KEYS, Manifest
+from blockpack.deploy.manifest.tree_tables import PART_KEYS
 from blockpack.planning.options import COMMON, OWN, TREE, keys
 from pages import DOCS, blocks, code, sections, tables
 
@@ -29,7 +25,14 @@ def told(heading: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(
     ("heading", "known"),
-    [("Deployment", DEPLOYMENT_KEYS), ("Volumes", VOLUME_KEYS), ("Parts", PART_KEYS)],
+    [
+        ("Deployment", DEPLOYMENT_KEYS),
+        ("Volumes", VOLUME_KEYS),
+        ("Parts", PART_KEYS),
+        ("Disks", DISK_KEYS),
+        ("Partitions", PARTITION_KEYS),
+        ("Raw pieces", RAW_KEYS),
+    ],
 )
 def test_every_key_is_told(heading: str, known: tuple[str, ...]) -> None:
     assert sorted(told(heading)) == sorted(known)
@@ -55,11 +58,14 @@ def test_choices_are_those_of_the_options() -> None:
 
 def test_defaults_are_those_of_the_schema() -> None:
     schema = json.loads(files("blockpack").joinpath("deploy/schema.json").read_text("utf-8"))
-    volume, part = schema["$defs"]["volume"], schema["$defs"]["part"]
+    definitions = schema["$defs"]
     for heading, table in (
         ("Deployment", schema["properties"]["deployment"]),
-        ("Volumes", volume),
-        ("Parts", part),
+        ("Volumes", definitions["volume"]),
+        ("Parts", definitions["part"]),
+        ("Disks", definitions["disk"]),
+        ("Partitions", definitions["partition"]),
+        ("Raw pieces", definitions["raw"]),
     ):
         for key, cells in told(heading).items():
             if len(cells) == 3:
@@ -75,16 +81,20 @@ def test_limits_are_those_of_the_code() -> None:
         line_numbers.MOST_LEVELS,
         line_numbers.MOST_ITEMS,
         parser.MOST_VOLUMES,
-        parser.MOST_PARTS,
-        parser.MOST_PATTERNS,
+        parser.MOST_DISKS,
+        disk_tables.MOST_PARTITIONS,
+        disk_tables.MOST_RAWS,
+        tree_tables.MOST_PARTS,
+        tree_tables.MOST_PATTERNS,
         parser.MOST_RECIPIENTS,
-        parser.LONGEST_PATH,
-        parser.DEEPEST_PATH,
+        tree_tables.LONGEST_PATH,
+        tree_tables.DEEPEST_PATH,
     ]
     assert f"more than {document.MOST_PROBLEMS} problems" in sections(PAGE)["Limits"]
 
 
-def test_the_example_is_a_manifest() -> None:
-    example, schema_comment = blocks(PAGE.read_text("utf-8"), "toml")
-    assert list(Manifest.parse(example).volumes) == ["site", "media", "keys"]
+def test_the_examples_are_manifests() -> None:
+    example, card, schema_comment = blocks(PAGE.read_text("utf-8"), "toml")
+    assert list(Manifest.parse(example).images) == ["site", "media", "keys"]
+    assert list(Manifest.parse(card).images) == ["card"]
     assert schema_comment.startswith("#:schema ")

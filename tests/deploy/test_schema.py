@@ -12,18 +12,19 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from blockpack import Problems
+from blockpack.deploy.manifest.disk_tables import DISK_KEYS, PARTITION_KEYS, RAW_KEYS
 from blockpack.deploy.manifest.parser import (
     CIPHERS,
     DEPLOYMENT_KEYS,
     OWN_KEYS,
-    PART_KEYS,
     VOLUME_KEYS,
     Manifest,
 )
+from blockpack.deploy.manifest.tree_tables import PART_KEYS
 from blockpack.formats.registry import FORMATS
 from blockpack.planning.options import COMMON, OWN, TREE, VOLUME, keys, taken_by
 from blockpack.planning.profile import PROFILES
-from deploy.manifests import BEYOND_THE_SCHEMA, FAT, GIT, SOUND, TAR, WRONG
+from deploy.manifests import BEYOND_THE_SCHEMA, DISK, FAT, GIT, SOUND, TAR, WRONG
 
 
 @cache
@@ -55,18 +56,22 @@ def test_the_schema_is_one() -> None:
 def test_the_schema_and_the_parser_know_the_same_keys() -> None:
     properties = schema()["properties"]
     definitions = schema()["$defs"]
-    assert set(properties) == {"deployment", "volumes"}
+    assert set(properties) == {"deployment", "volumes", "disks"}
     assert set(properties["deployment"]["properties"]) == set(DEPLOYMENT_KEYS)
     assert set(definitions["part"]["properties"]) == set(PART_KEYS)
     assert set(definitions["volume"]["properties"]) == set(VOLUME_KEYS)
+    assert set(definitions["disk"]["properties"]) == set(DISK_KEYS)
+    assert set(definitions["partition"]["properties"]) == set(PARTITION_KEYS)
+    assert set(definitions["raw"]["properties"]) == set(RAW_KEYS)
 
 
 def test_every_key_is_described() -> None:
     definitions = schema()["$defs"]
     for table in (schema(), schema()["properties"]["deployment"], definitions["part"]):
         assert all("description" in value for value in table["properties"].values())
-    for key, value in definitions["volume"]["properties"].items():
-        assert value["description"].endswith("."), key
+    for table in ("volume", "disk", "partition", "raw"):
+        for key, value in definitions[table]["properties"].items():
+            assert value["description"].endswith("."), key
 
 
 def test_the_schema_and_the_parser_know_the_same_choices() -> None:
@@ -113,6 +118,19 @@ def test_the_schema_refuses_nothing_that_the_parser_takes(base: str, key: str) -
         secret = f"{text}secret = true\n"
         if key != "secret" and sound(secret):
             assert valid(secret), secret
+
+
+@pytest.mark.parametrize("key", [*DISK_KEYS, *PARTITION_KEYS])
+def test_the_schema_refuses_nothing_of_disks_that_the_parser_takes(key: str) -> None:
+    for table in ("", "table = 'mbr'\n"):
+        for value in (*VALUES, "'esp'", "'rest'", "'0x0c'", "['read-only']", "'site'"):
+            of_disk = DISK.replace("[disks.card]\n", f"[disks.card]\n{table}{key} = {value}\n")
+            for text in (of_disk, f"{DISK}{key} = {value}\n"):
+                try:
+                    taken = sound(text)
+                except tomllib.TOMLDecodeError:  # a key twice
+                    continue
+                assert valid(text) or not taken, text
 
 
 def test_options_are_those_of_the_volumes() -> None:

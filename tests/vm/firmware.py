@@ -20,6 +20,9 @@ from judges.programs import on_ci, run, run_silent
 FIRMWARES = (Path("/usr/share/ovmf/OVMF.fd"), Path("/usr/share/qemu/OVMF.fd"))
 """Where Debian has firmware and its variables in one file."""
 
+BOOT_LOADER = Path("/usr/lib/systemd/boot/efi/systemd-bootx64.efi")
+"""systemd-boot, where Debian has it."""
+
 RESULTS_SIZE = 256 << 20
 """The size of the volume for results, in bytes; as a file on the host it is sparse."""
 
@@ -85,7 +88,7 @@ def _script(count: int) -> Iterator[str]:
 
 
 def _boot(images: Sequence[Path], results: Path) -> None:
-    command = [_require_qemu(), "-bios", str(_require_firmware()), "-accel", "tcg", "-m", "256"]
+    command = [_require_qemu(), "-bios", str(require_firmware()), "-accel", "tcg", "-m", "256"]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     for number, image in enumerate(images):
         command += _disk(f"image{number}", image, "on")
@@ -111,7 +114,15 @@ def _require_qemu() -> str:
     return found or _missing("QEMU is not installed (Debian: apt install qemu-system-x86)")
 
 
-def _require_firmware() -> Path:
+def require_boot_loader() -> Path:
+    """The boot loader for an EFI system partition."""
+    if not BOOT_LOADER.exists():
+        _missing("systemd-boot is not installed (Debian: apt install systemd-boot-efi)")
+    return BOOT_LOADER
+
+
+def require_firmware() -> Path:
+    """The firmware."""
     for path in FIRMWARES:
         if path.exists():
             return path

@@ -37,6 +37,9 @@ TIMEOUT = 400.0
 RESULTS_SIZE = 256 << 20
 """The size of the disk for results, in bytes; as a file on the host it is sparse."""
 
+OPTIONS = "console=ttyS0 quiet panic=-1"
+"""The kernel's command line."""
+
 INIT = r"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/ LC_ALL=C.UTF-8 TZ=UTC
@@ -87,9 +90,20 @@ class Machine(NamedTuple):
         with status 0 and wrote nothing to standard error. `scratch` is a directory for the
         machine's own files, among them the kernel's ``console.log``.
         """
+        return self._seen([*self._kernel(script, scratch), *arguments], disks, scratch)
+
+    def run_from(self, firmware: Path, disk: Disk, scratch: Path) -> dict[str, bytes]:
+        """The same for what the `firmware` starts from `disk`, which is the `kernel` with `initrd`
+        and `OPTIONS`.
+        """
+        return self._seen(["-bios", str(firmware)], [disk], scratch)
+
+    def _seen(
+        self, arguments: Sequence[str], disks: Sequence[Disk], scratch: Path
+    ) -> dict[str, bytes]:
         accelerator = "kvm" if self._kvm_works(scratch) else "tcg"
         try:
-            found = self._boot(accelerator, script, disks, scratch, TIMEOUT, arguments)
+            found = self._boot(accelerator, arguments, disks, scratch, TIMEOUT)
         except subprocess.TimeoutExpired:
             log = _tail(scratch / "console.log")
             raise AssertionError(f"no end within {TIMEOUT} s:\n{log}") from None
@@ -101,8 +115,10 @@ class Machine(NamedTuple):
         """Whether KVM runs a kernel. In some virtual machines it is there, and then hangs."""
         if not os.access(KVM, os.R_OK | os.W_OK):
             return False
+        probe = scratch / "kvm"
+        probe.mkdir(exist_ok=True)
         try:
-            self._boot("kvm", "true", [], scratch, KVM_PATIENCE)
+            self._boot("kvm", self._kernel("true", probe), [], probe, KVM_PATIENCE)
         except (subprocess.TimeoutExpired, AssertionError):
             return False
         return True
@@ -110,24 +126,19 @@ class Machine(NamedTuple):
     def _boot(
         self,
         accelerator: str,
-        script: str,
+        arguments: Sequence[str],
         disks: Sequence[Disk],
         scratch: Path,
         timeout: float,
-        arguments: Sequence[str] = (),
     ) -> dict[str, bytes]:
-        """The files in ``/results`` after `script`, whatever became of that."""
+        """The files in ``/results``, whatever became of the script."""
         results = scratch / "results.img"
         with results.open("wb") as file:
             file.truncate(RESULTS_SIZE)
-        initrd = scratch / "initrd"
-        initrd.write_bytes(b"".join(_cpio(self._initrd(script))))
         console = scratch / "console.log"
         console.touch()
         command = [self.qemu, "-accel", accelerator, *_hardware(disks, results, console)]
         command += arguments
-        command += ["-kernel", str(self.kernel / "vmlinuz"), "-initrd", str(initrd)]
-        command += ["-append", "console=ttyS0 quiet panic=-1"]
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
@@ -142,7 +153,18 @@ class Machine(NamedTuple):
         assert found, f"the machine gave no results:\n{said}{_tail(console)}"
         return found
 
-    def _initrd(self, script: str) -> Iterator[_Node]:
+    def _kernel(self, script: str, scratch: Path) -> list[str]:
+        """QEMU's arguments to start the kernel by itself."""
+        initrd = scratch / "initrd"
+        initrd.write_bytes(self.initrd(script))
+        kernel = str(self.kernel / "vmlinuz")
+        return ["-kernel", kernel, "-initrd", str(initrd), "-append", OPTIONS]
+
+    def initrd(self, script: str) -> bytes:
+        """The initial RAM disk that runs `script`."""
+        return b"".join(_cpio(self._nodes(script)))
+
+    def _nodes(self, script: str) -> Iterator[_Node]:
         for directory in ("bin", "dev", "disks", "mnt", "modules", "proc", "results", "sys"):
             yield _Node(directory, 0o040755)
         # The kernel opens it for the first process, before anything is mounted.

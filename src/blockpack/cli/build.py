@@ -65,8 +65,8 @@ def run(arguments: Namespace) -> int:
             max_size=arguments.max_size,
         )
     if not arguments.quiet:
-        for name, warning in report.warnings:
-            say(f"warning: volume {name}: {warning}")
+        for told in report.told():
+            say(f"warning: {told}")
     if arguments.json:
         emit_report(as_json(report), "the images are built")
     elif not arguments.quiet:
@@ -136,5 +136,5 @@ def _summary(report: BuildReport, out: str) -> list[str]:
 
 
 def _unchanged(count: int, seconds: float) -> str:
-    noun = "volume" if count == 1 else "volumes"
+    noun = "image" if count == 1 else "images"
     return f"{count} {noun} unchanged, in {seconds:.2f} s"

@@ -9,6 +9,7 @@ from attrs import asdict
 
 from ..deploy.building.check import CheckedVolume, check
 from ..deploy.host.settings import HostSettings
+from ..deploy.image_errors import title_of
 from ..deploy.manifest.consumers import CONSUMERS
 from . import flags
 from .output import amount, emit, emit_json, say
@@ -61,7 +62,7 @@ def run(arguments: Namespace) -> int:
         return 0
     for volume in checked:
         for warning in volume.warnings:
-            say(f"warning: volume {volume.name}: {warning}")
+            say(f"warning: {title_of(volume.name, volume.format)}: {warning}")
     for volume in checked:
         size = "secret" if volume.size is None else amount(volume.size)
         emit(f"{volume.name:<16} {volume.format:<4} {size:>12}")

@@ -90,8 +90,8 @@ def run(arguments: Namespace) -> int:
             say(f"to try again: {_command(arguments, given)}")
         return error.exit_code
     if not arguments.quiet:
-        for name, warning in report.build.warnings if report.build else ():
-            say(f"warning: volume {name}: {warning}")
+        for told in report.build.told() if report.build else ():
+            say(f"warning: {told}")
         if report.damaged is not None:
             say(f"warning: built again: {report.damaged}")
         if report.left is not None:

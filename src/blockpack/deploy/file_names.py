@@ -16,3 +16,6 @@ its files are."""
 
 GENERATION = re.compile(r"(\d{4,9})-([0-9a-f]{12})")
 """A generation: its number, and the begin of its commit's id."""
+
+DISK = "disk"
+"""The format of an image with a partition table."""

@@ -23,6 +23,7 @@ from ..errors import ImageError, SourceError, raise_problems
 from ..reading.ownership import open_trusted
 from ..writing.write import write_bytes
 from .file_names import RECORD
+from .image_errors import title_of
 
 SCHEMA = 1
 """The version of the record's schema; a reader refuses those that it does not know."""
@@ -61,7 +62,7 @@ Origin = FromCommit | FromDirectory
 
 @frozen(kw_only=True)
 class ImageRecord:
-    """One image.
+    """One image, of a volume or a disk.
 
     `file` and `key` (the file with the key that the image is encrypted with, if the build made
     one) are names beside the record, and so is `placements` (docs/manifest.md). `sector_size` and
@@ -88,6 +89,11 @@ class ImageRecord:
         # No command may ever have these at hand, to print by mistake.
         if self.secret and any(getattr(self, name) is not None for name in _CONTENTS):
             raise ValueError("a record tells nothing of a secret volume's contents")
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return title_of(self.name, self.format)
 
     @property
     def files(self) -> tuple[str, ...]:

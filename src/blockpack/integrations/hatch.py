@@ -121,8 +121,8 @@ class BlockpackBuildHook(BuildHookInterface[BuilderConfig]):
         with open_deployment(os.path.join(self.root, options.directory)) as deployment:
             _require_no_secrets(deployment.manifest, options.only)
             report = build(deployment, directory, only=options.only)
-        for name, warning in report.warnings:
-            self.app.display_warning(f"blockpack: volume {name}: {warning}")
+        for told in report.told():
+            self.app.display_warning(f"blockpack: {told}")
         into = options.into.rstrip("/")
         return {
             os.path.join(directory, image.file): f"{into}/{image.file}"
@@ -133,11 +133,11 @@ class BlockpackBuildHook(BuildHookInterface[BuilderConfig]):
 
 def _require_no_secrets(manifest: Manifest, only: Collection[str]) -> None:
     """Raise `Problems` if a volume that is wanted is secret: a wheel is for everyone."""
-    names = [spec.name for spec in manifest.volumes.values() if spec.secret]
+    secret = {name: spec for name, spec in manifest.images.items() if spec.secret}
     errors = [
-        UsageError(f"volume {name}", "is secret", "name the others in 'only'")
-        for name in names
-        if name in (only or names)
+        UsageError(spec.title, "is secret", "name the others in 'only'")
+        for name, spec in secret.items()
+        if name in (only or secret)
     ]
     raise_problems("secrets do not belong into wheels", errors)
 

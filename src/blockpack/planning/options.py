@@ -152,6 +152,9 @@ VOLUME = (*COMMON, *FAT, *TAR, *GIT)
 ALL = (*VOLUME, *TREE)
 """All options."""
 
+OF_DISKS = ("table", "entries", "entries_at")
+"""Arguments of disks that no option of a volume is named like."""
+
 
 def taken_by(volume_class: type[AttrsInstance]) -> tuple[Option, ...]:
     """The options that volumes of this class take."""

@@ -23,7 +23,7 @@ from ..record import BuildRecord, ImageRecord
 
 @frozen(kw_only=True)
 class Disk(Device):
-    """An image to attach, of a volume whose name is the device's.
+    """An image to attach, of a volume or a disk whose name is the device's.
 
     `path` and `key` (the file that holds the image's key; None if there is no such file there) are
     absolute. `number` counts from 0 in the manifest's order.

@@ -1,4 +1,4 @@
-"""What a deployment has to serve: its volumes by name, planned, or the images that are there."""
+"""What a deployment has to serve: its images by name, planned, or the images that are there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...workers.processors import Jobs
 from ..file_names import MANIFEST, RECORD
 from ..host.generations import CURRENT
 from ..source.open_deployment import open_deployment
-from ..volume_errors import of_volume
+from ..image_errors import of_image
 from .disks import deployed
 
 Say = Callable[[str], object]
@@ -27,7 +27,7 @@ def is_deployment(source: str) -> bool:
 
 @contextmanager
 def exports(source: str, say: Say, jobs: Jobs = 1) -> Iterator[Mapping[str, Servable]]:
-    """The volumes of a deployment, as `serve` takes them; of a commit, while this is open.
+    """The images of a deployment, as `serve` takes them; of a commit, while this is open.
 
     Those of a build or of a host are its images. Secret ones are left out, unless they are
     encrypted images. Raises `Problems` with all that cannot be planned, `UsageError` if nothing is
@@ -42,19 +42,19 @@ def exports(source: str, say: Say, jobs: Jobs = 1) -> Iterator[Mapping[str, Serv
     with open_deployment(source, jobs=jobs) as deployment:
         layouts: dict[str, Servable] = {}
         problems: list[BlockpackError] = []
-        for name, spec in deployment.manifest.volumes.items():
+        for name, spec in deployment.manifest.images.items():
             if spec.secret:
-                say(f"volume {name}: secret, and not served")
+                say(f"{spec.title}: secret, and not served")
                 continue
             try:
-                layouts[name] = spec.volume().plan(deployment.tree(spec), jobs=jobs)
+                layouts[name] = spec.plan(deployment.tree, jobs=jobs)
             except BlockpackError as error:
-                problems.append(of_volume(name, error))
+                problems.append(of_image(spec.title, error))
         raise_problems("this deployment cannot be served", problems)
         yield _some(source, layouts)
 
 
 def _some(source: str, found: Mapping[str, Servable]) -> Mapping[str, Servable]:
     if not found:
-        raise UsageError(source, "has no volume to serve", "give a deployment that has")
+        raise UsageError(source, "has no image to serve", "give a deployment that has")
     return found

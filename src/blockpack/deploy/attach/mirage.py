@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..file_names import DISK
 from ..manifest.unikernel_limits import mirage_device
 from .consumer import Consumer, key_place
 from .disks import Disk
@@ -53,8 +54,9 @@ def _definition(disk: Disk) -> Iterator[str]:
     if disk.encrypted:
         yield from _key(disk)
         block = f"ccm_block ~nonce_len:{NONCE} key_{name} ({block})"
-    if disk.format == "git":
-        yield f"(* git, as {disk.container}: a block, for a reader in the unikernel *)"
+    if disk.format in ("git", DISK):
+        what = "a disk with partitions" if disk.format == DISK else f"git, as {disk.container}"
+        yield f"(* {what}: a block, for a reader in the unikernel *)"
         yield f"let volume_{name} = {block}"
     else:
         yield f"let volume_{name} = {device} ({block})"

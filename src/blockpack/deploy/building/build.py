@@ -31,7 +31,7 @@ from ..source.deployment import Deployment
 from ..source.open_commit import OpenCommit
 from ..source.open_deployment import open_deployment
 from ..source.open_directory import OpenDirectory
-from ..volume_errors import final_names, of_volume
+from ..image_errors import final_names, of_image
 from .build_state import State, VolumeState, digest, environment, unchanged
 from .depfile import rule, write
 from .dist import Dist, held
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from ...planning.layout import Layout
     from ...writing.progress import Progress
-    from ..manifest.parser import VolumeSpec
+    from ..manifest.specs import ImageSpec
     from .secret_volumes import SecretPlan
     from .sharing import Earlier
     from .task import Built
@@ -60,8 +60,8 @@ class BuildReport:
 
     `record` has all images that are there now. Those of the volumes `built` are new, those of
     `shared` were taken over from an earlier build, those of `unchanged` are as they were; `removed`
-    are files of volumes that the manifest does not have any more. `warnings` has the name of a
-    volume with each.
+    are files of volumes that the manifest does not have any more. `warnings` has the name of an
+    image with each.
     """
 
     record: BuildRecord
@@ -71,6 +71,11 @@ class BuildReport:
     removed: tuple[str, ...] = ()
     warnings: tuple[tuple[str, LayoutWarning], ...] = ()
     seconds: float = 0.0
+
+    def told(self) -> Iterator[str]:
+        """The warnings as texts, each with what it is about."""
+        titles = {image.name: image.title for image in self.record.volumes}
+        return (f"{titles[name]}: {warning}" for name, warning in self.warnings)
 
 
 @final_names()
@@ -158,7 +163,7 @@ class _Build:
                 subtrees=self.deployment.subtrees.get(name, ()),
                 files={},
             )
-            for name, spec in self.deployment.manifest.volumes.items()
+            for name, spec in self.deployment.manifest.images.items()
         }
 
     def _nothing_to_do(self) -> BuildReport | None:
@@ -175,9 +180,9 @@ class _Build:
         return BuildReport(record=record, unchanged=tuple(image.name for image in record.volumes))
 
     def _build(self) -> BuildReport:
-        volumes = self.deployment.manifest.volumes
+        images = self.deployment.manifest.images
         self._check_names()
-        chosen = [spec for name, spec in volumes.items() if name in (self.only or [name])]
+        chosen = [spec for name, spec in images.items() if name in (self.only or [name])]
         pending = [spec for spec in chosen if not self._is_there(spec)]
         errors = list(self._too_large(spec for spec in chosen if spec not in pending))
         staging = self.dist.staging()
@@ -188,7 +193,7 @@ class _Build:
             with suppress(TargetError):  # the first error is the one to tell
                 self._write(complete=False)
             raise
-        removed = () if self.only else tuple(self.dist.remove_others(volumes))
+        removed = () if self.only else tuple(self.dist.remove_others(images))
         complete = all(self.dist.has(name, state) for name, state in self.wanted.items())
         record = self._write(complete=complete)
         return self._report(record, [spec.name for spec in chosen], removed)
@@ -209,16 +214,18 @@ class _Build:
     # What need not be made -----------------------------------------------------------------------
 
     def _check_names(self) -> None:
-        manifest = self.deployment.manifest
-        unknown = [name for name in self.only if name not in manifest.volumes]
-        known = ", ".join(manifest.volumes) or "none"
-        errors = [
-            UsageError("", f"there is no volume {name!r}", f"choose from {known}")
-            for name in unknown
-        ]
+        images = self.deployment.manifest.images
+        unknown = [name for name in self.only if name not in images]
+        known = ", ".join(images)
+        errors = [UsageError("", self._why_unknown(name), f"choose from {known}") for name in unknown]
         raise_problems("nothing was built", errors)
 
-    def _is_there(self, spec: VolumeSpec) -> bool:
+    def _why_unknown(self, name: str) -> str:
+        if name in self.deployment.manifest.volumes:
+            return f"volume {name!r} has no image of its own, for it is in a disk"
+        return f"there is no volume {name!r}"
+
+    def _is_there(self, spec: ImageSpec) -> bool:
         """Whether the volume need not be built."""
         if not self.dist.has(spec.name, self.wanted[spec.name]):
             return False
@@ -227,14 +234,14 @@ class _Build:
         image = self.dist.records[spec.name]
         return serves(image, self.dist.directory, spec, self.secrets)
 
-    def _too_large(self, specs: Iterable[VolumeSpec]) -> Iterator[BlockpackError]:
+    def _too_large(self, specs: Iterable[ImageSpec]) -> Iterator[BlockpackError]:
         """The errors for those volumes whose images are there, and larger than is allowed."""
         for spec in specs:
             image = self.dist.records[spec.name]
             if self.max_size is not None and is_larger(image, self.dist.directory, self.max_size):
-                yield of_volume(spec.name, too_large(spec, image.size, self.max_size))
+                yield of_image(spec.title, too_large(spec, image.size, self.max_size))
 
-    def _share(self, spec: VolumeSpec, staging: str) -> bool:
+    def _share(self, spec: ImageSpec, staging: str) -> bool:
         """Take an image over from an earlier build, if there is one with this fingerprint."""
         state = self.wanted[spec.name]
         found = self.earlier.find(state.fingerprint) if self.earlier else None
@@ -254,7 +261,7 @@ class _Build:
     # Making --------------------------------------------------------------------------------------
 
     def _make(
-        self, specs: Sequence[VolumeSpec], staging: str, errors: list[BlockpackError]
+        self, specs: Sequence[ImageSpec], staging: str, errors: list[BlockpackError]
     ) -> None:
         """Plan all images, then make them. Raises `Problems`, with the `errors` before that."""
         open_specs = [spec for spec in specs if not spec.secret]
@@ -272,14 +279,13 @@ class _Build:
             raise_problems("nothing was built", errors)
         self.deployment.inventory.clear()
         for task, outcome in made:
-            name = task.spec.name
             if isinstance(outcome, BlockpackError):
-                errors.append(of_volume(name, outcome))
+                errors.append(of_image(task.spec.title, outcome))
             else:
-                self._finish(outcome, self.wanted[name], staging)
+                self._finish(outcome, self.wanted[task.spec.name], staging)
         raise_problems("some volumes were not built", errors)
 
-    def _task(self, spec: VolumeSpec, staging: str) -> Task:
+    def _task(self, spec: ImageSpec, staging: str) -> Task:
         return Task(self.deployment.reopened(), spec, staging, self.epoch, self.jobs, self.max_size)
 
     def _planned(
@@ -292,7 +298,7 @@ class _Build:
             try:
                 planned.append((task, plan(task, self.deployment)))
             except BlockpackError as error:
-                errors.append(of_volume(task.spec.name, error))
+                errors.append(of_image(task.spec.title, error))
             meter.advance()
         meter.finish()
         return planned
@@ -318,13 +324,13 @@ class _Build:
             for number, outcome in outcomes_on(executor, tasks):
                 meter.advance()
                 if isinstance(outcome, Refused):
-                    errors.append(of_volume(tasks[number].spec.name, outcome.error))
+                    errors.append(of_image(tasks[number].spec.title, outcome.error))
                 else:
                     made.append((tasks[number], outcome))
         meter.finish()
         return made
 
-    def _make_secrets(self, specs: Sequence[VolumeSpec], errors: list[BlockpackError]) -> None:
+    def _make_secrets(self, specs: Sequence[ImageSpec], errors: list[BlockpackError]) -> None:
         """Plan secret volumes, then make them; adds what keeps some of them from being made.
 
         Raises `Problems`, with the `errors` of the other volumes, if any cannot be planned.
@@ -371,7 +377,7 @@ class _Build:
         record = BuildRecord(
             name=opened.manifest.name,
             source=opened.origin,
-            volumes=self.dist.images(opened.manifest.volumes),
+            volumes=self.dist.images(opened.manifest.images),
         )
         state = State(
             source=opened.root if isinstance(opened, OpenDirectory) else "",

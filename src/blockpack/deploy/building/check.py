@@ -22,12 +22,12 @@ from ..manifest.parser import Manifest
 from ..secrets.opening import require_encrypted
 from ..secrets.redact import redacted
 from ..source.open_deployment import open_deployment
-from ..volume_errors import of_volume
+from ..image_errors import of_image
 from .limit import least_size, limit_of, require_within
 from .task import Task, plan
 
 if TYPE_CHECKING:
-    from ..manifest.parser import VolumeSpec
+    from ..manifest.specs import ImageSpec
     from ..source.deployment import Deployment
 
 UNSEEN = LayoutWarning("", "secret", "not opened by check")
@@ -36,7 +36,9 @@ UNSEEN = LayoutWarning("", "secret", "not opened by check")
 
 @frozen(kw_only=True)
 class CheckedVolume:
-    """A volume that can be built. `size` is in bytes, and None for one that is secret."""
+    """An image that can be built, of a volume or a disk. `size` is in bytes, and None for one that is
+    secret.
+    """
 
     name: str
     format: str
@@ -52,7 +54,7 @@ def check(
     consumers: Sequence[str] = (),
     progress: Callable[[Progress], object] | None = None,
 ) -> tuple[CheckedVolume, ...]:
-    """Plan all volumes of the deployment `source`, a directory or ``git:REPO@REV``.
+    """Plan all images of the deployment `source`, a directory or ``git:REPO@REV``.
 
     `jobs` processes read directories. Volumes whose images would have more than `max_size` bytes
     are refused; of secret ones it is known how much room the manifest asks for, and no more.
@@ -71,8 +73,8 @@ def check(
         if consumers:
             manifest = Manifest.parse(deployment.text, deployment.manifest_file, consumers)
         hints = list(manifest.hints())
-        meter = Meter("checking", len(manifest.volumes), progress, "volumes")
-        for spec in manifest.volumes.values():
+        meter = Meter("checking", len(manifest.images), progress, "volumes")
+        for spec in manifest.images.values():
             told = [
                 LayoutWarning("", "consumer", text) for name, text in hints if name == spec.name
             ]
@@ -80,8 +82,8 @@ def check(
                 volume = _checked(deployment, spec, epoch, jobs, limit)
                 checked.append(evolve(volume, warnings=(*volume.warnings, *told)))
             except BlockpackError as error:
-                # Those of a secret volume say so already.
-                errors.append(error if spec.secret else of_volume(spec.name, error))
+                # Those of a secret image say so already.
+                errors.append(error if spec.secret else of_image(spec.title, error))
             meter.advance()
         meter.finish()
     raise_problems("this deployment cannot be built", errors)
@@ -90,14 +92,16 @@ def check(
 
 def _checked(
     deployment: Deployment,
-    spec: VolumeSpec,
+    spec: ImageSpec,
     epoch: int,
     jobs: Jobs,
     max_size: int | None,
 ) -> CheckedVolume:
     if spec.secret:
         redacted(spec, lambda: require_within(spec, least_size(spec), max_size), EntryError)
-        require_encrypted(deployment, spec)
+        for volume in spec.volumes:
+            if volume.secret:
+                require_encrypted(deployment, volume)
         return CheckedVolume(name=spec.name, format=spec.format, size=None, warnings=(UNSEEN,))
     # Nothing is made, so nowhere.
     layout = plan(Task(deployment.reopened(), spec, os.devnull, epoch, jobs, max_size), deployment)

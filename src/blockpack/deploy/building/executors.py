@@ -19,7 +19,7 @@ from ...errors import BlockpackError, TargetError, UsageError
 from ...workers.pool import Send, WorkerPool
 from ...workers.processors import Jobs, processors
 from ...writing.progress import Meter, increments
-from ..volume_errors import out_of_memory
+from ..image_errors import out_of_memory
 from .task import Built, Refused, Task, make, perform
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ...layers.ccm import encrypted_size
 from ...planning.options import optional_size
 
 if TYPE_CHECKING:
-    from ..manifest.parser import VolumeSpec
+    from ..manifest.specs import ImageSpec
     from ..record import ImageRecord
 
 
@@ -32,10 +32,10 @@ def limit_of(max_size: int | str | None) -> int | None:
     return limit
 
 
-def too_large(spec: VolumeSpec, size: int | None, max_size: int) -> EntryError:
+def too_large(spec: ImageSpec, size: int | None, max_size: int) -> EntryError:
     """The error for an image of `size` bytes (None: unknown), which are more than `max_size`.
 
-    Nothing that is in the volume is named.
+    Nothing that is in it is named.
     """
     has = "is larger" if spec.secret or size is None else f"has {size:,} bytes, more"
     rule = f"its image {has} than the limit of {max_size:,} bytes"
@@ -43,7 +43,7 @@ def too_large(spec: VolumeSpec, size: int | None, max_size: int) -> EntryError:
     return EntryError("", rule, remedy, "max_size=SIZE")
 
 
-def require_within(spec: VolumeSpec, size: int, max_size: int | None) -> None:
+def require_within(spec: ImageSpec, size: int, max_size: int | None) -> None:
     """Raise `too_large` unless an image has at most `max_size` bytes, or there is no limit."""
     if max_size is not None and size > max_size:
         raise too_large(spec, size, max_size)
@@ -60,7 +60,7 @@ def is_larger(image: ImageRecord, directory: str | os.PathLike[str], max_size: i
     return size > max_size
 
 
-def size_in_file(spec: VolumeSpec, size: int) -> int:
+def size_in_file(spec: ImageSpec, size: int) -> int:
     """Bytes of the file that an image of `size` bytes goes into: more, if it is encrypted.
 
     Raises `EntryError`.
@@ -70,8 +70,6 @@ def size_in_file(spec: VolumeSpec, size: int) -> int:
     return encrypted_size(size)
 
 
-def least_size(spec: VolumeSpec) -> int:
+def least_size(spec: ImageSpec) -> int:
     """Bytes that the image has at least, by its options; whatever is in it. Raises `EntryError`."""
-    volume = spec.volume()
-    least = volume.size if volume.size is not None else max(volume.free or 0, volume.pad)
-    return size_in_file(spec, least)
+    return size_in_file(spec, spec.least_size)

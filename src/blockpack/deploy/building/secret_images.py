@@ -18,13 +18,13 @@ from ..secrets.ramfs import is_ram
 from ..secrets.runtime import linked_directory, wipe_linked
 
 if TYPE_CHECKING:
-    from ..manifest.parser import VolumeSpec
+    from ..manifest.specs import ImageSpec
     from ..record import ImageRecord
     from ..secrets.options import Secrets
 
 
 def serves(
-    image: ImageRecord, directory: str | os.PathLike[str], spec: VolumeSpec, secrets: Secrets
+    image: ImageRecord, directory: str | os.PathLike[str], spec: ImageSpec, secrets: Secrets
 ) -> bool:
     """Whether the image of a secret volume in `directory` is there, and is what `spec` wants.
 
@@ -81,7 +81,7 @@ def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secre
     except BlockpackError:
         sound = False
     if not sound:
-        raise SecretError(f"volume {image.name}", "is not what was written", "check the disk")
+        raise SecretError(image.title, "is not what was written", "check the disk")
 
 
 def retire(place: Place, *, in_ram: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from ...errors import EntryError, TargetError
 from ...layers.ccm import CIPHER, encrypt
@@ -31,7 +31,9 @@ from .limit import require_within, size_in_file
 from .task import Built, Task, image_record
 
 if TYPE_CHECKING:
+    from ...model.tree import Tree
     from ...planning.layout import Layout
+    from ..manifest.specs import TreeSpec
     from ..secrets.options import Secrets
 
 
@@ -87,14 +89,21 @@ class SecretBuilds:
         return planned
 
     def _plan(self, task: Task, deployment: Deployment) -> SecretPlan:
-        spec = task.spec
-        volume = evolve(spec.volume(), epoch=task.epoch)
         is_commit = isinstance(deployment, OpenCommit)
-        tree = deployment.tree(spec)
-        opened, plain = open_tree(tree, spec, self._identities, committed=is_commit)
+        plain = 0
+
+        def opened(spec: TreeSpec) -> Tree:
+            nonlocal plain
+            tree = deployment.tree(spec)
+            if not spec.secret:
+                return tree
+            tree, count = open_tree(tree, spec, self._identities, committed=is_commit)
+            plain += count
+            return tree
+
         with in_memory():
-            layout = volume.plan(opened)
-        size_in_file(spec, layout.size)  # of which there is one
+            layout = task.spec.plan(opened, epoch=task.epoch)
+        size_in_file(task.spec, layout.size)  # of which there is one
         return SecretPlan(task, layout, plain)
 
     def _require_place(self, task: Task) -> None:
@@ -102,7 +111,7 @@ class SecretBuilds:
         spec = task.spec
         if spec.cipher is None and not spec.allow_persistent:
             home = nearest(self._home(task))
-            require_ram(spec.name, home, self._secrets.runtime is not None)
+            require_ram(spec.title, home, self._secrets.runtime is not None)
 
     def _home(self, task: Task) -> str:
         """The directory that the image itself goes into."""
@@ -140,7 +149,7 @@ class SecretBuilds:
                 place = self._runtime = self._runtime or make_runtime(home)
             with place.private(name) as descriptor:
                 if spec.cipher is None and not spec.allow_persistent:
-                    require_ram(spec.name, descriptor, self._secrets.runtime is not None)
+                    require_ram(spec.title, descriptor, self._secrets.runtime is not None)
                 redacted(spec, lambda: _transfer(layout, path, descriptor), TargetError)
 
     def close(self) -> None:

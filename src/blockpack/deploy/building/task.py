@@ -1,4 +1,4 @@
-"""One volume's image: from its spec to files in a directory where builds put what is not yet whole.
+"""One image: from its spec to files in a directory where builds put what is not yet whole.
 
 A task is a value that any process can be given, on this machine or on another one that sees the
 same files.
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from ...errors import BlockpackError
 from ...images.contents import manifest
@@ -21,15 +21,14 @@ from ...workers.processors import Jobs
 from ...writing.progress import SILENT, Meter
 from ...writing.targets import target_errors
 from ...writing.write import write, write_bytes
-from .. import exposure
 from ..file_names import IMAGE, PLACEMENTS
 from ..record import ImageRecord
-from ..volume_errors import out_of_memory
+from ..image_errors import out_of_memory
 from .limit import require_within
 
 if TYPE_CHECKING:
     from ...planning.layout import Layout
-    from ..manifest.parser import VolumeSpec
+    from ..manifest.specs import ImageSpec
     from ..source.deployment import Deployment, Reopen
 
 
@@ -42,7 +41,7 @@ class Task:
     """
 
     reopen: Reopen
-    spec: VolumeSpec
+    spec: ImageSpec
     staging: str
     epoch: int
     jobs: Jobs = 1
@@ -59,7 +58,7 @@ class Built:
 
 @frozen
 class Refused:
-    """What is wrong with a volume that cannot be planned."""
+    """What is wrong with an image that cannot be planned."""
 
     error: BlockpackError
 
@@ -69,11 +68,9 @@ def plan(task: Task, deployment: Deployment) -> Layout:
 
     Raises `EntryError` if it is larger than is allowed.
     """
-    volume = evolve(task.spec.volume(), epoch=task.epoch)
-    tree = deployment.tree(task.spec)
-    layout = volume.plan(tree, jobs=task.jobs)
+    layout = task.spec.plan(deployment.tree, epoch=task.epoch, jobs=task.jobs)
     require_within(task.spec, layout.size, task.max_size)
-    return evolve(layout, warnings=(*layout.warnings, *exposure.warnings(tree)))
+    return layout
 
 
 def make(task: Task, layout: Layout, meter: Meter) -> Built:
@@ -92,14 +89,14 @@ def make(task: Task, layout: Layout, meter: Meter) -> Built:
     return Built(image_record(spec, layout, **contents), layout.warnings)
 
 
-def image_record(spec: VolumeSpec, layout: Layout, **more: Any) -> ImageRecord:
+def image_record(spec: ImageSpec, layout: Layout, **more: Any) -> ImageRecord:
     """What the record says of an image of that layout."""
     container = layout.geometry.get("container")
     return ImageRecord(
         name=spec.name,
         file=spec.name + IMAGE,
         format=spec.format,
-        profile=spec.volume().profile.name,
+        profile=spec.profile,
         sector_size=layout.sector_size,
         container=None if container is None else str(container),
         **more,

@@ -22,7 +22,7 @@ from ..building.secret_images import serves, verify
 from ..building.sharing import Earlier
 from ..secrets import Secrets
 from ..source.open_commit import OpenCommit
-from ..volume_errors import final_names
+from ..image_errors import final_names
 from .activation import activate
 from .generations import Generation, Generations
 from .history import Why
@@ -235,7 +235,7 @@ def _is_wanted(
     manifest = deployment.manifest
     epoch = source_date_epoch()
     wanted = []
-    for name, spec in manifest.volumes.items():
+    for name, spec in manifest.images.items():
         told = deployment.fingerprint(spec, epoch)
         if not told:
             return False
@@ -257,9 +257,9 @@ def _is_whole(generation: Generation, manifest: Manifest | None, secrets: Secret
     if manifest is None:
         return not any(image.secret for image in record.volumes)
     return all(
-        serves(image, generation.path, manifest.volumes[image.name], secrets)
+        serves(image, generation.path, manifest.images[image.name], secrets)
         for image in record.volumes
-        if image.secret or manifest.volumes[image.name].secret
+        if image.secret or manifest.images[image.name].secret
     )
 
 

@@ -28,11 +28,11 @@ def require_sound(image: ImageRecord, directory: str, meter: Meter) -> None:
     """
     path = os.path.join(directory, image.file)
     if digest_of(path, meter) != image.sha256:
-        raise ImageError(f"volume {image.name}", "is not what was written", _DISK)
+        raise ImageError(image.title, "is not what was written", _DISK)
     with open_image(path) as opened:
         problems = opened.verify(progress=meter.part())
     if problems:
-        raise ImageError(f"volume {image.name}", f"{problems[0]}; nothing was switched", _DISK)
+        raise ImageError(image.title, f"{problems[0]}; nothing was switched", _DISK)
 
 
 def require_whole(generation: Generation) -> BuildRecord:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from attrs import field, frozen
 
+from ..file_names import DISK
 from .unikernel_limits import limits
 
 SECTOR = 512
@@ -88,11 +89,13 @@ def _virtio(device: Device) -> Iterator[str]:
 
 
 def _mirage(device: Device) -> Iterator[str]:
-    if device.profile != "mirage":
+    if device.format == DISK:
+        yield "MirageOS reads no partition table by itself; give the unikernel mirage-block-partition"
+    elif device.profile != "mirage":
         yield f'is for the profile {device.profile}; build with profile = "mirage"'
     if device.container == "bundle":
         yield "MirageOS has no reader for bundles; this is a plain block device"
-    if device.writable and device.format != "tar":
+    if device.writable and device.format not in ("tar", DISK):
         yield "MirageOS only reads this format: attach it read-only"
 
 

@@ -66,6 +66,13 @@ class Document:
             found.append(ManifestError(self.file, found[-1].line, "", rule))
         raise_problems(self._refused, found)
 
+    def meant(self, name: str, known: Mapping[str, str]) -> str:
+        """The remedy for a name that is none of those in `known`, if there is a near one; what is
+        not reported any more costs no search.
+        """
+        near = nearest(name, known) if len(self._problems) < MOST_PROBLEMS else None
+        return f"did you mean '{near}'?" if near else ""
+
     # Values by their types: None or nothing stands for what is of none, which is noted.
 
     def unknown(
@@ -81,9 +88,7 @@ class Document:
         names = {**{name: name for name in known}, **spellings}
         for key in table:
             if key not in known:
-                near = nearest(key, names) if len(self._problems) < MOST_PROBLEMS else None
-                remedy = f"did you mean '{near}'?" if near else "remove it"
-                self.complain((*path, key), "unknown key", remedy)
+                self.complain((*path, key), "unknown key", self.meant(key, names) or "remove it")
 
     def table(
         self, path: Path, table: Mapping[str, Any], key: str, remedy: str
@@ -147,8 +152,7 @@ class Document:
 
     def not_one_of(self, path: Path, value: str, known: tuple[str, ...]) -> None:
         """Note that a value is none of `known`, and which of them it may stand for."""
-        near = nearest(value, {name: name for name in known})
-        remedy = f"did you mean '{near}'?" if near else ""
+        remedy = self.meant(value, {name: name for name in known})
         self.complain(path, f"is one of {', '.join(known)}; not {shown(value)}", remedy)
 
     # What is no document at all

@@ -6,24 +6,27 @@ problem of the key that is to blame.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ...errors import ImageError, UsageError
 from ...formats.registry import FORMATS
-from ...model.entry import EPOCH
 from ...planning.options import VOLUME, Option, as_key, key_of, taken_by
-from ...planning.volume import Volume
-from .consumers import CONSUMERS, Device, defaults
-from .document import HUGE, Document, is_number, shortened
+from .consumers import CONSUMERS, defaults
+from .document import HUGE, is_number, shortened
 from .line_numbers import Path
+from .specs import ImageSpec, Value, volume_of
+from .tree_tables import TreeTables
 
-Value = str | int | bool
-"""What an option has; a size is in bytes."""
 
+class VolumeTables(TreeTables):
+    """A document with tables of volumes: the format of each, and the options of that.
 
-class VolumeTables(Document):
-    """A document with tables of volumes: the format of each, and the options of that."""
+    They are for `consumers`.
+    """
+
+    consumers: tuple[str, ...] = ()
 
     def format(self, path: Path, table: Mapping[str, Any]) -> str | None:
         """The format, if it exists."""
@@ -36,7 +39,7 @@ class VolumeTables(Document):
         return None
 
     def given(
-        self, path: Path, table: Mapping[str, Any], format: str | None, consumers: Sequence[str]
+        self, path: Path, table: Mapping[str, Any], format: str | None
     ) -> dict[str, Value]:
         """The options that are given, as arguments of the format's volume class, and those that
         its consumers ask for.
@@ -54,8 +57,8 @@ class VolumeTables(Document):
         if format is None:
             return found
         # What is given comes last, for of two that do not go together the last one is to blame.
-        options = {**defaults(consumers, format, found), **found}
-        self._try(path, format, options)
+        options = {**defaults(self.consumers, format, found), **found}
+        self.tried(path, partial(volume_of, format), options)
         return options
 
     def option(self, path: Path, table: Mapping[str, Any], option: Option) -> Value | None:
@@ -92,58 +95,56 @@ class VolumeTables(Document):
                 self.not_one_of(path, name, tuple(CONSUMERS))
         return tuple(name for _, name in given if name in CONSUMERS)
 
-    def require_usable(
-        self, path: Path, device: Device, options: Mapping[str, Value], consumers: Sequence[str]
-    ) -> None:
-        """Note why consumers cannot use what the volume at `path`, with such options, would be."""
-        for consumer in consumers:
+    def require_usable(self, path: Path, spec: ImageSpec) -> None:
+        """Note why consumers cannot use the image of what is at `path`."""
+        device = spec.device()
+        for consumer in self.consumers:
             for refusal in CONSUMERS[consumer].refusals(device):
                 key = key_of(refusal.option.partition("=")[0])
-                if key == "pad" and "size" in options:
+                if key == "pad" and "size" in spec.options:
                     key = "size"
                 told = ImageError("", *refusal).told(as_key)
                 self.complain((*path, key) if key else path, f"{consumer}: {told}")
 
-    def _try(self, path: Path, format: str, options: dict[str, Value]) -> None:
-        """Note why the format's volume class refuses `options`, and take them out."""
-        while (rule := _refused(format, options)) is not None:
-            culprit = _culprit(format, options, rule)
-            key = next(option.key for option in VOLUME if option.name == culprit)
-            self.complain((*path, key), shortened(rule, 200))
-            del options[culprit]
+    def tried(self, path: Path, make: Callable[..., object], options: dict[str, Any]) -> None:
+        """Note why `make` refuses `options` as its arguments, and take those out that it does."""
+        while (rule := _refused(make, options)) is not None:
+            culprit = _culprit(make, options, rule)
+            self.complain((*path, key_of(culprit)) if culprit else path, shortened(rule, 200))
+            options.pop(culprit, None)
+            if not culprit:
+                return
 
 
 def cipher_refused(format: str, options: Mapping[str, Value]) -> str | None:
     """Why nobody would read such images if they are encrypted; None if somebody does."""
-    error = volume_of(format, options).layer_refused
+    error = volume_of(format, **options).layer_refused
     return None if error is None else error.told(as_key)
 
 
-def _refused(format: str, options: Mapping[str, Value]) -> str | None:
-    """Why the format's volume class refuses `options`; None if it does not."""
+def _refused(make: Callable[..., object], options: Mapping[str, Any]) -> str | None:
+    """Why `make` refuses `options`; None if it does not."""
     try:
-        volume_of(format, options)
+        make(**options)
     except UsageError as error:
         return error.told(as_key)
     return None
 
 
-def volume_of(format: str, options: Mapping[str, Value]) -> Volume:
-    """The volume with such options, independent of SOURCE_DATE_EPOCH. Raises `UsageError`."""
-    return FORMATS[format].volume_class()(**{**dict[str, Any](options), "epoch": EPOCH})
-
-
-def _culprit(format: str, options: Mapping[str, Value], rule: str) -> str:
+def _culprit(make: Callable[..., object], options: Mapping[str, Any], rule: str) -> str:
     """The one of `options` that breaks `rule`.
 
-    That is one which is refused by itself, or else the last without which the rule is kept.
+    That is one which is refused by itself, or else the last without which the rule is kept; none if
+    it is broken by giving none.
     """
     names = list(options)
+    if _refused(make, {}) == rule:
+        return ""
     for name in names:
-        if _refused(format, {name: options[name]}) == rule:
+        if _refused(make, {name: options[name]}) == rule:
             return name
     for name in reversed(names):
-        if _refused(format, {key: options[key] for key in names if key != name}) != rule:
+        if _refused(make, {key: options[key] for key in names if key != name}) != rule:
             return name
     return names[-1]
 

@@ -32,7 +32,7 @@ from ...writing.place import Place
 from ...writing.targets import target_errors
 from ..file_names import MANIFEST
 from ..source.open_directory import OpenDirectory
-from ..volume_errors import of_volume
+from ..image_errors import of_image
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
 from .editing import edited, keep_in_ram
 from .held_file import HeldFile
@@ -166,7 +166,7 @@ class Keeper:
             try:
                 tree = deployment.tree(spec)
             except BlockpackError as error:
-                errors.append(of_volume(spec.name, error))
+                errors.append(of_image(spec.title, error))
                 continue
             for path in map(_path, encrypted_files(tree).values()):
                 found.setdefault(os.path.realpath(path), path)  # a volume may follow links

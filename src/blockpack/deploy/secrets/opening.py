@@ -20,7 +20,7 @@ from .redact import redacted
 
 if TYPE_CHECKING:
     from ...model.tree import Tree
-    from ..manifest.parser import VolumeSpec
+    from ..manifest.specs import TreeSpec, VolumeSpec
     from ..source.deployment import Deployment
 
 
@@ -47,7 +47,7 @@ class SecretStore:
 
 
 def open_tree(
-    tree: Tree, spec: VolumeSpec, identities: Identities | None, *, committed: bool
+    tree: Tree, spec: TreeSpec, identities: Identities | None, *, committed: bool
 ) -> tuple[Tree, int]:
     """The tree with its encrypted files decrypted, and the number of others.
 
@@ -182,7 +182,7 @@ def _read(file: File) -> bytes:
     return bytes(data)
 
 
-def _unencrypted(count: int, spec: VolumeSpec) -> SecretError:
+def _unencrypted(count: int, spec: TreeSpec) -> SecretError:
     rule = f"{of_its(count)} not encrypted, and so known to all who can read the repository"
     where = " ".join(part.path or "." for part in spec.parts)
     listing = f"'git ls-files {where}' shows names without '{SUFFIX}'"

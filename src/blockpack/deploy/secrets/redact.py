@@ -14,15 +14,15 @@ from ...errors import (
     TargetError,
     UsageError,
 )
-from ..volume_errors import out_of_memory
+from ..image_errors import out_of_memory
 
 if TYPE_CHECKING:
-    from ..manifest.parser import VolumeSpec
+    from ..manifest.specs import ImageSpec
 
 _T = TypeVar("_T")
 
 
-def redacted(spec: VolumeSpec, work: Callable[[], _T], *passed: type[BlockpackError]) -> _T:
+def redacted(spec: ImageSpec, work: Callable[[], _T], *passed: type[BlockpackError]) -> _T:
     """What `work` returns; whatever it raises becomes an error that tells nothing of the volume.
 
     Errors of the kinds `passed` name only the image. This is not a context manager: that would
@@ -44,8 +44,8 @@ def redacted(spec: VolumeSpec, work: Callable[[], _T], *passed: type[BlockpackEr
     raise told
 
 
-def _of_volume(spec: VolumeSpec, error: BlockpackError) -> Problems:
-    return Problems(f"volume {spec.name}:", [_bare(error)])
+def _of_volume(spec: ImageSpec, error: BlockpackError) -> Problems:
+    return Problems(f"{spec.title}:", [_bare(error)])
 
 
 def _bare(error: BlockpackError) -> BlockpackError:
@@ -54,16 +54,15 @@ def _bare(error: BlockpackError) -> BlockpackError:
     return error.with_traceback(None)
 
 
-def _without_names(spec: VolumeSpec, error: BlockpackError) -> Problems:
-    members = error.exceptions if isinstance(error, Problems) else (error,)
+def _without_names(spec: ImageSpec, error: BlockpackError) -> Problems:
+    members = error.errors if isinstance(error, Problems) else (error,)
     errors: list[BlockpackError] = [_bare(m) for m in members if isinstance(m, SecretError)]
     others = [member for member in members if not isinstance(member, SecretError)]
     for kind, rule, remedy in _KINDS:
         count = sum(isinstance(member, kind) for member in others)
         if count:
-            source = " ".join(part.path or "." for part in spec.parts)
             told = f"{count:,} {'problem' if count == 1 else 'problems'}: {rule}"
-            errors.append(SecretError("", told, remedy.format(spec=spec, source=source)))
+            errors.append(SecretError("", told, remedy or _see(spec)))
             others = [member for member in others if not isinstance(member, kind)]
     if others:
         errors.append(
@@ -71,13 +70,22 @@ def _without_names(spec: VolumeSpec, error: BlockpackError) -> Problems:
                 "", "it cannot be packed; details of secrets are never shown", "leave it out"
             )
         )
-    return Problems(f"volume {spec.name}:", errors)
+    return Problems(f"{spec.title}:", errors)
 
 
-_SEE = "'blockpack plan {source} --format {spec.format}' shows details, of the encrypted files"
+def _see(spec: ImageSpec) -> str:
+    """How to see more than is told."""
+    commands = [
+        f"'blockpack plan {' '.join(part.path or '.' for part in volume.parts)} --format {volume.format}'"
+        for volume in spec.volumes
+        if volume.secret
+    ]
+    return f"{' and '.join(commands)} shows details, of the encrypted files"
+
+
 _KINDS: tuple[tuple[type[BlockpackError], str, str], ...] = (
-    (EntryError, "this format or profile, with these options, cannot hold it", _SEE),
-    (SourceError, "something in its source cannot be read, or changed meanwhile", _SEE),
-    (UsageError, "its options do not fit its contents", _SEE),
+    (EntryError, "this format or profile, with these options, cannot hold it", ""),
+    (SourceError, "something in its source cannot be read, or changed meanwhile", ""),
+    (UsageError, "its options do not fit its contents", ""),
     (TargetError, "something that packing needs is missing", "free some memory"),
 )

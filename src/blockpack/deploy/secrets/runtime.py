@@ -19,23 +19,24 @@ from .ramfs import TYPES, file_system, is_ram
 _TRIES = 8
 
 
-def require_ram(volume: str, place: str | int, runtime: bool) -> None:
-    """Raise `SecretError` unless a directory, or an open file, is on a RAM file system.
+def require_ram(title: str, place: str | int, runtime: bool) -> None:
+    """Raise `SecretError` unless a directory, or an open file, is on a RAM file system; `title` is what
+    the image is called.
 
     `runtime` tells that it is where deploys put images that are not encrypted.
     """
     try:
         found = file_system(place)
     except OSError as error:
-        raise SecretError.of(f"volume {volume}", f"{place} cannot be read", error) from None
+        raise SecretError.of(title, f"{place} cannot be read", error) from None
     if found in TYPES:
         return
     where = "the directory for images in RAM" if runtime else "the directory of the images"
     rule = f"its image is not encrypted, and {where} is on {found}, which is not a RAM file system"
     remedy = 'add cipher = "aes-ccm" or allow_persistent = true to the volume'
     if runtime:
-        raise SecretError(f"volume {volume}", rule, remedy, "runtime=DIR")
-    raise SecretError(f"volume {volume}", rule, f"{remedy}, or build into /run")
+        raise SecretError(title, rule, remedy, "runtime=DIR")
+    raise SecretError(title, rule, f"{remedy}, or build into /run")
 
 
 def nearest(path: str) -> str:

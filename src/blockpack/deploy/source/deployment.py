@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -28,7 +27,7 @@ from ..manifest.parser import Manifest
 from .inventory import Inventory
 
 if TYPE_CHECKING:
-    from ..manifest.parser import Part, VolumeSpec
+    from ..manifest.specs import ImageSpec, Part, TreeSpec
     from ..record import Origin
     from .inventory import Subtree
 
@@ -76,35 +75,30 @@ class Deployment(ABC):
     @property
     @abstractmethod
     def subtrees(self) -> Mapping[str, tuple[Subtree, ...]]:
-        """What volumes are made of in a directory, by their names."""
+        """What images are made of in a directory, by their names."""
 
     @property
     @abstractmethod
     def inputs(self) -> Mapping[str, str | None]:
-        """What tells the inputs of each volume; None for those where it is unknown.
+        """What tells the inputs of each image; None for those where it is unknown.
 
         No file is read.
         """
 
-    def fingerprint(self, spec: VolumeSpec, epoch: int) -> str:
-        """What tells the image of a volume: the same fingerprint is the same image, by any name.
+    def fingerprint(self, spec: ImageSpec, epoch: int) -> str:
+        """What tells an image: the same fingerprint is the same image, by any name.
 
         It is made of all that an image depends on: the options, what reads and deflates, the time
         that files are given (`epoch` is SOURCE_DATE_EPOCH, in seconds since 1970), and the inputs.
         Those of a directory mean something on one machine only. Empty if they are unknown.
         """
         inputs = self.inputs[spec.name]
-        facts = (
-            *(__version__, zlib.ZLIB_RUNTIME_VERSION if spec.format == "git" else "", epoch),
-            *(spec.format, dict(sorted(spec.options.items())), [part.at for part in spec.parts]),
-            *(spec.exclude, spec.symlinks, spec.submodules, spec.secret, spec.cipher, inputs),
-        )
-        return "" if inputs is None else digest_of(facts)
+        return "" if inputs is None else digest_of((__version__, epoch, *spec.facts, inputs))
 
-    def tree(self, spec: VolumeSpec) -> Tree:
-        """The tree of a volume: its parts, joined; the one place where trees are made.
+    def tree(self, spec: TreeSpec) -> Tree:
+        """The parts of a tree, joined; the one place where trees are made.
 
-        What is encrypted in a secret volume still is (`secrets` decrypts it). Raises `Problems`
+        What is encrypted in a secret one still is (`secrets` decrypts it). Raises `Problems`
         with all that cannot be packed.
         """
         tree = Tree()
@@ -116,14 +110,14 @@ class Deployment(ABC):
                 problems += error.errors
             except BlockpackError as error:
                 problems.append(error)
-        raise_problems("this volume cannot be packed as it is", problems)
+        raise_problems("this cannot be packed as it is", problems)
         return tree
 
     @abstractmethod
-    def _join(self, tree: Tree, part: Part, spec: VolumeSpec) -> None:
-        """Add `part` of the volume `spec` to `tree`. Raises `BlockpackError`."""
+    def _join(self, tree: Tree, part: Part, spec: TreeSpec) -> None:
+        """Add `part` of `spec` to `tree`. Raises `BlockpackError`."""
 
-    def _options(self, spec: VolumeSpec) -> ScanOptions:
+    def _options(self, spec: TreeSpec) -> ScanOptions:
         return ScanOptions(
             excluded=excluding(spec.exclude),
             symlinks=spec.symlinks,
@@ -144,11 +138,6 @@ class Deployment(ABC):
 
 Reopen = Callable[[Jobs], Deployment]
 """Opens a deployment, of which so many processes read; any process can be given it."""
-
-
-def dated(spec: VolumeSpec) -> bool:
-    """Whether an image shows the times of its sources."""
-    return spec.options.get("mtime", "fixed") != "fixed"
 
 
 def digest_of(facts: object) -> str:

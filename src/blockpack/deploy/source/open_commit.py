@@ -18,7 +18,7 @@ from ...sources.git.revision_tree import revision_tree
 from ...sources.options import ScanOptions
 from ..file_names import MANIFEST
 from ..record import FromCommit
-from .deployment import Deployment, dated, digest_of
+from .deployment import Deployment, digest_of
 from .inventory import Subtree
 from .paths import MOST_BYTES, NO_MANIFEST
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ...model.tree import Tree
     from ...sources.git.lookup import FoundObject
     from ...workers.processors import Jobs
-    from ..manifest.parser import Part, VolumeSpec
+    from ..manifest.specs import ImageSpec, Part, TreeSpec
     from .deployment import Reopen
 
 
@@ -88,24 +88,25 @@ class OpenCommit(Deployment):
 
     @cached_property
     def inputs(self) -> Mapping[str, str | None]:
-        """What tells the inputs of each volume: the ids of its trees, which are digests."""
+        """What tells the inputs of each image: the ids of its trees, which are digests."""
         own = own_attributes(self._opened.repository)
-        found: dict[str, str | None] = {}
-        for spec in self.manifest.volumes.values():
-            facts: list[object] = [own]
+        return {name: self._told(image, own) for name, image in self.manifest.images.items()}
+
+    def _told(self, image: ImageSpec, own: object) -> str | None:
+        facts: list[object] = [own]
+        for spec in image.trees:
             try:
                 facts += (self._facts(part, spec, bool(own)) for part in spec.parts)
             except SourceError:  # planning tells what is wrong
-                found[spec.name] = None
-                continue
-            if dated(spec):
+                return None
+            if spec.dated:
                 facts.append(self._opened.revision.seconds)
-            if spec.format == "git" and any(not part.path for part in spec.parts):
-                facts.append(self.commit)  # the image is that of the commit itself
-            found[spec.name] = digest_of(facts)
-        return found
+        whole = (part for spec in image.volumes if spec.format == "git" for part in spec.parts)
+        if any(not part.path for part in whole):
+            facts.append(self.commit)  # the image is that of the commit itself
+        return digest_of(facts)
 
-    def _facts(self, part: Part, spec: VolumeSpec, with_attributes: bool) -> tuple[object, ...]:
+    def _facts(self, part: Part, spec: TreeSpec, with_attributes: bool) -> tuple[object, ...]:
         """What tells one part; its path only as far as that matters."""
         found = self._found(part, spec)
         above = sorted((path, oid.hex()) for path, (_, oid) in found.attributes.items())
@@ -114,15 +115,15 @@ class OpenCommit(Deployment):
             name = name or os.path.basename(part.path)
         return f"{found.mode:o}", found.oid.hex(), above, name
 
-    def _found(self, part: Part, spec: VolumeSpec) -> FoundObject:
+    def _found(self, part: Part, spec: TreeSpec) -> FoundObject:
         found = self._opened.find(part.path)
         if found is None:
-            remedy = "commit it; git keeps no empty directories: add a file or remove "
+            remedy = "commit it; git keeps no empty directories: add a file"
             rule = f"is not in commit {self.commit[:12]}"
-            raise SourceError(part.path, rule, f"{remedy}[volumes.{spec.name}]")
+            raise SourceError(part.path, rule, f"{remedy} or remove it from {MANIFEST}")
         return found
 
-    def _join(self, tree: Tree, part: Part, spec: VolumeSpec) -> None:
+    def _join(self, tree: Tree, part: Part, spec: TreeSpec) -> None:
         found = self._found(part, spec)
         if found.mode == TREE:
             tree.join(part.at, revision_tree(self._opened, part.path, self._options(spec)))

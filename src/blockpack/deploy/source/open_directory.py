@@ -14,14 +14,14 @@ from ...model.entry import decode
 from ...sources.directory import scan, tree_of
 from ..file_names import MANIFEST
 from ..record import FromDirectory
-from .deployment import Deployment, dated
+from .deployment import Deployment
 from .inventory import Subtree
 from .paths import inside, left_out_of, manifest_text, place_of
 
 if TYPE_CHECKING:
     from ...model.tree import Tree
     from ...workers.processors import Jobs
-    from ..manifest.parser import Part, VolumeSpec
+    from ..manifest.specs import ImageSpec, Part, TreeSpec
     from .deployment import Reopen
     from .inventory import Inventory
 
@@ -59,22 +59,22 @@ class OpenDirectory(Deployment):
 
     @cached_property
     def subtrees(self) -> Mapping[str, tuple[Subtree, ...]]:
-        """What volumes are made of, by their names."""
+        """What images are made of, by their names."""
         found = {}
-        for spec in self.manifest.volumes.values():
+        for image in self.manifest.images.values():
             with suppress(BlockpackError):  # planning tells what is wrong
-                found[spec.name] = tuple(self._subtree(part, spec) for part in spec.parts)
+                found[image.name] = tuple(self._found(image))
         return found
 
     @cached_property
     def inputs(self) -> Mapping[str, str | None]:
-        """What tells the inputs of each volume, once all has settled."""
+        """What tells the inputs of each image, once all has settled."""
         for found in self.subtrees.values():
             self.inventory.digest(found)
         known = self.subtrees if self.inventory.settle() else {}
         return {
             name: self.inventory.digest(known[name]) if name in known else None
-            for name in self.manifest.volumes
+            for name in self.manifest.images
         }
 
     def files(self) -> Iterator[bytes]:
@@ -82,22 +82,28 @@ class OpenDirectory(Deployment):
         begin = len(os.fsencode(self.root)) + 1
         yield os.fsencode(self.manifest_file)
         assert self.inputs is not None  # which has settled now
-        for spec in self.manifest.volumes.values():
-            for part in spec.parts:
-                for location in self.inventory.locations(self._subtree(part, spec)):
+        for image in self.manifest.images.values():
+            for subtree in self._found(image):
+                for location in self.inventory.locations(subtree):
                     # A directory's end keeps Make from taking it for a member of an archive.
                     path = os.path.join(os.fsencode(self.path), location[begin:])
                     yield path + b"." if path.endswith(b"/") else path
 
-    def _subtree(self, part: Part, spec: VolumeSpec) -> Subtree:
+    def _found(self, image: ImageSpec) -> Iterator[Subtree]:
+        """What an image is made of. Raises `SourceError` and `UsageError`."""
+        for spec in image.trees:
+            for part in spec.parts:
+                yield self._subtree(part, spec)
+
+    def _subtree(self, part: Part, spec: TreeSpec) -> Subtree:
         """What a part is made of. Raises `SourceError` and `UsageError`."""
         place = place_of(self.root, part.path)
         if not place.endswith("/"):
             return Subtree(place)
         left_out = tuple(left_out_of(part.path, self._left_out))
-        return Subtree(place, dated(spec), left_out, spec.exclude, spec.symlinks)
+        return Subtree(place, spec.dated, left_out, spec.exclude, spec.symlinks)
 
-    def _join(self, tree: Tree, part: Part, spec: VolumeSpec) -> None:
+    def _join(self, tree: Tree, part: Part, spec: TreeSpec) -> None:
         found = self._subtree(part, spec)
         location = found.location
         if not location.endswith("/"):

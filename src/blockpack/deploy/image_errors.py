@@ -1,4 +1,4 @@
-"""Errors about one volume of a deployment."""
+"""Errors about one image of a deployment, of a volume or a disk."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import BlockpackError, Problems, TargetError
+from .file_names import DISK
 
 _UNNAMED = re.compile(r"(?:(?<=/)|^)\.(?:blockpack|new)-[^/]*/")
 """A directory for what has not got its name yet, in a path."""
 
 
-def of_volume(name: str, error: BlockpackError) -> Problems:
-    """An error with the name of the volume that it is about."""
+def title_of(name: str, format: str) -> str:
+    """What messages call an image."""
+    return f"disk {name}" if format == DISK else f"volume {name}"
+
+
+def of_image(title: str, error: BlockpackError) -> Problems:
+    """An error with what it is about: `title_of` an image."""
     if isinstance(error, Problems):
-        return Problems(f"volume {name}: {error.message}", error.errors)
-    return Problems(f"volume {name}:", [error])
+        members = [each for each in error.exceptions if isinstance(each, BlockpackError)]
+        return Problems(f"{title}: {error.message}", members)
+    return Problems(f"{title}:", [error])
 
 
 @contextmanager

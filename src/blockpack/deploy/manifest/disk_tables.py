@@ -1,0 +1,175 @@
+"""The disks of a manifest: ``[disks.NAME]`` tables, with their partitions and raw pieces.
+
+Which values the keys may have is for `Disk` and `Partition` to say; what they refuse is noted as a
+problem of the key that is to blame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from attrs import evolve
+
+from ...layers.disk.disk import Disk, Partition, Raw
+from ...layers.disk.gpt import NAME_UNITS
+from ..record import VOLUME_NAME
+from .consumers import defaults
+from .document import HUGE, is_number, kind, shown
+from .line_numbers import Path
+from .specs import DiskSpec, Part, PartitionSpec, RawSpec, VolumeSpec
+from .volume_options import VolumeTables
+
+MOST_PARTITIONS = 1000
+"""How many partitions all disks have at most: each is planned, and its files are listed."""
+
+MOST_RAWS = 1000
+_MOST_FLAGS = 128
+"""How many raw pieces a disk has at most, and how many flags a partition."""
+
+_DISK = {
+    "table": "text",
+    "size": "size",
+    "sector-size": "size",
+    "align": "size",
+    "entries": "number",
+    "entries-at": "size",
+    "id": "text",
+}
+_PARTITION = {
+    "type": "type",
+    "name": "text",
+    "size": "room",
+    "offset": "size",
+    "flags": "texts",
+    "id": "text",
+}
+"""What the keys of options hold, which have the names of arguments."""
+
+DISK_KEYS = (*_DISK, "raw", "partitions")
+PARTITION_KEYS = ("volume", *_PARTITION)
+RAW_KEYS = ("path", "offset")
+"""The keys of ``[disks.NAME]``, of a partition, and of a raw piece."""
+
+
+class DiskTables(VolumeTables):
+    """A document with tables of disks, which have the `volumes` that are sound."""
+
+    volumes: Mapping[str, VolumeSpec]
+
+    def in_disks(self) -> dict[str, object]:
+        """The names of all volumes that disks have, sound or not, with those disks' sectors."""
+        found: dict[str, object] = {}
+        tables = self.values.get("disks")
+        for table in tables.values() if isinstance(tables, dict) else ():
+            partitions = table.get("partitions") if isinstance(table, dict) else ()
+            for partition in partitions if isinstance(partitions, list) else ():
+                if isinstance(partition, dict) and isinstance(partition.get("volume"), str):
+                    found[partition["volume"]] = table.get("sector-size")
+        return found
+
+    def disk(self, path: Path, name: str, table: Mapping[str, Any]) -> DiskSpec:
+        """What the table says."""
+        self.unknown(path, table, DISK_KEYS)
+        options = self._values(path, table, _DISK)
+        wanted = defaults(self.consumers, DiskSpec.format, options)
+        options = {**{key: wanted[key] for key in ("sector_size", "pad") if key in wanted}, **options}
+        self.tried(path, partial(Disk, partitions=()), options)
+        tables = self._tables((*path, "partitions"), table.get("partitions", []), MOST_PARTITIONS)
+        if "partitions" not in table:
+            remedy = f"add [[disks.{name}.partitions]]" if VOLUME_NAME.fullmatch(name) else ""
+            self.complain((*path, "partitions"), "is missing", remedy)
+        partitions = [self._partition(here, each) for here, each in tables]
+        raws = self._tables((*path, "raw"), table.get("raw", []), MOST_RAWS)
+        pieces = [self._raw(here, each) for here, each in raws]
+        return DiskSpec(
+            name=name,
+            partitions=tuple(partitions),
+            raws=tuple(piece for piece in pieces if piece is not None),
+            options=options,
+        )
+
+    def _partition(self, path: Path, table: Mapping[str, Any]) -> PartitionSpec:
+        self.unknown(path, table, PARTITION_KEYS)
+        options = self._values(path, table, _PARTITION)
+        content = b"" if "volume" in table else None  # what is in it is not known yet
+        self.tried(path, partial(Partition, content, type="linux"), options)
+        here = (*path, "volume")
+        volume = self._volume_in(here, table["volume"]) if "volume" in table else None
+        if volume is not None:
+            options.setdefault("name", volume.name[:NAME_UNITS])
+            volume = _filling(volume, options.get("size"))
+        return PartitionSpec(volume=volume, options=options)
+
+    def _volume_in(self, path: Path, value: Any) -> VolumeSpec | None:
+        """The volume that a partition has, if that is sound."""
+        name = self.text(path, value)
+        tables = self.values.get("volumes")
+        known = tables if isinstance(tables, dict) else {}
+        if name is None:
+            return None
+        if name not in known:
+            remedy = self.meant(name, {each: each for each in self.volumes})
+            self.complain(path, f"there is no volume {shown(name)}", remedy or "add [volumes.NAME]")
+        found = self.volumes.get(name)
+        if found is not None and found.cipher is not None:
+            remedy = "leave out its cipher, or attach it beside the disk"
+            self.complain(path, f"the volume {name} is encrypted, and no partition is", remedy)
+        return found
+
+    def _raw(self, path: Path, table: Mapping[str, Any]) -> RawSpec | None:
+        self.unknown(path, table, RAW_KEYS)
+        found = self.tree_path((*path, "path"), table.get("path"))
+        options = self._values(path, table, {"offset": "size"})
+        self.tried(path, partial(Raw, b"", offset=0), options)
+        if "offset" not in table:
+            self.complain((*path, "offset"), "is missing", "give the byte where it begins")
+        if found == "":
+            self.complain((*path, "path"), "is not a file", "name a file in the tree")
+        offset = options.get("offset", 0)
+        return RawSpec(name=found, parts=(Part(found),), offset=offset) if found else None
+
+    # Values --------------------------------------------------------------------------------------
+
+    def _tables(self, path: Path, value: Any, most: int) -> list[tuple[Path, Mapping[str, Any]]]:
+        """The elements of a list that are tables, with their paths."""
+        if not isinstance(value, list):
+            self.complain(path, f"is a list of tables, not {kind(value)}")
+            return []
+        if len(value) > most:
+            self.complain(path, f"{len(value):,} are more than the {most:,} that are allowed")
+            return []
+        found = []
+        for number, item in enumerate(value):
+            if isinstance(item, dict):
+                found.append(((*path, number), item))
+            else:
+                self.complain((*path, number), f"is a table, not {kind(item)}")
+        return found
+
+    def _values(
+        self, path: Path, table: Mapping[str, Any], keys: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """The options that are given, as arguments."""
+        given = {key: self._value((*path, key), table[key], keys[key]) for key in keys if key in table}
+        return {key.replace("-", "_"): value for key, value in given.items() if value is not None}
+
+    def _value(self, path: Path, value: Any, holds: str) -> Any:
+        if holds == "size" or (holds == "room" and value != "rest"):
+            return self.size(path, value)
+        if holds == "texts":
+            return tuple(text for _, text in self.texts(path, value, _MOST_FLAGS))
+        if holds == "number" or (holds == "type" and is_number(value)):
+            if is_number(value) and -HUGE < value < HUGE:
+                return value
+            self.complain(path, f"is a whole number, not {kind(value)}")
+            return None
+        return self.text(path, value)
+
+
+def _filling(volume: VolumeSpec, size: object) -> VolumeSpec:
+    """The volume as it is in a partition of `size` bytes: nothing grows a FAT, so it fills it."""
+    if volume.format != "fat" or not isinstance(size, int) or {"size", "free"} & {*volume.options}:
+        return volume
+    return evolve(volume, options={**volume.options, "size": size})

@@ -1,0 +1,295 @@
+"""What a manifest asks for: the images, the volumes that are in them, and what those are made of.
+
+An image is that of one volume, or of a disk: a partition table around several. Whoever builds,
+shares, checks or attaches images asks both kinds the same: which `trees` are in it, what else tells
+it from others (`facts`), how its consumers see it (`device`), and its layout (`plan`).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from attrs import evolve, field, frozen
+
+from ...errors import BlockpackError, SourceError, raise_problems
+from ...formats.registry import FORMATS, format_named
+from ...layers.disk.disk import Disk, Partition, Raw
+from ...layers.disk.partition_types import implied_type
+from ...model.entry import EPOCH, File
+from ...planning.layout import Layout
+from ...planning.volume import Volume
+from ...workers.processors import Jobs
+from .. import exposure
+from ..file_names import DISK
+from ..image_errors import of_image, title_of
+from .consumers import Device
+
+if TYPE_CHECKING:
+    from ...model.tree import Tree
+    from ...sources.options import Submodules, Symlinks
+
+Value = str | int | bool
+"""What an option has; a size is in bytes."""
+
+
+@frozen
+class Part:
+    """One source of a tree.
+
+    `path` is in the deployment's tree; empty for all of it. `at` is where in the volume it goes:
+    what a directory holds, or a file itself; empty for the volume's root.
+    """
+
+    path: str
+    at: str = ""
+
+
+@frozen(kw_only=True)
+class TreeSpec:
+    """A tree of parts. `exclude`, `symlinks` and `submodules` are as in `Tree.scan`; what is
+    encrypted in a `secret` one is decrypted while it is built. `name` is what messages call it.
+    """
+
+    name: str
+    parts: tuple[Part, ...]
+    exclude: tuple[str, ...] = ()
+    symlinks: Symlinks = "keep"
+    submodules: Submodules = "error"
+    secret: bool = False
+
+    @property
+    def dated(self) -> bool:
+        """Whether an image shows the times of its sources."""
+        return False
+
+
+TreeOf = Callable[[TreeSpec], "Tree"]
+"""Gives the tree that a spec stands for, opened if it is secret. Raises `BlockpackError`."""
+
+
+@frozen(kw_only=True)
+class VolumeSpec(TreeSpec):
+    """One ``[volumes.NAME]`` table.
+
+    `options` are the keyword arguments of the format's volume class that the manifest gives, or
+    that its consumers ask for; sizes in bytes. `cipher` encrypts the image, and `allow_persistent`
+    lets that of a secret volume without one be written to a disk. `image` tells whether it has an
+    image of its own.
+    """
+
+    format: str
+    options: Mapping[str, Value] = field(factory=dict)
+    cipher: str | None = None
+    allow_persistent: bool = False
+    image: bool = True
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return title_of(self.name, self.format)
+
+    @property
+    def volumes(self) -> tuple[VolumeSpec, ...]:
+        """The volumes that are in the image."""
+        return (self,)
+
+    @property
+    def trees(self) -> tuple[TreeSpec, ...]:
+        """All trees that the image is made of."""
+        return (self,)
+
+    @property
+    def dated(self) -> bool:
+        """Whether an image shows the times of its sources."""
+        return self.options.get("mtime", "fixed") != "fixed"
+
+    @property
+    def profile(self) -> str:
+        """The name of the profile that it is made for."""
+        return volume_of(self.format, **self.options).profile.name
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """What the image depends on beside what its trees hold."""
+        return (
+            *(self.format, zlib.ZLIB_RUNTIME_VERSION if self.format == "git" else ""),
+            *(dict(sorted(self.options.items())), [part.at for part in self.parts]),
+            *(self.exclude, self.symlinks, self.submodules, self.secret, self.cipher),
+        )
+
+    @property
+    def least_size(self) -> int:
+        """Bytes that the image has at least before it is encrypted, whatever is in it."""
+        volume = volume_of(self.format, **self.options)
+        return volume.size if volume.size is not None else max(volume.free or 0, volume.pad)
+
+    def volume(self) -> Volume:
+        """The volume that plans the image. Raises `UsageError` (for SOURCE_DATE_EPOCH)."""
+        return format_named(self.format).volume_class()(**dict[str, Any](self.options))
+
+    def plan(self, tree_of: TreeOf, *, epoch: int | None = None, jobs: Jobs = 1) -> Layout:
+        """The layout of the image; `epoch` (seconds since 1970) is SOURCE_DATE_EPOCH's.
+
+        Raises `BlockpackError` with all that cannot be packed.
+        """
+        volume = self.volume() if epoch is None else evolve(self.volume(), epoch=epoch)
+        tree = tree_of(self)
+        layout = volume.plan(tree, jobs=jobs)
+        if self.secret:
+            return layout
+        return evolve(layout, warnings=(*layout.warnings, *exposure.warnings(tree)))
+
+    def device(self) -> Device:
+        """The image as its consumers see it."""
+        volume = volume_of(self.format, **self.options)
+        size = volume.size or volume.pad
+        return Device(
+            name=self.name,
+            format=self.format,
+            profile=volume.profile.name,
+            sector_size=volume.sector_size,
+            size=size if self.cipher is None else 2 * size,  # format/ccm: two sectors for one
+            container=getattr(volume, "container", None),
+            secret=self.secret,
+            cipher=self.cipher,
+        )
+
+
+def volume_of(format: str, /, **options: Any) -> Volume:
+    """The volume with such options, independent of SOURCE_DATE_EPOCH. Raises `UsageError`."""
+    return FORMATS[format].volume_class()(**{**options, "epoch": EPOCH})
+
+
+@frozen(kw_only=True)
+class PartitionSpec:
+    """One partition of a disk: the volume in it, if one is, and the arguments of `Partition`."""
+
+    volume: VolumeSpec | None = None
+    options: Mapping[str, Any] = field(factory=dict)
+
+    def partition(self, layout: Layout | None) -> Partition:
+        """The partition with its volume's layout."""
+        title = "" if layout is None else layout.title
+        type = implied_type(self.options.get("name", ""), title)
+        return Partition(layout, **{"type": type, **self.options})
+
+
+@frozen(kw_only=True)
+class RawSpec(TreeSpec):
+    """A file of the tree at a place of its own on a disk: at byte `offset`."""
+
+    offset: int
+
+    def piece(self, tree_of: TreeOf) -> Raw:
+        """The piece. Raises `BlockpackError`, also for what is no file."""
+        found = list(tree_of(self))
+        if len(found) != 1 or not isinstance(found[0], File):
+            raise SourceError(self.name, "is not a file", "name a file")
+        return Raw(found[0], offset=self.offset)
+
+
+@frozen(kw_only=True)
+class DiskSpec:
+    """One ``[disks.NAME]`` table; `options` are the arguments of `Disk` that it gives.
+
+    It is secret as a whole if a volume in it is, and lies on a disk only if all those may.
+    """
+
+    name: str
+    partitions: tuple[PartitionSpec, ...]
+    raws: tuple[RawSpec, ...] = ()
+    options: Mapping[str, Any] = field(factory=dict)
+
+    format: ClassVar[str] = DISK
+    profile: ClassVar[str] = "any"
+    cipher: ClassVar[None] = None
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return title_of(self.name, self.format)
+
+    @property
+    def volumes(self) -> tuple[VolumeSpec, ...]:
+        """The volumes that are in the image, each once in a size."""
+        found = [each.volume for each in self.partitions if each.volume is not None]
+        return tuple({_key(volume): volume for volume in found}.values())
+
+    @property
+    def trees(self) -> tuple[TreeSpec, ...]:
+        """All trees that the image is made of."""
+        return (*self.volumes, *self.raws)
+
+    @property
+    def secret(self) -> bool:
+        """Whether a volume in it is."""
+        return any(volume.secret for volume in self.volumes)
+
+    @property
+    def allow_persistent(self) -> bool:
+        """Whether it may lie on a disk in the clear, if it is secret."""
+        return all(volume.allow_persistent for volume in self.volumes if volume.secret)
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """What the image depends on beside what its trees hold."""
+        partitions = [
+            (dict(sorted(each.options.items())), each.volume and each.volume.facts)
+            for each in self.partitions
+        ]
+        raws = [raw.offset for raw in self.raws]
+        return self.format, dict(sorted(self.options.items())), partitions, raws
+
+    @property
+    def least_size(self) -> int:
+        """Bytes that the image has at least, whatever is in it."""
+        given = self.options.get("size")
+        if given is not None:
+            return int(given)
+        sizes = (each.options.get("size") for each in self.partitions)
+        least = (each.volume.least_size if each.volume else 0 for each in self.partitions)
+        return sum(size if isinstance(size, int) else own for size, own in zip(sizes, least))
+
+    def plan(self, tree_of: TreeOf, *, epoch: int | None = None, jobs: Jobs = 1) -> Layout:
+        """The layout of the image; `epoch` (seconds since 1970) is SOURCE_DATE_EPOCH's.
+
+        Raises `BlockpackError` with all that cannot be packed, also `Problems` of several volumes.
+        """
+        layouts: dict[object, Layout | None] = {None: None}
+        raws: list[Raw] = []
+        errors: list[BlockpackError] = []
+        for volume in self.volumes:
+            try:
+                layouts[_key(volume)] = volume.plan(tree_of, epoch=epoch, jobs=jobs)
+            except BlockpackError as error:
+                errors.append(of_image(volume.title, error))
+        for raw in self.raws:
+            try:
+                raws.append(raw.piece(tree_of))
+            except BlockpackError as error:
+                errors.append(error)
+        raise_problems("this disk cannot be made", errors)
+        partitions = [each.partition(layouts[_key(each.volume)]) for each in self.partitions]
+        return Disk(partitions=partitions, raw=raws, **self.options).plan()
+
+    def device(self) -> Device:
+        """The image as its consumers see it."""
+        disk = Disk(partitions=(), **self.options)
+        return Device(
+            name=self.name,
+            format=self.format,
+            profile=self.profile,
+            sector_size=disk.sector_size,
+            size=disk.size or disk.pad,
+            secret=self.secret,
+        )
+
+
+def _key(volume: VolumeSpec | None) -> object:
+    return None if volume is None else (volume.name, volume.options.get("size"))
+
+
+ImageSpec = VolumeSpec | DiskSpec
+"""What an image is made of."""
