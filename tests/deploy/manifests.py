@@ -188,7 +188,9 @@ WRONG = {
     "raw is text": DISK.replace("[disks.card]", "[disks.card]\nraw = 'u-boot.bin'"),
     "raw without offset": DISK.replace("[disks.card]", "[disks.card]\nraw = [{path = 'a'}]"),
     "raw without path": DISK.replace("[disks.card]", "[disks.card]\nraw = [{offset = 0}]"),
-    "raw outside": DISK.replace("[disks.card]", "[disks.card]\nraw = [{path = '../a', offset = 0}]"),
+    "raw outside": DISK.replace(
+        "[disks.card]", "[disks.card]\nraw = [{path = '../a', offset = 0}]"
+    ),
 }
 
 BEYOND_THE_SCHEMA = {

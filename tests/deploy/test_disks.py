@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -38,6 +39,7 @@ from deploy.secret_deployments import (
 )
 from deploy.test_sharing import shares
 from judges.fat_tools import mtools_read
+from judges.partition_tables import Told, sfdisk_table
 from judges.programs import run
 from pages import ROOT
 from repositories import GitRepository
@@ -92,19 +94,17 @@ def fixture_deployment(tmp_path: Path) -> Path:
 class Found(NamedTuple):
     """A partition, as sfdisk tells of it, and its bytes."""
 
-    told: Mapping[str, Any]
+    told: Told
     data: bytes
 
 
 def partitions(image: Path) -> list[Found]:
     """All partitions of a disk."""
-    told = json.loads(run("sfdisk", ["-J", image]).stdout)["partitiontable"]
-    sector = told.get("sectorsize", 512)
     with image.open("rb") as file:
         found = []
-        for each in told["partitions"]:
-            file.seek(each["start"] * sector)
-            found.append(Found(each, file.read(each["size"] * sector)))
+        for each in sfdisk_table(image).partitions:
+            file.seek(each.start)
+            found.append(Found(each, file.read(each.size)))
         return found
 
 
@@ -128,6 +128,13 @@ def in_fat(data: bytes, place: Path) -> dict[str, bytes]:
     return {path: data for path, data in found.items() if data is not None}
 
 
+def refusal(work: Callable[[], object]) -> str:
+    """All that is said of what cannot be done."""
+    with pytest.raises(Problems) as caught:
+        work()
+    return str(caught.value)
+
+
 # Building ----------------------------------------------------------------------------------------
 
 
@@ -137,10 +144,10 @@ def test_volumes_are_built_in_their_places(deployment: Path, tmp_path: Path) -> 
     assert report.built == ("card",)
     assert names(dist) == {".blockpack-build.json", "card.img", "card.json", "manifest.json"}
     boot, site, swap = partitions(dist / "card.img")
-    assert [each.told.get("name") for each in (boot, site, swap)] == ["EFI", "site", "swap"]
-    assert boot.told["type"] == "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
-    assert swap.told["type"] == "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F"
-    assert "attrs" in site.told and "attrs" not in boot.told
+    assert [each.told.name for each in (boot, site, swap)] == ["EFI", "site", "swap"]
+    assert boot.told.type == "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
+    assert swap.told.type == "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F"
+    assert (site.told.attributes, boot.told.attributes) == (1 << 60, 0)
     assert (len(site.data), len(swap.data)) == (4 << 20, 2 << 20)
     assert in_fat(boot.data, tmp_path) == {
         "EFI/BOOT/BOOTX64.EFI": FILES["boot/EFI/BOOT/BOOTX64.EFI"]
@@ -273,9 +280,7 @@ def test_all_problems_of_all_volumes_are_told(deployment: Path) -> None:
     text = (VOLUMES + DISK).replace('"tar"\n', '"tar"\ntar-dialect = "ustar"\n')
     text = text.replace('"u-boot.bin"', '"site"')
     write_files(deployment, {"blockpack.toml": manifest(text)})
-    with pytest.raises(Problems) as caught:
-        check(deployment)
-    said = str(caught.value)
+    said = refusal(lambda: check(deployment))
     for part in ("disk card", "volume boot", "a:b", "volume site", "name a file"):
         assert part in said, said
 
@@ -286,21 +291,20 @@ def test_what_overlaps_is_refused(deployment: Path, offset: str) -> None:
     if offset.endswith("M"):  # where a partition has to be
         text = text.replace('name = "EFI"', f'name = "EFI"\noffset = "{offset}"')
     write_files(deployment, {"blockpack.toml": manifest(text)})
-    with pytest.raises(Problems, match="overlaps"):
-        check(deployment)
+    assert "overlaps" in refusal(lambda: check(deployment))
 
 
 def test_a_disk_has_a_largest_size(deployment: Path, tmp_path: Path) -> None:
-    with pytest.raises(Problems, match="disk card: *\n.*has .* bytes, more than the limit"):
-        build(deployment, tmp_path / "dist", max_size="8M")
+    said = refusal(lambda: build(deployment, tmp_path / "dist", max_size="8M"))
+    assert re.search(r"disk card:\n.* has .* bytes, more than the limit", said)
     assert build(deployment, tmp_path / "dist", max_size="16M").built == ("card",)
-    with pytest.raises(Problems, match="more than the limit"):
-        build(deployment, tmp_path / "dist", max_size="8M")
+    again = refusal(lambda: build(deployment, tmp_path / "dist", max_size="8M"))
+    assert again == said
 
 
 def test_a_volume_of_a_disk_cannot_be_built_alone(deployment: Path, tmp_path: Path) -> None:
-    with pytest.raises(Problems, match="'site' has no image of its own.*choose from card"):
-        build(deployment, tmp_path / "dist", only=["site"])
+    said = refusal(lambda: build(deployment, tmp_path / "dist", only=["site"]))
+    assert re.search("'site' has no image of its own.*choose from card", said)
 
 
 def test_files_that_look_private_are_told_with_their_partition(deployment: Path) -> None:
@@ -315,12 +319,12 @@ def test_files_that_look_private_are_told_with_their_partition(deployment: Path)
 @pytest.fixture(name="host")
 def fixture_host(tmp_path: Path) -> Host:
     host = Host(tmp_path)
-    host.commit(**{**NONE, **FILES})  # type: ignore[arg-type]
+    host.commit(**{**NONE, **FILES})
     return host
 
 
 def committed(host: Host, **changes: bytes) -> None:
-    host.commit(**{**NONE, **FILES, **changes})  # type: ignore[arg-type]
+    host.commit(**{**NONE, **FILES, **changes})
 
 
 def test_a_generation_can_be_one_disk(host: Host) -> None:
@@ -390,8 +394,7 @@ def test_what_a_consumer_cannot_use_is_refused(deployment: Path) -> None:
     text = (VOLUMES + DISK).replace("entries = 56", 'entries = 56\nsize = "16388K"')
     own = manifest(text).replace(b'"www"\n', b'"www"\nconsumer = "albatross"\n')
     write_files(deployment, {"blockpack.toml": own.replace(b"entries = 56", b"sector-size = 512")})
-    with pytest.raises(Problems, match=r"disks\.card\.size: albatross: its size is not a multiple"):
-        check(deployment)
+    assert "disks.card.size: albatross: its size is no" in refusal(lambda: check(deployment))
 
 
 def test_a_disk_is_served_by_its_name(deployment: Path, tmp_path: Path) -> None:
@@ -445,8 +448,8 @@ def test_a_disk_with_secrets_is_secret_as_a_whole(vault: Path, tmp_path: Path, r
 
 
 def test_a_disk_with_secrets_lies_in_ram(vault: Path, tmp_path: Path) -> None:
-    with pytest.raises(Problems, match="disk card.*\n.*not a RAM file system"):
-        built(vault, tmp_path / "dist", tmp_path / "identity")
+    said = refusal(lambda: built(vault, tmp_path / "dist", tmp_path / "identity"))
+    assert "disk card" in said and "not a RAM file system" in said
     text = (vault / "blockpack.toml").read_text()
     (vault / "blockpack.toml").write_text(
         text.replace("secret = true", "secret = true\nallow_persistent = true")
@@ -462,10 +465,8 @@ def test_what_is_wrong_with_secrets_on_a_disk_gives_nothing_away(
     (vault / "blockpack.toml").write_text(
         text.replace('{ volume = "keys" }', '{ volume = "keys", size = 512 }')
     )
-    with pytest.raises(Problems) as caught:
-        built(vault, ram / "dist", tmp_path / "identity")
-    assert "disk card" in str(caught.value)
-    assert not found_in(str(caught.value).encode())
+    said = refusal(lambda: built(vault, ram / "dist", tmp_path / "identity"))
+    assert "disk card" in said and not found_in(said.encode())
 
 
 def test_what_is_committed_in_clear_is_refused_on_a_disk(vault: Path, tmp_path: Path) -> None:
@@ -476,8 +477,8 @@ def test_what_is_committed_in_clear_is_refused_on_a_disk(vault: Path, tmp_path: 
     }
     repository = GitRepository.init(tmp_path / "repository.git", "--bare")
     repository.commit({**files, "vault/plain": b"x"})
-    with pytest.raises(Problems, match="volume keys.*\n.*not encrypted"):
-        check(f"git:{repository.path}@main")
+    said = refusal(lambda: check(f"git:{repository.path}@main"))
+    assert "volume keys" in said and "not encrypted" in said
 
 
 def test_sfdisk_finds_nothing_wrong(deployment: Path, tmp_path: Path) -> None:
@@ -494,7 +495,7 @@ def test_opam_mirror_finds_its_partitions(tmp_path: Path) -> None:
     """As its mirage/partitions.ml looks for them: all six by name, no other, empty ones zero."""
     (card,) = build(EXAMPLE, tmp_path / "dist").record.volumes
     assert (card.name, card.size, card.sector_size) == ("tar", 256 << 20, 512)
-    found = {each.told["name"]: each.data for each in partitions(tmp_path / "dist/tar.img")}
+    found = {each.told.name: each.data for each in partitions(tmp_path / "dist/tar.img")}
     assert sorted(found) == ["git_dump", "index", "md5s", "sha512s", "swap", "tar"]
     archives = in_tar(found.pop("tar"), tmp_path)
     assert archives and all(

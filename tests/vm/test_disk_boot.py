@@ -81,8 +81,8 @@ def test_a_disk_boots_and_its_data_are_whole(tmp_path: Path) -> None:
     deployment = write_files(tmp_path / "deployment", {"blockpack.toml": MANIFEST.encode()})
     write_files(deployment / "boot", boot)
     write_files(deployment / "site", {**PAGES, "SHA256SUMS": listed})
-    command = [sys.executable, "-m", "blockpack", "build", deployment, "--out", tmp_path / "dist"]
-    subprocess.run(command, check=True)
+    command = [sys.executable, "-m", "blockpack", "build"]
+    subprocess.run([*command, deployment, "--out", tmp_path / "dist"], check=True)
 
     disk = Disk("machine", tmp_path / "dist/machine.img")
     found = machine.run_from(firmware, disk, tmp_path)

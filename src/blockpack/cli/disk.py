@@ -20,7 +20,7 @@ from ..formats.registry import format_named
 from ..layers.ccm import encrypt
 from ..layers.disk.disk import Disk, Partition, Raw
 from ..layers.disk.disk_plan import IMAGE
-from ..layers.disk.partition_types import TYPES
+from ..layers.disk.partition_types import implied_type
 from ..layers.disk.table import Kind
 from ..layers.keys import read_key
 from ..planning.layout import Layout
@@ -44,9 +44,6 @@ _NEXT_KEY = re.compile(f",(?=(?:{'|'.join((*_OWN, *_OPTIONS))})=|(?:{_BARE})(?:,
 """A comma before a key; all others are the source's, or a value's."""
 
 _UNKNOWN_KEY = re.compile(r",([a-z][a-z-]*)=")
-
-_FAT_TYPES = {"FAT12": "fat12", "FAT16": "fat16-lba", "FAT32": "fat32-lba"}
-"""The types of partitions by what is in them, where neither type nor name says another."""
 
 
 class Described(NamedTuple):
@@ -213,10 +210,9 @@ def _partition(described: Described, arguments: Namespace, outputs: list[str]) -
             raise UsageError("", "only what is packed here is encrypted", "leave out key-file")
         content = encrypt(content, read_key(key_file))
     title = content.title if isinstance(content, Layout) else ""
-    implied = described.name if described.name in TYPES else _FAT_TYPES.get(title, "linux")
     return Partition(
         content,
-        type=described.value("type") or implied,
+        type=described.value("type") or implied_type(described.name, title),
         name=described.name,
         size=described.value("size"),
         flags=(flag for value in described.values.get("flags", ()) for flag in value.split("+")),

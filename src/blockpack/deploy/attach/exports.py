@@ -11,8 +11,8 @@ from ...serving.export import Servable
 from ...workers.processors import Jobs
 from ..file_names import MANIFEST, RECORD
 from ..host.generations import CURRENT
-from ..source.open_deployment import open_deployment
 from ..image_errors import of_image
+from ..source.open_deployment import open_deployment
 from .disks import deployed
 
 Say = Callable[[str], object]

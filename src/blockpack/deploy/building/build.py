@@ -25,13 +25,13 @@ from ...planning.layout import LayoutWarning
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs, require_jobs
 from ...writing.progress import Meter
+from ..image_errors import final_names, of_image
 from ..record import BuildRecord
 from ..secrets import Secrets
 from ..source.deployment import Deployment
 from ..source.open_commit import OpenCommit
 from ..source.open_deployment import open_deployment
 from ..source.open_directory import OpenDirectory
-from ..image_errors import final_names, of_image
 from .build_state import State, VolumeState, digest, environment, unchanged
 from .depfile import rule, write
 from .dist import Dist, held
@@ -217,7 +217,9 @@ class _Build:
         images = self.deployment.manifest.images
         unknown = [name for name in self.only if name not in images]
         known = ", ".join(images)
-        errors = [UsageError("", self._why_unknown(name), f"choose from {known}") for name in unknown]
+        errors = [
+            UsageError("", self._why_unknown(name), f"choose from {known}") for name in unknown
+        ]
         raise_problems("nothing was built", errors)
 
     def _why_unknown(self, name: str) -> str:
@@ -260,9 +262,7 @@ class _Build:
 
     # Making --------------------------------------------------------------------------------------
 
-    def _make(
-        self, specs: Sequence[ImageSpec], staging: str, errors: list[BlockpackError]
-    ) -> None:
+    def _make(self, specs: Sequence[ImageSpec], staging: str, errors: list[BlockpackError]) -> None:
         """Plan all images, then make them. Raises `Problems`, with the `errors` before that."""
         open_specs = [spec for spec in specs if not spec.secret]
         tasks = [self._task(spec, staging) for spec in open_specs]

@@ -18,11 +18,11 @@ from ...planning.layout import LayoutWarning
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs
 from ...writing.progress import Meter, Progress
+from ..image_errors import of_image
 from ..manifest.parser import Manifest
 from ..secrets.opening import require_encrypted
 from ..secrets.redact import redacted
 from ..source.open_deployment import open_deployment
-from ..image_errors import of_image
 from .limit import least_size, limit_of, require_within
 from .task import Task, plan
 
@@ -36,8 +36,9 @@ UNSEEN = LayoutWarning("", "secret", "not opened by check")
 
 @frozen(kw_only=True)
 class CheckedVolume:
-    """An image that can be built, of a volume or a disk. `size` is in bytes, and None for one that is
-    secret.
+    """An image that can be built, of a volume or a disk.
+
+    `size` is in bytes, and None for one that is secret.
     """
 
     name: str

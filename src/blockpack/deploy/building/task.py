@@ -22,8 +22,8 @@ from ...writing.progress import SILENT, Meter
 from ...writing.targets import target_errors
 from ...writing.write import write, write_bytes
 from ..file_names import IMAGE, PLACEMENTS
-from ..record import ImageRecord
 from ..image_errors import out_of_memory
+from ..record import ImageRecord
 from .limit import require_within
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from ..building.build_state import STATE
 from ..building.limit import is_larger, limit_of
 from ..building.secret_images import serves, verify
 from ..building.sharing import Earlier
+from ..image_errors import final_names
 from ..secrets import Secrets
 from ..source.open_commit import OpenCommit
-from ..image_errors import final_names
 from .activation import activate
 from .generations import Generation, Generations
 from .history import Why

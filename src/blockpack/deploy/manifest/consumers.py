@@ -90,7 +90,7 @@ def _virtio(device: Device) -> Iterator[str]:
 
 def _mirage(device: Device) -> Iterator[str]:
     if device.format == DISK:
-        yield "MirageOS reads no partition table by itself; give the unikernel mirage-block-partition"
+        yield "MirageOS reads no partition table: the unikernel needs mirage-block-partition"
     elif device.profile != "mirage":
         yield f'is for the profile {device.profile}; build with profile = "mirage"'
     if device.container == "bundle":

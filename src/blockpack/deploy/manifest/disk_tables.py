@@ -31,6 +31,7 @@ _MOST_FLAGS = 128
 _DISK = {
     "table": "text",
     "size": "size",
+    "pad": "size",
     "sector-size": "size",
     "align": "size",
     "entries": "number",
@@ -74,7 +75,10 @@ class DiskTables(VolumeTables):
         self.unknown(path, table, DISK_KEYS)
         options = self._values(path, table, _DISK)
         wanted = defaults(self.consumers, DiskSpec.format, options)
-        options = {**{key: wanted[key] for key in ("sector_size", "pad") if key in wanted}, **options}
+        options = {
+            **{key: wanted[key] for key in ("sector_size", "pad") if key in wanted},
+            **options,
+        }
         self.tried(path, partial(Disk, partitions=()), options)
         tables = self._tables((*path, "partitions"), table.get("partitions", []), MOST_PARTITIONS)
         if "partitions" not in table:
@@ -140,7 +144,7 @@ class DiskTables(VolumeTables):
         if len(value) > most:
             self.complain(path, f"{len(value):,} are more than the {most:,} that are allowed")
             return []
-        found = []
+        found: list[tuple[Path, Mapping[str, Any]]] = []
         for number, item in enumerate(value):
             if isinstance(item, dict):
                 found.append(((*path, number), item))
@@ -152,7 +156,9 @@ class DiskTables(VolumeTables):
         self, path: Path, table: Mapping[str, Any], keys: Mapping[str, str]
     ) -> dict[str, Any]:
         """The options that are given, as arguments."""
-        given = {key: self._value((*path, key), table[key], keys[key]) for key in keys if key in table}
+        given = {
+            key: self._value((*path, key), table[key], keys[key]) for key in keys if key in table
+        }
         return {key.replace("-", "_"): value for key, value in given.items() if value is not None}
 
     def _value(self, path: Path, value: Any, holds: str) -> Any:

@@ -69,8 +69,8 @@ _SPELLINGS = {
 
 @frozen
 class Manifest:
-    """A deployment: its name, who can open its secrets, its volumes and disks in the file's order, and
-    the consumers that they are for.
+    """A deployment: its name, who can open its secrets, its volumes and its disks in the file's
+    order, and the consumers that they are for.
     """
 
     name: str
@@ -86,7 +86,9 @@ class Manifest:
         return {**own, **self.disks}
 
     @classmethod
-    def parse(cls, text: str | bytes, file: str = MANIFEST, consumers: Sequence[str] = ()) -> Manifest:
+    def parse(
+        cls, text: str | bytes, file: str = MANIFEST, consumers: Sequence[str] = ()
+    ) -> Manifest:
         """The manifest that `text` is; `file` is its name in messages. It is for `consumers`, if
         there are any, whatever it says itself.
 

@@ -169,6 +169,14 @@ class PartitionSpec:
     volume: VolumeSpec | None = None
     options: Mapping[str, Any] = field(factory=dict)
 
+    @property
+    def least_size(self) -> int:
+        """Bytes that it has at least, whatever is in it."""
+        size = self.options.get("size")
+        if isinstance(size, int):
+            return size
+        return self.volume.least_size if self.volume else 0
+
     def partition(self, layout: Layout | None) -> Partition:
         """The partition with its volume's layout."""
         title = "" if layout is None else layout.title
@@ -248,9 +256,7 @@ class DiskSpec:
         given = self.options.get("size")
         if given is not None:
             return int(given)
-        sizes = (each.options.get("size") for each in self.partitions)
-        least = (each.volume.least_size if each.volume else 0 for each in self.partitions)
-        return sum(size if isinstance(size, int) else own for size, own in zip(sizes, least))
+        return sum(each.least_size for each in self.partitions)
 
     def plan(self, tree_of: TreeOf, *, epoch: int | None = None, jobs: Jobs = 1) -> Layout:
         """The layout of the image; `epoch` (seconds since 1970) is SOURCE_DATE_EPOCH's.

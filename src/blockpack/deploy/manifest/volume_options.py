@@ -38,9 +38,7 @@ class VolumeTables(TreeTables):
         self.not_one_of(here, name, known)
         return None
 
-    def given(
-        self, path: Path, table: Mapping[str, Any], format: str | None
-    ) -> dict[str, Value]:
+    def given(self, path: Path, table: Mapping[str, Any], format: str | None) -> dict[str, Value]:
         """The options that are given, as arguments of the format's volume class, and those that
         its consumers ask for.
         """

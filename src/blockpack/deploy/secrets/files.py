@@ -31,8 +31,8 @@ from ...writing import replacement
 from ...writing.place import Place
 from ...writing.targets import target_errors
 from ..file_names import MANIFEST
-from ..source.open_directory import OpenDirectory
 from ..image_errors import of_image
+from ..source.open_directory import OpenDirectory
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
 from .editing import edited, keep_in_ram
 from .held_file import HeldFile

@@ -17,7 +17,7 @@ from ...errors import (
 from ..image_errors import out_of_memory
 
 if TYPE_CHECKING:
-    from ..manifest.specs import ImageSpec
+    from ..manifest.specs import ImageSpec, VolumeSpec
 
 _T = TypeVar("_T")
 
@@ -75,12 +75,13 @@ def _without_names(spec: ImageSpec, error: BlockpackError) -> Problems:
 
 def _see(spec: ImageSpec) -> str:
     """How to see more than is told."""
-    commands = [
-        f"'blockpack plan {' '.join(part.path or '.' for part in volume.parts)} --format {volume.format}'"
-        for volume in spec.volumes
-        if volume.secret
-    ]
-    return f"{' and '.join(commands)} shows details, of the encrypted files"
+    secret = (volume for volume in spec.volumes if volume.secret)
+    return f"{' and '.join(map(_command, secret))} shows details, of the encrypted files"
+
+
+def _command(volume: VolumeSpec) -> str:
+    source = " ".join(part.path or "." for part in volume.parts)
+    return f"'blockpack plan {source} --format {volume.format}'"
 
 
 _KINDS: tuple[tuple[type[BlockpackError], str, str], ...] = (

@@ -20,10 +20,10 @@ _TRIES = 8
 
 
 def require_ram(title: str, place: str | int, runtime: bool) -> None:
-    """Raise `SecretError` unless a directory, or an open file, is on a RAM file system; `title` is what
-    the image is called.
+    """Raise `SecretError` unless a directory, or an open file, is on a RAM file system.
 
-    `runtime` tells that it is where deploys put images that are not encrypted.
+    `title` is what the image is called. `runtime` tells that it is where deploys put images that
+    are not encrypted.
     """
     try:
         found = file_system(place)

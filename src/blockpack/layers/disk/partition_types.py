@@ -88,6 +88,7 @@ TYPES = {
 }
 """The types by name; of several with one GUID or byte, the first names it."""
 
+_OF_FATS = {"FAT12": "fat12", "FAT16": "fat16-lba", "FAT32": "fat32-lba"}
 _GUID_NAMES = {found.guid: name for name, found in reversed(TYPES.items())}
 _MBR_NAMES = {type_text(found.mbr): name for name, found in TYPES.items() if found.mbr is not None}
 
@@ -114,3 +115,10 @@ def parse_type(type: str | int | PartitionType) -> PartitionType | None:
         type = int(type, 16)
     is_byte = isinstance(type, int) and not isinstance(type, bool) and 0 < type < 256
     return PartitionType("", type) if is_byte else None
+
+
+def implied_type(name: str, title: str) -> str:
+    """The type of a partition that gives none: its `name` if that is one, that of a FAT by the
+    `title` of the layout in it, and else ``linux``.
+    """
+    return name if name in TYPES else _OF_FATS.get(title, "linux")
