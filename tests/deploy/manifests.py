@@ -79,6 +79,7 @@ SOUND = {
     "two disks": f"{DISK}[disks.other]\npartitions = [{{volume = 'site'}}, {{volume = 'site'}}]\n",
     "image of its own": DISK.replace("[disks", "image = true\n[disks", 1),
     "image of a disk alone": DISK.replace("[disks", "image = false\n[disks", 1),
+    "finished image": f"{DEPLOYMENT}[disks.d]\npartitions = [{{path = 'root.ext4'}}]\n",
     "secret on a disk": DISK.replace("[disks", "secret = true\n[disks", 1),
 }
 
@@ -177,6 +178,8 @@ WRONG = {
     "no partitions": f"{TAR}[disks.card]\n",
     "partitions is text": f"{TAR}[disks.card]\npartitions = 'site'\n",
     "partition is text": f"{TAR}[disks.card]\npartitions = ['site']\n",
+    "partition of two": f"{DISK}path = 'root.ext4'\n",
+    "partition path": f"{TAR}[disks.card]\npartitions = [{{path = '/etc/shadow'}}]\n",
     "partition key": f"{DISK}label = 'X'\n",
     "partition of nothing": f"{TAR}[disks.card]\npartitions = [{{name = 'x'}}]\n",
     "partition volume": f"{TAR}[disks.card]\npartitions = [{{volume = 1}}]\n",
@@ -224,6 +227,7 @@ BEYOND_THE_SCHEMA = {
     "entries of an MBR": DISK.replace("[disks.card]", "[disks.card]\ntable = 'mbr'\nentries = 56"),
     "disk id": DISK.replace("[disks.card]", "[disks.card]\nid = '0x1'"),
     "disk sector": DISK.replace("[disks.card]", "[disks.card]\nsector-size = 1024"),
+    "partition path is all": f"{TAR}[disks.card]\npartitions = [{{path = '.'}}]\n",
     "raw is all": DISK.replace("[disks.card]", "[disks.card]\nraw = [{path = '.', offset = 0}]"),
 }
 """Wrong for reasons that a JSON schema cannot tell."""

@@ -183,6 +183,32 @@ def test_a_volume_can_have_an_image_of_its_own_too(deployment: Path, tmp_path: P
     assert partitions(tmp_path / "dist/card.img")[1].data[: len(alone)] == alone
 
 
+def test_a_partition_can_be_a_finished_image(deployment: Path, tmp_path: Path) -> None:
+    write_files(deployment, {"root.ext4": b"EXT4" * 2048, "other.ext4": b"4TXE" * 2048})
+    root, other = '{ path = "root.ext4", name = "root" }', '{ path = "other.ext4", name = "other" }'
+    contents = []
+    for three in (root, other):
+        text = f"{VOLUMES}[disks.card]\npartitions = [{root}, {other}, {three}]\n"
+        text = text.replace('name = "root" }]', 'name = "third" }]').replace(
+            '"other" }]', '"third" }]'
+        )
+        write_files(deployment, {"blockpack.toml": manifest(text)})
+        assert "card" in build(deployment, tmp_path / "dist").built
+        contents.append([each.data[:4] for each in partitions(tmp_path / "dist/card.img")])
+    assert contents == [[b"EXT4", b"4TXE", b"EXT4"], [b"EXT4", b"4TXE", b"4TXE"]]
+    write_files(deployment, {"other.ext4": b"XXXX" * 2048})
+    assert build(deployment, tmp_path / "dist").built == ("card",)
+
+
+def test_a_volume_fills_its_partition_if_nothing_grows_it(deployment: Path, tmp_path: Path) -> None:
+    text = (VOLUMES + DISK).replace('name = "EFI"', 'name = "EFI"\nsize = "16M"')
+    write_files(deployment, {"blockpack.toml": manifest(text)})
+    build(deployment, tmp_path / "dist")
+    boot = partitions(tmp_path / "dist/card.img")[0].data
+    assert len(boot) == 16 << 20 == 512 * int.from_bytes(boot[19:21], "little")
+    assert not check(deployment)[0].warnings
+
+
 def test_an_image_goes_when_a_disk_takes_its_volume_in(deployment: Path, tmp_path: Path) -> None:
     write_files(deployment, {"blockpack.toml": manifest(VOLUMES)})
     build(deployment, tmp_path / "dist")

@@ -18,7 +18,7 @@ from ..record import VOLUME_NAME
 from .consumers import defaults
 from .document import HUGE, is_number, kind, shown
 from .line_numbers import Path
-from .specs import DiskSpec, Part, PartitionSpec, RawSpec, VolumeSpec
+from .specs import DiskSpec, FileSpec, Part, PartitionSpec, RawSpec, VolumeSpec
 from .volume_options import VolumeTables
 
 MOST_PARTITIONS = 1000
@@ -49,7 +49,7 @@ _PARTITION = {
 """What the keys of options hold, which have the names of arguments."""
 
 DISK_KEYS = (*_DISK, "raw", "partitions")
-PARTITION_KEYS = ("volume", *_PARTITION)
+PARTITION_KEYS = ("volume", "path", *_PARTITION)
 RAW_KEYS = ("path", "offset")
 """The keys of ``[disks.NAME]``, of a partition, and of a raw piece."""
 
@@ -97,14 +97,19 @@ class DiskTables(VolumeTables):
     def _partition(self, path: Path, table: Mapping[str, Any]) -> PartitionSpec:
         self.unknown(path, table, PARTITION_KEYS)
         options = self._values(path, table, _PARTITION)
-        content = b"" if "volume" in table else None  # what is in it is not known yet
-        self.tried(path, partial(Partition, content, type="linux"), options)
-        here = (*path, "volume")
-        volume = self._volume_in(here, table["volume"]) if "volume" in table else None
-        if volume is not None:
-            options.setdefault("name", volume.name[:NAME_UNITS])
-            volume = _filling(volume, options.get("size"))
-        return PartitionSpec(volume=volume, options=options)
+        given = [key for key in ("volume", "path") if key in table]
+        # What is in it is not known yet.
+        self.tried(path, partial(Partition, b"" if given else None, type="linux"), options)
+        if len(given) == 2:
+            self.complain((*path, "path"), "has a volume in its place", "give one of the two")
+        if "volume" in table:
+            volume = self._volume_in((*path, "volume"), table["volume"])
+            if volume is not None:
+                options.setdefault("name", volume.name[:NAME_UNITS])
+                volume = _filling(volume, options.get("size"))
+            return PartitionSpec(content=volume, options=options)
+        content = self._file(path, table) if "path" in table else None
+        return PartitionSpec(content=content, options=options)
 
     def _volume_in(self, path: Path, value: Any) -> VolumeSpec | None:
         """The volume that a partition has, if that is sound."""
@@ -124,15 +129,21 @@ class DiskTables(VolumeTables):
 
     def _raw(self, path: Path, table: Mapping[str, Any]) -> RawSpec | None:
         self.unknown(path, table, RAW_KEYS)
-        found = self.tree_path((*path, "path"), table.get("path"))
+        content = self._file(path, table)
         options = self._values(path, table, {"offset": "size"})
         self.tried(path, partial(Raw, b"", offset=0), options)
         if "offset" not in table:
             self.complain((*path, "offset"), "is missing", "give the byte where it begins")
+        return (
+            None if content is None else RawSpec(content=content, offset=options.get("offset", 0))
+        )
+
+    def _file(self, path: Path, table: Mapping[str, Any]) -> FileSpec | None:
+        """The file that the key ``path`` names."""
+        found = self.tree_path((*path, "path"), table.get("path"))
         if found == "":
             self.complain((*path, "path"), "is not a file", "name a file in the tree")
-        offset = options.get("offset", 0)
-        return RawSpec(name=found, parts=(Part(found),), offset=offset) if found else None
+        return FileSpec(name=found, parts=(Part(found),)) if found else None
 
     # Values --------------------------------------------------------------------------------------
 

@@ -91,6 +91,11 @@ class VolumeSpec(TreeSpec):
         return title_of(self.name, self.format)
 
     @property
+    def key(self) -> object:
+        """What tells it from all else that is on a disk."""
+        return self.name, self.options.get("size")
+
+    @property
     def volumes(self) -> tuple[VolumeSpec, ...]:
         """The volumes that are in the image."""
         return (self,)
@@ -163,10 +168,35 @@ def volume_of(format: str, /, **options: Any) -> Volume:
 
 
 @frozen(kw_only=True)
-class PartitionSpec:
-    """One partition of a disk: the volume in it, if one is, and the arguments of `Partition`."""
+class FileSpec(TreeSpec):
+    """A file of the tree that is taken as it is: a finished image, or a raw piece of a disk."""
 
-    volume: VolumeSpec | None = None
+    facts: ClassVar[tuple[object, ...]] = ()
+    least_size: ClassVar[int] = 0
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"file {self.name}"
+
+    @property
+    def key(self) -> object:
+        """What tells it from all else that is on a disk."""
+        return self.name
+
+    def plan(self, tree_of: TreeOf, *, epoch: int | None = None, jobs: Jobs = 1) -> File:
+        """The file. Raises `BlockpackError`, also for what is none."""
+        found = list(tree_of(self))
+        if len(found) != 1 or not isinstance(found[0], File):
+            raise SourceError(self.name, "is not a file", "name a file")
+        return found[0]
+
+
+@frozen(kw_only=True)
+class PartitionSpec:
+    """One partition of a disk: what is in it, if anything is, and the arguments of `Partition`."""
+
+    content: VolumeSpec | FileSpec | None = None
     options: Mapping[str, Any] = field(factory=dict)
 
     @property
@@ -175,27 +205,28 @@ class PartitionSpec:
         size = self.options.get("size")
         if isinstance(size, int):
             return size
-        return self.volume.least_size if self.volume else 0
+        return 0 if self.content is None else self.content.least_size
 
-    def partition(self, layout: Layout | None) -> Partition:
-        """The partition with its volume's layout."""
-        title = "" if layout is None else layout.title
+    def partition(self, planned: Mapping[object, Layout | File]) -> Partition:
+        """The partition, of contents that are planned."""
+        content = None if self.content is None else planned[self.content.key]
+        title = content.title if isinstance(content, Layout) else ""
         type = implied_type(self.options.get("name", ""), title)
-        return Partition(layout, **{"type": type, **self.options})
+        return Partition(content, **{"type": type, **self.options})
 
 
 @frozen(kw_only=True)
-class RawSpec(TreeSpec):
-    """A file of the tree at a place of its own on a disk: at byte `offset`."""
+class RawSpec:
+    """A file at byte `offset` of a disk, beside all partitions."""
 
+    content: FileSpec
     offset: int
 
-    def piece(self, tree_of: TreeOf) -> Raw:
-        """The piece. Raises `BlockpackError`, also for what is no file."""
-        found = list(tree_of(self))
-        if len(found) != 1 or not isinstance(found[0], File):
-            raise SourceError(self.name, "is not a file", "name a file")
-        return Raw(found[0], offset=self.offset)
+    def piece(self, planned: Mapping[object, Layout | File]) -> Raw:
+        """The piece, of files that are planned."""
+        content = planned[self.content.key]
+        assert isinstance(content, File)
+        return Raw(content, offset=self.offset)
 
 
 @frozen(kw_only=True)
@@ -220,15 +251,16 @@ class DiskSpec:
         return title_of(self.name, self.format)
 
     @property
-    def volumes(self) -> tuple[VolumeSpec, ...]:
-        """The volumes that are in the image, each once in a size."""
-        found = [each.volume for each in self.partitions if each.volume is not None]
-        return tuple({_key(volume): volume for volume in found}.values())
+    def trees(self) -> tuple[VolumeSpec | FileSpec, ...]:
+        """All that the image is made of, each once."""
+        found = [each.content for each in self.partitions]
+        found += (each.content for each in self.raws)
+        return tuple({each.key: each for each in found if each is not None}.values())
 
     @property
-    def trees(self) -> tuple[TreeSpec, ...]:
-        """All trees that the image is made of."""
-        return (*self.volumes, *self.raws)
+    def volumes(self) -> tuple[VolumeSpec, ...]:
+        """The volumes that are in the image."""
+        return tuple(each for each in self.trees if isinstance(each, VolumeSpec))
 
     @property
     def secret(self) -> bool:
@@ -243,12 +275,14 @@ class DiskSpec:
     @property
     def facts(self) -> tuple[object, ...]:
         """What the image depends on beside what its trees hold."""
+        numbers = {each.key: number for number, each in enumerate(self.trees)}
         partitions = [
-            (dict(sorted(each.options.items())), each.volume and each.volume.facts)
+            (dict(sorted(each.options.items())), each.content and numbers[each.content.key])
             for each in self.partitions
         ]
-        raws = [raw.offset for raw in self.raws]
-        return self.format, dict(sorted(self.options.items())), partitions, raws
+        raws = [(numbers[raw.content.key], raw.offset) for raw in self.raws]
+        trees = [each.facts for each in self.trees]
+        return self.format, dict(sorted(self.options.items())), partitions, raws, trees
 
     @property
     def least_size(self) -> int:
@@ -263,21 +297,16 @@ class DiskSpec:
 
         Raises `BlockpackError` with all that cannot be packed, also `Problems` of several volumes.
         """
-        layouts: dict[object, Layout | None] = {None: None}
-        raws: list[Raw] = []
+        planned: dict[object, Layout | File] = {}
         errors: list[BlockpackError] = []
-        for volume in self.volumes:
+        for each in self.trees:
             try:
-                layouts[_key(volume)] = volume.plan(tree_of, epoch=epoch, jobs=jobs)
+                planned[each.key] = each.plan(tree_of, epoch=epoch, jobs=jobs)
             except BlockpackError as error:
-                errors.append(of_image(volume.title, error))
-        for raw in self.raws:
-            try:
-                raws.append(raw.piece(tree_of))
-            except BlockpackError as error:
-                errors.append(error)
+                errors.append(of_image(each.title, error))
         raise_problems("this disk cannot be made", errors)
-        partitions = [each.partition(layouts[_key(each.volume)]) for each in self.partitions]
+        partitions = [each.partition(planned) for each in self.partitions]
+        raws = [raw.piece(planned) for raw in self.raws]
         return Disk(partitions=partitions, raw=raws, **self.options).plan()
 
     def device(self) -> Device:
@@ -291,10 +320,6 @@ class DiskSpec:
             size=disk.size or disk.pad,
             secret=self.secret,
         )
-
-
-def _key(volume: VolumeSpec | None) -> object:
-    return None if volume is None else (volume.name, volume.options.get("size"))
 
 
 ImageSpec = VolumeSpec | DiskSpec
