@@ -22,11 +22,7 @@ from blockpack.deploy.attach.disks import deployed
 from blockpack.deploy.attach.exports import exports
 from blockpack.deploy.building.build import build
 from blockpack.deploy.building.check import check
-from blockpack.deploy.host.generations import Generations
-from blockpack.deploy.host.rollout import collect, rollback
-from blockpack.deploy.host.status import status
 from deploy.deployments import manifest, names, record, write_files
-from deploy.hosts import Host
 from deploy.secret_deployments import (
     NAME,
     SECRET,
@@ -37,7 +33,6 @@ from deploy.secret_deployments import (
     sealed,
     secret_deployment,
 )
-from deploy.test_sharing import shares
 from judges.fat_tools import mtools_read
 from judges.partition_tables import Told, sfdisk_table
 from judges.programs import run
@@ -317,7 +312,7 @@ def test_what_overlaps_is_refused(deployment: Path, offset: str) -> None:
     if offset.endswith("M"):  # where a partition has to be
         text = text.replace('name = "EFI"', f'name = "EFI"\noffset = "{offset}"')
     write_files(deployment, {"blockpack.toml": manifest(text)})
-    assert "overlaps" in refusal(lambda: check(deployment))
+    assert "overlap" in refusal(lambda: check(deployment))
 
 
 def test_a_disk_has_a_largest_size(deployment: Path, tmp_path: Path) -> None:
@@ -337,54 +332,6 @@ def test_files_that_look_private_are_told_with_their_partition(deployment: Path)
     write_files(deployment, {"site/id_rsa": b"x"})
     (checked,) = check(deployment)
     assert [(each.path, each.code) for each in checked.warnings] == [("site/id_rsa", "private")]
-
-
-# On a host ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(name="host")
-def fixture_host(tmp_path: Path) -> Host:
-    host = Host(tmp_path)
-    host.commit(**{**NONE, **FILES})
-    return host
-
-
-def committed(host: Host, **changes: bytes) -> None:
-    host.commit(**{**NONE, **FILES, **changes})
-
-
-def test_a_generation_can_be_one_disk(host: Host) -> None:
-    host.deploy()
-    assert host.live() == 1
-    committed(host, **{"site/index.html": b"other"})
-    report = host.deploy()
-    assert report.build is not None and report.build.built == ("card",)
-    found = status(host.root)
-    (card,) = found.generations[-1].volumes
-    assert (card.name, card.format) == ("card", "disk")
-    (change,) = found.changes
-    assert [file.path for file in change.files] == ["site/index.html"]
-    assert rollback(host.root).number == 1
-    assert host.live() == 1
-    host.deploy()
-    collect(host.root, 1)
-    assert host.numbers() == [1, 2]  # what is live, and one way back
-
-
-def test_a_disk_that_did_not_change_is_shared_by_any_name(host: Host) -> None:
-    host.deploy()
-    text = VOLUMES + DISK.replace("disks.card", "disks.sdcard")
-    committed(host, **{"blockpack.toml": manifest(text), "elsewhere": b"x"})
-    report = host.deploy()
-    assert report.build is not None
-    assert (report.build.built, report.build.shared) == ((), ("sdcard",))
-    old, new = (generation.path for generation in Generations(host.root).all())
-    assert shares(old / "card.img", new / "sdcard.img")
-
-
-def test_nothing_is_deployed_if_nothing_changed(host: Host) -> None:
-    host.deploy()
-    assert host.deploy().outcome == "unchanged"
 
 
 # Attaching and serving ---------------------------------------------------------------------------

@@ -123,6 +123,8 @@ class DiskPlan:
             name = f"the raw piece at byte {raw.offset:,}"
             if isinstance(raw.content, str | os.PathLike):
                 name = f"the raw piece {os.fsdecode(raw.content)}"
+            elif isinstance(raw.content, File):
+                name = f"the raw piece {raw.content.path}"
             image = self._image(raw.content, name)
             if image is not None:
                 runs = partial(_moved, image, raw.offset)
