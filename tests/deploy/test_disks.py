@@ -312,7 +312,7 @@ def test_what_overlaps_is_refused(deployment: Path, offset: str) -> None:
     if offset.endswith("M"):  # where a partition has to be
         text = text.replace('name = "EFI"', f'name = "EFI"\noffset = "{offset}"')
     write_files(deployment, {"blockpack.toml": manifest(text)})
-    assert "overlap" in refusal(lambda: check(deployment))
+    assert "bytes in common" in refusal(lambda: check(deployment))
 
 
 def test_a_disk_has_a_largest_size(deployment: Path, tmp_path: Path) -> None:
