@@ -137,3 +137,21 @@ def test_a_server_without_ranges_is_asked_once(
 def test_what_is_not_there_or_not_known_is_told(command: Command) -> None:
     assert "cannot be read" in command("ls", "http://127.0.0.1:1/www.img", code=4).err
     assert "gopher" in command("ls", "gopher://host/www.img", code=2).err
+
+
+def test_of_a_disk_behind_a_url_the_partition_is_read(
+    served: type[Ranges], site: Path, command: Command
+) -> None:
+    tree = blockpack.scan(site)
+    fat = blockpack.FatVolume(size="4G").plan(tree)
+    partitions = [
+        blockpack.Partition(fat, type="esp", name="EFI"),
+        blockpack.Partition(blockpack.TarVolume().plan(tree), type="linux", name="tar"),
+    ]
+    blockpack.write(blockpack.Disk(partitions=partitions).plan(), served.image)
+    url = served.url  # type: ignore[attr-defined]
+    page = (site / "d" / "page 49").read_bytes()
+    assert command("cat", f"{url}#EFI", "d/page 49").out == page
+    assert served.sent <= 2 * int(fat.geometry["sectors_per_fat"]) * 512 + (1 << 20)
+    assert command("cat", url, "tar/d/page 49").out == page
+    assert len(command("ls", f"{url}#2").lines) == 52

@@ -17,7 +17,7 @@ from fsspec.core import url_to_fs
 from ..formats.reader import ImageEntry
 from ..images.image import Image
 from ..images.open_image import open_image
-from ..images.remote import RemoteReader, is_url
+from ..images.remote import RemoteReader
 from ..model.entry import NANOSECONDS
 
 
@@ -42,7 +42,7 @@ class BlockpackFileSystem(AbstractFileSystem):  # type: ignore[misc]
         super().__init__(**options)
         if isinstance(fo, Image):
             self.image = fo
-        elif target_protocol is None and not (isinstance(fo, str) and is_url(fo)):
+        elif target_protocol in (None, "file") and not target_options:
             self.image = open_image(fo, key_file=key_file)
         else:
             self.image = _remote(str(fo), target_protocol, target_options, key_file)

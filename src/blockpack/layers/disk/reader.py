@@ -67,6 +67,8 @@ class OpenPartition:
     @property
     def type(self) -> str:
         """What the partition is for: the name of its type, or else its GUID or byte."""
+        if is_extended(self.entry):
+            return "extended"
         return type_name(self.entry.type) or self.entry.type
 
     @property
@@ -88,8 +90,10 @@ class OpenPartition:
             return self.reader
         if self.damage:
             raise ImageError("", self.damage)
-        what = f"{self.content}, which is" if self.content else "what is"
-        rule = f"partition {self.entry.number} holds {what} not read here"
+        number = self.entry.number
+        if self.content:
+            raise ImageError("", f"partition {number} holds {self.content}, which is not read here")
+        rule = f"partition {number} holds nothing that is read here"
         raise ImageError("", rule, "if it is encrypted, give its key: {option}", "key_file=FILE")
 
     def outside(self, entry: ImageEntry) -> ImageEntry:
