@@ -14,7 +14,8 @@ TEST_PACKAGES := git mtools dosfstools '7zip|p7zip-full' libarchive-tools busybo
 	libvirt-clients libxml2-utils 'libvirt-common|libvirt0' 'libxenmisc4.17|libxenmisc4.20' \
 	ocaml libcmdliner-ocaml-dev openssh-client ocaml-dune shellcheck systemd make \
 	grub-common sleuthkit pax perl ovmf libnbd-bin nbdkit nbdfuse qemu-utils bmap-tools \
-	fdisk gdisk parted 'systemd-repart|systemd' systemd-boot-efi
+	fdisk gdisk parted 'systemd-repart|systemd' systemd-boot-efi \
+	zstd casync
 BENCH_PACKAGES := mtools dosfstools libarchive-tools btrfs-progs xfsprogs e2fsprogs util-linux nbdkit libnbd-bin \
 	genimage
 

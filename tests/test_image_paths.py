@@ -115,6 +115,9 @@ def test_relatives_are_paths_of_the_image_too(pair: tuple[Path, Any]) -> None:
         (image / "nothing").stat()
     with pytest.raises(AttributeError):
         _ = path.nonsense
+    assert image.joinpath(path.parent, "..", "/run").read_bytes() == b"#!/bin/sh\n"
+    assert (image / "dir" / ".." / "one.tar.gz").resolve(strict=True) == image / "a" / "one.tar.gz"
+    assert path.info.is_file(follow_symlinks=False)
 
 
 def test_it_is_a_traversable(pair: tuple[Path, Any]) -> None:
@@ -126,3 +129,48 @@ def test_it_is_a_traversable(pair: tuple[Path, Any]) -> None:
     layout = blockpack.TarVolume().plan(tree)
     with blockpack.open_image(layout) as copy:
         assert copy.read("copy") == b"zwei\n"
+    with importlib.resources.as_file(image / "a" / "b.d" / "two.txt") as path:
+        assert path.read_bytes() == b"zwei\n"
+
+
+@pytest.mark.parametrize(
+    ("ask", "error"),
+    [
+        (lambda top: (top / "a").read_bytes(), IsADirectoryError),
+        (lambda top: (top / "dir").open(), IsADirectoryError),
+        (lambda top: (top / "run").iterdir(), NotADirectoryError),
+        (lambda top: (top / "run").readlink(), FileNotFoundError),
+        (lambda top: (top / "nothing").iterdir(), FileNotFoundError),
+        (lambda top: (top / "nothing").resolve(strict=True), FileNotFoundError),
+        (lambda top: (top / "run").open("wb"), OSError),
+        (lambda top: (top / "run").open("x"), ValueError),
+        (lambda top: (top / "run").open("r", 0), ValueError),
+        (lambda top: top.glob(""), ValueError),
+        (lambda top: top.glob("/a"), NotImplementedError),
+        (lambda top: top.rglob("/a"), NotImplementedError),
+    ],
+)
+def test_errors_are_those_of_pathlib(
+    pair: tuple[Path, Any], ask: Callable[[Any], Any], error: type[Exception]
+) -> None:
+    _, image = pair
+    with pytest.raises(error) as raised:
+        ask(image)
+    if isinstance(raised.value, blockpack.ImageError):
+        assert getattr(raised.value, "errno", None)
+
+
+def test_neither_depth_nor_width_is_too_much() -> None:
+    tree = blockpack.Tree()
+    deep = "/".join(["d"] * 300)
+    tree.add(f"{deep}/file", b"deep")
+    for number in range(5_000):
+        tree.mkdir(f"wide/{number}")
+    with blockpack.open_image(blockpack.TarVolume().plan(tree)) as image:
+        assert sum(1 for _ in image.root.walk()) == 5_302
+        assert sum(1 for _ in image.root.walk(top_down=False)) == 5_302
+        assert [str(path) for path in image.root.rglob("file")] == [f"{deep}/file"]
+        assert len(list(image.root.glob("wide/*/"))) == 5_000
+        pattern = "/".join(["**", "*"] * 50)
+        assert len(list((image.root / "wide").glob(pattern))) == 0
+        assert len(list((image.root / "wide").glob("**/" * 500 + "*"))) == 5_000

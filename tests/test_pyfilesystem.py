@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import unittest
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ with warnings.catch_warnings():
     import fs
     import fs.copy
     import fs.errors
+    import fs.memoryfs
+    import fs.test
     import fs.walk
+
+from blockpack.integrations.pyfilesystem import BlockpackFS
 
 VOLUMES = [blockpack.TarVolume(), blockpack.FatVolume(), blockpack.GitVolume(container="pack")]
 CONTENT = bytes(range(256)) * 300
@@ -112,3 +117,51 @@ def test_threads_share_one(opened: Any) -> None:
     for thread in threads:
         thread.join()
     assert found == [CONTENT] * 8
+
+
+class Packed(fs.base.FS):
+    """What is written is kept in memory; whatever is read is read from an image of that."""
+
+    _meta = BlockpackFS._meta | {"read_only": False}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = fs.memoryfs.MemoryFS()
+
+    @property
+    def packed(self) -> BlockpackFS:
+        self.check()
+        layout = blockpack.TarVolume(mode="keep", mtime="keep").plan(blockpack.scan(self.memory))
+        return BlockpackFS(blockpack.open_image(layout))
+
+    def getinfo(self, path: str, namespaces: Any = None) -> Any:
+        return self.packed.getinfo(path, namespaces)
+
+    def listdir(self, path: str) -> Any:
+        return self.packed.listdir(path)
+
+    def openbin(self, path: str, mode: str = "r", buffering: int = -1, **options: Any) -> Any:
+        self.check()
+        if set(mode) & set("wax+"):
+            return self.memory.openbin(path, mode, buffering, **options)
+        return self.packed.openbin(path, mode, buffering, **options)
+
+    def makedir(self, path: str, permissions: Any = None, recreate: bool = False) -> Any:
+        self.memory.makedir(path, permissions, recreate)
+        return self.opendir(path)
+
+    def remove(self, path: str) -> None:
+        self.memory.remove(path)
+
+    def removedir(self, path: str) -> None:
+        self.memory.removedir(path)
+
+    def setinfo(self, path: str, info: Any) -> None:
+        self.memory.setinfo(path, info)
+
+
+class TestOfPyFilesystem(fs.test.FSTestCases, unittest.TestCase):
+    """The library's own tests, which write what they read: all that they read is in an image."""
+
+    def make_fs(self) -> Packed:
+        return Packed()

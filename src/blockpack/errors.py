@@ -159,6 +159,20 @@ class Deviation(ImageError):
 class NotInImageError(ImageError, FileNotFoundError, KeyError):
     """An image has no entry of that path."""
 
+    errno = errno.ENOENT
+
+
+class NotAFileError(ImageError, IsADirectoryError):
+    """What is at that path of an image is not a file."""
+
+    errno = errno.EISDIR
+
+
+class NotADirectoryInImageError(ImageError, NotADirectoryError):
+    """What is at that path of an image is not a directory."""
+
+    errno = errno.ENOTDIR
+
 
 class ActivationError(BlockpackError):
     """The host's own command failed for a new generation of images; the switch to it is undone."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import printable, raise_problems
+from ..images.contents import contents
 from ..images.open_image import open_image
 from ..layers.disk.reader import DISK, OpenPartition
 from . import flags
@@ -21,6 +22,9 @@ def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add_image(parser)
     flags.add_json(parser)
+    parser.add_argument(
+        "--digest", action="store_true", help="read all of it, for the SHA-256 of it and its tree"
+    )
 
 
 def run(arguments: Namespace) -> int:
@@ -29,13 +33,17 @@ def run(arguments: Namespace) -> int:
         facts = dict(image.info())
         if image.layer is not None:
             facts |= image.layer.info()
+        digests = {}
+        if arguments.digest:
+            found = contents(image)
+            digests = {name: found[name] for name in ("sha256", "tree_sha256")}
         if arguments.json:
-            told = {"format": image.format, "size": image.size, "geometry": facts}
+            told = {"format": image.format, "size": image.size, **digests, "geometry": facts}
             if image.format == DISK.name:
                 told["partitions"] = list(map(_json, image.partitions))
             emit_json(told)
         else:
-            emit_facts(image.format, image.size, facts)
+            emit_facts(image.format, image.size, {**facts, **digests})
             if image.partitions:
                 emit("\n".join(["", *_rows(image.partitions)]))
         raise_problems("some of the image cannot be read", image.problems)

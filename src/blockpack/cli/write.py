@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from ..errors import printable, reading_errors
-from ..images.block_map import BlockMap
+from ..images.block_map import MOST, BlockMap
 from ..images.device_copy import write_image
 from . import flags
 from .output import amount, say
@@ -33,7 +33,7 @@ def run(arguments: Namespace) -> int:
     block_map = None
     if arguments.bmap is not None:
         with reading_errors(arguments.bmap), open(arguments.bmap, "rb") as file:
-            data = file.read()
+            data = file.read(MOST + 1)
         block_map = BlockMap.parse(data, arguments.bmap)
     with progress_bar(quiet=arguments.quiet) as progress:
         report = write_image(
@@ -46,5 +46,6 @@ def run(arguments: Namespace) -> int:
         )
     if not arguments.quiet:
         left = f", {amount(report.holes)} left out" if report.holes else ""
-        say(f"{printable(report.target)}: {amount(report.copied)} written{left}")
+        same = ", and read back the same" if arguments.verify else ""
+        say(f"{printable(report.target)}: {amount(report.copied)} written{left}{same}")
     return 0

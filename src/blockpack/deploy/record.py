@@ -34,7 +34,7 @@ VOLUME_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 DEPLOYMENT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}", re.ASCII)
 """The name of a deployment; it becomes that of a directory, and never an option."""
 
-_CONTENTS = ("size", "sha256", "fingerprint", "placements")
+_CONTENTS = ("size", "sha256", "tree_sha256", "fingerprint", "placements")
 """What a record says of an image's contents, and never of a secret's."""
 
 _MOST = 64 << 20
@@ -67,8 +67,8 @@ class ImageRecord:
     `file` and `key` (the file with the key that the image is encrypted with, if the build made
     one) are names beside the record, and so is `placements` (docs/manifest.md). `sector_size` and
     `size` are in bytes, of the image as it is attached. `container` is what is around a pack of
-    git's objects, and None for other formats. A `secret` one has no size, digest, fingerprint or
-    placements.
+    git's objects, and None for other formats. `tree_sha256` is the digest of what is in it
+    (docs/manifest.md). A `secret` one has no size, digests, fingerprint or placements.
     """
 
     name: str
@@ -82,6 +82,7 @@ class ImageRecord:
     key: str | None = None
     size: int | None = None
     sha256: str | None = None
+    tree_sha256: str | None = None
     fingerprint: str | None = None
     placements: str | None = None
 
@@ -230,6 +231,7 @@ _IMAGE = {
     "key": _FILE._replace(optional=True),
     "size": _Rule(int, "a number of bytes", lambda size: size >= 0),
     "sha256": _DIGEST,
+    "tree_sha256": _DIGEST._replace(optional=True),
     "fingerprint": _TEXT._replace(optional=True),
     "placements": _FILE._replace(optional=True),
 }

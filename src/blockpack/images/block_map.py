@@ -10,6 +10,7 @@ bmap-tools' documentation, "Bmap file format"; its own digest is made with zeros
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple, Self
 from xml.etree import ElementTree
@@ -25,7 +26,22 @@ from ..reading.positional import PositionalReader, reader_of
 BLOCK = 4096
 """Bytes of a block."""
 
-_PIECE = 1 << 20
+_PIECE = 1 << 16
+
+MOST = 16 << 20
+"""Bytes of a map's file, at most: those of 150,000 ranges."""
+
+_TOLD = (
+    *("bmap", "BlockMap", "ImageSize", "BlockSize", "BlocksCount", "MappedBlocksCount"),
+    *("ChecksumType", "BmapFileChecksum"),
+)
+"""The elements that are there once."""
+
+_LONGEST = 1000
+"""Characters of a text in a map, at most."""
+
+_DIGITS = re.compile(r"[0-9]{1,18}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _HEAD = """\
 <?xml version="1.0" ?>
@@ -96,18 +112,8 @@ class BlockMap:
     def parse(cls, data: bytes, name: str) -> Self:
         """The map in the file `name`; of bmaptool's as well. Raises `ImageError`."""
         try:
-            root = ElementTree.fromstring(data)
-            if not root.attrib["version"].startswith("2."):
-                raise ValueError(f"version {root.attrib['version']}")
-            told = {each.tag: (each.text or "").strip() for each in root}
-            if told["ChecksumType"] != "sha256" or int(told["BlockSize"]) != BLOCK:
-                raise ValueError("of other digests or blocks")
-            own = told["BmapFileChecksum"].encode("ascii")
-            if hashlib.sha256(data.replace(own, b"0" * 64, 1)).hexdigest().encode() != own:
-                raise ValueError("its own digest is another")
-            found = tuple(map(_range, root.iter("Range")))
-            size = int(told["ImageSize"])
-        except (ValueError, KeyError, ElementTree.ParseError) as error:
+            size, found = _parsed(data)
+        except (ValueError, ElementTree.ParseError) as error:
             rule = f"is not a block map of version 2 with SHA-256: {error}"
             raise ImageError(name, rule, "make it again") from None
         blocks = -(-size // BLOCK)
@@ -117,7 +123,7 @@ class BlockMap:
         ):
             rule = f"has ranges that are not in order, or not in an image of {size:,} bytes"
             raise ImageError(name, rule, "make it again")
-        return cls(size, found)
+        return cls(size, tuple(found))
 
 
 def digest_of(data: PositionalReader, first: int, last: int) -> str:
@@ -129,9 +135,75 @@ def digest_of(data: PositionalReader, first: int, last: int) -> str:
     return digest.hexdigest()
 
 
-def _range(element: ElementTree.Element) -> BlockRange:
-    first, _, last = (element.text or "").strip().partition("-")
-    return BlockRange(int(first), int(last or first), element.attrib["chksum"])
+class _Parsed:
+    """What is in a map's file, taken in element by element: of a hostile one nothing else is kept.
+
+    Its methods are called by the parser, and raise `ValueError`.
+    """
+
+    def __init__(self) -> None:
+        self.told: dict[str, str] = {}
+        self.ranges: list[BlockRange] = []
+        self._digest = self._text = ""
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        """An element begins."""
+        version = attributes.get("version", "")
+        if tag == "bmap" and not version.startswith("2."):
+            raise ValueError(f"its version is {version[:20]!r}, and 2.0 is read")
+        if tag != "Range":
+            if tag not in _TOLD or tag in self.told:
+                raise ValueError(f"it has an element {tag[:40]!r} too much")
+            self.told[tag] = ""
+        self._digest, self._text = attributes.get("chksum", "").lower(), ""
+
+    def data(self, text: str) -> None:
+        """A part of a text."""
+        self._text += text
+        if len(self._text) > _LONGEST:
+            raise ValueError(f"it has a text of more than {_LONGEST} characters")
+
+    def end(self, tag: str) -> None:
+        """An element ends."""
+        text, self._text = self._text.strip(), ""
+        if tag in _TOLD:
+            self.told[tag] = text
+        elif tag == "Range":
+            first, _, last = text.partition("-")
+            if not _DIGEST.fullmatch(self._digest):
+                raise ValueError(f"the range {text[:40]} has no digest")
+            self.ranges.append(BlockRange(_number(first), _number(last or first), self._digest))
+
+
+def _parsed(data: bytes) -> tuple[int, list[BlockRange]]:
+    """The size and the ranges in a map's file. Raises `ValueError` and `ElementTree.ParseError`."""
+    if len(data) > MOST:
+        raise ValueError(f"it has more than {MOST:,} bytes")
+    text = data.decode("utf-8")  # for a file may choose an encoding that hides what it has
+    if "<!DOCTYPE" in text:  # which may define entities without end
+        raise ValueError("it has a document type")
+    found = _Parsed()
+    parser = ElementTree.XMLParser(target=found)
+    for at in range(0, len(text), _PIECE):
+        parser.feed(text[at : at + _PIECE])  # it goes to the end of a piece, whatever is raised
+    parser.close()
+    told = found.told
+    if missing := [name for name in _TOLD if name not in told]:
+        raise ValueError(f"it has no {missing[0]}")
+    if told["ChecksumType"] != "sha256":
+        raise ValueError(f"its digests are {told['ChecksumType']!r}, and sha256 is read")
+    if _number(told["BlockSize"]) != BLOCK:
+        raise ValueError(f"its blocks have {told['BlockSize']} bytes, and {BLOCK:,} are read")
+    own = told["BmapFileChecksum"].encode()
+    if hashlib.sha256(data.replace(own, b"0" * 64, 1)).hexdigest().encode() != own:
+        raise ValueError("its own digest is another")
+    return _number(told["ImageSize"]), found.ranges
+
+
+def _number(text: str) -> int:
+    if not _DIGITS.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not a number of blocks or bytes")
+    return int(text)
 
 
 def _free(layout: Layout) -> Iterator[tuple[int, int]]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 from ..formats.reader import ImageEntry
-from ..model.entry import File, Symlink
+from ..model.entry import File, Symlink, encode
 from ..planning.layout import Fact, Layout, Placement
 from ..planning.layout_reader import LayoutReader
 from ..planning.runs import Run
@@ -55,8 +55,12 @@ def contents(
 
 def _entry(image: Image, entry: ImageEntry) -> _Listed:
     values: dict[str, Any] = {"path": entry.path, "kind": entry.kind}
+    if entry.target:
+        values["target"] = entry.target
+    if entry.kind == "hardlink":
+        entry = image.resolve(entry.path) or entry
     if entry.kind != "file":
-        return _Listed(values | ({"target": entry.target} if entry.target else {}))
+        return _Listed(values)
     values |= {"size": entry.size, "offset": entry.offset}
     is_piece = entry.offset is not None and len(entry.extents) == 1
     piece = (entry.offset or 0, entry.size) if is_piece else None
@@ -126,10 +130,31 @@ def _digested(
         "size": what.size,
         "sector_size": sector_size,
         "sha256": digests[0, what.size],
+        "tree_sha256": _tree_digest(each.values for each in listed),
         "geometry": dict(geometry),
         "warnings": [],
         "entries": [each.values for each in listed],
     }
+
+
+def _tree_digest(listed: Iterable[Mapping[str, Any]]) -> str:
+    """The digest of the tree that is in an image, which is the same in every format.
+
+    It is the SHA-256 of the sorted records of all files and symbolic links, each with a NUL at its
+    end: of a file the SHA-256 of its bytes in hex, two spaces and its path, as ``sha256sum -z`` has
+    it; of a link its path, ``//`` and what it leads to. Paths begin with ``./``.
+    """
+    records = []
+    for values in listed:
+        path = encode(values["path"])
+        if "sha256" in values:
+            records.append(b"%s  ./%s\0" % (values["sha256"].encode(), path))
+        elif values["kind"] == "symlink":
+            records.append(b"./%s//%s\0" % (path, encode(values["target"])))
+    digest = hashlib.sha256()
+    for record in sorted(records):
+        digest.update(record)
+    return digest.hexdigest()
 
 
 def _digests(

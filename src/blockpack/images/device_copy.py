@@ -6,8 +6,8 @@ With a block map only what has to be right is written, and only if it is as the 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
 
 from ..errors import ImageError, TargetError, reading_errors
 from ..model.extent import Extent, FileRange, Zeros
@@ -20,22 +20,27 @@ from .block_map import BLOCK, BlockMap, digest_of
 
 _PIECE = 1 << 20
 
+_STREAMS = (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR)
+
 
 def write_image(
     image: str,
-    target: str | os.PathLike[str] | BinaryIO,
+    target: str | os.PathLike[str],
     *,
     block_map: BlockMap | None = None,
     verify: bool = False,
     allow_device: bool = False,
     progress: Callable[[Progress], object] | None = None,
 ) -> Report:
-    """Write the image at the path `image` to `target`; with `verify` it is read back.
+    """Write the image at the path `image` to the path `target`; with `verify` it is read back.
 
     Of what a `block_map` leaves out nothing is written to a device. Raises `ImageError` if the
     image is not the one of the map, `TargetError` as `write` does, and if what is read back
-    differs.
+    differs, or before anything is written if nothing can be.
     """
+    if verify and os.path.exists(target) and stat.S_IFMT(os.stat(target).st_mode) in _STREAMS:
+        rule = "is a stream, and cannot be read back"
+        raise TargetError(os.fspath(target), rule, "write to it without verifying")
     with DescriptorReader(open_for_reading(image, image)) as data:
         status = data.check()
         if block_map is not None:
@@ -53,7 +58,7 @@ def write_image(
         offsets = [*(offset for offset, _, _ in stretches), data.size]
         layout = Layout(format="image", runs=(Run(offsets, make),), sector_size=BLOCK)
         report = write(layout, target, progress=progress, allow_device=allow_device, sparing=True)
-        if verify and isinstance(target, str | os.PathLike):
+        if verify:
             _compare(data, os.fspath(target), [each[:2] for each in stretches if each[2]])
     return report
 
@@ -96,6 +101,7 @@ def _compare(data: DescriptorReader, target: str, wanted: list[tuple[int, int]])
                 with reading_errors(target):
                     ours, theirs = data.read_at(at, count), written.read_at(at, count)
                 if ours != theirs:
-                    first = next(n for n in range(count) if ours[n : n + 1] != theirs[n : n + 1])
-                    rule = f"differs from what was written at byte {at + first:,}"
+                    differing = [n for n in range(count) if ours[n : n + 1] != theirs[n : n + 1]]
+                    first, last = at + differing[0], at + differing[-1]
+                    rule = f"differs from what was written in bytes {first:,} to {last:,}"
                     raise TargetError(target, rule, "see whether the medium is sound")

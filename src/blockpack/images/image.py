@@ -12,10 +12,17 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
-from ..errors import Deviation, ImageError, NotInImageError, UsageError, raise_problems
+from ..errors import (
+    Deviation,
+    ImageError,
+    NotAFileError,
+    NotInImageError,
+    UsageError,
+    raise_problems,
+)
 from ..formats.reader import ImageEntry, ImageReader, Report
 from ..layers.disk.reader import DiskReader, OpenPartition
-from ..model.entry import EPOCH, NANOSECONDS, text_of
+from ..model.entry import EPOCH, NANOSECONDS, name_of, parent_of, text_of
 from ..planning.layout import Fact
 from ..reading.positional import PositionalReader
 from ..writing.progress import Meter, Progress
@@ -178,7 +185,7 @@ class Image:
         if entry is None or entry.kind != "file":
             entry = self.resolve(at) or self.get(at)
         if entry.kind != "file":
-            raise ImageError(entry.path, f"is a {entry.kind}, not a file", "name a file")
+            raise NotAFileError(entry.path, f"is a {entry.kind}, not a file", "name a file")
         if entry.damage:
             raise ImageError(entry.path, entry.damage)
         return entry
@@ -187,40 +194,45 @@ class Image:
         """The bytes of the file `path`, to be read at any position. Raises as `open` does."""
         return self.reader.content(self.file(path))
 
-    def resolve(self, path: str) -> ImageEntry | None:
+    def resolve(self, path: str, *, follow_symlinks: bool = True) -> ImageEntry | None:
         """What is at `path`, links followed inside of the image; None if it leads nowhere.
+
+        Unless it is to `follow_symlinks`, one that `path` ends with is given itself.
 
         A directory that has no entry of its own, and is there by what it holds, is a plain one.
         """
-        entries = self.entries
-        left = path.split("/")[::-1]
-        at: list[str] = []
+        entries, names = self.entries, self.names
+        at = parent_of(path)
+        if at not in names or name_of(path) in ("", ".", ".."):
+            at = ""  # else that much of it has no links
+        left = path[len(at) :].split("/")[::-1]
         links = 0
         while left:
             part = left.pop()
             if part in ("", "."):
                 continue
             if part == "..":
-                if not at:
+                if not at or at not in names:
                     return None
-                at.pop()
+                at = parent_of(at)
                 continue
-            found = entries.get("/".join([*at, part]))
-            if found is not None and found.kind in ("symlink", "hardlink"):
+            here = f"{at}/{part}" if at else part
+            found = entries.get(here)
+            followed = ("symlink", "hardlink") if left or follow_symlinks else ("hardlink",)
+            if found is not None and found.kind in followed:
                 links += 1
                 if links > _MOST_LINKS or found.target.startswith("/"):
                     return None
                 if found.kind == "hardlink":
-                    at = []
+                    at = ""
                 left += found.target.split("/")[::-1]
                 continue
-            at.append(part)
-            if found is None and "/".join(at) not in self.names:
+            at = here
+            if found is None and at not in names:
                 return None
-        where = "/".join(at)
-        if where in entries:
-            return entries[where]
-        return ImageEntry(path=where, kind="directory", mode=0o755, mtime_ns=EPOCH * NANOSECONDS)
+        if at in entries:
+            return entries[at]
+        return ImageEntry(path=at, kind="directory", mode=0o755, mtime_ns=EPOCH * NANOSECONDS)
 
     def close(self) -> None:
         """Let go of the image's file, if it was opened here."""

@@ -1,34 +1,45 @@
 """A path in an image that is read like one of `pathlib`: it has all that this has for reading.
 
 So it is also what `importlib.resources` calls a Traversable. What needs no image is done by
-`pathlib.PurePosixPath`.
+`pathlib.PurePosixPath`; where the versions of Python differ, it is as in the newest, 3.14.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import posixpath
+import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fnmatch import translate
+from functools import total_ordering
 from typing import IO, TYPE_CHECKING, Any
 
-from ..errors import NotInImageError
-from ..model.entry import NANOSECONDS, encode
+from ..errors import NotADirectoryInImageError, NotInImageError
+from ..formats.reader import ImageEntry
+from ..model.entry import NANOSECONDS, encode, text_of
 
 if TYPE_CHECKING:
+    from pathlib import PurePath  # slow to import
+
     from .image import Image
 
 
 _TYPES = {"file": stat.S_IFREG, "directory": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 
+_TIMES = ("atime", "mtime", "ctime")
 
+
+@total_ordering
 class ImagePath:
     """A path in `image`, be there something or not; an empty one is the root."""
 
     def __init__(self, image: Image, path: str = "") -> None:
         self._image = image
-        self._path = path
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        # Only what a link says begins with a slash; it is that of the image.
+        self._path = "/" * path.startswith("/") + "/".join(parts)
 
     @property
     def name(self) -> str:
@@ -40,12 +51,12 @@ class ImagePath:
         """The directory that it is in; the root's is the root."""
         return ImagePath(self._image, self._path.rpartition("/")[0])
 
-    def joinpath(self, *others: str) -> ImagePath:
-        """The path of what is below it."""
-        parts = [self._path, *others]
-        return ImagePath(self._image, "/".join(part.strip("/") for part in parts if part))
+    def joinpath(self, *others: str | PurePath | ImagePath) -> ImagePath:
+        """The path of what is below it; an absolute one begins at the root of the image."""
+        joined = posixpath.join(self._path, *(_text(each) for each in others))
+        return ImagePath(self._image, joined.lstrip("/"))
 
-    def __truediv__(self, other: str) -> ImagePath:
+    def __truediv__(self, other: str | PurePath | ImagePath) -> ImagePath:
         return self.joinpath(other)
 
     def __getattr__(self, name: str) -> Any:
@@ -69,9 +80,7 @@ class ImagePath:
     def _own(self, value: Any) -> Any:
         from pathlib import PurePath
 
-        if not isinstance(value, PurePath):
-            return value
-        return ImagePath(self._image, "/".join(value.parts))
+        return ImagePath(self._image, str(value)) if isinstance(value, PurePath) else value
 
     @property
     def parents(self) -> Sequence[ImagePath]:
@@ -79,93 +88,174 @@ class ImagePath:
         parts = self._path.split("/") if self._path else []
         return [ImagePath(self._image, "/".join(parts[:n])) for n in reversed(range(len(parts)))]
 
-    def exists(self) -> bool:
+    def exists(self, *, follow_symlinks: bool = True) -> bool:
         """Whether anything is there; a link leads to something."""
-        return self.is_dir() or self.is_file()
+        return self._entry(follow_symlinks) is not None
 
-    def is_file(self) -> bool:
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
         """Whether it is a file, or a link to one."""
-        found = self._image.resolve(self._path)
-        return found is not None and found.kind == "file"
+        return self._is("file", follow_symlinks)
 
-    def is_dir(self) -> bool:
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
         """Whether it is a directory, or a link to one."""
-        return self._directory() is not None
-
-    def iterdir(self) -> Iterator[ImagePath]:
-        """The entries of the directory, by name. Raises `NotInImageError` if it is not one."""
-        directory = self._directory()
-        if directory is None:
-            raise NotInImageError(self._path, "is not a directory of the image", "name one that is")
-        for name in sorted(self._image.names[directory]):
-            yield self.joinpath(name)
+        return self._is("directory", follow_symlinks)
 
     def is_symlink(self) -> bool:
         """Whether it is a symbolic link."""
-        found = self._image.entries.get(self._path)
-        return found is not None and found.kind == "symlink"
+        return self._is("symlink", False)
+
+    def is_mount(self) -> bool:
+        """False: nothing is mounted in an image, and what is a device or such is not told."""
+        return False
+
+    is_block_device = is_char_device = is_fifo = is_junction = is_socket = is_mount
+
+    @property
+    def info(self) -> ImagePath:
+        """What tells the kind of what is there, as `pathlib.Path.info`: the path itself."""
+        return self
+
+    def iterdir(self) -> Iterator[ImagePath]:
+        """The entries of the directory, by name.
+
+        Raises `NotInImageError`, and `NotADirectoryInImageError`.
+        """
+        found = self._found()
+        if found.kind != "directory":
+            rule = f"is a {found.kind}, not a directory"
+            raise NotADirectoryInImageError(self._path, rule, "name one")
+        return (self.joinpath(name) for name in sorted(self._image.names[found.path]))
 
     def readlink(self) -> ImagePath:
         """What a link says, as a path that is relative to its directory.
 
         Raises `NotInImageError` if it is not a link.
         """
-        if not self.is_symlink():
+        found = self._found(follow_symlinks=False)
+        if found.kind != "symlink":
             raise NotInImageError(self._path, "is not a symbolic link of the image", "name one")
-        return ImagePath(self._image, self._image.entries[self._path].target)
+        return ImagePath(self._image, found.target)
+
+    def resolve(self, strict: bool = False) -> ImagePath:
+        """The path without links and ``..``, as far as it leads; all of it must, if `strict`.
+
+        Raises `NotInImageError`.
+        """
+        rest: list[str] = []
+        for path in (self, *self.parents):
+            found = path._entry()
+            if found is not None:
+                whole = posixpath.normpath(posixpath.join("/", found.path, *reversed(rest)))
+                return ImagePath(self._image, whole.lstrip("/"))
+            if strict:
+                break
+            rest.append(path.name)
+        raise NotInImageError(self._path, "not in the image")
+
+    def absolute(self) -> ImagePath:
+        """The path itself: all begin at the root of the image."""
+        return self
+
+    def samefile(self, other: str | ImagePath) -> bool:
+        """Whether both lead to the same entry. Raises `NotInImageError`."""
+        there = other if isinstance(other, ImagePath) else ImagePath(self._image, other)
+        return there._image is self._image and there._found().path == self._found().path
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         """Its mode, size, owner and time, as `os.stat` gives them; there is no inode.
 
         Raises `NotInImageError`.
         """
-        entries = self._image.entries
-        found = self._image.resolve(self._path) if follow_symlinks else entries.get(self._path)
-        if found is None:
-            raise NotInImageError(self._path, "not in the image")
-        seconds = found.mtime_ns // NANOSECONDS
+        found = self._found(follow_symlinks)
         mode = found.mode | _TYPES.get(found.kind, 0)
         size = len(encode(found.target)) if found.kind == "symlink" else found.size
-        owner = found.uid, found.gid
-        return os.stat_result((mode, 0, 0, 1, *owner, size, seconds, seconds, seconds))
+        numbers = mode, 0, 0, 1, found.uid, found.gid, size
+        seconds = found.mtime_ns // NANOSECONDS
+        exact = {f"st_{name}": found.mtime_ns / NANOSECONDS for name in _TIMES}
+        exact |= {f"st_{name}_ns": found.mtime_ns for name in _TIMES}
+        return os.stat_result((*numbers, seconds, seconds, seconds), exact)
 
     def lstat(self) -> os.stat_result:
         """As `stat`, but of a link itself."""
         return self.stat(follow_symlinks=False)
 
-    def glob(self, pattern: str) -> Iterator[ImagePath]:
-        """What is below and matches `pattern`, in which ``**`` stands for any directories."""
-        return self._matching([part for part in pattern.split("/") if part])
+    def glob(
+        self,
+        pattern: str | PurePath,
+        *,
+        case_sensitive: bool | None = None,
+        recurse_symlinks: bool = False,
+    ) -> Iterator[ImagePath]:
+        """What is below and matches `pattern`, in which ``**`` stands for any directories, and at
+        its end for all that is in them.
 
-    def rglob(self, pattern: str) -> Iterator[ImagePath]:
-        """What is below, at any depth, and matches `pattern`."""
-        return self.glob(f"**/{pattern}")
+        It follows links to directories for ``**`` if it is to `recurse_symlinks`.
+        """
+        text = _text(pattern)
+        parts = [part for part in text.split("/") if part not in ("", ".")]
+        parts = [part for n, part in enumerate(parts) if parts[n - 1 : n + 1] != ["**", "**"]]
+        if text.startswith("/"):
+            raise NotImplementedError("Non-relative patterns are unsupported")
+        if not parts:
+            raise ValueError(f"Unacceptable pattern: {text!r}")
+        flags = re.IGNORECASE if case_sensitive is False else 0
+        found = [self] if self.is_dir() else []
+        for number, part in enumerate(parts, 1):
+            if part == "**":
+                with_others = number == len(parts) and not text.endswith("/")
+                chosen = _below(found, with_others, recurse_symlinks)
+            elif flags or re.search(r"[*?[]", part):
+                matches = re.compile(translate(part), flags).match
+                below = (each.iterdir() for each in found if each.is_dir())
+                chosen = (path for paths in below for path in paths if matches(path.name))
+            else:
+                chosen = (each / part for each in found)
+                chosen = (path for path in chosen if path.exists(follow_symlinks=False))
+            found = list(dict.fromkeys(chosen))
+        return (path for path in found if not text.endswith("/") or path.is_dir())
 
-    def _matching(self, pattern: Sequence[str]) -> Iterator[ImagePath]:
-        if not pattern:
-            yield self
-            return
-        if not self.is_dir():
-            return
-        first, rest = pattern[0], pattern[1:]
-        if first == "**":
-            yield from self._matching(rest)
-        for each in self.iterdir():
-            if first == "**":  # links are not followed, as pathlib does not
-                if each.is_dir() and not each.is_symlink():
-                    yield from each._matching(pattern)
-            elif fnmatchcase(each.name, first):
-                yield from each._matching(rest)
+    def rglob(
+        self,
+        pattern: str | PurePath,
+        *,
+        case_sensitive: bool | None = None,
+        recurse_symlinks: bool = False,
+    ) -> Iterator[ImagePath]:
+        """What is below, at any depth, and matches `pattern`. As `glob`."""
+        below = posixpath.join("**", _text(pattern))
+        return self.glob(below, case_sensitive=case_sensitive, recurse_symlinks=recurse_symlinks)
 
-    def walk(self) -> Iterator[tuple[ImagePath, list[str], list[str]]]:
-        """Each directory from here on with the names of directories and of others in it."""
-        below = list(self.iterdir())
-        directories = [each for each in below if each.is_dir() and not each.is_symlink()]
-        names = [each.name for each in directories]
-        yield self, names, [each.name for each in below if each.name not in names]
-        for each in directories:
-            if each.name in names:  # the caller may have taken some out
-                yield from each.walk()
+    def walk(
+        self,
+        top_down: bool = True,
+        on_error: Callable[[OSError], object] | None = None,
+        follow_symlinks: bool = False,
+    ) -> Iterator[tuple[ImagePath, list[str], list[str]]]:
+        """Each directory from here on with the names of directories and of others in it.
+
+        `top_down` has it before those in it, of which the caller may take some out. `on_error`
+        hears of what is no directory.
+        """
+        pending: list[tuple[ImagePath, list[str], list[str]] | ImagePath] = [self]
+        while pending:
+            at = pending.pop()
+            if isinstance(at, tuple):
+                yield at
+                continue
+            try:
+                below = list(at.iterdir())
+            except OSError as error:
+                if on_error is not None:
+                    on_error(error)
+                continue
+            names: tuple[list[str], list[str]] = [], []
+            for each in below:
+                names[not each.is_dir(follow_symlinks=follow_symlinks)].append(each.name)
+            if top_down:
+                yield at, *names
+            else:
+                pending.append((at, *names))
+            pending += [at.joinpath(name) for name in reversed(names[0])]
 
     def open(
         self,
@@ -177,15 +267,17 @@ class ImagePath:
     ) -> IO[Any]:
         """The file, for the mode ``r`` or ``rb``; `buffering` is how many bytes are read at once.
 
-        Raises as `Image.open` does.
+        Text is UTF-8 if nothing else is said. Raises as `Image.open` does.
         """
-        if mode not in ("r", "rb", "rt"):
-            raise ValueError(f"an image is read, so the mode is 'r' or 'rb'; not {mode!r}")
-        if not buffering and mode != "rb":
+        if sorted(mode) not in (["r"], ["b", "r"], ["r", "t"]):
+            raise io.UnsupportedOperation(
+                f"an image is read, so the mode is 'r' or 'rb'; not {mode!r}"
+            )
+        if not buffering and "b" not in mode:
             raise ValueError("text is always buffered")
         content = self._image.content(self._path)
         file = content.file() if buffering < 2 else content.file(buffering)
-        if mode == "rb":
+        if "b" in mode:
             return file
         return io.TextIOWrapper(file, encoding or "utf-8", errors, newline)
 
@@ -193,9 +285,11 @@ class ImagePath:
         """All bytes of the file. Raises as `Image.open` does."""
         return self._image.read(self._path)
 
-    def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
+    def read_text(
+        self, encoding: str | None = None, errors: str | None = None, newline: str | None = None
+    ) -> str:
         """All text of the file, UTF-8 if nothing else is said. Raises as `Image.open` does."""
-        with self.open("r", encoding=encoding, errors=errors) as file:
+        with self.open("r", -1, encoding, errors, newline) as file:
             text: str = file.read()
             return text
 
@@ -218,9 +312,40 @@ class ImagePath:
     def __hash__(self) -> int:
         return hash((id(self._image), self._path))
 
-    def _directory(self) -> str | None:
-        """The path of the directory that it is or leads to; None if there is no such directory."""
-        if self._path in self._image.names:
-            return self._path
-        found = self._image.resolve(self._path)
-        return found.path if found is not None and found.kind == "directory" else None
+    def _entry(self, follow_symlinks: bool = True) -> ImageEntry | None:
+        """What is there, or where a link leads; None if there is nothing."""
+        return self._image.resolve(self._path, follow_symlinks=follow_symlinks)
+
+    def _found(self, follow_symlinks: bool = True) -> ImageEntry:
+        """What is there. Raises `NotInImageError`."""
+        found = self._entry(follow_symlinks)
+        if found is None:
+            raise NotInImageError(self._path, "not in the image")
+        return found
+
+    def _is(self, kind: str, follow_symlinks: bool) -> bool:
+        found = self._entry(follow_symlinks)
+        return found is not None and found.kind == kind
+
+
+def _text(path: str | PurePath | ImagePath) -> str:
+    return path._path if isinstance(path, ImagePath) else text_of(path)
+
+
+def _below(
+    tops: Iterable[ImagePath], with_others: bool, follow_symlinks: bool
+) -> Iterator[ImagePath]:
+    """The directories among `tops`, all directories below, each once, and what else is in them."""
+    seen: set[ImagePath] = set()
+    for top in tops:
+        if top in seen or not top.is_dir():
+            continue
+        seen.add(top)
+        yield top
+        for at, directories, others in top.walk(follow_symlinks=follow_symlinks):
+            directories[:] = [name for name in directories if at / name not in seen]
+            below = [at / name for name in directories]
+            seen.update(below)
+            yield from below
+            if with_others:
+                yield from map(at.joinpath, others)

@@ -2,15 +2,19 @@
 
 What is asked for is fetched in whole pages, those that lie together at once, and the last pages are
 kept: readers of formats ask for a few bytes at a time, and each request takes a journey.
+
+An image that is replaced while it is read is an error, as soon as anything tells so: of a web
+server each answer does (`web`), of other filesystems what they tell of the file after each read.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Protocol
 
-from ..errors import SourceError, UsageError
+from ..errors import BlockpackError, SourceError, UsageError
 from ..reading.positional import PositionalReader
 
 PAGE = 64 << 10
@@ -18,6 +22,56 @@ PAGE = 64 << 10
 
 MOST_PAGES = 256
 """Pages that are kept."""
+
+_AT_ONCE = 4 << 20
+"""Bytes that are asked for at once, at most."""
+
+_TELLING = (
+    *("size", "etag", "mtime", "modified", "modify", "lastmodified", "modificationtime"),
+    *("updated", "created", "generation", "versionid", "ino", "sha", "md5", "md5hash"),
+)
+"""What filesystems call that by which one version of a file is told from another."""
+
+
+class _RemoteFile(Protocol):
+    """A file that is elsewhere: its size in bytes, and those at its begin if they are known."""
+
+    size: int
+    begin: bytes
+
+    def fetch(self, start: int, end: int) -> bytes:
+        """The bytes from `start` to `end`. Raises `SourceError` if the file has changed."""
+
+
+class _FsspecFile:
+    """A file on any filesystem of fsspec's."""
+
+    begin = b""
+
+    def __init__(self, filesystem: Any, path: str, name: str) -> None:
+        self._filesystem = filesystem
+        self._path = path
+        self._name = name
+        self._version = self._told()
+        size = self._version.get("size")
+        if size is None:
+            raise SourceError(name, "has no size that its server tells", "download it first")
+        self.size = int(size)
+
+    def fetch(self, start: int, end: int) -> bytes:
+        """By ``cat_file``, and by ``info``."""
+        data: bytes = self._filesystem.cat_file(self._path, start=start, end=end)
+        self._filesystem.invalidate_cache(self._path)
+        if self._told() != self._version:
+            raise SourceError(self._name, "changed while it was read", "read it again")
+        return data
+
+    def _told(self) -> dict[str, Any]:
+        facts = {
+            name.lower().replace("-", "").replace("_", ""): fact
+            for name, fact in self._filesystem.info(self._path).items()
+        }
+        return {name: facts[name] for name in _TELLING if name in facts}
 
 
 class RemoteReader(PositionalReader):
@@ -27,24 +81,22 @@ class RemoteReader(PositionalReader):
     read_ahead = PAGE
 
     def __init__(self, filesystem: Any, path: str, name: str) -> None:
-        self._filesystem = filesystem
-        self._path = path
         self._name = name
         self._lock = threading.Lock()
         self._pages: OrderedDict[int, bytes] = OrderedDict()
-        self._whole = b""
-        size = self._asked("info")["size"]
-        if size is None:
-            raise SourceError(name, "has no size that its server tells", "download it first")
-        super().__init__(int(size))
+        self._file: _RemoteFile = self._asked(_opened, filesystem, path, name)
+        super().__init__(self._file.size)
+        if self._file.begin:
+            self._pages[0] = self._file.begin
 
     def pread(self, view: memoryview, position: int) -> int:
-        """Fill `view`, from pages."""
-        first, last = position // PAGE, (position + len(view) - 1) // PAGE
+        """Fill `view`, or a first part of it, from pages."""
+        count = min(len(view), _AT_ONCE - position % PAGE)
+        first, last = position // PAGE, (position + count - 1) // PAGE
         data = b"".join(self._of(first, last))
         skip = position - first * PAGE
-        view[:] = data[skip : skip + len(view)]
-        return len(view)
+        view[:count] = data[skip : skip + count]
+        return count
 
     def _of(self, first: int, last: int) -> list[bytes]:
         """Pages from `first` to `last`; those that are not there are fetched at once."""
@@ -66,22 +118,30 @@ class RemoteReader(PositionalReader):
         return [data for data in pages.values() if data is not None]
 
     def _fetched(self, start: int, end: int) -> bytes:
-        if self._whole:
-            return self._whole[start:end]
-        data: bytes = self._asked("cat_file", start=start, end=end)
-        if len(data) == self.size > end - start:  # a server that knows no ranges sends all, once
-            self._whole, data = data, data[start:end]
+        data: bytes = self._asked(self._file.fetch, start, end)
         if len(data) != end - start:
             rule = f"gave {len(data):,} bytes where {end - start:,} were asked for"
             raise SourceError(self._name, rule, "see whether it is being replaced")
         return data
 
-    def _asked(self, method: str, **options: int) -> Any:
+    def _asked(self, what: Any, *words: Any) -> Any:
         try:
-            return getattr(self._filesystem, method)(self._path, **options)
+            return what(*words)
+        except BlockpackError:
+            raise
         except Exception as error:  # whatever a filesystem's library raises
-            what = str(error) or type(error).__name__
-            raise SourceError(self._name, f"cannot be read: {what}") from error
+            told = (str(error) or type(error).__name__).splitlines()[0][:200]  # some show all data
+            raise SourceError(self._name, f"cannot be read: {told}") from error
+
+
+def _opened(filesystem: Any, path: str, name: str) -> _RemoteFile:
+    """The file at `path`, on the web or elsewhere."""
+    web = sys.modules.get("fsspec.implementations.http")  # which its filesystems come from
+    if web is None or not isinstance(filesystem, web.HTTPFileSystem):
+        return _FsspecFile(filesystem, path, name)
+    from .web import WebFile
+
+    return WebFile(filesystem, path, name, PAGE)
 
 
 def is_url(name: str) -> bool:

@@ -13,6 +13,7 @@ from fs import errors
 from fs.base import FS
 from fs.enums import ResourceType
 from fs.info import Info
+from fs.mode import Mode
 from fs.opener import Opener
 from fs.path import basename
 
@@ -69,7 +70,9 @@ class BlockpackFS(FS):
 
     def openbin(self, path: str, mode: str = "r", buffering: int = -1, **_: Any) -> BinaryIO:
         """A file of the image, read anywhere."""
-        if set(mode) & set("wax+"):
+        asked = Mode(mode)
+        asked.validate_bin()
+        if asked.writing:
             raise errors.ResourceReadOnly(path)
         inside = self._inside(path)
         if inside in self.image.names:

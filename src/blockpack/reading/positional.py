@@ -129,6 +129,9 @@ class PositionalFile(io.RawIOBase):
     `owned` tells to close the reader with it.
     """
 
+    mode = "rb"
+    """As files on disk tell it."""
+
     def __init__(self, reader: PositionalReader, *, owned: bool = False) -> None:
         super().__init__()
         self.reader = reader

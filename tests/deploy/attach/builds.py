@@ -62,6 +62,7 @@ def packed(
         container=None if container is None else str(container),
         size=layout.size,
         sha256=hashlib.sha256(image.read_bytes()).hexdigest(),
+        tree_sha256=blockpack.contents(layout)["tree_sha256"],
     )
 
 

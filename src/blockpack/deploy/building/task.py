@@ -85,8 +85,9 @@ def make(task: Task, layout: Layout, meter: Meter) -> Built:
     with target_errors(image), open(image, "rb") as file:
         found = manifest(layout, file, progress=meter.part())
     write_bytes(_lines(found).encode("ascii"), placements, private=True)
-    contents = {"size": layout.size, "sha256": found["sha256"], "placements": names[1]}
-    return Built(image_record(spec, layout, **contents), layout.warnings)
+    digests = {name: found[name] for name in ("sha256", "tree_sha256")}
+    record = image_record(spec, layout, size=layout.size, placements=names[1], **digests)
+    return Built(record, layout.warnings)
 
 
 def image_record(spec: ImageSpec, layout: Layout, **more: Any) -> ImageRecord:
