@@ -26,6 +26,7 @@ SITE = ImageRecord(
     sector_size=4096,
     size=16 << 20,
     sha256="ab" * 32,
+    tree_sha256="ef" * 32,
     fingerprint="a fingerprint",
     placements="site.json",
 )
@@ -86,7 +87,7 @@ def test_a_record_comes_back_as_it_was_written(record: BuildRecord, tmp_path: Pa
 
 def test_nothing_is_told_of_a_secrets_contents() -> None:
     told = values()["volumes"][2]
-    assert not {"size", "sha256", "fingerprint", "placements"} & told.keys()
+    assert not {"size", "sha256", "tree_sha256", "fingerprint", "placements"} & told.keys()
     for name, value in (("size", 1), ("sha256", ""), ("fingerprint", ""), ("placements", "")):
         with pytest.raises(ValueError, match="secret"):
             evolve(KEYS, **{name: value})  # type: ignore[arg-type]
@@ -112,7 +113,7 @@ def test_another_schema_is_refused(schema: object, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_every_value_of_a_wrong_type_is_refused(number: int, tmp_path: Path) -> None:
-    may_be_null = {"cipher", "key", "fingerprint", "placements"}
+    may_be_null = {"cipher", "key", "tree_sha256", "fingerprint", "placements"}
     volume = values()["volumes"][number]
     for key in volume:
         for wrong in [[], {}, -1.5, True, 7, "", None]:
