@@ -11,7 +11,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-_NUMBER = re.compile(r"\d+(\.\d+)+")
+_NUMBER = re.compile(r"\d+(\.\d+)+|^\d+$", re.M)
 
 PEERS = {
     "GNU tar": ("tar", "--version"),

@@ -58,10 +58,25 @@ def test_a_plan_of_it_writes_nothing(command: Command) -> None:
     found = json.loads(command(*words, "--plan", "--json").out)
     assert (found["format"], found["geometry"]["partitions"]) == ("disk", 2)
     assert {"data", "data/index.html"} <= {each["path"] for each in found["entries"]}
-    assert "GPT" not in command(*words, "--plan").err
+    (data, swap) = found["partitions"]
+    assert (data["name"], data["content"], swap["type"], swap["size"]) == (
+        "data",
+        "tar",
+        "swap",
+        MiB,
+    )
+    assert command(*words, "--plan").lines[-1].split() == [
+        "2",
+        "swap",
+        "swap",
+        "2097152",
+        "1.0",
+        "MiB",
+    ]
     assert not Path("card").exists()
     report = json.loads(command(*words, "--json", "--manifest", "listed", "--bmap", "map").out)
-    assert report["geometry"] == found["geometry"] and report["size"] == found["size"]
+    for key in ("geometry", "size", "partitions"):
+        assert report[key] == found[key]
     assert json.loads(Path("listed").read_text())["size"] == found["size"]
     assert Path("map").exists()
 

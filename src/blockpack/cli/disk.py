@@ -26,7 +26,7 @@ from ..layers.keys import read_key
 from ..planning.layout import Layout
 from ..planning.options import ALL, TREE, Option, parse_size, taken_by
 from ..sources.scan import scan
-from . import flags, plan, target
+from . import flags, target
 from .output import say
 from .overwrites import check_outputs, leave_out, replaced
 from .packing import FormatNames
@@ -117,13 +117,26 @@ def run(arguments: Namespace) -> int:
         id=arguments.id,
     ).plan()
     if arguments.plan:
-        plan.show(layout, arguments)
+        from . import plan  # slow to import, as digests and maps are
+
+        json, rows = _told(layout)
+        plan.show(layout, arguments, ["", *rows], partitions=json)
         return 0
     if not arguments.quiet:
         for warning in layout.warnings:
             say(f"warning: {warning}")
-    target.write_layout(layout, arguments)
+    more = {"partitions": _told(layout)[0]} if arguments.json else {}
+    target.write_layout(layout, arguments, **more)
     return 0
+
+
+def _told(layout: Layout) -> tuple[list[dict[str, Any]], list[str]]:
+    """What `info` tells of the partitions: JSON values, and lines."""
+    from ..images.open_image import open_image  # slow to import, and seldom needed
+    from .info import partition_json, partition_rows
+
+    with open_image(layout) as image:
+        return list(map(partition_json, image.partitions)), list(partition_rows(image.partitions))
 
 
 def _outputs(arguments: Namespace, image: str | None, sources: Iterable[str]) -> list[str]:

@@ -40,17 +40,18 @@ def run(arguments: Namespace) -> int:
         if arguments.json:
             told = {"format": image.format, "size": image.size, **digests, "geometry": facts}
             if image.format == DISK.name:
-                told["partitions"] = list(map(_json, image.partitions))
+                told["partitions"] = list(map(partition_json, image.partitions))
             emit_json(told)
         else:
             emit_facts(image.format, image.size, {**facts, **digests})
             if image.partitions:
-                emit("\n".join(["", *_rows(image.partitions)]))
+                emit("\n".join(["", *partition_rows(image.partitions)]))
         raise_problems("some of the image cannot be read", image.problems)
     return 0
 
 
-def _json(partition: OpenPartition) -> dict[str, Any]:
+def partition_json(partition: OpenPartition) -> dict[str, Any]:
+    """A partition as JSON values."""
     entry = partition.entry
     return {
         "number": entry.number,
@@ -67,7 +68,7 @@ def _json(partition: OpenPartition) -> dict[str, Any]:
     }
 
 
-def _rows(partitions: Sequence[OpenPartition]) -> Iterator[str]:
+def partition_rows(partitions: Sequence[OpenPartition]) -> Iterator[str]:
     """The table, a partition a line; numbers are aligned to the right."""
     rows = [_TITLES, *map(_row, partitions)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

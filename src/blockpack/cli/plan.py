@@ -56,12 +56,14 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def show(layout: Layout, arguments: Namespace, more: Iterable[str] = ()) -> None:
-    """Show a layout, and `more` lines; write the block map that was asked for."""
+def show(layout: Layout, arguments: Namespace, lines: Iterable[str] = (), **more: Any) -> None:
+    """Show a layout, and more `lines`, or with `more` in its JSON; write the block map that was
+    asked for.
+    """
     if arguments.bmap is not None:
         write_bytes(BlockMap.of(layout).encoded(), arguments.bmap)
     if arguments.json:
-        emit_json(_json(layout))
+        emit_json({**_json(layout), **more})
         return
     for warning in layout.warnings:
         say(f"warning: {warning}")
@@ -73,7 +75,7 @@ def show(layout: Layout, arguments: Namespace, more: Iterable[str] = ()) -> None
         lengths[extent.kind] += extent.length
     for kind, count in counts.items():
         emit(f"{kind:<18}{count:,} extents, {lengths[kind]:,} bytes")
-    for line in [*_summary(layout), *more]:
+    for line in [*_summary(layout), *lines]:
         emit(line)
 
 

@@ -56,8 +56,8 @@ def file_of(arguments: Namespace) -> str | None:
     return None
 
 
-def write_layout(layout: Layout, arguments: Namespace) -> None:
-    """Write the image, what goes with it, and the report."""
+def write_layout(layout: Layout, arguments: Namespace, **more: Any) -> None:
+    """Write the image, what goes with it, and the report; with `more` in its JSON."""
     with progress_bar(quiet=arguments.quiet) as progress:
         report = write(
             layout,
@@ -72,7 +72,7 @@ def write_layout(layout: Layout, arguments: Namespace) -> None:
         if arguments.bmap is not None:
             _write_block_map(layout, arguments.image, arguments.bmap)
     if arguments.json:
-        emit_report(_json(layout, report), f"{arguments.image} is written")
+        emit_report({**_json(layout, report), **more}, f"{arguments.image} is written")
     elif not arguments.quiet:
         say(_summary(layout, report))
 
