@@ -155,10 +155,14 @@ def test_eight_thousand_partitions_are_soon_read() -> None:
         assert image.verify() == []
 
 
-def test_partitions_of_one_place_are_listed_once() -> None:
+def test_partitions_of_one_place_are_listed_once(tmp_path: Path) -> None:
     data = of_tar(*(gpt_entry(40, 80, id=n) for n in range(1, 129)))
     with blockpack.open_image(data, report=lambda _: None) as image:
         assert [entry.path for entry in image] == ["1", "1/a.txt"]
+    path = tmp_path / "card.img"
+    path.write_bytes(data)
+    with blockpack.open_image(f"{path}#128") as image:  # which is asked for, and there is no other
+        assert [entry.path for entry in image] == ["a.txt"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ one alone.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -127,26 +128,39 @@ class DiskReader(ImageReader):
         super().__init__(data, device=device)
         self._lost: list[ImageError] = []
         self.table = read_table(self, self._lost.append, self._is_known)
-        found = {each.entry.number: each for each in self._opened()}
-        self.partitions = tuple(found[entry.number] for entry in self.table.entries)
-        """All of them, in the table's order."""
-        self._by_label = {partition.label: partition for partition in self.partitions}
-
-    def _opened(self) -> Iterator[OpenPartition]:
-        """The partitions as they lie; of those that overlap, the first is read."""
         entries = self.table.entries
+        self._labels = {e.number: label for e, label in zip(entries, labels(entries), strict=True)}
+        self._lock = threading.Lock()
+        self._opened: Mapping[str, OpenPartition] | None = None
+
+    @property
+    def partitions(self) -> tuple[OpenPartition, ...]:
+        """All of them, in the table's order."""
+        return tuple(self._by_label.values())
+
+    @property
+    def _by_label(self) -> Mapping[str, OpenPartition]:
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._all()
+            return self._opened
+
+    def _all(self) -> Mapping[str, OpenPartition]:
+        """All partitions by their labels; of those that overlap, the first is read."""
+        found: dict[str, OpenPartition] = {}
         taken = 0
-        labelled = zip(entries, labels(entries), strict=True)
-        for entry, label in sorted(labelled, key=lambda each: each[0].start):
-            partition = self._open(entry, label)
+        for entry in sorted(self.table.entries, key=lambda each: each.start):
+            partition = self._open(entry)
             if partition.reader is not None and entry.start < taken:
                 damage = "overlaps another partition, and is not read"
                 partition = evolve(partition, reader=None, damage=damage)
             if partition.reader is not None:
                 taken = entry.end
-            yield partition
+            found[partition.label] = partition
+        return {label: found[label] for label in self._labels.values()}
 
-    def _open(self, entry: TableEntry, label: str) -> OpenPartition:
+    def _open(self, entry: TableEntry) -> OpenPartition:
+        label = self._labels[entry.number]
         data = PartReader(self.data, entry.start, entry.size)
         if is_extended(entry):
             return OpenPartition(entry, label, data)
@@ -181,15 +195,13 @@ class DiskReader(ImageReader):
 
         Raises `NotInImageError`, which lists those that are there.
         """
-        found = [each for each in self.partitions if str(each.entry.number) == wanted]
-        found = found or [each for each in self.partitions if each.entry.name == wanted]
+        entries = self.table.entries
+        found = [each for each in entries if str(each.number) == wanted]
+        found = found or [each for each in entries if each.name == wanted]
         if len(found) == 1:
-            return found[0]
-        rule = (
-            f"{len(found)} partitions are called {wanted!r}"
-            if found
-            else f"there is no partition {wanted!r}"
-        )
+            return self._open(found[0])
+        several = f"{len(found)} partitions are called {wanted!r}"
+        rule = several if found else f"there is no partition {wanted!r}"
         raise NotInImageError("", rule, self.choice)
 
     @property
