@@ -38,8 +38,7 @@ def refused(*paths: str, profile: str = "any") -> list[str]:
 
 def warned(*paths: str, profile: str) -> list[str]:
     warnings = FatVolume(profile=profile).plan(tree_of(*paths)).warnings
-    assert all(warning.code == "device-name" for warning in warnings)
-    return [warning.path for warning in warnings]
+    return [warning.path for warning in warnings if warning.code == "device-name"]
 
 
 def test_there_are_27_letters_with_a_title_case_alone() -> None:
@@ -98,6 +97,7 @@ def test_a_file_that_ends_in_the_last_cluster_of_4_gib_is_warned_of(profile: str
     tree = Tree()
     tree.add("dir/largest.bin", unread, size=4 * GiB - 1)
     tree.add("less.bin", unread, size=4 * GiB - (64 << 10))
+    tree.add("EFI/BOOT/BOOTX64.EFI", unread, size=1)  # which uefi looks for
     [warning] = FatVolume(profile=profile).plan(tree).warnings
     assert (warning.path, warning.code) == ("dir/largest.bin", "fsck-miscounts")
     tree.remove("dir")

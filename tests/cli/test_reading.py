@@ -226,6 +226,7 @@ def test_info_json_has_the_geometry(command: Command, image: Path) -> None:
             "clusters",
             "free_clusters",
             "reserved_sectors",
+            "fats",
             "sectors_per_fat",
             "root_entries",
             "data_offset",

@@ -9,6 +9,7 @@ import signal
 from argparse import ArgumentParser, _SubParsersAction
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from blockpack.cli.output import ReportError
 from blockpack.layers.disk.disk_plan import BOOT, SHOWN
 from blockpack.layers.disk.gpt import FLAGS
 from blockpack.layers.disk.partition_types import TYPES
-from blockpack.planning.profile import PROFILES
+from blockpack.planning.profile import PROFILES, FatLimits, GitLimits, Medium, TarLimits
 from pages import DOCS, PAGES, ROOT, code, sections, table_under, tables
 from test_architecture import ROOMS
 
@@ -120,18 +121,31 @@ def test_every_error_is_in_the_library_page() -> None:
     }
 
 
-def test_profiles_and_their_limits_are_those_of_the_code() -> None:
-    page = DOCS / "profiles.md"
-    assert set(PROFILES) <= sections(page).keys()
-    (table,) = [table for table in tables(sections(page)["Profiles"]) if table[0][0] == "limit"]
-    names = [cell.strip("`") for cell in table[0][1:]]
-    assert names == list(PROFILES)
-    told = {next(iter(code(limit))): values for limit, *values in table[1:]}
-    for form in ("fat", "tar", "git"):
-        for limit in type(getattr(PROFILES["any"], form)).__slots__:
-            if not limit.startswith("_"):
-                values = [getattr(getattr(PROFILES[name], form), limit) for name in names]
-                assert told.pop(f"{form}.{limit}") == [shown(value) for value in values], limit
+def profile_tables() -> dict[tuple[str, ...], list[list[str]]]:
+    """The tables before the sections of profiles, by their headings."""
+    page = sections(DOCS / "profiles.md")
+    assert set(PROFILES) <= page.keys()
+    return {tuple(heading): rows for heading, *rows in tables(page["Profiles"])}
+
+
+def test_profiles_and_their_readers_are_those_of_the_code() -> None:
+    rows = profile_tables()["profile", "reader"]
+    assert rows == [[f"`{each.name}`", each.summary] for each in PROFILES.values()]
+
+
+def test_limits_of_profiles_are_those_of_the_code() -> None:
+    told = {}
+    for limit, usual, otherwise in profile_tables()["limit", "usual", "otherwise"]:
+        told[next(iter(code(limit)))] = usual, otherwise
+    usual_ones: dict[str, Any] = {"fat": FatLimits(), "tar": TarLimits(), "git": GitLimits()}
+    for form, limits in usual_ones.items():
+        for limit in type(limits).__slots__:
+            if limit.startswith("_"):
+                continue
+            usual = getattr(limits, limit)
+            values = {each.name: getattr(getattr(each, form), limit) for each in PROFILES.values()}
+            others = [f"`{name}` {shown(v)}" for name, v in values.items() if v != usual]
+            assert told.pop(f"{form}.{limit}") == (shown(usual), "; ".join(others)), limit
     assert not told
 
 
@@ -148,13 +162,32 @@ def test_types_and_flags_of_partitions_are_those_of_the_code() -> None:
     assert flags == [*FLAGS, BOOT, SHOWN]
 
 
+def test_files_that_readers_look_for_are_those_of_the_code() -> None:
+    heading = ("profile", "file", "presence", "content", "keys")
+    assert profile_tables()[heading] == [
+        [
+            f"`{profile.name}`",
+            ", ".join(f"`{path}`" for path in wanted.path.split("|")),
+            wanted.presence,
+            shown(wanted.syntax),
+            ", ".join(f"`{key}`" for key in (*wanted.required_keys, *wanted.expected_keys)),
+        ]
+        for profile in PROFILES.values()
+        for wanted in profile.files
+    ]
+
+
 def shown(value: object) -> str:
     """A limit as the table has it."""
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, Medium):
+        return f"{value.size >> 10}K"
+    if isinstance(value, tuple):
+        return ", ".join(map(shown, value)) or "–"
+    return str(value)
 
 
 def test_the_page_has_every_room_in_the_order_of_imports() -> None:

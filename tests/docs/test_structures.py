@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from blockpack.formats.fat import boot_sector, dir_entry
+from blockpack.formats.fat import boot_sector, dir_entry, flash_frame
 from blockpack.formats.git import container, pack_format
 from blockpack.formats.tar import header
 from blockpack.layers import ccm
@@ -44,6 +44,8 @@ STRUCTURES = {
     ("fat.md", "FSInfo sector"): packed(0, boot_sector.FSINFO),
     ("fat.md", "Short entry"): packed(0, dir_entry.ENTRY),
     ("fat.md", "Long-name entry"): packed(0, dir_entry.LONG),
+    ("fat.md", "State"): packed(0, flash_frame.STATE),
+    ("fat.md", "Configuration"): packed(0, flash_frame.CONFIGURATION),
     ("ccm.md", "Sectors of 512 bytes"): fields(0, ccm.fields(512)),
     ("ccm.md", "Sectors of 4096 bytes"): fields(0, ccm.fields(4096)),
     ("disk.md", "Master boot record"): packed(0, mbr.RECORD),

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import calendar
+import re
 import struct
 from dataclasses import dataclass
 from datetime import datetime
@@ -214,8 +215,10 @@ class _Checker:
         where = f"{path}: {short.name!r}"
         self._check_short(short, where)
         if long:
-            assert short.nt_res == 0, f"{where}: lower-case bits beside a long name"
-            return self._long_name(long, short, where)
+            name = self._long_name(long, short, where)
+            bits = _case_bits(name) if self._rules.bits_beside_names else 0
+            assert short.nt_res == bits, f"{where}: lower-case bits {short.nt_res:#x}"
+            return name
         assert short.name.isascii(), f"{where}: depends on the code page"
         if not self._rules.lower_case_bits:
             assert short.nt_res == 0, f"{where}: lower-case bits for want of a long name"
@@ -278,8 +281,8 @@ class _Checker:
     def _check_labels(self, labels: list[bytes], *, is_root: bool) -> None:
         if not is_root:
             assert not labels, "a label outside the root directory"
-        elif self._rules.mirage:
-            assert not labels, "a label in the root, where MirageOS's reader shows a file"
+        elif self._rules.mirage or not self._rules.label_entry:
+            assert not labels, "a label in the root, where the reader shows a file"
         else:
             told = [] if self._volume.label == NO_LABEL else [self._volume.label]
             assert labels == told, f"the labels are {labels} and {self._volume.label!r}"
@@ -298,6 +301,17 @@ class _Checker:
                 free_from = None
             if number < len(volume.fat):
                 assert self._taken[number], f"cluster {number} is lost"
+
+
+def _case_bits(name: str) -> int:
+    """DIR_NTRes of a name that is 8.3, each half of one case; else 0."""
+    match = re.fullmatch(
+        r"([A-Z0-9_~!#$%&'()@^`{}-]{1,8})(?:\.([A-Z0-9_~!#$%&'()@^`{}-]{1,3}))?", name, re.I | re.A
+    )
+    halves = [half or "" for half in match.groups()] if match else []
+    if any(half not in (half.upper(), half.lower()) for half in halves):
+        return 0
+    return sum(bit for bit, half in zip((8, 16), halves, strict=False) if half != half.upper())
 
 
 def _check_unique(children: list[tuple[str, _Short]], path: str) -> None:

@@ -47,6 +47,12 @@ class Rules:
     all three."""
     lower_case_bits: bool = False
     """Lower-case bits may stand in for a long name. Not all readers know of them."""
+    bits_beside_names: bool = False
+    """A short entry has lower-case bits beside its long name, where they say the same."""
+    label_entry: bool = True
+    """A label is in the root directory as well."""
+    fats: int = 2
+    media: int = 0xF8
     fs_info_backup: bool = True
     """The backup of FSInfo is as exact as FSInfo. mtools leaves it stale."""
 
@@ -154,16 +160,14 @@ def read_volume(image: Image, rules: Rules) -> Volume:
     assert (fat_type == 32) == (fat32 is not None), f"{clusters} clusters are for FAT{fat_type}"
     assert (fat_type == 32) == (common.root_ent_cnt == 0), "BPB_RootEntCnt is of another type"
     extended = _Extended._make(_EXTENDED.unpack_from(boot, 64 if fat32 else 36))
-    _check_extended(extended, fat_type)
+    _check_extended(extended, fat_type, rules)
 
     volume = Volume(
         fat_type=fat_type,
         label=extended.vol_lab,
         cluster_size=cluster_size,
         clusters=clusters,
-        fat=_read_fat(
-            image, common.rsvd_sec_cnt * sector, fat_sectors * sector, fat_type, clusters
-        ),
+        fat=_read_fat(image, common, fat_sectors * sector, fat_type, clusters),
         root_offset=root_offset,
         root_length=root_length,
         root_cluster=fat32.root_clus if fat32 else 0,
@@ -187,8 +191,8 @@ def _check_common(boot: bytes, common: _Common, rules: Rules) -> None:
     size = common.byts_per_sec * common.sec_per_clus
     assert size <= rules.max_cluster_size, f"a cluster is {size} bytes"
     assert common.rsvd_sec_cnt >= 1, "BPB_RsvdSecCnt is 0"
-    assert common.num_fats == 2, f"BPB_NumFATs is {common.num_fats}"
-    assert common.media == 0xF0 or common.media >= 0xF8, f"BPB_Media is {common.media:#x}"
+    assert common.num_fats == rules.fats, f"BPB_NumFATs is {common.num_fats}"
+    assert common.media == rules.media, f"the media byte is {common.media:#x}"
     assert common.hidd_sec == 0, "BPB_HiddSec is not 0, but there is no partition table"
 
 
@@ -203,18 +207,23 @@ def _total_sectors(common: _Common, *, is_fat32: bool) -> int:
     return small or large
 
 
-def _check_extended(extended: _Extended, fat_type: int) -> None:
-    assert extended.drv_num in (0x00, 0x80), f"BS_DrvNum is {extended.drv_num:#x}"
+def _check_extended(extended: _Extended, fat_type: int, rules: Rules) -> None:
+    drive = 0x80 if rules.media == 0xF8 else 0
+    assert extended.drv_num == drive, f"BS_DrvNum is {extended.drv_num:#x}"
     assert extended.reserved == 0, "BS_Reserved1 is not 0: the volume is marked dirty"
     assert extended.boot_sig == 0x29, f"BS_BootSig is {extended.boot_sig:#x}"
     expected = f"FAT{fat_type}".encode().ljust(8)
     assert extended.fil_sys_type == expected, f"BS_FilSysType is {extended.fil_sys_type!r}"
 
 
-def _read_fat(image: Image, offset: int, length: int, fat_type: int, clusters: int) -> array[int]:
-    """The first FAT; the second one is equal, and neither has more entries than clusters."""
+def _read_fat(
+    image: Image, common: _Common, length: int, fat_type: int, clusters: int
+) -> array[int]:
+    """The first FAT; all are equal, and none has more entries than clusters."""
+    offset = common.rsvd_sec_cnt * common.byts_per_sec
     raw = image.read(offset, length)
-    assert raw == image.read(offset + length, length), "the two FATs differ"
+    for copy in range(1, common.num_fats):
+        assert raw == image.read(offset + copy * length, length), "the FATs differ"
     count = clusters + 2
     needed = -(-count * fat_type // 8)
     assert needed <= length, f"a FAT of {length} bytes is too small for {clusters} clusters"

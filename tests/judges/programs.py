@@ -80,6 +80,8 @@ PROGRAMS: Mapping[str, Program] = {
     "ocamlc": Program(("ocamlc",), "ocaml libcmdliner-ocaml-dev"),
     "make": Program(("make",), "make"),
     "ninja": Program(("ninja",), "ninja-build"),
+    "blkid": Program(("blkid",), "util-linux"),
+    "file": Program(("file",), "file"),
     "dune": Program(("dune",), "ocaml-dune"),
 }
 
@@ -87,6 +89,7 @@ MODULES: Mapping[str, str] = {
     "pyfatfs.PyFatFS": "pyfatfs",
     "dissect.fat": "dissect.fat",
     "fatfs.wrapper": "fatfs-ng",
+    "fatfs.esp32_wl": "fatfs-ng",
     "dulwich.pack": "dulwich",
     "dulwich.object_format": "dulwich",
 }

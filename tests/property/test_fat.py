@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -17,7 +16,6 @@ from blockpack.planning.profile import PROFILES
 from judges import fat_invariants
 from judges.fat_invariants import Node as Judged
 from judges.fat_tools import (
-    Contents,
     dissect_read,
     fsck,
     mtools_read,
@@ -31,6 +29,7 @@ from judges.fatfs import fatfs_read
 from judges.grub import grub_fat_spelling, grub_read
 from judges.mirage_fat import MirageFat
 from judges.sleuthkit import sleuthkit_read
+from property.fat_images import expected_contents, never, spelled, written
 from property.strategies import (
     EPOCH,
     LAST,
@@ -88,32 +87,12 @@ def plan(tree: blockpack.Tree, options: Options) -> blockpack.Layout:
         raise
 
 
-def written(layout: blockpack.Layout, directory: Path, jobs: int = 1) -> Path:
-    """The image of `layout` in a file."""
-    image = directory / "image.img"
-    blockpack.write(layout, image, jobs=jobs)
-    return image
-
-
-def expected_contents(spec: Spec) -> Contents:
-    return {
-        path: node.contents.data() if isinstance(node, FileNode) else None
-        for path, node in spec.items()
-    }
-
-
 def shown_time(spec: Spec, path: str, options: Options) -> int:
     """The time that the image is to show, in FAT's even seconds."""
     node = spec[path]
     assert isinstance(node, FileNode | DirectoryNode)
     shown = {"fixed": EPOCH, "keep": node.mtime, "clamp": min(node.mtime, EPOCH)}
     return shown[options["mtime"]] & ~1
-
-
-def spelled(contents: Contents, spelling: Callable[[str], str]) -> Contents:
-    found = {spelling(path): data for path, data in contents.items()}
-    assume(len(found) == len(contents))  # two names that this judge cannot tell apart
-    return found
 
 
 @given(spec=trees, options=option_sets(), on_disk=st.booleans(), jobs=st.sampled_from((1, 3)))
@@ -190,11 +169,6 @@ def test_the_smallest_image_wins(sizes: list[int]) -> None:
     assert layout.size == min(others)
     assert int(layout.geometry["free_clusters"]) >= 1
     assert ("cloned" in str(layout.geometry["cluster_reason"])) == (least == 4096)
-
-
-def never() -> BinaryIO:
-    """A content that is never opened."""
-    raise AssertionError("planning reads nothing")
 
 
 @given(spec=specs(fat_names | unix_names, times=times(EPOCH, LAST)))

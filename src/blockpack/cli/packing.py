@@ -11,6 +11,7 @@ from ..formats.registry import FORMATS, Format, format_named, format_of_file, fo
 from ..model.tree import Tree
 from ..planning.layout import Layout
 from ..planning.options import COMMON, OWN, TREE, VOLUME, Option, parse_size, taken_by
+from ..planning.profile import PROFILES
 from ..planning.volume import Volume
 from ..sources.scan import scan
 from ..workers.processors import Jobs
@@ -68,7 +69,7 @@ def volume(
     """The volume that the arguments ask for, without some of the options. Raises `UsageError`.
 
     Those that are `told` by an image stand in for some that are left out. Without `format` and
-    ``--format`` the image's suffix tells the format.
+    ``--format`` the image's suffix tells the format, or a profile that reads one alone.
     """
     volume_class = _format(arguments, format).volume_class()
     taken = taken_by(volume_class)
@@ -89,6 +90,9 @@ def _format(arguments: Namespace, format: str | None) -> Format:
     if name is not None:
         return format_named(name)
     found = format_of_file(getattr(arguments, "image", ""))
+    profile = PROFILES.get(arguments.profile or "")
+    if profile is not None and len(profile.formats) == 1:
+        return format_named(profile.formats[0])
     if found is None:
         known = " or ".join(f"--format {name}" for name in FORMATS)
         raise UsageError("", "no format is given", f"give {known}")
@@ -101,7 +105,7 @@ def layout(volume: Volume, arguments: Namespace, left_out: Iterable[str] = ()) -
 
 
 def tree(arguments: Namespace, left_out: Iterable[str] = ()) -> Tree:
-    """The source's tree, without the files `left_out`."""
+    """The source's tree, without the files `left_out`, and with what the command adds to it."""
     jobs: Jobs = getattr(arguments, "jobs", "auto")
     found: Tree = scan(
         arguments.source,
@@ -111,4 +115,6 @@ def tree(arguments: Namespace, left_out: Iterable[str] = ()) -> Tree:
         jobs=jobs,
     )
     leave_out(found, arguments.source, left_out)
+    if complete := getattr(arguments, "complete", None):
+        complete(found, arguments)
     return found

@@ -34,6 +34,7 @@ COMMANDS = {
     "rollback": "make an older generation live",
     "status": "show what is live, and how generations differ",
     "gc": "remove old generations",
+    "seed": "pack a directory into a seed for cloud-init (NoCloud)",
     "plan": "show what pack would write: size, geometry, extents",
     "serve": "serve an image, or what pack would write, as a block device (NBD)",
     "write": "write an image to a device",

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from ..errors import ImageError, SourceError, UsageError, reading_errors, require_open, require_path
 from ..formats import registry
+from ..formats.fat.flash_frame import unframed
 from ..formats.reader import ImageReader, Report
 from ..formats.registry import Format, formats
 from ..layers.disk.reader import DISK, DiskReader, OpenPartition
@@ -152,6 +153,8 @@ def partition_of(data: PositionalReader, name: str, wanted: str) -> OpenPartitio
 
 def recognised(data: PositionalReader, name: str, *, device: bool = False) -> ImageReader:
     """The reader for what is in `data`. Raises `ImageError` if it is of no format."""
+    with reading_errors(name):
+        data = unframed(data) or data  # whose first sector tells nothing
     format = format_of(head_of(data, name))
     if format is None:
         rule = "not a tar archive, a FAT file system, a pack of git objects or a partitioned disk"

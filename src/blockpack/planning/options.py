@@ -74,7 +74,13 @@ class Option(NamedTuple):
 
 
 COMMON = (
-    Option("profile", "text", "P", "reader of the image: any, mirage, linux or uefi (any)"),
+    Option(
+        "profile",
+        "text",
+        "P",
+        "reader of the image: any, mirage, linux, uefi, nocloud, configdrive, "
+        "raspberrypi, fatfs, mfat or floppy (any)",
+    ),
     Option("sector_size", "size", "N", "sector size of the device: 512 or 4096"),
     Option("size", "size", "N", "size of the image (K, M, G)"),
     Option("free", "size", "N", "free space to leave (K, M, G)"),
@@ -108,8 +114,11 @@ TREE = (
 
 FAT = (
     Option("label", "text", "L", "volume label, up to 11 characters"),
+    Option("label_case", "choice", "C", "case of the label: upper or keep (upper)", "upper keep"),
     Option("fat_type", "choice", "T", "12, 16, 32 or auto: by content (auto)", "auto 12 16 32"),
     Option("cluster_size", "size", "N", "bytes of a cluster, 512 to 64K (by content)"),
+    Option("fats", "choice", "N", "number of allocation tables: 2 or 1 (2)", "2 1"),
+    Option("wear_levelling", "flag", None, "frame it for flash, as ESP-IDF does"),
 )
 
 TAR = (

@@ -1,12 +1,13 @@
 """Profiles: what the consumers of images accept, as data.
 
-A profile is a set of limits, each with its reason. Volumes ask the profile; no code anywhere
-asks for a profile's name. See docs/profiles.md for the readers behind them.
+A profile is a set of limits, each with its reason, and the files that the consumer looks for.
+Volumes ask the profile; no code anywhere asks for a profile's name. See docs/profiles.md for the
+readers behind them.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from attrs import field, frozen
 
@@ -15,8 +16,53 @@ from ..errors import UsageError
 GiB = 1 << 30
 """Bytes in a gibibyte."""
 
-Names = Literal["unicode", "bmp", "ascii"]
-"""The characters in a long name: all of Unicode, those of one UTF-16 unit, or ASCII."""
+Names = Literal["unicode", "bmp", "cp437", "ascii"]
+"""The characters in a long name: all of Unicode, those of one UTF-16 unit, those of code page 437,
+or ASCII."""
+
+LabelCase = Literal["upper", "keep"]
+"""Whether a label is in capitals, as FAT has it, or as it was given."""
+
+Syntax = Literal["any", "yaml", "json", "user-data"]
+"""What a file is written in; of ``user-data``, cloud-init tells that by its first line."""
+
+Presence = Literal["required", "expected", "optional"]
+"""Whether an image without it is refused, warned of, or fine."""
+
+
+class Medium(NamedTuple):
+    """What a kind of medium has in its boot sector; sizes in bytes, 0 for any."""
+
+    size: int
+    media: int
+    """The media byte, of the boot sector and the allocation table."""
+    sectors_per_track: int
+    heads: int
+    root_entries: int
+    cluster_size: int
+    drive: int = 0
+    """By which number a BIOS knows it."""
+
+
+FIXED_DISK = Medium(0, 0xF8, 63, 255, 512, 0, 0x80)
+"""What is no medium of its own. The specification advises 512 root entries; some readers expect
+nothing else."""
+
+
+@frozen(kw_only=True)
+class WantedFile:
+    """A file that the reader looks for, and what it has to be. Capitals do not matter."""
+
+    path: str
+    """Its path; the name may be several, between bars, each with ``*`` for any characters."""
+    purpose: str
+    """What the reader does with it, or without it."""
+    presence: Presence = "expected"
+    syntax: Syntax = "any"
+    required_keys: tuple[str, ...] = ()
+    """What it has to say: keys of a YAML or JSON mapping."""
+    expected_keys: tuple[str, ...] = ()
+    """Keys that are worth a warning if they are not there."""
 
 
 @frozen(kw_only=True)
@@ -24,8 +70,18 @@ class FatLimits:
     """What a reader of FAT accepts. Sizes are in bytes."""
 
     types: tuple[int, ...] = (12, 16, 32)
+    preferred_types: tuple[int, ...] = ()
+    """Types that are taken before others, in this order, where the content fills them."""
+    doubtful_types: tuple[int, ...] = ()
+    """Types that not all of these readers take, or read in full: worth a warning."""
     sector_sizes: tuple[int, ...] = (512, 4096)
     sector_size: int = 512
+    media: tuple[Medium, ...] = ()
+    """The media that it reads, the usual one first; if there are none, any size is fine."""
+    fats: tuple[int, ...] = (2, 1)
+    """How many allocation tables there may be, the usual number first."""
+    spare_cluster: bool = False
+    """Whether the last cluster stays free even in an image of a given size."""
     file_size: int = 4 * GiB - 1
     names: Names = "unicode"
     path_units: int = 256
@@ -34,6 +90,14 @@ class FatLimits:
     """Names that look like 8.3 names are looked up by their short names alone."""
     terminated_long_names: bool = False
     """Every long name ends in a NUL, even where that takes one more directory entry."""
+    wear_levelling: bool = False
+    """Whether it reads a file system in the frame of ESP-IDF's wear levelling."""
+    lower_case_bits: bool = False
+    """Whether short entries have the bits for lower case, too, beside their long names."""
+    labels: tuple[str, ...] = ()
+    """The labels that it looks for, the usual one first; if there are none, any will do."""
+    label_case: LabelCase = "upper"
+    """How a label is written unless it is said."""
     label_entry: bool = True
     """Whether the label may stand in the root directory (it always is in the boot sector)."""
     windows: bool = False
@@ -75,14 +139,26 @@ class GitLimits:
 
 @frozen(kw_only=True)
 class Profile:
-    """One consumer's limits."""
+    """One consumer's limits, and the files that it looks for."""
 
     name: str
     summary: str
+    formats: tuple[str, ...] = ()
+    """The formats that it reads; if there are none, all that have limits."""
+    files: tuple[WantedFile, ...] = ()
     fat: FatLimits = field(factory=FatLimits)
     tar: TarLimits = field(factory=TarLimits)
     git: GitLimits = field(factory=GitLimits)
 
+
+_FLOPPIES = (
+    # size, media byte, sectors of a track, heads, root entries, cluster: as DOS formats them
+    Medium(1440 << 10, 0xF0, 18, 2, 224, 512),
+    Medium(2880 << 10, 0xF0, 36, 2, 240, 1024),
+    Medium(1200 << 10, 0xF9, 15, 2, 224, 512),
+    Medium(720 << 10, 0xF9, 9, 2, 112, 1024),
+    Medium(360 << 10, 0xFD, 9, 2, 112, 1024),
+)
 
 PROFILES = {
     profile.name: profile
@@ -99,6 +175,7 @@ PROFILES = {
                 # It takes every volume below 65527 clusters for FAT16, and shows no FAT32.
                 types=(16,),
                 sector_size=4096,  # reads on devices of 512 and of 4096 bytes a sector
+                fats=(2,),
                 file_size=2 * GiB - 1,  # its size field is signed
                 names="ascii",  # it keeps the low byte of each UTF-16 unit
                 exact_short_names=True,
@@ -124,8 +201,130 @@ PROFILES = {
         Profile(
             name="uefi",
             summary="UEFI firmware, such as OVMF",
-            # The firmware reads 512-byte sectors, and names of UCS-2 characters only.
-            fat=FatLimits(sector_sizes=(512,), names="bmp"),
+            files=(
+                WantedFile(
+                    path="EFI/BOOT/BOOT*.EFI",
+                    purpose="firmware starts it from a medium that it has no boot entry for",
+                ),
+            ),
+            fat=FatLimits(
+                preferred_types=(32, 16),  # some firmware, and Windows, take FAT32 alone
+                doubtful_types=(12,),  # some firmware cuts long names there
+                sector_sizes=(512,),
+                names="bmp",  # they are UCS-2
+            ),
+        ),
+        Profile(
+            name="nocloud",
+            summary="a seed for cloud-init's NoCloud",
+            formats=("fat",),
+            files=(
+                WantedFile(
+                    path="user-data",
+                    presence="required",
+                    syntax="user-data",
+                    purpose="cloud-init takes no seed without it",
+                ),
+                WantedFile(
+                    path="meta-data",
+                    presence="required",
+                    syntax="yaml",
+                    expected_keys=("instance-id",),
+                    purpose="cloud-init takes no seed without it, and sees by its instance-id "
+                    "whether a machine is new",
+                ),
+                WantedFile(
+                    path="network-config",
+                    presence="optional",
+                    syntax="yaml",
+                    purpose="cloud-init sets up the network by it",
+                ),
+                WantedFile(
+                    path="vendor-data",
+                    presence="optional",
+                    syntax="user-data",
+                    purpose="cloud-init reads it before user-data",
+                ),
+            ),
+            # blkid is asked for both; from util-linux 2.33 on it reads the root directory's alone.
+            fat=FatLimits(labels=("CIDATA", "cidata")),
+        ),
+        Profile(
+            name="configdrive",
+            summary="a config drive, as OpenStack gives it to cloud-init",
+            formats=("fat",),
+            files=(
+                WantedFile(
+                    path="openstack/latest/meta_data.json",
+                    presence="required",
+                    syntax="json",
+                    required_keys=("uuid",),
+                    purpose="cloud-init takes no config drive without it, nor without its uuid",
+                ),
+                WantedFile(
+                    path="openstack/latest/user_data",
+                    presence="optional",
+                    syntax="user-data",
+                    purpose="cloud-init runs it",
+                ),
+                *(
+                    WantedFile(
+                        path=f"openstack/latest/{name}",
+                        presence="optional",
+                        syntax="json",
+                        purpose="cloud-init gives up on a drive where it is not JSON",
+                    )
+                    for name in ("network_data.json", "vendor_data.json", "vendor_data2.json")
+                ),
+            ),
+            fat=FatLimits(labels=("config-2",), label_case="keep"),
+        ),
+        Profile(
+            name="raspberrypi",
+            summary="the firmware of the Raspberry Pi",
+            formats=("fat",),
+            files=(
+                WantedFile(path="config.txt", purpose="the firmware reads its settings there"),
+                WantedFile(
+                    path="start*.elf|kernel_2712.img|boot.img",
+                    purpose="up to the Raspberry Pi 4, start.elf or start4.elf is the firmware",
+                ),
+            ),
+            fat=FatLimits(
+                types=(16, 32),
+                preferred_types=(32,),  # some Compute Modules 3 boot from FAT32 alone
+                sector_sizes=(512,),
+                spare_cluster=True,  # EEPROMs before 2024-01 do not read the last one
+                # Firmware of 2020 (Zero) missed lower-case 8.3 names that had long entries and no
+                # such bits, that of 2023 (Pi 5) some that had the bits and no long entries.
+                lower_case_bits=True,
+            ),
+        ),
+        Profile(
+            name="fatfs",
+            summary="FatFs, as in ESP-IDF, Zephyr, Mbed and 3D printers",
+            formats=("fat",),
+            # It shows other long names by their short ones.
+            fat=FatLimits(names="cp437", wear_levelling=True),
+        ),
+        Profile(
+            name="mfat",
+            summary="mfat, for mkernel's unikernels",
+            formats=("fat",),
+            fat=FatLimits(
+                types=(32,),  # it reads FAT32's fields, whatever the type
+                fats=(2,),
+                names="bmp",  # it converts UTF-16 unit by unit
+                label_entry=False,  # it would take it for a part of the next long name
+            ),
+        ),
+        Profile(
+            name="floppy",
+            summary="floppy disks, as DOS and Windows format them",
+            formats=("fat",),
+            fat=FatLimits(
+                types=(12,), sector_sizes=(512,), media=_FLOPPIES, fats=(2,), windows=True
+            ),
         ),
     )
 }

@@ -70,6 +70,10 @@ class Volume(ABC):
 
     def __attrs_post_init__(self) -> None:
         self._require_types()
+        if self.profile.formats and self.format not in self.profile.formats:
+            known = " or ".join(self.profile.formats)
+            rule = f"profile {self.profile.name} reads {known}, not {self.format}"
+            raise UsageError("", rule, option=f"format={self.profile.formats[0]}")
         require_choice("mtime", self.mtime, get_args(Mtime))
         if self.sector_size not in (512, 4096):
             rule = f"the sector size is 512 or 4096, not {self.sector_size}"

@@ -69,7 +69,7 @@ class VolumeTables(TreeTables):
             return self.flag(path, table, option.key)
         if option.kind == "size" or (option.kind == "alignment" and value != "auto"):
             return self.size(here, value)
-        if is_number(value) and (option.kind == "number" or "16" in option.choices):
+        if is_number(value) and (option.kind == "number" or any(map(str.isdigit, option.choices))):
             if not -HUGE < value < HUGE:
                 self.complain(here, "there is no such number here")
                 return None

@@ -80,12 +80,12 @@ NO_NAME = b"NO NAME    "
 
 
 def is_label(text: str) -> bool:
-    """Whether a volume can have this label; one in capitals, for there are no others."""
+    """Whether a volume can have this label, in capitals or not."""
     return (
         0 < len(text) <= 11
         and text.isascii()
         and text.isprintable()
-        and text == text.strip().upper()
+        and text == text.strip()
         and not set(text) & set('"*+,./:;<=>?[\\]|')
     )
 
@@ -121,6 +121,9 @@ class BootSector:
     fsinfo_sector: int = 0
     backup_sector: int = 0
     media: int = MEDIA_FIXED
+    sectors_per_track: int = 63
+    heads: int = 255
+    drive: int = 0x80
     flags: int = 0
     """Of FAT32: bit 7 says that one table is in use alone, bits 0 to 3 which."""
     boot_signature: int = BOOT_SIGNATURE
@@ -137,10 +140,7 @@ class BootSector:
             "total_sectors_32": 0 if small else self.total_sectors,
             "sectors_per_fat_16": 0 if wide else self.sectors_per_fat,
             "sectors_per_fat_32": self.sectors_per_fat,
-            "sectors_per_track": 63,
-            "heads": 255,
             "hidden_sectors": 0,
-            "drive": 0x80,
             "reserved": 0,
             "type_name": b"FAT%d   " % self.bits,
             "version": 0,

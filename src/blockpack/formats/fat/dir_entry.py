@@ -75,14 +75,21 @@ def fat_time(seconds: int) -> tuple[int, int]:
 
 
 def pack_entry(
-    name: bytes, attributes: int, stamp: tuple[int, int], cluster: int = 0, size: int = 0
+    name: bytes,
+    attributes: int,
+    stamp: tuple[int, int],
+    cluster: int = 0,
+    size: int = 0,
+    case: int = 0,
 ) -> bytes:
-    """A short entry. `name` has 11 bytes, `stamp` is `fat_time`'s, `size` is in bytes."""
+    """A short entry. `name` has 11 bytes, `stamp` is `fat_time`'s, `size` is in bytes, `case` are
+    the bits for lower case.
+    """
     date, clock = stamp
     return ENTRY_STRUCT.pack(
         name,
         attributes,
-        0,
+        case,
         0,
         clock,
         date,

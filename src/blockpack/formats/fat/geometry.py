@@ -23,10 +23,11 @@ from .dir_entry import SIZE as ENTRY_SIZE
 from .table import FIRST_CLUSTER, table_bytes
 
 if TYPE_CHECKING:
+    from ...planning.profile import Medium
     from .survey import Survey
 
 ALIGNMENT = 4096
-"""The data area begins on a multiple of this many bytes."""
+"""The data area begins on a multiple of this many bytes, unless the medium has no room to spare."""
 
 MARGIN = 16
 """How far cluster counts stay from the borders between types."""
@@ -54,9 +55,6 @@ MAX_SECTORS = 0xFFFFFFFF
 MAX_ROOT_ENTRIES = 65_408
 """The most that fit the boot sector's 16-bit count in whole sectors of 4096 bytes."""
 
-DEFAULT_ROOT_ENTRIES = 512
-"""What the specification advises; some readers expect nothing else."""
-
 
 @frozen(kw_only=True)
 class Geometry:
@@ -71,7 +69,7 @@ class Geometry:
     root_entries: int
     reserved_sectors: int
     sectors_per_fat: int
-    fats: int = 2
+    fats: int
 
     @property
     def fat_offset(self) -> int:
@@ -107,6 +105,7 @@ class Geometry:
             "clusters": self.clusters,
             "free_clusters": free_clusters,
             "reserved_sectors": self.reserved_sectors,
+            "fats": self.fats,
             "sectors_per_fat": self.sectors_per_fat,
             "root_entries": self.root_entries,
             "data_offset": self.data_offset,
@@ -119,9 +118,10 @@ class Geometry:
         return self.data_offset + (cluster - FIRST_CLUSTER) * self.cluster_size
 
 
-def cluster_sizes(sector_size: int) -> list[int]:
-    """The sizes of clusters that whole sectors make, in bytes."""
-    return [size for size in CLUSTER_SIZES if size >= sector_size]
+def cluster_sizes(sector_size: int, medium: Medium) -> list[int]:
+    """The sizes of clusters, in bytes: those that whole sectors make, if the medium has none."""
+    sizes = [medium.cluster_size] if medium.cluster_size else CLUSTER_SIZES
+    return [size for size in sizes if size >= sector_size]
 
 
 def choose(survey: Survey) -> Geometry:
@@ -153,6 +153,8 @@ def reason(survey: Survey) -> str:
     """Why the cluster size is what `choose` has it be."""
     if survey.volume.cluster_size is not None:
         return "as given"
+    if survey.limits.media:
+        return "as the medium has it"
     if survey.volume.size is not None:
         return "the first that fills the given size"
     if survey.clonable:
@@ -169,7 +171,7 @@ def _check_size(survey: Survey) -> None:
 
 def _require_room(survey: Survey) -> None:
     """Raise `EntryError` if the size that is asked for is less than what would be chosen."""
-    if survey.volume.size is None:
+    if survey.volume.size is None or survey.limits.media:
         return
     chosen = choose(evolve(survey, volume=evolve(survey.volume, size=None))).size
     if chosen > survey.volume.size:
@@ -179,6 +181,8 @@ def _require_room(survey: Survey) -> None:
 
 def _remedy(survey: Survey) -> tuple[str, str]:
     """What to do if there is no geometry, and the option for it."""
+    if survey.limits.media:
+        return "pack less", _larger_medium(survey)
     if survey.volume.size is not None:
         return "give another size, or let type and cluster size be chosen", ""
     if survey.volume.cluster_size is not None:
@@ -186,20 +190,37 @@ def _remedy(survey: Survey) -> tuple[str, str]:
     return "pack less", "fat_type=auto" if survey.volume.fat_type != "auto" else "format=tar"
 
 
+def _larger_medium(survey: Survey) -> str:
+    """The option for the smallest medium that holds what was surveyed; empty if there is none."""
+    for medium in sorted(survey.limits.media):
+        larger = evolve(survey, volume=evolve(survey.volume, size=medium.size, cluster_size=None))
+        [(bits, size)] = next(_ranked(larger))
+        if isinstance(_fit(larger, bits, size, larger.clusters(bits, size)), Geometry):
+            return f"size={medium.size}"
+    return ""
+
+
 def _ranked(survey: Survey) -> Iterator[list[tuple[int, int]]]:
     """Types and cluster sizes, in the order of preference; among those together, small clusters
     first, the smallest image wins.
     """
-    sizes = cluster_sizes(survey.volume.sector_size)
-    if survey.volume.cluster_size is not None:
-        sizes = [survey.volume.cluster_size]
+    volume, preferred = survey.volume, survey.limits.preferred_types
+    sizes = cluster_sizes(volume.sector_size, volume.medium)
+    if volume.cluster_size is not None:
+        sizes = [volume.cluster_size]
     pairs = [(bits, size) for size in sizes for bits in survey.types]
-    if survey.volume.size is not None:  # all are alike, so the first that is filled will do
-        usual = {12: PREFERRED, 16: PREFERRED, 32: _advised_cluster_size(survey.volume.size)}
-        pairs.sort(key=lambda pair: _distance(pair[1], usual[pair[0]]))
+    if volume.size is not None:  # all are alike, so the first that is filled will do
+        usual = {12: PREFERRED, 16: PREFERRED, 32: _advised_cluster_size(volume.size)}
+        rank = {bits: number for number, bits in enumerate(preferred, -len(preferred))}
+        pairs.sort(key=lambda pair: (rank.get(pair[0], 0), _distance(pair[1], usual[pair[0]])))
         yield from ([pair] for pair in pairs)
         return
     usual_pairs = [pair for pair in pairs if pair[1] <= LARGEST_PREFERRED]
+    for bits in preferred:
+        filled = [pair for pair in usual_pairs if pair[0] == bits and _is_filled(survey, *pair)]
+        if survey.clonable:
+            yield [pair for pair in filled if not pair[1] % ALIGNMENT]
+        yield filled
     if survey.clonable:
         yield [pair for pair in usual_pairs if _is_for_clones(survey, *pair)]
     yield usual_pairs
@@ -213,9 +234,12 @@ def _distance(cluster_size: int, usual: int) -> tuple[bool, int]:
 
 def _is_for_clones(survey: Survey, bits: int, cluster_size: int) -> bool:
     """Whether files can be cloned, and no type needs clusters that nothing is in."""
-    if cluster_size % ALIGNMENT:
-        return False
-    return bits == 12 or survey.clusters(bits, cluster_size) >= FEWEST[bits]
+    return not cluster_size % ALIGNMENT and (bits == 12 or _is_filled(survey, bits, cluster_size))
+
+
+def _is_filled(survey: Survey, bits: int, cluster_size: int) -> bool:
+    """Whether the tree takes as many clusters as the type has at least."""
+    return survey.clusters(bits, cluster_size) >= FEWEST[bits]
 
 
 def _advised_cluster_size(size: int) -> int:
@@ -228,30 +252,49 @@ def _advised_cluster_size(size: int) -> int:
 
 def _fit(survey: Survey, bits: int, cluster_size: int, needed: int) -> Geometry | str:
     """The geometry for `needed` clusters, or what speaks against it."""
+    volume, medium = survey.volume, survey.volume.medium
+    alignment = volume.sector_size if medium.size else ALIGNMENT
     root_entries = 0
     if bits != 32:
-        if survey.root_entries > MAX_ROOT_ENTRIES:
+        most = medium.root_entries if medium.size else MAX_ROOT_ENTRIES
+        if survey.root_entries > most:
             return (
                 f"the root directory takes {survey.root_entries:,} entries, FAT{bits} has at "
-                f"most {MAX_ROOT_ENTRIES:,}"
+                f"most {most:,}"
             )
-        in_sector = survey.volume.sector_size // ENTRY_SIZE
-        root_entries = round_up(max(survey.root_entries, DEFAULT_ROOT_ENTRIES), in_sector)
+        in_sector = volume.sector_size // ENTRY_SIZE
+        root_entries = round_up(max(survey.root_entries, medium.root_entries), in_sector)
 
     def lay_out(clusters: int) -> Geometry:
-        return _lay_out(bits, survey.volume.sector_size, cluster_size, clusters, root_entries)
+        sectors_per_fat = -(-table_bytes(bits, clusters) // volume.sector_size)
+        least = 32 if bits == 32 else 1
+        before = (least + volume.fats * sectors_per_fat) * volume.sector_size
+        before += root_entries * ENTRY_SIZE
+        data_offset = round_up(before, alignment)
+        return Geometry(
+            bits=bits,
+            sector_size=volume.sector_size,
+            sectors=(data_offset + clusters * cluster_size) // volume.sector_size,
+            cluster_size=cluster_size,
+            clusters=clusters,
+            root_entries=root_entries,
+            reserved_sectors=least + (data_offset - before) // volume.sector_size,
+            sectors_per_fat=sectors_per_fat,
+            fats=volume.fats,
+        )
 
     if needed > MOST[bits]:
         return (
             f"the tree takes {needed:,} clusters of {cluster_size:,} bytes, FAT{bits} has at "
             f"most {MOST[bits]:,}"
         )
-    if survey.volume.size is not None:
-        return _fit_size(survey.volume.size, bits, cluster_size, needed, lay_out)
+    if volume.size is not None:
+        needed += survey.limits.spare_cluster
+        return _fit_size(volume.size, bits, cluster_size, alignment, needed, lay_out)
     # One cluster to spare: some firmware does not read a file in the last one.
     step = max(1, ALIGNMENT // cluster_size)
     clusters = round_up(max(needed + 1, FEWEST[bits]), step)
-    missing = FEWEST_SECTORS * survey.volume.sector_size - lay_out(clusters).size
+    missing = FEWEST_SECTORS * volume.sector_size - lay_out(clusters).size
     clusters += round_up(max(missing, 0), step * cluster_size) // cluster_size
     found = lay_out(min(clusters, MOST[bits]))
     if found.sectors > MAX_SECTORS:
@@ -260,7 +303,12 @@ def _fit(survey: Survey, bits: int, cluster_size: int, needed: int) -> Geometry 
 
 
 def _fit_size(
-    size: int, bits: int, cluster_size: int, needed: int, lay_out: Callable[[int], Geometry]
+    size: int,
+    bits: int,
+    cluster_size: int,
+    alignment: int,
+    needed: int,
+    lay_out: Callable[[int], Geometry],
 ) -> Geometry | str:
     """The geometry that takes `size` bytes, or what speaks against it.
 
@@ -271,7 +319,7 @@ def _fit_size(
         return f"FAT{bits} with clusters of {cluster_size:,} bytes cannot fill {size:,} bytes"
     clusters = min(fitting, MOST[bits])
     while clusters >= FEWEST[bits]:
-        data_offset = (size - clusters * cluster_size) // ALIGNMENT * ALIGNMENT
+        data_offset = (size - clusters * cluster_size) // alignment * alignment
         found = lay_out((size - data_offset) // cluster_size)
         if found.clusters <= MOST[bits] and found.data_offset <= data_offset:
             break
@@ -289,23 +337,3 @@ def _fit_size(
         return f"{size:,} bytes are more than FAT's 32-bit count of sectors can say"
     reserved = found.reserved_sectors + (data_offset - found.data_offset) // found.sector_size
     return evolve(found, sectors=sectors, reserved_sectors=reserved)
-
-
-def _lay_out(
-    bits: int, sector_size: int, cluster_size: int, clusters: int, root_entries: int
-) -> Geometry:
-    """The geometry for that many clusters, the reserved area padded to align the data."""
-    sectors_per_fat = -(-table_bytes(bits, clusters) // sector_size)
-    least = 32 if bits == 32 else 1
-    before = (least + 2 * sectors_per_fat) * sector_size + root_entries * ENTRY_SIZE
-    data_offset = round_up(before, ALIGNMENT)
-    return Geometry(
-        bits=bits,
-        sector_size=sector_size,
-        sectors=(data_offset + clusters * cluster_size) // sector_size,
-        cluster_size=cluster_size,
-        clusters=clusters,
-        root_entries=root_entries,
-        reserved_sectors=least + (data_offset - before) // sector_size,
-        sectors_per_fat=sectors_per_fat,
-    )

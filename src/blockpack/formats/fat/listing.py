@@ -17,7 +17,7 @@ from ...model.entry import NANOSECONDS
 from ..reader import Report
 from . import dir_entry
 from .dir_entry import SIZE
-from .names import LONG_UNITS
+from .names import LONG_UNITS, LOWER_BASE, LOWER_EXTENSION
 
 _SLOT = struct.Struct("<11sBB7xHHHHI")
 """Of `dir_entry.ENTRY`: name, attributes, case, cluster_high, modified_time, modified_date,
@@ -188,8 +188,8 @@ def _short_name(short: bytes, case: int) -> str:
     if short[0] == 0x05:
         short = b"\xe5" + short[1:]
     base, extension = oem(short[:8]), oem(short[8:])
-    base = base.lower() if case & 0x08 else base
-    extension = extension.lower() if case & 0x10 else extension
+    base = base.lower() if case & LOWER_BASE else base
+    extension = extension.lower() if case & LOWER_EXTENSION else extension
     return f"{base}.{extension}" if extension else base
 
 

@@ -23,6 +23,9 @@ SHORT_LENGTH = 12
 LONG_UNITS = 13
 """UTF-16 units in a long-name entry."""
 
+LOWER_BASE, LOWER_EXTENSION = 0x08, 0x10
+"""Bits of a short entry: what stands before its dot, or behind, is in lower case (NT)."""
+
 _ILLEGAL = r'"*/:<>?\|'
 """What no name holds, apart from control characters, and U+FFFF, which fills long-name entries."""
 
@@ -58,6 +61,18 @@ def is_short(name: str) -> bool:
 def is_device(name: str) -> bool:
     """Whether Windows takes `name` for one of its devices and cannot open such a file."""
     return _DEVICE_NAME.fullmatch(name) is not None
+
+
+def case_bits(name: str) -> int:
+    """The bits of a short entry that say which halves of `name` are in lower case (NT); 0 if its
+    short name is another, or they cannot say so.
+    """
+    if not name.isascii() or not is_short(name.upper()):
+        return 0
+    halves = dict(zip((LOWER_BASE, LOWER_EXTENSION), _split(name), strict=True))
+    if any(half not in (half.lower(), half.upper()) for half in halves.values()):
+        return 0
+    return sum(bit for bit, half in halves.items() if half != half.upper())
 
 
 def long_entries(name: str, limits: FatLimits) -> int:
@@ -127,12 +142,22 @@ def refusals(entry: Entry, limits: FatLimits) -> Iterator[EntryError]:
     if limits.names == "ascii" and not name.isascii():
         rule = "the profile's reader finds ASCII names only"
         yield EntryError(path, rule, "rename it")
+    if limits.names == "cp437" and not _is_cp437(name):
+        rule = "the profile's reader shows names in code page 437, which lacks a character of it"
+        yield EntryError(path, rule, "rename it", "profile=any")
     if limits.names == "bmp" and any(ord(character) > 0xFFFF for character in name):
         rule = "the profile's reader knows no characters beyond U+FFFF"
         yield EntryError(path, rule, "rename it")
     if limits.exact_short_names and not is_short(name) and _LOOKS_SHORT.fullmatch(name):
         rule = "the profile's reader looks for it by a short name that FAT cannot hold"
         yield EntryError(path, rule, "use a lower-case letter in it")
+
+
+def _is_cp437(name: str) -> bool:
+    try:
+        return bool(name.encode("cp437"))
+    except UnicodeEncodeError:
+        return False
 
 
 class ShortNames:

@@ -65,7 +65,10 @@ class FatReader(ImageReader):
     def options(self) -> Mapping[str, str]:
         """The label, if a volume can have it."""
         label = self._label()
-        return {"label": label} if boot_sector.is_label(label) else {}
+        if not boot_sector.is_label(label):
+            return {}
+        case = {} if label == label.upper() else {"label_case": "keep"}
+        return {"label": label, **case}
 
     def entries(self, report: Report) -> Iterator[ImageEntry]:
         """Directory by directory, as they lie there."""

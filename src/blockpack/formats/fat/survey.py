@@ -103,10 +103,15 @@ class Survey:
         self.digest = crc32(data, self.digest)
 
     @property
+    def limits(self) -> FatLimits:
+        """What the profile's reader accepts."""
+        return self.volume.profile.fat
+
+    @property
     def types(self) -> tuple[int, ...]:
         """The types that it may be, by their bits."""
         given = self.volume.fat_type
-        return self.volume.profile.fat.types if given == "auto" else (given,)
+        return self.limits.types if given == "auto" else (given,)
 
     @property
     def root_entries(self) -> int:
@@ -130,7 +135,7 @@ class Survey:
 
     def _add(self, entry: Directory | None, children: list[Entry]) -> list[str]:
         """Take in one directory, and what it holds; the names of that."""
-        limits = self.volume.profile.fat
+        limits = self.limits
         path = entry.path if entry else ""
         listing = _names(path, children)
         self._check_names(children, listing, limits)

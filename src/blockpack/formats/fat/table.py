@@ -45,6 +45,8 @@ class Chains:
 
     bits: int
     firsts: Sequence[int]
+    media: int = MEDIA_FIXED
+    """The media byte, which entry 0 repeats."""
 
     @property
     def end(self) -> int:
@@ -63,8 +65,8 @@ class Chains:
             index += 1
         found.frombytes(bytes(4 * (stop - used)))
         for reserved in range(start, min(stop, FIRST_CLUSTER)):
-            # Entry 0 repeats the media byte; entry 1 says "clean, no errors".
-            mark = end_of_chain & ~0xFF | MEDIA_FIXED if reserved == 0 else end_of_chain
+            # Entry 1 says "clean, no errors".
+            mark = end_of_chain & ~0xFF | self.media if reserved == 0 else end_of_chain
             found[reserved - start] = mark
         return found
 

@@ -11,21 +11,30 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 from zlib import crc32
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from ...errors import EntryError, UsageError, problems, raise_problems
-from ...model.entry import Entry, File, parent_of
+from ...errors import (
+    BlockpackError,
+    EntryError,
+    Problems,
+    UsageError,
+    problems,
+    raise_problems,
+)
+from ...model.entry import Entry, File, name_of, parent_of
 from ...model.extent import Data, Extent, Zeros
 from ...model.tree import Tree
 from ...planning.layout import Layout, LayoutWarning, Placement, round_up
 from ...planning.options import optional_size, parse_size
+from ...planning.profile import FIXED_DISK, LabelCase, Medium
 from ...planning.runs import WORTHWHILE, Run, literal, zeros
 from ...planning.volume import Volume, require_choice
+from ...planning.wanted_files import WantedFiles, matching
 from ...workers.processors import Jobs
-from . import boot_sector, dir_entry, names
+from . import boot_sector, dir_entry, flash_frame, names
 from .boot_sector import BACKUP_SECTOR, FSINFO_SECTOR, NO_NAME, BootSector
 from .geometry import LARGEST_PREFERRED, Geometry, choose, cluster_sizes, reason
 from .survey import PlannedDirectory, Survey
@@ -43,14 +52,18 @@ def _fat_type(value: str | int) -> FatType:
     return "auto" if value == "auto" else int(value)
 
 
-def _label(label: str | bytes) -> bytes:
-    """A label's 11 bytes, in upper case; empty for none. Raises `UsageError`."""
-    text = label.decode("ascii", "replace").rstrip() if isinstance(label, bytes) else label
-    upper = text.upper() if isinstance(text, str) else "?"  # which no label holds
-    if upper and not boot_sector.is_label(upper):
+def _fats(value: str | int) -> int:
+    """A number of allocation tables, 1 or 2. Raises `UsageError`."""
+    require_choice("number of FATs", str(value), ("1", "2"))
+    return int(value)
+
+
+def _label(label: str) -> str:
+    """A label; empty for none. Raises `UsageError`."""
+    if label != "" and not (isinstance(label, str) and boot_sector.is_label(label)):
         remedy = 'give 1 to 11 ASCII characters, none of "*+,./:;<=>?[\\]|, no space at either end'
         raise UsageError("", f"invalid label {label!r}", remedy)
-    return upper.ljust(11).encode("ascii") if upper else b""
+    return label
 
 
 @frozen(kw_only=True)
@@ -58,53 +71,162 @@ class FatVolume(Volume):
     """A FAT file system as an image, without a partition table.
 
     `sector_size` is the logical sector, in bytes; the default is the profile's. `label` has up
-    to 11 characters. `fat_type` (12, 16, 32) and `cluster_size` (bytes) are chosen by the
-    content if not given.
+    to 11 characters; they become capitals unless `label_case` is ``keep``. `fat_type` (12, 16, 32)
+    and `cluster_size` (bytes) are chosen by the content if not given. `fats` is the number of
+    allocation tables. With `wear_levelling` the image is framed as ESP-IDF has it in flash, and its
+    `size` is the partition's.
     """
 
     format: ClassVar[str] = "fat"
-    sizing: ClassVar[tuple[str, ...]] = (*Volume.sizing, "fat_type", "cluster_size")
+    sizing: ClassVar[tuple[str, ...]] = (
+        *Volume.sizing,
+        "fat_type",
+        "cluster_size",
+        "fats",
+        "wear_levelling",
+    )
 
+    wear_levelling: bool = False
     sector_size: int = field(converter=parse_size)
-    label: bytes = field(default=b"", converter=_label)
+    size: int | None = field(converter=optional_size)
+    label: str = field(converter=_label)
+    label_case: LabelCase = field()
     fat_type: FatType = field(default="auto", converter=_fat_type)
     cluster_size: int | None = field(default=None, converter=optional_size)
+    fats: int = field(converter=_fats)
 
     @sector_size.default
     def _profile_sector_size(self) -> int:
-        return self.profile.fat.sector_size
+        return flash_frame.SECTOR if self.wear_levelling else self.profile.fat.sector_size
+
+    @size.default
+    def _usual_medium(self) -> int | None:
+        return next((medium.size for medium in self.profile.fat.media), None)
+
+    @label.default
+    def _usual_label(self) -> str:
+        return next(iter(self.profile.fat.labels), "")
+
+    @label_case.default
+    def _profile_label_case(self) -> LabelCase:
+        return self.profile.fat.label_case
+
+    @fats.default
+    def _profile_fats(self) -> int:
+        return self.profile.fat.fats[0]
 
     def __attrs_post_init__(self) -> None:
-        super().__attrs_post_init__()
         limits = self.profile.fat
+        who = f"profile {self.profile.name} reads"
+        if limits.media and (self.medium not in limits.media or self.free is not None):
+            known = ", ".join(f"{medium.size >> 10}K" for medium in limits.media)
+            rule = f"{who} media of {known}, and no other sizes"
+            raise UsageError("", rule, "leave free space out", f"size={limits.media[0].size}")
+        super().__attrs_post_init__()
+        require_choice("label case", self.label_case, get_args(LabelCase))
+        if self.label_case == "upper":
+            object.__setattr__(self, "label", self.label.upper())
+        if limits.labels and self.label not in limits.labels:
+            rule = f"{who} volumes labelled {' or '.join(limits.labels)}, not {self.label!r}"
+            if self.label_case != limits.label_case == "keep":
+                raise UsageError("", rule, option="label_case=keep")
+            raise UsageError("", rule, "leave the label out")
         if self.sector_size not in limits.sector_sizes:
             known = " or ".join(map(str, limits.sector_sizes))
-            rule = f"profile {self.profile.name} reads FAT sectors of {known} bytes"
             best = f"sector_size={limits.sector_sizes[0]}"
-            raise UsageError("", f"{rule}, not {self.sector_size}", option=best)
+            raise UsageError(
+                "", f"{who} FAT sectors of {known} bytes, not {self.sector_size}", option=best
+            )
         if self.fat_type != "auto" and self.fat_type not in limits.types:
             known = " or ".join(f"FAT{bits}" for bits in limits.types)
-            rule = f"profile {self.profile.name} reads {known}, not FAT{self.fat_type}"
-            raise UsageError("", rule, option="fat_type=auto")
-        sizes = cluster_sizes(self.sector_size)
+            raise UsageError("", f"{who} {known}, not FAT{self.fat_type}", option="fat_type=auto")
+        if self.fats not in limits.fats:
+            raise UsageError("", f"{who} volumes of two FATs only", option="fats=2")
+        if self.wear_levelling:
+            self._require_flash(who)
+        sizes = cluster_sizes(self.sector_size, self.medium)
         if self.cluster_size is not None and self.cluster_size not in sizes:
             known = ", ".join(map(str, sizes))
             rule = f"{self.cluster_size} is not a cluster size"
             raise UsageError("", rule, f"give one of {known}")
 
+    def _require_flash(self, who: str) -> None:
+        if not self.profile.fat.wear_levelling:
+            raise UsageError("", f"{who} no frame of wear levelling", option="profile=fatfs")
+        if self.size is not None and flash_frame.room(self.size) < flash_frame.SECTOR:
+            rule = f"{self.size:,} bytes leave nothing beside the frame of wear levelling"
+            raise UsageError("", rule, "give a larger size")
+
+    @property
+    def medium(self) -> Medium:
+        """What the image is of."""
+        media = self.profile.fat.media
+        return next((medium for medium in media if medium.size == self.size), FIXED_DISK)
+
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
-        """The layout of the file system that holds `tree`; no file is opened.
+        """The layout of the file system that holds `tree`; of its files only those are opened that
+        the profile's reader has to understand.
 
         Raises `Problems` with all that FAT or the profile cannot hold.
         """
+        if self.wear_levelling:
+            return self._framed(tree)
         survey = Survey.of(self, tree, label_entry=self._has_label_entry)
+        wanted = WantedFiles.in_tree(self.profile, tree)
+        found = [*survey.problems, *wanted.problems]
         refused = "this tree does not fit a FAT file system"
+        if self.profile.files:
+            refused += f" for profile {self.profile.name}"
         try:
             geometry = choose(survey)
         except EntryError as error:
-            raise problems(refused, [*survey.problems, error]) from None
-        raise_problems(refused, survey.problems)
+            raise problems(refused, [*found, error]) from None
+        raise_problems(refused, found)
+        survey.warnings += [*wanted.warnings, *self._doubts(geometry.bits, tree)]
         return _Plan(self, survey, geometry).layout(tree.forkable)
+
+    def _framed(self, tree: Tree) -> Layout:
+        """The layout with the frame of wear levelling. Raises as `plan` does."""
+        size = None if self.size is None else flash_frame.room(self.size)
+        inner = evolve(self, wear_levelling=False, size=size, pad=flash_frame.SECTOR)
+        try:
+            layout = inner.plan(tree)
+        except Problems as group:
+            raise Problems(
+                group.args[0], [self._with_frame(error) for error in group.errors]
+            ) from None
+        size = self.size or flash_frame.partition_size(layout.size, self.pad)
+        serial = str(layout.geometry["serial"]).replace("-", "")
+        return flash_frame.framed(layout, size, int(serial, 16))
+
+    def _with_frame(self, error: BlockpackError) -> BlockpackError:
+        """An error whose remedy, if it is a size, has room for the frame."""
+        name, _, size = error.option.partition("=")
+        if name != "size":
+            return error
+        path, rule, remedy, _ = error.args
+        return EntryError(path, rule, remedy, f"size={flash_frame.partition_size(int(size), 1)}")
+
+    def _doubts(self, bits: int, tree: Tree) -> Iterator[LayoutWarning]:
+        """What some of the profile's readers have against this type of FAT."""
+        limits = self.profile.fat
+        doubtful = {*limits.doubtful_types}
+        if bits not in doubtful:
+            return
+        better = " or ".join(
+            f"FAT{each}" for each in limits.types if each not in limits.doubtful_types
+        )
+        text = f"some of the profile's readers have trouble with FAT{bits}; {better} suits better"
+        yield LayoutWarning("", "doubtful-type", text)
+        for file in (file for each in self.profile.files for file in matching(each, tree)):
+            if not names.is_short(name_of(file.path).upper()):
+                text = f"some of the profile's readers cut names to 8.3 on FAT{bits}, and miss it"
+                yield LayoutWarning(file.path, "cut-name", text)
+
+    @property
+    def _padded_label(self) -> bytes:
+        """The label's 11 bytes; empty for none."""
+        return self.label.ljust(11).encode("ascii") if self.label else b""
 
     @property
     def _has_label_entry(self) -> bool:
@@ -134,7 +256,7 @@ class _Plan:
         # Where each file begins, and the first free cluster; an empty one begins, and takes none.
         self.file_clusters = array("I", accumulate(counts, initial=chains.pop()))
         chains.extend(self.file_clusters)
-        self.chains = Chains(geometry.bits, chains)
+        self.chains = Chains(geometry.bits, chains, volume.medium.media)
         base = geometry.offset_of(0)
         # Not by a list: a million numbers in one would be the most memory that there ever is.
         self.file_offsets = array("Q", (base + size * first for first in self.file_clusters))
@@ -145,11 +267,9 @@ class _Plan:
         free = geometry.offset_of(self.chains.end)
         # Size and free space are in the geometry already.
         size = round_up(geometry.size, 1 if self.volume.size else self.volume.pad)
-        runs = [
-            literal(0, self._reserved()),
-            *self._table(geometry.fat_offset),
-            *self._table(geometry.fat_offset + geometry.fat_size),
-        ]
+        runs = [literal(0, self._reserved())]
+        for number in range(geometry.fats):
+            runs += self._table(geometry.fat_offset + number * geometry.fat_size)
         if geometry.bits != 32:
             runs.append(Run([geometry.root_offset, geometry.data_offset], self._root))
         runs += [
@@ -164,9 +284,7 @@ class _Plan:
             runs=tuple(runs),
             sector_size=self.volume.sector_size,
             geometry={
-                **geometry.facts(
-                    self._free_clusters, self._serial, self.volume.label.decode("ascii").rstrip()
-                ),
+                **geometry.facts(self._free_clusters, self._serial, self.volume.label),
                 "cluster_reason": reason(self.survey),
             },
             warnings=(*self.survey.warnings, *self._warnings()),
@@ -194,26 +312,32 @@ class _Plan:
     @property
     def _serial(self) -> int:
         """The volume's serial number: from what is planned, so that it is the same each time."""
-        facts = f"{self.geometry!r} {self.volume.label!r}"
+        facts = f"{self.geometry!r} {self.volume._padded_label!r}"
         return crc32(facts.encode(), self.survey.digest)
 
     def _reserved(self) -> bytes:
         """The reserved sectors: the boot sector, and FAT32's FSInfo and their backups."""
         geometry = self.geometry
         wide = geometry.bits == 32
+        medium = self.volume.medium
         sector = BootSector(
             bits=geometry.bits,
             bytes_per_sector=geometry.sector_size,
             sectors_per_cluster=geometry.cluster_size // geometry.sector_size,
             reserved_sectors=geometry.reserved_sectors,
+            number_of_fats=geometry.fats,
             root_entries=geometry.root_entries,
             total_sectors=geometry.sectors,
             sectors_per_fat=geometry.sectors_per_fat,
             serial=self._serial,
-            label=self.volume.label or NO_NAME,
+            label=self.volume._padded_label or NO_NAME,
             root_cluster=FIRST_CLUSTER if wide else 0,
             fsinfo_sector=FSINFO_SECTOR if wide else 0,
             backup_sector=BACKUP_SECTOR if wide else 0,
+            media=medium.media,
+            sectors_per_track=medium.sectors_per_track,
+            heads=medium.heads,
+            drive=medium.drive,
         ).pack()
         if wide:
             following = self.chains.end if self._free_clusters else boot_sector.UNKNOWN
@@ -271,8 +395,9 @@ class _Plan:
                 attributes, size = dir_entry.ARCHIVE, child.size
             else:
                 cluster, attributes, size = self.cluster_of[child.path], dir_entry.DIRECTORY, 0
+            case = names.case_bits(name) if limits.lower_case_bits else 0
             packed.append(
-                dir_entry.pack_entry(short, attributes, self._stamp(child), cluster, size)
+                dir_entry.pack_entry(short, attributes, self._stamp(child), cluster, size, case)
             )
         return b"".join(packed)
 
@@ -288,7 +413,7 @@ class _Plan:
                 yield dir_entry.pack_entry(name, dir_entry.DIRECTORY, stamp, cluster)
         elif self.volume._has_label_entry:
             stamp = dir_entry.fat_time(self.volume.epoch)
-            yield dir_entry.pack_entry(self.volume.label, dir_entry.VOLUME_ID, stamp)
+            yield dir_entry.pack_entry(self.volume._padded_label, dir_entry.VOLUME_ID, stamp)
 
     def _stamp(self, entry: Entry) -> tuple[int, int]:
         return self._fixed or dir_entry.fat_time(self.volume.seconds(entry))
