@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,27 @@ def test_a_layout_is_read_as_it_is_written(disk: blockpack.Disk) -> None:
     layout = disk.plan()
     with layout.open() as file:
         assert differ_at(file.read(), rendered(layout)) is None
+
+
+def test_streams_are_moved_and_several_processes_write(site: Path, tmp_path: Path) -> None:
+    """What no kernel reads by itself: an archive that is compressed, a callable, git's objects."""
+    run("tar", ["-czf", tmp_path / "site.tar.gz", "-C", site, "."])
+    tree = blockpack.scan(tmp_path / "site.tar.gz")
+    data = pattern(2_000_003, 5)
+    opened = blockpack.scan(site)
+    opened.add("opened", lambda: io.BytesIO(data), size=len(data))
+    layouts = [
+        volume.plan(each)
+        for each in (tree, opened)
+        for volume in (blockpack.TarVolume(), blockpack.FatVolume(), blockpack.GitVolume())
+    ]
+    partitions = [blockpack.Partition(each, type="linux") for each in layouts]
+    for chosen in (partitions[:3], partitions):
+        layout = blockpack.Disk(partitions=chosen).plan()
+        assert layout.forkable == (chosen != partitions)
+        for jobs in (1, 2):
+            blockpack.write(layout, tmp_path / "disk", jobs=jobs)
+            assert differ_at((tmp_path / "disk").read_bytes(), rendered(layout)) is None
 
 
 def test_the_same_tree_gives_the_same_disk_anywhere(tmp_path: Path) -> None:

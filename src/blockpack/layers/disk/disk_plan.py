@@ -363,7 +363,9 @@ class DiskPlan:
             partition = self.disk.partitions[entry.number - 1]
             is_grown = content.format not in (IMAGE, "fat") or "grow-fs" in partition.flags
             if entry.size - content.size >= max(content.size, _ROOM) and not is_grown:
-                text = f"the file system has {content.size:,} bytes, its partition {entry.size:,}"
+                text = (
+                    f"what is in it takes {content.size:,} of the partition's {entry.size:,} bytes"
+                )
                 yield LayoutWarning(label, "room", f"{text}, and nothing grows it by itself")
 
     def _placements(self) -> Iterator[Placement]:
@@ -385,8 +387,10 @@ def _identity(content: Layout | None) -> bytes:
         return b"\n"
     facts = [content.format, content.size, *sorted(content.geometry.items())]
     lines = [repr(facts)]
-    for entry, offset in ((each.entry, each.offset) for each in content.placements()):
-        lines.append(f"{entry.path} {offset} {entry.size if type(entry) is File else ''}")
+    for each in content.placements():
+        entry = each.entry
+        size = entry.size if type(entry) is File else ""
+        lines.append(f"{entry.path} {each.offset} {size}")
     return "\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
 
 
