@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from ..errors import UsageError, printable
 from ..images.image import Image
 from ..images.open_image import open_image
-from ..images.space_map import KINDS, SECTOR, SpaceMap
+from ..images.space_map import KINDS, SECTOR, SpaceMap, share
 from ..images.space_page import page
 from ..planning.layout import Layout, round_up
 from ..planning.layout_reader import LayoutReader
@@ -96,15 +96,15 @@ def _drawn(space: SpaceMap, width: int, *, colour: bool) -> Iterator[str]:
     """The lines of a map that is `width` columns wide, and its legend."""
     columns = max(width - _MARGIN, 8)
     length = max(SECTOR, round_up(-(-space.size // (columns * _ROWS)), SECTOR))
-    title = f"{printable(space.name)}: {space.format} {amount(space.size)}, {amount(length)} a cell"
-    yield title.replace(":  ", ": ") if len(title) <= width else f"{title[: width - 1]}…"
+    name, what = printable(space.name), f"{space.format} {amount(space.size)}".lstrip()
+    title = f"{name}: {what}, {amount(length)} a cell"
+    yield title if len(title) <= width else f"…{title[1 - width :]}"
     cells = space.cells(length)
     for start in range(0, len(cells), columns):
         row = cells[start : start + columns]
         yield f"{amount(start * length):>{_MARGIN - 1}} {_painted(row, colour)}"
     for kind, count in space.totals.items():
-        share = f"{100 * count / space.size:.1f} %"
-        line = f" {kind:<9}{amount(count):>11}{share:>8}  {KINDS[kind]}"
+        line = f" {kind:<9}{amount(count):>11}{share(count, space.size):>9}  {KINDS[kind]}"
         yield f"{_painted([kind], colour)}{line[: width - 1]}"
 
 

@@ -138,6 +138,12 @@ class SpaceMap:
         return [max(cell, key=lambda kind: (kind not in _FAINT, cell[kind])) for cell in found]
 
 
+def share(part: int, whole: int) -> str:
+    """How much `part` is of the `whole`, for people."""
+    percent = 100 * part / whole
+    return "< 0.1 %" if percent < 0.05 else f"{percent:.1f} %"
+
+
 def stretches(what: Layout | Image) -> Iterator[Stretch]:
     """The whole image, in order, without gap or overlap; neighbours differ in kind or name."""
     if isinstance(what, Image):

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from ..errors import printable
-from .space_map import KINDS, PAYLOAD, SpaceMap
+from .space_map import KINDS, PAYLOAD, SpaceMap, share
 
 _LONGEST = 200
 """Characters of a name, at most: of a longer one the end."""
@@ -23,7 +23,7 @@ def page(maps: Sequence[SpaceMap]) -> str:
     """The page of one map or several beside each other, in ASCII."""
     values = {
         "TITLE": _text(" | ".join(space.name for space in maps if space.format)),
-        "MAPS": "".join(_section(number, space) for number, space in enumerate(maps)),
+        "MAPS": "".join(map(_section, maps)),
         "DATA": json.dumps(
             {"kinds": list(KINDS), "maps": [_data(space) for space in maps]},
             separators=(",", ":"),
@@ -45,15 +45,15 @@ def _data(space: SpaceMap) -> dict[str, Any]:
     return {"size": space.size, "stretches": told}
 
 
-def _section(number: int, space: SpaceMap) -> str:
+def _section(space: SpaceMap) -> str:
     """What is shown of a map: a heading, what is drawn, the legend, and the largest files."""
     rows = "".join(
         f'<tr><td><i class="{kind}"></i>{kind}</td><td>{count:,}</td>'
-        f"<td>{100 * count / space.size:.1f} %</td><td>{KINDS[kind]}</td></tr>\n"
+        f"<td>{escape(share(count, space.size))}</td><td>{KINDS[kind]}</td></tr>\n"
         for kind, count in space.totals.items()
     )
     return (
-        f'<section data-map="{number}"><h2>{_text(space.name)}'
+        f'<section data-name="{_text(_name(space.name))}"><h2>{_text(space.name)}'
         f"<small>{space.format} {space.size:,} bytes</small></h2>\n"
         '<canvas class="strip"></canvas><canvas class="grid" tabindex="0"></canvas>\n'
         f'<div class="tables"><table><tr><th>kind</th><th>bytes</th><th></th><th>what it is</th>'
