@@ -306,6 +306,21 @@ def test_all_problems_of_all_volumes_are_told(deployment: Path) -> None:
         assert part in said, said
 
 
+@pytest.mark.parametrize("key", ["raw", "partition"])
+@pytest.mark.parametrize("source", ["directory", "commit"])
+def test_a_directory_is_no_file_whatever_is_in_it(tmp_path: Path, key: str, source: str) -> None:
+    text = f"{VOLUMES}[disks.card]\npartitions = [{{ path = 'alone' }}]\n"
+    if key == "raw":
+        text = VOLUMES + DISK.replace("u-boot.bin", "alone")
+    files = {**FILES, "alone/alone": b"x" * 512, "blockpack.toml": manifest(text)}
+    place = str(write_files(tmp_path / "deployment", files))
+    if source == "commit":
+        repository = GitRepository.init(tmp_path / "repository.git", "--bare")
+        repository.commit(files)
+        place = f"git:{repository.path}@main"
+    assert "alone: is not a file" in refusal(lambda: check(place))
+
+
 @pytest.mark.parametrize("offset", ["0", "512", "1K", "1M", "2M"])
 def test_what_overlaps_is_refused(deployment: Path, offset: str) -> None:
     text = VOLUMES + DISK.replace('"8K"', f'"{offset}"')

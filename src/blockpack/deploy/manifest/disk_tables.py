@@ -143,7 +143,7 @@ class DiskTables(VolumeTables):
         found = self.tree_path((*path, "path"), table.get("path"))
         if found == "":
             self.complain((*path, "path"), "is not a file", "name a file in the tree")
-        return FileSpec(name=found, parts=(Part(found),)) if found else None
+        return FileSpec(name=found, parts=(Part(found, found),)) if found else None
 
     # Values --------------------------------------------------------------------------------------
 

@@ -169,7 +169,9 @@ def volume_of(format: str, /, **options: Any) -> Volume:
 
 @frozen(kw_only=True)
 class FileSpec(TreeSpec):
-    """A file of the tree that is taken as it is: a finished image, or a raw piece of a disk."""
+    """A file of the tree, by its `name` there, that is taken as it is: a finished image, or a raw
+    piece of a disk.
+    """
 
     facts: ClassVar[tuple[object, ...]] = ()
     least_size: ClassVar[int] = 0
@@ -186,10 +188,10 @@ class FileSpec(TreeSpec):
 
     def plan(self, tree_of: TreeOf, *, epoch: int | None = None, jobs: Jobs = 1) -> File:
         """The file. Raises `BlockpackError`, also for what is none."""
-        found = list(tree_of(self))
-        if len(found) != 1 or not isinstance(found[0], File):
+        found = tree_of(self).get(self.name)
+        if not isinstance(found, File):
             raise SourceError(self.name, "is not a file", "name a file")
-        return found[0]
+        return found
 
 
 @frozen(kw_only=True)
