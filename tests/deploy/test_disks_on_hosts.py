@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from blockpack.deploy.host.rollout import collect, rollback
 from blockpack.deploy.host.status import status
 from deploy.deployments import manifest
 from deploy.hosts import Host
+from deploy.secret_deployments import IN_CLEAR, SECRET, leaks, mode
 from deploy.test_disks import DISK, FILES, NONE, VOLUMES
+from deploy.test_secrets_deployed import OPEN, Place
 from deploy.test_sharing import shares
 
 
@@ -58,3 +61,25 @@ def test_a_disk_that_did_not_change_is_shared_by_any_name(host: Host) -> None:
 def test_nothing_is_deployed_if_nothing_changed(host: Host) -> None:
     host.deploy()
     assert host.deploy().outcome == "unchanged"
+
+
+SECRET_DISK = f"""{IN_CLEAR}{OPEN}
+[disks.card]
+partitions = [{{ volume = "keys" }}, {{ volume = "site" }}]
+"""
+
+
+def test_a_disk_with_secrets_is_in_ram_alone(tmp_path: Path, ram: Path) -> None:
+    place = Place(tmp_path, ram)
+    place.commit(volumes=SECRET_DISK)
+    name = place.deploy().generation.name
+    image = place.live("card.img")
+    assert os.readlink(image) == str(place.in_ram() / name / "card.img")
+    assert SECRET in image.read_bytes() and b"open" in image.read_bytes()
+    assert mode(image) == 0o600
+    assert list(leaks(place.root)) == []
+    assert place.deploy().outcome == "unchanged"
+    place.commit(volumes=SECRET_DISK, page=b"another")
+    assert place.deploy(keep=1).outcome == "deployed"
+    collect(place.root, 1)
+    assert b"another" in image.read_bytes()

@@ -92,11 +92,11 @@ class Machine(NamedTuple):
         """
         return self._seen([*self._kernel(script, scratch), *arguments], disks, scratch)
 
-    def run_from(self, firmware: Path, disk: Disk, scratch: Path) -> dict[str, bytes]:
-        """The same for what the `firmware` starts from `disk`, which is the `kernel` with `initrd`
-        and `OPTIONS`.
+    def run_from(self, firmware: Path, arguments: Sequence[str], scratch: Path) -> dict[str, bytes]:
+        """The same for what the `firmware` starts from a disk that QEMU gets by `arguments`: the
+        `kernel` with an `initrd` and `OPTIONS`.
         """
-        return self._seen(["-bios", str(firmware)], [disk], scratch)
+        return self._seen(["-bios", str(firmware), *arguments], [], scratch)
 
     def _seen(
         self, arguments: Sequence[str], disks: Sequence[Disk], scratch: Path

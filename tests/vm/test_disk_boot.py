@@ -11,9 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from blockpack.deploy.attach import consumer_for
+from blockpack.deploy.attach.disks import deployed
 from deploy.deployments import write_files
 from vm.firmware import require_boot_loader, require_firmware
-from vm.machine import OPTIONS, Disk, require_machine
+from vm.machine import OPTIONS, require_machine
 
 MANIFEST = """
 [deployment]
@@ -84,8 +86,8 @@ def test_a_disk_boots_and_its_data_are_whole(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "blockpack", "build"]
     subprocess.run([*command, deployment, "--out", tmp_path / "dist"], check=True)
 
-    disk = Disk("machine", tmp_path / "dist/machine.img")
-    found = machine.run_from(firmware, disk, tmp_path)
+    attached = consumer_for("qemu", deployed(tmp_path / "dist")).arguments()
+    found = machine.run_from(firmware, attached or [], tmp_path)
     assert found["checked"] == b"all\n"
     seen = (line.split("  ./") for line in found["sums"].decode().splitlines())
     assert {path: digest for digest, path in seen} == sums

@@ -6,7 +6,7 @@ problem of the key that is to blame.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -59,16 +59,22 @@ class DiskTables(VolumeTables):
 
     volumes: Mapping[str, VolumeSpec]
 
+    def partitions(self, tables: Iterable[Any]) -> Iterator[list[Any]]:
+        """The lists of partitions in tables of disks, whatever is in them."""
+        for table in tables:
+            found = table.get("partitions") if isinstance(table, dict) else None
+            yield found if isinstance(found, list) else []
+
     def in_disks(self) -> dict[str, object]:
         """The names of all volumes that disks have, sound or not, with those disks' sectors."""
-        found: dict[str, object] = {}
-        tables = self.values.get("disks")
-        for table in tables.values() if isinstance(tables, dict) else ():
-            partitions = table.get("partitions") if isinstance(table, dict) else ()
-            for partition in partitions if isinstance(partitions, list) else ():
-                if isinstance(partition, dict) and isinstance(partition.get("volume"), str):
-                    found[partition["volume"]] = table.get("sector-size")
-        return found
+        disks = self.values.get("disks")
+        tables = [*disks.values()] if isinstance(disks, dict) else []
+        return {
+            partition["volume"]: table.get("sector-size")
+            for table, partitions in zip(tables, self.partitions(tables), strict=True)
+            for partition in partitions
+            if isinstance(partition, dict) and isinstance(partition.get("volume"), str)
+        }
 
     def disk(self, path: Path, name: str, table: Mapping[str, Any]) -> DiskSpec:
         """What the table says."""
@@ -80,12 +86,12 @@ class DiskTables(VolumeTables):
             **options,
         }
         self.tried(path, partial(Disk, partitions=()), options)
-        tables = self._tables((*path, "partitions"), table.get("partitions", []), MOST_PARTITIONS)
+        tables = self._tables((*path, "partitions"), table.get("partitions", []))
         if "partitions" not in table:
             remedy = f"add [[disks.{name}.partitions]]" if VOLUME_NAME.fullmatch(name) else ""
             self.complain((*path, "partitions"), "is missing", remedy)
         partitions = [self._partition(here, each) for here, each in tables]
-        raws = self._tables((*path, "raw"), table.get("raw", []), MOST_RAWS)
+        raws = self._tables((*path, "raw"), table.get("raw", []))
         pieces = [self._raw(here, each) for here, each in raws]
         return DiskSpec(
             name=name,
@@ -147,13 +153,13 @@ class DiskTables(VolumeTables):
 
     # Values --------------------------------------------------------------------------------------
 
-    def _tables(self, path: Path, value: Any, most: int) -> list[tuple[Path, Mapping[str, Any]]]:
+    def _tables(self, path: Path, value: Any) -> list[tuple[Path, Mapping[str, Any]]]:
         """The elements of a list that are tables, with their paths."""
         if not isinstance(value, list):
             self.complain(path, f"is a list of tables, not {kind(value)}")
             return []
-        if len(value) > most:
-            self.complain(path, f"{len(value):,} are more than the {most:,} that are allowed")
+        if len(value) > MOST_RAWS:
+            self.complain(path, f"{len(value):,} are more than the {MOST_RAWS:,} that are allowed")
             return []
         found: list[tuple[Path, Mapping[str, Any]]] = []
         for number, item in enumerate(value):

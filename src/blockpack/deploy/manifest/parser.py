@@ -164,14 +164,13 @@ class _Document(DiskTables):
             for name, table in self._named(top, "volumes", MOST_VOLUMES, VOLUME_KEYS)
             if (spec := self._volume(("volumes", name), name, table, in_disks)) is not None
         }
-        disks = {
-            name: self.disk(("disks", name), name, table)
-            for name, table in self._named(top, "disks", MOST_DISKS, DISK_KEYS)
-        }
-        count = sum(len(disk.partitions) for disk in disks.values())
+        tables = dict(self._named(top, "disks", MOST_DISKS, DISK_KEYS))
+        count = sum(len(found) for found in self.partitions(tables.values()))
         if count > MOST_PARTITIONS:
             rule = f"{count:,} partitions are more than the {MOST_PARTITIONS:,} that are allowed"
             self.complain(("disks",), rule, "leave some out")
+            return {}
+        disks = {name: self.disk(("disks", name), name, table) for name, table in tables.items()}
         for volume in self.volumes.values():
             if volume.image:
                 self.require_usable(("volumes", volume.name), volume)
