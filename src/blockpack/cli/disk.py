@@ -205,7 +205,7 @@ def _partitions(
                 is_inside = part.path and isinstance(part, EntryError)
                 part.path = f"{name}/{part.path}" if is_inside else part.path or f"partition {name}"
             errors.append(error)
-    raise_problems("this disk cannot be", errors)
+    raise_problems("this disk cannot be made", errors)
     return found
 
 

@@ -95,7 +95,7 @@ class DiskPlan:
         self.labels = labels(self.table.entries)
 
     def _raise(self) -> None:
-        raise_problems("this disk cannot be", self._problems)
+        raise_problems("this disk cannot be made", self._problems)
 
     def _name(self, number: int) -> str:
         """What messages call a partition."""
