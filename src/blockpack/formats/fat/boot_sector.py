@@ -6,10 +6,9 @@ unpacks by them, and docs/format/fat.md shows them. All numbers are little-endia
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable
-
 from attrs import fields, frozen
+
+from ..structure import Structure
 
 COMMON = (
     # name, struct format; names are the specification's BPB_ and BS_ fields
@@ -93,13 +92,9 @@ def is_label(text: str) -> bool:
 _NOT_BOOTABLE = b"\xcd\x18\xeb\xfe"  # int 18h (no boot device), then stay
 
 
-def _struct(table: Iterable[tuple[str, str]]) -> struct.Struct:
-    return struct.Struct("<" + "".join(code for _, code in table))
-
-
-_BOOT_16 = _struct(COMMON + TAIL_16)
-_BOOT_32 = _struct(COMMON + TAIL_32)
-_FSINFO = _struct(FSINFO)
+_BOOT_16 = Structure(COMMON + TAIL_16)
+_BOOT_32 = Structure(COMMON + TAIL_32)
+_FSINFO = Structure(FSINFO)
 
 
 @frozen(kw_only=True)
@@ -147,8 +142,7 @@ class BootSector:
             "reserved_32": b"",
         }
         values |= {name: getattr(self, name) for name in _OWN}
-        table, layout = (COMMON + TAIL_32, _BOOT_32) if wide else (COMMON + TAIL_16, _BOOT_16)
-        head = layout.pack(*(values[name] for name, _ in table)) + _NOT_BOOTABLE
+        head = (_BOOT_32 if wide else _BOOT_16).pack(**values) + _NOT_BOOTABLE
         return (head.ljust(510, b"\0") + SIGNATURE).ljust(self.bytes_per_sector, b"\0")
 
     @classmethod
@@ -157,10 +151,10 @@ class BootSector:
 
         `bits` is 32 or 16, by the form of the sector: the cluster count tells 12 from 16.
         """
-        values = dict(zip(_names(COMMON), _struct(COMMON).unpack_from(sector), strict=True))
+        values = _BOOT_16.unpack(sector)
         wide = values["sectors_per_fat_16"] == 0
-        tail = TAIL_32 if wide else TAIL_16
-        values |= zip(_names(tail), _struct(tail).unpack_from(sector, 36), strict=True)
+        if wide:
+            values = _BOOT_32.unpack(sector)
         values["bits"] = 32 if wide else 16
         values["total_sectors"] = values["total_sectors_16"] or values["total_sectors_32"]
         values["sectors_per_fat"] = values["sectors_per_fat_32" if wide else "sectors_per_fat_16"]
@@ -191,17 +185,15 @@ class BootSector:
 _OWN = tuple(field.name for field in fields(BootSector))
 
 
-def _names(table: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    return tuple(name for name, _ in table)
-
-
 def pack_fsinfo(free_clusters: int, next_free: int, sector_size: int) -> bytes:
     """FAT32's FSInfo sector: how many clusters are free, and where to look for the next."""
-    sector = _FSINFO.pack(LEAD, b"", STRUCT, free_clusters, next_free, b"", TRAIL)
-    return sector.ljust(sector_size, b"\0")
+    marks = {"lead_signature": LEAD, "signature": STRUCT, "trail_signature": TRAIL}
+    counts = {"free_clusters": free_clusters, "next_free": next_free}
+    return _FSINFO.pack(**marks, **counts, unused=b"", unused_2=b"").ljust(sector_size, b"\0")
 
 
 def unpack_fsinfo(sector: bytes) -> tuple[int, int] | None:
     """(free clusters, next free cluster) of an FSInfo sector; None if it is not one."""
-    lead, _, signature, free, following, _, trail = _FSINFO.unpack_from(sector)
-    return (free, following) if (lead, signature, trail) == (LEAD, STRUCT, TRAIL) else None
+    found = _FSINFO.unpack(sector)
+    marks = found["lead_signature"], found["signature"], found["trail_signature"]
+    return (found["free_clusters"], found["next_free"]) if marks == (LEAD, STRUCT, TRAIL) else None
