@@ -114,6 +114,35 @@ def test_a_name_may_have_a_hash(tmp_path: Path) -> None:
         assert image.read("a.txt") == b"content"
 
 
+def test_a_partition_of_what_has_no_name_is_an_argument(card: Path) -> None:
+    tree = blockpack.Tree()
+    tree.add("a.txt", b"content")
+    partition = blockpack.Partition(blockpack.TarVolume().plan(tree), type="linux", name="site")
+    for source in (with_content(TAR), blockpack.Disk(partitions=[partition]).plan()):
+        for wanted in (1, "1", "site" if isinstance(source, blockpack.Layout) else "a"):
+            with blockpack.open_image(source, partition=wanted) as image:
+                assert image.read("a.txt") == b"content"
+    with pytest.raises(blockpack.UsageError, match="two partitions are named"):
+        blockpack.open_image(f"{card}#tar", partition=1)
+
+
+def test_any_text_is_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "card.img"
+    for name in ("\U0001f600", "\U0001f600#\U00010348", "ä" * 36, "#"):
+        path.write_bytes(put(gpt(200, gpt_entry(40, 60, name)), 40 * SECTOR, TAR))
+        with blockpack.open_image(path) as image:
+            assert [entry.path for entry in image] == [name, f"{name}/a.txt"]
+        with blockpack.open_image(f"{path}#{name}") as image:
+            assert image.read("a.txt") == b"content"
+
+
+def test_flags_are_those_that_a_partition_takes() -> None:
+    flags = ("legacy-boot", "48", "grow-fs", "mbr", "boot")
+    partitions = [blockpack.Partition(type="linux", size="1M", name="a", flags=flags)]
+    with blockpack.open_image(blockpack.Disk(table="hybrid", partitions=partitions).plan()) as disk:
+        assert disk.partitions[0].flags == flags
+
+
 def test_an_image_without_a_table_has_no_partitions(tmp_path: Path, command: Command) -> None:
     (tmp_path / "x.tar").write_bytes(TAR)
     result = command("ls", f"{tmp_path}/x.tar#1", code=6)

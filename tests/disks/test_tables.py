@@ -10,8 +10,9 @@ from hypothesis import given
 
 import blockpack
 from blockpack.layers.disk import gpt
-from blockpack.layers.disk.disk_plan import BOOT, REST, SHOWN
+from blockpack.layers.disk.disk_plan import REST
 from blockpack.layers.disk.partition_types import TYPES
+from blockpack.layers.disk.table import BOOT, SHOWN
 from disks.strategies import IN_MBR, disks
 from judges.partition_tables import Told, assert_sound, partx_table, sfdisk_table
 from judges.programs import run_silent

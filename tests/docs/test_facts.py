@@ -19,9 +19,9 @@ from blockpack import errors
 from blockpack.cli import pack as pack_command
 from blockpack.cli import run, verify
 from blockpack.cli.output import ReportError
-from blockpack.layers.disk.disk_plan import BOOT, SHOWN
 from blockpack.layers.disk.gpt import FLAGS
 from blockpack.layers.disk.partition_types import TYPES
+from blockpack.layers.disk.table import BOOT, SHOWN
 from blockpack.planning.profile import PROFILES, FatLimits, GitLimits, Medium, TarLimits
 from pages import DOCS, PAGES, ROOT, code, sections, table_under, tables
 from test_architecture import ROOMS

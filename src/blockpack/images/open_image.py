@@ -39,9 +39,10 @@ def open_image(
     key: bytes | None = None,
     key_file: str | os.PathLike[str] | None = None,
     sector_size: int | None = None,
+    partition: int | str | None = None,
     report: Report | None = None,
 ) -> Image:
-    """The image at `source`.
+    """The image at `source`; or of a disk that is there, in one `partition`, by number or name.
 
     An encrypted image takes its `key`, or the file that holds it. `sector_size` (bytes) is the
     encryption's; by default it is found out. `report` is called with what cannot be read; without
@@ -59,9 +60,12 @@ def open_image(
                 "", "both a key and a file that holds one are given", "give one, not both"
             )
         key = read_key(key_file)
-    data, name, partition = _data(source)
+    data, name, addressed = _data(source)
     try:
-        return _opened(data, name, partition, key, sector_size, report)
+        if partition is not None and addressed is not None:
+            raise UsageError(name, "two partitions are named", "name one, here or there")
+        wanted = addressed if partition is None else str(partition)
+        return _opened(data, name, wanted, key, sector_size, report)
     except BaseException:
         data.close()
         raise

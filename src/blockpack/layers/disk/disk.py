@@ -15,9 +15,9 @@ from ...planning.layout import Layout, round_up
 from ...planning.options import optional_size, parse_size
 from ...planning.volume import MOST, PADDING, require_choice
 from . import gpt, mbr
-from .disk_plan import BOOT, REST, SHOWN, DiskPlan
+from .disk_plan import REST, DiskPlan
 from .partition_types import PartitionType, parse_type
-from .table import SECTOR_SIZES, Kind
+from .table import BOOT, SECTOR_SIZES, SHOWN, Kind
 
 _Value = TypeVar("_Value")
 

@@ -29,7 +29,7 @@ from ..ccm import CIPHER
 from . import gpt, mbr
 from .partition_types import TYPES
 from .placing import Piece, Place, Wanted, in_order, overlaps, placed
-from .table import TITLES, PartitionTable, TableEntry, labels
+from .table import BOOT, SHOWN, TITLES, PartitionTable, TableEntry, labels
 from .table_pieces import back_size, front_end, table_pieces
 
 if TYPE_CHECKING:
@@ -37,12 +37,6 @@ if TYPE_CHECKING:
 
 REST = "rest"
 """The size of a partition that takes what is left."""
-
-BOOT = "boot"
-"""The flag of the partition that boots by an MBR."""
-
-SHOWN = "mbr"
-"""The flag of partitions that are in the MBR of a hybrid table, too."""
 
 IMAGE = "image"
 """The format of a layout that is a finished image, whatever is in it."""

@@ -22,7 +22,7 @@ from ...planning.layout import Fact
 from ...reading.positional import PartReader, PositionalReader
 from .gpt import flags_of
 from .partition_types import type_name
-from .table import TableEntry, labels
+from .table import BOOT, SHOWN, TableEntry, labels
 from .table_reader import begins_a_disk, is_extended, read_table, table_deviations
 
 _HEAD = 4096
@@ -74,9 +74,10 @@ class OpenPartition:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Its flags by their names; ``active`` is that of an MBR."""
-        named = flags_of(self.entry.attributes) if self.entry.id else ()
-        return (*named, "active") if self.entry.active else named
+        """Its flags, by the names that a planned partition takes."""
+        entry = self.entry
+        in_gpt = (*flags_of(entry.attributes), *(SHOWN,) * bool(entry.mbr_type)) if entry.id else ()
+        return (*in_gpt, *(BOOT,) * entry.active)
 
     @property
     def volume_label(self) -> str:

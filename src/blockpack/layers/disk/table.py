@@ -19,6 +19,12 @@ TITLES: dict[Kind, str] = {"gpt": "GPT disk", "mbr": "MBR disk", "hybrid": "hybr
 SECTOR_SIZES = (512, 4096)
 """Bytes in a sector of the disks that there are."""
 
+BOOT = "boot"
+"""The flag of the partition that boots by an MBR."""
+
+SHOWN = "mbr"
+"""The flag of partitions that are in the MBR of a hybrid table, too."""
+
 
 @frozen(kw_only=True)
 class TableEntry:
