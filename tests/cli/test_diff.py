@@ -79,12 +79,39 @@ def test_commits_are_compared(command: Command, sites: tuple[Path, Path], tmp_pa
     repository = tmp_path / "r"
     git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run(["git", "init", "-q", repository], check=True)
-    for site in sites:
+    for year, site in enumerate(sites, 2020):  # each file has its commit's time
         work = ["--work-tree", str(site)]
         subprocess.run([*git, *work, "add", "-A"], check=True)
-        subprocess.run([*git, *work, "commit", "-qm", site.name], check=True)
+        date = ["--date", f"{year}-01-01T00:00:00Z"]
+        env = {**os.environ, "GIT_COMMITTER_DATE": date[1]}
+        subprocess.run([*git, *work, "commit", *date, "-qm", site.name], check=True, env=env)
     lines = command("diff", f"git:{repository}@HEAD~", f"git:{repository}@HEAD", code=1).lines
     assert lines == EXPECTED
+
+
+def test_what_changed_is_told(command: Command, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for number, site in enumerate((old, new)):
+        site.mkdir()
+        (site / "longer").write_bytes(b"x" * 1000 * (1 + number))
+        (site / "mode").write_text("same")
+        (site / "mode").chmod(0o755 if number else 0o644)
+        (site / "link").symlink_to(f"to/{number}")
+        (site / "same").write_text("same")
+        os.utime(site / "same", (number, number))
+    (old / "kind").write_text("x")
+    (new / "kind").mkdir()
+    expected = [
+        "~ kind: a file, now a directory",
+        "~ link: leads to to/0, now to to/1",
+        "~ longer: 1,000 bytes, now 2,000",
+        "~ mode: mode 0644, now 0755",
+    ]
+    assert command("diff", old, new, code=1).lines == expected
+    images = [packed(command, site, "tar") for site in (old, new)]
+    assert command("diff", *images, code=1).lines[:-1] == expected
+    changes = json.loads(command("diff", old, new, "--json", code=1).out)["changes"]
+    assert changes[0] == {"path": "kind", "change": "changed", "how": "a file, now a directory"}
 
 
 def test_builds_are_compared_volume_by_volume(

@@ -12,6 +12,7 @@ from ..deploy.file_names import RECORD
 from ..deploy.host.generations import CURRENT
 from ..deploy.record import BuildRecord
 from ..errors import BlockpackError, UsageError, printable
+from ..formats.reader import ImageEntry
 from ..formats.registry import format_named
 from ..formats.tar.volume import TarVolume
 from ..images.address import split_address
@@ -36,10 +37,11 @@ _SHOWN = 8
 
 
 class Change(NamedTuple):
-    """What became of the path: ``added``, ``removed`` or ``changed``."""
+    """What became of the path: ``added``, ``removed`` or ``changed``, and then how."""
 
     path: str
     change: str
+    how: str = ""
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -71,8 +73,8 @@ def run(arguments: Namespace) -> int:
 
 
 def _print(changes: list[Change], sectors: list[tuple[int, int]] | None) -> None:
-    for path, change in changes:
-        emit(f"{_SIGNS[change]} {printable(path)}")
+    for path, change, how in changes:
+        emit(f"{_SIGNS[change]} {printable(path)}" + (f": {how}" if how else ""))
     if sectors:
         count = sum(last + 1 - first for first, last in sectors)
         ranges = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in sectors[:_SHOWN])
@@ -81,11 +83,15 @@ def _print(changes: list[Change], sectors: list[tuple[int, int]] | None) -> None
 
 
 def _json(changes: list[Change], sectors: list[tuple[int, int]] | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"changes": [change._asdict() for change in changes]}
+    found: dict[str, Any] = {"changes": [_told(change) for change in changes]}
     if sectors is not None:
         found["sector_size"] = _SECTOR
         found["sectors"] = [list(each) for each in sectors]
     return found
+
+
+def _told(change: Change) -> dict[str, str]:
+    return {name: value for name, value in change._asdict().items() if value}
 
 
 # Images and sources -------------------------------------------------------------------------------
@@ -109,21 +115,38 @@ def _of_images(old: str, new: str) -> tuple[list[Change], list[tuple[int, int]] 
 
 
 def _changes(before: Image, after: Image) -> Iterator[Change]:
+    alike = before.format == after.format
     paths = {difference.path for difference in differences(after, before, "auto")}
     for path in sorted(paths):
-        kind = "changed"
-        if path not in before:
-            kind = "added"
-        elif path not in after:
-            kind = "removed"
-        yield Change(path, kind)
+        was, is_now = before.entries.get(path), after.entries.get(path)
+        if was is None or is_now is None:
+            yield Change(path, "removed" if was else "added" if is_now else "changed")
+        else:
+            yield Change(path, "changed", ", ".join(_how(was, is_now, alike)))
+
+
+def _how(was: ImageEntry, is_now: ImageEntry, alike: bool) -> Iterator[str]:
+    """What changed about an entry; modes, times and owners only where the formats are `alike`."""
+    if was.kind != is_now.kind:
+        yield f"a {was.kind}, now a {is_now.kind}"
+        return
+    if was.size != is_now.size:
+        yield f"{was.size:,} bytes, now {is_now.size:,}"
+    if was.target != is_now.target:
+        yield printable(f"leads to {was.target}, now to {is_now.target}")
+    if alike and was.mode != is_now.mode:
+        yield f"mode {was.mode:04o}, now {is_now.mode:04o}"
+    if alike and (was.uid, was.gid) != (is_now.uid, is_now.gid):
+        yield f"owner {was.uid}:{was.gid}, now {is_now.uid}:{is_now.gid}"
+    if alike and was.mtime_ns != is_now.mtime_ns:
+        yield "time"
 
 
 def _as_image(name: str, like: Image | None) -> Image:
-    """A source, planned as it would be for the image beside it; or else as a tar, with all that
-    this holds of it.
+    """A source, planned as it would be for the image beside it; or else as a tar, for which times
+    do not count: those of a commit's files are the commit's, and those of a copy the copy's.
     """
-    volume: Volume = TarVolume(mode="keep", mtime="keep")
+    volume: Volume = TarVolume()
     if like is not None and like.format != DISK.name:
         volume = format_named(like.format).volume_class()(**dict[str, Any](like.options()))
     return open_image(volume.plan(scan(name, jobs="auto")))
@@ -163,6 +186,6 @@ def _of_builds(old: str, new: str) -> Iterator[Change]:
         elif before[name].sha256 != after[name].sha256:
             images = (os.path.join(old, before[name].file), os.path.join(new, after[name].file))
             changes, _ = _of_images(*images)
-            yield from (Change(f"{name}/{path}", change) for path, change in changes)
+            yield from (each._replace(path=f"{name}/{each.path}") for each in changes)
             if not changes:
                 yield Change(f"{name}/", "changed")
