@@ -120,6 +120,7 @@ def test_partitions_are_devices_of_both_sectors(
     with partitioned(image, sector_size) as device:
         told = json.loads(run_tool("sfdisk", "-J", device))["partitiontable"]
         assert [each["name"] for each in told["partitions"]] == ["EFI", "swap"]
+        assert "No problems found" in run_tool("sgdisk", "-v", device)
         assert run_tool("blockdev", "--getsize64", f"{device}p2") == str(3 * MiB)
         assert run("mtype", ["-i", f"{device}p1", "::/d/page"]).stdout == FILES["d/page"]
 
