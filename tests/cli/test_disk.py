@@ -25,7 +25,7 @@ def fixture_place(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_disk_of_a_volume_an_image_and_room(command: Command) -> None:
     command("pack", "source", "site.tar", "-q")
-    (message,) = command(
+    *_, message = command(
         *("disk", "card.img", "--partition", "esp=source:fat:uefi,size=32M,label=BOOT"),
         *("--partition", "tar=site.tar,flags=read-only+no-auto"),
         *("--partition", "swap,size=8M", "--raw", "site.tar@64K"),

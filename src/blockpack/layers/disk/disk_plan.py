@@ -11,7 +11,6 @@ Rule 4: ids follow from the plan. The same partitions give the same disk, on any
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -27,6 +26,7 @@ from ...planning.runs import Run, zeros
 from ...planning.volume import MOST, PADDING
 from ..ccm import CIPHER
 from . import gpt, mbr
+from .ids import with_ids
 from .partition_types import TYPES
 from .placing import Piece, Place, Wanted, in_order, overlaps, placed
 from .table import BOOT, SHOWN, TITLES, PartitionTable, TableEntry, labels
@@ -85,7 +85,7 @@ class DiskPlan:
         table = self._table()
         self._problems += self._against_places(table)
         self._raise()
-        self.table = self._with_ids(table)
+        self.table = with_ids(table, self.contents, self.raws)
         self.labels = labels(self.table.entries)
 
     def _raise(self) -> None:
@@ -298,21 +298,6 @@ class DiskPlan:
             active=is_active,
         )
 
-    def _with_ids(self, table: PartitionTable) -> PartitionTable:
-        """The table with the ids that were not given: they follow from all that is planned."""
-        digest = hashlib.sha256(repr(table).encode())
-        for content in self.contents:
-            digest.update(_identity(content))
-        for piece in self.raws:
-            digest.update(f"{piece.start} {piece.end}\n".encode())
-        if not self.is_gpt:
-            return evolve(table, id=table.id or f"0x{digest.hexdigest()[:8]}")
-        entries = (
-            evolve(entry, id=entry.id or _guid(digest.copy(), f"partition {entry.number}"))
-            for entry in table.entries
-        )
-        return evolve(table, id=table.id or _guid(digest.copy(), "disk"), entries=entries)
-
     # What it is made of.
 
     def _pieces(self, table: PartitionTable) -> Iterator[Piece]:
@@ -373,28 +358,6 @@ class DiskPlan:
             for each in content.placements():
                 offset = None if each.offset is None else each.offset + entry.start
                 yield Placement(evolve(each.entry, path=f"{label}/{each.entry.path}"), offset)
-
-
-def _identity(content: Layout | None) -> bytes:
-    """What is known of a content before it is read: its format, and where everything lies in it."""
-    if content is None:
-        return b"\n"
-    facts = [content.format, content.size, *sorted(content.geometry.items())]
-    lines = [repr(facts)]
-    for each in content.placements():
-        entry = each.entry
-        size = entry.size if type(entry) is File else ""
-        lines.append(f"{entry.path} {each.offset} {size}")
-    return "\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
-
-
-def _guid(digest: hashlib._Hash, purpose: str) -> str:
-    """A GUID of a digest (RFC 9562, version 8: made by a rule of one's own)."""
-    digest.update(purpose.encode())
-    found = digest.hexdigest()
-    variant = "89ab"[int(found[16], 16) % 4]
-    parts = found[:8], found[8:12], f"8{found[13:16]}", variant + found[17:20], found[20:32]
-    return "-".join(parts).upper()
 
 
 def _moved(content: Layout, by: int) -> Iterator[Run]:
