@@ -128,7 +128,7 @@ def test_an_unforeseen_error_is_not_shown(
 ) -> None:
     from blockpack import TarVolume
 
-    def fail(self: object, tree: object) -> None:
+    def fail(self: object, tree: object, **_: object) -> None:
         raise KeyError(NAME, SECRET)
 
     monkeypatch.setattr(TarVolume, "plan", fail)
