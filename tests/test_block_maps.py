@@ -86,6 +86,17 @@ def test_a_plan_gives_the_same_map_as_the_image(site: Path, tmp_path: Path) -> N
         assert len({(tmp_path / name).read_bytes() for name in "abc"}) == 1
 
 
+@pytest.mark.parametrize("kind", ["fat", "tar"])
+def test_bmaptools_own_map_is_taken(site: Path, tmp_path: Path, kind: str) -> None:
+    options, _ = KINDS[kind]
+    image, bmap, target = (tmp_path / name for name in ("image", "map", "target"))
+    process("pack", site, image, "-q", *options)
+    run("bmaptool", ["create", image, "-o", bmap])
+    told = process("write", image, target, "--bmap", bmap, "--verify").err
+    assert "read back the same" in told
+    assert target.read_bytes() == image.read_bytes()
+
+
 @given(
     st.lists(st.sampled_from([0, 1, 511, 4096, 5000, 70_000]), max_size=20),
     st.sampled_from([blockpack.TarVolume, blockpack.FatVolume]),
