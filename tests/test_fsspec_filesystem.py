@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import posixpath
 import threading
 from collections.abc import Iterator
@@ -89,6 +90,13 @@ def test_threads_share_one(filesystem: Any) -> None:
     assert not wrong
 
 
+def test_instances_are_shared_and_go_to_other_processes(image: Path) -> None:
+    one, other = (fsspec.filesystem("blockpack", fo=str(image)) for _ in range(2))
+    assert one is other
+    sent = pickle.loads(pickle.dumps(one))
+    assert sent.cat_file("e.csv") == one.cat_file("e.csv")
+
+
 def test_urls_are_chained(image: Path) -> None:
     fsspec.filesystem("memory").pipe("/www.img", image.read_bytes())
     with fsspec.open("blockpack://a/b/c.txt::memory://www.img") as file:
@@ -108,7 +116,7 @@ def test_dask_reads_through_it(image: Path) -> None:
     _, blocks = read_bytes(  # type: ignore[no-untyped-call]
         f"blockpack://a/d.bin::file://{image}", blocksize=20_000
     )
-    parts = [block.compute(scheduler="synchronous") for block in blocks[0]]
+    parts = [block.compute(scheduler="threads") for block in blocks[0]]
     assert b"".join(parts) == bytes(range(256)) * 300
 
 

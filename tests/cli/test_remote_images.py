@@ -14,8 +14,6 @@ import pytest
 import blockpack
 from cli.running import Command
 
-pytest.importorskip("aiohttp", reason="fsspec reads http:// by aiohttp, which is not installed")
-
 
 class Ranges(BaseHTTPRequestHandler):
     """Serves one file by ranges, and counts what it sends."""

@@ -19,8 +19,6 @@ import blockpack
 from blockpack.images.remote import MOST_PAGES, PAGE, open_url
 from faults.rendering import rendered
 
-pytest.importorskip("aiohttp", reason="fsspec reads http:// by aiohttp, which is not installed")
-
 
 def image_of(seed: int, size: int = 5 * PAGE) -> bytes:
     tree = blockpack.Tree()

@@ -201,8 +201,11 @@ class Image:
 
         A directory that has no entry of its own, and is there by what it holds, is a plain one.
         """
-        entries, names = self.entries, self.names
-        at = parent_of(path)
+        entries = self.entries
+        found = entries.get(path)
+        if found is not None and found.kind not in ("symlink", "hardlink"):
+            return found
+        names, at = self.names, parent_of(path)
         if at not in names or name_of(path) in ("", ".", ".."):
             at = ""  # else that much of it has no links
         left = path[len(at) :].split("/")[::-1]
