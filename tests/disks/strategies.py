@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ NAMES = st.text(
 GUIDS = st.uuids(version=4).map(str)
 
 
+@cache
 def contents(sector_size: int) -> st.SearchStrategy[blockpack.Layout | bytes]:
     """What may be in a partition."""
     tree = blockpack.Tree()
