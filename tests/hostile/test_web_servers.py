@@ -149,6 +149,12 @@ def endless(answer: Answer, _: int) -> None:
     answer.body = (bytes(PAGE) for _ in range(1 << 16))
 
 
+def vast(answer: Answer, _: int) -> None:
+    """A whole that would fill the disk."""
+    endless(answer, 0)
+    answer.headers["Content-Length"] = str(1 << 40)
+
+
 def more(answer: Answer, _: int) -> None:
     """More than is told."""
     del answer.headers["Content-Length"]
@@ -192,6 +198,7 @@ LIES: dict[str, tuple[Lie, str]] = {
     "cut whole": (cut_whole, "cannot be read|and no more"),
     "shorter": (shorter, "were asked for"),
     "endless": (endless, "has no size"),
+    "too much": (vast, "knows no ranges, and sends all"),
     "another range": (headers(Content_Range=f"bytes 512-66047/{len(ONE)}"), "were asked for"),
     "no range": (headers(Content_Range=None), "does not tell which range"),
     "unknown length": (headers(Content_Range="bytes 0-65535/*"), "does not tell which range"),

@@ -25,6 +25,9 @@ PATIENCE = 60
 SLOWEST = 4 << 10
 """Bytes a second that it has to send."""
 
+MOST_WHOLE = 1 << 30
+"""Bytes that are fetched of a server that knows no ranges."""
+
 _PIECE = 1 << 20
 
 _RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18})", re.ASCII)
@@ -105,6 +108,8 @@ class WebFile:
         length = response.content_length
         if length is None:
             raise self._error("has no size that its server tells")
+        if length > MOST_WHOLE:
+            raise self._error(f"the server knows no ranges, and sends all {length:,} bytes")
         self._require_same(response, length)
         spool = Spool()
         for at in range(0, length, _PIECE):
