@@ -21,7 +21,7 @@ from ..images.image import Image
 from ..images.open_image import format_of, head_of, open_at, open_image
 from ..images.remote import is_url
 from ..images.sectors import differing_sectors
-from ..layers.disk.reader import DISK
+from ..layers.disk.record import DISK
 from ..planning.volume import Volume
 from ..sources.scan import scan
 from . import flags

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import printable, raise_problems
 from ..images.contents import contents
 from ..images.open_image import open_image
-from ..layers.disk.reader import DISK, OpenPartition
+from ..layers.disk.record import DISK
 from . import flags
 from .output import amount, emit, emit_facts, emit_json
+
+if TYPE_CHECKING:
+    from ..layers.disk.reader import OpenPartition
 
 EXAMPLE = "blockpack info www.img"
 

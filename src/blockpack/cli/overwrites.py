@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import TargetError, UsageError
 from ..formats.registry import format_named
 from ..layers.ccm_reader import sector_size_of
+from ..layers.disk.record import begins_a_disk
 from ..layers.keys import read_key
 from ..model.entry import decode
 from ..sources.registry import place_of
@@ -97,8 +98,6 @@ def _begins_a_manifest(head: bytes) -> bool:
 
 def _begins_an_image(head: bytes, format: str, key_file: str | None) -> bool:
     if key_file is None and format == "disk":
-        from ..layers.disk.table_reader import begins_a_disk  # for this one command
-
         return begins_a_disk(head)
     if key_file is None:
         return format_named(format).reader_class().recognises(head[:4096])

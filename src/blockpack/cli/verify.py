@@ -10,7 +10,7 @@ from ..images.address import split_address
 from ..images.compare import Difference, differences, has_the_bytes
 from ..images.image import Image
 from ..images.open_image import open_image
-from ..layers.disk.reader import DISK
+from ..layers.disk.record import DISK
 from ..planning.layout import Layout
 from ..writing.progress import Tell
 from . import flags, packing

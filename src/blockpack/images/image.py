@@ -21,7 +21,7 @@ from ..errors import (
     raise_problems,
 )
 from ..formats.reader import ImageEntry, ImageReader, Report
-from ..layers.disk.reader import DiskReader, OpenPartition
+from ..layers.disk.record import DISK
 from ..model.entry import EPOCH, NANOSECONDS, name_of, parent_of, text_of
 from ..planning.layout import Fact
 from ..reading.positional import PositionalReader
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import PurePath  # slow to import
 
     from ..layers.ccm_reader import DecryptedReader
+    from ..layers.disk.reader import DiskReader, OpenPartition
 
 _MOST_LINKS = 40
 """Links that one link may lead through."""
@@ -73,7 +74,8 @@ class Image:
     @property
     def partitions(self) -> tuple[OpenPartition, ...]:
         """The partitions of a disk, in its table's order; none of any other image."""
-        return self.reader.partitions if isinstance(self.reader, DiskReader) else ()
+        is_disk = self.format == DISK.name
+        return cast("DiskReader", self.reader).partitions if is_disk else ()
 
     @property
     def root(self) -> ImagePath:

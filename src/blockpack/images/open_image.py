@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from itertools import chain
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ..errors import ImageError, SourceError, UsageError, reading_errors, require_open, require_path
 from ..formats import registry
 from ..formats.fat.flash_frame import unframed
 from ..formats.reader import ImageReader, Report
 from ..formats.registry import Format, formats
-from ..layers.disk.reader import DISK, DiskReader, OpenPartition
+from ..layers.disk.record import DISK, begins_a_disk
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
 from ..reading.positional import (
@@ -26,6 +25,9 @@ from ..reading.positional import (
 from .address import split_address
 from .image import Image
 from .remote import is_url, open_url
+
+if TYPE_CHECKING:
+    from ..layers.disk.reader import DiskReader, OpenPartition
 
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Layout
 """Where an image is: a path (a device's too), a URL that fsspec opens, its bytes, a binary file
@@ -149,10 +151,10 @@ def partition_of(data: PositionalReader, name: str, wanted: str) -> OpenPartitio
     Raises `ImageError` if that is none, and `NotInImageError` if it has no such partition.
     """
     reader = recognised(data, name, device=_is_device(data))
-    if not isinstance(reader, DiskReader):
+    if reader.format != DISK.name:
         remedy = f"leave out '#{wanted}'"
         raise ImageError(name, "has no partition table, and so no partitions", remedy)
-    return reader.partition(wanted)
+    return cast("DiskReader", reader).partition(wanted)
 
 
 def recognised(data: PositionalReader, name: str, *, device: bool = False) -> ImageReader:
@@ -176,7 +178,7 @@ def head_of(data: PositionalReader, name: str) -> bytes:
 
 def format_of(head: bytes) -> Format | None:
     """The format of images that begin with `head`, if any; a disk's is `DISK`."""
-    return registry.format_of(head, chain((DISK,), formats()))
+    return DISK if begins_a_disk(head) else registry.format_of(head, formats())
 
 
 def _is_device(data: PositionalReader) -> bool:

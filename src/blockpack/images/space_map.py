@@ -21,7 +21,6 @@ from attrs import frozen
 
 from ..errors import BlockpackError
 from ..formats.reader import ImageReader
-from ..layers.disk.table_reader import is_extended
 from ..model.entry import File
 from ..model.extent import Data, Extent, FileRange, Zeros
 from ..planning.layout import Layout
@@ -292,7 +291,7 @@ def _of_disk(image: Image) -> Iterator[Stretch]:
     at = 0
     for partition in sorted(image.partitions, key=lambda each: each.entry.start):
         start, size = partition.entry.start, partition.data.size
-        if start < at or not size or is_extended(partition.entry):
+        if start < at or not size or partition.is_extended:
             continue
         yield from _between(reader, at, start, 0, SECTOR, "free")
         if partition.reader is None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from ...formats.structure import Structure
-from .table import PartitionTable
+
+if TYPE_CHECKING:
+    from .table import PartitionTable
 
 HEADER = (
     # name, struct format

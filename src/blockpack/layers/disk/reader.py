@@ -22,8 +22,9 @@ from ...planning.layout import Fact
 from ...reading.positional import PartReader, PositionalReader
 from .gpt import flags_of
 from .partition_types import type_name
+from .record import begins_a_disk
 from .table import BOOT, SHOWN, TableEntry, labels
-from .table_reader import begins_a_disk, is_extended, read_table, table_deviations
+from .table_reader import is_extended, read_table, table_deviations
 
 _HEAD = 4096
 """Bytes that tell a format."""
@@ -66,9 +67,14 @@ class OpenPartition:
     damage: str = ""
 
     @property
+    def is_extended(self) -> bool:
+        """Whether it is no partition, but room for logical ones."""
+        return is_extended(self.entry)
+
+    @property
     def type(self) -> str:
         """What the partition is for: the name of its type, or else its GUID or byte."""
-        if is_extended(self.entry):
+        if self.is_extended:
             return "extended"
         return type_name(self.entry.type) or self.entry.type
 
@@ -257,7 +263,7 @@ class DiskReader(ImageReader):
         last: OpenPartition | None = None
         for partition in sorted(self.partitions, key=lambda each: each.entry.start):
             entry = partition.entry
-            if is_extended(entry) or partition.damage:
+            if partition.is_extended or partition.damage:
                 continue
             if last is not None and entry.start < last.entry.end and entry.size:
                 yield f"partition {entry.number} overlaps partition {last.entry.number}"
@@ -306,7 +312,3 @@ def _entries(
         yield from map(partition.outside, read(reader, told))
     except ImageError as error:  # what nothing in it can be read beyond
         told(error)
-
-
-DISK = Format("disk", "", f"{__name__}:{DiskReader.__name__}")
-"""Disks among the formats of images; what plans one is no volume, but a `Disk`."""

@@ -8,8 +8,7 @@ as Linux does it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 from zlib import crc32
 
 from attrs import evolve, field, frozen
@@ -17,6 +16,7 @@ from attrs import evolve, field, frozen
 from ...errors import ImageError, reading_errors
 from ...formats.reader import ImageReader, Report
 from . import gpt, mbr
+from .record import Fields, entries_of, is_used
 from .table import SECTOR_SIZES, PartitionTable, TableEntry
 
 MOST_ARRAY = 1 << 20
@@ -24,9 +24,6 @@ MOST_ARRAY = 1 << 20
 
 MOST_LOGICAL = 256
 """Logical partitions that are read; Linux numbers fewer."""
-
-_Fields = Mapping[str, Any]
-"""A structure's fields by their names."""
 
 _COMMON = {
     "disk_guid": "GUID of the disk",
@@ -39,40 +36,10 @@ _COMMON = {
 """What both headers of a GPT have the same."""
 
 
-def begins_a_disk(head: bytes) -> bool:
-    """Whether a disk with a partition table begins with `head`.
-
-    A file system's boot sector has the signature of a record, too. Where this has its table, that
-    has text, nothing, or (mkfs.fat's) a partition that begins at the boot sector itself.
-    """
-    if len(head) < mbr.SIZE:
-        return False
-    record = mbr.RECORD_STRUCTURE.unpack(head)
-    is_blank = not any(record["boot_code"]) and not any(record["entries"])
-    if is_blank and head.startswith(gpt.SIGNATURE, mbr.SIZE):
-        return True  # a GPT whose protective record is lost
-    if record["signature"] != mbr.SIGNATURE:
-        return False
-    entries = _entries(record)
-    used = filter(_is_used, entries)
-    is_table = all(each["status"] in (0, mbr.ACTIVE) for each in entries)
-    return is_table and (is_blank or any(each["first_lba"] for each in used))
-
-
-def _entries(record: _Fields) -> list[_Fields]:
-    size = mbr.ENTRY_STRUCTURE.size
-    table = record["entries"]
-    return [mbr.ENTRY_STRUCTURE.unpack(table, at) for at in range(0, len(table), size)]
-
-
 def _some(disk: ImageReader, at: int, length: int) -> bytes:
     """`length` bytes of the disk; less at its end."""
     with reading_errors("the image"):
         return disk.data.read_at(at, length)
-
-
-def _is_used(entry: _Fields) -> bool:
-    return bool(entry["type"] != mbr.EMPTY and entry["sectors"])
 
 
 def read_table(
@@ -86,7 +53,7 @@ def read_table(
     """
     head = _some(disk, 0, mbr.SIZE + len(gpt.SIGNATURE))
     record = mbr.RECORD_STRUCTURE.unpack(head)
-    used = [(number, each) for number, each in enumerate(_entries(record), 1) if _is_used(each)]
+    used = [(number, each) for number, each in enumerate(entries_of(record), 1) if is_used(each)]
     own = [(number, each) for number, each in used if each["type"] != mbr.PROTECTIVE]
     if own == used and (own or not head.endswith(gpt.SIGNATURE)):
         return _read_mbr(disk, record, own, report, is_known)
@@ -107,8 +74,8 @@ def read_table(
 
 def _read_mbr(
     disk: ImageReader,
-    record: _Fields,
-    used: list[tuple[int, _Fields]],
+    record: Fields,
+    used: list[tuple[int, Fields]],
     report: Report,
     is_known: Callable[[int], bool],
 ) -> PartitionTable:
@@ -131,7 +98,7 @@ def _read_mbr(
     )
 
 
-def _table_entry(number: int, entry: _Fields, base: int, sector_size: int) -> TableEntry:
+def _table_entry(number: int, entry: Fields, base: int, sector_size: int) -> TableEntry:
     return TableEntry(
         number=number,
         start=base + entry["first_lba"] * sector_size,
@@ -149,7 +116,7 @@ def is_extended(entry: TableEntry) -> bool:
 
 
 def _begins(
-    disk: ImageReader, entry: _Fields, sector_size: int, is_known: Callable[[int], bool]
+    disk: ImageReader, entry: Fields, sector_size: int, is_known: Callable[[int], bool]
 ) -> bool:
     """Whether something known begins where a partition does: of an extended one, a chain."""
     at = entry["first_lba"] * sector_size
@@ -175,7 +142,7 @@ def _logical(
             rule = f"the chain of logical partitions breaks off at byte {at:,}, where no record is"
             report(ImageError("", rule))
             return
-        used = list(filter(_is_used, _entries(mbr.RECORD_STRUCTURE.unpack(data))))
+        used = list(filter(is_used, entries_of(mbr.RECORD_STRUCTURE.unpack(data))))
         links = [each for each in used if each["type"] in mbr.EXTENDED]
         for each in [each for each in used if each not in links][:1]:
             yield _table_entry(0, each, at, sector_size)
@@ -200,7 +167,7 @@ class _Copy:
     lba: int
     sector_size: int
     damage: str
-    header: _Fields = field(factory=dict)
+    header: Fields = field(factory=dict)
     array: bytes = b""
 
     @property
@@ -230,7 +197,7 @@ def _backup(disk: ImageReader, first: _Copy) -> _Copy:
 
 
 def _copy(disk: ImageReader, lba: int, sector_size: int) -> _Copy:
-    header: _Fields = {}
+    header: Fields = {}
     try:
         header = _header(disk, lba, sector_size)
         return _Copy(lba, sector_size, "", header, _array(disk, header, sector_size))
@@ -238,7 +205,7 @@ def _copy(disk: ImageReader, lba: int, sector_size: int) -> _Copy:
         return _Copy(lba, sector_size, error.rule, header)
 
 
-def _header(disk: ImageReader, lba: int, sector_size: int) -> _Fields:
+def _header(disk: ImageReader, lba: int, sector_size: int) -> Fields:
     """The header in a sector. Raises `ImageError` if it is not whole."""
     if lba < 1:
         raise ImageError("", "the disk is too small for it")
@@ -256,7 +223,7 @@ def _header(disk: ImageReader, lba: int, sector_size: int) -> _Fields:
     return header
 
 
-def _array(disk: ImageReader, header: _Fields, sector_size: int) -> bytes:
+def _array(disk: ImageReader, header: Fields, sector_size: int) -> bytes:
     """The array of entries. Raises `ImageError` if it is not whole."""
     count, size = header["entry_count"], header["entry_size"]
     if size < gpt.ENTRY_STRUCTURE.size or count * size > MOST_ARRAY:
@@ -268,7 +235,7 @@ def _array(disk: ImageReader, header: _Fields, sector_size: int) -> bytes:
     return array
 
 
-def _read_gpt(copy: _Copy, mirrored: list[tuple[int, _Fields]]) -> PartitionTable:
+def _read_gpt(copy: _Copy, mirrored: list[tuple[int, Fields]]) -> PartitionTable:
     """The table in a copy; some of its partitions may be `mirrored` in an MBR."""
     header, sector_size = copy.header, copy.sector_size
     mirrors = {(each["first_lba"], each["sectors"]): each for _, each in mirrored}
@@ -311,7 +278,7 @@ def _read_gpt(copy: _Copy, mirrored: list[tuple[int, _Fields]]) -> PartitionTabl
 def table_deviations(disk: ImageReader, table: PartitionTable) -> Iterator[str]:
     """What is wrong with a table, although all of it could be read."""
     record = mbr.RECORD_STRUCTURE.unpack(disk.read_at(0, mbr.SIZE))
-    used = list(filter(_is_used, _entries(record)))
+    used = list(filter(is_used, entries_of(record)))
     if sum(each["status"] == mbr.ACTIVE for each in used) > 1:
         yield "more than one partition of the MBR is active"
     if table.kind == "mbr":
@@ -331,7 +298,7 @@ def _stray(table: PartitionTable) -> Iterator[str]:
             yield f"partition {entry.number} is not in the extended partition"
 
 
-def _record_deviations(table: PartitionTable, used: list[_Fields]) -> Iterator[str]:
+def _record_deviations(table: PartitionTable, used: list[Fields]) -> Iterator[str]:
     """What is wrong with the record before a GPT."""
     sector_size = table.sector_size
     behind = table.size // sector_size - 1
