@@ -18,6 +18,10 @@ import blockpack
 from blockpack import Data, FileRange, Layout, Stream, Zeros
 from property.strategies import Spec, fat_names, fold, materialise, specs, tree_of
 
+FLASH = blockpack.Profile(
+    name="flash", summary="of any names", fat=blockpack.FatLimits(wear_levelling=True)
+)
+
 VOLUMES: list[blockpack.Volume] = [
     blockpack.TarVolume(),
     blockpack.TarVolume(dialect="gnu", align=4096, free=10_000),
@@ -25,6 +29,8 @@ VOLUMES: list[blockpack.Volume] = [
     blockpack.FatVolume(label="A"),
     blockpack.FatVolume(fat_type=16, free=1 << 20),
     blockpack.FatVolume(fat_type=32, cluster_size=512),
+    blockpack.FatVolume(profile="raspberrypi", fats=1),
+    blockpack.FatVolume(profile=FLASH, wear_levelling=True),
 ]
 
 volumes = st.sampled_from(VOLUMES)

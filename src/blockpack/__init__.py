@@ -63,8 +63,10 @@ if TYPE_CHECKING:
     from .planning.layout import Placement as Placement
     from .planning.profile import FatLimits as FatLimits
     from .planning.profile import GitLimits as GitLimits
+    from .planning.profile import Medium as Medium
     from .planning.profile import Profile as Profile
     from .planning.profile import TarLimits as TarLimits
+    from .planning.profile import WantedFile as WantedFile
     from .planning.runs import Run as Run
     from .planning.volume import Volume as Volume
     from .serving.serve import serve as serve
@@ -109,7 +111,7 @@ _HOMES = {
     "model.tree": ("Tree",),
     "planning.layout": ("Layout", "LayoutWarning", "Placement"),
     "planning.runs": ("Run",),
-    "planning.profile": ("FatLimits", "GitLimits", "Profile", "TarLimits"),
+    "planning.profile": ("FatLimits", "GitLimits", "Medium", "Profile", "TarLimits", "WantedFile"),
     "planning.volume": ("Volume",),
     "serving.serve": ("serve",),
     "sources.options": ("ScanOptions",),
