@@ -13,7 +13,7 @@ TEST_PACKAGES := git mtools dosfstools '7zip|p7zip-full' libarchive-tools busybo
 	btrfs-progs xfsprogs e2fsprogs util-linux qemu-system-x86 cpio kmod tmux strace zip ninja-build \
 	libvirt-clients libxml2-utils 'libvirt-common|libvirt0' 'libxenmisc4.17|libxenmisc4.20' \
 	ocaml libcmdliner-ocaml-dev openssh-client ocaml-dune shellcheck systemd make \
-	grub-common sleuthkit pax perl ovmf libnbd-bin nbdkit nbdfuse qemu-utils bmap-tools file \
+	grub-common sleuthkit pax perl ovmf libnbd-bin python3-libnbd nbdkit nbdfuse qemu-utils bmap-tools file \
 	fdisk gdisk parted 'systemd-repart|systemd' systemd-boot-efi \
 	zstd casync
 BENCH_PACKAGES := mtools dosfstools libarchive-tools btrfs-progs xfsprogs e2fsprogs util-linux nbdkit libnbd-bin \

@@ -69,7 +69,7 @@ def conversation(said: bytes) -> bytes:
     thread = threading.Thread(target=client)
     thread.start()
     with theirs:
-        converse(wire.Wire(theirs), EXPORTS, lambda _: None)
+        converse(wire.Wire(theirs), EXPORTS, lambda *_: None)
     thread.join()
     return b"".join(heard)
 
@@ -111,7 +111,7 @@ def test_a_handshake_that_is_not_finished_is_left(
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(said)
-        converse(wire.Wire(theirs), EXPORTS, lambda _: None)
+        converse(wire.Wire(theirs), EXPORTS, lambda *_: None)
 
 
 def test_a_client_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,4 +120,4 @@ def test_a_client_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPatch) ->
     request = struct.pack(">IHHQQI", 0x25609513, 0, 0, 1, 0, 1 << 16)
     with ours, theirs:
         ours.sendall(b"\0\0\0\3" + GO + request * 100)
-        converse(wire.Wire(theirs), EXPORTS, lambda _: None)
+        converse(wire.Wire(theirs), EXPORTS, lambda *_: None)

@@ -69,6 +69,8 @@ PROGRAMS: Mapping[str, Program] = {
     "nbdinfo": Program(("nbdinfo",), "libnbd-bin"),
     "nbdkit": Program(("nbdkit",), "nbdkit"),
     "nbdfuse": Program(("nbdfuse",), "nbdfuse"),
+    "nbdsh": Program(("nbdsh",), "python3-libnbd"),
+    "qemu-io": Program(("qemu-io",), "qemu-utils"),
     "qemu-img": Program(("qemu-img",), "qemu-utils"),
     "bmaptool": Program(("bmaptool",), "bmap-tools"),
     "sfdisk": Program(("sfdisk",), "fdisk"),

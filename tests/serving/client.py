@@ -69,6 +69,12 @@ class Client:
             data += more
         return data
 
+    @property
+    def server(self) -> int:
+        """The process that listens."""
+        process, _, _ = struct.unpack("iII", self.socket.getsockopt(1, 17, 12))  # SO_PEERCRED
+        return int(process)
+
     def is_closed(self) -> bool:
         """Whether the server has closed the connection, or does so before the timeout."""
         try:

@@ -8,21 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from attrs import evolve
 
 import blockpack
-from blockpack.model.extent import Data, Extent
-from blockpack.planning.runs import Run
-from blockpack.serving.export import Export
-from judges.programs import require, run
+from judges.programs import require
 from serving.client import EIO, Client
-from serving.servers import Serve, serving, serving_from_threads
+from serving.servers import Serve, serving, uri
 from serving.servers import blockpack as command
 
 FORMATS = {
@@ -49,10 +43,6 @@ def fixture_site(tmp_path: Path) -> Path:
     return site
 
 
-def uri(socket: Path, name: str = "") -> str:
-    return f"nbd+unix:///{name}?socket={socket}"
-
-
 @pytest.mark.parametrize("options", FORMATS.values(), ids=list(FORMATS))
 def test_what_nbdcopy_gets_is_what_pack_writes(
     serve: Serve, site: Path, tmp_path: Path, options: tuple[str, ...]
@@ -63,19 +53,6 @@ def test_what_nbdcopy_gets_is_what_pack_writes(
     socket = serve(site, *options)
     subprocess.run([nbdcopy, uri(socket), served], check=True)
     assert served.read_bytes() == packed.read_bytes()
-
-
-def test_an_image_is_served_as_it_is(serve: Serve, site: Path, tmp_path: Path) -> None:
-    image = tmp_path / "www.img"
-    blockpack.write(blockpack.FatVolume(free="2M").plan(blockpack.scan(site)), image)
-    socket = serve(image, "--name", "www")
-    found = subprocess.run(
-        [require("qemu-img"), "compare", "-f", "raw", "-F", "raw", uri(socket, "www"), image],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert "identical" in found.stdout, found
 
 
 def test_a_large_blob_of_a_commit_is_read_in_any_order(serve: Serve, tmp_path: Path) -> None:
@@ -172,53 +149,6 @@ def test_a_request_is_answered_before_the_server_ends(site: Path, tmp_path: Path
     assert not socket.exists()
 
 
-def test_a_program_with_threads_serves_from_threads(site: Path, tmp_path: Path) -> None:
-    socket = tmp_path / "x.sock"
-    layout = blockpack.TarVolume().plan(blockpack.scan(site))
-    with serving_from_threads(site, socket), Client(socket) as client:
-        client.go()
-        assert client.read(0, 4096) == layout.open().read(4096)
-
-
-def test_fsck_finds_a_sound_file_system_through_nbdfuse(
-    serve: Serve, site: Path, tmp_path: Path
-) -> None:
-    socket = serve(site, "--format", "fat")
-    mounted = tmp_path / "mounted"
-    mounted.mkdir()
-    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        pytest.skip("there is no /dev/fuse here, so nbdfuse cannot mount; fsck gives no verdict")
-    fuse = subprocess.Popen([require("nbdfuse"), str(mounted), uri(socket)])
-    try:
-        until = time.monotonic() + 20
-        while not (mounted / "nbd").exists():
-            assert fuse.poll() is None and time.monotonic() < until
-            time.sleep(0.02)
-        run("fsck.fat", ["-n", mounted / "nbd"])
-    finally:
-        subprocess.run(["umount", mounted], check=True)
-        fuse.wait(20)
-
-
-def test_nbdkit_adds_what_it_does_well(serve: Serve, site: Path, tmp_path: Path) -> None:
-    """Copy-on-write in front of what is read-only here."""
-    socket = serve(site, "--format", "tar")
-    front = tmp_path / "front.sock"
-    command = [require("nbdkit"), "-f", "-U", str(front), "--filter=cow", "nbd", f"socket={socket}"]
-    with subprocess.Popen(command) as nbdkit:
-        try:
-            until = time.monotonic() + 20
-            while not front.exists():
-                assert nbdkit.poll() is None and time.monotonic() < until
-                time.sleep(0.02)
-            image = tmp_path / "image"
-            subprocess.run([require("nbdcopy"), uri(front), image], check=True)
-        finally:
-            nbdkit.terminate()
-    layout = blockpack.TarVolume().plan(blockpack.scan(site))
-    assert image.read_bytes() == layout.open().read()
-
-
 def test_an_image_that_changes_is_an_error(serve: Serve, tmp_path: Path) -> None:
     image = tmp_path / "www.img"
     blockpack.write(blockpack.FatVolume().plan(blockpack.Tree()), image)
@@ -252,29 +182,6 @@ def test_a_socket_may_have_any_name(site: Path, tmp_path: Path) -> None:
         assert os.path.exists(path)
 
 
-def test_directories_of_every_size_are_made_before_they_are_served() -> None:
-    tree = blockpack.Tree()
-    for number in range(2000):
-        tree.add(f"d{number % 20}/a long name of a page {number}", b"x")
-    layout = blockpack.FatVolume().plan(tree)
-    made: list[int] = []
-
-    def counting(run: Run) -> Run:
-        def make(start: int, stop: int) -> Iterable[Extent]:
-            made.append(stop - start)
-            return run.make(start, stop)
-
-        return evolve(run, make=make)
-
-    export = Export.of("", evolve(layout, runs=tuple(map(counting, layout.runs))))
-    made.clear()
-    for each in layout.runs:
-        for extent in each.make(0, len(each)):
-            if isinstance(extent, Data) and extent.length >= 4096:
-                export.reader.read_at(extent.offset + 100, 512)
-    assert not sum(made)
-
-
 def test_systemd_may_open_the_socket(site: Path, tmp_path: Path) -> None:
     path = tmp_path / "passed.sock"
     start = (
@@ -293,17 +200,6 @@ def test_systemd_may_open_the_socket(site: Path, tmp_path: Path) -> None:
                 assert client.go().size
         finally:
             server.terminate()
-
-
-def test_who_comes_when_all_places_are_taken_waits(site: Path, tmp_path: Path) -> None:
-    socket = tmp_path / "x.sock"
-    with serving_from_threads(site, socket, most=2), Client(socket) as second:
-        second.go()
-        with Client(socket) as first, pytest.raises(TimeoutError):
-            first.go()
-            Client(socket, timeout=0.5)
-        with Client(socket) as third:  # the first has gone
-            assert third.go().size == second.size
 
 
 MANIFEST = """

@@ -6,9 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from ..deploy.attach.exports import exports, is_deployment
 from ..errors import UsageError
-from ..images.open_image import open_image
 from ..serving.export import Servable
 from ..serving.serve import serve
 from . import flags, packing
@@ -49,18 +47,23 @@ def run(arguments: Namespace) -> int:
 @contextmanager
 def _exports(arguments: Namespace) -> Iterator[Mapping[str, Servable]]:
     """What is to be served, by name: one source, or the volumes of a deployment."""
-    if arguments.format is None and is_deployment(arguments.source):
-        if arguments.name:
-            raise UsageError("", "volumes of a deployment have names", "leave --name out")
-        with exports(arguments.source, say, arguments.jobs) as found:
-            yield found
-    else:
-        yield {arguments.name: _servable(arguments)}
+    if arguments.format is None:
+        from ..deploy.attach.exports import exports, is_deployment  # which a source has no use for
+
+        if is_deployment(arguments.source):
+            if arguments.name:
+                raise UsageError("", "volumes of a deployment have names", "leave --name out")
+            with exports(arguments.source, say, arguments.jobs) as found:
+                yield found
+            return
+    yield {arguments.name: _servable(arguments)}
 
 
 def _servable(arguments: Namespace) -> Servable:
     """The layout that is asked for; without a format, the image at the path that is given."""
     if arguments.format is None:
+        from ..images.open_image import open_image  # as above
+
         open_image(arguments.source).close()  # it says what is wrong with it
         return str(arguments.source)
     layout = packing.layout(packing.volume(arguments), arguments)

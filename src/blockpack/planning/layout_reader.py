@@ -11,7 +11,7 @@ import os
 import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ..model.extent import Data, Extent, Zeros
@@ -48,19 +48,11 @@ class LayoutReader(PositionalReader):
         self._runs = runs
         self._starts = [run.start for run in runs]
         self._lock = threading.Lock()
-        self._held: dict[int, Data] = {}
         self._kept: OrderedDict[int, Data] = OrderedDict()
         self._size = 0
         self._most_kept = most_kept
         self._sources: list[OpenSource] = []
         self._process = os.getpid()
-
-    def keep(self, metadata: Iterable[Data]) -> None:
-        """Keep pieces of metadata for good: processes share what was kept before they forked."""
-        for data in metadata:
-            run = self._runs[bisect_right(self._starts, data.offset) - 1]
-            if _is_item(data, run):
-                self._held[data.offset] = data
 
     def pread(self, view: memoryview, position: int) -> int:
         """Fill `view` with the image's bytes from `position` on; the number of bytes."""
@@ -92,13 +84,13 @@ class LayoutReader(PositionalReader):
 
     def _kept_at(self, offset: int) -> Data | None:
         """The item at `offset`, if it is metadata that was kept."""
-        found = self._held.get(offset)
-        if found is None and offset in self._kept:
-            with self._lock:
-                found = self._kept.get(offset)
-                if found is not None:
-                    self._kept.move_to_end(offset)
-        return found
+        if offset not in self._kept:
+            return None
+        with self._lock:
+            found = self._kept.get(offset)
+            if found is not None:
+                self._kept.move_to_end(offset)
+            return found
 
     def _made(self, run: Run, first: int, last: int) -> Iterator[Extent]:
         """The extents of items of a run, of which metadata that takes its time is kept."""

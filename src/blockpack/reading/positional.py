@@ -83,8 +83,10 @@ class PositionalReader(ABC):
 
     def read_into(self, view: memoryview, position: int) -> None:
         """Fill `view` with the bytes from `position` on. Raises `ImageError` if there are less."""
-        with reading_errors("the image"):
+        try:  # `reading_errors` takes its time, and clients ask for little at a time
             done = self.fill(view, position)
+        except OSError as error:
+            raise SourceError.of("the image", "cannot be read", error) from None
         if done < len(view):
             raise ImageError("", f"the image ends early, at byte {position + done:,}")
 

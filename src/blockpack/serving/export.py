@@ -9,23 +9,13 @@ from typing import Self
 from attrs import frozen
 
 from ..errors import SourceError, UsageError, require_path
-from ..images.address import split_address
-from ..images.open_image import partition_of
-from ..model.extent import Data, Extent, Zeros
+from ..model.extent import Zeros
 from ..planning.layout import Layout
-from ..planning.layout_reader import LEAST_KEPT, LayoutReader
+from ..planning.layout_reader import LayoutReader
 from ..reading.positional import DescriptorReader, PositionalReader, open_for_reading
 from .allocation import Allocation
 from .seekable import seekable
-
-MOST_KEPT = 1 << 20
-"""Bytes of metadata that each connection keeps for itself, beside what all share."""
-
-MOST_SHARED = 24 << 20
-"""Bytes of metadata that are made before serving, and that all connections share."""
-
-_LARGE = 64 << 10
-"""Bytes of an item that may be metadata which takes its time, such as a big directory."""
+from .shared import SharedReader
 
 Servable = Layout | str | os.PathLike[str]
 """What can be served: a layout, or the path of an image, or a partition of it (``card.img#2``)."""
@@ -45,17 +35,27 @@ class Export:
     description: str
 
     @classmethod
-    def of(cls, name: str, source: Servable) -> Self:
-        """The export of a layout, or of the image at a path.
+    def of(cls, name: str, source: Servable, *, forking: bool = False) -> Self:
+        """The export of a layout, or of the image at a path; for forked processes if `forking`.
 
-        Raises `SourceError` if it cannot be read, `UsageError` if it is nothing to serve.
+        Raises `SourceError` if it cannot be read, `TargetError` if there is no room for temporary
+        files, and `UsageError` if it is nothing to serve.
         """
         if not name.isprintable() or len(name.encode("utf-8")) > 255:
             rule = "the name of an export has at most 255 bytes, all of them printable"
             raise UsageError(name, rule, option="name=NAME")
         if isinstance(source, Layout):
-            return cls._of_layout(name, seekable(source))
-        path = require_path(source)
+            layout = seekable(source)
+            allocation = Allocation(layout.size, _zeros(layout))
+            reader = SharedReader(layout) if forking else LayoutReader(layout.runs)
+            return cls(name, reader, allocation, layout.sector_size, layout.title)
+        return cls._of_image(name, require_path(source))
+
+    @classmethod
+    def _of_image(cls, name: str, path: str) -> Self:
+        from ..images.address import split_address  # layouts have no use for it, and begin sooner
+        from ..images.open_image import partition_of
+
         place, partition = split_address(path)
         image: PositionalReader
         image = file = _Image(open_for_reading(place, path), path)
@@ -68,25 +68,6 @@ class Export:
             file.close()
             raise
         return cls(name, image, allocation, 512, "an image")
-
-    @classmethod
-    def _of_layout(cls, name: str, layout: Layout) -> Self:
-        """All that takes its time is done in one walk: large metadata, and where zeros are."""
-        reader = LayoutReader(layout.runs, forkable=layout.forkable, most_kept=MOST_KEPT)
-        shared: list[Data] = []
-
-        def zeros() -> Iterator[tuple[int, int]]:
-            room = MOST_SHARED
-            for extent in _telling(layout):
-                if type(extent) is Zeros:
-                    yield extent.offset, extent.offset + extent.length
-                elif type(extent) is Data and LEAST_KEPT <= extent.length <= room:
-                    shared.append(extent)
-                    room -= extent.length
-
-        allocation = Allocation(layout.size, zeros())
-        reader.keep(shared)
-        return cls(name, reader, allocation, layout.sector_size, layout.title)
 
     @property
     def size(self) -> int:
@@ -113,14 +94,10 @@ class _Image(DescriptorReader):
         return status.st_size, status.st_mtime_ns
 
 
-def _telling(layout: Layout) -> Iterator[Extent]:
-    """The extents among which are all worthwhile zeros, and all metadata that takes long to make.
-
-    There may be a million others.
-    """
+def _zeros(layout: Layout) -> Iterator[tuple[int, int]]:
+    """Where a layout has zeros; there may be a million items without any worth telling."""
     for run in layout.runs:
         if not run.dense:
-            yield from run.make(0, len(run))
-            continue
-        for item in run.large(_LARGE):
-            yield from run.make(item, item + 1)
+            for extent in run.make(0, len(run)):
+                if type(extent) is Zeros:
+                    yield extent.offset, extent.offset + extent.length

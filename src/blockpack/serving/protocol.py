@@ -142,3 +142,11 @@ def error_chunk(cookie: int, error: int, message: str) -> bytes:
     """The structured reply of an error, with a text for people."""
     text = message.encode("utf-8", "replace")[:LONGEST_STRING]
     return _chunk(cookie, _ERROR_CHUNK, 6 + len(text)) + struct.pack(">IH", error, len(text)) + text
+
+
+def rehearsal(name: bytes) -> bytes:
+    """What a client says that reads the beginning of an export over and over."""
+    options = (STRUCTURED_REPLY, b""), (GO, counted(name) + bytes(2))
+    asked = [OPTION.pack(OPTION_MAGIC, option, len(data)) + data for option, data in options]
+    reads = REQUEST.pack(REQUEST_MAGIC, 0, READ, 0, 0, 1024) * 16
+    return struct.pack(">I", FIXED_NEWSTYLE) + b"".join(asked) + reads

@@ -13,7 +13,6 @@ from attrs import evolve
 
 from ..model.extent import Extent, Stream
 from ..planning.layout import Layout
-from ..planning.runs import Run
 from ..reading.extents import open_source
 from ..reading.spool import Spool
 
@@ -48,7 +47,7 @@ def seekable(layout: Layout) -> Layout:
     return evolve(
         layout,
         runs=tuple(
-            Run(run.offsets, partial(_replaced, run.make, spool, places)) for run in layout.runs
+            evolve(run, make=partial(_replaced, run.make, spool, places)) for run in layout.runs
         ),
     )
 

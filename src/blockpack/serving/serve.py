@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from ..errors import UsageError, require_path
+from ..workers.processors import may_fork
 from .export import Export, Servable
 from .listening import passed_sockets, tcp_sockets, unix_socket
 from .server import Server
@@ -36,7 +37,8 @@ def serve(
     """
     named = exports if isinstance(exports, Mapping) else {"": exports}
     with ExitStack() as stack:
-        opened = [Export.of(name, source) for name, source in named.items()]
+        forking = may_fork() and all(getattr(each, "forkable", True) for each in named.values())
+        opened = [Export.of(name, each, forking=forking) for name, each in named.items()]
         for export in opened:
             stack.enter_context(export.reader)
         listeners = tcp_sockets(listen) if listen is not None else []
@@ -46,7 +48,7 @@ def serve(
         if not listeners:
             rule = "clients need a way in"
             raise UsageError("", rule, "give the path of a socket, or an address", "socket=PATH")
-        with Server(opened, listeners, log or _silent) as server:
+        with Server(opened, listeners, log or _silent, forking=forking) as server:
             if ready is not None:
                 ready(server.addresses())
             server.serve()

@@ -9,45 +9,93 @@ from __future__ import annotations
 
 import errno
 import gc
+import mmap
 import os
+import select
 import selectors
 import signal
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import NoReturn
 
+from attrs import frozen
+
 from ..errors import UsageError
-from ..workers.processors import may_fork
+from . import protocol
 from .export import Export
 from .listening import Listener
-from .transmission import Log, converse
+from .transmission import converse
 from .wire import Wire
 
 MOST_CONNECTIONS = 256
-"""Connections at a time; others wait until one of them ends."""
+"""Connections at a time. Who comes then takes the place of the client that was silent longest."""
+
+LEAST_IDLE = 1.0
+"""Seconds for which a client was silent, at least, that loses its place to another."""
 
 _PAUSE = 0.5
-"""Seconds without new connections after the system had no room for one."""
+"""Seconds without new connections after there was no room for one."""
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN)
 """What the system says when it has no descriptor, memory or process to spare."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+_MOST_TOLD = 10_000
+"""Things of which is known that they were told."""
+
+_AT_ONCE = 64 << 10
+"""Bytes that a pipe holds, at most."""
+
 GRACE = 5.0
 """Seconds that connections have to finish what they are at, when the server ends."""
+
+
+@frozen(eq=False)
+class _Process:
+    """A connection in a process of its own; `place` is that of its clock."""
+
+    place: int
+    pid: int
+
+    def end(self, *, now: bool = False) -> None:
+        """Let it finish what it is at, unless it is to end `now`."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL if now else signal.SIGTERM)
+
+
+@frozen(eq=False)
+class _Thread:
+    """A connection in a thread."""
+
+    place: int
+    thread: threading.Thread
+    socket: socket.socket
+
+    def end(self, *, now: bool = False) -> None:
+        """As of a process."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR if now else socket.SHUT_RD)
 
 
 class Server:
     """Serves `exports` on `listeners`, which are its own from now on; a context manager.
 
-    `log` hears what goes wrong with a source.
+    `log` hears what goes wrong with a source, once of each. `forking` gives connections processes
+    of their own, not threads.
     """
 
-    def __init__(self, exports: Iterable[Export], listeners: Iterable[Listener], log: Log) -> None:
+    def __init__(
+        self,
+        exports: Iterable[Export],
+        listeners: Iterable[Listener],
+        log: Callable[[str], object],
+        *,
+        forking: bool,
+    ) -> None:
         self._exports: Mapping[bytes, Export] = {
             export.name.encode("utf-8"): export for export in exports
         }
@@ -55,15 +103,15 @@ class Server:
             raise UsageError("", "there is nothing to serve")
         self._listeners = list(listeners)
         self._log = log
+        self._told: set[int] = set()
         self._selector = selectors.DefaultSelector()
         self._listening = False
-        self._exhausted = False
-        self._processes: dict[int, int] = {}
-        """The process of each connection, by the pipe whose end tells that of the process."""
-        self._threads: dict[threading.Thread, socket.socket] = {}
-        self._forking = may_fork() and all(
-            export.reader.forkable for export in self._exports.values()
-        )
+        self._pausing = False
+        self._processes: dict[int, _Process] = {}
+        """By the pipe that each tells the host's news by, and its own end."""
+        self._threads: list[_Thread] = []
+        self._clocks = memoryview(mmap.mmap(-1, 8 * MOST_CONNECTIONS)).cast("d")
+        self._forking = forking
 
     def addresses(self) -> list[str]:
         """Where clients find the default export, or else the first (NBD URIs)."""
@@ -72,24 +120,34 @@ class Server:
 
     def serve(self) -> NoReturn:
         """Serve until an exception ends it, such as `KeyboardInterrupt`."""
-        gc.collect()
+        self._rehearse()
         gc.freeze()  # what is there is shared with all processes: nobody is to touch it
         try:
             while True:
-                connections = len(self._processes) + len(self._threads)
-                self._listen(connections < MOST_CONNECTIONS and not self._exhausted)
-                timeout = _PAUSE if self._exhausted else None if self._forking else 0.2
-                self._exhausted = False
+                self._listen(not self._pausing)
+                timeout = _PAUSE if self._pausing else None if self._forking else 0.2
+                self._pausing = False
                 for key, _ in self._selector.select(timeout):
                     if isinstance(key.fileobj, socket.socket):
                         self._accept(key.fileobj)
                     else:
-                        self._ended(key.fd)
-                self._threads = {
-                    each: own for each, own in self._threads.items() if each.is_alive()
-                }
+                        self._hear(key.fd)
+                self._threads = [each for each in self._threads if each.thread.is_alive()]
         finally:
             gc.unfreeze()
+
+    def _rehearse(self) -> None:
+        """Answer a client of our own, before there are others.
+
+        CPython adapts code to what it does while it first runs. What is adapted already is memory
+        that processes share.
+        """
+        client, connection = socket.socketpair()
+        with client, connection:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+            client.sendall(protocol.rehearsal(next(iter(self._exports))))
+            client.shutdown(socket.SHUT_WR)
+            converse(Wire(connection), self._exports, lambda *_: None)
 
     def _listen(self, listening: bool) -> None:
         """Take clients, or have who comes wait, as the system lets him."""
@@ -104,110 +162,151 @@ class Server:
                 self._selector.unregister(listener.socket)
 
     def _accept(self, listener: socket.socket) -> None:
+        place = self._place()
+        if place is None:
+            return
         try:
             connection, _ = listener.accept()
         except OSError as error:
             self._note_exhausted(error)  # otherwise the client has gone again
             return
         with connection:
-            connection.setblocking(True)
             if connection.family != getattr(socket, "AF_UNIX", None):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             try:
                 if self._forking:
-                    self._fork(connection)
+                    self._fork(connection, place)
                 else:
-                    self._start_thread(connection.dup())
+                    self._start_thread(connection.dup(), place)
             except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
                 self._log(f"a connection was refused: {error}")
                 self._note_exhausted(error)
 
+    @property
+    def _connections(self) -> list[_Process | _Thread]:
+        return [*self._processes.values(), *self._threads]
+
+    def _place(self) -> int | None:
+        """A place that is free. If there is none, who was silent longest loses his; then, and while
+        all are busy, None.
+        """
+        connections = self._connections
+        free = set(range(MOST_CONNECTIONS)).difference(each.place for each in connections)
+        now = time.monotonic()
+        if free:
+            place = min(free)
+            self._clocks[place] = now
+            return place
+        silent = min(connections, key=lambda each: self._clocks[each.place])
+        if now - self._clocks[silent.place] >= LEAST_IDLE:
+            silent.end(now=True)
+        self._pausing = True  # until one has ended
+        return None
+
     def _note_exhausted(self, error: Exception) -> None:
         """Take no clients for a while if the system has no room for them."""
         if not isinstance(error, OSError) or error.errno in _EXHAUSTED:
-            self._exhausted = True
+            self._pausing = True
 
-    def _start_thread(self, connection: socket.socket) -> None:
-        thread = threading.Thread(target=self._converse, args=(connection,), daemon=True)
+    def _start_thread(self, connection: socket.socket, place: int) -> None:
+        thread = threading.Thread(target=self._converse, args=(connection, place), daemon=True)
         thread.start()
-        self._threads[thread] = connection
+        self._threads.append(_Thread(place, thread, connection))
 
-    def _fork(self, connection: socket.socket) -> None:
+    def _converse(self, connection: socket.socket, place: int) -> None:
+        """All that a client asks for, until one of the two leaves; in a thread."""
+        with connection:
+            wire = Wire(connection, self._clocks[place : place + 1])
+            converse(wire, self._exports, lambda about, text: self._tell(hash(about or text), text))
+
+    def _fork(self, connection: socket.socket, place: int) -> None:
         """Start the process of a connection. Signals wait until it is known, and until it has its
         own handlers: else it would be left behind, or end the server.
         """
-        alive, ended = os.pipe()
+        news, telling = os.pipe()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             pid = os.fork()
             if not pid:
-                self._child(connection, mask)
-            self._processes[alive] = pid
-            self._selector.register(alive, selectors.EVENT_READ)
+                for descriptor in (news, *self._processes, self._selector.fileno()):
+                    os.close(descriptor)
+                self._child(connection, place, telling, mask)
+            self._processes[news] = _Process(place, pid)
+            self._selector.register(news, selectors.EVENT_READ)
         except OSError:
-            os.close(alive)
+            os.close(news)
             raise
         finally:
-            os.close(ended)
+            os.close(telling)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-    def _child(self, connection: socket.socket, mask: Iterable[int]) -> NoReturn:
+    def _child(
+        self, connection: socket.socket, place: int, telling: int, mask: Iterable[int]
+    ) -> NoReturn:
         """One connection, from here to the end of the process."""
+
+        def tell(about: str, text: str) -> None:
+            line = f"{hash(about or text)} {text}".encode("utf-8", "replace")
+            with suppress(OSError):  # the server is no more
+                os.write(telling, line[: select.PIPE_BUF - 1] + b"\n")  # all of it at once
+
         code = 1
         try:
-            wire = Wire(connection)
+            wire = Wire(connection, self._clocks[place : place + 1], telling)
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server tells when to end
             signal.signal(signal.SIGTERM, lambda *_: wire.end())
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for listener in self._listeners:
                 listener.socket.close()
-            for alive in self._processes:
-                os.close(alive)
-            converse(wire, self._exports, self._log)
+            converse(wire, self._exports, tell)
             code = 0
         except Exception as error:
-            self._log(f"a connection failed: {error!r}")
+            tell("", f"a connection failed: {error!r}")
         finally:
             os._exit(code)
 
-    def _converse(self, connection: socket.socket) -> None:
-        """All that a client asks for, until one of the two leaves; in a thread."""
-        with connection:
-            converse(Wire(connection), self._exports, self._log)
-
-    def _ended(self, alive: int) -> None:
-        """The process of a connection has come to its end; a signal may interrupt this."""
-        pid = self._processes.pop(alive)
-        self._selector.unregister(alive)
-        os.close(alive)
+    def _hear(self, news: int) -> None:
+        """What the process of a connection tells, or that it has come to its end."""
+        told = os.read(news, _AT_ONCE)
+        for line in told.decode("utf-8", "replace").splitlines():
+            about, _, text = line.partition(" ")
+            self._tell(int(about), text)
+        if told:
+            return
+        process = self._processes.pop(news)
+        self._selector.unregister(news)
+        os.close(news)
         with suppress(ChildProcessError):
-            os.waitpid(pid, 0)
+            os.waitpid(process.pid, 0)
+
+    def _tell(self, about: int, text: str) -> None:
+        """Tell what is not told yet; a thing is known by its hash, alike in all processes."""
+        if about not in self._told:
+            if len(self._told) >= _MOST_TOLD:
+                self._told.clear()
+            self._told.add(about)
+            self._log(text)
 
     def close(self) -> None:
         """Take no more clients, and let those that are there finish what they are at."""
         for listener in self._listeners:
             listener.close()
-        for pid in self._processes.values():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        for connection in self._threads.values():
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RD)
+        for each in self._connections:
+            each.end()
         until = time.monotonic() + GRACE
-        for thread, connection in self._threads.items():
-            thread.join(max(until - time.monotonic(), 0))
-            with suppress(OSError):  # a thread that is left reads what is closed next
-                connection.shutdown(socket.SHUT_RDWR)
-            thread.join(1)
-        while self._processes and (left := until - time.monotonic()) > 0:
-            for key, _ in self._selector.select(left):
+        for own in self._threads:
+            own.thread.join(max(until - time.monotonic(), 0))
+            own.end(now=True)  # a thread that is left reads what is closed next
+            own.thread.join(1)
+        while self._processes:
+            left = until - time.monotonic()
+            if left <= 0:
+                for process in self._processes.values():
+                    process.end(now=True)
+            for key, _ in self._selector.select(max(left, 0.1)):
                 if not isinstance(key.fileobj, socket.socket):
-                    self._ended(key.fd)
-        for alive, pid in list(self._processes.items()):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            self._ended(alive)
+                    self._hear(key.fd)
         self._selector.close()
 
     def __enter__(self) -> Server:

@@ -6,6 +6,7 @@ is told that, and nothing of this host's paths; the host is told which file it w
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -17,11 +18,11 @@ from .handshake import Agreed, Handshake
 from .protocol import Request
 from .wire import Gone, Wire
 
-_PIECE = 1 << 20
+_PIECE = 256 << 10
 """Bytes that are read and sent at once: all that a connection has of a reply in memory."""
 
-Log = Callable[[str], object]
-"""Hears what the host should know of."""
+Log = Callable[[str, str], object]
+"""Hears what the host should know of: what it is about, and a text."""
 
 _KNOWN_FLAGS = {
     protocol.READ: protocol.DONT_FRAGMENT,
@@ -38,6 +39,7 @@ def converse(wire: Wire, exports: Mapping[bytes, Export], log: Log) -> None:
         transmission = None if agreed is None else Transmission(wire, agreed, log)
         while transmission is not None and transmission.answer():
             pass
+        wire.flush()
 
 
 class Transmission:
@@ -49,7 +51,7 @@ class Transmission:
         self._structured = agreed.structured
         self._context = agreed.context
         self._log = log
-        self._buffer = bytearray()
+        self._buffer = memoryview(mmap.mmap(-1, _PIECE))  # which takes what is used of it
 
     def answer(self) -> bool:
         """Answer the next request; False if the client takes its leave. Raises `Gone`."""
@@ -125,13 +127,12 @@ class Transmission:
 
         Raises `Gone` where a simple reply has `begun`, and so can only be broken off.
         """
-        if len(self._buffer) < length:
-            self._buffer = bytearray(length)
-        view = memoryview(self._buffer)[:length]
+        view = self._buffer[:length]
         try:
             self._export.reader.read_into(view, offset)
         except BlockpackError as error:
-            self._log(f"bytes {offset:,} to {offset + length:,} cannot be read: {error}")
+            where = f"bytes {offset:,} to {offset + length:,}"
+            self._log(error.path, f"{where} cannot be read: {error}")
             if begun and not self._structured:
                 raise Gone("a source changed within a reply") from None
             self._fail(request, protocol.EIO, "what is there changed, or cannot be read")

@@ -271,10 +271,14 @@ class _Plan:
         for number in range(geometry.fats):
             runs += self._table(geometry.fat_offset + number * geometry.fat_size)
         if geometry.bits != 32:
-            runs.append(Run([geometry.root_offset, geometry.data_offset], self._root))
+            offsets = [geometry.root_offset, geometry.data_offset]
+            runs.append(Run(offsets, self._root, dense=True))
         runs += [
-            # Not dense, though without zeros: who serves it makes all directories beforehand.
-            Run(list(map(geometry.offset_of, self._directory_clusters)), self._tables),
+            Run(
+                array("Q", map(geometry.offset_of, self._directory_clusters)),
+                self._tables,
+                dense=True,
+            ),
             Run(self.file_offsets, self._contents, dense=geometry.cluster_size <= WORTHWHILE),
             zeros(free, size, free=True),
         ]
@@ -361,7 +365,7 @@ class _Plan:
                     self.chains.pack(first, min(first + in_item, entries)),
                 )
 
-        table = Run([*(offset + start for start in starts), offset + used], items)
+        table = Run([*(offset + start for start in starts), offset + used], items, dense=True)
         return table, zeros(offset + used, offset + self.geometry.fat_size)
 
     def _tables(self, start: int, stop: int) -> Iterator[Extent]:
