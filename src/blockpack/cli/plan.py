@@ -12,8 +12,9 @@ from typing import Any
 from ..errors import BlockpackError, printable
 from ..images.block_map import BlockMap
 from ..images.contents import placed
+from ..images.space_map import share
 from ..model.entry import File, decode
-from ..model.extent import Extent, FileRange, Stream
+from ..model.extent import Extent, FileRange, Stream, Zeros
 from ..model.tree import Tree
 from ..planning.layout import Layout
 from ..planning.options import VOLUME
@@ -70,26 +71,33 @@ def show(layout: Layout, arguments: Namespace, lines: Iterable[str] = (), **more
     emit_facts(layout.format, layout.size, {"sector_size": layout.sector_size, **layout.geometry})
     counts: Counter[str] = Counter()
     lengths: Counter[str] = Counter()
+    free = 0
     for extent in layout.extents:
         counts[extent.kind] += 1
         lengths[extent.kind] += extent.length
+        free += extent.length if isinstance(extent, Zeros) and extent.free else 0
     for kind, count in counts.items():
-        emit(f"{kind:<18}{count:,} extents, {lengths[kind]:,} bytes")
-    for line in [*_summary(layout), *lines]:
+        noun = "extent" if count == 1 else "extents"
+        emit(_line(kind, f"{count:,} {noun}, {lengths[kind]:,} bytes"))
+    for line in [*_summary(layout, free), *lines]:
         emit(line)
 
 
-def _summary(layout: Layout) -> Iterator[str]:
-    """Where the bytes go, and which files are the largest."""
+def _summary(layout: Layout, free: int) -> Iterator[str]:
+    """Where the bytes go, of which nothing is in `free` ones, and which files are the largest."""
     unit = int(layout.geometry.get("cluster_size", _BLOCK))
     files = [(p.entry, p.offset) for p in layout.placements() if isinstance(p.entry, File)]
     placed = {offset: file.size for file, offset in files if offset is not None}
     total = sum(placed.values())
     if placed:
-        over = layout.size - total
-        yield _line("overhead", f"{over:,} bytes, {100 * over / layout.size:.1f} % of the image")
+        over = layout.size - total - free
+        if free:
+            yield _line("free", f"{free:,} bytes, {share(free, layout.size)} of the image")
+        yield _line("overhead", f"{over:,} bytes, {share(over, layout.size)} of the image")
         slack = sum(-size % unit for size in placed.values())
-        yield _line("slack", f"{slack:,} bytes, from files' ends to units of {unit:,} bytes")
+        yield _line(
+            "slack", f"{slack:,} bytes of these, from files' ends to units of {unit:,} bytes"
+        )
     elif whole := sum(file.size for file, _ in files):
         yield _line("packed", f"{whole:,} bytes of files to {100 * layout.size / whole:.1f} %")
     for file in nlargest(_LARGEST, (file for file, _ in files), key=lambda file: file.size):
