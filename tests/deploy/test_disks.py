@@ -22,6 +22,7 @@ from blockpack.deploy.attach.disks import deployed
 from blockpack.deploy.attach.exports import exports
 from blockpack.deploy.building.build import build
 from blockpack.deploy.building.check import check
+from cli.running import process
 from deploy.deployments import manifest, names, record, write_files
 from deploy.secret_deployments import (
     NAME,
@@ -259,6 +260,21 @@ def test_a_commit_and_a_directory_give_the_same_disk(deployment: Path, tmp_path:
     build(f"git:{repository.path}@main", tmp_path / "other")
     one, other = ((tmp_path / name / "card.img").read_bytes() for name in ("one", "other"))
     assert one == other
+
+
+def test_the_command_makes_the_same_disk(
+    deployment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (VOLUMES + DISK).replace('type = "esp"\nname = "EFI"', 'size = "8M"')
+    write_files(deployment, {"blockpack.toml": manifest(text)})
+    build(deployment, tmp_path / "dist")
+    monkeypatch.chdir(deployment)
+    partitions = ["boot=boot:fat,size=8M", "site=site:tar,size=4M,flags=read-only", "swap,size=2M"]
+    options = [word for each in partitions for word in ("--partition", each)]
+    other = tmp_path / "other.img"
+    done = process("disk", other, "--entries", "56", "--raw", "u-boot.bin@8K", *options)
+    assert done.code == 0, done.err
+    assert other.read_bytes() == (tmp_path / "dist/card.img").read_bytes()
 
 
 def test_another_process_makes_the_same_disk(deployment: Path, tmp_path: Path) -> None:
