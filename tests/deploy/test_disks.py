@@ -291,8 +291,11 @@ def test_a_depfile_has_what_the_disk_is_made_of(deployment: Path, tmp_path: Path
         assert f" {deployment / path}" in rule, path
 
 
-def test_volumes_have_the_sectors_of_their_disk(deployment: Path, tmp_path: Path) -> None:
-    text = (VOLUMES + DISK).replace("entries = 56", "sector-size = 4096\nentries-at = '32K'")
+@pytest.mark.parametrize("size", ["4096", "'4K'"])
+def test_volumes_have_the_sectors_of_their_disk(
+    deployment: Path, tmp_path: Path, size: str
+) -> None:
+    text = (VOLUMES + DISK).replace("entries = 56", f"sector-size = {size}\nentries-at = '32K'")
     write_files(deployment, {"blockpack.toml": manifest(text)})
     report = build(deployment, tmp_path / "dist")
     assert report.record.volumes[0].sector_size == 4096

@@ -7,13 +7,17 @@ problem of the key that is to blame.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from attrs import evolve
 
+from ...errors import UsageError
 from ...layers.disk.disk import Disk, Partition, Raw
 from ...layers.disk.gpt import NAME_UNITS
+from ...layers.disk.table import SECTOR_SIZES
+from ...planning.options import parse_size
 from ..record import VOLUME_NAME
 from .consumers import defaults
 from .document import HUGE, is_number, kind, shown
@@ -65,12 +69,12 @@ class DiskTables(VolumeTables):
             found = table.get("partitions") if isinstance(table, dict) else None
             yield found if isinstance(found, list) else []
 
-    def in_disks(self) -> dict[str, object]:
+    def in_disks(self) -> dict[str, int | None]:
         """The names of all volumes that disks have, sound or not, with those disks' sectors."""
         disks = self.values.get("disks")
         tables = [*disks.values()] if isinstance(disks, dict) else []
         return {
-            partition["volume"]: table.get("sector-size")
+            partition["volume"]: _sector_size(table)
             for table, partitions in zip(tables, self.partitions(tables), strict=True)
             for partition in partitions
             if isinstance(partition, dict) and isinstance(partition.get("volume"), str)
@@ -140,9 +144,9 @@ class DiskTables(VolumeTables):
         self.tried(path, partial(Raw, b"", offset=0), options)
         if "offset" not in table:
             self.complain((*path, "offset"), "is missing", "give the byte where it begins")
-        return (
-            None if content is None else RawSpec(content=content, offset=options.get("offset", 0))
-        )
+        if content is None:
+            return None
+        return RawSpec(content=content, offset=options.get("offset", 0))
 
     def _file(self, path: Path, table: Mapping[str, Any]) -> FileSpec | None:
         """The file that the key ``path`` names."""
@@ -189,6 +193,14 @@ class DiskTables(VolumeTables):
             self.complain(path, f"is a whole number, not {kind(value)}")
             return None
         return self.text(path, value)
+
+
+def _sector_size(table: Mapping[str, Any]) -> int | None:
+    """The sector size that a disk's table gives, if it is one."""
+    with suppress(UsageError):
+        size = parse_size(table.get("sector-size", ""))
+        return size if size in SECTOR_SIZES else None
+    return None
 
 
 def _filling(volume: VolumeSpec, size: object) -> VolumeSpec:

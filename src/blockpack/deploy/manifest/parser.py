@@ -16,7 +16,6 @@ from typing import Any
 
 from attrs import field, frozen
 
-from ...layers.disk.table import SECTOR_SIZES
 from ...planning.options import TREE, VOLUME, keys
 from ...planning.volume import require_choice
 from ..file_names import MANIFEST
@@ -214,7 +213,7 @@ class _Document(DiskTables):
             self.complain(path, "is the name of a volume, too", "rename one of the two")
 
     def _volume(
-        self, path: Path, name: str, table: Mapping[str, Any], in_disks: Mapping[str, object]
+        self, path: Path, name: str, table: Mapping[str, Any], in_disks: Mapping[str, int | None]
     ) -> VolumeSpec | None:
         """What the table says; None if that is not a volume."""
         self.unknown(path, table, VOLUME_KEYS, _SPELLINGS)
@@ -231,7 +230,7 @@ class _Document(DiskTables):
             remedy = "name it in a disk, or remove this"
             self.complain((*path, "image"), "no disk has this volume", remedy)
         format = self.format(path, table)
-        if in_disks.get(name) in SECTOR_SIZES:  # those of the disk, unless it says otherwise
+        if in_disks.get(name) is not None:  # those of the disk, unless it says otherwise
             table = {"sector-size": in_disks[name], **table}
         options = self.given(path, table, format)
         if format is None:
