@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import printable, raise_problems
-from ..images.contents import contents
 from ..images.open_image import open_image
 from ..layers.disk.record import DISK
 from . import flags
@@ -38,6 +37,8 @@ def run(arguments: Namespace) -> int:
             facts |= image.layer.info()
         digests = {}
         if arguments.digest:
+            from ..images.contents import contents  # slow to import, as is what digests come from
+
             found = contents(image)
             digests = {name: found[name] for name in ("sha256", "tree_sha256")}
         if arguments.json:
