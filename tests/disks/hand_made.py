@@ -98,7 +98,7 @@ def put(disk: bytearray, at: int, *pieces: bytes) -> bytearray:
 def mend(disk: bytearray) -> bytearray:
     """The disk with the checksums that its GPT should have, as far as it is to be found."""
     for at in (SECTOR, len(disk) - SECTOR):
-        if at < SECTOR or disk[at : at + 8] != b"EFI PART":
+        if not SECTOR <= at <= len(disk) - SECTOR or disk[at : at + 8] != b"EFI PART":
             continue
         size, entries_at, count, length = struct.unpack_from("<12xI56xQII", disk, at)
         array = disk[entries_at * SECTOR :][: min(count * length, len(disk))]
