@@ -6,35 +6,27 @@ import os
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
-from ..errors import (
-    BlockpackError,
-    EntryError,
-    Problems,
-    UsageError,
-    printable,
-    raise_problems,
-)
+from ..errors import BlockpackError, EntryError, Problems, UsageError, printable, raise_problems
 from ..formats.registry import format_named
 from ..layers.ccm import encrypt
 from ..layers.disk.disk import Disk, Partition, Raw
 from ..layers.disk.disk_plan import IMAGE
 from ..layers.disk.partition_types import implied_type
-from ..layers.disk.table import Kind
 from ..layers.keys import read_key
 from ..planning.layout import Layout
-from ..planning.options import ALL, TREE, Option, parse_size, taken_by
+from ..planning.options import ALL, DISK, PARTITION, TREE, Option, keys, taken_by
 from ..sources.scan import scan
 from . import flags, target
 from .output import say
 from .overwrites import check_outputs, leave_out, replaced
-from .packing import FormatNames
+from .packing import FormatNames, add_option
 from .run import meant
 
 EXAMPLE = "blockpack disk card.img --partition esp=boot:fat --partition web=site:tar"
 
-_OWN = ("type", "size", "flags", "id", "offset", "key-file")
+_OWN = (*keys(PARTITION), "key-file")
 """Keys of partitions; what is not among them is an option of the volume."""
 
 _OPTIONS = {option.key: option for option in ALL if option.key not in _OWN}
@@ -65,9 +57,6 @@ def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     target.add_target(parser)
     parser.add_argument(
-        "--table", choices=get_args(Kind), default="gpt", metavar="T", help="gpt, mbr, hybrid (gpt)"
-    )
-    parser.add_argument(
         "--partition",
         action="append",
         default=[],
@@ -81,18 +70,8 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="F@N",
         help="put the file F at byte N; repeatable",
     )
-    size = flags.told(parse_size)
-    parser.add_argument("--size", type=size, metavar="N", help="size of the disk (K, M, G)")
-    parser.add_argument(
-        "--sector-size", type=size, default=512, metavar="N", help="512 or 4096 (512)"
-    )
-    parser.add_argument(
-        "--align", type=size, default="1M", metavar="N", help="begin partitions at multiples (1M)"
-    )
-    parser.add_argument("--entries", type=int, metavar="N", help="room in a GPT (128)")
-    parser.add_argument("--entries-at", type=size, metavar="N", help="byte of a GPT's entries")
-    parser.add_argument("--pad", type=size, default="4K", metavar="N", help="a multiple of N (4K)")
-    parser.add_argument("--id", metavar="ID", help="GUID, or 0x1234abcd (from the plan)")
+    for option in DISK:
+        add_option(parser, option)
     parser.add_argument("--plan", action="store_true", help="show what would be written, only")
     target.add_options(parser)
 
@@ -104,18 +83,10 @@ def run(arguments: Namespace) -> int:
     raws = [_raw(text) for text in arguments.raw]
     files = [each.source for each in described if each.source]
     outputs = _outputs(arguments, image, [*files, *(str(raw.content) for raw in raws)])
-    layout = Disk(
-        table=arguments.table,
-        partitions=_partitions(described, arguments, outputs),
-        raw=raws,
-        size=arguments.size,
-        sector_size=arguments.sector_size,
-        align=arguments.align,
-        entries=arguments.entries,
-        entries_at=arguments.entries_at,
-        pad=arguments.pad,
-        id=arguments.id,
-    ).plan()
+    values: dict[str, Any] = {option.name: getattr(arguments, option.name) for option in DISK}
+    given = {name: value for name, value in values.items() if value is not None}
+    partitions = _partitions(described, arguments, outputs)
+    layout = Disk(partitions=partitions, raw=raws, **given).plan()
     if arguments.plan:
         from . import plan  # slow to import, as digests and maps are
 
@@ -253,7 +224,7 @@ def _volume(described: Described, arguments: Namespace, outputs: list[str]) -> L
         (of_tree if option in TREE else given)[option.name] = _value(option, values)
     if described.profile:
         given["profile"] = described.profile
-    if arguments.sector_size != 512:
+    if arguments.sector_size is not None:
         given.setdefault("sector_size", arguments.sector_size)
     size = described.value("size")
     # Nobody grows a FAT file system by itself, so it is made as large as its partition.

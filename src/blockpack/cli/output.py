@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, BinaryIO, TextIO
 
 from ..errors import BlockpackError, Problems, TargetError, reason
-from ..planning.options import ALL, OF_DISKS, as_key, key_of
+from ..planning.options import ALL, DISK, as_key, key_of
 
 OF_MANIFESTS = ("attach", "build", "check", "deploy", "init")
 """Commands whose volumes and trees have their options in a manifest."""
@@ -44,7 +44,7 @@ def say_error(error: BaseException, command: str = "", margin: str = "") -> None
 
 def spelled(command: str, name: str, value: str) -> str:
     """An option of the library as the user of `command` gives it: a flag, or a manifest's line."""
-    if command in OF_MANIFESTS and name in (*OF_DISKS, *(option.name for option in ALL)):
+    if command in OF_MANIFESTS and name in {option.name for option in (*ALL, *DISK)}:
         return f"{as_key(name, value)} in the manifest"
     if name == "epoch":
         return f"SOURCE_DATE_EPOCH={value}"

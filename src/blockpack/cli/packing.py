@@ -41,10 +41,11 @@ def add_options(parser: ArgumentParser, default_format: str = "") -> None:
     for title, options in {"image": COMMON, "source": TREE, **OWN}.items():
         group = image if title == "image" else parser.add_argument_group(title)
         for option in options:
-            _add_option(group, option)
+            add_option(group, option)
 
 
-def _add_option(group: _ArgumentGroup, option: Option) -> None:
+def add_option(group: ArgumentParser | _ArgumentGroup, option: Option) -> None:
+    """An option of what is made; None, or the option's default, where it is not given."""
     how: dict[str, Any] = {"help": option.help, "dest": option.name, "default": option.default}
     if option.kind == "flag":
         how.update(action="store_const", const=True)
@@ -54,6 +55,8 @@ def _add_option(group: _ArgumentGroup, option: Option) -> None:
         how.update(choices=option.choices)
     if option.kind == "size":
         how.update(type=flags.told(parse_size))
+    if option.kind == "number":
+        how.update(type=lambda text: int(text) if text.isdecimal() else text)
     if option.kind == "patterns":
         how.update(type=flags.entry_text, action="append", default=[])
     group.add_argument(option.flag, **how)

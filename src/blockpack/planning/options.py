@@ -1,4 +1,4 @@
-"""The options of volumes and trees, by the names that the command line and manifests share.
+"""The options of volumes, trees and disks, by the names that the command line and manifests share.
 
 Which options a format takes is for its volume's class to say, and so is which values they have;
 here is how each is written. On the command line an option is ``--KEY``, in a manifest ``KEY =``.
@@ -15,9 +15,9 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from attrs import AttrsInstance
 
-Kind = Literal["size", "alignment", "choice", "number", "text", "flag", "patterns"]
-"""How a value is written: a size; a size or ``auto``; one of the choices; a number or a word; any
-text; present or not; patterns."""
+Kind = Literal["size", "size or word", "choice", "number", "text", "texts", "flag", "patterns"]
+"""How a value is written: a size; a size or one of the choices; one of these alone; a number or a
+word; any text; several; present or not; patterns."""
 
 _SIZE = r"(?ai)(\d{1,19})([KMGT]?)(i?B)?"
 _POWERS = "KMGT"
@@ -130,7 +130,13 @@ TAR = (
         "pax ustar gnu",
         spelling="tar-dialect",
     ),
-    Option("align", "alignment", "N", "start files of N bytes or more at multiples of N (auto)"),
+    Option(
+        "align",
+        "size or word",
+        "N",
+        "start files of N bytes or more at multiples of N (auto)",
+        "auto",
+    ),
     Option("owner", "text", "0:0|keep", "owner of all entries (0:0)"),
     Option("mode", "choice", "M", "permission bits: normal or keep (normal)", "normal keep"),
 )
@@ -161,8 +167,26 @@ VOLUME = (*COMMON, *FAT, *TAR, *GIT)
 ALL = (*VOLUME, *TREE)
 """All options."""
 
-OF_DISKS = ("table", "entries", "entries_at")
-"""Arguments of disks that no option of a volume is named like."""
+DISK = (
+    Option("table", "choice", "T", "gpt, mbr, hybrid (gpt)", "gpt mbr hybrid"),
+    Option("size", "size", "N", "size of the disk (K, M, G)"),
+    Option("pad", "size", "N", "a multiple of N (4K)"),
+    Option("sector_size", "size", "N", "512 or 4096 (512)"),
+    Option("align", "size", "N", "begin partitions at multiples (1M)"),
+    Option("entries", "number", "N", "room in a GPT (128)"),
+    Option("entries_at", "size", "N", "byte of a GPT's entries"),
+    Option("id", "text", "ID", "GUID, or 0x1234abcd (from the plan)"),
+)
+"""The options of a disk."""
+
+PARTITION = (
+    Option("type", "number", "T", "what it is for: a name, a GUID, or a byte of an MBR"),
+    Option("size", "size or word", "N", "size, or what is left (by content)", "rest"),
+    Option("offset", "size", "N", "byte where it begins (behind the one before)"),
+    Option("flags", "texts", "F", "names or numbers of attributes"),
+    Option("id", "text", "ID", "GUID (from the plan)"),
+)
+"""The options of a partition, beside its name."""
 
 
 def taken_by(volume_class: type[AttrsInstance]) -> tuple[Option, ...]:

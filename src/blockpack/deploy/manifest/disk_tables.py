@@ -17,10 +17,10 @@ from ...errors import UsageError
 from ...layers.disk.disk import Disk, Partition, Raw
 from ...layers.disk.gpt import NAME_UNITS
 from ...layers.disk.table import SECTOR_SIZES
-from ...planning.options import parse_size
+from ...planning.options import DISK, PARTITION, Option, keys, parse_size
 from ..record import VOLUME_NAME
 from .consumers import defaults
-from .document import HUGE, is_number, kind, shown
+from .document import kind, shown
 from .line_numbers import Path
 from .specs import DiskSpec, FileSpec, Part, PartitionSpec, RawSpec, VolumeSpec
 from .volume_options import VolumeTables
@@ -29,32 +29,14 @@ MOST_PARTITIONS = 1000
 """How many partitions all disks have at most: each is planned, and its files are listed."""
 
 MOST_RAWS = 1000
-_MOST_FLAGS = 128
-"""How many raw pieces a disk has at most, and how many flags a partition."""
+"""How many raw pieces a disk has at most."""
 
-_DISK = {
-    "table": "text",
-    "size": "size",
-    "pad": "size",
-    "sector-size": "size",
-    "align": "size",
-    "entries": "number",
-    "entries-at": "size",
-    "id": "text",
-}
-_PARTITION = {
-    "type": "type",
-    "name": "text",
-    "size": "room",
-    "offset": "size",
-    "flags": "texts",
-    "id": "text",
-}
-"""What the keys of options hold, which have the names of arguments."""
+_PARTITION = (Option("name", "text", "NAME", "its name"), *PARTITION)
+_RAW = (Option("offset", "size", "N", "byte where it begins"),)
 
-DISK_KEYS = (*_DISK, "raw", "partitions")
-PARTITION_KEYS = ("volume", "path", *_PARTITION)
-RAW_KEYS = ("path", "offset")
+DISK_KEYS = (*keys(DISK), "raw", "partitions")
+PARTITION_KEYS = ("volume", "path", *keys(_PARTITION))
+RAW_KEYS = ("path", *keys(_RAW))
 """The keys of ``[disks.NAME]``, of a partition, and of a raw piece."""
 
 
@@ -83,12 +65,9 @@ class DiskTables(VolumeTables):
     def disk(self, path: Path, name: str, table: Mapping[str, Any]) -> DiskSpec:
         """What the table says."""
         self.unknown(path, table, DISK_KEYS)
-        options = self._values(path, table, _DISK)
+        options = self.options(path, table, DISK)
         wanted = defaults(self.consumers, DiskSpec.format, options)
-        options = {
-            **{key: wanted[key] for key in ("sector_size", "pad") if key in wanted},
-            **options,
-        }
+        options = {key: wanted[key] for key in ("sector_size", "pad") if key in wanted} | options
         self.tried(path, partial(Disk, partitions=()), options)
         tables = self._tables((*path, "partitions"), table.get("partitions", []))
         if "partitions" not in table:
@@ -106,7 +85,7 @@ class DiskTables(VolumeTables):
 
     def _partition(self, path: Path, table: Mapping[str, Any]) -> PartitionSpec:
         self.unknown(path, table, PARTITION_KEYS)
-        options = self._values(path, table, _PARTITION)
+        options = self.options(path, table, _PARTITION)
         given = [key for key in ("volume", "path") if key in table]
         # What is in it is not known yet.
         self.tried(path, partial(Partition, b"" if given else None, type="linux"), options)
@@ -140,7 +119,7 @@ class DiskTables(VolumeTables):
     def _raw(self, path: Path, table: Mapping[str, Any]) -> RawSpec | None:
         self.unknown(path, table, RAW_KEYS)
         content = self._file(path, table)
-        options = self._values(path, table, {"offset": "size"})
+        options = self.options(path, table, _RAW)
         self.tried(path, partial(Raw, b"", offset=0), options)
         if "offset" not in table:
             self.complain((*path, "offset"), "is missing", "give the byte where it begins")
@@ -154,8 +133,6 @@ class DiskTables(VolumeTables):
         if found == "":
             self.complain((*path, "path"), "is not a file", "name a file in the tree")
         return FileSpec(name=found, parts=(Part(found, found),)) if found else None
-
-    # Values --------------------------------------------------------------------------------------
 
     def _tables(self, path: Path, value: Any) -> list[tuple[Path, Mapping[str, Any]]]:
         """The elements of a list that are tables, with their paths."""
@@ -172,27 +149,6 @@ class DiskTables(VolumeTables):
             else:
                 self.complain((*path, number), f"is a table, not {kind(item)}")
         return found
-
-    def _values(
-        self, path: Path, table: Mapping[str, Any], keys: Mapping[str, str]
-    ) -> dict[str, Any]:
-        """The options that are given, as arguments."""
-        given = {
-            key: self._value((*path, key), table[key], keys[key]) for key in keys if key in table
-        }
-        return {key.replace("-", "_"): value for key, value in given.items() if value is not None}
-
-    def _value(self, path: Path, value: Any, holds: str) -> Any:
-        if holds == "size" or (holds == "room" and value != "rest"):
-            return self.size(path, value)
-        if holds == "texts":
-            return tuple(text for _, text in self.texts(path, value, _MOST_FLAGS))
-        if holds == "number" or (holds == "type" and is_number(value)):
-            if is_number(value) and -HUGE < value < HUGE:
-                return value
-            self.complain(path, f"is a whole number, not {kind(value)}")
-            return None
-        return self.text(path, value)
 
 
 def _sector_size(table: Mapping[str, Any]) -> int | None:

@@ -243,8 +243,8 @@ class _Document(DiskTables):
             format=format,
             options=options,
             exclude=exclude,
-            symlinks=tree["symlinks"] or "keep",  # type: ignore[arg-type]
-            submodules=tree["submodules"] or "error",  # type: ignore[arg-type]
+            symlinks=tree["symlinks"] or "keep",
+            submodules=tree["submodules"] or "error",
             secret=secret,
             cipher=cipher,
             allow_persistent=persistent,

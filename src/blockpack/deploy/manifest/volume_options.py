@@ -6,7 +6,7 @@ problem of the key that is to blame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,9 @@ from .document import HUGE, is_number, shortened
 from .line_numbers import Path
 from .specs import ImageSpec, Value, volume_of
 from .tree_tables import TreeTables
+
+MOST_TEXTS = 128
+"""How many texts an option has at most."""
 
 
 class VolumeTables(TreeTables):
@@ -43,15 +46,10 @@ class VolumeTables(TreeTables):
         its consumers ask for.
         """
         taken = VOLUME if format is None else taken_by(FORMATS[format].volume_class())
-        found: dict[str, Value] = {}
+        found = self.options(path, table, VOLUME)
         for option in VOLUME:
-            value = self.option(path, table, option)
-            if value is None:
-                continue
-            if option not in taken:
+            if option not in taken and found.pop(option.name, None) is not None:
                 self.complain((*path, option.key), f"is not for the format {format}", "remove it")
-            else:
-                found[option.name] = value
         if format is None:
             return found
         # What is given comes last, for of two that do not go together the last one is to blame.
@@ -59,7 +57,14 @@ class VolumeTables(TreeTables):
         self.tried(path, partial(volume_of, format), options)
         return options
 
-    def option(self, path: Path, table: Mapping[str, Any], option: Option) -> Value | None:
+    def options(
+        self, path: Path, table: Mapping[str, Any], known: Iterable[Option]
+    ) -> dict[str, Any]:
+        """The values of those options that are given, as arguments."""
+        found = {option.name: self.option(path, table, option) for option in known}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def option(self, path: Path, table: Mapping[str, Any], option: Option) -> Any:
         """The option's value, if there is one and it is of the right type."""
         if option.key not in table or option.kind == "patterns":
             return None
@@ -67,12 +72,16 @@ class VolumeTables(TreeTables):
         value = table[option.key]
         if option.kind == "flag":
             return self.flag(path, table, option.key)
-        if option.kind == "size" or (option.kind == "alignment" and value != "auto"):
+        if option.kind == "texts":
+            return tuple(text for _, text in self.texts(here, value, MOST_TEXTS))
+        if option.kind.startswith("size") and value not in option.choices:
             return self.size(here, value)
         if is_number(value) and (option.kind == "number" or any(map(str.isdigit, option.choices))):
             if not -HUGE < value < HUGE:
                 self.complain(here, "there is no such number here")
                 return None
+            if option.kind == "number":
+                return value
             value = str(value)
         text = self.text(here, value)
         if text is not None and option.choices and text not in option.choices:
