@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,13 +20,17 @@ _FLAGS = {"replace": "--force", "runtime": "--runtime-dir"}
 """Flags that are not named as the library's arguments are."""
 
 
+_PASSWORD = re.compile(r"(?<=://)[^/@:\s]*:[^/@\s]*@")
+"""Who asks, in a URL, and the word that proves it: no log is to have these."""
+
+
 def say(message: str) -> None:
     """A message for the person at the terminal, on standard error."""
     if sys.stderr is None:  # it was closed when we were started
         return
     encoding = sys.stderr.encoding or "utf-8"
     with suppress(OSError):  # nobody is there to hear it; the exit code has to do
-        for line in message.splitlines():
+        for line in _PASSWORD.sub("", message).splitlines():
             text = line.encode(encoding, "backslashreplace").decode(encoding)
             print(f"blockpack: {text}", file=sys.stderr, flush=True)
 
