@@ -166,6 +166,10 @@ FAT = {
     "fat12": Case(blockpack.FatVolume(fat_type=12, mtime="keep", label="TWELVE")),
     "fat16": Case(blockpack.FatVolume(fat_type=16, mtime="keep", label="SIXTEEN")),
     "fat32": Case(blockpack.FatVolume(fat_type=32, mtime="keep", label="THIRTYTWO")),
+    "one-table": Case(
+        blockpack.FatVolume(fat_type=16, mtime="keep", fats=1, label="lower", label_case="keep")
+    ),
+    "raspberrypi": Case(blockpack.FatVolume(profile="raspberrypi", mtime="keep")),
     "fat32-4096": Case(
         blockpack.FatVolume(fat_type=32, mtime="keep", sector_size=4096), sector_size=4096
     ),
