@@ -34,32 +34,15 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="CONSUMER",
         help=", ".join(CONSUMERS),
     )
-    parser.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="attach only this volume; repeatable",
-    )
-    parser.add_argument(
-        "--writable",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="attach this volume of DIST writable; repeatable",
-    )
+    flags.add_repeatable(parser, "--only", "NAME", "attach only this volume")
+    flags.add_repeatable(parser, "--writable", "NAME", "attach this volume of DIST writable")
     flags.add_json(parser)
     xen = parser.add_argument_group("xen")
     xen.add_argument("--template", metavar="FILE", help="MirageOS' NAME.xl.in to fill in")
     xen.add_argument("--kernel", metavar="FILE", help="value of @KERNEL@")
     xen.add_argument("--memory", type=int, metavar="N", help="value of @MEMORY@, in MiB")
-    xen.add_argument(
-        "--network",
-        action="append",
-        default=[],
-        metavar="BRIDGE",
-        help="value of @NETWORK:NAME@ as NAME=BRIDGE, or of all; repeatable",
-    )
+    bridges = "value of @NETWORK:NAME@ as NAME=BRIDGE, or of all"
+    flags.add_repeatable(xen, "--network", "BRIDGE", bridges)
 
 
 def run(arguments: Namespace) -> int:

@@ -24,13 +24,7 @@ def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add_deployment(parser)
     parser.add_argument("--out", metavar="DIST", required=True, help="directory for the images")
-    parser.add_argument(
-        "--only",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="build only this volume; repeatable",
-    )
+    flags.add_repeatable(parser, "--only", "NAME", "build only this volume")
     flags.add_jobs(parser, "number of processes")
     flags.add_executor(parser)
     parser.add_argument("--depfile", metavar="FILE", help="write a rule for Make and Ninja")

@@ -56,20 +56,8 @@ class Described(NamedTuple):
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     target.add_target(parser)
-    parser.add_argument(
-        "--partition",
-        action="append",
-        default=[],
-        metavar="P",
-        help="NAME=SOURCE:FORMAT:PROFILE,KEY=VALUE; repeatable",
-    )
-    parser.add_argument(
-        "--raw",
-        action="append",
-        default=[],
-        metavar="F@N",
-        help="put the file F at byte N; repeatable",
-    )
+    flags.add_repeatable(parser, "--partition", "P", "NAME=SOURCE:FORMAT:PROFILE,KEY=VALUE")
+    flags.add_repeatable(parser, "--raw", "F@N", "put the file F at byte N")
     for option in DISK:
         add_option(parser, option)
     parser.add_argument("--plan", action="store_true", help="show what would be written, only")

@@ -6,7 +6,7 @@ Nothing is imported that takes long: build hooks start the command often.
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, _ArgumentGroup
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -33,6 +33,14 @@ def told(convert: Callable[[str], _Value]) -> Callable[[str], _Value]:
 def entry_text(text: str) -> str:
     """An argument that names entries: UTF-8 as in images, in any locale."""
     return os.fsencode(text).decode("utf-8", "surrogateescape")
+
+
+def add_repeatable(
+    parser: ArgumentParser | _ArgumentGroup, flag: str, metavar: str, help: str
+) -> None:
+    """An argument that may be given several times."""
+    told = f"{help}; repeatable"
+    parser.add_argument(flag, action="append", default=[], metavar=metavar, help=told)
 
 
 def add_image(parser: ArgumentParser) -> None:

@@ -29,10 +29,7 @@ _LARGEST = 5
 _MOST_PLANNED = 10_000
 """Entries of a tree that is planned again with other options, at most."""
 
-_SMALLER: dict[str, dict[str, int]] = {
-    "fat": {"cluster_size": 512},
-    "tar": {"align": 512},
-}
+_SMALLER: dict[str, dict[str, int]] = {"fat": {"cluster_size": 512}, "tar": {"align": 512}}
 """What makes images of each format smaller; git's would have to be compressed again."""
 
 _COSTLY = ("profile", "sector_size", "size", "free", "pad", "cluster_size", "fat_type", "align")
@@ -143,11 +140,7 @@ def _json(layout: Layout) -> dict[str, Any]:
 
 
 def _extent(extent: Extent) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "offset": extent.offset,
-        "length": extent.length,
-        "kind": extent.kind,
-    }
+    values: dict[str, Any] = {"offset": extent.offset, "length": extent.length, "kind": extent.kind}
     if isinstance(extent, FileRange):
         values["path"] = decode(extent.path)
     elif isinstance(extent, Stream):

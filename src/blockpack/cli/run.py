@@ -15,14 +15,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from .. import __version__
-from ..errors import (
-    BlockpackError,
-    TargetError,
-    UsageError,
-    printable,
-    reason,
-    require_path,
-)
+from ..errors import BlockpackError, TargetError, UsageError, printable, reason, require_path
 from .output import discard_output, emit, flush_output, say, say_error
 
 COMMANDS = {

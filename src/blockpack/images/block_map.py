@@ -18,7 +18,6 @@ from xml.etree import ElementTree
 from attrs import frozen
 
 from ..errors import ImageError
-from ..model.extent import Zeros
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
 from ..reading.positional import PositionalReader, reader_of
@@ -83,7 +82,7 @@ class BlockMap:
         """
         found = []
         with LayoutReader(layout.runs) if image is None else reader_of(image) as data:
-            for first, last in _mapped(_free(layout), layout.size):
+            for first, last in _mapped(layout.zeros(free=True), layout.size):
                 found.append(BlockRange(first, last, digest_of(data, first, last)))
         return cls(layout.size, tuple(found))
 
@@ -204,15 +203,6 @@ def _number(text: str) -> int:
     if not _DIGITS.fullmatch(text):
         raise ValueError(f"{text[:40]!r} is not a number of blocks or bytes")
     return int(text)
-
-
-def _free(layout: Layout) -> Iterator[tuple[int, int]]:
-    """The stretches of a layout that may be anything, in order."""
-    for run in layout.runs:
-        if not run.dense:
-            for extent in run.make(0, len(run)):
-                if type(extent) is Zeros and extent.free:
-                    yield extent.offset, extent.offset + extent.length
 
 
 def _mapped(free: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:

@@ -144,10 +144,7 @@ class _Compared(Target):
 
 
 def _differences(
-    image: Image,
-    other: Image,
-    jobs: Jobs,
-    progress: Callable[[Progress], object] | None,
+    image: Image, other: Image, jobs: Jobs, progress: Callable[[Progress], object] | None
 ) -> Iterator[Difference]:
     """All of them: missing entries, different ones, and extra ones."""
     found, expected = image.entries, other.entries

@@ -158,10 +158,7 @@ def _tree_digest(listed: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _digests(
-    data: PositionalReader,
-    size: int,
-    pieces: Iterable[_Piece],
-    meter: Meter = SILENT,
+    data: PositionalReader, size: int, pieces: Iterable[_Piece], meter: Meter = SILENT
 ) -> Iterator[tuple[_Piece, str]]:
     """The SHA-256 of all `size` bytes, and of each of the `pieces`, which may overlap.
 

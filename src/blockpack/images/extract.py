@@ -16,13 +16,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from ..errors import (
-    BlockpackError,
-    ImageError,
-    TargetError,
-    raise_problems,
-    require_path,
-)
+from ..errors import BlockpackError, ImageError, TargetError, raise_problems, require_path
 from ..formats.reader import ImageEntry
 from ..model.entry import encode, parent_of
 from ..workers.pool import shared_out

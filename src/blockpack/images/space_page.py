@@ -25,8 +25,7 @@ def page(maps: Sequence[SpaceMap]) -> str:
         "TITLE": _text(" | ".join(space.name for space in maps if space.format)),
         "MAPS": "".join(map(_section, maps)),
         "DATA": json.dumps(
-            {"kinds": list(KINDS), "maps": [_data(space) for space in maps]},
-            separators=(",", ":"),
+            {"kinds": list(KINDS), "maps": [_data(space) for space in maps]}, separators=(",", ":")
         ).replace("<", "\\u003c"),
     }
     template = files(__package__).joinpath("space_page.html").read_text("utf-8")

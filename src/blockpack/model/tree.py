@@ -116,11 +116,7 @@ class Tree:
             self.put(Directory(at, mode, mtime_ns))
 
     def symlink(
-        self,
-        path: str | PurePath,
-        target: str | PurePath,
-        *,
-        mtime_ns: int = EPOCH * NANOSECONDS,
+        self, path: str | PurePath, target: str | PurePath, *, mtime_ns: int = EPOCH * NANOSECONDS
     ) -> None:
         """Add the symbolic link `path` to `target`. Raises `EntryError` as `add` does."""
         self.put(Symlink(text_of(path), text_of(target), mtime_ns=mtime_ns))

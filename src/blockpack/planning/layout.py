@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from ..errors import UsageError, printable
 from ..model.entry import Entry
+from ..model.extent import Zeros
 from .layout_reader import LayoutReader
 from .runs import Extents, Run
 
@@ -106,6 +107,14 @@ class Layout:
     def extents(self) -> Extents:
         """Every byte of the image, in order."""
         return Extents(self.runs)
+
+    def zeros(self, *, free: bool = False) -> Iterator[tuple[int, int]]:
+        """Where it has zeros, in order, as begins and ends; or only those that are `free`."""
+        for run in self.runs:
+            if not run.dense:  # a million items may be without any worth telling
+                for extent in run.make(0, len(run)):
+                    if type(extent) is Zeros and extent.free >= free:
+                        yield extent.offset, extent.offset + extent.length
 
     def open(self) -> BinaryIO:
         """The image as a seekable binary file, without its being written.

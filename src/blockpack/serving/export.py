@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Self
 
 from attrs import frozen
 
 from ..errors import SourceError, UsageError, require_path
-from ..model.extent import Zeros
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
 from ..reading.positional import DescriptorReader, PositionalReader, open_for_reading
@@ -46,7 +44,7 @@ class Export:
             raise UsageError(name, rule, option="name=NAME")
         if isinstance(source, Layout):
             layout = seekable(source)
-            allocation = Allocation(layout.size, _zeros(layout))
+            allocation = Allocation(layout.size, layout.zeros())
             reader = SharedReader(layout) if forking else LayoutReader(layout.runs)
             return cls(name, reader, allocation, layout.sector_size, layout.title)
         return cls._of_image(name, require_path(source))
@@ -92,12 +90,3 @@ class _Image(DescriptorReader):
     def _current_stamp(self) -> tuple[int, int]:
         status = self.check()
         return status.st_size, status.st_mtime_ns
-
-
-def _zeros(layout: Layout) -> Iterator[tuple[int, int]]:
-    """Where a layout has zeros; there may be a million items without any worth telling."""
-    for run in layout.runs:
-        if not run.dense:
-            for extent in run.make(0, len(run)):
-                if type(extent) is Zeros:
-                    yield extent.offset, extent.offset + extent.length

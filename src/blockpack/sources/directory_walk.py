@@ -217,11 +217,7 @@ class DirectoryWalk:
         return None
 
     def _followed(
-        self,
-        item: os.DirEntry[Any],
-        location: bytes,
-        path: str,
-        above: frozenset[tuple[int, int]],
+        self, item: os.DirEntry[Any], location: bytes, path: str, above: frozenset[tuple[int, int]]
     ) -> os.stat_result | None:
         """What a link leads to; None if it is left out, or a problem."""
         if self._symlinks == "skip":

@@ -43,10 +43,7 @@ class WorkerPool:
     """Workers that do the same work together; a context manager that ends them."""
 
     def __init__(
-        self,
-        lost: Callable[[str], BlockpackError],
-        numbers: int,
-        selector: BaseSelector,
+        self, lost: Callable[[str], BlockpackError], numbers: int, selector: BaseSelector
     ) -> None:
         self._lost = lost
         """The error for a worker that came to an end otherwise than by itself."""

@@ -92,11 +92,7 @@ def check(
 
 
 def _checked(
-    deployment: Deployment,
-    spec: ImageSpec,
-    epoch: int,
-    jobs: Jobs,
-    max_size: int | None,
+    deployment: Deployment, spec: ImageSpec, epoch: int, jobs: Jobs, max_size: int | None
 ) -> CheckedVolume:
     if spec.secret:
         redacted(spec, lambda: require_within(spec, least_size(spec), max_size), EntryError)

@@ -178,11 +178,7 @@ CONSUMERS = {
         sector_size=SECTOR,
         name=r"\w+",  # src/api_server/parsed_request.rs, checked_id
     ),
-    "cloud-hypervisor": Rules(
-        defaults={"sector_size": SECTOR},
-        sector_size=SECTOR,
-        hints=_virtio,
-    ),
+    "cloud-hypervisor": Rules(defaults={"sector_size": SECTOR}, sector_size=SECTOR, hints=_virtio),
     "mirage": Rules(defaults={"profile": "mirage"}, hints=_mirage),
 }
 """All consumers by name."""

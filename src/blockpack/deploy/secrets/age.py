@@ -13,13 +13,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from ...errors import (
-    BlockpackError,
-    SecretError,
-    UsageError,
-    printable,
-    raise_problems,
-)
+from ...errors import BlockpackError, SecretError, UsageError, printable, raise_problems
 from ...layers.keys import read_private
 
 SUFFIX = ".age"

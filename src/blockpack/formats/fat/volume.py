@@ -16,14 +16,7 @@ from zlib import crc32
 
 from attrs import evolve, field, frozen
 
-from ...errors import (
-    BlockpackError,
-    EntryError,
-    Problems,
-    UsageError,
-    problems,
-    raise_problems,
-)
+from ...errors import BlockpackError, EntryError, Problems, UsageError, problems, raise_problems
 from ...model.entry import Entry, File, name_of, parent_of
 from ...model.extent import Data, Extent, Zeros
 from ...model.tree import Tree

@@ -25,14 +25,7 @@ from .blob_packing import PackedBlob
 from .deflate import PIECE, Storing, packed
 from .inflate import adler32, crc32
 from .objects import begin_id, object_id
-from .pack_format import (
-    BLOB,
-    ZLIB_STORED,
-    adler_trailer,
-    object_header,
-    pack_header,
-    stored_blocks,
-)
+from .pack_format import BLOB, ZLIB_STORED, adler_trailer, object_header, pack_header, stored_blocks
 
 STRETCH = 4 << 20
 """Blobs end to end in the spool are one item of the layout up to this size (bytes)."""
@@ -197,13 +190,7 @@ class Assembly:
         checksum: bytes = self._checksum.digest()
         self._add(checksum)
         return Pack(
-            self.size,
-            checksum,
-            self.oids,
-            self._crcs,
-            self._offsets,
-            self._items,
-            self._starts,
+            self.size, checksum, self.oids, self._crcs, self._offsets, self._items, self._starts
         )
 
     def _note(self, oid: bytes, crc: int) -> None:

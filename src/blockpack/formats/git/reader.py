@@ -268,11 +268,7 @@ class GitReader(ImageReader):
                 yield entry
 
     def _verify_index(
-        self,
-        index: PackIndex,
-        found: Mapping[bytes, PackedObject],
-        checksum: bytes,
-        report: Report,
+        self, index: PackIndex, found: Mapping[bytes, PackedObject], checksum: bytes, report: Report
     ) -> None:
         assert self._framing.index_offset is not None
         if not index.is_sound or index.pack_checksum != checksum:

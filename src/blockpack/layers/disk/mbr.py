@@ -7,7 +7,7 @@ the sector size.
 
 from __future__ import annotations
 
-from attrs import frozen
+from collections.abc import Iterable
 
 from ...formats.structure import Structure
 
@@ -52,37 +52,28 @@ _HEADS, _SECTORS = 255, 63
 _BEYOND = b"\xfe\xff\xff"  # the last address that there is
 
 
-@frozen(kw_only=True)
-class Primary:
-    """An entry of the record; `first` and `sectors` in sectors, `type` a byte."""
-
-    type: int
-    first: int
-    sectors: int
-    active: bool = False
-
-    def pack(self) -> bytes:
-        """Its bytes."""
-        return ENTRY_STRUCTURE.pack(
-            status=ACTIVE if self.active else 0,
-            first_chs=_chs(self.first),
-            type=self.type,
-            last_chs=_chs(self.first + self.sectors - 1),
-            first_lba=self.first,
-            sectors=self.sectors,
-        )
+def pack_entry(type: int, first: int, sectors: int, *, active: bool = False) -> bytes:
+    """The entry of `sectors` from sector `first` on; `type` is a byte."""
+    return ENTRY_STRUCTURE.pack(
+        status=ACTIVE if active else 0,
+        first_chs=_chs(first),
+        type=type,
+        last_chs=_chs(first + sectors - 1),
+        first_lba=first,
+        sectors=sectors,
+    )
 
 
-def protective(end: int) -> Primary:
+def protective(end: int) -> bytes:
     """The entry that keeps a GPT's sectors from 1 up to, not including, `end` for it."""
-    return Primary(type=PROTECTIVE, first=1, sectors=min(end - 1, MOST_SECTORS))
+    return pack_entry(PROTECTIVE, 1, min(end - 1, MOST_SECTORS))
 
 
-def pack(primaries: list[Primary], disk_id: int = 0) -> bytes:
+def pack(entries: Iterable[bytes], disk_id: int = 0) -> bytes:
     """The record, without boot code."""
-    entries = b"".join(primary.pack() for primary in primaries)
+    table = b"".join(entries)
     return RECORD_STRUCTURE.pack(
-        boot_code=b"", disk_id=disk_id, unknown=b"", entries=entries, signature=SIGNATURE
+        boot_code=b"", disk_id=disk_id, unknown=b"", entries=table, signature=SIGNATURE
     )
 
 

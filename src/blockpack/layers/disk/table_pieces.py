@@ -50,20 +50,21 @@ def table_pieces(table: PartitionTable, *, boot_code: bool = False) -> Iterator[
 
 def _record(table: PartitionTable) -> bytes:
     """The MBR, without boot code."""
+    sector = table.sector_size
+    shown = [entry for entry in table.entries if entry.mbr_type]
     primaries = [
-        mbr.Primary(
-            type=int(entry.mbr_type, 16),
-            first=entry.start // table.sector_size,
-            sectors=entry.size // table.sector_size,
+        mbr.pack_entry(
+            int(entry.mbr_type, 16),
+            entry.start // sector,
+            entry.size // sector,
             active=entry.active,
         )
-        for entry in table.entries
-        if entry.mbr_type
+        for entry in shown
     ]
     if table.kind == "mbr":
         return mbr.pack(primaries, int(table.id, 16))
     if table.kind == "gpt":
-        return mbr.pack([mbr.protective(table.size // table.sector_size)])
+        return mbr.pack([mbr.protective(table.size // sector)])
     # Raspberry Pis look at the first entry, and want the protective one second.
-    protective = mbr.protective(min(each.first for each in primaries))
+    protective = mbr.protective(min(entry.start for entry in shown) // sector)
     return mbr.pack([primaries[0], protective, *primaries[1:]], int(table.id[:8], 16))
