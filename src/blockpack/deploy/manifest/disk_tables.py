@@ -113,7 +113,8 @@ class DiskTables(VolumeTables):
         found = self.volumes.get(name)
         if found is not None and found.cipher is not None:
             remedy = "leave out its cipher, or attach it beside the disk"
-            self.complain(path, f"the volume {name} is encrypted, and no partition is", remedy)
+            rule = f"the volume {name} is encrypted, and so has an image of its own"
+            self.complain(path, rule, remedy)
         return found
 
     def _raw(self, path: Path, table: Mapping[str, Any]) -> RawSpec | None:
