@@ -102,35 +102,38 @@ class SharedReader(LayoutReader):
                 count = os.preadv(self._spool.descriptor, [self._records[:count]], start)
                 self._begin, self._end = start, start + count
             record = self._records[start - self._begin : stop - self._begin]
-            for offset, size, *source in marshal.loads(record):
-                skip = at - offset
-                count = min(size - skip, end - at)
+            for values in marshal.loads(record):
+                skip = at - values[0]
+                count = min(values[1] - skip, end - at)
                 if count > 0:
-                    part = view[at - position : at - position + count]
-                    if source:
-                        self._read_source(part, skip, stop, *source)
-                    else:
-                        part[:] = self._zeros[:count] if count <= _AT_ONCE else bytes(count)
+                    self._take(values, skip, stop, view[at - position : at - position + count])
                     at += count
         return len(view)
 
-    def _read_source(self, view: memoryview, skip: int, stop: int, start: int, *file: Any) -> None:
-        """Fill `view` from a file, or else with what follows a record that ends at `stop`."""
-        start += skip
-        if file:
-            path, size, mtime_ns = file
-            self._read_file(FileRange(0, len(view), path, size, mtime_ns, start), view)
-            return
-        start += stop
-        if start >= self._begin and start + len(view) <= self._end:
-            view[:] = self._records[start - self._begin :][: len(view)]
+    def _take(self, values: _Values, skip: int, stop: int, view: memoryview) -> None:
+        """Fill `view` with the bytes of an extent after its first `skip`; its record ends at `stop`
+        of the spool, where those begin that it has itself.
+        """
+        if len(values) == 6:
+            _, _, start, path, size, mtime_ns = values
+            extent = FileRange(0, len(view), path, size, mtime_ns, start + skip)
+            if size <= _SMALL:
+                read_extent(extent, view)
+            else:
+                self._read_large(extent, view)
+        elif len(values) == 2:
+            count = len(view)
+            view[:] = self._zeros[:count] if count <= _AT_ONCE else bytes(count)
         else:
-            os.preadv(self._spool.descriptor, [view], start)
+            start = values[2] + stop + skip
+            at = start - self._begin
+            if at >= 0 and start + len(view) <= self._end:
+                view[:] = self._records[at : at + len(view)]
+            else:
+                os.preadv(self._spool.descriptor, [view], start)
 
-    def _read_file(self, extent: FileRange, view: memoryview) -> None:
-        if extent.size <= _SMALL:
-            read_extent(extent, view)
-            return
+    def _read_large(self, extent: FileRange, view: memoryview) -> None:
+        """Fill `view` with the bytes of `extent`, whose file stays open for the next read."""
         file, self._file = self._file, None
         if file is not None and not file.serves(extent):
             file.close()
