@@ -166,17 +166,23 @@ def _check_size(survey: Survey) -> None:
     least = FEWEST_SECTORS * survey.volume.sector_size
     if survey.volume.size is not None and survey.volume.size < least:
         rule = f"a FAT of {survey.volume.size:,} bytes has fewer than the {FEWEST_SECTORS} sectors"
-        raise EntryError("", f"{rule} that FatFs mounts", "give a larger size", f"size={least}")
+        size = _freely_chosen(survey).size
+        raise EntryError("", f"{rule} that FatFs mounts", "give a larger size", f"size={size}")
 
 
 def _require_room(survey: Survey) -> None:
     """Raise `EntryError` if the size that is asked for is less than what would be chosen."""
     if survey.volume.size is None or survey.limits.media:
         return
-    chosen = choose(evolve(survey, volume=evolve(survey.volume, size=None))).size
+    chosen = _freely_chosen(survey).size
     if chosen > survey.volume.size:
         rule = f"{chosen:,} bytes are needed, {chosen - survey.volume.size:,} more than the size"
         raise EntryError("", rule, "pack less", f"size={chosen}")
+
+
+def _freely_chosen(survey: Survey) -> Geometry:
+    """What would be chosen if no size were given. Raises as `choose` does."""
+    return choose(evolve(survey, volume=evolve(survey.volume, size=None)))
 
 
 def _remedy(survey: Survey) -> tuple[str, str]:
