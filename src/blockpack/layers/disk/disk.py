@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, TypeVar, get_args
 
 from attrs import field, frozen
@@ -54,9 +54,12 @@ def _flags(flags: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _guid(id: str | None) -> str | None:
-    if id is not None and not (isinstance(id, str) and gpt.is_guid(id.upper())):
-        raise UsageError("", f"{id!r} is not a GUID", "give one such as uuidgen prints")
-    return None if id is None else id.upper()
+    if id is None:
+        return None
+    if not (isinstance(id, str) and gpt.is_guid(id.upper()) and id.strip("0-")):
+        rule = f"{id!r} is not a GUID of anything"
+        raise UsageError("", rule, "give one such as uuidgen prints")
+    return id.upper()
 
 
 def _several(values: Iterable[_Value], kind: type[_Value], name: str) -> tuple[_Value, ...]:
@@ -86,7 +89,8 @@ class Partition:
     left. `name` has up to 36 characters. `flags` are names or numbers of a GPT's attributes;
     ``boot`` is for the partition that boots by an MBR, ``mbr`` for one that is in the MBR of a
     hybrid table. `id` is a GUID, `offset` the byte at which the partition begins; both follow from
-    the plan if not given.
+    the plan if not given. `fill` plans the content again for a partition of so many bytes, if it is
+    to fill one whose size is ``rest``.
 
     Raises `UsageError` for values that are none of these.
     """
@@ -100,6 +104,7 @@ class Partition:
     flags: tuple[str, ...] = field(default=(), kw_only=True, converter=_flags)
     id: str | None = field(default=None, kw_only=True, converter=_guid)
     offset: int | None = field(default=None, kw_only=True, converter=optional_size)
+    fill: Callable[[int], Layout] | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.size, int) and self.size <= 0:

@@ -82,6 +82,7 @@ class DiskPlan:
             self._problems += self._against(number, *each)
         self._raise()
         self.places = self._places()
+        self.contents = [self._filled(*each) for each in enumerate(self.contents)]
         table = self._table()
         self._problems += self._against_places(table)
         self._raise()
@@ -248,6 +249,17 @@ class DiskPlan:
             wanted.append(Wanted(size, partition.offset, rest=partition.size == REST))
         end = self.empty.size - self.back_size
         return placed(wanted, self.raws, self.front_end, end, self.disk.align)
+
+    def _filled(self, index: int, content: Layout | None) -> Layout | None:
+        """A content as large as its partition, if it is planned again for what is left."""
+        partition, place = self.disk.partitions[index], self.places[index]
+        if partition.fill is None or partition.size != REST:
+            return content
+        try:
+            return partition.fill(place.size)
+        except BlockpackError as error:
+            self._problems.append(error)
+            return content
 
     def _needed(self, first_usable: int) -> int:
         """Bytes that a disk takes that has it all; at least one sector can be used."""

@@ -108,7 +108,7 @@ def parse_type(type: str | int | PartitionType) -> PartitionType | None:
         guid = type.upper()
         if type in TYPES:
             return TYPES[type]
-        if is_guid(guid):
+        if is_guid(guid) and guid.strip("0-"):  # zeros are those of an entry that is not in use
             return TYPES.get(_GUID_NAMES.get(guid, ""), PartitionType(guid))
         if re.fullmatch("(?ai)0x[0-9a-f]{1,2}", type) is None:
             return None
