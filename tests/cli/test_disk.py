@@ -204,6 +204,28 @@ def test_an_encrypted_partition(command: Command) -> None:
     command("verify", "image", "source", "--format", "tar", "--key-file", "key")
 
 
+@pytest.mark.parametrize("format", ["tar", "fat"])
+@pytest.mark.parametrize("size", ["2M", "rest"])
+def test_what_is_encrypted_fills_its_partition(command: Command, format: str, size: str) -> None:
+    Path("key").write_text("ab" * 32)
+    os.chmod("key", 0o600)
+    words = ("--size", "4M", "--partition", f"a=source:{format},size={size},key-file=key")
+    command("disk", "card", *words, "-q")
+    command("verify", "card#a", "source", "--key-file", "key")
+
+
+@pytest.mark.parametrize("table", ["gpt", "mbr"])
+def test_a_fat_file_system_takes_what_is_left(command: Command, table: str) -> None:
+    words = ("--table", table, "--size", "64M", "--partition", "a=source:fat,size=rest")
+    assert "warning" not in command("disk", "card", *words, "--partition", "b,size=8M").err
+    partition = sfdisk_table(Path("card")).partitions[0]
+    assert partition.size > 50 << 20
+    boot = Path("card").read_bytes()[partition.start :][:512]
+    assert partition.size == 512 * int.from_bytes(boot[32:36], "little")
+    if table == "mbr":  # its type is that of the file system as it is, not of the smallest one
+        assert partition.type == "E"
+
+
 def test_to_standard_output(command: Command) -> None:
     words = ("--partition", "swap,size=1M", "-q")
     command("disk", "card", *words)

@@ -231,6 +231,10 @@ def test_warnings_name_the_partition() -> None:
 
 def test_an_encrypted_partition_is_written_once(fat: blockpack.Layout, tmp_path: Path) -> None:
     secret = blockpack.encrypt(fat, bytes(32))
+    too_large = blockpack.Partition(secret, type="linux", size="64M")
+    with pytest.raises(blockpack.Problems) as caught:
+        blockpack.Disk(partitions=[too_large]).plan()
+    assert "plan that with the size 33554432" in str(caught.value)
     layout = blockpack.Disk(partitions=[blockpack.Partition(secret, type="linux")]).plan()
     blockpack.write(layout, tmp_path / "disk")
     with pytest.raises(blockpack.UsageError, match="written once"):

@@ -10,6 +10,8 @@ import pytest
 import blockpack
 from blockpack import Disk, Partition, Problems, Raw, UsageError
 
+UNUSED = "00000000-0000-0000-0000-000000000000"
+"""The GUID of nothing, by which an entry counts as not in use."""
 SWAP = Partition(size="1M", type="swap")
 
 
@@ -32,6 +34,8 @@ SWAP = Partition(size="1M", type="swap")
         ({"type": "swap", "flags": 5}, "int is not for flags"),
         ({"type": "swap", "id": "x"}, "'x' is not a GUID"),
         ({"type": "swap", "id": 5}, "5 is not a GUID"),
+        ({"type": "swap", "id": UNUSED}, f"'{UNUSED}' is not a GUID"),
+        ({"type": UNUSED}, f"'{UNUSED}' is not a partition type"),
         ({"type": "swap", "size": 0}, "no partition has 0 bytes"),
         ({"type": "swap", "size": "large"}, "'large' is not a size"),
         ({"type": "swap", "size": None}, "a partition without content needs a size"),
@@ -61,6 +65,7 @@ def test_values_of_a_partition(options: dict[str, Any], rule: str) -> None:
         ({"table": "mbr", "entries_at": 4096}, "entries-at is for a GPT"),
         ({"table": "mbr", "id": "x"}, "'x' is not an MBR's id"),
         ({"id": "0x12345678"}, "is not a GUID"),
+        ({"id": UNUSED}, "is not a GUID"),
         ({"partitions": 5}, "int is not for partitions"),
         ({"partitions": ["x"]}, "str is not for partitions"),
         ({"raw": [("u-boot", 8192)]}, "tuple is not for raw pieces"),

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import re
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
+
+from attrs import evolve
 
 from ..errors import BlockpackError, EntryError, Problems, UsageError, printable, raise_problems
 from ..formats.registry import format_named
 from ..layers.ccm import encrypt
 from ..layers.disk.disk import Disk, Partition, Raw
-from ..layers.disk.disk_plan import IMAGE
+from ..layers.disk.disk_plan import IMAGE, REST
 from ..layers.disk.partition_types import implied_type
 from ..layers.keys import read_key
 from ..planning.layout import Layout
-from ..planning.options import ALL, DISK, PARTITION, TREE, Option, keys, taken_by
+from ..planning.options import ALL, DISK, PARTITION, TREE, Option, keys, parse_size, taken_by
 from ..sources.scan import scan
 from . import flags, target
 from .output import say
@@ -169,18 +171,28 @@ def _partitions(
 
 
 def _partition(described: Described, arguments: Namespace, outputs: list[str]) -> Partition:
-    content: Layout | str | None = None
-    if described.format == IMAGE:
-        content = described.source
-        if unknown := described.values.keys() - set(_OWN):
-            raise UsageError("", f"an image is taken as it is, without {min(unknown)}")
-    elif described.source:
-        content = _volume(described, arguments, outputs)
     key_file = described.value("key-file")
+    if described.format != IMAGE and described.source:
+        plan = _planned(described, arguments, outputs)
+        size = described.value("size")
+        # Nobody grows a FAT file system by itself, and what is encrypted is read to the end.
+        fills = described.format == "fat" or (key_file is not None and described.format != "git")
+        if size is None or not fills or "free" in described.values:
+            return _of(described, plan(None))
+        if size != REST:
+            return _of(described, plan(parse_size(size)))
+        return evolve(_of(described, plan(None)), fill=lambda left: _of(described, plan(left)))
     if key_file is not None:
-        if not isinstance(content, Layout):
-            raise UsageError("", "only what is packed here is encrypted", "leave out key-file")
-        content = encrypt(content, read_key(key_file))
+        raise UsageError("", "only what is packed here is encrypted", "leave out key-file")
+    if described.format != IMAGE:
+        return _of(described, None)
+    if unknown := described.values.keys() - set(_OWN):
+        raise UsageError("", f"an image is taken as it is, without {min(unknown)}")
+    return _of(described, described.source)
+
+
+def _of(described: Described, content: Layout | str | None) -> Partition:
+    """The partition that is described, with what is in it."""
     title = content.title if isinstance(content, Layout) else ""
     return Partition(
         content,
@@ -193,8 +205,12 @@ def _partition(described: Described, arguments: Namespace, outputs: list[str]) -
     )
 
 
-def _volume(described: Described, arguments: Namespace, outputs: list[str]) -> Layout:
-    """The layout of a volume that is packed for its partition."""
+def _planned(
+    described: Described, arguments: Namespace, outputs: list[str]
+) -> Callable[[int | None], Layout]:
+    """What plans the volume that is packed for its partition: for so many bytes, or just as many as
+    it takes.
+    """
     if not described.format:
         rule = f"no format is given for {printable(described.source)}, which is no image file"
         raise UsageError("", rule, "put one behind it, such as ':fat', ':tar' or ':fat:uefi'")
@@ -214,14 +230,20 @@ def _volume(described: Described, arguments: Namespace, outputs: list[str]) -> L
         given["profile"] = described.profile
     if arguments.sector_size is not None:
         given.setdefault("sector_size", arguments.sector_size)
-    size = described.value("size")
-    # Nobody grows a FAT file system by itself, so it is made as large as its partition.
-    if described.format == "fat" and size not in (None, "rest") and "free" not in given:
-        given["size"] = size
     volume = volume_class(**given)
+    key_file = described.value("key-file")
+    secret = None if key_file is None else read_key(key_file)
     tree = scan(described.source, jobs=arguments.jobs, **of_tree)
     leave_out(tree, described.source, outputs)
-    return volume.plan(tree, jobs=arguments.jobs)
+
+    def plan(size: int | None) -> Layout:
+        if size is not None and secret is not None:  # which takes two sectors for one
+            size = size // (2 * volume.sector_size) * volume.sector_size
+        whole = volume if size is None else evolve(volume, size=size)
+        layout = whole.plan(tree, jobs=arguments.jobs)
+        return layout if secret is None else encrypt(layout, secret)
+
+    return plan
 
 
 def _value(option: Option, values: list[str]) -> object:

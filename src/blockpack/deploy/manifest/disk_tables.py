@@ -11,8 +11,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from attrs import evolve
-
 from ...errors import UsageError
 from ...layers.disk.disk import Disk, Partition, Raw
 from ...layers.disk.gpt import NAME_UNITS
@@ -95,7 +93,7 @@ class DiskTables(VolumeTables):
             volume = self._volume_in((*path, "volume"), table["volume"])
             if volume is not None:
                 options.setdefault("name", volume.name[:NAME_UNITS])
-                volume = _filling(volume, options.get("size"))
+                volume = volume.filling(options.get("size"))
             return PartitionSpec(content=volume, options=options)
         content = self._file(path, table) if "path" in table else None
         return PartitionSpec(content=content, options=options)
@@ -158,10 +156,3 @@ def _sector_size(table: Mapping[str, Any]) -> int | None:
         size = parse_size(table.get("sector-size", ""))
         return size if size in SECTOR_SIZES else None
     return None
-
-
-def _filling(volume: VolumeSpec, size: object) -> VolumeSpec:
-    """The volume as it is in a partition of `size` bytes: nothing grows a FAT, so it fills it."""
-    if volume.format != "fat" or not isinstance(size, int) or {"size", "free"} & {*volume.options}:
-        return volume
-    return evolve(volume, options={**volume.options, "size": size})

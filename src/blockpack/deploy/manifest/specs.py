@@ -130,6 +130,12 @@ class VolumeSpec(TreeSpec):
         volume = volume_of(self.format, **self.options)
         return volume.size if volume.size is not None else max(volume.free or 0, volume.pad)
 
+    def filling(self, size: object) -> VolumeSpec:
+        """The volume as it is in a partition of `size` bytes: nothing grows a FAT."""
+        if self.format != "fat" or not isinstance(size, int) or {"size", "free"} & {*self.options}:
+            return self
+        return evolve(self, options={**self.options, "size": size})
+
     def volume(self) -> Volume:
         """The volume that plans the image. Raises `UsageError` (for SOURCE_DATE_EPOCH)."""
         return format_named(self.format).volume_class()(**dict[str, Any](self.options))
@@ -209,9 +215,21 @@ class PartitionSpec:
             return size
         return 0 if self.content is None else self.content.least_size
 
-    def partition(self, planned: Mapping[object, Layout | File]) -> Partition:
-        """The partition, of contents that are planned."""
-        content = None if self.content is None else planned[self.content.key]
+    def partition(
+        self,
+        planned: Mapping[object, Layout | File],
+        plan: Callable[[VolumeSpec], Layout | File],
+    ) -> Partition:
+        """The partition, of contents that are planned; `plan` plans a volume again that is to fill
+        what is left of the disk.
+        """
+        volume = self.content
+        partition = self._of(None if volume is None else planned[volume.key])
+        if not isinstance(volume, VolumeSpec):
+            return partition
+        return evolve(partition, fill=lambda size: self._of(plan(volume.filling(size))))
+
+    def _of(self, content: Layout | File | None) -> Partition:
         title = content.title if isinstance(content, Layout) else ""
         type = implied_type(self.options.get("name", ""), title)
         return Partition(content, **{"type": type, **self.options})
@@ -301,13 +319,21 @@ class DiskSpec:
         """
         planned: dict[object, Layout | File] = {}
         errors: list[BlockpackError] = []
+
+        def plan(spec: VolumeSpec | FileSpec) -> Layout | File:
+            try:
+                return spec.plan(tree_of, epoch=epoch, jobs=jobs)
+            except BlockpackError as error:
+                raise of_image(spec.title, error) from None
+
         for each in self.trees:
             try:
-                planned[each.key] = each.plan(tree_of, epoch=epoch, jobs=jobs)
+                planned[each.key] = plan(each)
             except BlockpackError as error:
-                errors.append(of_image(each.title, error))
+                errors.append(error)
         raise_problems("this disk cannot be made", errors)
-        partitions = [each.partition(planned) for each in self.partitions]
+
+        partitions = [each.partition(planned, plan) for each in self.partitions]
         raws = [raw.piece(planned) for raw in self.raws]
         return Disk(partitions=partitions, raw=raws, **self.options).plan()
 

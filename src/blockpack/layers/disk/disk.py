@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Literal, TypeVar, get_args
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ...errors import UsageError, printable
 from ...model.content import Content
@@ -17,6 +17,7 @@ from ...planning.volume import MOST, PADDING, require_choice
 from . import gpt, mbr
 from .disk_plan import REST, DiskPlan
 from .partition_types import PartitionType, parse_type
+from .placing import Place
 from .table import BOOT, SECTOR_SIZES, SHOWN, Kind
 
 _Value = TypeVar("_Value")
@@ -89,8 +90,8 @@ class Partition:
     left. `name` has up to 36 characters. `flags` are names or numbers of a GPT's attributes;
     ``boot`` is for the partition that boots by an MBR, ``mbr`` for one that is in the MBR of a
     hybrid table. `id` is a GUID, `offset` the byte at which the partition begins; both follow from
-    the plan if not given. `fill` plans the content again for a partition of so many bytes, if it is
-    to fill one whose size is ``rest``.
+    the plan if not given. Where `size` is ``rest``, `fill` gives the partition again, planned for
+    as many bytes as that turns out to be.
 
     Raises `UsageError` for values that are none of these.
     """
@@ -104,7 +105,7 @@ class Partition:
     flags: tuple[str, ...] = field(default=(), kw_only=True, converter=_flags)
     id: str | None = field(default=None, kw_only=True, converter=_guid)
     offset: int | None = field(default=None, kw_only=True, converter=optional_size)
-    fill: Callable[[int], Layout] | None = field(default=None, kw_only=True)
+    fill: Callable[[int], Partition] | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.size, int) and self.size <= 0:
@@ -122,6 +123,17 @@ class Partition:
         if units > gpt.NAME_UNITS:
             rule = f"the name {printable(self.name)} has {units} UTF-16 units"
             raise UsageError("", rule, f"give one of at most {gpt.NAME_UNITS}")
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether it is planned again as soon as its place is known."""
+        return self.size == REST and self.fill is not None
+
+    def filled(self, place: Place) -> Partition:
+        """The partition as it is in its place."""
+        if self.size != REST or self.fill is None:
+            return self
+        return evolve(self.fill(place.size), size=place.size, offset=place.start, fill=None)
 
 
 @frozen
@@ -197,4 +209,8 @@ class Disk:
 
         Raises `Problems` with all that does not fit, overlaps, or has no place in the table.
         """
-        return DiskPlan(self).layout()
+        plan = DiskPlan(self)
+        if not any(each.is_filled for each in self.partitions):
+            return plan.layout()
+        pairs = zip(self.partitions, plan.places, strict=True)
+        return evolve(self, partitions=(each.filled(place) for each, place in pairs)).plan()

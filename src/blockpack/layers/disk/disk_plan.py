@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from attrs import evolve
 
@@ -82,7 +82,6 @@ class DiskPlan:
             self._problems += self._against(number, *each)
         self._raise()
         self.places = self._places()
-        self.contents = [self._filled(*each) for each in enumerate(self.contents)]
         table = self._table()
         self._problems += self._against_places(table)
         self._raise()
@@ -219,7 +218,13 @@ class DiskPlan:
         else:
             pieces = in_order(self._pieces(table))
             yield from (self._overlap(*each) for each in overlaps(pieces))
-        for entry in table.entries:
+        for entry, content in zip(table.entries, self.contents, strict=True):
+            is_final = not self.disk.partitions[entry.number - 1].is_filled
+            if _is_secret(content) and is_final and content.size < entry.size:
+                best = entry.size // 2 // content.sector_size * content.sector_size
+                rule = f"is larger than its content of {content.size:,} bytes, which is encrypted"
+                remedy = f"plan that with the size {best}, for nothing behind it decrypts"
+                yield UsageError(self._name(entry.number), rule, remedy)
             if self.is_gpt and entry.start < self.front_end:
                 rule = f"begins at byte {entry.start:,}, before the end of the GPT's entries"
                 remedy = f"begin at byte {self.front_end:,} or later"
@@ -244,22 +249,13 @@ class DiskPlan:
         wanted = []
         for partition, content in zip(self.disk.partitions, self.contents, strict=True):
             size = partition.size
+            if _is_secret(content) and size is None:
+                size = content.size  # what is behind it would not decrypt
             if not isinstance(size, int):  # there is no smaller partition than that
                 size = max(round_up(0 if content is None else content.size, PADDING), PADDING)
             wanted.append(Wanted(size, partition.offset, rest=partition.size == REST))
         end = self.empty.size - self.back_size
         return placed(wanted, self.raws, self.front_end, end, self.disk.align)
-
-    def _filled(self, index: int, content: Layout | None) -> Layout | None:
-        """A content as large as its partition, if it is planned again for what is left."""
-        partition, place = self.disk.partitions[index], self.places[index]
-        if partition.fill is None or partition.size != REST:
-            return content
-        try:
-            return partition.fill(place.size)
-        except BlockpackError as error:
-            self._problems.append(error)
-            return content
 
     def _needed(self, first_usable: int) -> int:
         """Bytes that a disk takes that has it all; at least one sector can be used."""
@@ -384,6 +380,11 @@ def _partition_runs(entry: TableEntry, content: Layout | None) -> Iterator[Run]:
         yield from _moved(content, entry.start)
         # docteur reads an image of git objects to the end of its device.
         yield zeros(entry.start + content.size, entry.end, free=content.format != "git")
+
+
+def _is_secret(content: Layout | None) -> TypeGuard[Layout]:
+    """Whether a content is encrypted."""
+    return content is not None and content.format == CIPHER
 
 
 def _nothing(start: int, end: int, zeros_until: int) -> Iterator[Run]:
