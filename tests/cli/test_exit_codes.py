@@ -167,7 +167,7 @@ def test_4_is_for_a_source_that_changed_meanwhile(
             os.truncate(path, 1 if change == "shrank" else 1 << 20)
         return blockpack.write(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("blockpack.cli.pack.write", late)
+    monkeypatch.setattr("blockpack.cli.target.write", late)
     result = command("pack", source, tmp_path / "image", "--format", form, code=4)
     assert f"video.bin: {change}" in result.err
     assert {path.name for path in tmp_path.iterdir()} == {"source"}
