@@ -7,7 +7,6 @@ import re
 import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ..errors import TargetError, UsageError
 from ..formats.registry import format_named
@@ -15,10 +14,8 @@ from ..layers.ccm_reader import sector_size_of
 from ..layers.disk.record import begins_a_disk
 from ..layers.keys import read_key
 from ..model.entry import decode
+from ..model.tree import Tree
 from ..sources.registry import place_of
-
-if TYPE_CHECKING:
-    from ..model.tree import Tree
 
 _HEAD = 8192
 """Bytes that tell what a file is: two sectors, which an encrypted one takes, of 4096."""

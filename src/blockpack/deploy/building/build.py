@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from ...errors import BlockpackError, TargetError, UsageError, raise_problems, require_path
-from ...planning.layout import LayoutWarning
+from ...planning.layout import Layout, LayoutWarning
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs, require_jobs
-from ...writing.progress import Meter
+from ...writing.progress import Meter, Progress
 from ..image_errors import final_names, of_image
+from ..manifest.specs import ImageSpec
 from ..record import BuildRecord
 from ..secrets import Secrets
 from ..source.deployment import Deployment
@@ -38,18 +39,13 @@ from .dist import Dist, held
 from .executors import executor_named, outcomes, outcomes_on
 from .limit import is_larger, limit_of, too_large
 from .secret_images import serves
-from .secret_volumes import secret_builds
-from .task import Refused, Task, plan
+from .secret_volumes import SecretPlan, secret_builds
+from .task import Built, Refused, Task, plan
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ...planning.layout import Layout
-    from ...writing.progress import Progress
-    from ..manifest.specs import ImageSpec
-    from .secret_volumes import SecretPlan
     from .sharing import Earlier
-    from .task import Built
 
     Made = Iterable[tuple[Task, Built | BlockpackError]]
 

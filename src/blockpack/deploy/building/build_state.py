@@ -14,17 +14,14 @@ import json
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from ...errors import BlockpackError, SourceError
 from ...reading.ownership import open_trusted
 from ...writing.place import Place
 from ..file_names import RECORD
-from ..source.inventory import Subtree
+from ..source.inventory import Inventory, Subtree
 from ..source.paths import manifest_text
-
-if TYPE_CHECKING:
-    from ..source.inventory import Inventory
 
 STATE = ".blockpack-build.json"
 """The file's name, beside the images."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
@@ -20,15 +19,13 @@ from ...workers.processors import Jobs
 from ...writing.progress import Meter, Progress
 from ..image_errors import of_image
 from ..manifest.parser import Manifest
+from ..manifest.specs import ImageSpec
 from ..secrets.opening import require_encrypted
 from ..secrets.redact import redacted
+from ..source.deployment import Deployment
 from ..source.open_deployment import open_deployment
 from .limit import least_size, limit_of, require_within
 from .task import Task, plan
-
-if TYPE_CHECKING:
-    from ..manifest.specs import ImageSpec
-    from ..source.deployment import Deployment
 
 UNSEEN = LayoutWarning("", "secret", "not opened by check")
 """The warning of a secret volume."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from ...errors import BlockpackError, TargetError, UsageError
+from ...planning.layout import Layout
 from ...workers.pool import Send, WorkerPool
 from ...workers.processors import Jobs, processors
 from ...writing.progress import Meter, increments
@@ -25,7 +26,6 @@ from .task import Built, Refused, Task, make, perform
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
-    from ...planning.layout import Layout
 
 Outcome = tuple[int, Built | BlockpackError]
 """The number of a task, and what became of it."""

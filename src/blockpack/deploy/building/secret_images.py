@@ -13,14 +13,13 @@ from ...layers.ccm_reader import sector_size_of
 from ...layers.keys import read_key
 from ...layers.memory import guarded
 from ...writing.place import Place
-from ..record import BuildRecord
+from ..record import BuildRecord, ImageRecord
+from ..secrets.options import Secrets
 from ..secrets.ramfs import is_ram
 from ..secrets.runtime import linked_directory, wipe_linked
 
 if TYPE_CHECKING:
     from ..manifest.specs import ImageSpec
-    from ..record import ImageRecord
-    from ..secrets.options import Secrets
 
 
 def serves(

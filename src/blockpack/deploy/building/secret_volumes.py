@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
@@ -13,15 +12,18 @@ from ...errors import EntryError, TargetError
 from ...layers.ccm import CIPHER, encrypt
 from ...layers.keys import read_key, write_key
 from ...layers.memory import guarded
-from ...planning.layout import LayoutWarning
+from ...model.tree import Tree
+from ...planning.layout import Layout, LayoutWarning
 from ...reading.spool import in_memory
 from ...writing.files import free_bytes
 from ...writing.place import Place
 from ...writing.targets import Seekable, target_errors
 from ...writing.transfer import Transfer
 from ..file_names import IMAGE
+from ..manifest.specs import TreeSpec
 from ..secrets.age import Identities
 from ..secrets.opening import of_its, open_tree
+from ..secrets.options import Secrets
 from ..secrets.redact import redacted
 from ..secrets.runtime import make_runtime, nearest, remove_empty, require_ram
 from ..source.deployment import Deployment
@@ -29,13 +31,6 @@ from ..source.open_commit import OpenCommit
 from .build_state import KEY_SUFFIX
 from .limit import require_within, size_in_file
 from .task import Built, Task, image_record
-
-if TYPE_CHECKING:
-    from ...model.tree import Tree
-    from ...planning.layout import Layout
-    from ..manifest.specs import TreeSpec
-    from ..secrets.options import Secrets
-
 
 _KEY_BYTES = 32
 

@@ -16,7 +16,7 @@ from attrs import frozen
 
 from ...errors import BlockpackError
 from ...images.contents import manifest
-from ...planning.layout import LayoutWarning
+from ...planning.layout import Layout, LayoutWarning
 from ...workers.processors import Jobs
 from ...writing.progress import SILENT, Meter
 from ...writing.targets import target_errors
@@ -27,7 +27,6 @@ from ..record import ImageRecord
 from .limit import require_within
 
 if TYPE_CHECKING:
-    from ...planning.layout import Layout
     from ..manifest.specs import ImageSpec
     from ..source.deployment import Deployment, Reopen
 

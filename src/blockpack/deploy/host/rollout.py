@@ -14,13 +14,14 @@ from attrs import frozen
 from ...errors import BlockpackError, TargetError, UsageError, require_path
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs, require_jobs
-from ...writing.progress import Meter
+from ...writing.progress import Meter, Tell
 from ..building.build import BuildReport, build
 from ..building.build_state import STATE
 from ..building.limit import is_larger, limit_of
 from ..building.secret_images import serves, verify
 from ..building.sharing import Earlier
 from ..image_errors import final_names
+from ..manifest.parser import Manifest
 from ..secrets import Secrets
 from ..source.open_commit import OpenCommit
 from .activation import activate
@@ -32,8 +33,6 @@ from .soundness import damage, require_sound, require_whole
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ...writing.progress import Tell
-    from ..manifest.parser import Manifest
 
 Outcome = Literal["deployed", "activated", "unchanged", "held"]
 """What a run came to: a new generation is live; the newest one, which was there, is; it was so

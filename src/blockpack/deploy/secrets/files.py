@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -26,21 +25,19 @@ from ...errors import (
     reading_errors,
 )
 from ...layers.memory import guarded
+from ...model.entry import File
 from ...model.extent import FileRange
 from ...writing import replacement
 from ...writing.place import Place
 from ...writing.targets import target_errors
 from ..file_names import MANIFEST
 from ..image_errors import of_image
+from ..manifest.parser import Manifest
 from ..source.open_directory import OpenDirectory
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
 from .editing import edited, keep_in_ram
 from .held_file import HeldFile
 from .opening import encrypted_files
-
-if TYPE_CHECKING:
-    from ...model.entry import File
-    from ..manifest.parser import Manifest
 
 _NOT_ANEW = "nothing was encrypted again"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 
 from attrs import evolve
 
@@ -12,16 +12,13 @@ from ...model.entry import Entry, File
 from ...model.extent import Data
 from ...model.tree import Tree
 from ...reading.extents import read_extent
+from ..manifest.specs import TreeSpec, VolumeSpec
+from ..source.deployment import Deployment
 from ..source.open_commit import OpenCommit
 from .age import SUFFIX, Closed, Identities, has_suffix, is_closed
 from .held_file import MOST_BYTES
 from .links import opened_links, opened_name
 from .redact import redacted
-
-if TYPE_CHECKING:
-    from ...model.tree import Tree
-    from ..manifest.specs import TreeSpec, VolumeSpec
-    from ..source.deployment import Deployment
 
 
 class SecretStore:

@@ -15,7 +15,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from ... import __version__
 from ...errors import BlockpackError, Problems, raise_problems
@@ -24,12 +24,9 @@ from ...sources.exclude import excluding
 from ...sources.options import ScanOptions
 from ...workers.processors import Jobs
 from ..manifest.parser import Manifest
-from .inventory import Inventory
-
-if TYPE_CHECKING:
-    from ..manifest.specs import ImageSpec, Part, TreeSpec
-    from ..record import Origin
-    from .inventory import Subtree
+from ..manifest.specs import ImageSpec, Part, TreeSpec
+from ..record import Origin
+from .inventory import Inventory, Subtree
 
 
 class Deployment(ABC):

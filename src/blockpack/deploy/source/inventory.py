@@ -21,13 +21,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ...errors import BlockpackError, SourceError
 from ...model.path_bytes import encode
-from ...sources.directory_walk import DirectoryWalk
+from ...sources.directory_walk import DirectoryWalk, Row
 from ...sources.exclude import excluding
 from ...sources.shared_walk import shared_walk
 from ...workers.processors import Jobs
 
 if TYPE_CHECKING:
-    from ...sources.directory_walk import Row
     from ...sources.options import Symlinks
 
 TICK = 20_000_000

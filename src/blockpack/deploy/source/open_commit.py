@@ -5,29 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
 from attrs import evolve
 
 from ...errors import SourceError, require_path
 from ...formats.git.objects import TREE
 from ...model.entry import File
+from ...model.tree import Tree
 from ...sources.git.attributes import own_attributes
-from ...sources.git.lookup import Lookup
+from ...sources.git.lookup import FoundObject, Lookup
 from ...sources.git.revision_tree import revision_tree
 from ...sources.options import ScanOptions
+from ...workers.processors import Jobs
 from ..file_names import MANIFEST
+from ..manifest.specs import ImageSpec, Part, TreeSpec
 from ..record import FromCommit
-from .deployment import Deployment, digest_of
+from .deployment import Deployment, Reopen, digest_of
 from .inventory import Subtree
 from .paths import MOST_BYTES, NO_MANIFEST
-
-if TYPE_CHECKING:
-    from ...model.tree import Tree
-    from ...sources.git.lookup import FoundObject
-    from ...workers.processors import Jobs
-    from ..manifest.specs import ImageSpec, Part, TreeSpec
-    from .deployment import Reopen
 
 
 class OpenCommit(Deployment):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from ...errors import UsageError, require_path
 from ...sources.git.address import Address
+from ...workers.processors import Jobs
+from .deployment import Deployment
+from .inventory import Inventory
 from .open_commit import OpenCommit
 from .open_directory import OpenDirectory
-
-if TYPE_CHECKING:
-    from ...workers.processors import Jobs
-    from .deployment import Deployment
-    from .inventory import Inventory
 
 
 def open_deployment(

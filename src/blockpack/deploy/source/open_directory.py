@@ -7,23 +7,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...errors import BlockpackError
 from ...model.entry import decode
+from ...model.tree import Tree
 from ...sources.directory import scan, tree_of
+from ...workers.processors import Jobs
 from ..file_names import MANIFEST
+from ..manifest.specs import ImageSpec, Part, TreeSpec
 from ..record import FromDirectory
-from .deployment import Deployment
-from .inventory import Subtree
+from .deployment import Deployment, Reopen
+from .inventory import Inventory, Subtree
 from .paths import inside, left_out_of, manifest_text, place_of
-
-if TYPE_CHECKING:
-    from ...model.tree import Tree
-    from ...workers.processors import Jobs
-    from ..manifest.specs import ImageSpec, Part, TreeSpec
-    from .deployment import Reopen
-    from .inventory import Inventory
 
 
 class OpenDirectory(Deployment):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from ...errors import SourceError, UsageError
 from ...reading.ownership import open_trusted
@@ -17,9 +17,6 @@ MOST_BYTES = 1 << 20
 """Bytes of a manifest, at most."""
 
 NO_MANIFEST = "write one (start with 'blockpack init'), or give the directory that has it"
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 def manifest_text(directory: str) -> bytes:
