@@ -462,7 +462,7 @@ def test_a_disk_with_secrets_is_secret_as_a_whole(vault: Path, tmp_path: Path, r
 
 def test_a_disk_with_secrets_lies_in_ram(vault: Path, tmp_path: Path) -> None:
     said = refusal(lambda: built(vault, tmp_path / "dist", tmp_path / "identity"))
-    assert "disk card" in said and "not a RAM file system" in said
+    assert "disk card" in said and "not a RAM file system; add allow_persistent" in said
     text = (vault / "blockpack.toml").read_text()
     (vault / "blockpack.toml").write_text(
         text.replace("secret = true", "secret = true\nallow_persistent = true")

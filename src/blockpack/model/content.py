@@ -167,7 +167,8 @@ def on_disk(path: str, at: str) -> File:
     with reading_errors(at):
         status = os.stat(place)
     if stat.S_ISDIR(status.st_mode):
-        raise SourceError(at, "is a directory", "join its tree: join(path, scan(directory))")
+        remedy = "give a file, or join its tree: join(path, scan(directory))"
+        raise SourceError(at, "is a directory", remedy)
     if not stat.S_ISREG(status.st_mode):
         raise SourceError(at, "is not a regular file", "give the path of a file")
     if not os.access(place, os.R_OK):

@@ -19,8 +19,8 @@ from ...writing.files import free_bytes
 from ...writing.place import Place
 from ...writing.targets import Seekable, target_errors
 from ...writing.transfer import Transfer
-from ..file_names import IMAGE
-from ..manifest.specs import TreeSpec
+from ..file_names import DISK, IMAGE
+from ..manifest.specs import ImageSpec, TreeSpec
 from ..secrets.age import Identities
 from ..secrets.opening import of_its, open_tree
 from ..secrets.options import Secrets
@@ -106,7 +106,11 @@ class SecretBuilds:
         spec = task.spec
         if spec.cipher is None and not spec.allow_persistent:
             home = nearest(self._home(task))
-            require_ram(spec.title, home, self._secrets.runtime is not None)
+            self._require_ram(spec, home)
+
+    def _require_ram(self, spec: ImageSpec, place: str | int) -> None:
+        runtime = self._secrets.runtime is not None
+        require_ram(spec.title, place, runtime, can_encrypt=spec.format != DISK)
 
     def _home(self, task: Task) -> str:
         """The directory that the image itself goes into."""
@@ -144,7 +148,7 @@ class SecretBuilds:
                 place = self._runtime = self._runtime or make_runtime(home)
             with place.private(name) as descriptor:
                 if spec.cipher is None and not spec.allow_persistent:
-                    require_ram(spec.title, descriptor, self._secrets.runtime is not None)
+                    self._require_ram(spec, descriptor)
                 redacted(spec, lambda: _transfer(layout, path, descriptor), TargetError)
 
     def close(self) -> None:

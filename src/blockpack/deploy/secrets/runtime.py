@@ -19,11 +19,11 @@ from .ramfs import TYPES, file_system, is_ram
 _TRIES = 8
 
 
-def require_ram(title: str, place: str | int, runtime: bool) -> None:
+def require_ram(title: str, place: str | int, runtime: bool, *, can_encrypt: bool) -> None:
     """Raise `SecretError` unless a directory, or an open file, is on a RAM file system.
 
     `title` is what the image is called. `runtime` tells that it is where deploys put images that
-    are not encrypted.
+    are not encrypted, `can_encrypt` that this one may be.
     """
     try:
         found = file_system(place)
@@ -33,7 +33,9 @@ def require_ram(title: str, place: str | int, runtime: bool) -> None:
         return
     where = "the directory for images in RAM" if runtime else "the directory of the images"
     rule = f"its image is not encrypted, and {where} is on {found}, which is not a RAM file system"
-    remedy = 'add cipher = "aes-ccm" or allow_persistent = true to the volume'
+    remedy = "add allow_persistent = true to its secret volumes"
+    if can_encrypt:
+        remedy = 'add cipher = "aes-ccm" or allow_persistent = true to the volume'
     if runtime:
         raise SecretError(title, rule, remedy, "runtime=DIR")
     raise SecretError(title, rule, f"{remedy}, or build into /run")
