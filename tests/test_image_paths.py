@@ -120,6 +120,14 @@ def test_relatives_are_paths_of_the_image_too(pair: tuple[Path, Any]) -> None:
     assert path.info.is_file(follow_symlinks=False)
 
 
+def test_a_link_that_leads_nowhere_is_no_file_that_is_found(tmp_path: Path) -> None:
+    (tmp_path / "nowhere").symlink_to("gone")
+    with blockpack.open_image(blockpack.TarVolume().plan(blockpack.scan(tmp_path))) as image:
+        for top in (tmp_path, image.root):
+            with pytest.raises(FileNotFoundError):
+                (top / "nowhere").read_bytes()
+
+
 def test_it_is_a_traversable(pair: tuple[Path, Any]) -> None:
     _, image = pair
     traversable: object = image

@@ -185,7 +185,10 @@ class Image:
         at = _text(path)
         entry = self.entries.get(at)
         if entry is None or entry.kind != "file":
-            entry = self.resolve(at) or self.get(at)
+            entry = self.resolve(at)
+        if entry is None:
+            rule = f"is a {self.get(at).kind}, not a file, and leads to nothing in the image"
+            raise NotInImageError(at, rule, "name a file")
         if entry.kind != "file":
             raise NotAFileError(entry.path, f"is a {entry.kind}, not a file", "name a file")
         if entry.damage:

@@ -54,12 +54,9 @@ class BlockpackFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """What is at a path. `extents` are where its bytes lie in the image, (offset, length)."""
         path = self._strip_protocol(path)
-        entry = self.image.entries.get(path)
-        if entry is not None:
-            return _facts(path, entry)
-        if path in self.image.names:  # a directory that is there by what it holds
+        if path in self.image.names and path not in self.image:  # there by what it holds
             return {"name": path, "size": 0, "type": "directory"}
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return _facts(path, self.image.get(path))
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         """What is in a directory, or a file itself; dictionaries, or names without `detail`."""
@@ -74,13 +71,13 @@ class BlockpackFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def _open(self, path: str, mode: str = "rb", *_: Any, **__: Any) -> BinaryIO:
         if mode != "rb":
             raise OSError(errno.EROFS, "an image is read, and never written to", path)
-        return self.image.open(self._file(path))
+        return self.image.open(self._strip_protocol(path))
 
     def cat_file(
         self, path: str, start: int | None = None, end: int | None = None, **_: Any
     ) -> bytes:
         """The bytes of a file from `start` to `end`; from its end on, where they are negative."""
-        content = self.image.content(self._file(path))
+        content = self.image.content(self._strip_protocol(path))
         begin, stop, _step = slice(start, end).indices(content.size)
         return content.read_at(begin, max(stop - begin, 0))
 
@@ -88,16 +85,6 @@ class BlockpackFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """When a file was last changed."""
         info = self.info(path)
         return datetime.fromtimestamp(info.get("mtime", 0), UTC)
-
-    def _file(self, path: str) -> str:
-        """The path of a file. Raises `FileNotFoundError` and `IsADirectoryError`."""
-        path = self._strip_protocol(path)
-        found = self.image.resolve(path)
-        if found is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        if found.kind == "directory":
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        return path
 
 
 def _remote(
