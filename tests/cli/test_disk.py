@@ -135,6 +135,10 @@ def test_partitions_as_they_are_described(
         (("--partition", "a=nothing:tar"), "nothing: "),
         (("--partition", "a=source:fat:uefii"), "there is no profile 'uefii'"),
         (
+            ("--size", "8M", "--partition", "a=source:fat:floppy,size=rest"),
+            "partition a: profile floppy reads media of",
+        ),
+        (
             ("--partition", "a=source:tar,lable=X"),
             "no key 'lable' of partitions; did you mean 'label'",
         ),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from attrs import evolve
@@ -159,15 +160,25 @@ def _partitions(
     errors: list[BlockpackError] = []
     for each in described:
         try:
-            found.append(_partition(each, arguments, outputs))
+            with _errors_of(each):
+                found.append(_partition(each, arguments, outputs))
         except BlockpackError as error:
-            for part in error.errors if isinstance(error, Problems) else (error,):
-                name = each.name or each.source
-                is_inside = part.path and isinstance(part, EntryError)
-                part.path = f"{name}/{part.path}" if is_inside else part.path or f"partition {name}"
             errors.append(error)
     raise_problems("this disk cannot be made", errors)
     return found
+
+
+@contextmanager
+def _errors_of(described: Described) -> Iterator[None]:
+    """Have errors name the partition."""
+    try:
+        yield
+    except BlockpackError as error:
+        for part in error.errors if isinstance(error, Problems) else (error,):
+            name = described.name or described.source
+            is_inside = part.path and isinstance(part, EntryError)
+            part.path = f"{name}/{part.path}" if is_inside else part.path or f"partition {name}"
+        raise
 
 
 def _partition(described: Described, arguments: Namespace, outputs: list[str]) -> Partition:
@@ -181,7 +192,12 @@ def _partition(described: Described, arguments: Namespace, outputs: list[str]) -
             return _of(described, plan(None))
         if size != REST:
             return _of(described, plan(parse_size(size)))
-        return evolve(_of(described, plan(None)), fill=lambda left: _of(described, plan(left)))
+
+        def fill(left: int) -> Partition:
+            with _errors_of(described):
+                return _of(described, plan(left))
+
+        return evolve(_of(described, plan(None)), fill=fill)
     if key_file is not None:
         raise UsageError("", "only what is packed here is encrypted", "leave out key-file")
     if described.format != IMAGE:
