@@ -69,6 +69,11 @@ class BlockpackError(Exception):
         return cls(path, f"{what}: {reason(error)}", remedy)
 
     @property
+    def errors(self) -> tuple[BlockpackError, ...]:
+        """It alone; of `Problems` all of them, those in groups within the group included."""
+        return (self,)
+
+    @property
     def remedy(self) -> str:
         """What to do, with the option as a keyword."""
         return self._remedy(as_keyword)
@@ -202,13 +207,8 @@ class Problems(BlockpackError, ExceptionGroup[BlockpackError]):
     @property
     def errors(self) -> tuple[BlockpackError, ...]:
         """All of them, those in groups within the group included."""
-        found: list[BlockpackError] = []
-        for error in self.exceptions:
-            if isinstance(error, Problems):
-                found += error.errors
-            elif isinstance(error, BlockpackError):
-                found.append(error)
-        return tuple(found)
+        members = (error for error in self.exceptions if isinstance(error, BlockpackError))
+        return tuple(error for member in members for error in member.errors)
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]

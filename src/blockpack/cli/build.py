@@ -14,6 +14,7 @@ from .output import amount, emit_report, say
 
 if TYPE_CHECKING:
     from ..deploy.building.build import BuildReport
+    from ..deploy.host.settings import HostSettings
     from ..deploy.secrets import Secrets
 
 
@@ -69,7 +70,7 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def secrets_of(arguments: Namespace) -> Secrets | None:
+def secrets_of(arguments: Namespace | HostSettings) -> Secrets | None:
     """How secret volumes are opened and encrypted; None if nothing is said of them."""
     runtime = getattr(arguments, "runtime_dir", None)
     if arguments.identity is None and arguments.key_file is None and runtime is None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from ..deploy.host.rollout import DeployReport, deploy
 from ..deploy.host.settings import HostSettings, key
-from ..deploy.secrets import Secrets
 from ..errors import BlockpackError, UsageError, printable
 from ..sources.git.address import Address
 from . import build as built
@@ -79,7 +78,7 @@ def run(arguments: Namespace) -> int:
                 executor=arguments.executor,
                 jobs=settings.jobs or "auto",
                 progress=progress,
-                secrets=_secrets(settings),
+                secrets=built.secrets_of(settings),
                 max_size=settings.max_size,
             )
         if arguments.save:
@@ -130,14 +129,6 @@ def _saved(arguments: Namespace, given: HostSettings) -> HostSettings:
     if given.repository is None or given.repository == saved.repository:
         return saved
     return HostSettings(revision="HEAD").over(saved)
-
-
-def _secrets(settings: HostSettings) -> Secrets | None:
-    """How secret volumes are opened and encrypted; None if nothing is said of them."""
-    identity, key_file, runtime = settings.identity, settings.key_file, settings.runtime_dir
-    if identity is None and key_file is None and runtime is None:
-        return None
-    return Secrets(identity=identity, key_file=key_file, runtime=runtime)
 
 
 def _address(text: str) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from attrs import evolve
 
-from ..errors import BlockpackError, EntryError, Problems, UsageError, printable, raise_problems
+from ..errors import BlockpackError, EntryError, UsageError, printable, raise_problems
 from ..formats.registry import format_named
 from ..layers.ccm import encrypt
 from ..layers.disk.disk import Disk, Partition, Raw
@@ -174,7 +174,7 @@ def _errors_of(described: Described) -> Iterator[None]:
     try:
         yield
     except BlockpackError as error:
-        for part in error.errors if isinstance(error, Problems) else (error,):
+        for part in error.errors:
             name = described.name or described.source
             is_inside = part.path and isinstance(part, EntryError)
             part.path = f"{name}/{part.path}" if is_inside else part.path or f"partition {name}"

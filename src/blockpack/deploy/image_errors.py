@@ -32,7 +32,7 @@ def final_names() -> Iterator[None]:
     try:
         yield
     except BlockpackError as error:
-        for each in error.errors if isinstance(error, Problems) else (error,):
+        for each in error.errors:
             each.path = _UNNAMED.sub("", each.path)
         raise
 

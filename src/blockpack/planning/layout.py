@@ -46,6 +46,10 @@ class Placement:
     entry: Entry
     offset: int | None
 
+    def moved(self, by: int) -> Placement:
+        """The same, `by` bytes further on."""
+        return self if self.offset is None else Placement(self.entry, self.offset + by)
+
 
 def _not_empty(runs: Iterable[Run]) -> tuple[Run, ...]:
     return tuple(run for run in runs if len(run))

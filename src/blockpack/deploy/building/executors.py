@@ -36,7 +36,7 @@ DASK = "dask://"
 CLUSTER_ANSWERS = 10.0
 """Seconds within which a cluster answers, if there is one."""
 
-Planned = Sequence[tuple[Task, "Layout"]]
+Planned = Sequence[tuple[Task, Layout]]
 """Tasks with their layouts, which forked processes inherit."""
 
 

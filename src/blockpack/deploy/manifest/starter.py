@@ -237,8 +237,7 @@ def _fitting(tree: Tree, notes: list[str]) -> dict[str, object]:
     try:
         TarVolume(profile="mirage", **aligned).plan(tree)
     except BlockpackError as error:
-        first = error.exceptions[0] if isinstance(error, Problems) else error
-        notes.append(f"It does not fit a tar for mirage: {first}")
+        notes.append(f"It does not fit a tar for mirage: {error.errors[0]}")
         return {"format": "tar", **aligned}
     return {"format": "tar", "profile": "mirage", **aligned}
 

@@ -55,9 +55,8 @@ def _bare(error: BlockpackError) -> BlockpackError:
 
 
 def _without_names(spec: ImageSpec, error: BlockpackError) -> Problems:
-    members = error.errors if isinstance(error, Problems) else (error,)
-    errors: list[BlockpackError] = [_bare(m) for m in members if isinstance(m, SecretError)]
-    others = [member for member in members if not isinstance(member, SecretError)]
+    errors: list[BlockpackError] = [_bare(m) for m in error.errors if isinstance(m, SecretError)]
+    others = [member for member in error.errors if not isinstance(member, SecretError)]
     for kind, rule, remedy in _KINDS:
         count = sum(isinstance(member, kind) for member in others)
         if count:

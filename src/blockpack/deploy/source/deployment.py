@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Self
 
 from ... import __version__
-from ...errors import BlockpackError, Problems, raise_problems
+from ...errors import BlockpackError, raise_problems
 from ...model.tree import Tree
 from ...sources.exclude import excluding
 from ...sources.options import ScanOptions
@@ -103,10 +103,8 @@ class Deployment(ABC):
         for part in spec.parts:
             try:
                 self._join(tree, part, spec)
-            except Problems as error:
-                problems += error.errors
             except BlockpackError as error:
-                problems.append(error)
+                problems += error.errors
         raise_problems("this cannot be packed as it is", problems)
         return tree
 

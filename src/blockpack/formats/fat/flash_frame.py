@@ -18,7 +18,7 @@ from zlib import crc32
 from attrs import evolve
 
 from ...errors import EntryError, UsageError
-from ...planning.layout import Layout, Placement, round_up
+from ...planning.layout import Layout, round_up
 from ...planning.runs import literal, zeros
 from ...reading.positional import PositionalReader
 from ..structure import Structure
@@ -132,13 +132,8 @@ def framed(layout: Layout, size: int, device_id: int) -> Layout:
             literal(end, states + last),
         ),
         title=f"{layout.title} with wear levelling",
-        placements=lambda: map(_moved, layout.placements()),
+        placements=lambda: (each.moved(SECTOR) for each in layout.placements()),
     )
-
-
-def _moved(placement: Placement) -> Placement:
-    offset = placement.offset
-    return placement if offset is None else Placement(placement.entry, offset + SECTOR)
 
 
 def _with_crc(data: bytes) -> bytes:

@@ -327,12 +327,7 @@ class DiskPlan:
             title=TITLES[table.kind],
             runs=tuple(_filled(in_order(self._pieces(table)), table.size)),
             sector_size=table.sector_size,
-            geometry={
-                "table": table.kind,
-                "sector_size": table.sector_size,
-                "disk_id": table.id,
-                "partitions": len(table.entries),
-            },
+            geometry=table.facts,
             warnings=tuple(self._warnings()),
             placements=self._placements,
             forkable=all(each.forkable for each in [*nested, *self.images]),
@@ -364,8 +359,8 @@ class DiskPlan:
                 continue
             yield Placement(Directory(label), None)
             for each in content.placements():
-                offset = None if each.offset is None else each.offset + entry.start
-                yield Placement(evolve(each.entry, path=f"{label}/{each.entry.path}"), offset)
+                inside = evolve(each.entry, path=f"{label}/{each.entry.path}")
+                yield Placement(inside, each.offset).moved(entry.start)
 
 
 def _moved(content: Layout, by: int) -> Iterator[Run]:

@@ -227,13 +227,7 @@ class DiskReader(ImageReader):
 
     def info(self) -> Mapping[str, Fact]:
         """The kind of table, the sector size (bytes), the disk's id, the number of partitions."""
-        table = self.table
-        return {
-            "table": table.kind,
-            "sector_size": table.sector_size,
-            "disk_id": table.id,
-            "partitions": len(table.entries),
-        }
+        return self.table.facts
 
     def entries(self, report: Report) -> Iterator[ImageEntry]:
         """Partition by partition."""

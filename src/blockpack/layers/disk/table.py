@@ -9,6 +9,7 @@ from typing import Literal
 from attrs import field, frozen
 
 from ...model.entry import check_path
+from ...planning.layout import Fact
 
 Kind = Literal["gpt", "mbr", "hybrid"]
 """A GUID partition table; a master boot record; or both, which have some partitions in common."""
@@ -75,6 +76,16 @@ class PartitionTable:
     entries_at: int = 0
     first_usable: int = 0
     end_usable: int = 0
+
+    @property
+    def facts(self) -> dict[str, Fact]:
+        """What a user is told of it, by name."""
+        return {
+            "table": self.kind,
+            "sector_size": self.sector_size,
+            "disk_id": self.id,
+            "partitions": len(self.entries),
+        }
 
 
 def labels(entries: Sequence[TableEntry]) -> list[str]:
