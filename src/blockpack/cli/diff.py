@@ -25,12 +25,11 @@ from ..layers.disk.record import DISK
 from ..planning.volume import Volume
 from ..sources.scan import scan
 from . import flags
-from .output import emit, emit_json, say
+from .output import SIGNS, emit, emit_json, say
 from .verify import DIFFERENT
 
 EXAMPLE = "blockpack diff git:www.git@v1 git:www.git@v2"
 
-_SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 _SECTOR = 512
 _SHOWN = 8
 """Ranges of sectors that are printed, at most; JSON has all."""
@@ -74,7 +73,7 @@ def run(arguments: Namespace) -> int:
 
 def _print(changes: list[Change], sectors: list[tuple[int, int]] | None) -> None:
     for path, change, how in changes:
-        emit(f"{_SIGNS[change]} {printable(path)}" + (f": {how}" if how else ""))
+        emit(f"{SIGNS[change]} {printable(path)}" + (f": {how}" if how else ""))
     if sectors:
         count = sum(last + 1 - first for first, last in sectors)
         ranges = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in sectors[:_SHOWN])

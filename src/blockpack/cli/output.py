@@ -19,6 +19,8 @@ OF_MANIFESTS = ("attach", "build", "check", "deploy", "init")
 _FLAGS = {"replace": "--force", "runtime": "--runtime-dir"}
 """Flags that are not named as the library's arguments are."""
 
+SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+"""What stands before what is told of a change."""
 
 _PASSWORD = re.compile(r"(?<=://)[^/@:\s]*:[^/@\s]*@")
 """Who asks, in a URL, and the word that proves it: no log is to have these."""

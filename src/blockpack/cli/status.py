@@ -14,11 +14,8 @@ from ..deploy.host.generations import Generations
 from ..deploy.host.status import GenerationStatus, Status, status, verify_live
 from ..errors import printable
 from . import flags
-from .output import amount, emit, emit_json
+from .output import SIGNS, amount, emit, emit_json
 from .progress_bar import progress_bar
-
-_SIGNS = {"added": "+", "removed": "-", "changed": "~"}
-
 
 EXAMPLE = "blockpack status /var/lib/www --diff 3 4"
 
@@ -132,9 +129,9 @@ def _outcome(each: GenerationStatus) -> str:
 
 def _changes(changes: Iterable[VolumeChange]) -> Iterator[str]:
     for volume in changes:
-        yield f"{_SIGNS[volume.change]} {volume.name}"
+        yield f"{SIGNS[volume.change]} {volume.name}"
         for file in volume.files:
-            yield f"{_SIGNS[file.change]} {volume.name}/{printable(file.path)}"
+            yield f"{SIGNS[file.change]} {volume.name}/{printable(file.path)}"
 
 
 def _time(seconds: float) -> str:
