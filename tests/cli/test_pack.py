@@ -122,8 +122,8 @@ def test_the_manifest_has_the_offsets_and_digests_of_the_image(
     command("pack", source, tmp_path / "image", *options)
     image = (tmp_path / "image").read_bytes()
     manifest = json.loads((tmp_path / "manifest.json").read_bytes())
-    keys = {"format", "size", "sector_size", "sha256", "geometry", "warnings", "entries"}
-    assert set(manifest) == keys
+    keys = {"format", "size", "sector_size", "sha256", "tree_sha256", "geometry", "warnings"}
+    assert set(manifest) == {*keys, "entries"}
     assert (manifest["format"], manifest["size"]) == (form, len(image))
     assert manifest["sha256"] == hashlib.sha256(image).hexdigest()
     found: dict[str, bytes | None] = {}
