@@ -134,6 +134,11 @@ def test_pandas_and_pyarrow_read_through_it(image: Path, filesystem: Any) -> Non
 class TestAbstract(AbstractFixtures, AbstractGetTests):  # type: ignore[misc]
     """fsspec's own tests of `get`: what they read is put into an image first."""
 
+    @pytest.fixture(autouse=True)
+    def elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One of fsspec's tests writes below the current directory."""
+        monkeypatch.chdir(tmp_path)
+
     @pytest.fixture
     def fs(self) -> Any:
         """A filesystem that is written to in memory, and read from an image of that."""
