@@ -163,7 +163,7 @@ def _partitions(
             with _errors_of(each):
                 found.append(_partition(each, arguments, outputs))
         except BlockpackError as error:
-            errors.append(error)
+            errors += error.errors
     raise_problems("this disk cannot be made", errors)
     return found
 

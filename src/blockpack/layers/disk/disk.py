@@ -17,7 +17,7 @@ from ...planning.volume import MOST, PADDING, require_choice
 from . import gpt, mbr
 from .disk_plan import REST, DiskPlan
 from .partition_types import PartitionType, parse_type
-from .placing import Place
+from .placement import Place
 from .table import BOOT, SECTOR_SIZES, SHOWN, Kind
 
 _Value = TypeVar("_Value")

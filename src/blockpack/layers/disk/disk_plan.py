@@ -28,7 +28,7 @@ from ..ccm import CIPHER
 from . import gpt, mbr
 from .ids import with_ids
 from .partition_types import TYPES
-from .placing import Piece, Place, Wanted, in_order, overlaps, placed
+from .placement import Piece, Place, Wanted, in_order, overlaps, placed
 from .table import BOOT, SHOWN, TITLES, PartitionTable, TableEntry, labels
 from .table_pieces import back_size, front_end, table_pieces
 

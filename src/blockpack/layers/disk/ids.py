@@ -9,7 +9,7 @@ from attrs import evolve
 
 from ...model.entry import File
 from ...planning.layout import Layout
-from .placing import Piece
+from .placement import Piece
 from .table import PartitionTable
 
 

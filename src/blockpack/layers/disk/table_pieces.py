@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ...planning.runs import Run, literal
 from . import gpt, mbr
-from .placing import Piece
+from .placement import Piece
 from .table import PartitionTable
 
 
