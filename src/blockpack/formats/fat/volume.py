@@ -1,40 +1,25 @@
-"""Planning a FAT file system.
-
-Directories come first, then files, each in the tree's order and each in one piece, end to end.
-So a file's place follows from the sizes before it, and the plan holds a few bytes an entry:
-the clusters at which files begin, and the offsets of the layout's items. Directories and
-tables are made when they are written.
-"""
+"""The FAT volume: its options, and what speaks against them and their tree."""
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
-from itertools import accumulate
 from typing import ClassVar, Literal, get_args
-from zlib import crc32
 
 from attrs import evolve, field, frozen
 
 from ...errors import BlockpackError, EntryError, Problems, UsageError, problems, raise_problems
-from ...model.entry import Entry, File, name_of, parent_of
-from ...model.extent import Data, Extent, Zeros
+from ...model.entry import name_of
 from ...model.tree import Tree
-from ...planning.layout import Layout, LayoutWarning, Placement, round_up
+from ...planning.layout import Layout, LayoutWarning
 from ...planning.options import optional_size, parse_size
 from ...planning.profile import FIXED_DISK, LabelCase, Medium
-from ...planning.runs import WORTHWHILE, Run, literal, zeros
 from ...planning.volume import Volume, require_choice
 from ...planning.wanted_files import WantedFiles, matching
 from ...workers.processors import Jobs
-from . import boot_sector, dir_entry, flash_frame, names
-from .boot_sector import BACKUP_SECTOR, FSINFO_SECTOR, NO_NAME, BootSector
-from .geometry import LARGEST_PREFERRED, Geometry, choose, cluster_sizes, reason
-from .survey import PlannedDirectory, Survey
-from .table import FIRST_CLUSTER, Chains
-
-_TABLE_ITEM = 96 << 10
-"""Bytes of the allocation table in one item; whole entries of every type."""
+from . import boot_sector, flash_frame, names
+from .geometry import choose, cluster_sizes
+from .plan import FatPlan
+from .survey import Survey
 
 FatType = Literal["auto"] | int
 
@@ -164,7 +149,7 @@ class FatVolume(Volume):
         """
         if self.wear_levelling:
             return self._framed(tree)
-        survey = Survey.of(self, tree, label_entry=self._has_label_entry)
+        survey = Survey.of(self, tree, label_entry=self.has_label_entry)
         wanted = WantedFiles.in_tree(self.profile, tree)
         found = [*survey.problems, *wanted.problems]
         refused = "this tree does not fit a FAT file system"
@@ -176,7 +161,7 @@ class FatVolume(Volume):
             raise problems(refused, [*found, error]) from None
         raise_problems(refused, found)
         survey.warnings += [*wanted.warnings, *self._doubts(geometry.bits, tree)]
-        return _Plan(self, survey, geometry).layout(tree.forkable)
+        return FatPlan(self, survey, geometry).layout(tree.forkable)
 
     def _framed(self, tree: Tree) -> Layout:
         """The layout with the frame of wear levelling. Raises as `plan` does."""
@@ -217,219 +202,11 @@ class FatVolume(Volume):
                 yield LayoutWarning(file.path, "cut-name", text)
 
     @property
-    def _padded_label(self) -> bytes:
+    def padded_label(self) -> bytes:
         """The label's 11 bytes; empty for none."""
         return self.label.ljust(11).encode("ascii") if self.label else b""
 
     @property
-    def _has_label_entry(self) -> bool:
+    def has_label_entry(self) -> bool:
+        """Whether the root directory has an entry for the label."""
         return bool(self.label) and self.profile.fat.label_entry
-
-
-class _Plan:
-    """Places everything in a geometry, and makes the extents of each part."""
-
-    def __init__(self, volume: FatVolume, survey: Survey, geometry: Geometry) -> None:
-        self.volume = volume
-        self.survey = survey
-        self.geometry = geometry
-        self.directories = survey.directories
-        self._fixed = dir_entry.fat_time(volume.epoch) if volume.mtime == "fixed" else None
-        size = geometry.cluster_size
-        # FAT12 and FAT16 have a place for the root.
-        self._in_clusters = self.directories[geometry.bits != 32 :]
-        counts = (each.clusters(size) for each in self._in_clusters)
-        chains = array("I", accumulate(counts, initial=FIRST_CLUSTER))
-        self._directory_clusters = chains[:]  # where each begins, and where the files do
-        self.cluster_of = {
-            each.path: first for each, first in zip(self._in_clusters, chains, strict=False)
-        }
-        self.cluster_of[""] = 0  # as '..' has it
-        counts = (-(-file.size // size) for file in survey.files)
-        # Where each file begins, and the first free cluster; an empty one begins, and takes none.
-        self.file_clusters = array("I", accumulate(counts, initial=chains.pop()))
-        chains.extend(self.file_clusters)
-        self.chains = Chains(geometry.bits, chains, volume.medium.media)
-        base = geometry.offset_of(0)
-        # Not by a list: a million numbers in one would be the most memory that there ever is.
-        self.file_offsets = array("Q", (base + size * first for first in self.file_clusters))
-
-    def layout(self, forkable: bool) -> Layout:
-        """The layout of it all."""
-        geometry = self.geometry
-        free = geometry.offset_of(self.chains.end)
-        # Size and free space are in the geometry already.
-        size = round_up(geometry.size, 1 if self.volume.size else self.volume.pad)
-        runs = [literal(0, self._reserved())]
-        for number in range(geometry.fats):
-            runs += self._table(geometry.fat_offset + number * geometry.fat_size)
-        if geometry.bits != 32:
-            offsets = [geometry.root_offset, geometry.data_offset]
-            runs.append(Run(offsets, self._root, dense=True))
-        runs += [
-            Run(
-                array("Q", map(geometry.offset_of, self._directory_clusters)),
-                self._tables,
-                dense=True,
-            ),
-            Run(self.file_offsets, self._contents, dense=geometry.cluster_size <= WORTHWHILE),
-            zeros(free, size, free=True),
-        ]
-        return Layout(
-            format=self.volume.format,
-            title=f"FAT{geometry.bits}",
-            runs=tuple(runs),
-            sector_size=self.volume.sector_size,
-            geometry={
-                **geometry.facts(self._free_clusters, self._serial, self.volume.label),
-                "cluster_reason": reason(self.survey),
-            },
-            warnings=(*self.survey.warnings, *self._warnings()),
-            placements=self.placements,
-            forkable=forkable,
-        )
-
-    def _warnings(self) -> Iterator[LayoutWarning]:
-        if self.volume.label and not self.volume.profile.fat.label_entry:
-            text = (
-                "the label is only in the boot sector, for the profile's reader; fsck.fat complains"
-            )
-            yield LayoutWarning("", "boot-sector-label", text)
-        for file in self.survey.miscounted(self.geometry.cluster_size):
-            rule = "has a last cluster that ends at 4 GiB, where fsck.fat miscounts"
-            yield LayoutWarning(file.path, "fsck-miscounts", f"{rule} and would cut the file")
-        if self.geometry.cluster_size > LARGEST_PREFERRED:
-            text = "clusters of 64 KiB are beyond the specification; some readers refuse them"
-            yield LayoutWarning("", "large-clusters", text)
-
-    @property
-    def _free_clusters(self) -> int:
-        return self.geometry.clusters + FIRST_CLUSTER - self.chains.end
-
-    @property
-    def _serial(self) -> int:
-        """The volume's serial number: from what is planned, so that it is the same each time."""
-        facts = f"{self.geometry!r} {self.volume._padded_label!r}"
-        return crc32(facts.encode(), self.survey.digest)
-
-    def _reserved(self) -> bytes:
-        """The reserved sectors: the boot sector, and FAT32's FSInfo and their backups."""
-        geometry = self.geometry
-        wide = geometry.bits == 32
-        medium = self.volume.medium
-        sector = BootSector(
-            bits=geometry.bits,
-            bytes_per_sector=geometry.sector_size,
-            sectors_per_cluster=geometry.cluster_size // geometry.sector_size,
-            reserved_sectors=geometry.reserved_sectors,
-            number_of_fats=geometry.fats,
-            root_entries=geometry.root_entries,
-            total_sectors=geometry.sectors,
-            sectors_per_fat=geometry.sectors_per_fat,
-            serial=self._serial,
-            label=self.volume._padded_label or NO_NAME,
-            root_cluster=FIRST_CLUSTER if wide else 0,
-            fsinfo_sector=FSINFO_SECTOR if wide else 0,
-            backup_sector=BACKUP_SECTOR if wide else 0,
-            media=medium.media,
-            sectors_per_track=medium.sectors_per_track,
-            heads=medium.heads,
-            drive=medium.drive,
-        ).pack()
-        if wide:
-            following = self.chains.end if self._free_clusters else boot_sector.UNKNOWN
-            sector += boot_sector.pack_fsinfo(self._free_clusters, following, geometry.sector_size)
-            sector = sector.ljust(BACKUP_SECTOR * geometry.sector_size, b"\0") + sector
-        return sector.ljust(geometry.fat_offset, b"\0")
-
-    def _table(self, offset: int) -> tuple[Run, Run]:
-        """One allocation table: the part that is used in items, the rest as zeros."""
-        bits = self.geometry.bits
-        in_item = _TABLE_ITEM * 8 // bits
-        entries = self.chains.end
-        used = (entries * bits + 7) // 8
-        starts = range(0, used, _TABLE_ITEM)
-
-        def items(start: int, stop: int) -> Iterator[Extent]:
-            for item in range(start, stop):
-                first = item * in_item
-                yield Data(
-                    offset + item * _TABLE_ITEM,
-                    self.chains.pack(first, min(first + in_item, entries)),
-                )
-
-        table = Run([*(offset + start for start in starts), offset + used], items, dense=True)
-        return table, zeros(offset + used, offset + self.geometry.fat_size)
-
-    def _tables(self, start: int, stop: int) -> Iterator[Extent]:
-        """The directories from `start` up to, not including, `stop`."""
-        for index in range(start, stop):
-            first, end = map(self.geometry.offset_of, self._directory_clusters[index : index + 2])
-            data = self._entries(self._in_clusters[index])
-            yield Data(first, data.ljust(end - first, b"\0"))
-
-    def _root(self, start: int, stop: int) -> Iterator[Extent]:
-        """The root directory of FAT12 and FAT16, the one item of its run."""
-        area = self.geometry.root_entries * dir_entry.SIZE
-        for _ in range(start, stop):
-            data = self._entries(self.directories[0]).ljust(area, b"\0")
-            yield Data(self.geometry.root_offset, data)
-
-    def _entries(self, directory: PlannedDirectory) -> bytes:
-        """A directory's entries."""
-        limits = self.volume.profile.fat
-        packed = list(self._heading(directory))
-        file = directory.first_file
-        listing = directory.names()
-        short_names = names.ShortNames(listing)
-        for child, name in zip(directory.children, listing, strict=True):
-            short = short_names.of(name)
-            if not names.is_short(name):
-                packed.append(dir_entry.pack_long(names.long_text(name, limits), short))
-            if type(child) is File:
-                cluster = self.file_clusters[file] if child.size else 0
-                file += 1
-                attributes, size = dir_entry.ARCHIVE, child.size
-            else:
-                cluster, attributes, size = self.cluster_of[child.path], dir_entry.DIRECTORY, 0
-            case = names.case_bits(name) if limits.lower_case_bits else 0
-            packed.append(
-                dir_entry.pack_entry(short, attributes, self._stamp(child), cluster, size, case)
-            )
-        return b"".join(packed)
-
-    def _heading(self, directory: PlannedDirectory) -> Iterator[bytes]:
-        """What a directory begins with: the label in the root, ``.`` and ``..`` elsewhere."""
-        if directory.entry is not None:
-            stamp = self._stamp(directory.entry)
-            for name, path in (
-                (dir_entry.DOT, directory.path),
-                (dir_entry.DOTDOT, parent_of(directory.path)),
-            ):
-                cluster = self.cluster_of[path]
-                yield dir_entry.pack_entry(name, dir_entry.DIRECTORY, stamp, cluster)
-        elif self.volume._has_label_entry:
-            stamp = dir_entry.fat_time(self.volume.epoch)
-            yield dir_entry.pack_entry(self.volume._padded_label, dir_entry.VOLUME_ID, stamp)
-
-    def _stamp(self, entry: Entry) -> tuple[int, int]:
-        return self._fixed or dir_entry.fat_time(self.volume.seconds(entry))
-
-    def _contents(self, start: int, stop: int) -> Iterator[Extent]:
-        """The files from `start` up to, not including, `stop`."""
-        cluster_size = self.geometry.cluster_size
-        for index in range(start, stop):
-            file = self.survey.files[index]
-            at = self.file_offsets[index]
-            yield file.store.extent(file, at)
-            slack = -file.size % cluster_size
-            if slack:
-                yield Zeros(at + file.size, slack)
-
-    def placements(self) -> Iterator[Placement]:
-        """Each entry and where its content lies, directory by directory."""
-        offsets = iter(self.file_offsets)
-        for directory in self.directories:
-            for child in directory.children:
-                offset = next(offsets) if type(child) is File else None
-                yield Placement(child, offset if type(child) is File and child.size else None)
