@@ -41,19 +41,10 @@ def fixture_errors() -> Iterator[None]:
     assert not wrong
 
 
-@pytest.fixture(scope="session", autouse=True)
-def fixture_forkable() -> Iterator[None]:
-    """Threads that Python does not know of, pytest-xdist's among them, keep nothing from forking
-    here: tests that ask for several processes are to have them.
+@pytest.fixture(autouse=True)
+def fixture_forkable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that were there before a test keep nothing in it from forking: those of pytest-xdist
+    and what others' libraries leave behind in earlier tests, as fsspec's do. Only its own do.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processors, "_has_threads", _has_threads)
-        yield
-
-
-def _has_threads() -> bool:
-    """Whether a test has threads; that of fsspec's connections stays for good."""
-    return any(
-        thread is not threading.main_thread() and thread.name != "fsspecIO"
-        for thread in threading.enumerate()
-    )
+    before = set(threading.enumerate())
+    monkeypatch.setattr(processors, "_has_threads", lambda: bool({*threading.enumerate()} - before))
