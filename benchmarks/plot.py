@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from measure import Series
-from report import Outcome, Results
+from results import Outcome, Results
 from units import amount, duration
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ results that are there.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
+from results import Outcome, Results
 from units import amount, duration
 
 HERE = Path(__file__).resolve().parent
@@ -17,40 +16,39 @@ README = HERE.parent / "README.md"
 BEGIN, END = "<!-- speed -->\n", "<!-- /speed -->\n"
 
 
-def section(results: dict[str, Any]) -> str:
+def section(results: Results) -> str:
     """The text between the marks."""
-    machine = results["machine"]
-    works = [work for work in results["works"] if work["contestants"]]  # that were measured
-    runs = max(len(work["contestants"][0]["runs"]) for work in works)
+    machine = results.machine
+    outcomes = [outcome for outcome in results.outcomes if outcome.series]  # that were measured
+    runs = max(len(outcome.series[0].samples) for outcome in outcomes)
     lines = [
         f"Whole processes, medians of up to {runs} alternating runs, by {_python(results)},",
         f"on {machine['cores']} cores, {machine['file system']} where nothing else is said, "
-        f"{results['date']}. All of it is in",
+        f"{results.dates}. All of it is in",
         "[benchmarks/results.md](benchmarks/results.md), which `make bench` writes.",
         "",
         "| work | blockpack | beside it |",
         "|---|---|---|",
-        *map(_row, works),
+        *map(_row, outcomes),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _python(results: dict[str, Any]) -> str:
-    versions = results["versions"]
-    extra = " with `blockpack[fast]`" if "isal" in versions else ""
-    return f"Python {versions['Python']}{extra}"
+def _python(results: Results) -> str:
+    extra = " with `blockpack[fast]`" if "isal" in results.versions else ""
+    return f"Python {results.versions['Python']}{extra}"
 
 
-def _row(work: dict[str, Any]) -> str:
-    ours, *others = work["contestants"]
-    shown = duration(ours["median_seconds"])
-    if len(work["contestants"]) == 1:
-        shown += f", {amount(ours['peak_rss_bytes'])} of memory"
-    beside = ", ".join(f"{other['name']} {duration(other['median_seconds'])}" for other in others)
-    return f"| {work['title']} | {shown} | {beside or '–'} |"
+def _row(outcome: Outcome) -> str:
+    ours, *others = outcome.series
+    shown = duration(ours.median)
+    if not others:
+        shown += f", {amount(ours.peak_rss)} of memory"
+    beside = ", ".join(f"{other.contestant.name} {duration(other.median)}" for other in others)
+    return f"| {outcome.title} | {shown} | {beside or '–'} |"
 
 
-def written(readme: str, results: dict[str, Any]) -> str:
+def written(readme: str, results: Results) -> str:
     """The README with the table of `results`."""
     before, _, rest = readme.partition(BEGIN)
     _, _, after = rest.partition(END)
@@ -59,7 +57,7 @@ def written(readme: str, results: dict[str, Any]) -> str:
 
 def main() -> None:
     """Write the table of the results that are there."""
-    results = json.loads((HERE / "results.json").read_text("utf-8"))
+    results = Results.load(HERE / "results.json")
     README.write_text(written(README.read_text("utf-8"), results), "utf-8")
 
 

@@ -1,15 +1,12 @@
-"""The results: what was measured, as data, as JSON and as Markdown."""
+"""The results as Markdown."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from measure import Series
-from stage import Metric
+from results import Outcome, Results
 from targets import Verdict
 from units import amount, duration
 
@@ -24,38 +21,10 @@ its output to the disk. Times of one machine say little about another: run `make
 MARKS = {True: "pass", False: "**fail**", None: "n/a"}
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One work as measured; without series if it was skipped, for the reason in `skipped`."""
-
-    name: str
-    title: str
-    metric: Metric
-    series: tuple[Series, ...]
-    verdicts: tuple[Verdict, ...]
-    skipped: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """Everything that one run of the benchmark found out."""
-
-    date: str
-    quick: bool
-    machine: dict[str, str]
-    versions: dict[str, str]
-    outcomes: Sequence[Outcome]
-
-
 def save(results: Results, directory: Path, plot: bool) -> None:
     """Write ``results.md`` and ``results.json``; the table shows the plot if there is one."""
     (directory / "results.md").write_text(markdown(results, plot), encoding="utf-8")
-    save_json(results, directory / "results.json")
-
-
-def save_json(results: Results, path: Path) -> None:
-    """Write all samples and verdicts."""
-    path.write_text(json.dumps(_json(results), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    results.save(directory / "results.json")
 
 
 def markdown(results: Results, plot: bool) -> str:
@@ -66,7 +35,7 @@ def markdown(results: Results, plot: bool) -> str:
 def _lines(results: Results, plot: bool) -> Iterator[str]:
     yield "# Benchmark results"
     yield ""
-    yield f"Written by `make bench` on {results.date}. Do not edit."
+    yield f"Written by `make bench` on {results.dates}. Do not edit."
     if results.quick:
         yield ""
         yield "**A quick run, on small data: the targets were not meant for it.**"
@@ -135,49 +104,3 @@ def _table(head: Sequence[str], rows: Any) -> Iterator[str]:
     yield f"|{'---|' * len(head)}"
     for row in rows:
         yield f"| {' | '.join(row)} |"
-
-
-def _json(results: Results) -> dict[str, Any]:
-    return {
-        "date": results.date,
-        "quick": results.quick,
-        "machine": results.machine,
-        "versions": results.versions,
-        "works": [
-            {
-                "name": outcome.name,
-                "title": outcome.title,
-                "skipped": outcome.skipped or None,
-                "targets": [
-                    {
-                        "target": verdict.target,
-                        "measured": verdict.measured,
-                        "passed": verdict.passed,
-                    }
-                    for verdict in outcome.verdicts
-                ],
-                "contestants": [_series(series) for series in outcome.series],
-            }
-            for outcome in results.outcomes
-        ],
-    }
-
-
-def _series(series: Series) -> dict[str, Any]:
-    return {
-        "name": series.contestant.name,
-        "command": series.contestant.shown,
-        "files": series.contestant.files,
-        "median_seconds": series.median,
-        "peak_rss_bytes": series.peak_rss,
-        "peak_rss_is_bound": series.rss_is_bound,
-        "runs": [
-            {
-                "seconds": sample.seconds,
-                "user_seconds": sample.user,
-                "system_seconds": sample.system,
-                "peak_rss_bytes": sample.peak_rss,
-            }
-            for sample in series.samples
-        ],
-    }

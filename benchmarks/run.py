@@ -27,7 +27,7 @@ import report
 from contestants import Contestant
 from loop_mount import CannotMount
 from measure import MeasureError, compare
-from report import Outcome, Results
+from results import Outcome, Results
 from stage import FULL, QUICK, Scene, Skipped, Stage, Work
 from targets import Verdict
 from works import SCENES
@@ -44,7 +44,7 @@ def main() -> int:
     """
     arguments = _arguments()
     scale = QUICK if arguments.quick else FULL
-    partial = arguments.quick or arguments.only
+    partial = arguments.quick or (arguments.only and not arguments.merge)
     results_directory: Path = arguments.results or (BUILD if partial else HERE)
     results_directory.mkdir(parents=True, exist_ok=True)
     parent: Path = arguments.work or BUILD
@@ -59,7 +59,6 @@ def main() -> int:
         with _interruptible(), _work_directory(parent) as directory:
             stage = Stage(directory, scale, program, _say)
             results = Results(
-                date=datetime.now(UTC).strftime("%Y-%m-%d"),
                 quick=arguments.quick,
                 machine=machine.describe(directory),
                 versions=versions,
@@ -72,11 +71,14 @@ def main() -> int:
     except KeyboardInterrupt:
         _say("bench: interrupted; everything is cleaned up")
         return INTERRUPTED
+    if arguments.merge:
+        kept = Results.load(results_directory / "results.json")
+        results = kept.merged(results, [name for scene in SCENES for name in scene.works])
     report.save(results, results_directory, plot=_draw(results, results_directory))
     if results_directory == HERE:
         readme.main()
     if arguments.json is not None:
-        report.save_json(results, arguments.json)
+        results.save(arguments.json)
     print(report.markdown(results, plot=False))
     _say(f"bench: results are in {results_directory}")
     return 0 if all(outcome.series or outcome.skipped for outcome in results.outcomes) else 1
@@ -94,6 +96,9 @@ def _arguments() -> argparse.Namespace:
         help="measure only this work; may be repeated: %(choices)s",
     )
     parser.add_argument(
+        "--merge", action="store_true", help="with --only: keep what is known of the other works"
+    )
+    parser.add_argument(
         "--runs", type=_count, default=5, metavar="N", help="counted rounds (%(default)s)"
     )
     parser.add_argument(
@@ -103,7 +108,7 @@ def _arguments() -> argparse.Namespace:
         "--results",
         type=Path,
         metavar="DIR",
-        help="where the results go (benchmarks, or build/bench after --quick or --only)",
+        help="where they go (build/bench after --quick or --only, else benchmarks)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="the JSON once more, there")
     parser.add_argument("--blockpack", metavar="COMMAND", help="the command to measure")
@@ -135,11 +140,11 @@ def _play(scene: Scene, stage: Stage, only: Sequence[str], runs: int) -> Iterato
     except (Skipped, CannotMount) as reason:
         _say(f"  skipped: {reason}")
         for name in wanted[done:]:
-            yield Outcome(name, name, "seconds", (), (), str(reason))
+            yield Outcome(name, name, "seconds", (), (), _today(), str(reason))
     except MeasureError as error:  # in making what others are to read
         _say(f"  failed: {error}")
         for name in wanted[done:]:
-            yield Outcome(name, name, "seconds", (), (_failure(error),))
+            yield Outcome(name, name, "seconds", (), (_failure(error),), _today())
 
 
 def _outcome(work: Work, runs: int) -> Outcome:
@@ -149,7 +154,11 @@ def _outcome(work: Work, runs: int) -> Outcome:
         return _measure(work, runs)
     except MeasureError as error:
         _say(f"  failed: {error}")
-        return Outcome(work.name, work.title, work.metric, (), (_failure(error),))
+        return Outcome(work.name, work.title, work.metric, (), (_failure(error),), _today())
+
+
+def _today() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d")
 
 
 def _failure(error: MeasureError) -> Verdict:
@@ -166,6 +175,7 @@ def _measure(work: Work, runs: int) -> Outcome:
         work.metric,
         tuple(series.values()),
         tuple(target(series) for target in work.targets),
+        _today(),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import signal
 from argparse import ArgumentParser, _SubParsersAction
@@ -15,6 +14,7 @@ import pytest
 
 import blockpack
 import readme
+import report
 from blockpack import errors
 from blockpack.cli import pack as pack_command
 from blockpack.cli import run, verify
@@ -24,6 +24,7 @@ from blockpack.layers.disk.partition_types import TYPES
 from blockpack.layers.disk.table import BOOT, SHOWN
 from blockpack.planning.profile import PROFILES, FatLimits, GitLimits, Medium, TarLimits
 from pages import DOCS, PAGES, ROOT, code, sections, table_under, tables
+from results import Results
 from test_architecture import ROOMS
 
 
@@ -197,5 +198,7 @@ def test_the_page_has_every_room_in_the_order_of_imports() -> None:
 
 def test_the_readmes_figures_are_those_of_the_benchmark() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
-    results = json.loads((ROOT / "benchmarks" / "results.json").read_text("utf-8"))
+    results = Results.load(ROOT / "benchmarks" / "results.json")
     assert readme.written(text, results) == text
+    page = (ROOT / "benchmarks" / "results.md").read_text("utf-8")
+    assert report.markdown(results, plot=True) == page
