@@ -1,0 +1,1 @@
+"""EROFS, the read-only file system of Linux."""
