@@ -186,8 +186,8 @@ def _partition(described: Described, arguments: Namespace, outputs: list[str]) -
     if described.format != IMAGE and described.source:
         plan = _planned(described, arguments, outputs)
         size = described.value("size")
-        # Nobody grows a FAT file system by itself, and what is encrypted is read to the end.
-        fills = described.format == "fat" or (key_file is not None and described.format != "git")
+        # What is encrypted is read to the end.
+        fills = format_named(described.format).volume_class().fills or key_file is not None
         if size is None or not fills or "free" in described.values:
             return _of(described, plan(None))
         if size != REST:

@@ -24,7 +24,7 @@ from ..formats.reader import ImageEntry, ImageReader, Report
 from ..layers.disk.record import DISK
 from ..model.entry import EPOCH, NANOSECONDS, name_of, parent_of, text_of
 from ..planning.layout import Fact
-from ..reading.positional import PositionalReader
+from ..reading.positional import PositionalReader, ReaderThrough
 from ..writing.progress import Meter, Progress
 from .path import ImagePath
 from .soundness import unsound
@@ -292,7 +292,7 @@ class Image:
             return self._entries
 
 
-class _ProgressReader(PositionalReader):
+class _ProgressReader(ReaderThrough):
     """The bytes of `data`; `advance` counts those that are read for the first time.
 
     What lies before the furthest byte that was read counts as read: readers go through an image
@@ -300,21 +300,19 @@ class _ProgressReader(PositionalReader):
     """
 
     def __init__(self, data: PositionalReader, advance: Callable[[int], object]) -> None:
-        super().__init__(data.size)
-        self.read_ahead = data.read_ahead
-        self._data = data
+        super().__init__(data, data.size)
         self._advance = advance
         self._furthest = 0
 
     def pread(self, view: memoryview, position: int) -> int:
         """Fill `view`, or a first part of it, from `position` on; the number of bytes."""
-        count = self._data.pread(view, position)
+        count = self._whole.pread(view, position)
         self._reached(position + count)
         return count
 
     def read_at(self, position: int, length: int) -> bytes:
         """`length` bytes from `position` on, as the reader has them; less at the end."""
-        data = self._data.read_at(position, length)
+        data = self._whole.read_at(position, length)
         self._reached(position + len(data))
         return data
 

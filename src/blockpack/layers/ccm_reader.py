@@ -11,7 +11,7 @@ from itertools import count, groupby
 
 from ..errors import ImageError, reading_errors
 from ..planning.layout import Fact
-from ..reading.positional import PositionalReader
+from ..reading.positional import PositionalReader, ReaderThrough
 from .ccm import AT_ONCE, CIPHER, NONCE, SECTOR_SIZES, TAG, aes_ccm, require_sector_size
 
 _MOST_STRETCHES = 100
@@ -59,7 +59,7 @@ def sector_size_of(
     return None
 
 
-class DecryptedReader(PositionalReader):
+class DecryptedReader(ReaderThrough):
     """The image in an encrypted file, read at any position.
 
     Reading raises `ImageError` where a sector does not decrypt.
@@ -68,9 +68,8 @@ class DecryptedReader(PositionalReader):
     def __init__(
         self, encrypted: PositionalReader, opener: Opener, sectors: int, *, device: bool
     ) -> None:
-        super().__init__(sectors * opener.sector_size)
-        self._encrypted = encrypted
-        self.forkable = encrypted.forkable
+        super().__init__(encrypted, sectors * opener.sector_size)
+        self.read_ahead = 0  # each byte is decrypted
         self._opener = opener
         self._sectors = sectors
         self._device = device
@@ -134,7 +133,7 @@ class DecryptedReader(PositionalReader):
         step = 2 * self._opener.sector_size
         length = min(count, self._sectors - first, AT_ONCE // step) * step
         with reading_errors("the encrypted image"):
-            data = memoryview(self._encrypted.read_at(first * step, length))
+            data = memoryview(self._whole.read_at(first * step, length))
         if len(data) != length:
             rule = f"the encrypted image ends early, at byte {first * step + len(data):,}"
             raise ImageError("", rule, "copy it again")
@@ -147,10 +146,6 @@ class DecryptedReader(PositionalReader):
             return ImageError("", f"sector {first:,} does not decrypt ({where}): it is damaged")
         rule = f"sectors {first:,} to {last:,} do not decrypt ({where}): they are damaged"
         return ImageError("", rule)
-
-    def close(self) -> None:
-        """Close what is encrypted."""
-        self._encrypted.close()
 
 
 def decrypted(

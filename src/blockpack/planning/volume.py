@@ -58,6 +58,10 @@ class Volume(ABC):
     sizing: ClassVar[tuple[str, ...]] = ("size", "free", "pad")
     """The options that say how large an image is and of which type, but not what it shows."""
 
+    fills: ClassVar[bool] = False
+    """Whether an image should be as large as the partition that it is for, since nothing that reads
+    it makes it so."""
+
     profile: Profile = field(
         default=PROFILES["any"], converter=profile_named, repr=lambda profile: profile.name
     )

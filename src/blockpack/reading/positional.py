@@ -232,14 +232,25 @@ class BytesReader(PositionalReader):
         return len(view)
 
 
-class PartReader(PositionalReader):
-    """`size` bytes of another reader from `start` on, or as many as there are; closed with it."""
+class ReaderThrough(PositionalReader):
+    """`size` bytes that are read by way of another reader, which is as able; closing closes it."""
 
-    def __init__(self, whole: PositionalReader, start: int, size: int) -> None:
-        super().__init__(max(0, min(size, whole.size - start)))
+    def __init__(self, whole: PositionalReader, size: int) -> None:
+        super().__init__(size)
         self.forkable = whole.forkable
         self.read_ahead = whole.read_ahead
         self._whole = whole
+
+    def close(self) -> None:
+        """Close the other reader."""
+        self._whole.close()
+
+
+class PartReader(ReaderThrough):
+    """`size` bytes of another reader from `start` on, or as many as there are."""
+
+    def __init__(self, whole: PositionalReader, start: int, size: int) -> None:
+        super().__init__(whole, max(0, min(size, whole.size - start)))
         self._start = start
 
     def pread(self, view: memoryview, position: int) -> int:
@@ -262,10 +273,6 @@ class PartReader(PositionalReader):
         """The whole's, further on."""
         found = self._whole.in_file()
         return None if found is None else (found[0], found[1] + self._start)
-
-    def close(self) -> None:
-        """Close the whole."""
-        self._whole.close()
 
 
 class SeekingReader(PositionalReader):

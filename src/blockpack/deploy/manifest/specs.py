@@ -131,8 +131,9 @@ class VolumeSpec(TreeSpec):
         return volume.size if volume.size is not None else max(volume.free or 0, volume.pad)
 
     def filling(self, size: object) -> VolumeSpec:
-        """The volume as it is in a partition of `size` bytes: nothing grows a FAT."""
-        if self.format != "fat" or not isinstance(size, int) or {"size", "free"} & {*self.options}:
+        """The volume as it is in a partition of `size` bytes."""
+        fills = FORMATS[self.format].volume_class().fills
+        if not (fills and isinstance(size, int)) or {"size", "free"} & {*self.options}:
             return self
         return evolve(self, options={**self.options, "size": size})
 

@@ -20,7 +20,7 @@ from attrs import evolve
 from ...errors import EntryError, UsageError
 from ...planning.layout import Layout, round_up
 from ...planning.runs import literal, zeros
-from ...reading.positional import PositionalReader
+from ...reading.positional import PositionalReader, ReaderThrough
 from ..structure import Structure
 
 SECTOR = 4096
@@ -140,16 +140,14 @@ def _with_crc(data: bytes) -> bytes:
     return data + crc32(data, 0xFFFFFFFF).to_bytes(4, "little")
 
 
-class UnframedReader(PositionalReader):
+class UnframedReader(ReaderThrough):
     """What is in the frame, wherever its sectors have come to lie.
 
     `place` is the dummy sector's, and `moves` is how often it has been everywhere.
     """
 
     def __init__(self, data: PositionalReader, place: int, moves: int) -> None:
-        super().__init__(room(data.size))
-        self.forkable = data.forkable
-        self._data = data
+        super().__init__(data, room(data.size))
         self._place = place
         self._moves = moves
 
@@ -158,11 +156,7 @@ class UnframedReader(PositionalReader):
         number, skip = divmod(position, SECTOR)
         at = (number - self._moves) % (self.size // SECTOR)
         at += at >= self._place  # behind the dummy sector
-        return self._data.pread(view[: SECTOR - skip], at * SECTOR + skip)
-
-    def close(self) -> None:
-        """Close the frame."""
-        self._data.close()
+        return self._whole.pread(view[: SECTOR - skip], at * SECTOR + skip)
 
 
 def unframed(data: PositionalReader) -> UnframedReader | None:

@@ -64,6 +64,8 @@ class FatVolume(Volume):
         "wear_levelling",
     )
 
+    fills: ClassVar[bool] = True
+
     wear_levelling: bool = False
     sector_size: int = field(converter=parse_size)
     size: int | None = field(converter=optional_size)
