@@ -1,5 +1,6 @@
 # make demo   pack the example site as tar and FAT, verify and list both
 # make test   install what the tests need, then lint, type-check and test
+# make docs   build the site into build/site
 # make help   the rest
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ TEST_PACKAGES := git mtools dosfstools '7zip|p7zip-full' libarchive-tools busybo
 BENCH_PACKAGES := mtools dosfstools libarchive-tools btrfs-progs xfsprogs e2fsprogs util-linux nbdkit libnbd-bin \
 	genimage
 
-.PHONY: demo test test-vm test-all bench clean help
+.PHONY: demo docs test test-vm test-all bench clean help
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -32,6 +33,11 @@ demo:
 	@scripts/venv $(VENV) $(PYTHON) .
 	@$(BIN)/python examples/generate-media
 	@BIN=$(BIN) scripts/demo
+
+# Serve build/site with any server; it asks no other host for anything.
+docs:
+	@scripts/venv $(VENV) $(PYTHON) '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 test:
 	@scripts/install-debian $(TEST_PACKAGES)
