@@ -97,6 +97,15 @@ def test_bmaptools_own_map_is_taken(site: Path, tmp_path: Path, kind: str) -> No
     assert target.read_bytes() == image.read_bytes()
 
 
+def test_a_partition_of_a_disk_is_written_as_an_image_is(site: Path, tmp_path: Path) -> None:
+    disk, image, target = (tmp_path / name for name in ("card.img", "image", "target"))
+    process("disk", disk, "--partition", f"a={site}:fat", "--partition", f"web={site}:tar", "-q")
+    process("pack", site, image, "--format", "tar", "-q")
+    process("write", f"{disk}#web", target, "--verify")
+    assert target.read_bytes()[: image.stat().st_size] == image.read_bytes()
+    process("verify", target, site)
+
+
 @given(
     st.lists(st.sampled_from([0, 1, 511, 4096, 5000, 70_000]), max_size=20),
     st.sampled_from([blockpack.TarVolume, blockpack.FatVolume]),

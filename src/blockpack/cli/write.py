@@ -16,7 +16,9 @@ EXAMPLE = "blockpack write card.img /dev/sdX --bmap card.bmap --verify --allow-d
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("image", metavar="IMAGE", help="an image of any kind")
+    parser.add_argument(
+        "image", metavar="IMAGE", help="an image of any kind, or a partition of a disk: card.img#2"
+    )
     parser.add_argument("target", metavar="DEVICE", help="a device; or a file, which is replaced")
     parser.add_argument("--bmap", metavar="FILE", help="write what this block map says alone")
     parser.add_argument("--verify", action="store_true", help="read back what was written")

@@ -9,14 +9,16 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
-from ..errors import ImageError, TargetError, reading_errors
+from ..errors import ImageError, TargetError, UsageError, reading_errors
 from ..model.extent import Extent, FileRange, Zeros
 from ..planning.layout import Layout
 from ..planning.runs import Run
-from ..reading.positional import DescriptorReader, open_for_reading
+from ..reading.positional import DescriptorReader, PositionalReader, open_for_reading
 from ..writing.progress import Progress
 from ..writing.write import Report, write
+from .address import split_address
 from .block_map import BLOCK, BlockMap, digest_of
+from .open_image import open_at, partition_of
 
 _PIECE = 1 << 20
 
@@ -32,26 +34,35 @@ def write_image(
     allow_device: bool = False,
     progress: Callable[[Progress], object] | None = None,
 ) -> Report:
-    """Write the image at the path `image` to the path `target`; with `verify` it is read back.
+    """Write the image at `image`, a path or the address of a disk's partition, to the path
+    `target`; with `verify` it is read back.
 
-    Of what a `block_map` leaves out nothing is written to a device. Raises `ImageError` if the
-    image is not the one of the map, `TargetError` as `write` does, and if what is read back
-    differs, or before anything is written if nothing can be.
+    Of what a `block_map` leaves out nothing is written to a device. Raises `UsageError` if the
+    image is in no file, `ImageError` if it is not the one of the map, and `TargetError` as `write`
+    does, if what is read back differs, or before anything is written if nothing can be.
     """
     if verify and os.path.exists(target) and stat.S_IFMT(os.stat(target).st_mode) in _STREAMS:
         rule = "is a stream, and cannot be read back"
         raise TargetError(os.fspath(target), rule, "write to it without verifying")
-    with DescriptorReader(open_for_reading(image, image)) as data:
-        status = data.check()
+    whole, partition = open_at(image)
+    with whole:
+        data = whole if partition is None else partition_of(whole, image, partition).data
+        found = data.in_file()
+        if found is None:
+            raise UsageError(image, "is in no file of this machine", "fetch it first")
+        file, begin = found
+        status = file.check()
         if block_map is not None:
             _require_same(block_map, data, image)
         stretches = list(_stretches(block_map, data.size))
-        path = os.fsencode(os.path.abspath(image))
+        path = os.fsencode(os.path.abspath(split_address(image)[0]))
 
         def make(start: int, stop: int) -> Iterator[Extent]:
             for offset, length, wanted in stretches[start:stop]:
                 if wanted:
-                    yield FileRange(offset, length, path, data.size, status.st_mtime_ns, offset)
+                    yield FileRange(
+                        offset, length, path, file.size, status.st_mtime_ns, begin + offset
+                    )
                 else:
                     yield Zeros(offset, length, free=True)
 
@@ -79,7 +90,7 @@ def _stretches(block_map: BlockMap | None, size: int) -> Iterator[tuple[int, int
         yield at, size - at, False
 
 
-def _require_same(block_map: BlockMap, data: DescriptorReader, image: str) -> None:
+def _require_same(block_map: BlockMap, data: PositionalReader, image: str) -> None:
     """Raise `ImageError` unless the map is that of the image."""
     if data.size != block_map.size:
         rule = f"has {data.size:,} bytes, and the map is of {block_map.size:,}"
@@ -90,7 +101,7 @@ def _require_same(block_map: BlockMap, data: DescriptorReader, image: str) -> No
             raise ImageError(image, rule, "give the map that was made with it")
 
 
-def _compare(data: DescriptorReader, target: str, wanted: list[tuple[int, int]]) -> None:
+def _compare(data: PositionalReader, target: str, wanted: list[tuple[int, int]]) -> None:
     """Read back what was written. Raises `TargetError` for the first range that differs."""
     with DescriptorReader(open_for_reading(target, target)) as written:
         if hasattr(os, "posix_fadvise"):  # from the medium, and not from memory
