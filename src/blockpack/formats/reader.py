@@ -23,6 +23,9 @@ from ..model.values import numerous
 from ..planning.layout import Fact
 from ..reading.positional import PositionalReader
 
+MAX_PATH = 4096
+"""The longest path in characters that is read. Linux has no longer ones."""
+
 Kind = Literal["file", "directory", "symlink", "hardlink", "other"]
 
 Report = Callable[[ImageError], object]

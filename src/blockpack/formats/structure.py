@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -23,3 +23,11 @@ class Structure:
     def unpack(self, data: bytes | memoryview, offset: int = 0) -> dict[str, Any]:
         """The fields by name; there must be `size` bytes at `offset`."""
         return dict(zip(self.names, self._struct.unpack_from(data, offset), strict=True))
+
+    def values(self, data: bytes | memoryview, offset: int = 0) -> tuple[Any, ...]:
+        """The fields in their order, for what there are millions of."""
+        return self._struct.unpack_from(data, offset)
+
+    def all_of(self, data: bytes | memoryview) -> Iterator[tuple[Any, ...]]:
+        """The fields of structures that lie end to end, from each whole one in `data`."""
+        return self._struct.iter_unpack(data[: len(data) // self.size * self.size])

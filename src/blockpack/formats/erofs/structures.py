@@ -95,6 +95,7 @@ COMPACT = Structure(COMPACT_FIELDS)
 EXTENDED = Structure(EXTENDED_FIELDS)
 DIRENT = Structure(DIRENT_FIELDS)
 CHUNK_INDEX = Structure(CHUNK_INDEX_FIELDS)
+CHUNK_ADDRESS = Structure(CHUNK_INDEX_FIELDS[2:])
 
 SLOT = 32
 """Bytes between the places of two inode numbers."""
@@ -109,6 +110,9 @@ COMPAT_MTIME = 0x2
 INCOMPAT_CHUNKED_FILE = 0x4
 """There are files in chunks (Linux 5.15)."""
 
+INCOMPAT_48BIT = 0x80
+"""Addresses of blocks may have 48 bits (Linux 6.15)."""
+
 INCOMPAT_FEATURES = {
     0x1: "zero padding of LZ4",
     0x2: "big clusters, or settings of compression",
@@ -117,7 +121,7 @@ INCOMPAT_FEATURES = {
     0x10: "inline tails of compressed files",
     0x20: "fragments, or data that is shared",
     0x40: "prefixes of extended attributes",
-    0x80: "block addresses of 48 bits",
+    INCOMPAT_48BIT: "block addresses of 48 bits",
     0x100: "a metadata box",
 }
 """All of these by their bits (EROFS_FEATURE_INCOMPAT_*)."""

@@ -8,14 +8,11 @@ from collections.abc import Iterator
 from attrs import evolve
 
 from ...errors import Deviation, ImageError
-from ..reader import ImageEntry, ImageReader, Pieces, Report
+from ..reader import MAX_PATH, ImageEntry, ImageReader, Pieces, Report
 from . import dir_entry, listing
 from .allocation import Allocation, Runs
 from .geometry import Geometry
 from .listing import Listing, Slot
-
-_MAX_PATH = 4096
-"""The longest path in characters. Linux has no longer ones, and others' end long before."""
 
 _AMBIGUOUS = "readers disagree about where its bytes are: the root directory fills no whole sectors"
 
@@ -69,8 +66,8 @@ class Walk:
             above, parent, slots, end_to_end = pending[-1]
             for name, attributes, cluster, size, mtime_ns in slots:
                 path = above + name
-                if len(path) > _MAX_PATH:
-                    rule = f"a path of {len(path):,} characters, and Linux has {_MAX_PATH - 1:,}"
+                if len(path) > MAX_PATH:
+                    rule = f"a path of {len(path):,} characters, and Linux has {MAX_PATH - 1:,}"
                     self._report(ImageError(f"{path[:64]}…", rule))
                 elif attributes & dir_entry.DIRECTORY:
                     yield ImageEntry(path, "directory", 0, 0o755, mtime_ns)
