@@ -15,15 +15,17 @@ TEST_PACKAGES := git mtools dosfstools '7zip|p7zip-full' libarchive-tools busybo
 	libvirt-clients libxml2-utils 'libvirt-common|libvirt0' 'libxenmisc4.17|libxenmisc4.20' \
 	ocaml libcmdliner-ocaml-dev openssh-client ocaml-dune shellcheck systemd make \
 	grub-common sleuthkit pax perl ovmf libnbd-bin python3-libnbd nbdkit nbdfuse qemu-utils bmap-tools file \
+	bash zsh fish man-db groff mandoc \
 	fdisk gdisk parted 'systemd-repart|systemd' systemd-boot-efi \
 	zstd casync
 BENCH_PACKAGES := mtools dosfstools libarchive-tools btrfs-progs xfsprogs e2fsprogs util-linux nbdkit libnbd-bin \
 	genimage
 
-.PHONY: demo docs test test-vm test-all bench clean help
+.PHONY: demo docs reference test test-vm test-all bench clean help
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
+	@echo "make reference  man pages and completion scripts, from the parser and docs/cli.md"
 	@echo "make test-vm    only the boot of a real kernel in QEMU"
 	@echo "make test-all   the tests on every CPython 3.11 to 3.14 that is installed"
 	@echo "make bench      measure, side by side with the peers"
@@ -35,6 +37,10 @@ demo:
 	@BIN=$(BIN) scripts/demo
 
 # Serve build/site with any server; it asks no other host for anything.
+reference:
+	@scripts/venv $(VENV) $(PYTHON) '.[test]'
+	$(BIN)/python scripts/reference.py
+
 docs:
 	@scripts/venv $(VENV) $(PYTHON) '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

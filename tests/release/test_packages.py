@@ -71,7 +71,17 @@ def test_the_wheel_has_the_package_and_no_other(built: Built) -> None:
     package = {name.removeprefix("src/") for name in tracked() if name.startswith("src/")}
     assert {"blockpack/py.typed", "blockpack/deploy/schema.json"} <= package
     metadata = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
-    assert names == package | {f"{stem}.dist-info/{name}" for name in metadata}
+    shared = {f"man/man1/{name[4:]}" for name in tracked() if name.startswith("man/")}
+    assert "man/man1/blockpack.1" in shared
+    shared |= {
+        "bash-completion/completions/blockpack",
+        "fish/vendor_completions.d/blockpack.fish",
+        "zsh/site-functions/_blockpack",
+    }
+    assert names == package.union(
+        (f"{stem}.dist-info/{name}" for name in metadata),
+        (f"{stem}.data/data/share/{name}" for name in shared),
+    )
 
 
 def test_the_source_builds_the_same_bytes_elsewhere(built: Built, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ COMMANDS = {
     "init": "write a manifest of volumes for a directory",
     "secrets": "encrypt and edit secrets, and change who can open them",
     "attach": "print the configuration that attaches images to a machine",
+    "completion": "print a script that completes arguments in a shell",
 }
 """What each command does; the module of its name has its arguments, an example, and `run`."""
 

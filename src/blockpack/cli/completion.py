@@ -1,0 +1,23 @@
+"""``blockpack completion``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from importlib.resources import files
+
+from .output import emit
+
+EXAMPLE = "blockpack completion bash"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    shells = ("bash", "zsh", "fish")
+    parser.add_argument("shell", metavar="SHELL", choices=shells, help=", ".join(shells))
+
+
+def run(arguments: Namespace) -> int:
+    """Print the script that has a shell complete commands, options and paths."""
+    script = files(__package__).joinpath(f"completions/blockpack.{arguments.shell}")
+    emit(script.read_text("utf-8").rstrip())
+    return 0
