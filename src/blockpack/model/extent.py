@@ -121,14 +121,19 @@ Extent = Data | FileRange | Zeros | Stream
 
 def moved(extent: Extent, by: int) -> Extent:
     """The same bytes, `by` bytes further on in an image."""
-    at = extent.offset + by
+    length = len(extent.data) if type(extent) is Data else extent.length
+    return cut(extent, 0, length, extent.offset + by)
+
+
+def cut(extent: Extent, start: int, length: int, offset: int) -> Extent:
+    """`length` bytes of `extent`, from its byte `start` on, at `offset` of an image."""
     if type(extent) is Data:
-        return Data(at, extent.data)
+        return Data(offset, extent.data[start : start + length])
     if type(extent) is FileRange:
-        extent_of = extent.path, extent.size, extent.mtime_ns, extent.start
-        return FileRange(at, extent.length, *extent_of)
+        file = extent.path, extent.size, extent.mtime_ns
+        return FileRange(offset, length, *file, extent.start + start)
     if type(extent) is Zeros:
-        return Zeros(at, extent.length, extent.free)
+        return Zeros(offset, length, extent.free)
     assert type(extent) is Stream
-    source = extent.store, extent.key, extent.name, extent.start, extent.size
-    return Stream(at, extent.length, *source)
+    stream = extent.store, extent.key, extent.name
+    return Stream(offset, length, *stream, extent.start + start, extent.size)

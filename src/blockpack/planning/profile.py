@@ -138,6 +138,14 @@ class GitLimits:
 
 
 @frozen(kw_only=True)
+class ErofsLimits:
+    """What a reader of EROFS accepts. Sizes are in bytes."""
+
+    block_sizes: tuple[int, ...] = (4096, 2048, 1024, 512)
+    """The sizes that a block may have, the usual one first."""
+
+
+@frozen(kw_only=True)
 class Profile:
     """One consumer's limits, and the files that it looks for."""
 
@@ -149,6 +157,7 @@ class Profile:
     fat: FatLimits = field(factory=FatLimits)
     tar: TarLimits = field(factory=TarLimits)
     git: GitLimits = field(factory=GitLimits)
+    erofs: ErofsLimits = field(factory=ErofsLimits)
 
 
 _FLOPPIES = (

@@ -129,10 +129,14 @@ class Volume(ABC):
 
     def seconds(self, entry: Entry) -> int:
         """The time of `entry` that the image shows, in seconds since 1970."""
+        return self.nanoseconds(entry) // NANOSECONDS
+
+    def nanoseconds(self, entry: Entry) -> int:
+        """The same in nanoseconds, for formats that have them."""
+        fixed = self.epoch * NANOSECONDS
         if self.mtime == "fixed":
-            return self.epoch
-        kept = entry.mtime_ns // NANOSECONDS
-        return kept if self.mtime == "keep" else min(kept, self.epoch)
+            return fixed
+        return entry.mtime_ns if self.mtime == "keep" else min(entry.mtime_ns, fixed)
 
     def image_size(self, needed: int) -> int:
         """The image's length for `needed` bytes, by `size`, `free` and `pad`.

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from attrs import define, evolve, field, frozen
 
 from ...errors import BlockpackError
-from ...model.extent import Data, Extent, FileRange
+from ...model.extent import Data, Extent, FileRange, cut
 from ...planning.runs import Run
 from ...reading.extents import OpenFile
 from ...reading.spool import Spool
@@ -294,13 +294,12 @@ def _stored_extents(blob: PackedBlob, offset: int) -> Iterator[Extent]:
     """The extents of a blob that is stored from its file."""
     file = blob.file
     whole = file.extent()
-    assert isinstance(whole, FileRange)
     before = object_header(BLOB, file.size) + ZLIB_STORED
     for start, length, mark in stored_blocks(file.size):
         before += mark
         yield Data(offset, before)
         offset += len(before)
-        yield FileRange(offset, length, whole.path, whole.size, whole.mtime_ns, whole.start + start)
+        yield cut(whole, start, length, offset)
         offset += length
         before = b""
     yield Data(offset, adler_trailer(blob.adler))

@@ -12,19 +12,20 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterator
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, get_args
 
 from attrs import field, frozen
 
 from ...errors import BlockpackError, EntryError, UsageError, raise_problems
-from ...model.entry import Entry, File, Symlink
+from ...model.entry import Entry, File
 from ...model.extent import Data, Extent
 from ...model.tree import Tree
 from ...planning.layout import Layout, LayoutWarning, Placement
 from ...planning.options import parse_size
+from ...planning.posix_volume import EXECUTABLE, PLAIN, PosixVolume
 from ...planning.profile import TarLimits
 from ...planning.runs import Run, literal, zeros
-from ...planning.volume import MOST, Volume, require_choice
+from ...planning.volume import MOST, require_choice
 from ...workers.processors import Jobs
 from . import header
 from .header import BLOCK, file_headers
@@ -39,32 +40,6 @@ AUTO_THRESHOLD = 64 << 10
 
 MAX_ALIGNMENT = 16 << 10
 """Padding for more takes so many headers that bsdtar gives up on the archive."""
-
-PLAIN, EXECUTABLE = 0o644, 0o755
-"""Permission bits by default: what git keeps of them, so that no umask has a say."""
-
-
-Owner = Literal["keep"] | tuple[int, int]
-"""Whose the entries are: their source's, or (uid, gid)."""
-
-
-def _owner(owner: str | tuple[int, int]) -> Owner:
-    """An owner option: ``keep``, ``UID:GID`` or (uid, gid). Raises `UsageError`."""
-    if owner == "keep":
-        return "keep"
-    parts = owner.split(":") if isinstance(owner, str) else owner
-    ids = tuple(map(_id, parts)) if isinstance(parts, tuple | list) else ()
-    if len(ids) != 2 or not all(0 <= number < 1 << 32 for number in ids):
-        rule = f"owner is 'keep' or UID:GID of 32 bits each, not {owner!r}"
-        raise UsageError("", rule, option="owner=0:0")
-    return ids
-
-
-def _id(number: str | int) -> int:
-    """A number of an owner; -1 for what is not a number."""
-    if isinstance(number, str):
-        return int(number) if number.isascii() and number.isdecimal() and len(number) <= 10 else -1
-    return number if isinstance(number, int) else -1
 
 
 def _alignment(align: int | str) -> int | str:
@@ -82,26 +57,21 @@ def _alignment(align: int | str) -> int | str:
 
 
 @frozen(kw_only=True)
-class TarVolume(Volume):
+class TarVolume(PosixVolume):
     """A tar archive as an image.
 
     `dialect` says how long names and large numbers are written. Payloads of at least `align`
     bytes begin on a multiple of it; ``auto`` puts those of at least 64 KiB on 4096 bytes.
-    `owner` is ``UID:GID`` for all entries, or ``keep``. `mode` ``normal`` gives files 0644
-    (0755 if their owner may execute them) and directories 0755; ``keep`` the source's bits.
     """
 
     format: ClassVar[str] = "tar"
 
     dialect: Dialect = "pax"
     align: int | str = field(default="auto", converter=_alignment)
-    owner: Owner = field(default=(0, 0), converter=_owner)
-    mode: Literal["normal", "keep"] = "normal"
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         require_choice("tar dialect", self.dialect, get_args(Dialect))
-        require_choice("mode", self.mode, ("normal", "keep"))
 
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
         """The layout of the archive of `tree`; no file is opened.
@@ -222,19 +192,9 @@ class _Plan:
 
     def _member(self, index: int) -> Member:
         entry = self.entries[index]
-        owner = self.volume.owner
-        return Member.of(
-            entry,
-            self._mode_of(entry),
-            self.volume.seconds(entry),
-            (entry.uid, entry.gid) if owner == "keep" else owner,
-            self._linked.get(index),
-        )
-
-    def _mode_of(self, entry: Entry) -> int:
-        if self.volume.mode == "keep" or type(entry) is Symlink:
-            return entry.mode
-        return PLAIN if type(entry) is File and not entry.mode & 0o100 else EXECUTABLE
+        volume = self.volume
+        facts = volume.mode_of(entry), volume.seconds(entry), volume.owner_of(entry)
+        return Member.of(entry, *facts, self._linked.get(index))
 
     def extents(self, start: int, stop: int) -> Iterator[Extent]:
         """The extents of the members from `start` up to, not including, `stop`."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from attrs import evolve
 
 from ...model.entry import File
+from ...planning.ids import guid
 from ...planning.layout import Layout
 from .placement import Piece
 from .table import PartitionTable
@@ -25,10 +26,10 @@ def with_ids(
     if table.kind == "mbr":
         return evolve(table, id=table.id or f"0x{digest.hexdigest()[:8]}")
     entries = (
-        evolve(entry, id=entry.id or _guid(digest.copy(), f"partition {entry.number}"))
+        evolve(entry, id=entry.id or guid(digest.copy(), f"partition {entry.number}"))
         for entry in table.entries
     )
-    return evolve(table, id=table.id or _guid(digest.copy(), "disk"), entries=entries)
+    return evolve(table, id=table.id or guid(digest.copy(), "disk"), entries=entries)
 
 
 def _identity(content: Layout | None) -> bytes:
@@ -42,12 +43,3 @@ def _identity(content: Layout | None) -> bytes:
         size = entry.size if type(entry) is File else ""
         lines.append(f"{entry.path} {each.offset} {size}")
     return "\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
-
-
-def _guid(digest: hashlib._Hash, purpose: str) -> str:
-    """A GUID of a digest (RFC 9562, version 8: made by a rule of one's own)."""
-    digest.update(purpose.encode())
-    found = digest.hexdigest()
-    variant = "89ab"[int(found[16], 16) % 4]
-    parts = found[:8], found[8:12], f"8{found[13:16]}", variant + found[17:20], found[20:32]
-    return "-".join(parts).upper()

@@ -1,0 +1,63 @@
+"""Directories: names in the order in which Linux looks them up, by halving, block by block.
+
+Each block has its own entries, then their names, end to end; the next name ends one, a NUL or the
+block's end the last. ``.`` and ``..`` stand among the others, in the order of bytes. No name is in
+two blocks (erofs_namei, fs/erofs/namei.c; erofs_readdir, fs/erofs/dir.c).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from .structures import DIRENT, DIRENT_FIELDS
+
+DOT, DOTDOT = b".", b".."
+
+_pack = struct.Struct("<" + "".join(code for _, code in DIRENT_FIELDS)).pack
+
+
+class Name(NamedTuple):
+    """A name in a directory, the inode that it leads to, and that one's `file_type`."""
+
+    name: bytes
+    nid: int
+    file_type: int
+
+
+def size_of(names: Sequence[bytes], block_size: int) -> int:
+    """Bytes of a directory with these names, all of them, in the order of bytes."""
+    *full, (start, stop) = _blocks(list(map(len, names)), block_size)
+    return len(full) * block_size + _length(names[start:stop])
+
+
+def packed(names: Sequence[Name], block_size: int) -> bytes:
+    """The directory: its blocks, the last one as long as it has bytes."""
+    blocks = _blocks([len(each.name) for each in names], block_size)
+    *full, last = (_block(names[start:stop]) for start, stop in blocks)
+    return b"".join([*(block.ljust(block_size, b"\0") for block in full), last])
+
+
+def _blocks(lengths: Sequence[int], block_size: int) -> Iterator[tuple[int, int]]:
+    """The names of each block, by the lengths of them all."""
+    start = used = 0
+    for number, length in enumerate(lengths):
+        used += DIRENT.size + length
+        if used > block_size:
+            yield start, number
+            start, used = number, DIRENT.size + length
+    yield start, len(lengths)
+
+
+def _length(names: Sequence[bytes]) -> int:
+    return DIRENT.size * len(names) + sum(map(len, names))
+
+
+def _block(names: Sequence[Name]) -> bytes:
+    at = DIRENT.size * len(names)
+    entries = []
+    for name, nid, file_type in names:
+        entries.append(_pack(nid, at, file_type, 0))
+        at += len(name)
+    return b"".join([*entries, *(each.name for each in names)])

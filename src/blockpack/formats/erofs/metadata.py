@@ -1,0 +1,259 @@
+"""The metadata of an image: its superblock, inodes, directories and symbolic links.
+
+    nothing | superblock, inodes | inodes, tails | … | directories and targets that are not inline
+    to 1024   one block: the       each in one block   in whole blocks
+              checksum covers it
+
+Where the blocks of files are is told to it (`addresses`), and it needs no more than that to be
+whole. So the metadata can describe files wherever they lie; it has its size, and every inode its
+place, before any file has one. The checksum covers the superblock's block, so what is in files is
+behind no inode there: planning opens none.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from functools import lru_cache
+
+from ...model.entry import NANOSECONDS, Directory, Entry, File, Symlink, encode
+from ...model.extent import Data, Extent, cut
+from ...planning.layout import round_up
+from ...planning.runs import Run, zeros
+from . import structures
+from .directory import DOT, DOTDOT, Name, packed
+from .slots import Slots
+from .structures import (
+    COMPACT,
+    EXTENDED,
+    FLAT_INLINE,
+    FLAT_PLAIN,
+    LAYOUT_SHIFT,
+    SLOT,
+    SUPERBLOCK,
+    SUPERBLOCK_OFFSET,
+)
+from .survey import Survey
+
+FILE_TYPES: dict[type[Entry], int] = {
+    File: structures.REGULAR,
+    Directory: structures.DIRECTORY,
+    Symlink: structures.SYMLINK,
+}
+"""The `file_type` of a dirent, by the kind of entry."""
+
+_S_IFMT: dict[type[Entry], int] = {File: 0o100000, Directory: 0o040000, Symlink: 0o120000}
+_64_BITS = (1 << 64) - 1
+
+
+class Metadata:
+    """Gives every inode of a survey its place, and makes the extents of all metadata.
+
+    It lies at the image's start. `nids` are the numbers of inodes, `addresses` the blocks at which
+    contents begin, both by the numbers of entries; those of files are to be filled in before
+    extents are made. `end` is the image's byte behind it, on a block.
+    """
+
+    def __init__(self, survey: Survey) -> None:
+        self.survey = survey
+        self.uuid = survey.uuid()
+        self._block_size = survey.volume.block_size
+        head = SUPERBLOCK_OFFSET // self._block_size + 1
+        self._head_end = head * self._block_size
+        slots = Slots(self._block_size, head)
+        self.nids = array("Q", self._places(slots))
+        self.addresses = array("I", bytes(4 * len(self.nids)))
+        widths = survey.widths
+        order = sorted(filter(widths.__getitem__, range(len(widths))), key=self.nids.__getitem__)
+        in_head = bisect_left(order, self._head_end // SLOT, key=self.nids.__getitem__)
+        self._head = order[:in_head]
+        self._order = array("I", order[in_head:])
+        """The inodes as they lie, in the superblock's block and behind it."""
+        self._offsets = array("Q", [self._head_end])
+        """Where each ends, with what is inline behind it."""
+        for number in self._order:
+            at = self.nids[number] * SLOT + widths[number] + survey.inline[number]
+            self._offsets.append(at)
+        self._blocks_start = self.end = slots.end * self._block_size
+        self._in_blocks = array("I", self._place_blocks())
+
+    @property
+    def inodes(self) -> int:
+        """How many inodes there are."""
+        return len(self._head) + len(self._order)
+
+    def _places(self, slots: Slots) -> Iterator[int]:
+        """The number of each inode; a further name of a file has the first one's."""
+        survey = self.survey
+        found: dict[int, int] = {}
+        head = SUPERBLOCK_OFFSET + SUPERBLOCK.size
+        wanted = set(survey.first.values())
+        for number, width in enumerate(survey.widths):
+            size = width + survey.inline[number]
+            if not width:
+                yield found[survey.first[number]]
+                continue
+            is_clear = size == width or type(survey.entries[number]) is not File
+            if is_clear and head + size <= self._head_end:
+                nid = head // SLOT
+                head += round_up(size, SLOT)
+            else:
+                nid = slots.place(size)
+            if number in wanted:
+                found[number] = nid
+            yield nid
+
+    def _place_blocks(self) -> Iterator[int]:
+        """Place directories and targets that are not inline; the numbers of these."""
+        survey = self.survey
+        for number, entry in enumerate(survey.entries):
+            if type(entry) is not File and (blocks := survey.blocks(number)):
+                self.addresses[number] = self.end // self._block_size
+                self.end += blocks * self._block_size
+                yield number
+
+    def runs(self, blocks: int) -> Iterator[Run]:
+        """All of it from the superblock on, in an image of so many `blocks`."""
+        head = self.head(blocks)
+        yield Run.of(Data(self._head_end - len(head), head))
+        yield Run(self._offsets, self._inodes, dense=True)
+        yield zeros(self._offsets[-1], self._blocks_start)
+        starts = (self.addresses[number] * self._block_size for number in self._in_blocks)
+        yield Run(array("Q", [*starts, self.end]), self._contents, dense=True)
+
+    def head(self, blocks: int) -> bytes:
+        """The superblock, and what is behind it in its block, in an image of so many `blocks`."""
+        volume = self.survey.volume
+        at = SUPERBLOCK_OFFSET + SUPERBLOCK.size
+        inodes = bytearray(self._head_end - at)
+        for number in self._head:
+            inode = self._inode(number) + self._behind(number)
+            start = self.nids[number] * SLOT - at
+            inodes[start : start + len(inode)] = inode
+        values = dict.fromkeys(SUPERBLOCK.names, 0) | {
+            "magic": structures.MAGIC,
+            "feature_compat": structures.COMPAT_CHECKSUM | structures.COMPAT_MTIME,
+            "blkszbits": self._block_size.bit_length() - 1,
+            "root_nid": self.nids[0],
+            "inos": self.inodes,
+            "build_time": volume.epoch & _64_BITS,
+            "blocks": blocks,
+            "uuid": bytes.fromhex(self.uuid.replace("-", "")),
+            "volume_name": volume.label.encode(),
+            "reserved": b"",
+        }
+        clear = SUPERBLOCK.pack(**values) + inodes
+        values["checksum"] = structures.checksum(clear, self._block_size)
+        return SUPERBLOCK.pack(**values) + inodes
+
+    def _inodes(self, start: int, stop: int) -> Iterator[Extent]:
+        """The inodes from `start` up to, not including, `stop`, with what is inline behind them."""
+        survey, offsets = self.survey, self._offsets
+        for index in range(start, stop):
+            number = self._order[index]
+            entry = survey.entries[number]
+            offset = offsets[index]
+            inode = bytes(self.nids[number] * SLOT - offset) + self._inode(number)
+            tail = survey.inline[number]
+            if not tail or type(entry) is not File:
+                yield Data(offset, inode + self._behind(number))
+                continue
+            yield Data(offset, inode)
+            whole = entry.store.extent(entry, offset + len(inode))
+            yield whole if tail == entry.size else cut(whole, entry.size - tail, tail, whole.offset)
+
+    def _contents(self, start: int, stop: int) -> Iterator[Extent]:
+        """Directories and targets that are in blocks, from `start` up to, not including, `stop`."""
+        for number in self._in_blocks[start:stop]:
+            length = self.survey.sizes[number] - self.survey.inline[number]
+            content = self._content(number)[:length]
+            padded = content.ljust(round_up(length, self._block_size), b"\0")
+            yield Data(self.addresses[number] * self._block_size, padded)
+
+    def _behind(self, number: int) -> bytes:
+        """What is inline behind the inode of a directory or a link."""
+        inline = self.survey.inline[number]
+        return self._content(number)[-inline:] if inline else b""
+
+    def _content(self, number: int) -> bytes:
+        """A directory's names, or a link's target."""
+        entry = self.survey.entries[number]
+        if type(entry) is Symlink:
+            return encode(entry.target)
+        return packed(sorted(self._names(number)), self._block_size)
+
+    def _names(self, number: int) -> Iterator[Name]:
+        """What is in a directory."""
+        survey, nids = self.survey, self.nids
+        yield Name(DOT, nids[number], structures.DIRECTORY)
+        yield Name(DOTDOT, nids[survey.parents[number]], structures.DIRECTORY)
+        path = survey.entries[number].path
+        start = len(path) + 1 if path else 0
+        for child in self._children(number):
+            entry = survey.entries[child]
+            yield Name(encode(entry.path[start:]), nids[child], FILE_TYPES[type(entry)])
+
+    def _children(self, number: int) -> Iterator[int]:
+        """The numbers of what is in a directory."""
+        ends = self.survey.ends
+        child, end = number + 1, ends[number]
+        while child < end:
+            yield child
+            child = ends[child]
+
+    def _inode(self, number: int) -> bytes:
+        survey, volume = self.survey, self.survey.volume
+        entry = survey.entries[number]
+        kind = type(entry)
+        layout = FLAT_INLINE if survey.inline[number] else FLAT_PLAIN
+        mode = _S_IFMT[kind] | volume.mode_of(entry)
+        links = survey.links.get(number, 1)
+        if kind is Directory:
+            links = 2 + sum(
+                type(survey.entries[child]) is Directory for child in self._children(number)
+            )
+        size, address = survey.sizes[number], self.addresses[number]
+        owner = volume.owner_of(entry)
+        if survey.widths[number] == COMPACT.size:
+            before, behind = _compact(layout, mode, links, owner)
+            return before + _pack_middle(size, 0, address, number + 1) + behind
+        seconds, nanoseconds = divmod(volume.nanoseconds(entry), NANOSECONDS)
+        return EXTENDED.pack(
+            format=layout << LAYOUT_SHIFT | structures.EXTENDED_VERSION,
+            xattr_icount=0,
+            mode=mode,
+            reserved=0,
+            size=size,
+            address=address,
+            ino=number + 1,
+            uid=owner[0],
+            gid=owner[1],
+            mtime=seconds & _64_BITS,
+            mtime_nsec=nanoseconds,
+            nlink=links,
+            reserved_2=b"",
+        )
+
+
+_pack_middle = struct.Struct("<4I").pack
+
+
+@lru_cache(maxsize=256)
+def _compact(layout: int, mode: int, links: int, owner: tuple[int, int]) -> tuple[bytes, bytes]:
+    """A compact inode before and behind its size, address and number: of most it is the same."""
+    packed = COMPACT.pack(
+        format=layout << LAYOUT_SHIFT | structures.COMPACT_VERSION,
+        xattr_icount=0,
+        mode=mode,
+        nlink=links,
+        size=0,
+        reserved=0,
+        address=0,
+        ino=0,
+        uid=owner[0],
+        gid=owner[1],
+        reserved_2=0,
+    )
+    return packed[:8], packed[24:]

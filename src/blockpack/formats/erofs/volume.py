@@ -1,0 +1,74 @@
+"""The EROFS volume: its options, and what speaks against them."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from attrs import field, frozen
+
+from ...errors import UsageError
+from ...model.tree import Tree
+from ...planning.layout import Layout
+from ...planning.options import parse_size
+from ...planning.posix_volume import PosixVolume
+from ...planning.volume import require_choice
+from ...workers.processors import Jobs
+from .plan import ErofsPlan
+from .structures import BLOCK_SIZES
+from .survey import Survey
+
+INLINE_BELOW = 1 << 20
+"""Files below this size (bytes) have their tails behind their inodes. Of what is larger, a block is
+next to nothing, and it lies in one piece."""
+
+_LABEL_BYTES = 15  # and a NUL
+
+
+def _label(label: str) -> str:
+    """A label; empty for none. Raises `UsageError`."""
+    is_text = isinstance(label, str) and "\0" not in label and label.isprintable()
+    if not is_text or len(label.encode("utf-8", "surrogatepass")) > _LABEL_BYTES:
+        raise UsageError("", f"invalid label {label!r}", f"give {_LABEL_BYTES} bytes at most")
+    return label
+
+
+@frozen(kw_only=True)
+class ErofsVolume(PosixVolume):
+    """An EROFS file system as an image, without compression and extended attributes.
+
+    `label` has up to 15 bytes of UTF-8. `block_size` (bytes) is 4096, or less for devices of
+    smaller sectors, which takes Linux 6.4. `inline` ``auto`` puts the ends of files below 1 MiB
+    behind their inodes; ``off`` puts none there, so that all of each can be mapped (DAX).
+    """
+
+    format: ClassVar[str] = "erofs"
+
+    label: str = field(default="", converter=_label)
+    block_size: int = field(default=4096, converter=parse_size)
+    inline: Literal["auto", "off"] = "auto"
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        require_choice("block size", self.block_size, BLOCK_SIZES)
+        require_choice("inline", self.inline, ("auto", "off"))
+        limits = self.profile.erofs
+        if self.block_size not in limits.block_sizes:
+            known = " or ".join(map(str, limits.block_sizes))
+            rule = f"profile {self.profile.name} reads blocks of {known} bytes"
+            best = f"block_size={limits.block_sizes[0]}"
+            raise UsageError("", f"{rule}, not {self.block_size}", option=best)
+        if self.block_size < self.sector_size:
+            rule = f"no device of {self.sector_size}-byte sectors has blocks of {self.block_size}"
+            raise UsageError("", rule, option=f"block_size={self.sector_size}")
+
+    @property
+    def inline_below(self) -> int:
+        """The size (bytes) from which on files have no tails behind their inodes."""
+        return INLINE_BELOW if self.inline == "auto" else 0
+
+    def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
+        """The layout of the file system that holds `tree`; no file is opened.
+
+        Raises `Problems` with all that EROFS or the profile cannot hold.
+        """
+        return ErofsPlan(Survey.of(self, tree)).layout(tree.forkable)
