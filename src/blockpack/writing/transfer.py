@@ -32,7 +32,7 @@ class Transfer:
     """Writes extents to one target, through one buffer; a context manager.
 
     A stream of which there is more to come stays open until then, so that it is read once. So does
-    a file that small extents are parts of, such as an archive: the next one is a part of it, too.
+    a large file that small extents are parts of, an archive: the next one is a part of it, too.
     """
 
     def __init__(self, target: Target, advance: Advance) -> None:
@@ -73,7 +73,7 @@ class Transfer:
             end = fill + length
             if type(extent) is Data:
                 buffer[fill:end] = extent.data
-            elif type(extent) is FileRange and length != extent.size:
+            elif type(extent) is FileRange and extent.size > BUFFER:
                 self._read_part(extent, buffer[fill:end])
             else:
                 read_extent(extent, buffer[fill:end])
