@@ -5,7 +5,8 @@ layout = blockpack.FatVolume(label="WWW").plan(tree)
 blockpack.write(layout, "www.img")
 
 To pack: `scan` gives a `Tree` of entries (`File`, `Directory`, `Symlink`); `TarVolume`, `FatVolume`
-and `GitVolume` plan a `Layout` of it; `encrypt` makes another of that, and a `Disk` one of several;
+and `GitVolume` plan a `Layout` of it; `encrypt` and `verity` make another of that, and a `Disk` one
+of several;
 `write` writes one.
 To read: `open_image` gives an `Image`; `extract`, `compare` and `contents` go through it.
 Errors are all a `BlockpackError`. Deployments are in `blockpack.deploy`.
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from .layers.disk.disk import Disk as Disk
     from .layers.disk.disk import Partition as Partition
     from .layers.disk.disk import Raw as Raw
+    from .layers.verity.verity import hash_tree as hash_tree
+    from .layers.verity.verity import verity as verity
     from .model.entry import Directory as Directory
     from .model.entry import Entry as Entry
     from .model.entry import File as File
@@ -106,6 +109,7 @@ _HOMES = {
     "images.path": ("ImagePath",),
     "layers.ccm": ("encrypt",),
     "layers.disk.disk": ("Disk", "Partition", "Raw"),
+    "layers.verity.verity": ("hash_tree", "verity"),
     "model.entry": ("Directory", "Entry", "File", "Store", "Symlink"),
     "model.extent": ("Data", "Extent", "FileRange", "Stream", "Zeros"),
     "model.tree": ("Tree",),

@@ -83,6 +83,7 @@ PROGRAMS: Mapping[str, Program] = {
     "fdisk": Program(("fdisk",), "fdisk"),
     "sgdisk": Program(("sgdisk",), "gdisk"),
     "partx": Program(("partx",), "util-linux"),
+    "veritysetup": Program(("veritysetup",), "cryptsetup-bin"),
     "systemd-repart": Program(("systemd-repart",), "systemd"),
     "systemd-id128": Program(("systemd-id128",), "systemd"),
     "ocamlc": Program(("ocamlc",), "ocaml libcmdliner-ocaml-dev"),

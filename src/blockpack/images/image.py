@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..layers.ccm_reader import DecryptedReader
     from ..layers.disk.reader import DiskReader, OpenPartition
+    from ..layers.verity.reader import VerityReader
 
 _MOST_LINKS = 40
 """Links that one link may lead through."""
@@ -50,12 +51,12 @@ class Image:
         self,
         reader: ImageReader,
         *,
-        layer: DecryptedReader | None = None,
+        layer: DecryptedReader | VerityReader | None = None,
         report: Report | None = None,
     ) -> None:
         self.reader = reader
         self.layer = layer
-        """What decrypts the image; None if it is not encrypted."""
+        """What decrypts the image, or has the hash tree behind it; None without either."""
         self._report = report
         self._lock = threading.Lock()
         self._entries: dict[str, ImageEntry] | None = None
@@ -106,11 +107,12 @@ class Image:
     def verify(self, *, progress: Callable[[Progress], object] | None = None) -> list[ImageError]:
         """Everything that is wrong with the structure; empty for a sound image.
 
-        Of an encrypted one every sector is decrypted first. `progress` is called a few times a
+        Of an encrypted one every sector is decrypted first, and of one with a hash tree every block
+        hashed. `progress` is called a few times a
         second, and at the end.
         """
         reader, layer = self.reader, self.layer
-        total = self.size + (0 if layer is None else layer.encrypted_size)
+        total = self.size + (0 if layer is None else layer.checked_size)
         meter = Meter("verifying", total, progress)
         if progress is not None:
             reader = type(reader)(_ProgressReader(reader.data, meter.advance), device=reader.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from ..errors import ImageError, SourceError, UsageError, reading_errors, require_open, require_path
 from ..formats import registry
@@ -15,6 +15,7 @@ from ..formats.registry import Format, formats
 from ..layers.disk.record import DISK, begins_a_disk
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
+from ..planning.options import optional_size
 from ..reading.positional import (
     BytesReader,
     DescriptorReader,
@@ -28,6 +29,7 @@ from .remote import is_url, open_url
 
 if TYPE_CHECKING:
     from ..layers.disk.reader import DiskReader, OpenPartition
+    from ..layers.verity.reader import VerityReader
 
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Layout
 """Where an image is: a path (a device's too), a URL that fsspec opens, its bytes, a binary file
@@ -43,12 +45,19 @@ def open_image(
     sector_size: int | None = None,
     partition: int | str | None = None,
     report: Report | None = None,
+    root_hash: str | None = None,
+    hash_offset: int | str | None = None,
+    hash_tree: str | os.PathLike[str] | None = None,
 ) -> Image:
     """The image at `source`; or of a disk that is there, in one `partition`, by number or name.
 
     An encrypted image takes its `key`, or the file that holds it. `sector_size` (bytes) is the
     encryption's; by default it is found out. `report` is called with what cannot be read; without
     it a walk through all entries raises that at its end.
+
+    A hash tree of dm-verity behind the image is found by itself in a file, or is at `hash_offset`;
+    one beside it is in the file `hash_tree`. Reading does not check it, but `Image.verify` does,
+    against `root_hash` if that is given.
 
     Raises `SourceError` if the image or the key cannot be read, `UsageError` if the key is not
     valid, or others may read its file, and `ImageError` if `source` is not an image, is damaged, or
@@ -67,7 +76,10 @@ def open_image(
         if partition is not None and addressed is not None:
             raise UsageError(name, "two partitions are named", "name one, here or there")
         wanted = addressed if partition is None else str(partition)
-        return _opened(data, name, wanted, key, sector_size, report)
+        verity = Verity(root_hash, optional_size(hash_offset), hash_tree)
+        if isinstance(source, Layout) and "hash_offset" in source.geometry:
+            verity = verity._replace(offset=int(source.geometry["hash_offset"]))
+        return _opened(data, name, wanted, key, sector_size, report, verity)
     except BaseException:
         data.close()
         raise
@@ -113,6 +125,47 @@ def open_at(address: str) -> tuple[PositionalReader, str | None]:
             raise
 
 
+class Verity(NamedTuple):
+    """What is known of an image's hash tree: its root hash, its offset, the file that has it."""
+
+    root_hash: str | None = None
+    offset: int | None = None
+    file: str | os.PathLike[str] | None = None
+
+    def layer(self, data: PositionalReader, name: str) -> VerityReader | None:
+        """What reads the image without its tree; None if it has none.
+
+        Raises `ImageError` if something is known of it, and it is not there.
+        """
+        from ..layers.verity.reader import VerityReader, tree_at, tree_behind
+
+        hashes = data
+        if self.file is not None:
+            hashes = _part_at(os.fspath(self.file))
+            return VerityReader(data, hashes, tree_at(hashes, self.offset or 0), self.root_hash)
+        tree = None
+        if self.offset is not None:
+            tree = tree_at(data, self.offset)
+        elif data.forkable:  # else each of the short reads may take a journey
+            tree = tree_behind(data)
+        if tree is not None:
+            return VerityReader(data, hashes, tree, self.root_hash)
+        if self.root_hash is not None:
+            remedy = "give the byte where it begins: {option}"
+            raise ImageError(name, "has no hash tree at its end", remedy, "hash_offset=N")
+        return None
+
+
+def _part_at(address: str) -> PositionalReader:
+    """What reads the file or the partition at an address."""
+    data, partition = open_at(address)
+    try:
+        return data if partition is None else partition_of(data, address, partition).data
+    except BaseException:
+        data.close()
+        raise
+
+
 def _opened(
     data: PositionalReader,
     name: str,
@@ -120,15 +173,23 @@ def _opened(
     key: bytes | None,
     sector_size: int | None,
     report: Report | None,
+    verity: Verity,
 ) -> Image:
     device = _is_device(data)
+    of_partition: ImageReader | None = None
     if partition is not None and (key is None or format_of(head_of(data, name)) is DISK):
         found = partition_of(data, name, partition)
         if key is None:
-            return Image(found.opened(), report=report)
+            of_partition = found.opened()
         data, partition, device = found.data, None, True
     if key is None:
-        return Image(recognised(data, name, device=device), report=report)
+        tree = verity.layer(data, name)
+        if tree is not None:
+            return Image(recognised(tree, name), layer=tree, report=report)
+        return Image(of_partition or recognised(data, name, device=device), report=report)
+    if any(each is not None for each in verity):
+        rule = "an encrypted image has no hash tree: its sectors are authenticated"
+        raise UsageError(name, rule, "give its key, or what is known of a tree")
     from ..layers.ccm_reader import decrypted
 
     try:

@@ -7,15 +7,12 @@ what was asked for counts; reading ahead into a damaged sector is no error.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import count, groupby
 
 from ..errors import ImageError, reading_errors
 from ..planning.layout import Fact
 from ..reading.positional import PositionalReader, ReaderThrough
 from .ccm import AT_ONCE, CIPHER, NONCE, SECTOR_SIZES, TAG, aes_ccm, require_sector_size
-
-_MOST_STRETCHES = 100
-"""Damaged stretches that are reported, at most."""
+from .damage import stretches, told
 
 
 class Opener:
@@ -95,8 +92,8 @@ class DecryptedReader(ReaderThrough):
         return len(piece)
 
     @property
-    def encrypted_size(self) -> int:
-        """Bytes of all sectors as they are encrypted."""
+    def checked_size(self) -> int:
+        """Bytes that `damaged` reads: all sectors, as they are encrypted."""
         return self._sectors * 2 * self._opener.sector_size
 
     def damaged(self, advance: Callable[[int], object] | None = None) -> Iterator[ImageError]:
@@ -104,19 +101,11 @@ class DecryptedReader(ReaderThrough):
 
         `advance` counts the bytes that were.
         """
-        damaged = (number for number, data in self._everything(advance) if data is None)
-        counter = count()
-        stretches = groupby(damaged, key=lambda number: number - next(counter))
-        for told, (_, stretch) in enumerate(stretches):
-            first = last = next(stretch)
-            for last in stretch:  # noqa: B007 - the last of them is what counts
-                pass
-            if self._device and last == self._sectors - 1:
-                return  # a device goes on behind what was written to it
-            if told == _MOST_STRETCHES:
-                yield ImageError("", "and there are more sectors that do not decrypt")
-                return
-            yield self._damage(first, last)
+        numbers = (number for number, data in self._everything(advance) if data is None)
+        damaged = stretches(numbers)
+        if self._device:  # which goes on behind what was written to it
+            damaged = (each for each in damaged if each[1] != self._sectors - 1)
+        return told(damaged, self._damage, "sectors that do not decrypt")
 
     def _everything(
         self, advance: Callable[[int], object] | None

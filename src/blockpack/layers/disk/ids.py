@@ -7,8 +7,7 @@ from collections.abc import Iterable
 
 from attrs import evolve
 
-from ...model.entry import File
-from ...planning.ids import guid
+from ...planning.ids import guid, identity
 from ...planning.layout import Layout
 from .placement import Piece
 from .table import PartitionTable
@@ -20,7 +19,7 @@ def with_ids(
     """The table with the ids that were not given; `contents` are what is in its partitions."""
     digest = hashlib.sha256(repr(table).encode())
     for content in contents:
-        digest.update(_identity(content))
+        digest.update(identity(content))
     for piece in raws:
         digest.update(f"{piece.start} {piece.end}\n".encode())
     if table.kind == "mbr":
@@ -30,16 +29,3 @@ def with_ids(
         for entry in table.entries
     )
     return evolve(table, id=table.id or guid(digest.copy(), "disk"), entries=entries)
-
-
-def _identity(content: Layout | None) -> bytes:
-    """What is known of a content before it is read: its format, and where everything lies in it."""
-    if content is None:
-        return b"\n"
-    facts = [content.format, content.size, *sorted(content.geometry.items())]
-    lines = [repr(facts)]
-    for each in content.placements():
-        entry = each.entry
-        size = entry.size if type(entry) is File else ""
-        lines.append(f"{entry.path} {each.offset} {size}")
-    return "\n".join([*lines, ""]).encode("utf-8", "surrogateescape")

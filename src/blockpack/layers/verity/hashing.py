@@ -1,0 +1,117 @@
+"""Hashing blocks, by several processes: a level of the tree after the other.
+
+Each process reads stretches of blocks and writes their digests where they belong, into a temporary
+file: memory is one buffer a process, whatever the size. Nothing is sent but that it was done.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+from ...errors import BlockpackError, TargetError
+from ...reading.positional import READ_ONLY, DescriptorReader, PartReader, PositionalReader
+from ...reading.spool import Spool
+from ...workers.pool import MOST_NUMBERS, shared_out
+from ...workers.processors import Jobs
+from ...workers.sharing import SharedCount, jobs_for
+from .hash_tree import HashTree, Level
+
+Advance = Callable[[int], object]
+"""Is told of bytes that were hashed."""
+
+PIECE = 1 << 20
+"""Bytes that are read at once."""
+
+_LEAST = 16 << 20
+"""Bytes of the smallest stretch that a process takes."""
+
+_COST = 4
+"""How many bytes are copied while one is hashed."""
+
+
+def digests(
+    tree: HashTree, reader: PositionalReader, block_size: int, start: int, stop: int
+) -> Iterator[tuple[int, bytes]]:
+    """The digests of blocks `start` to `stop`, in their slots, many at a time: the number of the
+    first, and those. What is not there of the last block is zeros.
+    """
+    step = PIECE // block_size
+    buffer = bytearray(PIECE)
+    nothing = bytes(PIECE)
+    of_zeros = tree.digests(memoryview(nothing)[:block_size], block_size)
+    for first in range(start, stop, step):
+        count = min(step, stop - first)
+        view = memoryview(buffer)[: count * block_size]
+        there = max(0, min(len(view), reader.size - first * block_size))
+        reader.read_into(view[:there], first * block_size)
+        view[there:] = bytes(len(view) - there)
+        if count == step and buffer == nothing:  # at once, where views are compared byte by byte
+            yield first, of_zeros * count
+            continue
+        yield first, tree.digests(view, block_size)
+
+
+def hashed(
+    tree: HashTree, data: PositionalReader, jobs: Jobs, advance: Advance
+) -> tuple[Spool, bytes]:
+    """The tree of `data` from its superblock on, and the root hash; `advance` counts the data.
+
+    Raises `SourceError` if a source is missing or has changed, and `TargetError` for want of room.
+    """
+    spool = Spool()
+    spool.truncate(tree.size)
+    spool.write(tree.superblock(), 0)
+    reader, block_size, blocks = data, tree.data_block_size, tree.data_blocks
+    for level in tree.levels:
+        _hash(tree, reader, block_size, blocks, spool, level, jobs, advance)
+        reader, block_size, blocks = part_of(spool, tree, level), tree.hash_block_size, level.blocks
+        advance = _ignored
+    ((_, root),) = digests(tree, reader, block_size, 0, 1)
+    return spool, root[: tree.digest_size]
+
+
+def part_of(spool: Spool, tree: HashTree, level: Level) -> PositionalReader:
+    """What reads the hash blocks of a level."""
+    return PartReader(opened(spool), level.start, level.blocks * tree.hash_block_size)
+
+
+def opened(spool: Spool) -> DescriptorReader:
+    """What reads a spool, by a descriptor of its own."""
+    return DescriptorReader(os.open(spool.path, READ_ONLY))
+
+
+def _ignored(count: int) -> None:
+    """Higher levels are a hundredth of the work."""
+
+
+def _hash(
+    tree: HashTree,
+    reader: PositionalReader,
+    block_size: int,
+    blocks: int,
+    spool: Spool,
+    level: Level,
+    jobs: Jobs,
+    advance: Advance,
+) -> None:
+    """Write a level of the tree: the digests of the blocks below it."""
+    step = max(-(-blocks // MOST_NUMBERS), _LEAST // block_size)
+    stretches = -(-blocks // step)
+    more = blocks * block_size * _COST
+    count = jobs_for(stretches, jobs, more) if reader.forkable else 1
+    done = SharedCount(advance)
+
+    def work(number: int) -> int:
+        start = number * step
+        for first, found in digests(tree, reader, block_size, start, min(start + step, blocks)):
+            spool.write(found, level.start + first * tree.slot)
+            done.count(len(found) // tree.slot * block_size)
+        return done.untold()
+
+    for _, untold in shared_out(stretches, count, work, _lost_process, done):
+        advance(untold)
+
+
+def _lost_process(how: str) -> BlockpackError:
+    return TargetError("", f"a hashing process {how}, and there is no hash tree", "try again")

@@ -1,0 +1,199 @@
+"""Finding and checking a hash tree, behind an image or beside it (docs/verity.md).
+
+Nothing in an image says where its tree begins; a kernel is told. But of an image that was made here
+the size says it, for all of it is data, superblock and tree: so it is found for a few short reads.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+
+from attrs import evolve
+
+from ...errors import ImageError, reading_errors
+from ...planning.layout import Fact
+from ...reading.positional import PartReader, PositionalReader
+from ..damage import stretches, told
+from .hash_tree import BLOCK_SIZES, MAGIC, SUPERBLOCK, HashTree
+from .hashing import digests
+
+_SIZES = ("sha256", "sha512")
+"""One hash for each size of a slot that a tree is looked for with."""
+
+_MOST_LEVELS = 64
+"""More than there are levels in any tree."""
+
+_DAMAGED = "does not have the hash that the tree has of it: one of the two is damaged"
+
+
+class VerityReader(PartReader):
+    """The data that a `tree` is of, which are the begin of `whole`; the tree is read from `hashes`.
+
+    `root_hash` is what its root ought to be, if that is known.
+    """
+
+    def __init__(
+        self,
+        whole: PositionalReader,
+        hashes: PositionalReader,
+        tree: HashTree,
+        root_hash: str | None = None,
+    ) -> None:
+        super().__init__(whole, 0, tree.data_size)
+        self.whole = whole
+        self._hashes = hashes
+        self._tree = tree
+        self._root_hash = root_hash
+        if self.size < tree.data_size:
+            rule = f"has {self.size:,} bytes, and its hash tree is of {tree.data_size:,}"
+            raise ImageError("", rule, "copy it again, or give its own tree")
+        if tree.offset + tree.size > hashes.size:
+            rule = f"the hash tree at byte {tree.offset:,} is cut short or damaged"
+            raise ImageError("", rule, "copy it again")
+
+    @property
+    def root_hash(self) -> str:
+        """The root hash of the tree as it is there, in hex. Raises `ImageError`."""
+        reader, size, _ = self._level(len(self._tree.levels))
+        ((_, root),) = digests(self._tree, reader, size, 0, 1)
+        return root[: self._tree.digest_size].hex()
+
+    def info(self) -> Mapping[str, Fact]:
+        """What a kernel is told of the tree, as facts by name."""
+        with reading_errors("the hash tree"):
+            return self._tree.facts(self.root_hash)
+
+    @property
+    def checked_size(self) -> int:
+        """Bytes of the data, which `damaged` reads."""
+        return self.size
+
+    def damaged(self, advance: Callable[[int], object] | None = None) -> Iterator[ImageError]:
+        """Blocks that do not have the hash that the tree has of them, and what is wrong with the
+        tree itself, from its root down; `advance` counts the bytes of data that were read.
+
+        What is below a damaged block of the tree cannot be checked, and is not told of.
+        """
+        with reading_errors("the image"):
+            yield from self._damaged(advance or (lambda count: None))
+
+    def _damaged(self, advance: Callable[[int], object]) -> Iterator[ImageError]:
+        tree, levels = self._tree, self._tree.levels
+        if self._hashes.read_at(tree.offset, SUPERBLOCK.size) != tree.superblock():
+            rule = f"the superblock of the hash tree, at byte {tree.offset:,}, is damaged"
+            yield ImageError("", rule)
+        root_hash = self.root_hash
+        if self._root_hash not in (None, root_hash):
+            where = self._where(len(levels), 0, 0)
+            rule = f"{where} has the hash {root_hash}, and not the root hash {self._root_hash}"
+            yield ImageError("", f"{rule}: it is damaged, or of another image")
+            return
+        per_block = tree.hash_block_size // tree.slot
+        lost: list[tuple[int, int]] = []
+        for depth in reversed(range(len(levels))):
+            lost = [(first * per_block, (last + 1) * per_block - 1) for first, last in lost]
+            wrong: list[tuple[int, int]] = []
+
+            def tell(first: int, last: int) -> ImageError:
+                wrong.append((first, last))  # noqa: B023 - called before the next level
+                return ImageError("", f"{self._where(depth, first, last)} {_DAMAGED}")  # noqa: B023
+
+            numbers = self._wrong(depth, lost, advance if depth == 0 else _nobody)
+            yield from told(stretches(numbers), tell, "damaged blocks")
+            lost += wrong
+
+    def _level(self, depth: int) -> tuple[PositionalReader, int, int]:
+        """What reads the blocks that are hashed `depth` levels above the data (0: the data itself),
+        their size in bytes, and how many there are.
+        """
+        tree = self._tree
+        if depth == 0:
+            return self, tree.data_block_size, tree.data_blocks
+        start, blocks = tree.levels[depth - 1]
+        size = tree.hash_block_size
+        return PartReader(self._hashes, tree.offset + start, blocks * size), size, blocks
+
+    def _wrong(
+        self, depth: int, lost: Sequence[tuple[int, int]], advance: Callable[[int], object]
+    ) -> Iterator[int]:
+        """The numbers of blocks that have another hash than the level above them says; but for
+        those that are `lost`.
+        """
+        tree = self._tree
+        reader, size, blocks = self._level(depth)
+        above, slot = self._level(depth + 1)[0], tree.slot
+        for first, found in digests(tree, reader, size, 0, blocks):
+            stored = above.read_at(first * slot, len(found))
+            if stored != found:
+                for at in range(0, len(found), slot):
+                    number = first + at // slot
+                    if stored[at : at + slot] != found[at : at + slot] and not any(
+                        begin <= number <= end for begin, end in lost
+                    ):
+                        yield number
+            advance(len(found) // slot * size)
+
+    def _where(self, depth: int, first: int, last: int) -> str:
+        """Where blocks are, for messages."""
+        _, size, _ = self._level(depth)
+        start = self._tree.offset + self._tree.levels[depth - 1].start if depth else 0
+        what = "the hash tree's block" if depth else "block"
+        numbers = f"{what} {first:,}" if first == last else f"{what}s {first:,} to {last:,}"
+        where = f"bytes {start + first * size:,} to {start + (last + 1) * size - 1:,}"
+        return f"{numbers} ({where})"
+
+    def close(self) -> None:
+        """Close both."""
+        super().close()
+        self._hashes.close()
+
+
+def tree_at(hashes: PositionalReader, offset: int) -> HashTree:
+    """The tree whose superblock is at byte `offset`. Raises `ImageError` if there is none."""
+    with reading_errors("the hash tree"):
+        return HashTree.parse(hashes.read_at(offset, SUPERBLOCK.size), offset)
+
+
+def tree_behind(data: PositionalReader) -> HashTree | None:
+    """The tree that begins where the data end, and is all that is behind them; None if there is
+    none with data and hash blocks of one size.
+    """
+    for block_size in reversed(BLOCK_SIZES):
+        if not data.size % block_size:
+            for algorithm in _SIZES:
+                at = block_size * _data_blocks(data.size // block_size, block_size, algorithm)
+                with reading_errors("the image"):
+                    if data.read_at(at, len(MAGIC)) != MAGIC:
+                        continue
+                with suppress(ImageError):
+                    found = tree_at(data, at)
+                    if found.data_size == at and at + found.size == data.size:
+                        return found
+    return None
+
+
+def _data_blocks(blocks: int, block_size: int, algorithm: str) -> int:
+    """Of how many blocks the data are, if so many are data, superblock and tree."""
+    tree = HashTree(
+        data_blocks=0,
+        data_block_size=block_size,
+        hash_block_size=block_size,
+        algorithm=algorithm,
+        salt=b"",
+        uuid=bytes(16),
+    )
+
+    def all_blocks(data_blocks: int) -> int:
+        return data_blocks + evolve(tree, data_blocks=data_blocks).size // block_size
+
+    # The levels have a geometric series of blocks, each rounded up.
+    per_block = block_size // tree.slot
+    most = blocks * (per_block - 1) // per_block
+    least = max(0, most - _MOST_LEVELS)
+    return least + bisect_left(range(least, most + 1), blocks, key=all_blocks)
+
+
+def _nobody(count: int) -> None:
+    pass

@@ -1,0 +1,195 @@
+"""dm-verity around a layout: its hash tree behind it, or as an image of its own (docs/verity.md).
+
+A tree is planned by reading, for the root hash is to be known before anything is written: a boot
+entry, a partition's id or a signature has it. What changed between that and the writing is an
+error as everywhere, by the stamps of the sources; so a tree is never that of other bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid as uuids
+from collections.abc import Hashable
+
+from attrs import evolve
+
+from ...errors import EntryError, UsageError
+from ...model.extent import Readable, Stream
+from ...planning.ids import guid, identity
+from ...planning.layout import Layout
+from ...planning.layout_reader import LayoutReader
+from ...planning.options import optional_size, parse_size
+from ...planning.runs import Run, zeros
+from ...planning.volume import require_choice
+from ...reading.positional import PositionalFile
+from ...reading.spool import Spool
+from ...workers.processors import Jobs
+from ..ccm import CIPHER
+from .hash_tree import ALGORITHMS, BLOCK_SIZES, MOST_SALT, SUPERBLOCK, HashTree
+from .hashing import Advance, hashed, opened
+
+FORMAT = "verity"
+"""The format of a hash tree that is an image of its own."""
+
+
+def _nobody(count: int) -> None:
+    pass
+
+
+def verity(
+    layout: Layout,
+    *,
+    hash_offset: int | str | None = None,
+    salt: bytes | str | None = None,
+    uuid: str | None = None,
+    data_block_size: int | str = 4096,
+    hash_block_size: int | str = 4096,
+    algorithm: str = "sha256",
+    jobs: Jobs = 1,
+    advance: Advance = _nobody,
+) -> Layout:
+    """The layout of the image of `layout` with its hash tree behind it, as ``veritysetup format``
+    makes it; the root hash is in its `geometry`, as ``root_hash``.
+
+    All of the image is read, by `jobs` processes (``auto``: as many as pay); `advance` is told of
+    the bytes. It is filled up to whole data blocks. `hash_offset` is the superblock's byte, the
+    first one behind those if it is not given. `salt` is up to 256 bytes, or their hexadecimal
+    digits; `salt` and `uuid` follow from the plan if they are not given. Blocks have 512, 1024,
+    2048 or 4096 bytes.
+
+    Raises `UsageError` for options that are wrong, and for an image that is encrypted; `EntryError`
+    for one that is empty, or too large; `SourceError` if a source is missing or has changed.
+    """
+    tree = _planned(layout, salt, uuid, data_block_size, hash_block_size, algorithm)
+    offset = optional_size(hash_offset)
+    if offset is None:
+        offset = tree.data_size
+    if offset < tree.data_size or offset % SUPERBLOCK.size:
+        rule = f"the hash tree begins behind the {tree.data_size:,} bytes of data, at a multiple"
+        rule = f"{rule} of {SUPERBLOCK.size}; not at {offset:,}"
+        raise UsageError("", rule, option=f"hash_offset={tree.data_size}")
+    tree = evolve(tree, offset=offset)
+    behind = _layout(tree, layout, jobs, advance)
+    refused = UsageError(
+        "", "a hash tree is for the kernel, which decrypts nothing", "encrypt only"
+    )
+    return evolve(
+        layout,
+        runs=(
+            *layout.runs,
+            zeros(layout.size, offset),
+            *(run.moved(offset) for run in behind.runs),
+        ),
+        geometry={**layout.geometry, **behind.geometry},
+        layer_refused=refused,
+    )
+
+
+def hash_tree(
+    layout: Layout,
+    *,
+    salt: bytes | str | None = None,
+    uuid: str | None = None,
+    data_block_size: int | str = 4096,
+    hash_block_size: int | str = 4096,
+    algorithm: str = "sha256",
+    jobs: Jobs = 1,
+    advance: Advance = _nobody,
+) -> Layout:
+    """The layout of the hash tree of the image of `layout`, to be beside it in a file of its own.
+
+    Arguments, geometry and errors are those of `verity`. Nothing is filled up: an image that is not
+    a whole number of data blocks is a `UsageError`.
+    """
+    tree = _planned(layout, salt, uuid, data_block_size, hash_block_size, algorithm)
+    if layout.size != tree.data_size:
+        rule = f"the image has {layout.size:,} bytes, no multiple of the block size"
+        option = f"pad={tree.data_block_size}"
+        raise UsageError("", f"{rule} {tree.data_block_size}", option=option)
+    return _layout(tree, layout, jobs, advance)
+
+
+def _planned(
+    layout: Layout,
+    salt: bytes | str | None,
+    uuid: str | None,
+    data_block_size: int | str,
+    hash_block_size: int | str,
+    algorithm: str,
+) -> HashTree:
+    """The tree, without an offset. Raises `UsageError` and `EntryError`."""
+    data_size, hash_size = parse_size(data_block_size), parse_size(hash_block_size)
+    require_choice("block size of verity", data_size, BLOCK_SIZES)
+    require_choice("block size of verity", hash_size, BLOCK_SIZES)
+    require_choice("hash of verity", algorithm, ALGORITHMS)
+    if layout.format == CIPHER:
+        rule = "a hash tree is for the kernel, which does not decrypt these sectors"
+        raise UsageError("", rule, "leave out one of the two; each sector is authenticated anyway")
+    if "root_hash" in layout.geometry:
+        raise UsageError("", "the image has a hash tree already", "leave one out")
+    if min(data_size, hash_size) < layout.sector_size:
+        rule = f"no device of {layout.sector_size}-byte sectors is read in smaller blocks"
+        raise UsageError("", rule, option=f"data_block_size={layout.sector_size}")
+    if not layout.size:
+        raise EntryError("", "an image of no bytes has no hash tree", "give it a size")
+    plan = hashlib.sha256(identity(layout))
+    return HashTree(
+        data_blocks=-(-layout.size // data_size),
+        data_block_size=data_size,
+        hash_block_size=hash_size,
+        algorithm=algorithm,
+        salt=plan.digest() if salt is None else _salt(salt),
+        uuid=uuids.UUID(guid(plan, FORMAT)).bytes if uuid is None else _uuid(uuid),
+    )
+
+
+def _salt(salt: bytes | str) -> bytes:
+    """A salt as bytes; ``-`` is none, as it is for ``veritysetup``."""
+    try:
+        found = salt if isinstance(salt, bytes) else bytes.fromhex("" if salt == "-" else salt)
+    except (ValueError, TypeError):
+        rule = f"{salt!r} is not a salt"
+        raise UsageError("", rule, "give hexadecimal digits, or '-' for none") from None
+    if len(found) > MOST_SALT:
+        rule = f"a salt has {MOST_SALT} bytes at most, not {len(found)}"
+        raise UsageError("", rule, "give a shorter one")
+    return found
+
+
+def _uuid(uuid: str) -> bytes:
+    try:
+        return uuids.UUID(uuid).bytes
+    except (ValueError, TypeError, AttributeError):
+        raise UsageError("", f"{uuid!r} is not a UUID", "give one such as uuidgen prints") from None
+
+
+def _layout(tree: HashTree, layout: Layout, jobs: Jobs, advance: Advance) -> Layout:
+    """The layout of the tree alone, from its superblock on."""
+    with LayoutReader(layout.runs, forkable=layout.forkable) as data:
+        spool, root = hashed(tree, data, jobs, advance)
+    store = _Tree(spool, tree, root)
+    return Layout(
+        format=FORMAT,
+        title="dm-verity",
+        runs=(Run.of(Stream(0, tree.size, store, None, "the hash tree")),),
+        sector_size=layout.sector_size,
+        geometry=tree.facts(root.hex()),
+        forkable=layout.forkable,
+    )
+
+
+class _Tree:
+    """A tree in its temporary file, as the one thing that a store holds."""
+
+    def __init__(self, spool: Spool, tree: HashTree, root: bytes) -> None:
+        self._spool = spool
+        self._tree = tree
+        self._root = root
+
+    def open(self, key: Hashable, name: str) -> Readable:
+        """All of it; any position can be read at once."""
+        return PositionalFile(opened(self._spool), owned=True)
+
+    def identity(self, key: Hashable) -> Hashable:
+        """A root hash is that of one tree alone."""
+        return self._tree, self._root
