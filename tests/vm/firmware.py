@@ -36,15 +36,17 @@ TIMEOUT = 300.0
 def firmware_read(images: Sequence[Path], scratch: Path) -> list[Contents]:
     """What the firmware reads in each of `images`; `scratch` is a directory for its own files.
 
-    Asserts that it takes each of them for a FAT volume, and comes to the end.
+    Asserts that it takes each of them for a FAT volume, and zeros for none, and comes to the end.
     """
     assert len(images) <= MOST
     results = scratch / "results.img"
+    zeros = scratch / "zeros.img"
+    zeros.write_bytes(bytes(1 << 20))
     _make_results(results, scratch, len(images))
-    _boot(images, results)
+    _boot(images, results, zeros)
     found = mtools_read(results)
-    seen = found.get("seen", b"") or b""
-    assert b"all" in _text(seen), "the firmware does not take each image for a FAT volume"
+    seen = [number for number in range(MOST + 2) if f"seen{number}" in found]
+    assert seen == [*range(len(images) + 1)], "the firmware takes others for FAT volumes"
     assert found.get("done"), "the firmware did not come to the end"
     return [
         {
@@ -54,11 +56,6 @@ def firmware_read(images: Sequence[Path], scratch: Path) -> list[Contents]:
         }
         for number in range(len(images))
     ]
-
-
-def _text(said: bytes) -> bytes:
-    """What the shell wrote to a file, which it does in UTF-16."""
-    return said.replace(b"\0", b"")
 
 
 def _make_results(results: Path, scratch: Path, count: int) -> None:
@@ -80,19 +77,23 @@ def _script(count: int) -> Iterator[str]:
     yield f"if not exist {own}\\startup.nsh then"
     yield "  reset -s"
     yield "endif"
-    yield f"echo all > {own}\\seen"
+    for number in range(count + 2):
+        yield f"if exist FS{number}:\\* then"
+        yield f"  echo yes > {own}\\seen{number}"
+        yield "endif"
     for number in range(count):
         yield f"cp -r FS{number}:\\ {own}\\{number}"
     yield f"echo done > {own}\\done"
     yield "reset -s"
 
 
-def _boot(images: Sequence[Path], results: Path) -> None:
+def _boot(images: Sequence[Path], results: Path, zeros: Path) -> None:
     command = [_require_qemu(), "-bios", str(require_firmware()), "-accel", "tcg", "-m", "256"]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     for number, image in enumerate(images):
         command += _disk(f"image{number}", image, "on")
     command += _disk("results", results, "off")
+    command += _disk("zeros", zeros, "on")
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False

@@ -65,10 +65,3 @@ def test_the_volumes_of_others_are_read(read: dict[str, Contents]) -> None:
 
 def test_one_changed_byte_is_seen(read: dict[str, Contents]) -> None:
     assert read["damaged"] == MORE | {"exactly13.txt": b"Thirteen\n"}
-
-
-def test_what_is_no_fat_is_rejected(tmp_path: Path) -> None:
-    image = tmp_path / "zeros.img"
-    image.write_bytes(bytes(1 << 20))
-    with pytest.raises(AssertionError, match="does not take each image"):
-        firmware_read([image], tmp_path)
