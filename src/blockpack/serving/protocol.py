@@ -6,7 +6,6 @@ All numbers are big-endian. Nothing here reads or writes: bytes become values, a
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 # Handshake ("Fixed newstyle negotiation") ---------------------------------------------------------
 
@@ -80,27 +79,13 @@ MOST_BYTES = 32 << 20
 """Bytes that one request asks for, at most: what every client may without asking."""
 
 REQUEST = struct.Struct(">IHHQQI")
+"""What a client asks for: magic, flags, command, cookie, and offset and length in bytes."""
+
 REQUEST_MAGIC = 0x25609513
-
-
-class Request(NamedTuple):
-    """A client's request; `offset` and `length` are in bytes of the export."""
-
-    magic: int
-    flags: int
-    command: int
-    cookie: int
-    offset: int
-    length: int
-
-    @property
-    def end(self) -> int:
-        """The byte just after what is asked for."""
-        return self.offset + self.length
-
 
 _SIMPLE = struct.Struct(">IIQ")
 _CHUNK = struct.Struct(">IHHQI")
+_DATA = struct.Struct(">IHHQIQ")
 _SIMPLE_MAGIC, _CHUNK_MAGIC = 0x67446698, 0x668E33EF
 _DONE = 1
 _NONE, _OFFSET_DATA, _OFFSET_HOLE, _BLOCK_STATUS = 0, 1, 2, 5
@@ -123,8 +108,8 @@ def nothing(cookie: int) -> bytes:
 
 def data_head(cookie: int, offset: int, length: int, *, last: bool) -> bytes:
     """What comes before `length` bytes of data, in a structured reply's `last` chunk or another."""
-    head = _CHUNK.pack(_CHUNK_MAGIC, _DONE if last else 0, _OFFSET_DATA, cookie, 8 + length)
-    return head + struct.pack(">Q", offset)
+    flags = _DONE if last else 0
+    return _DATA.pack(_CHUNK_MAGIC, flags, _OFFSET_DATA, cookie, 8 + length, offset)
 
 
 def hole(cookie: int, offset: int, length: int) -> bytes:

@@ -112,6 +112,7 @@ class Server:
         self._threads: list[_Thread] = []
         self._clocks = memoryview(mmap.mmap(-1, 8 * MOST_CONNECTIONS)).cast("d")
         self._forking = forking
+        self._process = os.getpid()
 
     def addresses(self) -> list[str]:
         """Where clients find the default export, or else the first (NBD URIs)."""
@@ -253,7 +254,7 @@ class Server:
 
         code = 1
         try:
-            wire = Wire(connection, self._clocks[place : place + 1], telling)
+            wire = Wire(connection, self._clocks[place : place + 1], self._process)
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server tells when to end
             signal.signal(signal.SIGTERM, lambda *_: wire.end())
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -6,7 +6,6 @@ is told that, and nothing of this host's paths; the host is told which file it w
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -15,11 +14,7 @@ from . import protocol
 from .allocation import MOST_DESCRIPTORS
 from .export import Export
 from .handshake import Agreed, Handshake
-from .protocol import Request
-from .wire import Gone, Wire
-
-_PIECE = 256 << 10
-"""Bytes that are read and sent at once: all that a connection has of a reply in memory."""
+from .wire import MOST_AT_ONCE, Gone, Wire
 
 Log = Callable[[str, str], object]
 """Hears what the host should know of: what it is about, and a text."""
@@ -36,9 +31,10 @@ def converse(wire: Wire, exports: Mapping[bytes, Export], log: Log) -> None:
     """All that a client asks for of `exports` by name, until one of the two leaves."""
     with suppress(Gone):
         agreed = Handshake(wire, exports).agree()
-        transmission = None if agreed is None else Transmission(wire, agreed, log)
-        while transmission is not None and transmission.answer():
-            pass
+        if agreed is not None:
+            transmission = Transmission(wire, agreed, log)
+            while transmission.answer():
+                pass
         wire.flush()
 
 
@@ -51,103 +47,87 @@ class Transmission:
         self._structured = agreed.structured
         self._context = agreed.context
         self._log = log
-        self._buffer = memoryview(mmap.mmap(-1, _PIECE))  # which takes what is used of it
 
     def answer(self) -> bool:
         """Answer the next request; False if the client takes its leave. Raises `Gone`."""
-        data = self._wire.receive(protocol.REQUEST.size, idle=True)
-        request = Request._make(protocol.REQUEST.unpack(data))
-        if request.magic != protocol.REQUEST_MAGIC or request.command == protocol.DISCONNECT:
+        request = self._wire.receive(protocol.REQUEST.size, idle=True)
+        magic, flags, command, cookie, offset, length = protocol.REQUEST.unpack(request)
+        if magic != protocol.REQUEST_MAGIC or command == protocol.DISCONNECT:
             return False
-        if request.command == protocol.WRITE:
-            if request.length > protocol.MOST_BYTES:
+        if command == protocol.WRITE:
+            if length > protocol.MOST_BYTES:
                 return False
-            self._wire.skip(request.length)
-        refusal = self._refusal(request)
+            self._wire.skip(length)
+        refusal = self._refusal(command, flags, offset, length)
         if refusal is not None:
-            self._fail(request, *refusal)
-        elif request.command == protocol.READ:
-            self._read(request)
-        elif request.command == protocol.BLOCK_STATUS:
-            self._block_status(request)
-        else:  # nothing is written, so all is flushed
-            self._wire.send(
-                protocol.nothing(request.cookie)
-                if self._structured
-                else protocol.simple_reply(request.cookie)
-            )
+            self._fail(cookie, *refusal)
+        elif command == protocol.READ:
+            self._read(cookie, offset, length)
+        elif command == protocol.BLOCK_STATUS:
+            most = 1 if flags & protocol.REQUEST_ONE else MOST_DESCRIPTORS
+            found = self._export.allocation.descriptors(offset, length, most)
+            self._wire.send(protocol.block_status(cookie, self._context or 0, found))
+        elif self._structured:  # nothing is written, so all is flushed
+            self._wire.send(protocol.nothing(cookie))
+        else:
+            self._wire.send(protocol.simple_reply(cookie))
         return True
 
-    def _refusal(self, request: Request) -> tuple[int, str] | None:
+    def _refusal(
+        self, command: int, flags: int, offset: int, length: int
+    ) -> tuple[int, str] | None:
         """What speaks against a request, as an error and a text; None if nothing does."""
-        if request.command in _CHANGES:
+        if command in _CHANGES:
             return protocol.EPERM, "this export is read-only"
-        known = _KNOWN_FLAGS.get(request.command)
+        known = _KNOWN_FLAGS.get(command)
         if known is None:
             return protocol.EINVAL, "there is no such command"
-        if request.flags & ~known:
+        if flags & ~known:
             return protocol.EINVAL, "there is no such flag for this command"
-        if request.command == protocol.FLUSH:
+        if command == protocol.FLUSH:
             return None
-        if not request.length or request.end > self._export.size:
+        if not length or offset + length > self._export.size:
             return protocol.EINVAL, "this is not in the export"
-        if request.command == protocol.BLOCK_STATUS:
+        if command == protocol.BLOCK_STATUS:
             if self._context is None:
                 return protocol.EINVAL, "no metadata context was agreed on"
-        elif request.length > protocol.MOST_BYTES:
+        elif length > protocol.MOST_BYTES:
             return protocol.EINVAL, "this is more than one request may ask for"
-        elif request.flags & protocol.DONT_FRAGMENT and request.length > _PIECE:
+        elif flags & protocol.DONT_FRAGMENT and length > MOST_AT_ONCE:
             return protocol.EOVERFLOW, "this is more than one chunk has"
         return None
 
-    def _read(self, request: Request) -> None:
-        cookie, offset, length = request.cookie, request.offset, request.length
+    def _read(self, cookie: int, offset: int, length: int) -> None:
         if self._structured and self._export.allocation.is_zero(offset, length):
             self._wire.send(protocol.hole(cookie, offset, length))
             return
-        pieces = [(at, min(_PIECE, request.end - at)) for at in range(offset, request.end, _PIECE)]
-        if not self._structured and len(pieces) > 1:
-            # A simple reply cannot tell of an error after its head: all is read once before.
-            for at, count in pieces:
-                if self._filled(request, at, count) is None:
-                    return
-        for at, count in pieces:
-            view = self._filled(request, at, count, begun=at > offset)
-            if view is None:
-                return
-            head = b"" if at > offset else protocol.simple_reply(cookie)
-            if self._structured:
-                head = protocol.data_head(cookie, at, count, last=at + count == request.end)
-            self._wire.send(head, view)
-
-    def _filled(
-        self, request: Request, offset: int, length: int, *, begun: bool = False
-    ) -> memoryview | None:
-        """Bytes of the export; if they cannot be read the request fails, and None.
-
-        Raises `Gone` where a simple reply has `begun`, and so can only be broken off.
-        """
-        view = self._buffer[:length]
+        end = offset + length
+        pieces = [(at, min(MOST_AT_ONCE, end - at)) for at in range(offset, end, MOST_AT_ONCE)]
+        begun = False
         try:
-            self._export.reader.read_into(view, offset)
+            if not self._structured and len(pieces) > 1:
+                # A simple reply cannot tell of an error after its head: all is read once before.
+                for at, count in pieces:
+                    self._export.reader.read_into(self._wire.room(count), at)
+            for at, count in pieces:
+                head = b"" if begun else protocol.simple_reply(cookie)
+                if self._structured:
+                    head = protocol.data_head(cookie, at, count, last=at + count == end)
+                room = self._wire.room(len(head) + count)
+                self._export.reader.read_into(room[len(head) :], at)
+                room[: len(head)] = head
+                self._wire.put(len(room))
+                begun = True
         except BlockpackError as error:
-            where = f"bytes {offset:,} to {offset + length:,}"
+            where = f"bytes {at:,} to {at + count:,}"
             self._log(error.path, f"{where} cannot be read: {error}")
             if begun and not self._structured:
                 raise Gone("a source changed within a reply") from None
-            self._fail(request, protocol.EIO, "what is there changed, or cannot be read")
-            return None
-        return view
+            self._fail(cookie, protocol.EIO, "what is there changed, or cannot be read")
 
-    def _block_status(self, request: Request) -> None:
-        most = 1 if request.flags & protocol.REQUEST_ONE else MOST_DESCRIPTORS
-        found = self._export.allocation.descriptors(request.offset, request.length, most)
-        assert self._context is not None
-        self._wire.send(protocol.block_status(request.cookie, self._context, found))
-
-    def _fail(self, request: Request, error: int, message: str) -> None:
+    def _fail(self, cookie: int, error: int, message: str) -> None:
         self._wire.send(
-            protocol.error_chunk(request.cookie, error, message)
+            protocol.error_chunk(cookie, error, message)
             if self._structured
-            else protocol.simple_reply(request.cookie, error)
+            else protocol.simple_reply(cookie, error)
         )

@@ -1,18 +1,38 @@
-"""One connection's bytes: whole messages, by a deadline, and never more memory than is allowed."""
+"""One connection's bytes: whole messages, by a deadline, and never more memory than is allowed.
+
+The socket blocks, and gives up each `_TICK` to look whether there is any use in waiting on. So a
+request costs one system call to receive and one to answer it, or less where several come at once.
+"""
 
 from __future__ import annotations
 
-import select
+import mmap
+import os
 import socket
+import struct
 import time
+from collections.abc import Callable
+from typing import TypeVar
+
+_A = TypeVar("_A")
+_R = TypeVar("_R")
 
 PATIENCE = 60.0
 """Seconds within which a client takes some of what it asked for, or sends the rest of a message."""
+
+_TICK = 1
+"""Seconds between two looks at whether to wait on."""
 
 _BUFFER = 8 << 10
 
 _TOGETHER = 16 << 10
 """Bytes from which on replies are sent, though there are more requests to answer."""
+
+MOST_AT_ONCE = 256 << 10
+"""Bytes of data in one message to the client, at most."""
+
+_ROOM = MOST_AT_ONCE + 64
+"""What is sent at once, with the head of a message."""
 
 
 class Gone(Exception):
@@ -22,8 +42,8 @@ class Gone(Exception):
 class Wire:
     """A connected socket; raises `Gone` when there is no use in going on.
 
-    That is so, too, when nobody reads the pipe `server` any more. `clock` is one number, which
-    others may see: when bytes last passed (`time.monotonic`).
+    That is so, too, when the process `server` is not this one's parent any more. `clock` is one
+    number, which others may see: when bytes last passed (`time.monotonic`).
     """
 
     def __init__(
@@ -32,17 +52,15 @@ class Wire:
         clock: memoryview[float] | None = None,
         server: int | None = None,
     ) -> None:
-        connection.setblocking(False)
+        connection.setblocking(True)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", _TICK, 0))
         self._socket = connection
         self._clock = memoryview(bytearray(8)).cast("d") if clock is None else clock
         self._server = server
-        self._poll = select.poll()
-        if server is not None:
-            self._poll.register(server, 0)  # an error is told in any case
-        self._event = select.POLLIN
-        self._poll.register(connection, self._event)
         self._received = b""
-        self._together = memoryview(bytearray(_TOGETHER))
+        self._taken = 0
+        self._replies = memoryview(mmap.mmap(-1, _ROOM))  # which takes what is used of it
         self._unsent = 0
         self._deadline: float | None = None
         self._waiting = False
@@ -60,48 +78,43 @@ class Wire:
 
     def receive(self, count: int, *, idle: bool = False) -> bytes:
         """The next `count` bytes; with `idle` the first of them may take for ever."""
-        while len(self._received) < count:
-            self._received += self._more(idle=idle and not self._received)
-        found, self._received = self._received[:count], self._received[count:]
-        return found
+        begin = self._taken
+        end = begin + count
+        while len(self._received) < end:
+            left = self._received[begin:]
+            self._received = left + self._more(idle=idle and not left)
+            begin, end = 0, count
+        self._taken = end
+        return self._received[begin:end]
 
     def skip(self, count: int) -> None:
         """Pass over the next `count` bytes."""
         while count:
             count -= len(self.receive(min(count, _BUFFER)))
 
-    def send(self, *parts: bytes | memoryview) -> None:
-        """Send all parts, one after the other; a few bytes wait if there is more to answer."""
-        count = self._unsent + sum(map(len, parts))
-        if self._received and count <= _TOGETHER:
-            for part in parts:
-                self._together[self._unsent : self._unsent + len(part)] = part
-                self._unsent += len(part)
-        else:
-            self._send([self._together[: self._unsent], *parts])
-            self._unsent = 0
+    def room(self, count: int) -> memoryview:
+        """Where the next `count` bytes that are to be sent are put, before `put` has them sent."""
+        if self._unsent + count > _ROOM:
+            self.flush()
+        return self._replies[self._unsent : self._unsent + count]
+
+    def put(self, count: int) -> None:
+        """Send `count` bytes that are in their `room`; a few wait if there is more to answer."""
+        self._unsent += count
+        if self._unsent >= _TOGETHER:
+            self.flush()
+
+    def send(self, data: bytes) -> None:
+        """Send a short message."""
+        self.room(len(data))[:] = data
+        self.put(len(data))
 
     def flush(self) -> None:
         """Send what waits."""
-        if self._unsent:
-            self._send([self._together[: self._unsent]])
-            self._unsent = 0
-
-    def _send(self, parts: list[bytes | memoryview]) -> None:
-        views = [memoryview(part) for part in parts if len(part)]
-        while views:
-            try:
-                sent = self._socket.sendmsg(views)
-            except BlockingIOError:
-                self._wait(select.POLLOUT)
-                continue
-            except OSError as error:
-                raise Gone(str(error)) from None
-            self._clock[0] = time.monotonic()
-            while views and sent >= len(views[0]):
-                sent -= len(views.pop(0))
-            if views:
-                views[0] = views[0][sent:]
+        view = self._replies[: self._unsent]
+        self._unsent = 0
+        while view:
+            view = view[self._patiently(self._socket.send, view) :]
 
     def _more(self, *, idle: bool) -> bytes:
         """What the client sent since."""
@@ -110,31 +123,31 @@ class Wire:
         try:
             if self._waiting and self._ending:
                 raise Gone("the server ends")
-            self._wait(select.POLLIN, idle=idle)
-            data = self._socket.recv(_BUFFER)
-        except BlockingIOError:
-            return b""
-        except OSError as error:
-            raise Gone(str(error)) from None
+            data = self._patiently(self._socket.recv, _BUFFER, idle=idle)
         finally:
             self._waiting = False
         if not data:
             raise Gone("the client closed the connection")
-        self._clock[0] = time.monotonic()
         return data
 
-    def _wait(self, event: int, *, idle: bool = False) -> None:
-        """Wait until the client sends or takes something."""
-        seconds = None if idle else PATIENCE
-        if self._deadline is not None:
-            seconds = self._deadline - time.monotonic()
-            if seconds <= 0:
+    def _patiently(self, call: Callable[[_A], _R], argument: _A, *, idle: bool = False) -> _R:
+        """What a call on the socket gives, once the client sends or takes something."""
+        waited = 0
+        while True:
+            try:
+                done = call(argument)
+            except BlockingIOError:
+                done = None
+            except OSError as error:
+                raise Gone(str(error)) from None
+            now = time.monotonic()
+            if self._deadline is not None and now > self._deadline:
                 raise Gone("the handshake took too long")
-        if event != self._event:
-            self._poll.modify(self._socket, event)
-            self._event = event
-        found = self._poll.poll(None if seconds is None else seconds * 1000)
-        if not found:
-            raise Gone("the client takes too long")
-        if any(descriptor == self._server for descriptor, _ in found):
-            raise Gone("the server is no more")
+            if done is not None:
+                self._clock[0] = now
+                return done
+            waited += _TICK
+            if waited >= PATIENCE and not idle:
+                raise Gone("the client takes too long")
+            if self._server not in (None, os.getppid()):
+                raise Gone("the server is no more")
