@@ -17,7 +17,7 @@ TEST_PACKAGES := git mtools dosfstools '7zip|p7zip-full' libarchive-tools busybo
 	grub-common sleuthkit pax perl ovmf libnbd-bin python3-libnbd nbdkit nbdfuse qemu-utils bmap-tools file \
 	bash zsh fish man-db groff mandoc \
 	fdisk gdisk parted 'systemd-repart|systemd' systemd-boot-efi \
-	zstd casync cryptsetup-bin
+	zstd casync cryptsetup-bin gcc pkg-config libseccomp-dev
 BENCH_PACKAGES := mtools dosfstools libarchive-tools btrfs-progs xfsprogs e2fsprogs util-linux nbdkit libnbd-bin \
 	genimage cryptsetup-bin
 
@@ -50,6 +50,7 @@ test:
 	@scripts/venv $(VENV) $(PYTHON) '.[test]'
 	@scripts/fetch-kernel
 	@scripts/fetch-cloud-init
+	@scripts/fetch-solo5
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -65,6 +66,7 @@ test-all:
 	@scripts/install-debian $(TEST_PACKAGES)
 	@scripts/fetch-kernel
 	@scripts/fetch-cloud-init
+	@scripts/fetch-solo5
 	@scripts/test-all
 
 bench:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
+from itertools import starmap
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -61,9 +63,23 @@ def table_under(page: Path, heading: str, first: str) -> Table:
     return found[1:]
 
 
+class Block(NamedTuple):
+    """A fenced block; one with a title is the file of that name."""
+
+    language: str
+    title: str
+    text: str
+
+
+def fenced(text: str) -> list[Block]:
+    """The blocks of `text` that have a language, in order."""
+    found = re.findall(r'^```(\w+)(?: title="([^"\n]*)")?\n(.*?)^```$', text, re.M | re.S)
+    return list(starmap(Block, found))
+
+
 def blocks(text: str, language: str) -> list[str]:
-    """The fenced blocks of that language in `text`."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+    """What is in the blocks of that language."""
+    return [block.text for block in fenced(text) if block.language == language]
 
 
 def code(cell: str) -> set[str]:

@@ -27,7 +27,9 @@ TIMEOUT = 120.0
 
 
 class Program(NamedTuple):
-    """A program by the names that it goes by, first choice first, and its Debian package."""
+    """A program by the names that it goes by, first choice first, and its Debian package, or the
+    script of ours that fetches it.
+    """
 
     names: tuple[str, ...]
     package: str
@@ -92,6 +94,7 @@ PROGRAMS: Mapping[str, Program] = {
     "blkid": Program(("blkid",), "util-linux"),
     "file": Program(("file",), "file"),
     "dune": Program(("dune",), "ocaml-dune"),
+    "solo5-spt": Program(("solo5-spt",), "scripts/fetch-solo5"),
 }
 
 MODULES: Mapping[str, str] = {
@@ -135,7 +138,9 @@ def find(program: str) -> str | None:
 
 def require(program: str) -> str:
     """The path of `program`; where it is missing the test is skipped, or fails on CI."""
-    return find(program) or _missing(program, f"Debian: apt install {PROGRAMS[program].package}")
+    package = PROGRAMS[program].package
+    remedy = package if package.startswith("scripts/") else f"Debian: apt install {package}"
+    return find(program) or _missing(program, remedy)
 
 
 def require_module(name: str) -> ModuleType:
