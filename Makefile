@@ -21,13 +21,16 @@ TEST_PACKAGES := git mtools dosfstools '7zip|p7zip-full' libarchive-tools busybo
 BENCH_PACKAGES := mtools dosfstools libarchive-tools btrfs-progs xfsprogs e2fsprogs util-linux nbdkit libnbd-bin \
 	genimage cryptsetup-bin
 
-.PHONY: demo docs reference test test-vm test-all bench clean help
+.PHONY: demo docs reference test test-vm test-all test-oldest release sbom bench clean help
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
 	@echo "make reference  man pages and completion scripts, from the parser and docs/cli.md"
 	@echo "make test-vm    only the boot of a real kernel in QEMU"
 	@echo "make test-all   the tests on every CPython 3.11 to 3.14 that is installed"
+	@echo "make test-oldest  the tests with the oldest libraries that are allowed"
+	@echo "make release    build and test what is published, into dist/; nothing is uploaded"
+	@echo "make sbom       a bill of materials, of an installation with all extras"
 	@echo "make bench      measure, side by side with the peers"
 	@echo "make clean      remove what all these made"
 
@@ -36,11 +39,11 @@ demo:
 	@$(BIN)/python examples/generate-media
 	@BIN=$(BIN) scripts/demo
 
-# Serve build/site with any server; it asks no other host for anything.
 reference:
 	@scripts/venv $(VENV) $(PYTHON) '.[test]'
 	$(BIN)/python scripts/reference.py
 
+# Serve build/site with any server; it asks no other host for anything.
 docs:
 	@scripts/venv $(VENV) $(PYTHON) '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
@@ -69,11 +72,23 @@ test-all:
 	@scripts/fetch-solo5
 	@scripts/test-all
 
+test-oldest:
+	@scripts/install-debian $(TEST_PACKAGES)
+	@scripts/fetch-kernel
+	@scripts/fetch-cloud-init
+	@PYTHON=$(PYTHON) scripts/test-oldest
+
+release:
+	@PYTHON=$(PYTHON) scripts/release
+
+sbom:
+	@PYTHON=$(PYTHON) scripts/release build sbom
+
 bench:
 	@scripts/install-debian $(BENCH_PACKAGES)
 	@scripts/venv .venv-bench $(BENCH_PYTHON) '.[bench]'
 	.venv-bench/bin/python benchmarks/run.py $(BENCH)
 
 clean:
-	rm -rf build dist .venv .venv-3.* .venv-bench .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist .venv .venv-3.* .venv-bench .venv-oldest .venv-release .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f examples/site/media/*.avi examples/deployment/media/*.avi
