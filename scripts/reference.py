@@ -206,7 +206,7 @@ class Pages:
         for name, summary in run.COMMANDS.items():
             page.item(f"`blockpack-{name}`(1)", sentence(summary))
         page.section("EXIT STATUS")
-        for code, _, meaning in rows(sections("exit-codes.md")["Exit codes"], "code"):
+        for code, _, meaning, _ in rows(sections("exit-codes.md")["Exit codes"], "code"):
             page.item(code, sentence(meaning))
         for title, first in (("Environment", "variable"), ("Files", "file")):
             page.section(title.upper())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from blockpack.cli import main
+from cli.contracts import require_valid_output
 from cli.running import Argument, Command, Result
 
 TIME = 1_700_000_000
@@ -37,6 +38,7 @@ def fixture_command(capsysbinary: pytest.CaptureFixture[bytes]) -> Command:
         assert result.code == code, result
         if code > 1:
             assert result.messages or result.lines, "an error without a word"
+        require_valid_output(arguments, result.out)
         return result
 
     return command

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import blockpack
+from cli.contracts import require_valid_output
 
 TIMEOUT = 30.0
 """Seconds after which a process is taken to hang."""
@@ -82,4 +83,5 @@ def process(
     result = Result(done.returncode, done.stdout or b"", done.stderr.decode())
     assert "Traceback" not in result.err, result.err
     assert code is None or result.code == code, result
+    require_valid_output(arguments, result.out)
     return result

@@ -27,7 +27,7 @@ Fact = int | str | bool
 @frozen
 class LayoutWarning:
     """What a user should hear of a layout, though the image can be written: the entry's `path`
-    (empty for the image as a whole), a `code` that scripts can rely on (docs/json.md lists them),
+    (empty for the image as a whole), a `code` that scripts can rely on (docs/warnings.md has all),
     and the `text`.
     """
 
