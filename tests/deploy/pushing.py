@@ -20,6 +20,11 @@ from repositories import ENVIRONMENT, Files, GitRepository
 
 HOOKS = Path(__file__).parents[2] / "examples" / "hooks"
 
+BAD = {"site/what?": b"", "site/a:b": b""}
+"""Files that no FAT holds."""
+
+REFUSED = "the push is refused; what is live stays live"
+
 
 @frozen
 class Pushed:
@@ -55,6 +60,16 @@ class Host:
         host.configure(command=str(program), root=str(host.root))
         host.clone.git("remote", "add", "origin", repository.path)
         return host
+
+    def copy(self, place: Path) -> Host:
+        """The same in another place."""
+        old = self.root.parent
+        shutil.copytree(old, place, symlinks=True)
+        for config in (place / "www.git/config", place / "clone/.git/config"):
+            config.write_text(config.read_text().replace(f"{old}/", f"{place}/"))
+        return Host(
+            GitRepository(place / "www.git"), place / "root", GitRepository(place / "clone")
+        )
 
     def configure(self, **values: str) -> None:
         """Set keys of the hooks' configuration."""
