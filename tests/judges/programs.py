@@ -85,6 +85,7 @@ PROGRAMS: Mapping[str, Program] = {
     "fdisk": Program(("fdisk",), "fdisk"),
     "sgdisk": Program(("sgdisk",), "gdisk"),
     "partx": Program(("partx",), "util-linux"),
+    "ldd": Program(("ldd",), "libc-bin"),
     "veritysetup": Program(("veritysetup",), "cryptsetup-bin"),
     "systemd-repart": Program(("systemd-repart",), "systemd"),
     "systemd-id128": Program(("systemd-id128",), "systemd"),

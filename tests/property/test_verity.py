@@ -104,17 +104,18 @@ def test_one_block_is_its_own_root_and_many_have_levels(blocks: int, tmp_path: P
 
 
 @given(
-    st.integers(1, 1 << 50),
+    st.integers(1, 1 << 50) | st.integers(1, 300),
     block_sizes,
+    st.booleans(),
     st.sampled_from(ALGORITHMS),
 )
 def test_where_a_tree_begins_follows_from_the_size(
-    blocks: int, block_size: int, algorithm: str
+    blocks: int, block_size: int, is_large: bool, algorithm: str
 ) -> None:
     tree = HashTree(
         data_blocks=blocks,
         data_block_size=block_size,
-        hash_block_size=block_size,
+        hash_block_size=4096 if is_large else block_size,
         algorithm=algorithm,
         salt=b"",
         uuid=bytes(16),

@@ -13,6 +13,7 @@ from ..formats.registry import format_named
 from ..layers.ccm_reader import sector_size_of
 from ..layers.disk.record import begins_a_disk
 from ..layers.keys import read_key
+from ..layers.verity.hash_tree import MAGIC
 from ..model.entry import decode
 from ..model.tree import Tree
 from ..sources.registry import place_of
@@ -28,8 +29,10 @@ def check_outputs(
     *,
     format: str,
     key_file: str | None = None,
+    beside: Iterable[str] = (),
 ) -> list[str]:
-    """The files that a run is to write, image first; an `image` of None is standard output.
+    """The files that a run is to write, image first; an `image` of None is standard output. Those
+    `beside` it are a hash tree and its signature.
 
     Raises `UsageError` if any two are the same file, or if one would overwrite a file of `source`
     that is not an earlier image of this `format`, or an earlier manifest; `TargetError` if a
@@ -47,7 +50,13 @@ def check_outputs(
     _check_overwrites(source, output, lambda head: _begins_an_image(head, format, key_file))
     if manifest is not None:
         _check_overwrites(source, manifest, _begins_a_manifest)
-    return [output for output in (image, manifest) if output is not None]
+    outputs = [output for output in (image, manifest) if output is not None]
+    for each in beside:
+        if any(_is_same(each, other) for other in outputs):
+            raise UsageError(each, "is written twice", "give each file a name of its own")
+        _check_overwrites(source, each, _begins_a_hash_tree)
+        outputs.append(each)
+    return outputs
 
 
 def replaced(source: str, outputs: Iterable[str]) -> list[str]:
@@ -91,6 +100,11 @@ def _check_overwrites(source: str, output: str, is_expected: Callable[[bytes], b
 
 def _begins_a_manifest(head: bytes) -> bool:
     return re.match(rb'{\s*"format": "\w+",\s*"size": \d+,\s*"sector_size"', head) is not None
+
+
+def _begins_a_hash_tree(head: bytes) -> bool:
+    """Or a signature, which begins as all of ASN.1's sequences do."""
+    return head.startswith((MAGIC, b"0\x82"))
 
 
 def _begins_an_image(head: bytes, format: str, key_file: str | None) -> bool:

@@ -19,7 +19,7 @@ from ..model.tree import Tree
 from ..planning.layout import Layout
 from ..planning.options import VOLUME
 from ..writing.write import write_bytes
-from . import flags, packing
+from . import flags, hash_trees, packing
 from .output import emit, emit_facts, emit_json, say
 
 EXAMPLE = "blockpack plan site --format tar"
@@ -44,13 +44,16 @@ def arguments(parser: ArgumentParser) -> None:
     flags.add_json(parser)
     parser.add_argument("--bmap", metavar="FILE", help="write a block map, for bmaptool")
     packing.add_options(parser)
+    hash_trees.add_verity(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Show what ``pack`` would write."""
     tree = packing.tree(arguments)
+    hash_trees.files(arguments)
     layout = packing.volume(arguments).plan(tree, jobs="auto")
-    show(layout, arguments, _savings(arguments, layout, tree))
+    sealed = hash_trees.sealed(layout, arguments).layout
+    show(sealed, arguments, _savings(arguments, layout, tree))
     return 0
 
 

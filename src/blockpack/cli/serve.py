@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from ..errors import UsageError
 from ..serving.export import Servable
 from ..serving.serve import serve
-from . import flags, packing
-from .output import say
+from . import flags, hash_trees, packing
+from .output import emit, flush_output, say
 from .run import Terminated
 
 EXAMPLE = "blockpack serve site --format fat --socket www.sock"
@@ -29,6 +29,7 @@ def arguments(parser: ArgumentParser) -> None:
     flags.add_jobs(parser, "processes that scan")
     flags.add_quiet(parser)
     packing.add_options(parser)
+    hash_trees.add_verity(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -66,8 +67,13 @@ def _servable(arguments: Namespace) -> Servable:
 
         open_image(arguments.source).close()  # it says what is wrong with it
         return str(arguments.source)
+    hash_trees.files(arguments)
     layout = packing.layout(packing.volume(arguments), arguments)
+    sealed = hash_trees.sealed(layout, arguments)
+    if sealed.root_hash:
+        emit(sealed.root_hash)
+        flush_output()
     if not arguments.quiet:
         for warning in layout.warnings:
             say(f"warning: {warning}")
-    return layout
+    return sealed.layout

@@ -30,12 +30,21 @@ def arguments(parser: ArgumentParser) -> None:
         "source", metavar="SOURCE", nargs="?", help="compare every byte, name and time with this"
     )
     flags.add_quiet(parser)
+    parser.add_argument("--root-hash", metavar="HEX", help="the root hash of the hash tree")
+    parser.add_argument("--verity", metavar="FILE", help="the hash tree, if it is not behind IMAGE")
+    parser.add_argument("--hash-offset", metavar="N", help="byte where the hash tree begins")
     packing.add_options(parser, " (that of IMAGE)")
 
 
 def run(arguments: Namespace) -> int:
     """Check the image's structure, and with a source every byte, name, time and permission."""
-    with open_image(arguments.image, key_file=arguments.key_file) as image:
+    with open_image(
+        arguments.image,
+        key_file=arguments.key_file,
+        root_hash=arguments.root_hash,
+        hash_offset=arguments.hash_offset,
+        hash_tree=arguments.verity,
+    ) as image:
         layout = None if arguments.source is None else _planned(arguments, image)
         with progress_bar(quiet=arguments.quiet) as progress:
             problems, found = _wrong(image, layout, progress)
@@ -56,7 +65,9 @@ def _wrong(
 ) -> tuple[list[ImageError], list[Difference]]:
     """What is wrong with an image, or else how it differs from the layout."""
     if layout is not None and has_the_bytes(image, layout, "auto", progress):
-        return [], []  # and sound, as all that is planned
+        # It is sound, as all that is planned; but a hash tree is not of the plan.
+        has_tree = image.layer is not None and "root_hash" in image.layer.info()
+        return (image.verify() if has_tree else []), []
     problems = image.verify(progress=progress)
     if problems or layout is None:
         return problems, []

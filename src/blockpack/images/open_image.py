@@ -77,8 +77,8 @@ def open_image(
             raise UsageError(name, "two partitions are named", "name one, here or there")
         wanted = addressed if partition is None else str(partition)
         verity = Verity(root_hash, optional_size(hash_offset), hash_tree)
-        if isinstance(source, Layout) and "hash_offset" in source.geometry:
-            verity = verity._replace(offset=int(source.geometry["hash_offset"]))
+        if isinstance(source, Layout) and (offset := source.geometry.get("hash_offset")):
+            verity = verity._replace(offset=int(offset))
         return _opened(data, name, wanted, key, sector_size, report, verity)
     except BaseException:
         data.close()

@@ -64,7 +64,8 @@ class Layout:
     """The planned image of a volume; see the module's text. Two are equal if their bytes must be:
     of the same format, with the same geometry and extents.
 
-    `size` and `sector_size` are in bytes. `geometry` has the format's own facts by name,
+    `size` and `sector_size` are in bytes, and so is `largest_sector`: a device of larger sectors
+    is none that a reader finds it on. `geometry` has the format's own facts by name,
     `warnings` what a user should hear of. `placements` gives each entry and where its bytes
     are. `forkable` tells whether several processes may read the sources side by side. `claim` is
     called before the image is written; it raises what speaks against it. `layer_refused` is what
@@ -76,6 +77,7 @@ class Layout:
     format: str
     runs: tuple[Run, ...] = field(converter=_not_empty, repr=False)
     sector_size: int
+    largest_sector: int = 4096
     geometry: Mapping[str, Fact] = field(factory=dict)
     warnings: tuple[LayoutWarning, ...] = ()
     placements: Callable[[], Iterator[Placement]] = field(default=_nothing, repr=False)

@@ -85,6 +85,7 @@ class ErofsPlan:
                 zeros(self.end, size, free=True),
             ),
             sector_size=self.volume.sector_size,
+            largest_sector=self.volume.block_size,
             geometry={
                 "block_size": block_size,
                 "blocks": blocks,

@@ -85,6 +85,7 @@ class FatPlan:
             title=f"FAT{geometry.bits}",
             runs=tuple(runs),
             sector_size=self.volume.sector_size,
+            largest_sector=self.volume.sector_size,
             geometry={
                 **geometry.facts(self._free_clusters, self._serial, self.volume.label),
                 "cluster_reason": reason(self.survey),

@@ -327,6 +327,7 @@ class DiskPlan:
             title=TITLES[table.kind],
             runs=tuple(_filled(in_order(self._pieces(table)), table.size)),
             sector_size=table.sector_size,
+            largest_sector=table.sector_size,
             geometry=table.facts,
             warnings=tuple(self._warnings()),
             placements=self._placements,

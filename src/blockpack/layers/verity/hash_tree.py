@@ -52,6 +52,15 @@ SUPERBLOCK = Structure(
 )
 
 
+def level_blocks(data_blocks: int, per_block: int) -> list[int]:
+    """How many hash blocks each level has, the lowest first."""
+    found = []
+    while data_blocks > 1:
+        data_blocks = -(-data_blocks // per_block)
+        found.append(data_blocks)
+    return found
+
+
 class Level(NamedTuple):
     """A level of the tree: its first byte, counted from the superblock's, and its hash blocks."""
 
@@ -96,12 +105,7 @@ class HashTree:
     @property
     def levels(self) -> tuple[Level, ...]:
         """All levels, the lowest first."""
-        per_block = self.hash_block_size // self.slot
-        counts = []
-        blocks = self.data_blocks
-        while blocks > 1:
-            blocks = -(-blocks // per_block)
-            counts.append(blocks)
+        counts = level_blocks(self.data_blocks, self.hash_block_size // self.slot)
         found = []
         at = round_up(self.offset + SUPERBLOCK.size, self.hash_block_size) - self.offset
         for count in reversed(counts):
@@ -112,9 +116,8 @@ class HashTree:
     @property
     def size(self) -> int:
         """Bytes from the superblock to the end of the tree."""
-        end = round_up(self.offset + SUPERBLOCK.size, self.hash_block_size) - self.offset
-        levels = self.levels
-        return levels[0].start + levels[0].blocks * self.hash_block_size if levels else end
+        start = round_up(self.offset + SUPERBLOCK.size, self.hash_block_size) - self.offset
+        return start + self.hash_block_size * sum(level.blocks for level in self.levels)
 
     def digests(self, blocks: memoryview, size: int) -> bytes:
         """The digests of blocks of `size` bytes, in their slots."""

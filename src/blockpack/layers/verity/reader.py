@@ -9,21 +9,20 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-
-from attrs import evolve
+from itertools import product
 
 from ...errors import ImageError, reading_errors
-from ...planning.layout import Fact
+from ...planning.layout import Fact, round_up
 from ...reading.positional import PartReader, PositionalReader
 from ..damage import stretches, told
-from .hash_tree import BLOCK_SIZES, MAGIC, SUPERBLOCK, HashTree
+from .hash_tree import BLOCK_SIZES, MAGIC, SUPERBLOCK, HashTree, level_blocks
 from .hashing import digests
 
-_SIZES = ("sha256", "sha512")
-"""One hash for each size of a slot that a tree is looked for with."""
+_SLOTS = (32, 64)
+"""Bytes that digests take in trees that are looked for."""
 
-_MOST_LEVELS = 64
-"""More than there are levels in any tree."""
+_MOST_ROUNDED = 64
+"""More hash blocks than are added by rounding up: one a level, and the superblock's."""
 
 _DAMAGED = "does not have the hash that the tree has of it: one of the two is damaged"
 
@@ -158,12 +157,11 @@ def tree_at(hashes: PositionalReader, offset: int) -> HashTree:
 
 def tree_behind(data: PositionalReader) -> HashTree | None:
     """The tree that begins where the data end, and is all that is behind them; None if there is
-    none with data and hash blocks of one size.
+    none of which the hash blocks have 4096 bytes, or as many as the data's.
     """
-    for block_size in reversed(BLOCK_SIZES):
-        if not data.size % block_size:
-            for algorithm in _SIZES:
-                at = block_size * _data_blocks(data.size // block_size, block_size, algorithm)
+    for hash_size, data_size in product(reversed(BLOCK_SIZES), repeat=2):
+        if hash_size in (data_size, BLOCK_SIZES[-1]) and not data.size % hash_size:
+            for at in _offsets(data.size, data_size, hash_size):
                 with reading_errors("the image"):
                     if data.read_at(at, len(MAGIC)) != MAGIC:
                         continue
@@ -174,25 +172,25 @@ def tree_behind(data: PositionalReader) -> HashTree | None:
     return None
 
 
-def _data_blocks(blocks: int, block_size: int, algorithm: str) -> int:
-    """Of how many blocks the data are, if so many are data, superblock and tree."""
-    tree = HashTree(
-        data_blocks=0,
-        data_block_size=block_size,
-        hash_block_size=block_size,
-        algorithm=algorithm,
-        salt=b"",
-        uuid=bytes(16),
-    )
+def _offsets(size: int, data_block_size: int, hash_block_size: int) -> Iterator[int]:
+    """Where the superblock may be, if `size` bytes are data, superblock and tree."""
+    for slot in _SLOTS:
+        per_block = hash_block_size // slot
 
-    def all_blocks(data_blocks: int) -> int:
-        return data_blocks + evolve(tree, data_blocks=data_blocks).size // block_size
+        def end(blocks: int) -> int:
+            start = round_up(blocks * data_block_size + SUPERBLOCK.size, hash_block_size)
+            return start + hash_block_size * sum(level_blocks(blocks, per_block))  # noqa: B023
 
-    # The levels have a geometric series of blocks, each rounded up.
-    per_block = block_size // tree.slot
-    most = blocks * (per_block - 1) // per_block
-    least = max(0, most - _MOST_LEVELS)
-    return least + bisect_left(range(least, most + 1), blocks, key=all_blocks)
+        # The levels have a geometric series of blocks, each rounded up.
+        others = per_block - 1
+        share = data_block_size * others + hash_block_size
+        most = size * others // share
+        least = max(1, (size - _MOST_ROUNDED * hash_block_size) * others // share)
+        first = least + bisect_left(range(least, most + 1), size, key=end)
+        for blocks in range(first, most + 1):
+            if end(blocks) != size:
+                break
+            yield blocks * data_block_size
 
 
 def _nobody(count: int) -> None:

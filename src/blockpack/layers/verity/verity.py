@@ -42,7 +42,7 @@ def verity(
     hash_offset: int | str | None = None,
     salt: bytes | str | None = None,
     uuid: str | None = None,
-    data_block_size: int | str = 4096,
+    data_block_size: int | str | None = None,
     hash_block_size: int | str = 4096,
     algorithm: str = "sha256",
     jobs: Jobs = 1,
@@ -55,7 +55,8 @@ def verity(
     the bytes. It is filled up to whole data blocks. `hash_offset` is the superblock's byte, the
     first one behind those if it is not given. `salt` is up to 256 bytes, or their hexadecimal
     digits; `salt` and `uuid` follow from the plan if they are not given. Blocks have 512, 1024,
-    2048 or 4096 bytes.
+    2048 or 4096 bytes; those of the data are the sectors of the device that a kernel makes, so by
+    default they are the largest ones from which the image is read: those of a FAT are its own.
 
     Raises `UsageError` for options that are wrong, and for an image that is encrypted; `EntryError`
     for one that is empty, or too large; `SourceError` if a source is missing or has changed.
@@ -90,7 +91,7 @@ def hash_tree(
     *,
     salt: bytes | str | None = None,
     uuid: str | None = None,
-    data_block_size: int | str = 4096,
+    data_block_size: int | str | None = None,
     hash_block_size: int | str = 4096,
     algorithm: str = "sha256",
     jobs: Jobs = 1,
@@ -113,12 +114,13 @@ def _planned(
     layout: Layout,
     salt: bytes | str | None,
     uuid: str | None,
-    data_block_size: int | str,
+    data_block_size: int | str | None,
     hash_block_size: int | str,
     algorithm: str,
 ) -> HashTree:
     """The tree, without an offset. Raises `UsageError` and `EntryError`."""
-    data_size, hash_size = parse_size(data_block_size), parse_size(hash_block_size)
+    data_size = optional_size(data_block_size) or min(layout.largest_sector, BLOCK_SIZES[-1])
+    hash_size = parse_size(hash_block_size)
     require_choice("block size of verity", data_size, BLOCK_SIZES)
     require_choice("block size of verity", hash_size, BLOCK_SIZES)
     require_choice("hash of verity", algorithm, ALGORITHMS)
@@ -130,6 +132,10 @@ def _planned(
     if min(data_size, hash_size) < layout.sector_size:
         rule = f"no device of {layout.sector_size}-byte sectors is read in smaller blocks"
         raise UsageError("", rule, option=f"data_block_size={layout.sector_size}")
+    if data_size > layout.largest_sector:
+        rule = f"the blocks of verity are the sectors of a device, and {layout.title} is read from"
+        rule = f"{rule} none of sectors over {layout.largest_sector} bytes"
+        raise UsageError("", rule, option=f"data_block_size={layout.largest_sector}")
     if not layout.size:
         raise EntryError("", "an image of no bytes has no hash tree", "give it a size")
     plan = hashlib.sha256(identity(layout))
