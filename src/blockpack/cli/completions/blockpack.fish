@@ -57,7 +57,7 @@ function _shtab_blockpack_using
 end
 
 set -g _shtab_blockpack_commands pack disk build check deploy rollback status gc seed plan serve write diff map ls cat extract info verify init secrets 'secrets encrypt' 'secrets edit' 'secrets rekey' 'secrets audit' attach completion
-set -g _shtab_blockpack_opts_with_value --align --author --bmap --branch --cluster-size --compression --container --depfile --deployment --diff --entries --entries-at --exclude --executor --fat-type --fats --for --format --free --hostname --html --id --identity --instance-id --jobs --keep --kernel --key-file --label --label-case --listen --manifest --manifest-of --max-size --memory --message --mode --mtime --name --network --object-format --on-activate --only --out --output --owner --pad --partition --profile --raw --runtime-dir --sector-size --size --socket --submodules --symlinks --table --tar-dialect --template --to --writable -o
+set -g _shtab_blockpack_opts_with_value --align --author --bmap --branch --cluster-size --compression --container --depfile --deployment --diff --entries --entries-at --exclude --executor --fat-type --fats --for --format --free --hash-offset --hostname --html --id --identity --instance-id --jobs --keep --kernel --key-file --label --label-case --listen --manifest --manifest-of --max-size --memory --message --mode --mtime --name --network --object-format --on-activate --only --out --output --owner --pad --partition --profile --raw --root-hash --runtime-dir --sector-size --sign-cert --sign-key --size --socket --submodules --symlinks --table --tar-dialect --template --to --verity --verity-salt --writable -o
 
 complete -c blockpack -e
 complete -c blockpack -f
@@ -102,6 +102,10 @@ complete -c blockpack -n '_shtab_blockpack_using pack' -l author -x -d 'author o
 complete -c blockpack -n '_shtab_blockpack_using pack' -l branch -x -d 'branch that points to the commit (main)'
 complete -c blockpack -n '_shtab_blockpack_using pack' -l history -d 'include all earlier commits of a git: source'
 complete -c blockpack -n '_shtab_blockpack_using pack' -l oneffs -d 'wrap the pack in a OneFFS, for some unikernels'
+complete -c blockpack -n '_shtab_blockpack_using pack' -l verity -xka "(_blockpack_files)" -d 'add a hash tree of dm-verity behind IMAGE, or write it to FILE'
+complete -c blockpack -n '_shtab_blockpack_using pack' -l verity-salt -x -d 'its salt, or '"'"'-'"'"' (from the plan)'
+complete -c blockpack -n '_shtab_blockpack_using pack' -l sign-key -xka "(_blockpack_files)" -d 'sign its root hash by this key'
+complete -c blockpack -n '_shtab_blockpack_using pack' -l sign-cert -xka "(_blockpack_files)" -d 'certificate of the key'
 complete -c blockpack -n '_shtab_blockpack_using pack; and test $_shtab_blockpack_npos -eq 0' -ka "(_blockpack_files)" -d 'directory, archive, image, git:REPO@REV, URL, or '"'"'-'"'"''
 complete -c blockpack -n '_shtab_blockpack_using pack; and test $_shtab_blockpack_npos -eq 1' -ka "(_blockpack_files)" -d 'file or device; '"'"'-'"'"' is standard output'
 complete -c blockpack -n '_shtab_blockpack_using; and test $_shtab_blockpack_npos -eq 0' -a disk -d 'Build a disk: a partition table around images.'
@@ -224,6 +228,8 @@ complete -c blockpack -n '_shtab_blockpack_using plan' -l author -x -d 'author o
 complete -c blockpack -n '_shtab_blockpack_using plan' -l branch -x -d 'branch that points to the commit (main)'
 complete -c blockpack -n '_shtab_blockpack_using plan' -l history -d 'include all earlier commits of a git: source'
 complete -c blockpack -n '_shtab_blockpack_using plan' -l oneffs -d 'wrap the pack in a OneFFS, for some unikernels'
+complete -c blockpack -n '_shtab_blockpack_using plan' -l verity -d 'add a hash tree of dm-verity'
+complete -c blockpack -n '_shtab_blockpack_using plan' -l verity-salt -x -d 'its salt, or '"'"'-'"'"' (from the plan)'
 complete -c blockpack -n '_shtab_blockpack_using plan; and test $_shtab_blockpack_npos -eq 0' -ka "(_blockpack_files)" -d 'directory, archive, image, git:REPO@REV, URL, or '"'"'-'"'"''
 complete -c blockpack -n '_shtab_blockpack_using; and test $_shtab_blockpack_npos -eq 0' -a serve -d 'Serve an image, or what pack would write, as a block device (NBD).'
 complete -c blockpack -n '_shtab_blockpack_using serve' -s h -l help -d 'show this help message and exit'
@@ -260,6 +266,8 @@ complete -c blockpack -n '_shtab_blockpack_using serve' -l author -x -d 'author 
 complete -c blockpack -n '_shtab_blockpack_using serve' -l branch -x -d 'branch that points to the commit (main)'
 complete -c blockpack -n '_shtab_blockpack_using serve' -l history -d 'include all earlier commits of a git: source'
 complete -c blockpack -n '_shtab_blockpack_using serve' -l oneffs -d 'wrap the pack in a OneFFS, for some unikernels'
+complete -c blockpack -n '_shtab_blockpack_using serve' -l verity -d 'add a hash tree of dm-verity'
+complete -c blockpack -n '_shtab_blockpack_using serve' -l verity-salt -x -d 'its salt, or '"'"'-'"'"' (from the plan)'
 complete -c blockpack -n '_shtab_blockpack_using serve; and test $_shtab_blockpack_npos -eq 0' -ka "(_blockpack_files)" -d 'what is packed; or, without --format, an image or a deployment'
 complete -c blockpack -n '_shtab_blockpack_using; and test $_shtab_blockpack_npos -eq 0' -a write -d 'Write an image to a device.'
 complete -c blockpack -n '_shtab_blockpack_using write' -s h -l help -d 'show this help message and exit'
@@ -335,6 +343,9 @@ complete -c blockpack -n '_shtab_blockpack_using; and test $_shtab_blockpack_npo
 complete -c blockpack -n '_shtab_blockpack_using verify' -s h -l help -d 'show this help message and exit'
 complete -c blockpack -n '_shtab_blockpack_using verify' -l key-file -xka "(_blockpack_files)" -d 'IMAGE is encrypted with the key in FILE'
 complete -c blockpack -n '_shtab_blockpack_using verify' -s q -l quiet -d 'print nothing but errors'
+complete -c blockpack -n '_shtab_blockpack_using verify' -l root-hash -x -d 'the root hash of the hash tree'
+complete -c blockpack -n '_shtab_blockpack_using verify' -l verity -xka "(_blockpack_files)" -d 'the hash tree, if it is not behind IMAGE'
+complete -c blockpack -n '_shtab_blockpack_using verify' -l hash-offset -x -d 'byte where the hash tree begins'
 complete -c blockpack -n '_shtab_blockpack_using verify' -l format -xka "tar fat git" -d 'tar, fat or git (that of IMAGE)'
 complete -c blockpack -n '_shtab_blockpack_using verify' -l profile -xka "any mirage linux uefi nocloud configdrive raspberrypi fatfs mfat floppy" -d 'reader of the image: any, mirage, linux, uefi, nocloud, configdrive, raspberrypi, fatfs, mfat or floppy (any)'
 complete -c blockpack -n '_shtab_blockpack_using verify' -l sector-size -x -d 'sector size of the device: 512 or 4096'

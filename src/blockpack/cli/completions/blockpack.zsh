@@ -309,6 +309,10 @@ _shtab_blockpack_pack_options=(
   "--branch[branch that points to the commit (main)]:NAME:"
   "--history[include all earlier commits of a git\: source]"
   "--oneffs[wrap the pack in a OneFFS, for some unikernels]"
+  "--verity[add a hash tree of dm-verity behind IMAGE, or write it to FILE]:FILE:_files"
+  "--verity-salt[its salt, or \'-\' (from the plan)]:HEX:"
+  "--sign-key[sign its root hash by this key]:FILE:_files"
+  "--sign-cert[certificate of the key]:FILE:_files"
   ":directory, archive, image, git\:REPO\@REV, URL, or \'-\':_files"
   ":file or device\; \'-\' is standard output:_files"
 )
@@ -348,6 +352,8 @@ _shtab_blockpack_plan_options=(
   "--branch[branch that points to the commit (main)]:NAME:"
   "--history[include all earlier commits of a git\: source]"
   "--oneffs[wrap the pack in a OneFFS, for some unikernels]"
+  "--verity[add a hash tree of dm-verity]"
+  "--verity-salt[its salt, or \'-\' (from the plan)]:HEX:"
   ":directory, archive, image, git\:REPO\@REV, URL, or \'-\':_files"
 )
 
@@ -465,6 +471,8 @@ _shtab_blockpack_serve_options=(
   "--branch[branch that points to the commit (main)]:NAME:"
   "--history[include all earlier commits of a git\: source]"
   "--oneffs[wrap the pack in a OneFFS, for some unikernels]"
+  "--verity[add a hash tree of dm-verity]"
+  "--verity-salt[its salt, or \'-\' (from the plan)]:HEX:"
   ":what is packed\; or, without --format, an image or a deployment:_files"
 )
 
@@ -486,6 +494,9 @@ _shtab_blockpack_verify_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--key-file[IMAGE is encrypted with the key in FILE]:FILE:_files"
   {-q,--quiet}"[print nothing but errors]"
+  "--root-hash[the root hash of the hash tree]:HEX:"
+  "--verity[the hash tree, if it is not behind IMAGE]:FILE:_files"
+  "--hash-offset[byte where the hash tree begins]:N:"
   "--format[tar, fat or git (that of IMAGE)]:F:(tar fat git)"
   "--profile[reader of the image\: any, mirage, linux, uefi, nocloud, configdrive, raspberrypi, fatfs, mfat or floppy (any)]:P:(any mirage linux uefi nocloud configdrive raspberrypi fatfs mfat floppy)"
   "--sector-size[sector size of the device\: 512 or 4096]:N:"
