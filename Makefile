@@ -57,7 +57,7 @@ test:
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-vm:
 	@scripts/install-debian $(TEST_PACKAGES)

@@ -8,6 +8,7 @@ no minutes on making a failing one smaller; anywhere else it looks further on ea
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -29,6 +30,10 @@ settings.register_profile(
     "thorough", settings.get_profile("default"), max_examples=600, phases=_UNSHRUNK
 )
 
+# What is started with a shell's & ignores interrupts, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _ON_CI = os.environ.get("CI", "").lower() == "true"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if _ON_CI else "default"))
 
@@ -48,3 +53,8 @@ def fixture_forkable(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     before = set(threading.enumerate())
     monkeypatch.setattr(processors, "_has_threads", lambda: bool({*threading.enumerate()} - before))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Machines are booted first: at the end one processor would wait for what the other boots."""
+    items.sort(key=lambda item: item.path.parent.name != "vm")

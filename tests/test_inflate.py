@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import random
-import subprocess
 import sys
 import zlib
 from contextlib import suppress
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-import blockpack
 from blockpack.formats.git import inflate
-
-TESTS = Path(__file__).parent
 
 
 @pytest.fixture
@@ -104,30 +98,3 @@ def test_what_zlib_refuses_has_the_right_checksum_if_it_is_taken(
         elif found is not None:
             assert zlib.adler32(found) == int.from_bytes(stream[-4:])
     assert taken > 2000
-
-
-def test_images_are_as_sound_without_it(tmp_path: Path) -> None:
-    shadow = tmp_path / "isal"
-    shadow.mkdir()
-    (shadow / "__init__.py").write_text("raise ImportError\n")
-    told = "from blockpack.formats.git import inflate; print(inflate.decompress.__module__)"
-    source = Path(blockpack.__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{source}"}
-    run = [sys.executable, "-c", told]
-    done = subprocess.run(run, env=environment, capture_output=True, check=True, text=True)
-    assert done.stdout.strip() == "zlib"
-    tests: list[str | Path] = [
-        TESTS / "hostile" / "test_git.py",
-        TESTS / "hostile" / "test_git_lies.py",
-        f"{TESTS / 'git_source' / 'test_packing.py'}::test_sizes_at_which_reading_changes",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", *tests],
-        env=environment,
-        cwd=TESTS.parent,
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    assert " passed" in done.stdout

@@ -56,8 +56,13 @@ def test_without_git_the_error_says_so(
     assert not (tmp_path / "image").exists()
 
 
-@each_volume
-@pytest.mark.parametrize("reads", [0, 40, 300])
+@pytest.mark.parametrize(
+    ("volume", "reads"),
+    [
+        *((VOLUMES["tar"], reads) for reads in (0, 40, 300)),
+        *((VOLUMES[name], 40) for name in ("kept", "bundle", "anew")),
+    ],
+)
 def test_git_killed_midway_is_an_error_and_leaves_nothing(
     many: GitRepository, faulty: Faulty, tmp_path: Path, volume: Volume, reads: int
 ) -> None:

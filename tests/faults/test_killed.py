@@ -91,14 +91,14 @@ def end_by(signals: list[int], process: Launched, started: Path) -> str:
     return str(errors.decode())
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.parametrize("nameless", [True, False])
 @pytest.mark.parametrize(
-    ("number", "code", "message"),
+    ("number", "code", "message", "nameless", "jobs"),
     [
-        (signal.SIGINT, 130, "blockpack: interrupted\n"),
-        (signal.SIGTERM, 143, "blockpack: terminated\n"),
-        (signal.SIGHUP, 129, "blockpack: terminated\n"),
+        (signal.SIGINT, 130, "blockpack: interrupted\n", True, 1),
+        (signal.SIGINT, 130, "blockpack: interrupted\n", True, 2),
+        (signal.SIGINT, 130, "blockpack: interrupted\n", False, 1),
+        (signal.SIGTERM, 143, "blockpack: terminated\n", True, 2),
+        (signal.SIGHUP, 129, "blockpack: terminated\n", False, 1),
     ],
 )
 def test_a_signal_ends_all_processes_and_leaves_the_old_image(

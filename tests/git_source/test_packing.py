@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zlib
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -130,10 +131,15 @@ def test_however_objects_are_stored(bare: GitRepository, tmp_path: Path, packing
     assert written.getvalue() == image(tree) == image(same)
 
 
-@pytest.mark.parametrize("limit", ["100", "1"], ids=["loose", "packed"])
+@pytest.mark.parametrize("limit", ["100", "1", "zlib"], ids=["loose", "packed", "without ISA-L"])
 def test_sizes_at_which_reading_changes(
     bare: GitRepository, limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if limit == "zlib":
+        limit = "1"
+        monkeypatch.setattr(packs, "decompress", zlib.decompress)
+        monkeypatch.setattr(packs, "InflateError", zlib.error)
+
     def refuse(*_: object) -> None:
         raise AssertionError("git is asked")
 
