@@ -21,18 +21,18 @@ its output to the disk. Times of one machine say little about another: run `make
 MARKS = {True: "pass", False: "**fail**", None: "n/a"}
 
 
-def save(results: Results, directory: Path, plot: bool) -> None:
-    """Write ``results.md`` and ``results.json``; the table shows the plot if there is one."""
-    (directory / "results.md").write_text(markdown(results, plot), encoding="utf-8")
+def save(results: Results, directory: Path) -> None:
+    """Write ``results.md`` and ``results.json``."""
+    (directory / "results.md").write_text(markdown(results), encoding="utf-8")
     results.save(directory / "results.json")
 
 
-def markdown(results: Results, plot: bool) -> str:
+def markdown(results: Results) -> str:
     """The page for people."""
-    return "\n".join(_lines(results, plot)) + "\n"
+    return "\n".join(_lines(results)) + "\n"
 
 
-def _lines(results: Results, plot: bool) -> Iterator[str]:
+def _lines(results: Results) -> Iterator[str]:
     yield "# Benchmark results"
     yield ""
     yield f"Written by `make bench` on {results.dates}. Do not edit."
@@ -48,9 +48,8 @@ def _lines(results: Results, plot: bool) -> Iterator[str]:
             for verdict in _verdicts(outcome)
         ),
     )
-    if plot:
-        yield ""
-        yield "![The same as bars](results.svg)"
+    yield ""
+    yield "[The same as bars](../docs/comparison.md#speed)"
     for outcome in results.outcomes:
         if outcome.series:
             yield ""

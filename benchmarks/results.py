@@ -1,6 +1,6 @@
 """What was measured: as data, and as the JSON that keeps it.
 
-The table, the plot and the README are made from `Results`, be it new or read back: so one work can
+The table, the charts and the pages are made from `Results`, be it new or read back: so one work can
 be measured anew beside the others (``--only NAME --merge``).
 """
 

@@ -1,7 +1,7 @@
 """``make bench``: blockpack beside its peers, measured in one run.
 
 Times whole processes (see measure.py) on the works of works.py, and writes a table
-(results.md), all samples (results.json) and a plot (results.svg, results.png). A full run takes
+(results.md), all samples (results.json), and the figures and charts of the pages. A full run takes
 about an hour, 30 GB of disk, 1 GB of memory and, for the file systems that share extents, root.
 """
 
@@ -20,9 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+import figures
 import machine
-import plot
-import readme
 import report
 from contestants import Contestant
 from loop_mount import CannotMount
@@ -74,12 +73,12 @@ def main() -> int:
     if arguments.merge:
         kept = Results.load(results_directory / "results.json")
         results = kept.merged(results, [name for scene in SCENES for name in scene.works])
-    report.save(results, results_directory, plot=_draw(results, results_directory))
+    report.save(results, results_directory)
     if results_directory == HERE:
-        readme.main()
+        figures.save(results)
     if arguments.json is not None:
         results.save(arguments.json)
-    print(report.markdown(results, plot=False))
+    print(report.markdown(results))
     _say(f"bench: results are in {results_directory}")
     return 0 if all(outcome.series or outcome.skipped for outcome in results.outcomes) else 1
 
@@ -184,14 +183,6 @@ def _installed(contestant: Contestant) -> bool:
     if absent:
         _say(f"    {contestant.name}: left out, {', '.join(absent)} is not installed")
     return not absent
-
-
-def _draw(results: Results, directory: Path) -> bool:
-    try:
-        return plot.draw(results, directory)
-    except ImportError:
-        _say("bench: no plot, matplotlib is not installed")
-        return False
 
 
 def _blockpack() -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import blockpack
-import readme
+import figures
 import report
 from blockpack import errors
 from blockpack.cli import pack as pack_command
@@ -198,9 +198,13 @@ def test_the_page_has_every_room_in_the_order_of_imports() -> None:
     assert told == [f"`{room}`" for room in ROOMS if room != "public"]
 
 
-def test_the_readmes_figures_are_those_of_the_benchmark() -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
+def test_figures_and_charts_are_those_of_the_benchmark() -> None:
     results = Results.load(ROOT / "benchmarks" / "results.json")
-    assert readme.written(text, results) == text
-    page = (ROOT / "benchmarks" / "results.md").read_text("utf-8")
-    assert report.markdown(results, plot=True) == page
+    for page in figures.PAGES:
+        text = page.read_text("utf-8")
+        assert figures.written(text, results) == text
+        assert "<!-- method -->" in text
+    charts = {chart.name: chart.read_text("utf-8") for chart in figures.CHARTS.iterdir()}
+    assert figures.charts(results) == charts
+    told = (ROOT / "benchmarks" / "results.md").read_text("utf-8")
+    assert report.markdown(results) == told
