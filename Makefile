@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 TEST_PACKAGES := git mtools dosfstools '7zip|p7zip-full' libarchive-tools busybox-static \
-	btrfs-progs xfsprogs e2fsprogs util-linux qemu-system-x86 cpio kmod tmux strace zip ninja-build \
+	btrfs-progs xfsprogs e2fsprogs erofs-utils util-linux qemu-system-x86 cpio kmod tmux strace zip ninja-build \
 	libvirt-clients libxml2-utils 'libvirt-common|libvirt0' 'libxenmisc4.17|libxenmisc4.20' \
 	ocaml libcmdliner-ocaml-dev openssh-client ocaml-dune shellcheck systemd make \
 	grub-common sleuthkit pax perl ovmf libnbd-bin python3-libnbd nbdkit nbdfuse qemu-utils bmap-tools file \

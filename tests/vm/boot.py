@@ -1,21 +1,28 @@
-"""One boot of Linux serves all tests that need one: each has its part of it."""
+"""One boot of Linux serves all tests that need one: each has its part of it.
+
+Kernels of other suites are booted for what depends on the kernel.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from vm import attached, served, volumes
-from vm.machine import Disk, Machine, Part
+from vm import attached, erofs, served, volumes
+from vm.machine import OWN, Disk, Machine, Part
 
 PARTS: Mapping[str, Callable[[Path], AbstractContextManager[Part]]] = {
     "volumes": volumes.part,
     "attached": attached.part,
     "served": served.part,
+    "erofs": erofs.part,
 }
 """Each prepares a part in a directory of its own, and ends what the machine needs no more."""
+
+ELSEWHERE = ("erofs",)
+"""The parts that other kernels than the machine's own have, too."""
 
 
 class Boot(NamedTuple):
@@ -30,15 +37,23 @@ class Boot(NamedTuple):
         return {path.removeprefix("./"): digest for digest, path in lines}
 
 
-def run_parts(machine: Machine, scratch: Path) -> dict[str, Boot]:
+class Booted(Protocol):
+    """Gives what came of a part."""
+
+    def __call__(self, name: str, suite: str = OWN) -> Boot:
+        """Of the part of that name, by the kernel of that suite."""
+
+
+def run_parts(machine: Machine, scratch: Path, suite: str) -> dict[str, Boot]:
     """What comes of each part in one boot; in one that fails, its ``status`` and ``errors``."""
+    parts = {name: PARTS[name] for name in (PARTS if suite == OWN else ELSEWHERE)}
     lines: list[str] = []
     disks: list[Disk] = []
     arguments: list[str] = []
-    for name in PARTS:
+    for name in parts:
         (scratch / name).mkdir()
     with ExitStack() as stack:
-        for name, prepare in PARTS.items():
+        for name, prepare in parts.items():
             part = stack.enter_context(prepare(scratch / name))
             lines += [f"mkdir {name}", f"(cd {name}", part.script, f") 2>{name}/errors"]
             lines += [f"echo $? >{name}/status"]
@@ -54,5 +69,5 @@ def run_parts(machine: Machine, scratch: Path) -> dict[str, Boot]:
             },
             scratch / name,
         )
-        for name in PARTS
+        for name in parts
     }

@@ -1,40 +1,45 @@
-"""The one boot of Linux that tests share."""
+"""The one boot of Linux that tests share, and those of older and newer kernels."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import pickle
-from collections.abc import Callable
+from functools import cache
 
 import pytest
 
-from vm.boot import Boot, run_parts
-from vm.machine import require_machine
+from vm.boot import Boot, Booted, run_parts
+from vm.machine import OWN, require_machine
 
 
 @pytest.fixture(name="booted", scope="session")
-def fixture_booted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Boot]:
-    """What came of a part of the boot, which worked, by its name.
+def fixture_booted(tmp_path_factory: pytest.TempPathFactory) -> Booted:
+    """What came of a part of the boot, which worked, by its name, and the suite of the kernel.
 
     It is by whichever process of the test run comes first.
     """
-    machine = require_machine()
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
-    scratch = shared / "vm"
-    scratch.mkdir(exist_ok=True)
-    kept = scratch / "boot"
-    with open(scratch / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
-            kept.write_bytes(pickle.dumps(run_parts(machine, scratch)))
-    parts: dict[str, Boot] = pickle.loads(kept.read_bytes())
 
-    def part(name: str) -> Boot:
-        reports = parts[name].reports
+    @cache
+    def boot(suite: str) -> dict[str, Boot]:
+        machine = require_machine(suite)
+        scratch = shared / f"vm-{suite}"
+        scratch.mkdir(exist_ok=True)
+        kept = scratch / "boot"
+        with open(scratch / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                kept.write_bytes(pickle.dumps(run_parts(machine, scratch, suite)))
+        found: dict[str, Boot] = pickle.loads(kept.read_bytes())
+        return found
+
+    def part(name: str, suite: str = OWN) -> Boot:
+        found = boot(suite)[name]
+        reports = found.reports
         assert (reports["status"], reports["errors"]) == (b"0\n", b""), reports["errors"].decode()
-        return parts[name]
+        return found
 
     return part

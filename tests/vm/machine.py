@@ -24,7 +24,12 @@ import pytest
 from judges.programs import on_ci
 
 KERNEL = Path(__file__).parents[2] / ".cache" / "kernel"
-"""What `scripts/fetch-kernel` makes: ``vmlinuz``, and ``modules`` with their ``order``."""
+"""What `scripts/fetch-kernel` makes: ``vmlinuz``, and ``modules`` with their ``order``; beside it
+those of other suites.
+"""
+
+OWN = "own"
+"""The suite that the machine runs."""
 
 KVM = Path("/dev/kvm")
 
@@ -197,17 +202,21 @@ def accelerator(qemu: str) -> str:
     return "tcg"
 
 
-def require_machine() -> Machine:
-    """The machine; where a part of it is missing the test is skipped, or fails on CI."""
+def require_machine(suite: str = OWN) -> Machine:
+    """The machine, with the kernel of one of Debian's suites; where a part of it is missing the
+    test is skipped, or fails on CI.
+    """
+    kernel = KERNEL if suite == OWN else KERNEL.with_name(f"{KERNEL.name}-{suite}")
     qemu = shutil.which("qemu-system-x86_64")
     if qemu is None:
         _missing("QEMU is not installed (Debian: apt install qemu-system-x86)")
     busybox = shutil.which("busybox")
     if busybox is None or _is_dynamic(Path(busybox)):
         _missing("no static busybox is installed (Debian: apt install busybox-static)")
-    if not (KERNEL / "vmlinuz").exists():
-        _missing("there is no kernel to boot (scripts/fetch-kernel fetches one, or says why not)")
-    return Machine(qemu, Path(busybox), KERNEL)
+    if not (kernel / "vmlinuz").exists():
+        what = f"there is no kernel ({suite}) to boot"
+        _missing(f"{what} (scripts/fetch-kernel fetches one, or says why not)")
+    return Machine(qemu, Path(busybox), kernel)
 
 
 def _missing(what: str) -> NoReturn:

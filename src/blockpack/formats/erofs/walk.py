@@ -40,7 +40,7 @@ _NAMEOFF = slice(8, 10)
 _AT_ONCE = 64 << 10
 _UNCOUNTED = 1
 """The links of directories whose are not counted."""
-_SOME_TEXT, _TEXT_GAIN = 64 << 20, 16
+_SOME_TEXT, _TEXT_GAIN = 16 << 20, 16
 """Characters of paths and targets that any image may have, and more for each of its bytes: each
 directory's path is in the paths of all below it."""
 
@@ -97,6 +97,8 @@ class Walk:
         while pending and self._text_left >= 0:
             inside = pending[-1]
             for slot in inside.slots:
+                if self._text_left < 0:
+                    break
                 path = inside.above + decode(slot.name)
                 found = self._entry(path, slot)
                 if found is None:
@@ -115,7 +117,9 @@ class Walk:
                 pending.append(self._directory(path, slot.nid, inode, inside.nid))
                 break
             else:
-                self._check_links(inside.above[:-1], inside.nlink, inside.subdirectories + 2)
+                if inside.nlink != _UNCOUNTED:
+                    where = inside.above[:-1] or ROOT
+                    self._check_links(where, inside.nlink, inside.subdirectories + 2)
                 pending.pop()
         if pending:
             rule = "its paths and links have far more characters than it has bytes"
@@ -125,7 +129,7 @@ class Walk:
             self._check_links(self._seen[nid].path, nlink, nlink - missing)
 
     def _check_links(self, path: str, nlink: int, found: int) -> None:
-        if nlink not in (found, _UNCOUNTED if found > 1 else found):
+        if nlink != found:
             self._deviates(path, f"says that it has {nlink:,} links, and has {found:,}")
 
     def _entry(self, path: str, slot: _Slot) -> tuple[ImageEntry, Inode] | None:
