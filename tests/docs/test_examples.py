@@ -28,6 +28,9 @@ from judges.programs import require
 from pages import DOCS, PAGES, ROOT, blocks, fenced, install_command, page_id, sections
 from vm.machine import require_machine
 
+READ = [*PAGES, ROOT / "README.md"]
+"""The pages whose examples are run."""
+
 SITE = "/home/you"  # where the pages show the examples to be run
 
 
@@ -159,10 +162,10 @@ def prepare(page: Path, place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if "```console" in page.read_text("utf-8")], ids=page_id
+    "page", [page for page in READ if "```console" in page.read_text("utf-8")], ids=page_id
 )
 def test_commands_print_what_is_shown(page: Path, place: Path, run_command: Run) -> None:
-    if page.parent.name != "ways" and page.name != "getting-started.md":
+    if page.parent.name != "ways" and page.name not in {"getting-started.md", "README.md"}:
         make_site(run_command)
     if page.parent.name == "deploy":
         documented(place)
@@ -178,7 +181,7 @@ def test_commands_print_what_is_shown(page: Path, place: Path, run_command: Run)
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if "```python\n" in page.read_text("utf-8")], ids=page_id
+    "page", [page for page in READ if "```python\n" in page.read_text("utf-8")], ids=page_id
 )
 def test_python_runs_and_prints_what_is_shown(page: Path, place: Path, run_command: Run) -> None:
     make_site(run_command)
@@ -197,7 +200,7 @@ def test_python_runs_and_prints_what_is_shown(page: Path, place: Path, run_comma
 def test_type_checkers_accept_every_example(tmp_path: Path) -> None:
     """The blocks of a page follow one another, so they are one program."""
     programs = []
-    for page in PAGES:
+    for page in READ:
         found = blocks(page.read_text("utf-8"), "python")
         if found:
             program = tmp_path / f"{page.stem.replace('-', '_')}.py"
