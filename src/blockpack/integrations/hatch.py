@@ -28,7 +28,7 @@ from ..deploy.source.open_deployment import open_deployment
 from ..errors import BlockpackError, UsageError, raise_problems
 
 OPTIONS = ("directory", "into", "only", "keep-in")
-"""The hook's own options, as docs/deploy/hooks.md tells them."""
+"""The hook's own options, as docs/deploy/build.md tells them."""
 
 _HATCHLINGS = (
     *("dependencies", "require-runtime-dependencies", "require-runtime-features"),
