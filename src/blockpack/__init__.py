@@ -4,10 +4,9 @@ tree = blockpack.scan("site")
 layout = blockpack.FatVolume(label="WWW").plan(tree)
 blockpack.write(layout, "www.img")
 
-To pack: `scan` gives a `Tree` of entries (`File`, `Directory`, `Symlink`); `TarVolume`, `FatVolume`
-and `GitVolume` plan a `Layout` of it; `encrypt` and `verity` make another of that, and a `Disk` one
-of several;
-`write` writes one.
+To pack: `scan` gives a `Tree` of entries (`File`, `Directory`, `Symlink`); `TarVolume`,
+`FatVolume`, `ErofsVolume` and `GitVolume` plan a `Layout` of it; `encrypt` and `verity` make another
+of that, and a `Disk` one of several; `write` writes one.
 To read: `open_image` gives an `Image`; `extract`, `compare` and `contents` go through it.
 Errors are all a `BlockpackError`. Deployments are in `blockpack.deploy`.
 """
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from .errors import SourceError as SourceError
     from .errors import TargetError as TargetError
     from .errors import UsageError as UsageError
+    from .formats.erofs.volume import ErofsVolume as ErofsVolume
     from .formats.fat.volume import FatVolume as FatVolume
     from .formats.git.volume import GitVolume as GitVolume
     from .formats.reader import ImageEntry as ImageEntry
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from .planning.layout import Layout as Layout
     from .planning.layout import LayoutWarning as LayoutWarning
     from .planning.layout import Placement as Placement
+    from .planning.profile import ErofsLimits as ErofsLimits
     from .planning.profile import FatLimits as FatLimits
     from .planning.profile import GitLimits as GitLimits
     from .planning.profile import Medium as Medium
@@ -96,6 +97,7 @@ _HOMES = {
         "TargetError",
         "UsageError",
     ),
+    "formats.erofs.volume": ("ErofsVolume",),
     "formats.fat.volume": ("FatVolume",),
     "formats.git.volume": ("GitVolume",),
     "formats.reader": ("ImageEntry", "ImageReader"),
@@ -115,7 +117,15 @@ _HOMES = {
     "model.tree": ("Tree",),
     "planning.layout": ("Layout", "LayoutWarning", "Placement"),
     "planning.runs": ("Run",),
-    "planning.profile": ("FatLimits", "GitLimits", "Medium", "Profile", "TarLimits", "WantedFile"),
+    "planning.profile": (
+        "ErofsLimits",
+        "FatLimits",
+        "GitLimits",
+        "Medium",
+        "Profile",
+        "TarLimits",
+        "WantedFile",
+    ),
     "planning.volume": ("Volume",),
     "serving.serve": ("serve",),
     "sources.options": ("ScanOptions",),

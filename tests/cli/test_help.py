@@ -40,7 +40,7 @@ def test_help_has_an_example_that_the_command_takes(
 
 def test_pack_shows_its_options_by_groups(command: Command) -> None:
     lines = command("pack", "--help").lines
-    for group in ("options:", "image:", "source:", "FAT:", "tar:", "git:"):
+    for group in ("options:", "image:", "source:", "FAT:", "EROFS:", "tar:", "git:"):
         assert group in lines
 
 

@@ -11,7 +11,7 @@ from blockpack.deploy.manifest import disk_tables, document, line_numbers, parse
 from blockpack.deploy.manifest.disk_tables import DISK_KEYS, PARTITION_KEYS, RAW_KEYS
 from blockpack.deploy.manifest.parser import DEPLOYMENT_KEYS, OWN_KEYS, VOLUME_KEYS, Manifest
 from blockpack.deploy.manifest.tree_tables import PART_KEYS
-from blockpack.planning.options import COMMON, OWN, TREE, keys
+from blockpack.planning.options import COMMON, OWN, SOME, TREE, keys
 from pages import DOCS, blocks, code, sections, tables
 
 PAGE = DOCS / "deploy" / "manifest.md"
@@ -41,9 +41,7 @@ def test_every_key_is_told(heading: str, known: tuple[str, ...]) -> None:
 def test_keys_are_told_with_their_format() -> None:
     own, shared, *formats = (table[1:] for table in tables(sections(PAGE)["Volumes"]))
     assert [key.strip("`") for key, *_ in own] == list(OWN_KEYS)
-    assert [key.strip("`") for key, *_ in shared] == sorted(
-        keys((*COMMON, *TREE)), key=[*keys(COMMON), *keys(TREE)].index
-    )
+    assert [key.strip("`") for key, *_ in shared] == [*keys((*COMMON, *SOME, *TREE))]
     assert [[key.strip("`") for key, *_ in table] for table in formats] == [
         list(keys(options)) for options in OWN.values()
     ]
@@ -51,7 +49,7 @@ def test_keys_are_told_with_their_format() -> None:
 
 def test_choices_are_those_of_the_options() -> None:
     rows = told("Volumes")
-    for option in (*COMMON, *TREE, *(option for own in OWN.values() for option in own)):
+    for option in (*COMMON, *SOME, *TREE, *(option for own in OWN.values() for option in own)):
         if option.choices:
             assert code(rows[option.key][0]) == set(option.choices), option.key
 

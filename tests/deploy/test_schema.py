@@ -22,7 +22,7 @@ from blockpack.deploy.manifest.parser import (
 )
 from blockpack.deploy.manifest.tree_tables import PART_KEYS
 from blockpack.formats.registry import FORMATS
-from blockpack.planning.options import COMMON, OWN, TREE, VOLUME, keys, taken_by
+from blockpack.planning.options import COMMON, OWN, SOME, TREE, VOLUME, keys, taken_by
 from blockpack.planning.profile import PROFILES
 from deploy.manifests import BEYOND_THE_SCHEMA, DISK, FAT, GIT, SOUND, TAR, WRONG
 
@@ -132,5 +132,10 @@ def test_the_schema_refuses_nothing_of_disks_that_the_parser_takes(key: str) -> 
 def test_options_are_those_of_the_volumes() -> None:
     for format in FORMATS.values():
         own = {name.lower(): options for name, options in OWN.items()}[format.name]
-        assert taken_by(format.volume_class()) == (*COMMON, *own)
+        taken = taken_by(format.volume_class())
+        assert [option for option in taken if option not in SOME] == [*COMMON, *own]
+    assert all(
+        sum(option in taken_by(format.volume_class()) for format in FORMATS.values()) > 1
+        for option in SOME
+    )
     assert len(set(VOLUME_KEYS)) == len(OWN_KEYS) + len(keys(TREE)) + len(keys(VOLUME))

@@ -22,7 +22,7 @@ from blockpack.cli.output import ReportError
 from blockpack.layers.disk.gpt import FLAGS
 from blockpack.layers.disk.partition_types import TYPES
 from blockpack.layers.disk.table import BOOT, SHOWN
-from blockpack.planning.profile import PROFILES, FatLimits, GitLimits, Medium, TarLimits
+from blockpack.planning.profile import PROFILES, ErofsLimits, FatLimits, GitLimits, Medium, TarLimits
 from pages import DOCS, PAGES, ROOT, code, sections, table_under, tables
 from results import Results
 from test_architecture import ROOMS
@@ -140,7 +140,8 @@ def test_limits_of_profiles_are_those_of_the_code() -> None:
     told = {}
     for limit, usual, otherwise in profile_tables()["limit", "usual", "otherwise"]:
         told[next(iter(code(limit)))] = usual, otherwise
-    usual_ones: dict[str, Any] = {"fat": FatLimits(), "tar": TarLimits(), "git": GitLimits()}
+    kinds = {"fat": FatLimits, "tar": TarLimits, "git": GitLimits, "erofs": ErofsLimits}
+    usual_ones: dict[str, Any] = {form: limits() for form, limits in kinds.items()}
     for form, limits in usual_ones.items():
         for limit in type(limits).__slots__:
             if limit.startswith("_"):

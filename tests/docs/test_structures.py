@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from blockpack.formats.erofs import structures
 from blockpack.formats.fat import boot_sector, dir_entry, flash_frame
 from blockpack.formats.git import container, pack_format
 from blockpack.formats.tar import header
@@ -46,6 +47,10 @@ STRUCTURES = {
     ("fat.md", "Long-name entry"): packed(0, dir_entry.LONG),
     ("fat.md", "State"): packed(0, flash_frame.STATE),
     ("fat.md", "Configuration"): packed(0, flash_frame.CONFIGURATION),
+    ("erofs.md", "Superblock"): packed(0, structures.SUPERBLOCK_FIELDS),
+    ("erofs.md", "Compact inode"): packed(0, structures.COMPACT_FIELDS),
+    ("erofs.md", "Extended inode"): packed(0, structures.EXTENDED_FIELDS),
+    ("erofs.md", "Dirent"): packed(0, structures.DIRENT_FIELDS),
     ("ccm.md", "Sectors of 512 bytes"): fields(0, ccm.fields(512)),
     ("ccm.md", "Sectors of 4096 bytes"): fields(0, ccm.fields(4096)),
     ("disk.md", "Master boot record"): packed(0, mbr.RECORD),
@@ -77,7 +82,7 @@ def test_every_structure_of_the_pages_is_checked() -> None:
     assert found == STRUCTURES.keys()
 
 
-@pytest.mark.parametrize("page", ["tar.md", "fat.md", "git.md", "ccm.md", "disk.md"])
+@pytest.mark.parametrize("page", ["tar.md", "fat.md", "git.md", "erofs.md", "ccm.md", "disk.md"])
 def test_every_invariant_names_its_test(page: str) -> None:
     rows = table_under(DOCS / "format" / page, "Invariants", "Invariant")
     assert rows and "::" in rows[0][1]

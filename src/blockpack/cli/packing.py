@@ -10,13 +10,18 @@ from ..errors import UsageError
 from ..formats.registry import FORMATS, Format, format_named, format_of_file, formats
 from ..model.tree import Tree
 from ..planning.layout import Layout
-from ..planning.options import COMMON, OWN, TREE, VOLUME, Option, parse_size, taken_by
+from ..planning.options import COMMON, OWN, SOME, TREE, VOLUME, Option, parse_size, taken_by
 from ..planning.profile import PROFILES
 from ..planning.volume import Volume
 from ..sources.scan import scan
 from ..workers.processors import Jobs
 from . import flags
 from .overwrites import leave_out
+
+
+def _names() -> str:
+    *names, last = FORMATS
+    return f"{', '.join(names)} or {last}"
 
 
 class FormatNames(Iterable[str]):
@@ -36,9 +41,9 @@ def add_options(parser: ArgumentParser, default_format: str = "") -> None:
     """
     image = parser.add_argument_group("image")
     image.add_argument(
-        "--format", metavar="F", choices=FormatNames(), help=f"tar, fat or git{default_format}"
+        "--format", metavar="F", choices=FormatNames(), help=f"{_names()}{default_format}"
     )
-    for title, options in {"image": COMMON, "source": TREE, **OWN}.items():
+    for title, options in {"image": (*COMMON, *SOME), "source": TREE, **OWN}.items():
         group = image if title == "image" else parser.add_argument_group(title)
         for option in options:
             add_option(group, option)

@@ -29,11 +29,8 @@ _LARGEST = 5
 _MOST_PLANNED = 10_000
 """Entries of a tree that is planned again with other options, at most."""
 
-_SMALLER: dict[str, dict[str, int]] = {"fat": {"cluster_size": 512}, "tar": {"align": 512}}
-"""What makes images of each format smaller; git's would have to be compressed again."""
-
-_COSTLY = ("profile", "sector_size", "size", "free", "pad", "cluster_size", "fat_type", "align")
-"""Options that may cost room."""
+_COSTLY = ("profile", "sector_size", "size", "free", "pad")
+"""Options that may cost room, whatever the format."""
 
 _FLAGS = {option.name: option.flag for option in VOLUME}
 
@@ -107,14 +104,16 @@ def _summary(layout: Layout, free: int) -> Iterator[str]:
 
 def _savings(arguments: Namespace, layout: Layout, tree: Tree) -> Iterator[str]:
     """What other options would save, of those that cost no more than to plan again."""
-    if len(tree) > _MOST_PLANNED or layout.format not in _SMALLER:
+    smaller = packing.volume(arguments).smaller
+    if len(tree) > _MOST_PLANNED or not smaller:
         return
-    given = [name for name in _COSTLY if getattr(arguments, name) is not None]
+    costly = (*_COSTLY, *smaller)
+    given = [name for name in costly if getattr(arguments, name) is not None]
     tried: dict[str, dict[str, int | None]] = {
         f"without {_FLAGS[name]}": {name: None} for name in given
     }
-    for name, value in _SMALLER[layout.format].items():
-        if name not in given:
+    for name, value in smaller.items():
+        if value is not None and name not in given:
             tried[f"with {_FLAGS[name]} {value}"] = {name: value}
     saved: dict[str, int] = {}
     for how, changes in tried.items():

@@ -28,6 +28,8 @@ class Format(NamedTuple):
     name: str
     volume: str
     reader: str
+    what: str = ""
+    """What its images are, for people: ``a tar archive``."""
     suffix: str | None = None
     """How the names of images end that can be of no other format."""
 
@@ -47,17 +49,20 @@ def _load(name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def _own(name: str, volume: str, reader: str, suffix: str | None = None) -> Format:
+def _own(name: str, title: str, what: str, suffix: str | None = None) -> Format:
     home = f"{__package__}.{name}"
-    return Format(name, f"{home}.volume:{volume}", f"{home}.reader:{reader}", suffix)
+    return Format(
+        name, f"{home}.volume:{title}Volume", f"{home}.reader:{title}Reader", what, suffix
+    )
 
 
 FORMATS = {
     format.name: format
     for format in (
-        _own("tar", "TarVolume", "TarReader", suffix=".tar"),
-        _own("fat", "FatVolume", "FatReader"),
-        _own("git", "GitVolume", "GitReader"),
+        _own("tar", "Tar", "a tar archive", suffix=".tar"),
+        _own("fat", "Fat", "a FAT file system"),
+        _own("git", "Git", "a pack of git objects"),
+        _own("erofs", "Erofs", "an EROFS file system"),
     )
 }
 """The formats of this package by name; readers are asked in this order whether one is theirs."""

@@ -224,7 +224,8 @@ def recognised(data: PositionalReader, name: str, *, device: bool = False) -> Im
         data = unframed(data) or data  # whose first sector tells nothing
     format = format_of(head_of(data, name))
     if format is None:
-        rule = "not a tar archive, a FAT file system, a pack of git objects or a partitioned disk"
+        whats = (format.what for format in formats() if format.what)
+        rule = f"not {', '.join(whats)} or a partitioned disk"
         sectors = data.size and not data.size % (2 * 512)  # as encrypted ones are
         remedy = "if it is encrypted, give its key: {option}" if sectors else ""
         raise ImageError(name, rule, remedy, "key_file=FILE" if sectors else "")

@@ -78,8 +78,8 @@ COMMON = (
         "profile",
         "text",
         "P",
-        "reader of the image: any, mirage, linux, uefi, nocloud, configdrive, "
-        "raspberrypi, fatfs, mfat or floppy (any)",
+        "reader of the image: any, mirage, linux, linux-5.10, uefi, nocloud, "
+        "configdrive, raspberrypi, fatfs, mfat or floppy (any)",
     ),
     Option("sector_size", "size", "N", "sector size of the device: 512 or 4096"),
     Option("size", "size", "N", "size of the image (K, M, G)"),
@@ -112,8 +112,14 @@ TREE = (
 )
 """What makes a tree of a source, whatever the format."""
 
+SOME = (
+    Option("label", "text", "L", "label of a FAT or EROFS: 11 characters, 15 bytes"),
+    Option("owner", "text", "0:0|keep", "owner of all entries (0:0)"),
+    Option("mode", "choice", "M", "permission bits: normal or keep (normal)", "normal keep"),
+)
+"""What several formats take, and not all."""
+
 FAT = (
-    Option("label", "text", "L", "volume label, up to 11 characters"),
     Option("label_case", "choice", "C", "case of the label: upper or keep (upper)", "upper keep"),
     Option("fat_type", "choice", "T", "12, 16, 32 or auto: by content (auto)", "auto 12 16 32"),
     Option("cluster_size", "size", "N", "bytes of a cluster, 512 to 64K (by content)"),
@@ -137,8 +143,13 @@ TAR = (
         "start files of N bytes or more at multiples of N (auto)",
         "auto",
     ),
-    Option("owner", "text", "0:0|keep", "owner of all entries (0:0)"),
-    Option("mode", "choice", "M", "permission bits: normal or keep (normal)", "normal keep"),
+)
+
+EROFS = (
+    Option("block_size", "size", "N", "bytes of a block: 4096, 2048, 1024 or 512 (4096)"),
+    Option(
+        "inline", "choice", "I", "ends of files by their inodes: auto or off (auto)", "auto off"
+    ),
 )
 
 GIT = (
@@ -158,10 +169,10 @@ GIT = (
     Option("oneffs", "flag", None, "wrap the pack in a OneFFS, for some unikernels"),
 )
 
-OWN = {"FAT": FAT, "tar": TAR, "git": GIT}
+OWN = {"FAT": FAT, "EROFS": EROFS, "tar": TAR, "git": GIT}
 """What only one format takes, under its title."""
 
-VOLUME = (*COMMON, *FAT, *TAR, *GIT)
+VOLUME = (*COMMON, *SOME, *(option for own in OWN.values() for option in own))
 """All options of volumes."""
 
 ALL = (*VOLUME, *TREE)

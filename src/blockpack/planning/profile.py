@@ -143,6 +143,8 @@ class ErofsLimits:
 
     block_sizes: tuple[int, ...] = (4096, 2048, 1024, 512)
     """The sizes that a block may have, the usual one first."""
+    doubtful_block_sizes: tuple[int, ...] = ()
+    """Sizes that not all of these readers take: worth a warning."""
 
 
 @frozen(kw_only=True)
@@ -176,10 +178,12 @@ PROFILES = {
             name="any",
             summary="what every reader accepts, as far as they agree",
             fat=FatLimits(windows=True),
+            erofs=ErofsLimits(doubtful_block_sizes=(512, 1024, 2048)),
         ),
         Profile(
             name="mirage",
             summary="MirageOS: tar_kv_ro (tar-mirage 3.3) and fat_ro (fat-filesystem 0.15)",
+            formats=("tar", "fat", "git"),
             fat=FatLimits(
                 # It takes every volume below 65527 clusters for FAT16, and shows no FAT32.
                 types=(16,),
@@ -203,9 +207,17 @@ PROFILES = {
         ),
         Profile(
             name="linux",
-            summary="the Linux kernel's vfat, and tar as found on Linux",
+            summary="the Linux kernel's vfat and EROFS (6.1), and tar as found on Linux",
             fat=FatLimits(path_units=4095),
             tar=TarLimits(long_padding=True),
+        ),
+        Profile(
+            name="linux-5.10",
+            summary="the same of Linux 5.10",
+            fat=FatLimits(path_units=4095),
+            tar=TarLimits(long_padding=True),
+            # Others are read from 6.4 on, and by 6.1.y, into which that came later.
+            erofs=ErofsLimits(block_sizes=(4096,)),
         ),
         Profile(
             name="uefi",

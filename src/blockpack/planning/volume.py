@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Literal, get_args
 
 from attrs import field, fields, frozen
@@ -58,6 +59,9 @@ class Volume(ABC):
     sizing: ClassVar[tuple[str, ...]] = ("size", "free", "pad")
     """The options that say how large an image is and of which type, but not what it shows."""
 
+    smaller: ClassVar[Mapping[str, int | None]] = {}
+    """Options that may cost room, with the value by which they cost least if there is one; none
+    where planning again takes long."""
     fills: ClassVar[bool] = False
     """Whether an image should be as large as the partition that it is for, since nothing that reads
     it makes it so."""

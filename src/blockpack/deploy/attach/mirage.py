@@ -54,8 +54,9 @@ def _definition(disk: Disk) -> Iterator[str]:
     if disk.encrypted:
         yield from _key(disk)
         block = f"ccm_block ~nonce_len:{NONCE} key_{name} ({block})"
-    if disk.format in ("git", DISK):
-        what = "a disk with partitions" if disk.format == DISK else f"git, as {disk.container}"
+    if device in ("block", "docteur"):
+        inside = f"{disk.format}, as {disk.container}" if disk.container else disk.format
+        what = "a disk with partitions" if disk.format == DISK else inside
         yield f"(* {what}: a block, for a reader in the unikernel *)"
         yield f"let volume_{name} = {block}"
     else:

@@ -94,6 +94,7 @@ class ErofsPlan:
                 "uuid": metadata.uuid,
                 "label": self.volume.label,
             },
+            warnings=self.volume.warnings,
             placements=self.placements,
             forkable=forkable,
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
 from ...errors import UsageError
 from ...model.tree import Tree
-from ...planning.layout import Layout
+from ...planning.layout import Layout, LayoutWarning
 from ...planning.options import parse_size
 from ...planning.posix_volume import PosixVolume
 from ...planning.volume import require_choice
@@ -42,6 +43,7 @@ class ErofsVolume(PosixVolume):
     """
 
     format: ClassVar[str] = "erofs"
+    smaller: ClassVar[Mapping[str, int | None]] = {"block_size": None, "inline": None}
 
     label: str = field(default="", converter=_label)
     block_size: int = field(default=4096, converter=parse_size)
@@ -72,3 +74,11 @@ class ErofsVolume(PosixVolume):
         Raises `Problems` with all that EROFS or the profile cannot hold.
         """
         return ErofsPlan(Survey.of(self, tree)).layout(tree.forkable)
+
+    @property
+    def warnings(self) -> tuple[LayoutWarning, ...]:
+        """What some of the profile's readers have against such images."""
+        if self.block_size not in self.profile.erofs.doubtful_block_sizes:
+            return ()
+        text = f"blocks of {self.block_size} bytes are read from Linux 6.4 on, and by late 6.1"
+        return (LayoutWarning("", "small-blocks", text),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal, get_args
 
 from attrs import evolve, field, frozen
@@ -64,6 +64,7 @@ class FatVolume(Volume):
         "wear_levelling",
     )
 
+    smaller: ClassVar[Mapping[str, int | None]] = {"cluster_size": 512, "fat_type": None}
     fills: ClassVar[bool] = True
 
     wear_levelling: bool = False

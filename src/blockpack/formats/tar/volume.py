@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, get_args
 
 from attrs import field, frozen
@@ -65,6 +65,7 @@ class TarVolume(PosixVolume):
     """
 
     format: ClassVar[str] = "tar"
+    smaller: ClassVar[Mapping[str, int | None]] = {"align": 512}
 
     dialect: Dialect = "pax"
     align: int | str = field(default="auto", converter=_alignment)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from attrs import evolve
 
 from ...errors import BlockpackError, EntryError, UsageError, raise_problems
+from ...formats.registry import FORMATS
 from ...model.content import Content, file_of, on_disk
 from ...model.entry import Directory, File
 from ...planning.layout import Layout, LayoutWarning, Placement, round_up
@@ -344,7 +345,7 @@ class DiskPlan:
             for each in content.warnings:
                 yield evolve(each, path=f"{label}/{each.path}" if each.path else label)
             partition = self.disk.partitions[entry.number - 1]
-            is_grown = content.format not in (IMAGE, "fat") or "grow-fs" in partition.flags
+            is_grown = not _is_to_fill(content.format) or "grow-fs" in partition.flags
             if entry.size - content.size >= max(content.size, _ROOM) and not is_grown:
                 text = (
                     f"what is in it takes {content.size:,} of the partition's {entry.size:,} bytes"
@@ -376,6 +377,11 @@ def _partition_runs(entry: TableEntry, content: Layout | None) -> Iterator[Run]:
         yield from _moved(content, entry.start)
         # docteur reads an image of git objects to the end of its device.
         yield zeros(entry.start + content.size, entry.end, free=content.format != "git")
+
+
+def _is_to_fill(format: str) -> bool:
+    """Whether an image of that format should be as large as its partition."""
+    return format == IMAGE or (format in FORMATS and FORMATS[format].volume_class().fills)
 
 
 def _is_secret(content: Layout | None) -> TypeGuard[Layout]:
