@@ -22,7 +22,14 @@ from blockpack.cli.output import ReportError
 from blockpack.layers.disk.gpt import FLAGS
 from blockpack.layers.disk.partition_types import TYPES
 from blockpack.layers.disk.table import BOOT, SHOWN
-from blockpack.planning.profile import PROFILES, ErofsLimits, FatLimits, GitLimits, Medium, TarLimits
+from blockpack.planning.profile import (
+    PROFILES,
+    ErofsLimits,
+    FatLimits,
+    GitLimits,
+    Medium,
+    TarLimits,
+)
 from pages import DOCS, PAGES, ROOT, code, sections, table_under, tables
 from results import Results
 from test_architecture import ROOMS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,9 +88,7 @@ def test_linux_reads_back_every_name_and_byte(
     source, image = directory / "source", directory / "image"
     source.mkdir()
     materialise(spec, source)
-    blockpack.write(
-        blockpack.ErofsVolume(**options).plan(blockpack.scan(source)), image, jobs=jobs
-    )
+    blockpack.write(blockpack.ErofsVolume(**options).plan(blockpack.scan(source)), image, jobs=jobs)
     there = seen(source)
     expected = {path: shown(each, options) for path, each in there.items() if path}
     for path, each in expected.items():
