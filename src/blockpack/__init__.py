@@ -5,8 +5,8 @@ layout = blockpack.FatVolume(label="WWW").plan(tree)
 blockpack.write(layout, "www.img")
 
 To pack: `scan` gives a `Tree` of entries (`File`, `Directory`, `Symlink`); `TarVolume`,
-`FatVolume`, `ErofsVolume` and `GitVolume` plan a `Layout` of it; `encrypt` and `verity` make another
-of that, and a `Disk` one of several; `write` writes one.
+`FatVolume`, `ErofsVolume` and `GitVolume` plan a `Layout` of it; `encrypt` and `verity` make
+another of that, and a `Disk` one of several; `write` writes one.
 To read: `open_image` gives an `Image`; `extract`, `compare` and `contents` go through it.
 Errors are all a `BlockpackError`. Deployments are in `blockpack.deploy`.
 """

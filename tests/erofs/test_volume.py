@@ -189,11 +189,14 @@ def test_a_sparse_file_of_6_gib_takes_no_room(tmp_path: Path) -> None:
 
 def test_numbers_of_more_than_16_bits_are_kept(tmp_path: Path) -> None:
     """Links and owners that a compact inode does not hold, and times before 1970."""
-    file, directory = blockpack.File, blockpack.Directory
     many = range(66_000)
-    links = [file(f"links/{number}", 5, MEMORY, b"bytes", inode=(1, 1)) for number in many]
-    below = [directory(f"directories/{number}") for number in many]
-    tree = blockpack.Tree.of([[directory("links"), directory("directories")], links, below])
+    links: list[blockpack.Entry] = [
+        blockpack.File(f"links/{number}", 5, MEMORY, b"bytes", inode=(1, 1)) for number in many
+    ]
+    below: list[blockpack.Entry] = [blockpack.Directory(f"directories/{number}") for number in many]
+    tree = blockpack.Tree.of(
+        [[blockpack.Directory("links"), blockpack.Directory("directories")], links, below]
+    )
     before = -1_000_000_001
     tree.put(blockpack.File("before", 0, MEMORY, b"", mtime_ns=before, uid=70_000, gid=1 << 31))
     packed(tree, tmp_path / "image", mtime="keep", owner="keep")
@@ -211,10 +214,12 @@ def test_no_inode_is_larger_than_it_has_to_be(tmp_path: Path) -> None:
     tree = blockpack.Tree()
     for number in range(1000):
         tree.add(f"{number:03}", b"", mtime_ns=number)
-    sizes = [
-        blockpack.ErofsVolume(mtime=mtime, owner=owner).plan(tree).geometry["metadata"]
-        for mtime, owner in (("fixed", "65535:65535"), ("fixed", "0:65536"), ("keep", "0:0"))
-    ]
+    volumes = (
+        blockpack.ErofsVolume(owner="65535:65535"),
+        blockpack.ErofsVolume(owner="0:65536"),
+        blockpack.ErofsVolume(mtime="keep"),
+    )
+    sizes = [volume.plan(tree).geometry["metadata"] for volume in volumes]
     compact, *extended = (int(size) for size in sizes)
     inodes = 1000 * structures.COMPACT.size
     assert all(inodes - 4096 <= size - compact <= inodes + 4096 for size in extended)

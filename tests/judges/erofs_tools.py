@@ -121,6 +121,6 @@ def _unmountable() -> str:
 
 def _mount(image: Path, point: str | Path) -> str | None:
     """Mount an image; what is said against it, if it cannot be."""
-    command = ["mount", "-t", "erofs", "-o", "loop,ro", image, point]
+    command = ["mount", "-t", "erofs", "-o", "loop,ro", str(image), str(point)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stderr.strip() if done.returncode else None

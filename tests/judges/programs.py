@@ -97,9 +97,6 @@ PROGRAMS: Mapping[str, Program] = {
     "ninja": Program(("ninja",), "ninja-build"),
     "blkid": Program(("blkid",), "util-linux"),
     "file": Program(("file",), "file"),
-    "mkfs.erofs": Program(("mkfs.erofs",), "erofs-utils"),
-    "fsck.erofs": Program(("fsck.erofs",), "erofs-utils"),
-    "dump.erofs": Program(("dump.erofs",), "erofs-utils"),
     "dune": Program(("dune",), "ocaml-dune"),
     "solo5-spt": Program(("solo5-spt",), "scripts/fetch-solo5"),
 }
