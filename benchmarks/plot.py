@@ -25,7 +25,7 @@ HEAD = """\
 :root {{ --ground: #1e2129; --ink: #e6e9ee; --ours: #2bb3a3; --theirs: #5d6876; --faint: #a3adb9 }}
 }}
 text {{ fill: var(--ink) }}
-.name {{ text-anchor: end }}
+.name {{ text-anchor: end; font-size: 11.5px }}
 .title, .ours + text {{ font-weight: 600 }}
 .ours {{ fill: var(--ours) }}
 .theirs {{ fill: var(--theirs) }}
