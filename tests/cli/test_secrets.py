@@ -427,20 +427,18 @@ def test_rekey_writes_nothing_if_a_volume_cannot_be_packed(place: Path, own: Pat
         ([], 2, b"ACTION"),
     ],
 )
-def test_what_is_wrong_is_told(tmp_path: Path, words: list[str], code: int, told: bytes) -> None:
+def test_what_is_wrong_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int, told: bytes
+) -> None:
     files = {
         "blockpack.toml": manifest_of(OPEN),
         "vault/x": b"secret",
     }
     place = write_files(tmp_path / "d", files)
-    env = {key: value for key, value in os.environ.items() if key not in ("EDITOR", "VISUAL")}
-    done = subprocess.run(
-        [sys.executable, "-m", "blockpack", "secrets", *words],
-        cwd=place,
-        env=env,
-        capture_output=True,
-        check=False,
-    )
+    monkeypatch.chdir(place)
+    for name in ("EDITOR", "VISUAL"):
+        monkeypatch.delenv(name, raising=False)
+    done = run("secrets", *words)
     assert (done.returncode, told in done.stderr) == (code, True), done.stderr
 
 

@@ -6,7 +6,6 @@ import base64
 import os
 import stat
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator, Mapping
 from io import BytesIO
@@ -17,6 +16,7 @@ import pyrage
 
 from blockpack.deploy.building.build import BuildReport, build
 from blockpack.deploy.secrets import Secrets
+from cli.running import forked
 from deploy.deployments import write_files
 from judges import ccm
 
@@ -72,14 +72,7 @@ def run(
     stdin: IO[bytes] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """The command, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "blockpack", *words],
-        stdin=stdin,
-        capture_output=True,
-        umask=umask,
-        env={**os.environ, **(env or {})},
-        check=False,
-    )
+    return forked(*words, umask=umask, env={**os.environ, **(env or {})}, stdin=stdin)
 
 
 def traces(secret: bytes, name: str) -> list[bytes]:

@@ -16,7 +16,7 @@ from deploy.hosts import Host
 
 
 def command(*arguments: str | Path, code: int = 0) -> Result:
-    return process(*arguments, code=code, changes={"SOURCE_DATE_EPOCH": None})
+    return process(*arguments, code=code)
 
 
 def as_json(*arguments: str | Path) -> Any:
