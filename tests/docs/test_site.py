@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import blockpack
+from blockpack import deploy
 from pages import DOCS, PAGES, ROOT
 
 ELSEWHERE = re.compile(r"\s*(https?:)?//", re.I)
@@ -69,3 +71,19 @@ def test_search_knows_every_page(site: Path) -> None:
     index = json.loads((site / "search" / "search_index.json").read_text("utf-8"))
     found = {entry["location"].partition("#")[0] for entry in index["docs"]}
     assert found == {str(page.relative_to(DOCS).with_suffix(".html")) for page in PAGES}
+
+
+def test_every_public_name_is_told_of_once(site: Path) -> None:
+    public = {f"blockpack.{name}" for name in dir(blockpack) if name[0] != "_"}
+    public |= {f"blockpack.deploy.{name}" for name in dir(deploy) if name[0] != "_"}
+    asked = [
+        name
+        for page in sorted((DOCS / "reference").glob("*.md"))
+        for name in re.findall(r"^::: (\S+)$", page.read_text("utf-8"), re.M)
+    ]
+    assert sorted(asked) == sorted(public)
+    shown = "".join(page.read_text("utf-8") for page in (site / "reference").glob("*.html"))
+    for name in public:
+        assert f'id="{name}"' in shown, name
+    signature = re.search(r'id="blockpack.TarVolume".*?</code>', shown, re.S)
+    assert signature and "dialect" in signature[0]  # which attrs makes

@@ -90,6 +90,7 @@ class File:
 
 
 Entry = File | Directory | Symlink
+"""What a tree consists of."""
 
 
 class Store(Protocol):

@@ -117,6 +117,7 @@ class Stream:
 
 
 Extent = Data | FileRange | Zeros | Stream
+"""One contiguous piece of an image: literal bytes, part of a file, zeros, or part of a stream."""
 
 
 def moved(extent: Extent, by: int) -> Extent:

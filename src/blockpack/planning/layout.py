@@ -61,8 +61,8 @@ def _nothing() -> Iterator[Placement]:
 
 @frozen(kw_only=True, eq=False)
 class Layout:
-    """The planned image of a volume; see the module's text. Two are equal if their bytes must be:
-    of the same format, with the same geometry and extents.
+    """The planned image of a volume: every byte of it, before one is written. Two are equal if
+    their bytes must be: of the same format, with the same geometry and extents.
 
     `size` and `sector_size` are in bytes, and so is `largest_sector`: a device of larger sectors
     is none that a reader finds it on. `geometry` has the format's own facts by name,

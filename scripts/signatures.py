@@ -1,0 +1,74 @@
+"""Signatures for the API pages: those of classes of attrs, which stand in no source; words that
+an argument may be instead of their type's name; permission bits in octal.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from contextlib import suppress
+from typing import Any
+
+import attrs
+import griffe
+
+import blockpack
+import blockpack.deploy
+
+PUBLIC = {
+    f"{found.__module__}.{found.__qualname__}": found
+    for package in (blockpack, blockpack.deploy)
+    for found in (getattr(package, name) for name in dir(package))
+    if isinstance(found, type) and attrs.has(found)
+}
+
+
+class Signatures(griffe.Extension):
+    """Makes signatures of public names whole, when all modules are loaded."""
+
+    def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
+        """Give a class of attrs the ``__init__`` that it has when it runs."""
+        if cls.path in PUBLIC and "__init__" not in cls.members:
+            made = inspect.signature(PUBLIC[cls.path]).parameters.values()
+            parameters = griffe.Parameters(*(_parameter(cls, each) for each in made))
+            cls.set_member("__init__", griffe.Function("__init__", parameters=parameters))
+            _complete(cls, parameters)
+
+    def on_function(self, *, func: griffe.Function, **_: Any) -> None:
+        """Complete the parameters of a function."""
+        _complete(func, func.parameters)
+
+
+def _parameter(cls: griffe.Class, made: inspect.Parameter) -> griffe.Parameter:
+    classes = PUBLIC[cls.path].__mro__
+    home = next(
+        (each for each in classes if made.name in vars(each).get("__annotations__", {})), None
+    )
+    scope = (
+        cls if home is None else cls.modules_collection[f"{home.__module__}.{home.__qualname__}"]
+    )
+    return griffe.Parameter(
+        made.name,
+        annotation=griffe.safe_get_annotation(ast.parse(made.annotation, mode="eval").body, scope),
+        kind=griffe.ParameterKind[made.kind.name.lower()],
+        default=None if made.default is made.empty else _shown(made.default),
+    )
+
+
+def _shown(default: Any) -> str:
+    """A default in short; what is found out for each object, or is no literal, is ``...``."""
+    if isinstance(default, blockpack.Profile):
+        return repr(default.name)
+    shown = repr(default)
+    return "..." if default is attrs.NOTHING or "<" in shown else shown
+
+
+def _complete(owner: griffe.Object, parameters: griffe.Parameters) -> None:
+    for each in parameters:
+        if each.name == "mode" and str(each.default).isdecimal():
+            each.default = oct(int(str(each.default)))
+        if isinstance(each.annotation, griffe.ExprName):
+            with suppress(KeyError, griffe.AliasResolutionError):
+                named = owner.modules_collection[each.annotation.canonical_path]
+                if named.is_attribute and "Literal[" in str(named.value):
+                    each.annotation = named.value
