@@ -54,7 +54,7 @@ def survive(data: bytes) -> list[str]:
 
 def write_corpus(directory: Path) -> None:
     """Sound images to begin with, unless there is something in `directory` already."""
-    from fuzz.mutations import DISKS, GIT, TAR
+    from fuzz.mutations import DISKS, EROFS, GIT, TAR
     from hostile.fat_images import sound
 
     directory.mkdir(parents=True, exist_ok=True)
@@ -63,6 +63,8 @@ def write_corpus(directory: Path) -> None:
         (directory / "fat12").write_bytes(sound(12))
         for container, image in GIT.items():
             (directory / f"git-{container}").write_bytes(image)
+        for bits, image in EROFS.items():
+            (directory / f"erofs-{1 << bits}").write_bytes(image)
         for table, image in DISKS.items():
             (directory / f"disk-{table}").write_bytes(image)
 

@@ -12,7 +12,7 @@ from functools import reduce
 from hypothesis import strategies as st
 
 from disks.hand_made import mend, with_content
-from hostile import git_images
+from hostile import erofs_images, git_images
 from hostile.fat_images import Fat, sound
 from hostile.tar_images import archive, directory, hardlink, member, pax, symlink
 
@@ -233,6 +233,53 @@ def git_changes(container: str) -> st.SearchStrategy[Change]:
     return st.one_of(changes)
 
 
+EROFS = {bits: erofs_images.sound(bits) for bits in (9, 12)}
+"""Sound EROFS images by the bits of their block size."""
+
+_SUPER_FIELDS = (
+    *((0, 4), (8, 4), (12, 1), (13, 1), (14, 2), (16, 8), (24, 8), (32, 4), (36, 4), (40, 4)),
+    *((64, 16), (80, 4), (86, 2), (90, 1), (112, 8)),
+)
+_INODE_FIELDS = (
+    *((0, 2), (2, 2), (4, 2), (6, 2), (8, 4), (12, 4), (16, 4), (24, 4), (32, 4), (36, 4)),
+    *((40, 4), (44, 4), (64, 4), (68, 4)),
+)
+_DIRENT_FIELDS = ((0, 4), (4, 4), (8, 2), (10, 1))
+
+
+def erofs_changes(bits: int) -> st.SearchStrategy[Change]:
+    """Changes to the sound EROFS image; its checksum is mended after most of them."""
+    image = erofs_images.sample(bits)
+    inodes = st.sampled_from([nid * 32 for nid in image.nids.values()])
+    numbers = NUMBERS | st.sampled_from([*image.nids.values(), 0x41ED, 0x81A4, 0xA1FF, 1 << 31])
+    slots = st.sampled_from(
+        [image.at(name) + 32 + 12 * slot for name in ("root", "dir") for slot in range(12)]
+    )
+    near = st.builds(int.__add__, inodes, st.integers(0, 200))
+
+    def mended(change: Change) -> Change:
+        def changed(data: bytearray) -> bytearray:
+            found = erofs_images.Erofs(bits)
+            found.data = change(data)
+            if len(data) >= 4096:
+                found.mend()
+            return found.data
+
+        return changed
+
+    changes = st.one_of(
+        st.builds(_number, inodes, st.sampled_from(_INODE_FIELDS), numbers),
+        st.builds(_number, slots, st.sampled_from(_DIRENT_FIELDS), numbers),
+        st.builds(_number, st.just(1024), st.sampled_from(_SUPER_FIELDS), numbers),
+        st.builds(
+            _put, near, st.sampled_from((b"..", b".", b"a/b", b"\0")) | st.binary(max_size=8)
+        ),
+        st.builds(_splice, inodes, inodes, st.sampled_from((32, 64, 128))),
+        _blind(max(image.nids.values()) * 32 + 128),
+    )
+    return changes.map(mended) | changes
+
+
 DISKS = {table: with_content(TAR, sound(12), GIT["pack"], table=table) for table in ("gpt", "mbr")}
 """Sound disks by their tables."""
 
@@ -296,6 +343,11 @@ tar_images = damaged(TAR, tar_changes)
 def git_images_of(container: str) -> st.SearchStrategy[bytes]:
     """Damaged git images."""
     return damaged(GIT[container], git_changes(container))
+
+
+def erofs_images_of(bits: int) -> st.SearchStrategy[bytes]:
+    """Damaged EROFS images."""
+    return damaged(EROFS[bits], erofs_changes(bits))
 
 
 def disk_images(table: str) -> st.SearchStrategy[bytes]:

@@ -10,8 +10,20 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from fuzz.fuzz_readers import survive, write_corpus
-from fuzz.mutations import DISKS, GIT, TAR, disk_images, fat_images, git_images_of, tar_images
+from fuzz.mutations import (
+    DISKS,
+    EROFS,
+    GIT,
+    TAR,
+    disk_images,
+    erofs_images_of,
+    fat_images,
+    git_images_of,
+    tar_images,
+)
 from hostile.fat_images import sound
+
+SUPERBLOCK = EROFS[12][1024:1040]
 
 EXAMPLES = settings().max_examples
 """How far the profile looks; an example takes milliseconds here, and judges are not asked."""
@@ -53,6 +65,13 @@ def test_a_damaged_git_image_is_an_error_or_read(container: str, data: st.DataOb
     examine(data.draw(git_images_of(container)))
 
 
+@pytest.mark.parametrize("bits", EROFS)
+@settings(max_examples=3 * EXAMPLES)
+@given(data=st.data())
+def test_a_damaged_erofs_is_an_error_or_read(bits: int, data: st.DataObject) -> None:
+    examine(data.draw(erofs_images_of(bits)))
+
+
 @pytest.mark.parametrize("table", DISKS)
 @settings(max_examples=5 * EXAMPLES)
 @given(data=st.data())
@@ -66,6 +85,7 @@ def test_a_damaged_disk_is_an_error_or_read(table: str, data: st.DataObject) -> 
     | st.binary(max_size=2048).map(lambda data: b"PACK\0\0\0\2\0\0\0" + data)
     | st.binary(max_size=2048).map(lambda data: data[:28] + b"PACK\0\0\0\2\0\0\0" + data[28:])
     | st.binary(max_size=2048).map(lambda data: b"# v2 git bundle\n" + data)
+    | st.binary(max_size=2048).map(lambda data: data[:1024] + SUPERBLOCK + data[1040:])
     | st.binary(max_size=2048).map(lambda data: data[:510] + b"\x55\xaa" + data[512:])
     | st.binary(max_size=2048).map(lambda data: b"\xeb" + data[1:510] + b"\x55\xaa" + data[512:])
 )
@@ -74,7 +94,7 @@ def test_any_bytes_are_an_error_or_read(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [TAR, sound(12), sound(16), sound(32), *GIT.values(), *DISKS.values()]
+    "data", [TAR, sound(12), sound(16), sound(32), *GIT.values(), *EROFS.values(), *DISKS.values()]
 )
 def test_what_is_damaged_was_sound(data: bytes) -> None:
     assert survive(data) == []
@@ -84,6 +104,6 @@ def test_the_target_for_atheris_has_sound_images_to_begin_with(tmp_path: Path) -
     assert "atheris" not in sys.modules, "it is asked for by those alone who fuzz"
     write_corpus(tmp_path / "corpus")
     images = sorted((tmp_path / "corpus").iterdir())
-    assert len(images) == 2 + len(GIT) + len(DISKS)
+    assert len(images) == 2 + len(GIT) + len(EROFS) + len(DISKS)
     for image in images:
         assert survive(image.read_bytes()) == []

@@ -47,12 +47,12 @@ def block_of(entries: list[tuple[bytes, int, int]]) -> bytes:
 
 
 class Erofs:
-    """An image that grows inode by inode, and is changed afterwards."""
+    """An image that grows inode by inode, and is changed afterwards; `room` is for inodes."""
 
-    def __init__(self, bits: int = 12, label: bytes = b"") -> None:
+    def __init__(self, bits: int = 12, label: bytes = b"", room: int = _META) -> None:
         self.bits = bits
         self.block = 1 << bits
-        self.data = bytearray(_META)
+        self.data = bytearray(room)
         self.nids: dict[str, int] = {}
         self._free = SUPER + 128
         self.put(SUPER, 0xE0F5E1E2, 4).put(SUPER + 8, 3, 4).put(SUPER + 12, bits, 1)
@@ -153,14 +153,13 @@ class Erofs:
             mode = self.number(nid * SLOT + 4, 2)
             listed.append((each, nid, _TYPES.get(stat.S_IFMT(mode), 2)))
         listed.sort()
-        data, block = b"", listed[:0]
-        for item in listed:
-            if len(block_of([*block, item])) > self.block:
-                whole = block_of(block)
-                data += whole + bytes(self.block - len(whole))
-                block = []
-            block.append(item)
-        data += block_of(block)
+        data, first, length = b"", 0, 0
+        for at, (each, _, _) in enumerate(listed):
+            if length + 12 + len(each) > self.block:
+                data += block_of(listed[first:at]).ljust(self.block, b"\0")
+                first, length = at, 0
+            length += 12 + len(each)
+        data += block_of(listed[first:])
         return self.inode(name, stat.S_IFDIR | 0o755, data, layout, nlink=nlink)
 
     def root(self, name: str) -> Erofs:

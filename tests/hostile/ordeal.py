@@ -27,6 +27,8 @@ from blockpack.images.image import Image
 SECONDS = 10.0
 """Far more than anything here takes on a slow machine; what grows with the square takes longer."""
 MEMORY = 64 << 20
+LARGE = 64 << 20
+"""More than what is read to its end has, in bytes."""
 
 
 class TooLong(BaseException):
@@ -74,9 +76,9 @@ def walk(image: Image) -> None:
 def read(image: Image, gain: int = 4) -> None:
     """Read every file to its end, and past it; they come to `gain` times the image at most.
 
-    What is damaged is not opened.
+    What is damaged is not opened. Of a format whose files may share blocks no such bound holds.
     """
-    left = gain * image.size + (1 << 20)
+    left = gain * image.size + (1 << 20) if image.format != "erofs" else 1 << 62
     for entry in image.walk():
         if entry.kind != "file":
             continue
@@ -85,7 +87,7 @@ def read(image: Image, gain: int = 4) -> None:
                 image.open(entry.path)
             continue
         with image.open(entry.path) as file:
-            count = 0
+            count = file.seek(max(0, entry.size - LARGE))  # of holes, if it has as much
             while data := file.read(1 << 16):
                 count += len(data)
                 left -= len(data)
