@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from faults.rendering import pattern, rendered
 
 TAR = blockpack.TarVolume(mode="keep", owner="keep", mtime="keep")
 FAT = blockpack.FatVolume(mtime="keep")
+EROFS = blockpack.ErofsVolume(mode="keep", owner="keep", mtime="keep")
 
 
 def tree(size: int = 300) -> blockpack.Tree:
@@ -58,15 +60,18 @@ CHANGES: dict[str, tuple[Callable[[blockpack.Tree], object], dict[str, str]]] = 
 LARGER: dict[str, blockpack.Volume] = {
     "tar": blockpack.TarVolume(mode="keep", owner="keep", mtime="keep", free=100_000),
     "fat": blockpack.FatVolume(mtime="keep", size=64 << 20),
+    "erofs": evolve(EROFS, free=1 << 20),
 }
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.parametrize("volume", [TAR, FAT, *LARGER.values()], ids=["tar", "fat", *LARGER])
+@pytest.mark.parametrize(
+    "volume", [TAR, FAT, EROFS, *LARGER.values()], ids=["tar", "fat", "erofs", *LARGER]
+)
 @pytest.mark.parametrize("what", CHANGES)
 def test_each_difference_is_named(volume: blockpack.Volume, what: str, jobs: int) -> None:
     change, expected = CHANGES[what]
-    plan = (TAR if volume.format == "tar" else FAT).plan(changed(change))
+    plan = {"tar": TAR, "fat": FAT, "erofs": EROFS}[volume.format].plan(changed(change))
     with blockpack.open_image(rendered(volume.plan(tree()))) as image:
         found = {each.path: each.what for each in compare(image, plan, jobs=jobs)}
     assert found.keys() == expected.keys()

@@ -11,7 +11,13 @@ import blockpack
 from blockpack.images.contents import manifest
 from faults.rendering import pattern, rendered
 
-VOLUMES = [blockpack.TarVolume(), blockpack.FatVolume(), blockpack.FatVolume(cluster_size=512)]
+VOLUMES = [
+    blockpack.TarVolume(),
+    blockpack.FatVolume(),
+    blockpack.FatVolume(cluster_size=512),
+    blockpack.ErofsVolume(),
+    blockpack.ErofsVolume(block_size=512),
+]
 
 
 @pytest.fixture

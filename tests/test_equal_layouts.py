@@ -18,6 +18,7 @@ VOLUMES: list[blockpack.Volume] = [
     blockpack.TarVolume(),
     blockpack.FatVolume(),
     blockpack.GitVolume(),
+    blockpack.ErofsVolume(),
 ]
 
 

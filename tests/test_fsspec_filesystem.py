@@ -17,7 +17,12 @@ from fsspec.tests.abstract import AbstractFixtures, AbstractGetTests
 import blockpack
 from blockpack.integrations.fsspec_filesystem import BlockpackFileSystem
 
-VOLUMES = [blockpack.TarVolume(), blockpack.FatVolume(), blockpack.GitVolume(container="pack")]
+VOLUMES = [
+    blockpack.TarVolume(),
+    blockpack.FatVolume(),
+    blockpack.GitVolume(container="pack"),
+    blockpack.ErofsVolume(),
+]
 
 
 @pytest.fixture(name="image", params=VOLUMES, ids=lambda volume: volume.format)

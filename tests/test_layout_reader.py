@@ -33,6 +33,8 @@ VOLUMES = [
     blockpack.TarVolume(align=4096, free=10_000),
     blockpack.FatVolume(),
     blockpack.FatVolume(cluster_size=512, free=1 << 20),
+    blockpack.ErofsVolume(),
+    blockpack.ErofsVolume(block_size=512, free=1 << 20),
 ]
 
 

@@ -23,7 +23,12 @@ with warnings.catch_warnings():
 
 from blockpack.integrations.pyfilesystem import BlockpackFS
 
-VOLUMES = [blockpack.TarVolume(), blockpack.FatVolume(), blockpack.GitVolume(container="pack")]
+VOLUMES = [
+    blockpack.TarVolume(),
+    blockpack.FatVolume(),
+    blockpack.GitVolume(container="pack"),
+    blockpack.ErofsVolume(),
+]
 CONTENT = bytes(range(256)) * 300
 
 

@@ -27,7 +27,10 @@ FILES = {
 Answer = tuple[int, dict[str, str], bytes]
 
 
-@pytest.fixture(params=[blockpack.TarVolume(), blockpack.FatVolume()], ids=["tar", "fat"])
+@pytest.fixture(
+    params=[blockpack.TarVolume(), blockpack.FatVolume(), blockpack.ErofsVolume()],
+    ids=["tar", "fat", "erofs"],
+)
 def port(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
     """Where the example serves an image of `FILES`."""
     tree = blockpack.Tree()

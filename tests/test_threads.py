@@ -22,6 +22,7 @@ VOLUMES: dict[str, blockpack.Volume] = {
     "tar": blockpack.TarVolume(),
     "fat": blockpack.FatVolume(),
     "git": blockpack.GitVolume(),
+    "erofs": blockpack.ErofsVolume(),
 }
 
 FILES = {f"d{n % 5}/{n}": pattern(n * n * 7, n) for n in range(0, 240, 3)}

@@ -11,7 +11,7 @@ from archives.making import rendered
 from blockpack import SourceError, scan
 
 
-@pytest.mark.parametrize("form", ["tar", "fat", "git"])
+@pytest.mark.parametrize("form", ["tar", "fat", "git", "erofs"])
 @pytest.mark.parametrize("opened", [False, True])
 def test_an_image_is_a_source(form: str, opened: bool, site: Path, tmp_path: Path) -> None:
     directory = scan(site, symlinks="follow", exclude=["hollow"])  # git keeps no empty ones
@@ -19,6 +19,7 @@ def test_an_image_is_a_source(form: str, opened: bool, site: Path, tmp_path: Pat
         "tar": blockpack.TarVolume(mode="keep", mtime="keep"),
         "fat": blockpack.FatVolume(mtime="keep"),
         "git": blockpack.GitVolume(),
+        "erofs": blockpack.ErofsVolume(mode="keep", mtime="keep"),
     }[form]
     first, second = tmp_path / "first", tmp_path / "second"
     blockpack.write(volume.plan(directory), first)

@@ -22,7 +22,7 @@ from blockpack import cli
 TIMEOUT = 30.0
 """Seconds after which a process is taken to hang."""
 
-FORMATS = ("tar", "fat")
+FORMATS = ("tar", "fat", "erofs")
 
 Argument = str | Path
 

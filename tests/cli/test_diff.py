@@ -37,8 +37,8 @@ def packed(command: Command, site: Path, format: str) -> Path:
     return image
 
 
-@pytest.mark.parametrize("one", ["source", "tar", "fat", "git"])
-@pytest.mark.parametrize("other", ["source", "tar", "fat", "git"])
+@pytest.mark.parametrize("one", ["source", "tar", "fat", "git", "erofs"])
+@pytest.mark.parametrize("other", ["source", "tar", "fat", "git", "erofs"])
 def test_any_two_sides_are_compared(
     command: Command, sites: tuple[Path, Path], one: str, other: str
 ) -> None:
@@ -52,7 +52,7 @@ def test_any_two_sides_are_compared(
     assert command("diff", old, old).lines == []
 
 
-@pytest.mark.parametrize("format", ["tar", "fat", "git"])
+@pytest.mark.parametrize("format", ["tar", "fat", "git", "erofs"])
 def test_an_empty_image_is_an_image(command: Command, tmp_path: Path, format: str) -> None:
     empty, full = tmp_path / "e", tmp_path / "f"
     empty.mkdir()

@@ -14,7 +14,7 @@ from cli.running import Argument, Command, environment, python
 from judges import ccm
 
 KEY = bytes(range(200, 232))
-FORMATS = ("tar", "fat", "git")
+FORMATS = ("tar", "fat", "git", "erofs")
 
 
 @pytest.fixture(name="key_file")

@@ -12,7 +12,7 @@ import pytest
 
 from cli.running import Command, environment, python
 
-FORMATS = ("tar", "fat", "git")
+FORMATS = ("tar", "fat", "git", "erofs")
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

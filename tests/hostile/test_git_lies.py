@@ -252,7 +252,7 @@ LIES: dict[str, tuple[bytes, str]] = {
     "a bundle without a pack": (bundle(HEAD, b""), "where the image does not go"),
     "a pack of version 3": (
         rewritten(35, b"\3", in_docteur(PACK, HEAD)),
-        "not a tar archive, a FAT file system, a pack of git objects or",
+        "not a tar archive, a FAT file system, a pack of git objects, an EROFS",
     ),
     "a OneFFS that holds nothing": (
         oneffs(PACK.data())[:512] + bytes(4096),

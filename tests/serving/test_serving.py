@@ -27,6 +27,7 @@ FORMATS = {
     "docteur": ("--format", "git"),
     "pack": ("--format", "git", "--container", "pack"),
     "bundle": ("--format", "git", "--container", "bundle"),
+    "erofs": ("--format", "erofs"),
     "room": ("--format", "tar", "--size", "8M"),
 }
 
