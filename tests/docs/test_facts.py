@@ -19,6 +19,16 @@ from blockpack import errors
 from blockpack.cli import pack as pack_command
 from blockpack.cli import run, verify
 from blockpack.cli.output import ReportError
+from blockpack.deploy.manifest import parser
+from blockpack.deploy.manifest.tree_tables import MOST_PARTS
+from blockpack.deploy.secrets import held_file
+from blockpack.deploy.source import paths
+from blockpack.formats.fat import dir_entry
+from blockpack.formats.git import commit_entries, store
+from blockpack.formats.reader import MAX_PATH
+from blockpack.formats.tar.walk import MAX_EXTENDED
+from blockpack.images.web import MOST_WHOLE
+from blockpack.layers.disk import table_reader
 from blockpack.layers.disk.gpt import FLAGS
 from blockpack.layers.disk.partition_types import TYPES
 from blockpack.layers.disk.table import BOOT, SHOWN
@@ -30,6 +40,11 @@ from blockpack.planning.profile import (
     Medium,
     TarLimits,
 )
+from blockpack.planning.wanted_files import MOST_PARSED
+from blockpack.serving import protocol
+from blockpack.serving.server import MOST_CONNECTIONS
+from blockpack.sources.git import trees
+from blockpack.workers.processors import MOST_WORKERS
 from pages import DOCS, PAGES, ROOT, code, sections, table_under, tables
 from results import Results
 from test_architecture import ROOMS
@@ -37,9 +52,9 @@ from test_architecture import ROOMS
 
 def options_of(command: str) -> set[str]:
     """Every way to write an option of `command`, by its parser."""
-    parser = ArgumentParser(add_help=False)
-    import_module(f"blockpack.cli.{command}").arguments(parser)
-    return options_taken(parser) - {"-h", "--help"}
+    words = ArgumentParser(add_help=False)
+    import_module(f"blockpack.cli.{command}").arguments(words)
+    return options_taken(words) - {"-h", "--help"}
 
 
 def options_taken(parser: ArgumentParser) -> set[str]:
@@ -102,6 +117,44 @@ def test_every_code_of_a_warning_is_told() -> None:
     assert all(cause and cure for _, _, cause, cure in rows)
     codes = [each for first, *_ in rows for each in code(first)]
     assert codes == sorted(found)
+
+
+LIMITS = {
+    "Reading images": {
+        "bytes of a tar's extended header": MAX_EXTENDED,
+        "characters of a path in a FAT or an EROFS": MAX_PATH,
+        "entries of a FAT's directory, which is read once": dir_entry.MAX_ENTRIES,
+        "bytes of the array of a GPT's entries": table_reader.MOST_ARRAY,
+        "logical partitions of an MBR": table_reader.MOST_LOGICAL,
+        "deltas on top of one another in a pack": store.MOST_CHAIN,
+        "bytes of a delta, and of what it makes, in a pack": store.MOST_DELTA,
+        "entries of a git image": commit_entries.MOST_ENTRIES,
+    },
+    "Sources, deployments and serving": {
+        "processes that work, of `auto`": MOST_WORKERS,
+        "entries of a git source": trees.MOST_ENTRIES,
+        "directories in one another in a git source": trees.MOST_DEPTH,
+        "bytes of an image at a URL that is read whole, for its server gives no ranges": MOST_WHOLE,
+        "bytes of a file that a [profile](profiles.md) has looked into": MOST_PARSED,
+        "bytes of a deployment's manifest": paths.MOST_BYTES,
+        "volumes of a deployment": parser.MOST_VOLUMES,
+        "disks of a deployment": parser.MOST_DISKS,
+        "recipients of secrets": parser.MOST_RECIPIENTS,
+        "parts of a volume": MOST_PARTS,
+        "bytes of a secret, and of all secrets of a volume": held_file.MOST_BYTES,
+        "clients that are [served](serve.md) at once": MOST_CONNECTIONS,
+        "bytes that one request asks for": protocol.MOST_BYTES,
+    },
+}
+
+
+@pytest.mark.parametrize("heading", LIMITS)
+def test_limits_are_those_of_the_code(heading: str) -> None:
+    told = {}
+    for what, most in table_under(DOCS / "limits.md", heading, "what"):
+        number, _, unit = most.replace(",", "").partition(" ")
+        told[what] = int(number) << {"": 0, "KiB": 10, "MiB": 20, "GiB": 30}[unit]
+    assert told == LIMITS[heading]
 
 
 def test_every_exit_code_is_told() -> None:
