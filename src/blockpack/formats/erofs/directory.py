@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from itertools import accumulate, repeat
 
 from .structures import DIRENT, DIRENT_FIELDS
 
@@ -18,12 +18,8 @@ DOT, DOTDOT = b".", b".."
 _pack = struct.Struct("<" + "".join(code for _, code in DIRENT_FIELDS)).pack
 
 
-class Name(NamedTuple):
-    """A name in a directory, the inode that it leads to, and that one's `file_type`."""
-
-    name: bytes
-    nid: int
-    file_type: int
+Name = tuple[bytes, int, int]
+"""A name in a directory, the inode that it leads to, and that one's `file_type`."""
 
 
 def size_of(names: Sequence[bytes], block_size: int) -> int:
@@ -34,7 +30,7 @@ def size_of(names: Sequence[bytes], block_size: int) -> int:
 
 def packed(names: Sequence[Name], block_size: int) -> bytes:
     """The directory: its blocks, the last one as long as it has bytes."""
-    blocks = _blocks([len(each.name) for each in names], block_size)
+    blocks = _blocks([len(name) for name, _, _ in names], block_size)
     *full, last = (_block(names[start:stop]) for start, stop in blocks)
     return b"".join([*(block.ljust(block_size, b"\0") for block in full), last])
 
@@ -54,10 +50,7 @@ def _length(names: Sequence[bytes]) -> int:
     return DIRENT.size * len(names) + sum(map(len, names))
 
 
-def _block(names: Sequence[Name]) -> bytes:
-    at = DIRENT.size * len(names)
-    entries = []
-    for name, nid, file_type in names:
-        entries.append(_pack(nid, at, file_type, 0))
-        at += len(name)
-    return b"".join([*entries, *(each.name for each in names)])
+def _block(block: Sequence[Name]) -> bytes:
+    names, nids, file_types = zip(*block, strict=True)
+    places = accumulate(map(len, names), initial=DIRENT.size * len(names))
+    return b"".join([*map(_pack, nids, places, file_types, repeat(0)), *names])

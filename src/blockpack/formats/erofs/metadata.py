@@ -17,6 +17,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import accumulate, chain
 
 from ...model.entry import NANOSECONDS, Directory, Entry, File, Symlink, encode
 from ...model.extent import Data, Extent, cut
@@ -63,19 +64,16 @@ class Metadata:
         head = SUPERBLOCK_OFFSET // self._block_size + 1
         self._head_end = head * self._block_size
         slots = Slots(self._block_size, head)
-        self.nids = array("Q", self._places(slots))
-        self.addresses = array("I", bytes(4 * len(self.nids)))
-        widths = survey.widths
-        order = sorted(filter(widths.__getitem__, range(len(widths))), key=self.nids.__getitem__)
+        self.nids = array("Q")
+        self.addresses = array("I", bytes(4 * len(survey.entries)))
+        self._place_inodes(slots)
+        order = self._as_they_lie(slots.end)
         in_head = bisect_left(order, self._head_end // SLOT, key=self.nids.__getitem__)
-        self._head = order[:in_head]
-        self._order = array("I", order[in_head:])
+        self._head, self._order = order[:in_head], order[in_head:]
         """The inodes as they lie, in the superblock's block and behind it."""
-        self._offsets = array("Q", [self._head_end])
+        ends = (self.nids[n] * SLOT + survey.widths[n] + survey.inline[n] for n in self._order)
+        self._offsets = array("Q", chain([self._head_end], ends))
         """Where each ends, with what is inline behind it."""
-        for number in self._order:
-            at = self.nids[number] * SLOT + widths[number] + survey.inline[number]
-            self._offsets.append(at)
         self._blocks_start = self.end = slots.end * self._block_size
         self._in_blocks = array("I", self._place_blocks())
 
@@ -84,26 +82,37 @@ class Metadata:
         """How many inodes there are."""
         return len(self._head) + len(self._order)
 
-    def _places(self, slots: Slots) -> Iterator[int]:
-        """The number of each inode; a further name of a file has the first one's."""
-        survey = self.survey
-        found: dict[int, int] = {}
+    def _place_inodes(self, slots: Slots) -> None:
+        """Find the number of each inode; a further name of a file has the first one's."""
+        survey, place, add = self.survey, slots.place, self.nids.append
         head = SUPERBLOCK_OFFSET + SUPERBLOCK.size
-        wanted = set(survey.first.values())
-        for number, width in enumerate(survey.widths):
-            size = width + survey.inline[number]
+        for entry, width, inline in zip(survey.entries, survey.widths, survey.inline, strict=True):
+            size = width + inline
             if not width:
-                yield found[survey.first[number]]
-                continue
-            is_clear = size == width or type(survey.entries[number]) is not File
-            if is_clear and head + size <= self._head_end:
-                nid = head // SLOT
-                head += round_up(size, SLOT)
+                add(self.nids[survey.first[len(self.nids)]])
+            elif (inline and type(entry) is File) or head + size > self._head_end:
+                add(place(size))
             else:
-                nid = slots.place(size)
-            if number in wanted:
-                found[number] = nid
-            yield nid
+                add(head // SLOT)
+                head += round_up(size, SLOT)
+
+    def _as_they_lie(self, blocks: int) -> array[int]:
+        """All inodes in the order of their places: sorted by block, for each block was filled from
+        its beginning, and in the order of the tree.
+        """
+        widths, in_block = self.survey.widths, self._block_size // SLOT
+        starts = array("I", bytes(4 * (blocks + 1)))
+        for nid, width in zip(self.nids, widths, strict=True):
+            if width:
+                starts[nid // in_block + 1] += 1
+        starts = array("I", accumulate(starts))
+        order = array("I", bytes(4 * starts[-1]))
+        for number, nid in enumerate(self.nids):
+            if widths[number]:
+                block = nid // in_block
+                order[starts[block]] = number
+                starts[block] += 1
+        return order
 
     def _place_blocks(self) -> Iterator[int]:
         """Place directories and targets that are not inline; the numbers of these."""
@@ -151,18 +160,17 @@ class Metadata:
     def _inodes(self, start: int, stop: int) -> Iterator[Extent]:
         """The inodes from `start` up to, not including, `stop`, with what is inline behind them."""
         survey, offsets = self.survey, self._offsets
-        for index in range(start, stop):
-            number = self._order[index]
-            entry = survey.entries[number]
-            offset = offsets[index]
-            inode = bytes(self.nids[number] * SLOT - offset) + self._inode(number)
-            tail = survey.inline[number]
+        entries, tails, nids = survey.entries, survey.inline, self.nids
+        for number, offset in zip(self._order[start:stop], offsets[start:stop], strict=True):
+            entry, tail = entries[number], tails[number]
+            inode = bytes(nids[number] * SLOT - offset) + self._inode(number)
             if not tail or type(entry) is not File:
                 yield Data(offset, inode + self._behind(number))
                 continue
             yield Data(offset, inode)
-            whole = entry.store.extent(entry, offset + len(inode))
-            yield whole if tail == entry.size else cut(whole, entry.size - tail, tail, whole.offset)
+            offset += len(inode)
+            whole = entry.store.extent(entry, offset)
+            yield whole if tail == entry.size else cut(whole, entry.size - tail, tail, offset)
 
     def _contents(self, start: int, stop: int) -> Iterator[Extent]:
         """Directories and targets that are in blocks, from `start` up to, not including, `stop`."""
@@ -182,18 +190,19 @@ class Metadata:
         entry = self.survey.entries[number]
         if type(entry) is Symlink:
             return encode(entry.target)
-        return packed(sorted(self._names(number)), self._block_size)
-
-    def _names(self, number: int) -> Iterator[Name]:
-        """What is in a directory."""
         survey, nids = self.survey, self.nids
-        yield Name(DOT, nids[number], structures.DIRECTORY)
-        yield Name(DOTDOT, nids[survey.parents[number]], structures.DIRECTORY)
-        path = survey.entries[number].path
+        path = entry.path
         start = len(path) + 1 if path else 0
+        names: list[Name] = [
+            (DOT, nids[number], structures.DIRECTORY),
+            (DOTDOT, nids[survey.parents[number]], structures.DIRECTORY),
+        ]
         for child in self._children(number):
             entry = survey.entries[child]
-            yield Name(encode(entry.path[start:]), nids[child], FILE_TYPES[type(entry)])
+            name = entry.path[start:].encode("utf-8", "surrogateescape")
+            names.append((name, nids[child], FILE_TYPES[type(entry)]))
+        names.sort()
+        return packed(names, self._block_size)
 
     def _children(self, number: int) -> Iterator[int]:
         """The numbers of what is in a directory."""
