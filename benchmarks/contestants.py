@@ -176,6 +176,21 @@ def mtools(tree: Tree, image: Path) -> Contestant:
     )
 
 
+def mkfs_erofs(tree: Tree, image: Path, inspect: Callable[[], None] | None = None) -> Contestant:
+    """mkfs.erofs, without compression, and with what it keeps of files made alike, as ours is."""
+    options = "--quiet -T0 --all-root -x-1"
+    return Contestant(
+        name="mkfs.erofs",
+        command=("mkfs.erofs", *options.split(), str(image), str(tree.path)),
+        shown=f"mkfs.erofs {options} {image.name} {tree.path.name}",
+        needs=("mkfs.erofs",),
+        outputs=(image,),
+        least_output=tree.size,
+        files=tree.files,
+        inspect=inspect,
+    )
+
+
 def copy(tree: Tree, target: Path) -> Contestant:
     """``cp`` of the tree's only file, with every byte copied: the least that work can cost."""
     (source,) = tree.path.iterdir()

@@ -119,11 +119,11 @@ class Size:
         self.bytes = sum(file.stat().st_size for file in files)
 
 
-def no_larger(ours: Size, theirs: Size, factor: float) -> Target:
-    """What we made is at most `factor` times as large as what they did."""
+def no_larger(ours: Size, theirs: Size, factor: float, what: str = "git's pack") -> Target:
+    """What we made is at most `factor` times as large as `what` they did."""
 
     def judge(_: Mapping[str, Series]) -> Verdict:
-        target = f"size ≤ {factor:g} × git's pack"
+        target = f"size ≤ {factor:g} × {what}"
         if ours.bytes is None or theirs.bytes is None:
             return Verdict(target, "not measured", None)
         measured = f"{ours.bytes / theirs.bytes:.2f} × ({amount(ours.bytes)})"

@@ -66,6 +66,28 @@ def small(stage: Stage) -> Works:
             ),
             (targets.faster("blockpack", "mkfs.fat + mcopy", 6),),
         )
+        image, peer = room / "ours.erofs", room / "mkfs.erofs"
+        ours, theirs = targets.Size(image), targets.Size(peer)
+        tar = by.blockpack(
+            *(stage.program, tree, room / "ours.tar", "--format", "tar"), name="blockpack, tar"
+        )
+        yield Work(
+            "small-erofs",
+            f"{count:,} small files → EROFS",
+            (
+                by.blockpack(
+                    *(stage.program, tree, image, "--format", "erofs"), inspect=ours.inspect
+                ),
+                by.mkfs_erofs(tree, peer, theirs.inspect),
+                tar,
+            ),
+            (
+                targets.at_most("blockpack", "mkfs.erofs", 0.8),
+                targets.at_most("blockpack", tar.name, 1.8),
+                targets.no_larger(ours, theirs, 1.001, "that of mkfs.erofs"),
+            ),
+            repeat=2,
+        )
 
 
 def git_small(stage: Stage) -> Works:
@@ -226,6 +248,16 @@ def large(stage: Stage) -> Works:
                 targets.faster("blockpack", "GNU tar"),
             ),
         )
+        yield Work(
+            "large-erofs",
+            f"{size_text(size)} file → EROFS",
+            (
+                by.blockpack(stage.program, tree, room / "ours.erofs", "--format", "erofs"),
+                by.copy(tree, room / "copy"),
+                by.mkfs_erofs(tree, room / "mkfs.erofs"),
+            ),
+            (targets.at_most("blockpack", "cp --reflink=never", 1.15),),
+        )
         rmtree(tree.path)
         tree = dataset.random_file(room / "video", fat_size)
         yield Work(
@@ -255,18 +287,19 @@ def clone(kind: str, title: str, stage: Stage) -> Works:
     ):
         stage.say(f"  making a large file on {title}")
         tree = dataset.random_file(mount / "large", size)
-        image = mount / "ours.tar"
-        shared = targets.SharedExtents(image, size)
-        options = ("--format", "tar", "--align", "4096")
-        yield Work(
-            f"{kind}-tar",
-            f"{size_text(size)} file → tar, on {title}",
-            (
-                by.blockpack(stage.program, tree, image, *options, inspect=shared.inspect),
-                by.copy(tree, mount / "copy"),
-            ),
-            (targets.within("blockpack", 0.2), shared.judge),
-        )
+        for form, options in (("tar", ("--align", "4096")), ("EROFS", ())):
+            given = ("--format", form.lower(), *options)
+            image = mount / f"ours.{form.lower()}"
+            shared = targets.SharedExtents(image, size)
+            yield Work(
+                f"{kind}-{form.lower()}",
+                f"{size_text(size)} file → {form}, on {title}",
+                (
+                    by.blockpack(stage.program, tree, image, *given, inspect=shared.inspect),
+                    by.copy(tree, mount / "copy"),
+                ),
+                (targets.within("blockpack", 0.2), shared.judge),
+            )
         rmtree(tree.path)
         tree = dataset.random_file(mount / "video", fat_size)
         image = mount / "ours.img"
@@ -301,7 +334,7 @@ def million(stage: Stage) -> Works:
         stage.say(f"  making {many:,} and {few:,} files")
         forest = dataset.small_files(room / "many", many, many // FILES_PER_DIRECTORY, dataset.tiny)
         tree = dataset.small_files(room / "few", few, few // FILES_PER_DIRECTORY, dataset.tiny)
-        for kind, options in (("tar", ()), ("FAT", ("--fat-type", "32"))):
+        for kind, options in (("tar", ()), ("FAT", ("--fat-type", "32")), ("EROFS", ())):
             image = room / "ours.img"
             given = ("--format", kind.lower(), *options)
             large = by.blockpack(
@@ -313,7 +346,7 @@ def million(stage: Stage) -> Works:
             peer = by.gnu_tar(forest, room / "gnu.tar", f"GNU tar, {many:,} files")
             wanted = [
                 targets.per_file(large.name, small.name, 1.3),
-                targets.memory(large.name, 350 * MIB),
+                targets.memory(large.name, (400 if kind == "EROFS" else 350) * MIB),
             ]
             if kind == "tar":
                 wanted.append(targets.at_most(large.name, peer.name, 1.0))
@@ -354,10 +387,10 @@ def sparse(stage: Stage) -> Works:
 
 SCENES = (
     Scene(("startup",), startup),
-    Scene(("small-tar", "small-fat"), small),
-    Scene(("large-tar", "large-fat"), large),
-    Scene(("btrfs-tar", "btrfs-fat", "btrfs-extract", "btrfs-archive"), on_btrfs),
-    Scene(("xfs-tar", "xfs-fat", "xfs-extract", "xfs-archive"), on_xfs),
+    Scene(("small-tar", "small-fat", "small-erofs"), small),
+    Scene(("large-tar", "large-erofs", "large-fat"), large),
+    Scene(("btrfs-tar", "btrfs-erofs", "btrfs-fat", "btrfs-extract", "btrfs-archive"), on_btrfs),
+    Scene(("xfs-tar", "xfs-erofs", "xfs-fat", "xfs-extract", "xfs-archive"), on_xfs),
     Scene(
         (
             *("ls-tar", "ls-fat", "extract-tar", "extract-fat"),
@@ -386,7 +419,7 @@ SCENES = (
     Scene(("disk",), disk_scenes.plain),
     Scene(("btrfs-disk",), disk_scenes.on_btrfs),
     Scene(("xfs-disk",), disk_scenes.on_xfs),
-    Scene(("million-tar", "million-fat"), million),
+    Scene(("million-tar", "million-fat", "million-erofs"), million),
     Scene(("sparse-plan", "sparse-pipe"), sparse),
     Scene(("build-again",), build),
     Scene(("git-small", "git-text"), git_small),
