@@ -174,7 +174,7 @@ def _digests(
             begun.append((*following, hashlib.sha256()))
             following = next(ahead)
         ends = [offset + length for offset, length, _ in begun]
-        stop = min([*ends, following[0], at + _CHUNK, size])
+        stop = min([*ends, following[0], at + _CHUNK])  # past the end nothing is read
         view = buffer[: stop - at]
         data.read_into(view, at)
         for _, _, digest in begun:

@@ -114,14 +114,14 @@ class ErofsPlan:
                 yield Zeros(offset + length, end - offset - length)
 
     def placements(self) -> Iterator[Placement]:
-        """Each entry and where its content begins."""
+        """Each entry and where its content lies, if it has no tail elsewhere."""
         survey, metadata = self.survey, self.metadata
         for number, entry in enumerate(survey.entries[1:], 1):
             first = survey.first.get(number, number)
             offset = None
             if type(entry) is File and entry.size:
-                if survey.blocks(first):
-                    offset = metadata.addresses[first] * self.volume.block_size
-                else:
+                if not survey.blocks(first):
                     offset = metadata.nids[first] * SLOT + survey.widths[first]
+                elif not survey.inline[first]:
+                    offset = metadata.addresses[first] * self.volume.block_size
             yield Placement(entry, offset)
