@@ -47,7 +47,7 @@ def add_verity(parser: ArgumentParser, *, beside: bool = False) -> None:
             metavar="FILE",
             nargs="?",
             const="",
-            help="add a hash tree of dm-verity behind IMAGE, or write it to FILE",
+            help="add a hash tree of dm-verity; with FILE, beside IMAGE",
         )
     else:
         group.add_argument(

@@ -72,7 +72,7 @@ def volume(
     format: str | None = None,
     *,
     leaving_out: Iterable[str] = (),
-    told: Mapping[str, str] | None = None,
+    told: Mapping[str, str | bool] | None = None,
 ) -> Volume:
     """The volume that the arguments ask for, without some of the options. Raises `UsageError`.
 

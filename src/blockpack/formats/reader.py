@@ -94,7 +94,7 @@ class ImageReader(ABC):
     def info(self) -> Mapping[str, Fact]:
         """The format's own facts by name, as the image states them. Raises `ImageError`."""
 
-    def options(self) -> Mapping[str, str]:
+    def options(self) -> Mapping[str, str | bool]:
         """The volume's options that the image tells, and a plan takes to be like it.
 
         Raises `ImageError`.

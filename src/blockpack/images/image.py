@@ -97,7 +97,7 @@ class Image:
         """The format's own facts by name, as the image states them. Raises `ImageError`."""
         return self.reader.info()
 
-    def options(self) -> Mapping[str, str]:
+    def options(self) -> Mapping[str, str | bool]:
         """The volume's options that the image tells, and a plan takes to be like it.
 
         Raises `ImageError`.

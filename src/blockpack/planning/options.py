@@ -143,6 +143,7 @@ TAR = (
         "start files of N bytes or more at multiples of N (auto)",
         "auto",
     ),
+    Option("erofs", "flag", None, "make it an EROFS file system, too"),
 )
 
 EROFS = (

@@ -59,7 +59,7 @@ class Metadata:
 
     def __init__(self, survey: Survey) -> None:
         self.survey = survey
-        self.uuid = survey.uuid()
+        self.uuid = survey.uuid().lower()
         self._block_size = survey.volume.block_size
         head = SUPERBLOCK_OFFSET // self._block_size + 1
         self._head_end = head * self._block_size

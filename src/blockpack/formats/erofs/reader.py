@@ -64,7 +64,7 @@ class ErofsReader(ImageReader):
             "checksum": self._checksum(),
         }
 
-    def options(self) -> Mapping[str, str]:
+    def options(self) -> Mapping[str, str | bool]:
         """The label, and the size of blocks."""
         label = {"label": self._label()} if self._label() else {}
         return {"block_size": str(self.block_size), **label}

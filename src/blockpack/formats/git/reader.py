@@ -107,7 +107,7 @@ class GitReader(ImageReader):
             "pack_offset": framing.pack_offset,
         }
 
-    def options(self) -> Mapping[str, str]:
+    def options(self) -> Mapping[str, str | bool]:
         """The hash, which a commit needs to keep its id, and a container that takes any."""
         return {"object_format": self._objects.object_format, "container": "pack"}
 

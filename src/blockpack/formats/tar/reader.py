@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 from ...errors import Deviation, ImageError
 from ...model.entry import NANOSECONDS, decode
 from ...planning.layout import Fact
 from ...planning.volume import MOST
+from ..erofs.reader import ErofsReader
 from ..reader import ImageEntry, ImageReader, Kind, Pieces, Report
 from . import header, sparse
+from .erofs_member import compare, has_erofs
 from .extended import Extended
 from .header import Header
 from .names import Names
@@ -66,10 +69,25 @@ class TarReader(ImageReader):
         return fields.name[0] > 0 and known and None not in numbers
 
     def info(self) -> Mapping[str, Fact]:
-        """The dialect, the number of entries, and where the archive ends (bytes)."""
+        """The dialect, the number of entries, where it ends (bytes), and which EROFS it is."""
         archive = Archive(self, lambda _: None)
         members = sum(stored.name_of(stored.header) not in (b"./", b".") for stored in archive)
-        return {"dialect": archive.dialect, "entries": members, "end": archive.end}
+        facts: dict[str, Fact] = {}
+        if self._has_erofs:
+            members -= 1
+            told = ErofsReader(self.data).info()
+            facts = {f"erofs_{key}": told[key] for key in ("block_size", "inodes", "uuid")}
+        return {"dialect": archive.dialect, "entries": members, "end": archive.end, **facts}
+
+    def options(self) -> Mapping[str, str | bool]:
+        """Whether it is an EROFS, too, and the size of blocks and sectors if it is."""
+        if not self._has_erofs:
+            return {}
+        return {"erofs": True, "sector_size": str(ErofsReader(self.data).block_size)}
+
+    @cached_property
+    def _has_erofs(self) -> bool:
+        return has_erofs(self.data.read_at(0, 4096))
 
     def entries(self, report: Report) -> Iterator[ImageEntry]:
         """Each path once, as the archive is extracted."""
@@ -77,9 +95,14 @@ class TarReader(ImageReader):
         yield from names
 
     def verify(self, report: Report) -> Iterator[ImageEntry]:
-        """After the end there are zeros, too, as far as the image goes."""
+        """After the end there are zeros, too, as far as the image goes; an EROFS holds the same."""
         archive, names = self._read(report)
         yield from names
+        if self._has_erofs:
+            try:
+                compare(ErofsReader(self.data, device=self.device), names, report)
+            except ImageError as error:
+                report(error)
         if self.device:
             return  # whatever was on it before goes on behind the image
         for at in range(archive.end, self.size, _SCAN):
@@ -95,6 +118,8 @@ class TarReader(ImageReader):
         names = Names(report)
         members = _Members(self, archive, report)
         for stored in archive:
+            if self._has_erofs and stored.start == header.BLOCK:
+                continue
             entry = members.entry(stored)
             if entry is not None:
                 names.add(entry, doubtful=archive.searched)

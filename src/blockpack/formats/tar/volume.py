@@ -28,6 +28,7 @@ from ...planning.runs import Run, literal, zeros
 from ...planning.volume import MOST, require_choice
 from ...workers.processors import Jobs
 from . import header
+from .erofs_member import ErofsMember
 from .header import BLOCK, file_headers
 from .members import Dialect, Member, blocks, refusals
 from .padding import comments, root_entries
@@ -61,7 +62,9 @@ class TarVolume(PosixVolume):
     """A tar archive as an image.
 
     `dialect` says how long names and large numbers are written. Payloads of at least `align`
-    bytes begin on a multiple of it; ``auto`` puts those of at least 64 KiB on 4096 bytes.
+    bytes begin on a multiple of it; ``auto`` puts those of at least 64 KiB on 4096 bytes. With
+    `erofs` the image is an EROFS file system, too, of blocks as large as the sectors: whoever reads
+    either finds the same files.
     """
 
     format: ClassVar[str] = "tar"
@@ -69,6 +72,7 @@ class TarVolume(PosixVolume):
 
     dialect: Dialect = "pax"
     align: int | str = field(default="auto", converter=_alignment)
+    erofs: bool = False
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -79,10 +83,14 @@ class TarVolume(PosixVolume):
 
         Raises `Problems` with all that the dialect or the profile cannot hold.
         """
-        plan = _Plan(self, list(tree))
+        erofs = ErofsMember(self, tree) if self.erofs else None
+        plan = _Plan(self, list(tree), 0 if erofs is None else erofs.end)
         end = plan.end
         needed = header.padded(end) + len(header.END)
         problems: list[BlockpackError] = list(plan.problems)
+        if erofs is not None:
+            erofs.place(plan.offsets)
+            problems += erofs.problems
         size = needed
         try:
             size = self.image_size(needed)
@@ -92,6 +100,7 @@ class TarVolume(PosixVolume):
         return Layout(
             format=self.format,
             runs=(
+                *(() if erofs is None else erofs.runs(needed)),
                 Run(plan.offsets, plan.extents, dense=True),
                 literal(end, bytes(-end % BLOCK) + header.END),
                 zeros(needed, size, free=True),
@@ -102,6 +111,7 @@ class TarVolume(PosixVolume):
                 "entries": len(plan.entries),
                 "aligned": plan.boundary,
                 "end": needed,
+                **({} if erofs is None else erofs.facts),
             },
             warnings=tuple(self._warnings(size)),
             placements=plan.placements,
@@ -124,7 +134,7 @@ class _Plan:
     are made by `file_headers`; all others take the long way through `Member`.
     """
 
-    def __init__(self, volume: TarVolume, entries: list[Entry]) -> None:
+    def __init__(self, volume: TarVolume, entries: list[Entry], start: int) -> None:
         self.volume = volume
         self.entries = entries
         self.problems: list[EntryError] = []
@@ -135,17 +145,20 @@ class _Plan:
         self._threshold = AUTO_THRESHOLD if automatic else self.boundary
         if self.boundary == BLOCK:
             self._threshold = sys.maxsize  # every payload is aligned as it is
+        if volume.erofs and volume.sector_size > BLOCK:  # whose files begin on whole blocks
+            self.boundary = max(self.boundary, volume.sector_size)
+            self._threshold = 1
         self._long_padding = limits.long_padding and volume.dialect != "ustar"
         self._alike = bytearray(len(entries))
         ids = (0, 0) if volume.owner == "keep" else volume.owner
         self._file_headers = tuple(
             file_headers(mode, *ids, volume.epoch) for mode in (PLAIN, EXECUTABLE)
         )
-        self.offsets = self._place(limits)
+        self.offsets = self._place(start, limits)
 
-    def _place(self, limits: TarLimits) -> array[int]:
+    def _place(self, start: int, limits: TarLimits) -> array[int]:
         """The offset of every member, and of the end; `problems` gets what cannot be held."""
-        offsets = array("Q", [0])
+        offsets = array("Q", [start])
         volume = self.volume
         uniform = (
             volume.mtime == "fixed"
@@ -157,7 +170,7 @@ class _Plan:
         largest = min(self._threshold - 1, header.MAX_SIZE)
         longest = header.NAME_SIZE
         append = offsets.append
-        end = 0
+        end = start
         for index, entry in enumerate(self.entries):
             path = entry.path
             start = (end + BLOCK - 1) & -BLOCK

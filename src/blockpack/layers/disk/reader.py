@@ -89,7 +89,7 @@ class OpenPartition:
     def volume_label(self) -> str:
         """The label of the file system in it; empty if it has none, or none that can be read."""
         with suppress(ImageError):
-            return self.reader.options().get("label", "") if self.reader else ""
+            return str(self.reader.options().get("label", "")) if self.reader else ""
         return ""
 
     def opened(self) -> ImageReader:

@@ -1,0 +1,163 @@
+"""Images that are a tar and an EROFS file system, before the judges of both."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import blockpack
+from judges import tar_invariants
+from judges.erofs_tools import mounted, require_mounts, seen
+from judges.mirage_tar import MirageTar
+from judges.tar_tools import (
+    Members,
+    bsdtar_read,
+    busybox_read,
+    gnu_tar_read,
+    sevenzip_tar_read,
+    tarfile_read,
+)
+from property.erofs_images import expected_of
+from property.strategies import Spec, materialise, specs, times, unix_names, utf8_names
+
+Options = dict[str, Any]
+
+NAME = b".erofs"
+READERS = (gnu_tar_read, bsdtar_read, busybox_read, tarfile_read)
+
+USUAL = {"mtime": "fixed", "mode": "normal", "owner": (0, 0)}
+
+
+@st.composite
+def option_sets(draw: st.DrawFn) -> Options:
+    """Options that do not contradict each other."""
+    return {
+        "dialect": draw(st.sampled_from(("pax", "gnu"))),
+        "mtime": draw(st.sampled_from(("fixed", "keep", "clamp"))),
+        "mode": draw(st.sampled_from(("normal", "keep"))),
+        "owner": draw(st.sampled_from(((0, 0), (3, 1 << 31), "keep"))),
+        "sector_size": draw(st.sampled_from((512, 4096))),
+        "align": draw(st.sampled_from(("auto", 512, 16384))),
+    }
+
+
+def packed(spec: Spec, directory: Path, name: str = "image", **options: Any) -> Path:
+    """The image of the tree, which is made on disk."""
+    source, image = directory / "source", directory / f"{name}.tar"
+    if not source.exists():
+        source.mkdir()
+        materialise(spec, source)
+    blockpack.write(blockpack.TarVolume(**options).plan(blockpack.scan(source)), image)
+    return image
+
+
+trees = specs(unix_names, times=times(0, 2**33 - 1), links=True, most_units=1500)
+
+
+@given(spec=trees, options=option_sets())
+@example(spec={}, options=USUAL)
+def test_linux_and_every_tar_read_the_same_files(
+    tmp_path_factory: pytest.TempPathFactory, spec: Spec, options: Options
+) -> None:
+    require_mounts()
+    directory = tmp_path_factory.mktemp("both")
+    image = packed(spec, directory, erofs=True, **options)
+    with mounted(image) as point:
+        assert seen(point) == expected_of(directory / "source", {**USUAL, **options})
+    plain = packed(spec, directory, "plain", **options)
+    for read in READERS:
+        found = read(image)
+        assert found.pop(NAME).kind == "file"
+        assert _timeless(found) == _timeless(read(plain)), read
+    with blockpack.open_image(image) as ours:
+        assert ours.verify() == []
+        assert os.fsdecode(NAME) not in {entry.path for entry in ours}
+
+
+def _timeless(members: Members) -> Members:
+    """Without the times of directories, which GNU tar forgets where padding names the root."""
+    return {
+        path: member._replace(mtime=None) if member.kind == "directory" else member
+        for path, member in members.items()
+    }
+
+
+@given(spec=specs(utf8_names, links=True, most_units=480))
+def test_7_zip_reads_it(tmp_path_factory: pytest.TempPathFactory, spec: Spec) -> None:
+    directory = tmp_path_factory.mktemp("both")
+    found = sevenzip_tar_read(packed(spec, directory, erofs=True))
+    assert found.pop(NAME)
+    assert found == sevenzip_tar_read(packed(spec, directory, "plain"))
+
+
+@given(
+    spec=specs(unix_names, links=False, most_units=400), sector_size=st.sampled_from((512, 4096))
+)
+def test_mirage_finds_every_file(
+    tmp_path_factory: pytest.TempPathFactory, spec: Spec, sector_size: int
+) -> None:
+    directory = tmp_path_factory.mktemp("both")
+    options = {"profile": "mirage", "sector_size": sector_size}
+    both, plain = (
+        MirageTar(packed(spec, directory, name, erofs=erofs, **options), sector_size)
+        for name, erofs in (("both", True), ("plain", False))
+    )
+    found = dict(both.walk())
+    assert found.pop(NAME, None) is not None
+    assert found.keys() == dict(plain.walk()).keys()
+    for path, kind in found.items():
+        if kind == "value":
+            assert both.get(path) == plain.get(path)
+
+
+def test_what_the_two_say_differently_is_damage(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(20):  # more than are in the block that the checksum covers
+        (source / f"{number:02}").write_bytes(bytes([number]) * 1000)
+    layout = blockpack.TarVolume(erofs=True).plan(blockpack.scan(source))
+    image = bytearray(layout.open().read())
+    addresses = [
+        placed.offset // 512 for placed in layout.placements() if placed.offset is not None
+    ]
+    at = image.index(addresses[19].to_bytes(4, "little"), 1536)
+    image[at : at + 4] = addresses[18].to_bytes(4, "little")
+    with blockpack.open_image(bytes(image)) as damaged:
+        (problem,) = damaged.verify()
+    assert str(problem) == "19: has another extents in the EROFS than in the tar"
+
+
+def test_the_members_name_is_reserved() -> None:
+    tree = blockpack.Tree()
+    tree.add(".erofs", b"mine")
+    with pytest.raises(blockpack.Problems) as raised:
+        blockpack.TarVolume(erofs=True).plan(tree)
+    (problem,) = raised.value.errors
+    assert problem.path == ".erofs" and problem.remedy == "rename it"
+    plain = blockpack.TarVolume().plan(tree)
+    with blockpack.open_image(plain) as image:
+        assert image.read(".erofs") == b"mine"
+
+
+def test_it_costs_little(tmp_path: Path) -> None:
+    tree = blockpack.Tree()
+    for number in range(5_000):
+        tree.add(f"d{number // 200:03}/file-{number:05}.txt", bytes(number * 37 % 8192))
+    tar = blockpack.TarVolume().plan(tree)
+    both = blockpack.TarVolume(erofs=True).plan(tree)
+    assert both.size <= 1.015 * tar.size
+    large = blockpack.Tree()
+    large.add("film", bytes(1 << 20))
+    (placed,) = blockpack.TarVolume(erofs=True).plan(large).placements()
+    assert placed.offset is not None and not placed.offset % 4096
+
+
+def test_the_invariants_of_tars_hold(tmp_path: Path) -> None:
+    spec: Spec = {}
+    image = packed(spec, tmp_path, erofs=True)
+    assert list(tar_invariants.check(image)) == [NAME]
