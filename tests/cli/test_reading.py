@@ -243,8 +243,8 @@ def test_what_is_no_image_is_said_to_be_none(
     (tmp_path / "image").write_bytes(content)
     more = ["x"] if name == "cat" else [tmp_path / "out"] if name == "extract" else []
     result = command(name, tmp_path / "image", *more, code=6)
-    known = "a tar archive, a FAT file system, a pack of git objects or a partitioned disk"
-    expected = f"{tmp_path}/image: not {known}"
+    known = "a tar archive, a FAT file system, a pack of git objects, an EROFS file system"
+    expected = f"{tmp_path}/image: not {known} or a partitioned disk"
     assert result.messages == [expected]
     assert not (tmp_path / "out").exists()
 
