@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import blockpack
+from blockpack.formats.git import tree_reader
 from blockpack.sources.git import cat_file
 from git_source.trees import content, paths, problems, refused
 from hostile import git_images
@@ -92,9 +93,15 @@ def test_objects_of_another_kind_are_refused(bare: GitRepository) -> None:
         git_tree(bare.path, bare.raw_object("commit", b"tree x\n\n"))
 
 
-@pytest.mark.parametrize(("levels", "width"), [(20, 2), (10, 10), (3, 1000), (60, 2)])
-def test_a_bomb_of_trees_is_refused(bare: GitRepository, levels: int, width: int) -> None:
+@pytest.mark.parametrize(
+    ("levels", "width", "free"),
+    [(20, 2, 2048), (10, 10, tree_reader.MOST_FREE), (3, 1000, 2048), (60, 2, 2048)],
+)
+def test_a_bomb_of_trees_is_refused(
+    bare: GitRepository, levels: int, width: int, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It costs no more than its trees, each read once, whatever they come to."""
+    monkeypatch.setattr(tree_reader, "MOST_FREE", free)
     level = bare.raw_tree((FILE, b"a", bare.blob(b"x")))
     for _ in range(levels):
         level = bare.raw_tree(*((TREE, b"%04d" % n, level) for n in range(width)))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import blockpack
-from blockpack.formats.git import store
+from blockpack.formats.git import store, tree_reader
 from hostile.git_images import (
     BLOB,
     COMMIT,
@@ -184,8 +184,10 @@ REFUSED: dict[str, tuple[Bomb, str]] = {
 }
 
 
-@pytest.mark.parametrize("container", ["docteur", "pack"])
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize(
+    ("name", "container"),
+    [*((name, "pack") for name in READ), ("a chain of deltas", "docteur")],
+)
 def test_what_is_merely_much_is_read(
     name: str, container: str, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -306,12 +308,24 @@ def long_names() -> tuple[Pack, bytes]:
 
 
 @pytest.mark.parametrize("name", TREES)
-def test_trees_without_end_are_refused(name: str, tmp_path: Path, capsys: Capture) -> None:
-    """They cost no more than they have bytes: the memory of the ordeal is that of no million."""
+def test_trees_without_end_are_refused(
+    name: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They cost no more than they have bytes. What is read before that is less here."""
+    monkeypatch.setattr(tree_reader, "MOST_FREE", 2048)
     verdict = undergo(TREES[name](), tmp_path, capsys)
     ends = ("its trees have no end", "has a path of more than 4,096")
     assert any(end in problem for problem in verdict.problems for end in ends)
     assert not verdict.extracted
+
+
+def test_what_is_read_before_trees_are_refused_is_bounded() -> None:
+    """The memory of the ordeal is that of no million."""
+    assert tree_reader.MOST_FREE <= 1 << 15
+    data = TREES["ten levels of ten"]()
+    for bounds in (in_time(), in_memory()):
+        with bounds, blockpack.open_image(io.BytesIO(data)) as image:
+            assert any("its trees have no end" in str(problem) for problem in image.verify())
 
 
 @pytest.mark.parametrize("widths", [[1000, 100], [10, 10, 10, 10, 10]])
