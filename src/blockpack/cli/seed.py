@@ -34,7 +34,7 @@ def arguments(parser: ArgumentParser) -> None:
         **dict.fromkeys((option.name for option in VOLUME), None)
         | {option.name: option.default for option in TREE}
         | {"exclude": [], "symlinks": "follow", "format": "fat", "profile": _PROFILE.name}
-        | {"key_file": None},
+        | {"key_file": None, "verity": None, "verity_salt": None},
         complete=_add_meta_data,
     )
 
