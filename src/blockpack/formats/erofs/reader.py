@@ -123,6 +123,6 @@ class ErofsReader(ImageReader):
 
 
 def _uuid(data: bytes) -> str:
-    """16 bytes as people write them."""
-    digits = data.hex()
+    """16 bytes as plans tell them."""
+    digits = data.hex().upper()
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
