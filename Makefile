@@ -17,7 +17,7 @@ TEST_PACKAGES := git mtools dosfstools '7zip|p7zip-full' libarchive-tools busybo
 	grub-common sleuthkit pax perl ovmf libnbd-bin python3-libnbd nbdkit nbdfuse qemu-utils bmap-tools file \
 	bash zsh fish man-db groff mandoc \
 	fdisk gdisk parted 'systemd-repart|systemd' systemd-boot-efi \
-	zstd casync cryptsetup-bin gcc pkg-config libseccomp-dev erofs-utils
+	zstd casync cryptsetup-bin dmsetup openssl gcc pkg-config libseccomp-dev erofs-utils
 BENCH_PACKAGES := mtools dosfstools libarchive-tools btrfs-progs xfsprogs e2fsprogs util-linux nbdkit libnbd-bin \
 	genimage cryptsetup-bin erofs-utils
 

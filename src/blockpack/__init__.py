@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from .layers.disk.disk import Disk as Disk
     from .layers.disk.disk import Partition as Partition
     from .layers.disk.disk import Raw as Raw
+    from .layers.disk.verity_partitions import verity_partitions as verity_partitions
+    from .layers.verity.signature import Signer as Signer
     from .layers.verity.verity import hash_tree as hash_tree
     from .layers.verity.verity import verity as verity
     from .model.entry import Directory as Directory
@@ -111,6 +113,8 @@ _HOMES = {
     "images.path": ("ImagePath",),
     "layers.ccm": ("encrypt",),
     "layers.disk.disk": ("Disk", "Partition", "Raw"),
+    "layers.disk.verity_partitions": ("verity_partitions",),
+    "layers.verity.signature": ("Signer",),
     "layers.verity.verity": ("hash_tree", "verity"),
     "model.entry": ("Directory", "Entry", "File", "Store", "Symlink"),
     "model.extent": ("Data", "Extent", "FileRange", "Stream", "Zeros"),

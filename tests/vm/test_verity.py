@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import blockpack
-from blockpack.formats.erofs.volume import ErofsVolume
+from blockpack.deploy.attach.consumer import verity_table
+from blockpack.deploy.record import HashTreeRecord
 from judges.programs import require, run
 from vm.machine import Disk, require_machine
 
@@ -32,6 +33,9 @@ opened() { # NAME ROOT DATA HASHES [OFFSET]
     veritysetup open --hash-offset "${5:-0}" "/disks/$3" "$1" "/disks/$4" "$2" \
         >"/results/$1.told" 2>&1
 }
+opened_by_table() { # NAME TABLE
+    dmsetup create --noudevsync --readonly "$1" --table "$2" >"/results/$1.told" 2>&1
+}
 survey() { # NAME TYPE
     mount -t "$2" -o ro "/dev/mapper/$1" /mnt 2>"/results/$1.errors" || return 0
     cd /mnt
@@ -46,8 +50,9 @@ survey() { # NAME TYPE
 CASES = {
     "fat": blockpack.FatVolume(),
     "fat4096": blockpack.FatVolume(sector_size=4096),
-    "erofs": ErofsVolume(),
-    "beside": ErofsVolume(),
+    "erofs": blockpack.ErofsVolume(),
+    "beside": blockpack.ErofsVolume(),
+    "table": blockpack.ErofsVolume(),
 }
 
 
@@ -59,12 +64,13 @@ def tree() -> blockpack.Tree:
 
 
 def tools(image: Path) -> None:
-    """An archive with ``veritysetup``, and all that it is linked with."""
-    program = require("veritysetup")
-    libraries = re.findall(r"(/\S+) \(0x", run("ldd", [program]).stdout.decode())
+    """An archive with the programs that open devices, and all that these are linked with."""
+    programs = {name: require(name) for name in ("veritysetup", "dmsetup")}
+    linked = run("ldd", list(programs.values())).stdout.decode()
     with tarfile.open(image, "w") as archive:
-        archive.add(Path(program).resolve(), "bin/veritysetup")
-        for library in libraries:
+        for name, program in programs.items():
+            archive.add(Path(program).resolve(), f"bin/{name}")
+        for library in sorted(set(re.findall(r"(/\S+) \(0x", linked))):
             archive.add(Path(library).resolve(), library.removeprefix("/"))
 
 
@@ -89,6 +95,12 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
         blockpack.write(layout, scratch / f"{name}.img")
         disks.append(Disk(name, scratch / f"{name}.img", volume.sector_size))
         root = str(hashed.geometry["root_hash"])
+        if name == "table":
+            record = HashTreeRecord.of(layout.geometry)
+            assert record is not None
+            table = verity_table(record, f"/disks/{name}")
+            lines.append(f"opened_by_table {name} '{table}' && survey {name} {kind}")
+            continue
         if name == "erofs":
             offset = layout.geometry["hash_offset"]
             disks.append(Disk("wrong", scratch / f"{name}.img"))

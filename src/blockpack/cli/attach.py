@@ -129,4 +129,5 @@ def _volume(disk: Disk) -> dict[str, Any]:
         "secret": disk.secret,
         "cipher": disk.cipher,
         "key": disk.key,
+        "root_hash": None if disk.verity is None else disk.verity.root_hash,
     }

@@ -22,7 +22,7 @@ from ..planning.layout import Layout
 from ..planning.options import ALL, DISK, PARTITION, TREE, Option, keys, parse_size, taken_by
 from ..sources.scan import scan
 from . import flags, target
-from .output import say
+from .output import emit, say
 from .overwrites import check_outputs, leave_out, replaced
 from .packing import FormatNames, add_option
 from .run import meant
@@ -34,7 +34,7 @@ _OWN = (*keys(PARTITION), "key-file")
 
 _OPTIONS = {option.key: option for option in ALL if option.key not in _OWN}
 
-_BARE = "|".join(key for key, option in _OPTIONS.items() if option.kind == "flag")
+_BARE = "|".join(each.key for each in (*_OPTIONS.values(), *PARTITION) if each.kind == "flag")
 _NEXT_KEY = re.compile(f",(?=(?:{'|'.join((*_OWN, *_OPTIONS))})=|(?:{_BARE})(?:,|$))")
 """A comma before a key; all others are the source's, or a value's."""
 
@@ -89,6 +89,9 @@ def run(arguments: Namespace) -> int:
             say(f"warning: {warning}")
     more = {"partitions": _told(layout)[0]} if arguments.json else {}
     target.write_layout(layout, arguments, **more)
+    for name in ("root_hash", "usr_hash"):
+        if name in layout.geometry and not arguments.json:
+            (say if image is None else emit)(str(layout.geometry[name]))
     return 0
 
 
@@ -161,7 +164,8 @@ def _partitions(
     for each in described:
         try:
             with _errors_of(each):
-                found.append(_partition(each, arguments, outputs))
+                partition = _partition(each, arguments, outputs)
+                found += _hashed(partition, arguments) if "verity" in each.values else [partition]
         except BlockpackError as error:
             errors += error.errors
     raise_problems("this disk cannot be made", errors)
@@ -179,6 +183,13 @@ def _errors_of(described: Described) -> Iterator[None]:
             is_inside = part.path and isinstance(part, EntryError)
             part.path = f"{name}/{part.path}" if is_inside else part.path or f"partition {name}"
         raise
+
+
+def _hashed(partition: Partition, arguments: Namespace) -> tuple[Partition, ...]:
+    """The partition, and that of its hash tree."""
+    from ..layers.disk.verity_partitions import verity_partitions  # slow to import
+
+    return verity_partitions(partition, jobs=arguments.jobs)
 
 
 def _partition(described: Described, arguments: Namespace, outputs: list[str]) -> Partition:

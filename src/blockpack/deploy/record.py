@@ -20,6 +20,8 @@ from attrs import asdict, field, frozen
 
 from .. import __version__
 from ..errors import ImageError, SourceError, raise_problems
+from ..layers.verity.hash_tree import ALGORITHMS, BLOCK_SIZES
+from ..planning.volume import MOST
 from ..reading.ownership import open_trusted
 from ..writing.write import write_bytes
 from .file_names import RECORD
@@ -34,7 +36,7 @@ VOLUME_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 DEPLOYMENT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}", re.ASCII)
 """The name of a deployment; it becomes that of a directory, and never an option."""
 
-_CONTENTS = ("size", "sha256", "tree_sha256", "fingerprint", "placements")
+_CONTENTS = ("size", "sha256", "tree_sha256", "fingerprint", "placements", "verity")
 """What a record says of an image's contents, and never of a secret's."""
 
 _MOST = 64 << 20
@@ -61,6 +63,29 @@ Origin = FromCommit | FromDirectory
 
 
 @frozen(kw_only=True)
+class HashTreeRecord:
+    """The hash tree behind an image, as a kernel is told of it: sizes in bytes, the salt in hex. Of
+    trees in partitions of a disk it is the root hash alone, or that of its /usr.
+    """
+
+    root_hash: str
+    hash_offset: int | None = None
+    hash_algorithm: str | None = None
+    hash_salt: str | None = None
+    data_blocks: int | None = None
+    data_block_size: int | None = None
+    hash_block_size: int | None = None
+
+    @classmethod
+    def of(cls, geometry: Mapping[str, Any]) -> Self | None:
+        """That of an image with such a geometry, if it has one."""
+        if "hash_offset" not in geometry:
+            found = geometry.get("root_hash") or geometry.get("usr_hash")
+            return None if found is None else cls(root_hash=str(found))
+        return cls(**{name: geometry[name] for name in _HASH_TREE})
+
+
+@frozen(kw_only=True)
 class ImageRecord:
     """One image, of a volume or a disk.
 
@@ -68,7 +93,8 @@ class ImageRecord:
     one) are names beside the record, and so is `placements` (docs/manifest.md). `sector_size` and
     `size` are in bytes, of the image as it is attached. `container` is what is around a pack of
     git's objects, and None for other formats. `tree_sha256` is the digest of what is in it
-    (docs/manifest.md). A `secret` one has no size, digests, fingerprint or placements.
+    (docs/manifest.md), `verity` its hash tree. A `secret` one has no size, digests, fingerprint,
+    placements or hash tree.
     """
 
     name: str
@@ -85,6 +111,7 @@ class ImageRecord:
     tree_sha256: str | None = None
     fingerprint: str | None = None
     placements: str | None = None
+    verity: HashTreeRecord | None = None
 
     def __attrs_post_init__(self) -> None:
         # No command may ever have these at hand, to print by mistake.
@@ -106,8 +133,10 @@ class ImageRecord:
         """The record as JSON values."""
         values = asdict(self)
         left_out = set(_CONTENTS) if self.secret else set()
-        if self.container is None:
-            left_out.add("container")
+        left_out.update(name for name in ("container", "verity") if values[name] is None)
+        if self.verity is not None:
+            told = values["verity"].items()
+            values["verity"] = {name: value for name, value in told if value is not None}
         return {name: value for name, value in values.items() if name not in left_out}
 
 
@@ -234,6 +263,21 @@ _IMAGE = {
     "tree_sha256": _DIGEST._replace(optional=True),
     "fingerprint": _TEXT._replace(optional=True),
     "placements": _FILE._replace(optional=True),
+    "verity": _Rule(dict, "an object", optional=True),
+}
+_SIZE_OF_BLOCK = _Rule(int, "the size of a block", BLOCK_SIZES.__contains__, optional=True)
+_HASH_TREE = {
+    "root_hash": _DIGEST,
+    "hash_offset": _Rule(
+        int, "a number of bytes", lambda at: 0 < at <= MOST and not at % 512, optional=True
+    ),
+    "hash_algorithm": _Rule(str, "a hash", ALGORITHMS.__contains__, optional=True),
+    "hash_salt": _matching("(?:[0-9a-f]{2}){0,256}", "a salt in hex")._replace(optional=True),
+    "data_blocks": _Rule(
+        int, "a number of blocks", lambda blocks: 0 < blocks <= MOST, optional=True
+    ),
+    "data_block_size": _SIZE_OF_BLOCK,
+    "hash_block_size": _SIZE_OF_BLOCK,
 }
 _SECRET_IMAGE = {name: rule for name, rule in _IMAGE.items() if name not in _CONTENTS}
 
@@ -276,6 +320,11 @@ def _image(values: object, where: str, problems: list[ImageError]) -> ImageRecor
         problems += (_damage(f"{where}.{name}", "is given for a secret volume") for name in told)
         if (found["format"] == "git") != (found["container"] is not None):
             problems.append(_damage(f"{where}.container", "is only for the format git"))
+    if found.get("verity") is not None:
+        tree = _checked(found["verity"], f"{where}.verity", _HASH_TREE, problems)
+        if (tree["hash_offset"] is None) != any(value is None for value in tree.values()):
+            problems.append(_damage(f"{where}.verity", "lacks some of what a kernel is told"))
+        found["verity"] = HashTreeRecord(**tree)
     return ImageRecord(**found)
 
 

@@ -197,6 +197,7 @@ PARTITION = (
     Option("offset", "size", "N", "byte where it begins (behind the one before)"),
     Option("flags", "texts", "F", "names or numbers of attributes"),
     Option("id", "text", "ID", "GUID (from the plan)"),
+    Option("verity", "flag", None, "one more partition, with its hash tree"),
 )
 """The options of a partition, beside its name."""
 

@@ -10,7 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from ...errors import BlockpackError, ImageError, UsageError
-from ..manifest.consumers import CONSUMERS, hints
+from ...layers.verity.hash_tree import SUPERBLOCK
+from ..manifest.consumers import CONSUMERS, SECTOR, hints
+from ..record import HashTreeRecord
 from .disks import Deployed, Disk
 
 
@@ -71,6 +73,12 @@ class Consumer(ABC):
         for disk in self.disks:
             if disk.encrypted:
                 yield f"{disk.name}: encrypted; its key is {key_place(disk)}"
+            if disk.verity is not None:
+                yield from verity_notes(disk, disk.verity, self.device_of(disk))
+
+    def device_of(self, disk: Disk) -> str:
+        """What a guest that runs Linux calls the disk; a word where nobody knows."""
+        return "DEVICE"
 
     def comment(self, note: str) -> str | None:
         """The line with a note among the others; None where there are no comments."""
@@ -93,6 +101,34 @@ class ArgumentConsumer(Consumer):
         lines = [shlex.join(group) for group in self.groups()]
         yield from (f"{line} \\" for line in lines[:-1])
         yield from lines[-1:]
+
+
+def verity_notes(disk: Disk, tree: HashTreeRecord, device: str) -> Iterator[str]:
+    """How a guest opens a disk so that each block is checked: for people."""
+    name, root = disk.name, tree.root_hash
+    if tree.hash_offset is None:
+        yield f"{name}: systemd checks each block if the kernel is told roothash={root}"
+        return
+    offset = tree.hash_offset
+    opening = f"veritysetup open --hash-offset={offset} {device} {name} {device} {root}"
+    yield f"{name}: each block is checked in /dev/mapper/{name} after: {opening}"
+    told = {"data": device, "hash": device, "options": f"hash-offset={offset}"}
+    arguments = [f"roothash={root}", *(f"systemd.verity_root_{key}={told[key]}" for key in told)]
+    yield f"{name}: or as systemd's root, by the kernel's arguments {' '.join(arguments)}"
+    yield f'{name}: or by the kernel itself, by dm-mod.create="{name},,,ro,{verity_table(tree)}"'
+
+
+def verity_table(tree: HashTreeRecord, device: str = "DEVICE") -> str:
+    """The line of device-mapper's table (the kernel's device-mapper/verity.rst); `device` is one
+    that the kernel knows before there is any udev, as /dev/vda.
+    """
+    assert tree.hash_offset is not None and tree.data_blocks and tree.data_block_size
+    assert tree.hash_block_size
+    first = -(-(tree.hash_offset + SUPERBLOCK.size) // tree.hash_block_size)
+    sectors = tree.data_blocks * tree.data_block_size // SECTOR
+    sizes = f"{tree.data_block_size} {tree.hash_block_size} {tree.data_blocks} {first}"
+    hashes = f"{tree.hash_algorithm} {tree.root_hash} {tree.hash_salt or '-'}"
+    return f"0 {sectors} verity 1 {device} {device} {sizes} {hashes}"
 
 
 def key_place(disk: Disk) -> str:

@@ -18,7 +18,7 @@ from attrs import frozen
 from ...errors import BlockpackError, ImageError, SourceError, UsageError, printable, raise_problems
 from ..host.generations import CURRENT
 from ..manifest.consumers import SERIAL, Device
-from ..record import BuildRecord, ImageRecord
+from ..record import BuildRecord, HashTreeRecord, ImageRecord
 
 
 @frozen(kw_only=True)
@@ -26,12 +26,13 @@ class Disk(Device):
     """An image to attach, of a volume or a disk whose name is the device's.
 
     `path` and `key` (the file that holds the image's key; None if there is no such file there) are
-    absolute. `number` counts from 0 in the manifest's order.
+    absolute. `number` counts from 0 in the manifest's order. `verity` is the hash tree behind it.
     """
 
     number: int
     path: str
     key: str | None = None
+    verity: HashTreeRecord | None = None
 
     @property
     def serial(self) -> str:
@@ -105,6 +106,7 @@ def _disk(directory: Path, number: int, image: ImageRecord, writable: bool) -> D
         number=number,
         path=str(path),
         key=None if image.key is None else str(directory / image.key),
+        verity=image.verity,
     )
 
 

@@ -20,6 +20,10 @@ _FIRST = 1
 class Libvirt(Consumer):
     """A domain of libvirt's, with virtio disks."""
 
+    def device_of(self, disk: Disk) -> str:
+        """By its serial number, as udev names it."""
+        return f"/dev/disk/by-id/virtio-{disk.serial}"
+
     def lines(self) -> Iterator[str]:
         """One element a disk, to go between ``<devices>`` and ``</devices>``."""
         for disk in self.disks:

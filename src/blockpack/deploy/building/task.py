@@ -23,7 +23,7 @@ from ...writing.targets import target_errors
 from ...writing.write import write, write_bytes
 from ..file_names import IMAGE, PLACEMENTS
 from ..image_errors import out_of_memory
-from ..record import ImageRecord
+from ..record import HashTreeRecord, ImageRecord
 from .limit import require_within
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def image_record(spec: ImageSpec, layout: Layout, **more: Any) -> ImageRecord:
         profile=spec.profile,
         sector_size=layout.sector_size,
         container=None if container is None else str(container),
+        verity=HashTreeRecord.of(layout.geometry),
         **more,
     )
 

@@ -84,6 +84,7 @@ class DiskTables(VolumeTables):
     def _partition(self, path: Path, table: Mapping[str, Any]) -> PartitionSpec:
         self.unknown(path, table, PARTITION_KEYS)
         options = self.options(path, table, _PARTITION)
+        has_tree = options.pop("verity", False)
         given = [key for key in ("volume", "path") if key in table]
         # What is in it is not known yet.
         self.tried(path, partial(Partition, b"" if given else None, type="linux"), options)
@@ -94,9 +95,9 @@ class DiskTables(VolumeTables):
             if volume is not None:
                 options.setdefault("name", volume.name[:NAME_UNITS])
                 volume = volume.filling(options.get("size"))
-            return PartitionSpec(content=volume, options=options)
+            return PartitionSpec(content=volume, options=options, verity=has_tree)
         content = self._file(path, table) if "path" in table else None
-        return PartitionSpec(content=content, options=options)
+        return PartitionSpec(content=content, options=options, verity=has_tree)
 
     def _volume_in(self, path: Path, value: Any) -> VolumeSpec | None:
         """The volume that a partition has, if that is sound."""

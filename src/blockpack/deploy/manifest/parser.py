@@ -36,7 +36,7 @@ MOST_RECIPIENTS = 1000
 """How many of each a manifest has at most."""
 
 DEPLOYMENT_KEYS = ("name", "recipients", "consumer")
-OWN_KEYS = ("source", "format", "secret", "cipher", "allow_persistent", "image")
+OWN_KEYS = ("source", "format", "secret", "cipher", "allow_persistent", "verity", "image")
 """The keys of ``[deployment]``, and of a volume beside its options."""
 
 VOLUME_KEYS = (*OWN_KEYS, *keys(TREE), *keys(VOLUME))
@@ -229,6 +229,7 @@ class _Document(DiskTables):
         if not image and name not in in_disks:
             remedy = "name it in a disk, or remove this"
             self.complain((*path, "image"), "no disk has this volume", remedy)
+        has_tree = self._verity(path, table, secret)
         format = self.format(path, table)
         if in_disks.get(name) is not None:  # those of the disk, unless it says otherwise
             table = {"sector-size": in_disks[name], **table}
@@ -248,8 +249,16 @@ class _Document(DiskTables):
             secret=secret,
             cipher=cipher,
             allow_persistent=persistent,
+            verity=has_tree,
             image=image,
         )
+
+    def _verity(self, path: Path, table: Mapping[str, Any], secret: bool) -> bool:
+        found = self.flag(path, table, "verity")
+        if found and secret:
+            rule = "is for volumes that are not secret: a root hash would tell what is in them"
+            self.complain((*path, "verity"), rule, "remove it")
+        return found
 
     def _cipher(self, path: Path, table: Mapping[str, Any], secret: bool) -> str | None:
         here = (*path, "cipher")

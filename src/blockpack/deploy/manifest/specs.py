@@ -17,6 +17,9 @@ from ...errors import BlockpackError, SourceError, raise_problems
 from ...formats.registry import FORMATS, format_named
 from ...layers.disk.disk import Disk, Partition, Raw
 from ...layers.disk.partition_types import implied_type
+from ...layers.disk.verity_partitions import verity_partitions
+from ...layers.verity.hash_tree import HASH_BLOCK
+from ...layers.verity.verity import verity
 from ...model.entry import EPOCH, File
 from ...planning.layout import Layout
 from ...planning.volume import Volume
@@ -75,14 +78,15 @@ class VolumeSpec(TreeSpec):
 
     `options` are the keyword arguments of the format's volume class that the manifest gives, or
     that its consumers ask for; sizes in bytes. `cipher` encrypts the image, and `allow_persistent`
-    lets that of a secret volume without one be written to a disk. `image` tells whether it has an
-    image of its own.
+    lets that of a secret volume without one be written to a disk. With `verity` a hash tree is
+    behind it. `image` tells whether it has an image of its own.
     """
 
     format: str
     options: Mapping[str, Value] = field(factory=dict)
     cipher: str | None = None
     allow_persistent: bool = False
+    verity: bool = False
     image: bool = True
 
     @property
@@ -121,7 +125,7 @@ class VolumeSpec(TreeSpec):
         return (
             *(self.format, zlib.ZLIB_RUNTIME_VERSION if self.format == "git" else ""),
             *(dict(sorted(self.options.items())), [part.at for part in self.parts]),
-            *(self.exclude, self.symlinks, self.submodules, self.secret, self.cipher),
+            *(self.exclude, self.symlinks, self.submodules, self.secret, self.cipher, self.verity),
         )
 
     @property
@@ -149,6 +153,8 @@ class VolumeSpec(TreeSpec):
         volume = self.volume() if epoch is None else evolve(self.volume(), epoch=epoch)
         tree = tree_of(self)
         layout = volume.plan(tree, jobs=jobs)
+        if self.verity:
+            layout = verity(layout, jobs=jobs)
         if self.secret:
             return layout
         return evolve(layout, warnings=(*layout.warnings, *exposure.warnings(tree)))
@@ -157,6 +163,8 @@ class VolumeSpec(TreeSpec):
         """The image as its consumers see it."""
         volume = volume_of(self.format, **self.options)
         size = volume.size or volume.pad
+        if self.verity:
+            size = HASH_BLOCK
         return Device(
             name=self.name,
             format=self.format,
@@ -203,10 +211,13 @@ class FileSpec(TreeSpec):
 
 @frozen(kw_only=True)
 class PartitionSpec:
-    """One partition of a disk: what is in it, if anything is, and the arguments of `Partition`."""
+    """One partition of a disk: what is in it, if anything is, and the arguments of `Partition`; and
+    whether one with its hash tree comes after it.
+    """
 
     content: VolumeSpec | FileSpec | None = None
     options: Mapping[str, Any] = field(factory=dict)
+    verity: bool = False
 
     @property
     def least_size(self) -> int:
@@ -216,19 +227,21 @@ class PartitionSpec:
             return size
         return 0 if self.content is None else self.content.least_size
 
-    def partition(
+    def partitions(
         self,
         planned: Mapping[object, Layout | File],
         plan: Callable[[VolumeSpec], Layout | File],
-    ) -> Partition:
-        """The partition, of contents that are planned; `plan` plans a volume again that is to fill
-        what is left of the disk.
+        jobs: Jobs,
+    ) -> tuple[Partition, ...]:
+        """The partition, of contents that are planned, and that of its hash tree; `plan` plans a
+        volume again that is to fill what is left of the disk.
         """
         volume = self.content
         partition = self._of(None if volume is None else planned[volume.key])
-        if not isinstance(volume, VolumeSpec):
-            return partition
-        return evolve(partition, fill=lambda size: self._of(plan(volume.filling(size))))
+        if isinstance(volume, VolumeSpec):
+            spec = volume
+            partition = evolve(partition, fill=lambda size: self._of(plan(spec.filling(size))))
+        return verity_partitions(partition, jobs=jobs) if self.verity else (partition,)
 
     def _of(self, content: Layout | File | None) -> Partition:
         title = content.title if isinstance(content, Layout) else ""
@@ -298,7 +311,11 @@ class DiskSpec:
         """What the image depends on beside what its trees hold."""
         numbers = {each.key: number for number, each in enumerate(self.trees)}
         partitions = [
-            (dict(sorted(each.options.items())), each.content and numbers[each.content.key])
+            (
+                dict(sorted(each.options.items())),
+                each.content and numbers[each.content.key],
+                each.verity,
+            )
             for each in self.partitions
         ]
         raws = [(numbers[raw.content.key], raw.offset) for raw in self.raws]
@@ -334,7 +351,8 @@ class DiskSpec:
                 errors.append(error)
         raise_problems("this disk cannot be made", errors)
 
-        partitions = [each.partition(planned, plan) for each in self.partitions]
+        pairs = [each.partitions(planned, plan, jobs) for each in self.partitions]
+        partitions = [partition for pair in pairs for partition in pair]
         raws = [raw.piece(planned) for raw in self.raws]
         return Disk(partitions=partitions, raw=raws, **self.options).plan()
 

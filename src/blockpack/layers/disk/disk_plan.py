@@ -22,13 +22,14 @@ from ...errors import BlockpackError, EntryError, UsageError, raise_problems
 from ...formats.registry import FORMATS
 from ...model.content import Content, file_of, on_disk
 from ...model.entry import Directory, File
-from ...planning.layout import Layout, LayoutWarning, Placement, round_up
+from ...planning.layout import Fact, Layout, LayoutWarning, Placement, round_up
 from ...planning.runs import Run, zeros
 from ...planning.volume import MOST, PADDING
 from ..ccm import CIPHER
+from ..verity.hash_tree import FORMAT
 from . import gpt, mbr
 from .ids import with_ids
-from .partition_types import TYPES
+from .partition_types import TYPES, type_name
 from .placement import Piece, Place, Wanted, in_order, overlaps, placed
 from .table import BOOT, SHOWN, TITLES, PartitionTable, TableEntry, labels
 from .table_pieces import back_size, front_end, table_pieces
@@ -52,6 +53,20 @@ _ROOM = 1 << 20
 
 _HYBRID_ESP = 0x0C
 """FAT32 by LBA: the ROMs of Raspberry Pis start from it, and not from an ESP."""
+
+
+def image_layout(content: Content | str | File, name: str, sector_size: int) -> Layout:
+    """The layout of bytes that are taken as they are. Raises `BlockpackError` if there are none."""
+    if isinstance(content, File):
+        file = content
+    elif isinstance(content, str):
+        file = on_disk(content, content)
+    else:
+        file = file_of(name, content, None)
+    if not file.size:
+        raise EntryError(name, "is empty", "leave it out")
+    run = Run.of(file.extent())
+    return Layout(format=IMAGE, runs=(run,), sector_size=sector_size, forkable=file.store.forkable)
 
 
 class DiskPlan:
@@ -128,25 +143,10 @@ class DiskPlan:
     def _image(self, content: Content | str | File, name: str) -> Layout | None:
         """The layout of bytes that are taken as they are; None if that is a problem."""
         try:
-            if isinstance(content, File):
-                file = content
-            elif isinstance(content, str):
-                file = on_disk(content, content)
-            else:
-                file = file_of(name, content, None)
-            if not file.size:
-                raise EntryError(name, "is empty", "leave it out")
+            self.images.append(image_layout(content, name, self.disk.sector_size))
         except BlockpackError as error:
             self._problems.append(error)
             return None
-        self.images.append(
-            Layout(
-                format=IMAGE,
-                runs=(Run.of(file.extent()),),
-                sector_size=self.disk.sector_size,
-                forkable=file.store.forkable,
-            )
-        )
         return self.images[-1]
 
     # What speaks against it.
@@ -329,13 +329,22 @@ class DiskPlan:
             runs=tuple(_filled(in_order(self._pieces(table)), table.size)),
             sector_size=table.sector_size,
             largest_sector=table.sector_size,
-            geometry=table.facts,
+            geometry={**table.facts, **self._root_hashes()},
             warnings=tuple(self._warnings()),
             placements=self._placements,
             forkable=all(each.forkable for each in [*nested, *self.images]),
             claim=lambda: [each.claim() for each in nested],
             layer_refused=next(refused, None),
         )
+
+    def _root_hashes(self) -> dict[str, Fact]:
+        """Those of hash trees in partitions, under the names that systemd has for them."""
+        found: dict[str, Fact] = {}
+        for entry, content in zip(self.table.entries, self.contents, strict=True):
+            if content is not None and content.format == FORMAT:
+                name = "usr_hash" if type_name(entry.type).startswith("usr") else "root_hash"
+                found[name] = content.geometry["root_hash"]
+        return found
 
     def _warnings(self) -> Iterator[LayoutWarning]:
         for entry, content in zip(self.table.entries, self.contents, strict=True):

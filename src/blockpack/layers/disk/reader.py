@@ -43,6 +43,7 @@ _SIGNATURES = (
     ("F2FS", 1024, b"\x10\x20\xf5\xf2"),
     ("squashfs", 0, b"hsqs"),
     ("EROFS", 1024, b"\xe2\xe1\xf5\xe0"),
+    ("dm-verity", 0, b"verity\0\0"),
     ("ISO 9660", 32769, b"CD001"),
     ("NTFS", 3, b"NTFS    "),
     ("exFAT", 3, b"EXFAT   "),

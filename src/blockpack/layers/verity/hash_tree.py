@@ -23,6 +23,9 @@ from ...planning.ids import dashed
 from ...planning.layout import Fact, round_up
 from ...planning.volume import MOST
 
+FORMAT = "verity"
+"""The format of a hash tree that is an image of its own."""
+
 MAGIC = b"verity\0\0"
 
 ALGORITHMS = ("sha1", "sha224", "sha256", "sha384", "sha512")
@@ -30,6 +33,9 @@ ALGORITHMS = ("sha1", "sha224", "sha256", "sha384", "sha512")
 
 BLOCK_SIZES = (512, 1024, 2048, 4096)
 """Bytes of a block: larger ones no kernel with pages of 4096 bytes takes."""
+
+HASH_BLOCK = BLOCK_SIZES[-1]
+"""Bytes of a hash block, unless others are asked for."""
 
 MOST_SALT = 256
 """Bytes of the longest salt."""

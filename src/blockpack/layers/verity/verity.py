@@ -25,15 +25,12 @@ from ...reading.positional import PositionalFile
 from ...reading.spool import Spool
 from ...workers.processors import Jobs
 from ..ccm import CIPHER
-from .hash_tree import ALGORITHMS, BLOCK_SIZES, MOST_SALT, SUPERBLOCK, HashTree
+from .hash_tree import ALGORITHMS, BLOCK_SIZES, FORMAT, MOST_SALT, SUPERBLOCK, HashTree
 from .hashing import Advance, hashed, opened
 
-FORMAT = "verity"
-"""The format of a hash tree that is an image of its own."""
 
-
-def _nobody(count: int) -> None:
-    pass
+def nobody(count: int) -> None:
+    """Hears of no bytes."""
 
 
 def verity(
@@ -46,7 +43,7 @@ def verity(
     hash_block_size: int | str = 4096,
     algorithm: str = "sha256",
     jobs: Jobs = 1,
-    advance: Advance = _nobody,
+    advance: Advance = nobody,
 ) -> Layout:
     """The layout of the image of `layout` with its hash tree behind it, as ``veritysetup format``
     makes it; the root hash is in its `geometry`, as ``root_hash``.
@@ -95,7 +92,7 @@ def hash_tree(
     hash_block_size: int | str = 4096,
     algorithm: str = "sha256",
     jobs: Jobs = 1,
-    advance: Advance = _nobody,
+    advance: Advance = nobody,
 ) -> Layout:
     """The layout of the hash tree of the image of `layout`, to be beside it in a file of its own.
 

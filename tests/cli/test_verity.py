@@ -1,0 +1,107 @@
+"""``--verity``: the command makes a hash tree, prints the root hash, and checks it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import blockpack
+from cli.running import Command
+from judges import verity as judge
+from judges.programs import run
+
+
+@pytest.fixture(name="site")
+def fixture_site(tmp_path: Path) -> Path:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "index.html").write_bytes(b"<p>hello" * 3000)
+    return site
+
+
+def test_behind_the_image(command: Command, site: Path, tmp_path: Path) -> None:
+    image = tmp_path / "www.tar"
+    (root_hash,) = command("pack", site, image, "--verity").lines
+    with blockpack.open_image(image) as found:
+        offset = found.size
+    judge.verify(image, image, root_hash, offset)
+    facts = json.loads(command("info", image, "--json").out)["geometry"]
+    assert (facts["root_hash"], facts["hash_offset"]) == (root_hash, offset)
+    assert command("ls", image).lines == ["index.html"]
+    assert command("verify", image, "--root-hash", root_hash).code == 0
+    assert command("verify", image, site).code == 0
+    command("extract", image, tmp_path / "out")
+    assert (tmp_path / "out/index.html").read_bytes() == b"<p>hello" * 3000
+    again = tmp_path / "again.tar"
+    assert command("pack", site, again, "--verity").lines == [root_hash]
+    assert again.read_bytes() == image.read_bytes()
+
+
+def test_in_a_file_beside_it_with_a_signature(command: Command, site: Path, tmp_path: Path) -> None:
+    image, hashes = tmp_path / "www.raw", tmp_path / "www.verity"
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key)]
+    run("openssl", [*made, "-out", certificate, "-subj", "/CN=blockpack", "-days", "9"])
+    words = (
+        "--verity",
+        hashes,
+        "--verity-salt",
+        "-",
+        "--sign-key",
+        key,
+        "--sign-cert",
+        certificate,
+    )
+    told = json.loads(command("pack", site, image, "--format", "fat", *words, "--json").out)
+    root_hash = told["geometry"]["root_hash"]
+    assert (told["verity"], told["geometry"]["hash_salt"]) == (str(hashes), "")
+    judge.verify(image, hashes, root_hash)
+    assert command("verify", image, "--verity", hashes, "--root-hash", root_hash).code == 0
+    (tmp_path / "root-hash").write_text(root_hash)
+    verify = ["smime", "-verify", "-inform", "der", "-nointern", "-noverify", "-binary"]
+    signature, content = tmp_path / "www.roothash.p7s", tmp_path / "root-hash"
+    run("openssl", [*verify, "-in", signature, "-content", content, "-certfile", certificate])
+
+
+def test_damage_is_told_with_its_block(command: Command, site: Path, tmp_path: Path) -> None:
+    image = tmp_path / "www.tar"
+    command("pack", site, image, "--verity")
+    data = bytearray(image.read_bytes())
+    data[9000] ^= 1
+    image.write_bytes(data)
+    told = command("verify", image, code=6)
+    assert "block 2 (bytes 8,192 to 12,287)" in told.out.decode()
+    data[9000] ^= 1
+    image.write_bytes(data)
+    told = command("verify", image, "--root-hash", "0" * 64, code=6)
+    assert "and not the root hash 000" in told.out.decode()
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (("--verity-salt", "aa"), "give --verity"),
+        (("--verity", "--verity-salt", "xyz"), "is not a salt"),
+        (("--verity", "--sign-key", "k.pem"), "takes a key and its certificate"),
+        (("--verity", "--key-file", "key"), "leave out --verity or --key-file"),
+        (("--format", "fat", "--pad", "512", "--verity", "{image}"), "is written twice"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    command: Command, site: Path, tmp_path: Path, words: tuple[str, ...], rule: str
+) -> None:
+    image = tmp_path / "www.tar"
+    given = [word.format(image=image) for word in words]
+    assert rule in command("pack", site, image, *given, code=2).err
+    assert not image.exists()
+
+
+def test_an_image_without_a_tree_has_no_root_hash(
+    command: Command, site: Path, tmp_path: Path
+) -> None:
+    image = tmp_path / "www.tar"
+    command("pack", site, image)
+    told = command("verify", image, "--root-hash", "00", code=6)
+    assert "has no hash tree at its end" in told.err
