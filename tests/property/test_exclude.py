@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from re import _constants as opcodes  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
+from re import (
+    _parser,  # type: ignore[attr-defined]
+    sub,
+)
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -175,6 +178,8 @@ def choices_of(pattern: str, *, straight: bool = True) -> int:
     expression, _ = type(GitIgnoreSpec.from_lines(["any"]).patterns[0]).pattern_to_regex(pattern)
     if expression is None:
         return 0
+    # The end that pathspec before 1.0 adds matches whatever is left, newlines, too: one way.
+    expression = sub(r"\.\*(\)\?)?\$$", r"\1", expression)
     return choices(_parser.parse(straightened(expression) if straight else expression))
 
 
