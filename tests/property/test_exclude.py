@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from re import _constants as opcodes  # type: ignore[attr-defined]
-from re import (
+from re import _parser  # type: ignore[attr-defined]
     _parser,  # type: ignore[attr-defined]
     sub,
 )
@@ -179,7 +180,7 @@ def choices_of(pattern: str, *, straight: bool = True) -> int:
     if expression is None:
         return 0
     # The end that pathspec before 1.0 adds matches whatever is left, newlines, too: one way.
-    expression = sub(r"\.\*(\)\?)?\$$", r"\1", expression)
+    expression = re.sub(r"\.\*(\)\?)?\$$", r"\1", expression)
     return choices(_parser.parse(straightened(expression) if straight else expression))
 
 
