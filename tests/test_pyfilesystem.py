@@ -168,5 +168,7 @@ class Packed(fs.base.FS):
 class TestOfPyFilesystem(fs.test.FSTestCases, unittest.TestCase):
     """The library's own tests, which write what they read: all that they read is in an image."""
 
+    assertRaisesRegexp = unittest.TestCase.assertRaisesRegex  # its name before Python 3.12
+
     def make_fs(self) -> Packed:
         return Packed()

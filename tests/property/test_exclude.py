@@ -7,9 +7,6 @@ import subprocess
 from pathlib import Path
 from re import _constants as opcodes  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
-    _parser,  # type: ignore[attr-defined]
-    sub,
-)
 from tempfile import TemporaryDirectory
 
 import pytest
