@@ -161,3 +161,15 @@ def test_the_invariants_of_tars_hold(tmp_path: Path) -> None:
     spec: Spec = {}
     image = packed(spec, tmp_path, erofs=True)
     assert list(tar_invariants.check(image)) == [NAME]
+
+
+def test_a_damaged_erofs_costs_the_tar_nothing() -> None:
+    tree = blockpack.Tree()
+    tree.add("kept", b"kept")
+    image = bytearray(blockpack.TarVolume(erofs=True).plan(tree).open().read())
+    image[1024 + 12] = 40  # blocks of 2^40 bytes
+    with blockpack.open_image(bytes(image)) as damaged:
+        assert [entry.path for entry in damaged] == ["kept"]
+        assert damaged.read("kept") == b"kept"
+        (problem,) = damaged.verify()
+    assert "2^40" in str(problem)

@@ -20,6 +20,7 @@ from ...model.extent import Data
 from ...model.tree import Tree
 from ...planning.layout import Fact
 from ...planning.runs import Run, zeros
+from ...reading.positional import PositionalReader
 from ..erofs.metadata import Metadata
 from ..erofs.reader import ErofsReader
 from ..erofs.structures import NULL_ADDRESS, SUPERBLOCK_OFFSET
@@ -27,12 +28,10 @@ from ..erofs.survey import Survey
 from ..erofs.volume import ErofsVolume
 from ..reader import ImageEntry, Report
 from . import header
+from .header import EROFS_MEMBER as NAME
 
 if TYPE_CHECKING:
     from .volume import TarVolume
-
-NAME = ".erofs"
-"""The member's name, which is reserved: no other entry has it."""
 
 _ALIKE = ("kind", "size", "mode", "uid", "gid", "target", "extents")
 """What both say of an entry. (A tar has whole seconds.)"""
@@ -111,9 +110,13 @@ class ErofsMember:
         yield from self._metadata.runs(size // self._volume.sector_size)
 
 
-def has_erofs(head: bytes) -> bool:
-    """Whether an archive that begins with `head` (4096 bytes) is an EROFS, too."""
-    return head[: len(NAME) + 1] == b"%s\0" % NAME.encode() and ErofsReader.recognises(head)
+def erofs_in(data: PositionalReader, *, device: bool) -> ErofsReader | None:
+    """The EROFS that the archive in `data` is, whose first member is called `NAME`, if it is one.
+
+    Raises `ImageError` if its superblock tells of nothing that Linux reads.
+    """
+    head = data.read_at(0, 2 * SUPERBLOCK_OFFSET)
+    return ErofsReader(data, device=device) if ErofsReader.recognises(head) else None
 
 
 def compare(erofs: ErofsReader, members: Iterable[ImageEntry], report: Report) -> None:

@@ -46,6 +46,9 @@ EXTENDED, GLOBAL = b"x", b"g"
 GNU_LONG_NAME, GNU_LONG_LINK = b"L", b"K"
 GNU_SPARSE, GNU_CONTINUED = b"S", b"M"
 
+EROFS_MEMBER = ".erofs"
+"""The first member of an archive that is an EROFS, too, which no entry may be called then."""
+
 NAME_SIZE = 100
 PREFIX_SIZE = 155
 MAX_ID = 0o7777777

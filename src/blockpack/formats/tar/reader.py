@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ...errors import Deviation, ImageError
 from ...model.entry import NANOSECONDS, decode
 from ...planning.layout import Fact
 from ...planning.volume import MOST
-from ..erofs.reader import ErofsReader
 from ..reader import ImageEntry, ImageReader, Kind, Pieces, Report
 from . import header, sparse
-from .erofs_member import compare, has_erofs
 from .extended import Extended
 from .header import Header
 from .names import Names
 from .walk import META, Archive, Stored
+
+if TYPE_CHECKING:
+    from ..erofs.reader import ErofsReader
 
 _SCAN = 1 << 20
 
@@ -73,21 +75,35 @@ class TarReader(ImageReader):
         archive = Archive(self, lambda _: None)
         members = sum(stored.name_of(stored.header) not in (b"./", b".") for stored in archive)
         facts: dict[str, Fact] = {}
-        if self._has_erofs:
+        if self._erofs is not None:
             members -= 1
-            told = ErofsReader(self.data).info()
+            told = self._erofs.info()
             facts = {f"erofs_{key}": told[key] for key in ("block_size", "inodes", "uuid")}
         return {"dialect": archive.dialect, "entries": members, "end": archive.end, **facts}
 
     def options(self) -> Mapping[str, str | bool]:
         """Whether it is an EROFS, too, and the size of blocks and sectors if it is."""
-        if not self._has_erofs:
+        if self._erofs is None:
             return {}
-        return {"erofs": True, "sector_size": str(ErofsReader(self.data).block_size)}
+        return {"erofs": True, "sector_size": str(self._erofs.block_size)}
+
+    @property
+    def _is_erofs(self) -> bool:
+        """Whether the archive is an EROFS, too, be it a damaged one."""
+        try:
+            return self._erofs is not None
+        except ImageError:
+            return True
 
     @cached_property
-    def _has_erofs(self) -> bool:
-        return has_erofs(self.data.read_at(0, 4096))
+    def _erofs(self) -> ErofsReader | None:
+        """The EROFS that the archive is, too. Raises `ImageError` if it is damaged."""
+        begin = header.EROFS_MEMBER.encode() + b"\0"
+        if self.data.read_at(0, len(begin)) != begin:
+            return None
+        from .erofs_member import erofs_in  # slow to import, and seldom needed
+
+        return erofs_in(self.data, device=self.device)
 
     def entries(self, report: Report) -> Iterator[ImageEntry]:
         """Each path once, as the archive is extracted."""
@@ -98,11 +114,7 @@ class TarReader(ImageReader):
         """After the end there are zeros, too, as far as the image goes; an EROFS holds the same."""
         archive, names = self._read(report)
         yield from names
-        if self._has_erofs:
-            try:
-                compare(ErofsReader(self.data, device=self.device), names, report)
-            except ImageError as error:
-                report(error)
+        self._compare(names, report)
         if self.device:
             return  # whatever was on it before goes on behind the image
         for at in range(archive.end, self.size, _SCAN):
@@ -112,13 +124,23 @@ class TarReader(ImageReader):
                 report(ImageError("", rule))
                 return
 
+    def _compare(self, names: Names, report: Report) -> None:
+        """Report what an EROFS holds otherwise."""
+        try:
+            if self._erofs is not None:
+                from .erofs_member import compare
+
+                compare(self._erofs, names, report)
+        except ImageError as error:
+            report(error)
+
     def _read(self, report: Report) -> tuple[Archive, Names]:
         """The archive, read to its end, and what its members come to."""
         archive = Archive(self, report)
         names = Names(report)
         members = _Members(self, archive, report)
         for stored in archive:
-            if self._has_erofs and stored.start == header.BLOCK:
+            if stored.start == header.BLOCK and self._is_erofs:
                 continue
             entry = members.entry(stored)
             if entry is not None:

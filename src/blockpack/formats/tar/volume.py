@@ -28,7 +28,6 @@ from ...planning.runs import Run, literal, zeros
 from ...planning.volume import MOST, require_choice
 from ...workers.processors import Jobs
 from . import header
-from .erofs_member import ErofsMember
 from .header import BLOCK, file_headers
 from .members import Dialect, Member, blocks, refusals
 from .padding import comments, root_entries
@@ -83,7 +82,11 @@ class TarVolume(PosixVolume):
 
         Raises `Problems` with all that the dialect or the profile cannot hold.
         """
-        erofs = ErofsMember(self, tree) if self.erofs else None
+        erofs = None
+        if self.erofs:
+            from .erofs_member import ErofsMember  # slow to import, and seldom needed
+
+            erofs = ErofsMember(self, tree)
         plan = _Plan(self, list(tree), 0 if erofs is None else erofs.end)
         end = plan.end
         needed = header.padded(end) + len(header.END)
