@@ -82,13 +82,14 @@ def _sfdisk_logical(image: Path) -> tuple[int, int, int]:
     return 1, 10, 15
 
 
-def _sgdisk(image: Path) -> tuple[int, int, int]:
+def _sgdisk(image: Path, *options: str) -> tuple[int, int, int]:
     run(
         "sgdisk",
         [
             *("--new=1:2048:+8M", "--typecode=1:ef00", "--change-name=1:EFI"),
             *("--new=2:18432:+4M", "--typecode=2:8300", "--change-name=2:tar"),
             *("--new=3:26624:+4M", "--typecode=3:8200", "--change-name=3:swap"),
+            *options,
             image,
         ],
     )
@@ -96,9 +97,7 @@ def _sgdisk(image: Path) -> tuple[int, int, int]:
 
 
 def _hybrid(image: Path) -> tuple[int, int, int]:
-    places = _sgdisk(image)
-    run("sgdisk", ["--hybrid=1:2", image])
-    return places
+    return _sgdisk(image, "--hybrid=1:2")
 
 
 def _parted(label: str) -> Callable[[Path], tuple[int, int, int]]:
