@@ -22,7 +22,6 @@ VOLUMES: tuple[blockpack.Volume, ...] = (
     blockpack.FatVolume(free=100_000),
     blockpack.GitVolume(),
     blockpack.GitVolume(container="bundle", compression=0),
-    blockpack.ErofsVolume(free=100_000),
 )
 
 _CONTENTS = st.lists(

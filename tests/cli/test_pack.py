@@ -133,9 +133,13 @@ def test_the_manifest_has_the_offsets_and_digests_of_the_image(
             found[entry["path"]] = None
             continue
         assert set(entry) == {"path", "kind", "size", "offset", "sha256"}
-        assert (entry["offset"] is None) == (entry["size"] == 0)
+        size = entry["size"]
+        is_split = form == "erofs" and size > 4096 and size % 4096 > 0  # its tail is elsewhere
+        assert (entry["offset"] is None) == (size == 0 or is_split)
         start = entry["offset"] or 0
-        data = image[start : start + entry["size"]]
+        data = image[start : start + size]
+        if is_split:
+            data = (source / entry["path"]).read_bytes()
         assert entry["sha256"] == hashlib.sha256(data).hexdigest(), entry
         found[entry["path"]] = data
     assert found == tree_of(source)

@@ -14,7 +14,7 @@ import pytest
 from cli.running import FORMATS, Command
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ["tar", "fat"])  # in which a file is one extent
 def test_json_describes_the_image_that_pack_writes(
     command: Command, source: Path, tmp_path: Path, form: str
 ) -> None:
@@ -120,7 +120,7 @@ def test_warnings_go_to_standard_error(command: Command, source: Path) -> None:
     assert warnings == ["aux.txt: Windows takes this name for a device"]
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ["tar", "fat"])  # which round files up
 def test_the_summary_ends_with_what_the_room_is_for(
     command: Command, source: Path, form: str
 ) -> None:

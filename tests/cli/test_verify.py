@@ -185,6 +185,8 @@ def test_damaged_structure_is_told_from_a_difference(
     data = bytearray(image.read_bytes())
     if image.suffix == ".tar":
         data[0] ^= 0xFF  # the first name, so that the checksum is wrong
+    elif image.suffix == ".erofs":
+        data[1024 + 4] ^= 0xFF  # the superblock's checksum
     else:
         data[512 * int.from_bytes(data[14:16], "little") + 4] ^= 0xFF  # the first copy of the FAT
     image.write_bytes(data)

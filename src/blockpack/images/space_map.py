@@ -324,6 +324,8 @@ def _of_image(image: Image) -> Iterator[Stretch]:
             yield from _with_holes(reader.data, Stretch(start, stop - start, "file", name))
         else:
             end = min(stop, start + (first - start) % unit) if after_file else start
+            if any(reader.read_at(start, end - start)):  # as behind the tail of a file in EROFS
+                end = start
             yield Stretch(start, end - start, "padding")
             zero = "free" if first or (stop == reader.size and not is_packed) else "padding"
             yield from _between(reader, end, stop, first, unit, zero)

@@ -139,8 +139,9 @@ class Inodes:
 
     def _require(self, offset: int, length: int) -> None:
         if offset + length > self._reader.size:
-            end = f"needs bytes {offset:,} to {offset + length:,}"
-            raise ImageError("", f"{end}, and the image ends at byte {self._reader.size:,}")
+            where = f"needs bytes {offset:,} to {offset + length:,}"
+            end = f"the image ends at byte {self._reader.size:,}; it is cut short or damaged"
+            raise ImageError("", f"{where}, and {end}")
 
     def _chunks(self, inode: Inode) -> Iterator[tuple[int | None, int]]:
         """The pieces of a file in chunks; those that lie end to end are one."""
