@@ -12,9 +12,8 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
-from ..model.extent import Data, Extent, Zeros
+from ..model.extent import Data, Extent, FileRange, Stream, Zeros
 from ..reading.extents import OpenSource, open_source, read_extent
 from ..reading.positional import PositionalReader
 from .runs import Run
@@ -28,7 +27,7 @@ MOST_OPEN = 4
 LEAST_KEPT = 1 << 10
 """Bytes of metadata that take their time to be made."""
 
-_SMALL = 64 << 10
+SMALL = 64 << 10
 """Sources up to this size (bytes) are not kept open if all of them is read."""
 
 
@@ -116,33 +115,31 @@ class LayoutReader(PositionalReader):
             view[:] = extent.data[skip : skip + len(view)]
         elif isinstance(extent, Zeros):
             view[:] = bytes(len(view))
-        elif len(view) == extent.length <= _SMALL:
+        elif len(view) == extent.length <= SMALL:
             read_extent(extent, view)
         else:
-            with self._opened(extent) as source:
+            source = self._open(extent)
+            try:
                 source.read_into(view, extent.start + skip)
                 source.check()
+            except BaseException:
+                source.close()
+                raise
+            with self._lock:
+                self._sources.append(source)
+                oldest = self._sources.pop(0) if len(self._sources) > MOST_OPEN else None
+            if oldest is not None:
+                oldest.close()
 
-    @contextmanager
-    def _opened(self, extent: Extent) -> Iterator[OpenSource]:
-        """The source of `extent`, for this thread alone; kept open for the next one."""
+    def _open(self, extent: FileRange | Stream) -> OpenSource:
+        """The source of `extent`, for this thread alone as long as it is not kept again."""
         with self._lock:
             if os.getpid() != self._process:  # forked: positions are shared, so they are not ours
                 self._process, self._sources = os.getpid(), []
-            place = next((n for n, each in enumerate(self._sources) if each.serves(extent)), None)
-            source = None if place is None else self._sources.pop(place)
-        if source is None:
-            source = open_source(extent)
-        try:
-            yield source
-        except BaseException:
-            source.close()
-            raise
-        with self._lock:
-            self._sources.append(source)
-            oldest = self._sources.pop(0) if len(self._sources) > MOST_OPEN else None
-        if oldest is not None:
-            oldest.close()
+            for place, source in enumerate(self._sources):
+                if source.serves(extent):
+                    return self._sources.pop(place)
+        return open_source(extent)
 
     def close(self) -> None:
         """Close the sources that are open."""

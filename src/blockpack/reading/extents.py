@@ -174,31 +174,31 @@ def read_extent(extent: Extent, view: memoryview) -> None:
     Most sources are small, and this is all that happens to them.
     """
     if type(extent) is FileRange:
-        _read_range(extent, view)
+        read_range(view, extent.path, extent.start, extent.size, extent.mtime_ns)
     elif type(extent) is Stream:
         _read_stream(extent, view)
     else:
         view[:] = extent.data if type(extent) is Data else bytes(len(view))
 
 
-def _read_range(extent: FileRange, view: memoryview) -> None:
-    """As `OpenFile` does it, by as few calls as can be: there may be a million files."""
+def read_range(view: memoryview, path: bytes, start: int, size: int, mtime_ns: int) -> None:
+    """Fill `view` with bytes of a file as `OpenFile` does it, by as few calls as can be: there may
+    be a million files. Raises `SourceError`.
+    """
     try:
-        descriptor = os.open(extent.path, _FLAGS)
-    except OSError as error:
-        raise _unreadable(extent, error) from None
-    try:
-        if os.preadv(descriptor, (view,), extent.start) == len(view):
-            status = os.fstat(descriptor)
-            if status.st_mtime_ns == extent.mtime_ns and status.st_size == extent.size:
-                return
-        source = OpenFile(extent, descriptor)  # takes its time, and tells what is wrong
-        source.read_into(view, extent.start)
+        descriptor = os.open(path, _FLAGS)
+        try:
+            if os.preadv(descriptor, (view,), start) == len(view):
+                status = os.fstat(descriptor)
+                if status.st_mtime_ns == mtime_ns and status.st_size == size:
+                    return
+        finally:
+            os.close(descriptor)
+    except OSError:
+        pass
+    with OpenFile.of(FileRange(0, len(view), path, size, mtime_ns, start)) as source:
+        source.read_into(view, start)  # takes its time, and tells what is wrong
         source.check()
-    except OSError as error:
-        raise OpenFile(extent, descriptor).failed(error) from None
-    finally:
-        os.close(descriptor)
 
 
 def _read_stream(extent: Stream, view: memoryview) -> None:

@@ -20,8 +20,8 @@ from typing import Any
 from ..errors import TargetError
 from ..model.extent import Data, Extent, FileRange, Zeros
 from ..planning.layout import Layout
-from ..planning.layout_reader import LayoutReader
-from ..reading.extents import OpenFile, read_extent
+from ..planning.layout_reader import MOST_OPEN, SMALL, LayoutReader
+from ..reading.extents import OpenFile, read_range
 from ..reading.spool import Spool, SpoolWriter
 
 _SECONDS = 0.25
@@ -34,6 +34,7 @@ _TICK = 0.001
 """Seconds between two looks at what it has made."""
 
 _LENGTH_BITS = 16
+_LENGTH = (1 << _LENGTH_BITS) - 1
 _UNSUITABLE = 1
 """The word of an item that has no record. That of others is start and length of the record, which
 is longer; before they are made it is 0.
@@ -43,17 +44,17 @@ _AT_ONCE = 32 << 10
 """Bytes of records that are read at once, and of the longest record."""
 
 _TYPICAL = 768
-"""Bytes of an ordinary record, with those that follow it."""
+"""Bytes of an ordinary record."""
 
-_SMALL = 64 << 10
-"""Files of more than this size (bytes) stay open for the next read."""
+_SHORT = 4 << 10
+"""Bytes of metadata, at most, that are a part of their record."""
 
 _MOST_KEPT = 1 << 20
 """Bytes of metadata that a connection keeps for itself, of what has no record."""
 
 _Values = tuple[Any, ...]
-"""An extent in a record: offset, length; unless it is zeros, where its bytes begin, in the file or
-after the record; and path, size and time of a file.
+"""An extent in a record: offset, length; where its bytes begin, or None for zeros; path, size and
+time of their file. Without a path they are in the spool; below 0 counts from the record's end.
 """
 
 
@@ -75,17 +76,15 @@ class SharedReader(LayoutReader):
         self._words = memoryview(mmap.mmap(-1, 8 * len(self._offsets))).cast("Q")
         self._words[:: mmap.PAGESIZE // 8].tolist()  # so the first process has the memory, too
         self._records = memoryview(bytearray(_AT_ONCE))
-        self._zeros = memoryview(bytes(_AT_ONCE))
-        self._begin = self._end = 0  # where they begin and end in the spool
-        self._file: OpenFile | None = None
+        self._begin = self._count = 0  # where in the spool they are, and how many bytes
+        self._files: dict[tuple[bytes, int, int], OpenFile] = {}
         self._maker = 0
         self._owner = os.getpid()
 
     def pread(self, view: memoryview, position: int) -> int:
         """Fill `view` with the image's bytes from `position` on; the number of bytes."""
-        end = position + len(view)
+        at, end = position, position + len(view)
         item = bisect_right(self._offsets, position) - 1
-        at = position
         while at < end:
             word = self._words[item] or self._asked_for(item)
             item += 1
@@ -94,58 +93,51 @@ class SharedReader(LayoutReader):
                 super().pread(view[at - position : until - position], at)
                 at = until
                 continue
-            start, length = word >> _LENGTH_BITS, word & (1 << _LENGTH_BITS) - 1
-            stop = start + length
-            if start < self._begin or stop > self._end:
-                ahead = _TYPICAL * (1 + max(end - self._offsets[item], 0) // 4096)
-                count = min(length + ahead, _AT_ONCE)
-                count = os.preadv(self._spool.descriptor, [self._records[:count]], start)
-                self._begin, self._end = start, start + count
-            record = self._records[start - self._begin : stop - self._begin]
-            for values in marshal.loads(record):
-                skip = at - values[0]
-                count = min(values[1] - skip, end - at)
-                if count > 0:
-                    self._take(values, skip, stop, view[at - position : at - position + count])
-                    at += count
+            begin = (word >> _LENGTH_BITS) - self._begin
+            stop = begin + (word & _LENGTH)
+            if begin < 0 or stop > self._count:
+                begin, stop = self._read_records(word, end - at)
+            record = marshal.loads(self._records[begin:stop])
+            for offset, length, start, path, size, mtime_ns in record:
+                skip = at - offset
+                count = length - skip if offset + length <= end else end - at
+                if count <= 0:
+                    continue
+                part = view[at - position : at - position + count]
+                at += count
+                if start is None:
+                    part[:] = bytes(count)
+                elif start < 0:
+                    start += stop + skip
+                    part[:] = self._records[start : start + count]
+                elif path is None:
+                    os.preadv(self._spool.descriptor, [part], start + skip)
+                elif size <= SMALL:
+                    read_range(part, path, start + skip, size, mtime_ns)
+                else:
+                    file = self._open_file(path, size, mtime_ns)
+                    file.read_into(part, start + skip)
+                    file.check()
         return len(view)
 
-    def _take(self, values: _Values, skip: int, stop: int, view: memoryview) -> None:
-        """Fill `view` with the bytes of an extent after its first `skip`; its record ends at `stop`
-        of the spool, where those begin that it has itself.
+    def _read_records(self, word: int, length: int) -> tuple[int, int]:
+        """Read the record of a word, and ahead those for `length` bytes of the image; where it
+        begins and ends in the buffer.
         """
-        if len(values) == 6:
-            _, _, start, path, size, mtime_ns = values
-            extent = FileRange(0, len(view), path, size, mtime_ns, start + skip)
-            if size <= _SMALL:
-                read_extent(extent, view)
-            else:
-                self._read_large(extent, view)
-        elif len(values) == 2:
-            count = len(view)
-            view[:] = self._zeros[:count] if count <= _AT_ONCE else bytes(count)
-        else:
-            start = values[2] + stop + skip
-            at = start - self._begin
-            if at >= 0 and start + len(view) <= self._end:
-                view[:] = self._records[at : at + len(view)]
-            else:
-                os.preadv(self._spool.descriptor, [view], start)
+        self._begin, size = word >> _LENGTH_BITS, word & _LENGTH
+        count = min(size + _TYPICAL * (1 + length // 4096), _AT_ONCE)
+        self._count = os.preadv(self._spool.descriptor, [self._records[:count]], self._begin)
+        return 0, size
 
-    def _read_large(self, extent: FileRange, view: memoryview) -> None:
-        """Fill `view` with the bytes of `extent`, whose file stays open for the next read."""
-        file, self._file = self._file, None
-        if file is not None and not file.serves(extent):
-            file.close()
-            file = None
-        file = file or OpenFile.of(extent)
-        try:
-            file.read_into(view, extent.start)
-            file.check()
-        except BaseException:
-            file.close()
-            raise
-        self._file = file
+    def _open_file(self, path: bytes, size: int, mtime_ns: int) -> OpenFile:
+        """A large file, which stays open for the next read."""
+        key = path, size, mtime_ns
+        file = self._files.get(key)
+        if file is None:
+            if len(self._files) == MOST_OPEN:
+                self._files.pop(next(iter(self._files))).close()
+            file = self._files[key] = OpenFile.of(FileRange(0, size, *key))
+        return file
 
     # Records ----------------------------------------------------------------------------------
 
@@ -203,28 +195,31 @@ class SharedReader(LayoutReader):
         words = array("Q")
         writer = SpoolWriter(self._spool, self._spool.size)
         for extents in made:
-            data: list[bytes] = []
-            values = [_values(each, data) for each in extents]
-            record = marshal.dumps(values)
+            short: list[bytes] = []
+            values = [_values(each, writer, short) for each in extents]
+            record = b"".join([marshal.dumps(values), *short])
             suitable = None not in values and len(record) <= _AT_ONCE
             words.append(writer.at << _LENGTH_BITS | len(record) if suitable else _UNSUITABLE)
-            for each in (record, *data):
-                writer.put(each)
+            writer.put(record)
         writer.flush()
         return words
 
 
-def _values(extent: Extent, data: list[bytes]) -> _Values | None:
-    """What a record has of an extent, whose bytes, if it has them, are added to `data`; None for a
-    stream.
+def _values(extent: Extent, writer: SpoolWriter, short: list[bytes]) -> _Values | None:
+    """What a record has of an extent; None for a stream. Metadata is written before the record, or
+    put first of what is `short`, which is its end.
     """
+    place = extent.offset, extent.length
     if type(extent) is FileRange:
-        source: _Values = extent.start, extent.path, extent.size, extent.mtime_ns
-    elif type(extent) is Data:
-        source = (sum(map(len, data)),)
-        data.append(extent.data)
-    elif type(extent) is Zeros:
-        source = ()
-    else:
+        return *place, extent.start, extent.path, extent.size, extent.mtime_ns
+    if type(extent) is Zeros:
+        return *place, None, None, 0, 0
+    if type(extent) is not Data:
         return None
-    return extent.offset, extent.length, *source
+    if extent.length > _SHORT:
+        start = writer.at
+        writer.put(extent.data)
+    else:
+        short.insert(0, extent.data)
+        start = -sum(map(len, short))
+    return *place, start, None, 0, 0
