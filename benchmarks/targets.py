@@ -126,7 +126,7 @@ def no_larger(ours: Size, theirs: Size, factor: float, what: str = "git's pack")
         target = f"size ≤ {factor:g} × {what}"
         if ours.bytes is None or theirs.bytes is None:
             return Verdict(target, "not measured", None)
-        measured = f"{ours.bytes / theirs.bytes:.2f} × ({amount(ours.bytes)})"
+        measured = f"{ours.bytes / theirs.bytes:.4g} × ({amount(ours.bytes)})"
         return Verdict(target, measured, ours.bytes <= factor * theirs.bytes)
 
     return judge

@@ -88,6 +88,19 @@ def small(stage: Stage) -> Works:
             ),
             repeat=2,
         )
+        both, alone = targets.Size(room / "both.tar"), targets.Size(room / "ours.tar")
+        two_in_one = ("--format", "tar", "--erofs")
+        yield Work(
+            "small-both",
+            f"{count:,} small files → tar that is an EROFS",
+            (
+                by.blockpack(
+                    *(stage.program, tree, room / "both.tar", *two_in_one), inspect=both.inspect
+                ),
+                replace(tar, inspect=alone.inspect),
+            ),
+            (targets.no_larger(both, alone, 1.015, "that of the tar"),),
+        )
 
 
 def git_small(stage: Stage) -> Works:
@@ -387,7 +400,7 @@ def sparse(stage: Stage) -> Works:
 
 SCENES = (
     Scene(("startup",), startup),
-    Scene(("small-tar", "small-fat", "small-erofs"), small),
+    Scene(("small-tar", "small-fat", "small-erofs", "small-both"), small),
     Scene(("large-tar", "large-erofs", "large-fat"), large),
     Scene(("btrfs-tar", "btrfs-erofs", "btrfs-fat", "btrfs-extract", "btrfs-archive"), on_btrfs),
     Scene(("xfs-tar", "xfs-erofs", "xfs-fat", "xfs-extract", "xfs-archive"), on_xfs),
