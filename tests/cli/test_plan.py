@@ -36,16 +36,19 @@ def test_json_describes_the_image_that_pack_writes(
         if extent["kind"] == "zeros":
             assert not any(piece)
         elif extent["kind"] == "file":
-            assert piece == Path(extent["path"]).read_bytes()
+            start = extent["start"]
+            assert piece == Path(extent["path"]).read_bytes()[start : start + len(piece)]
         else:
             assert extent["kind"] == "data"
     assert at == len(image), "the extents cover the image"
 
     for entry in plan["entries"]:
         if entry["kind"] == "file":
-            start = entry["offset"] or 0
+            start = entry["offset"]
             data = (source / entry["path"]).read_bytes()
-            assert image[start : start + entry["size"]] == data
+            assert len(data) == entry["size"]
+            assert start is None or image[start : start + len(data)] == data
+            assert start is not None or form == "erofs" or not data
     assert len(plan["entries"]) == 9
 
 
@@ -132,8 +135,9 @@ def test_the_summary_ends_with_what_the_room_is_for(
     assert free + over == plan["size"] - sum(sizes.values())
     assert 1 << 20 <= free < (1 << 20) + 64 * 1024
     unit = plan["geometry"].get("cluster_size", 512)
-    (slack,) = [line.split()[1] for line in lines if line.startswith("slack ")]
-    assert int(slack.replace(",", "")) == sum(-size % unit for size in sizes.values())
+    slack = [int(line.split()[1].replace(",", "")) for line in lines if line.startswith("slack ")]
+    is_shared = form == "erofs"  # blocks have the ends of several files
+    assert slack == ([] if is_shared else [sum(-size % unit for size in sizes.values())])
     large = [line.split(maxsplit=4)[-1] for line in lines if line.startswith("large file ")]
     named = sorted(filter(lambda path: sizes[path], sizes), key=lambda path: -sizes[path])
     assert large == named[:5]

@@ -86,15 +86,17 @@ def _summary(layout: Layout, free: int) -> Iterator[str]:
     files = [(p.entry, p.offset) for p in layout.placements() if isinstance(p.entry, File)]
     placed = {offset: file.size for file, offset in files if offset is not None}
     total = sum(placed.values())
-    if placed:
+    if "block_size" in layout.geometry:  # files may have their ends elsewhere
+        total = sum({file.inode or file.path: file.size for file, _ in files}.values())
+        placed = {}
+    if placed or total:
         over = layout.size - total - free
         if free:
             yield _line("free", f"{free:,} bytes, {share(free, layout.size)} of the image")
         yield _line("overhead", f"{over:,} bytes, {share(over, layout.size)} of the image")
-        slack = sum(-size % unit for size in placed.values())
-        yield _line(
-            "slack", f"{slack:,} bytes of these, from files' ends to units of {unit:,} bytes"
-        )
+        if slack := sum(-size % unit for size in placed.values()):
+            text = f"{slack:,} bytes of these, from files' ends to units of {unit:,} bytes"
+            yield _line("slack", text)
     elif whole := sum(file.size for file, _ in files):
         yield _line("packed", f"{whole:,} bytes of files to {100 * layout.size / whole:.1f} %")
     for file in nlargest(_LARGEST, (file for file, _ in files), key=lambda file: file.size):
@@ -144,7 +146,7 @@ def _json(layout: Layout) -> dict[str, Any]:
 def _extent(extent: Extent) -> dict[str, Any]:
     values: dict[str, Any] = {"offset": extent.offset, "length": extent.length, "kind": extent.kind}
     if isinstance(extent, FileRange):
-        values["path"] = decode(extent.path)
+        values |= {"path": decode(extent.path), "start": extent.start}
     elif isinstance(extent, Stream):
-        values["path"] = extent.name
+        values |= {"path": extent.name, "start": extent.start}
     return values

@@ -61,9 +61,9 @@ def _entry(image: Image, entry: ImageEntry) -> _Listed:
         entry = image.resolve(entry.path) or entry
     if entry.kind != "file":
         return _Listed(values)
-    values |= {"size": entry.size, "offset": entry.offset}
-    is_piece = entry.offset is not None and len(entry.extents) == 1
-    piece = (entry.offset or 0, entry.size) if is_piece else None
+    offset = entry.offset if len(entry.extents) == 1 else None
+    values |= {"size": entry.size, "offset": offset}
+    piece = None if offset is None else (offset, entry.size)
     return _Listed(values, piece, partial(image.reader.content, entry))
 
 

@@ -41,7 +41,9 @@ class LayoutWarning:
 
 @frozen
 class Placement:
-    """Where an entry's bytes lie in the image: at byte `offset`; None if it has none there."""
+    """Where an entry's bytes lie in the image: at byte `offset`; None if it has none there, or they
+    are not in one piece.
+    """
 
     entry: Entry
     offset: int | None
