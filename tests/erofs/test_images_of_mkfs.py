@@ -18,6 +18,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "plain": ("-E", "noinline_data"),
     "extended": ("-E", "force-inode-extended"),
     "compact": ("-E", "force-inode-compact", "--all-root", "-T", "1234567890"),
+    "no checksum": ("-E", "nosbcrc"),
     "chunks": ("--chunksize", "4096"),
     "long chunks": ("--chunksize", "65536"),
     "indexes": ("--chunksize", "4096", "-E", "force-chunk-indexes"),

@@ -130,7 +130,7 @@ class Walk:
 
     def _check_links(self, path: str, nlink: int, found: int) -> None:
         if nlink != found:
-            self._deviates(path, f"says that it has {nlink:,} links, and has {found:,}")
+            self._deviates(path, f"its number of links is {nlink:,}, and should be {found:,}")
 
     def _entry(self, path: str, slot: _Slot) -> tuple[ImageEntry, Inode] | None:
         """The entry at `path` and its inode, if it can be read."""
