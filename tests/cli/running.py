@@ -18,6 +18,7 @@ from typing import IO, NamedTuple, NoReturn, Protocol
 
 import blockpack
 from blockpack import cli
+from cli.contracts import require_valid_output
 
 TIMEOUT = 30.0
 """Seconds after which a process is taken to hang."""
@@ -100,6 +101,7 @@ def forked(
         raise
     finally:
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    require_valid_output(arguments, said[0])
     return subprocess.CompletedProcess(arguments, code, *said)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import blockpack
+from cli.contracts import require_valid
 from cli.packing import contents, tree_of
 from cli.running import FORMATS, Command
 
@@ -122,6 +123,7 @@ def test_the_manifest_has_the_offsets_and_digests_of_the_image(
     command("pack", source, tmp_path / "image", *options)
     image = (tmp_path / "image").read_bytes()
     manifest = json.loads((tmp_path / "manifest.json").read_bytes())
+    require_valid("manifest", manifest)
     keys = {"format", "size", "sector_size", "sha256", "tree_sha256", "geometry", "warnings"}
     assert set(manifest) == {*keys, "entries"}
     assert (manifest["format"], manifest["size"]) == (form, len(image))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from blockpack import open_image
+from cli.contracts import require_valid
 
 MANIFEST = """
 [deployment]
@@ -59,11 +60,13 @@ def contents(image: Path) -> dict[str, bytes]:
 def record(directory: Path) -> dict[str, Any]:
     """The record in `directory`, whose every image must be as it says."""
     values: dict[str, Any] = json.loads((directory / "manifest.json").read_text())
+    require_valid("record", values)
     for volume in values["volumes"]:
         data = (directory / volume["file"]).read_bytes()
         assert len(data) == volume["size"]
         assert hashlib.sha256(data).hexdigest() == volume["sha256"]
         placements = json.loads((directory / volume["placements"]).read_text())
+        require_valid("manifest", placements)
         assert placements["sha256"] == volume["sha256"]
     return values
 
