@@ -103,6 +103,30 @@ def blockpack_plan(program: Sequence[str], tree: Tree) -> Contestant:
     )
 
 
+def blockpack_verity(program: Sequence[str], tree: Tree) -> Contestant:
+    """``blockpack plan`` with a hash tree: all is read and hashed, and nothing else is written."""
+    options = ("--format", "tar", "--verity")
+    return Contestant(
+        name="blockpack plan --verity",
+        command=(*program, "plan", str(tree.path), *options),
+        shown=f"blockpack plan {tree.path.name} {' '.join(options)}",
+        ours=True,
+    )
+
+
+def veritysetup(tree: Tree, hashes: Path) -> Contestant:
+    """``veritysetup format`` of the tree's only file."""
+    (source,) = tree.path.iterdir()
+    return Contestant(
+        name="veritysetup format",
+        command=("veritysetup", "format", str(source), str(hashes)),
+        shown=f"veritysetup format {tree.path.name}/{source.name} {hashes.name}",
+        needs=("veritysetup",),
+        outputs=(hashes,),
+        least_output=tree.size // 128,
+    )
+
+
 def blockpack_build(program: Sequence[str], deployment: Path, images: Path) -> Contestant:
     """``blockpack build``, which leaves alone what did not change."""
     return Contestant(

@@ -21,6 +21,7 @@ PEERS = {
     "git": ("git", "--version"),
     "coreutils": ("cp", "--version"),
     "btrfs-progs": ("mkfs.btrfs", "--version"),
+    "veritysetup": ("veritysetup", "--version"),
     "genimage": ("genimage", "--version"),
     "xfsprogs": ("mkfs.xfs", "-V"),
 }

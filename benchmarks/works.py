@@ -340,6 +340,21 @@ def on_xfs(stage: Stage) -> Works:
     return clone("xfs", "XFS", stage)
 
 
+def verity(stage: Stage) -> Works:
+    """The hashes of a large file's blocks; two processors are two processes."""
+    size = stage.scale.read_file
+    with stage.room("verity", size + GIB) as room:
+        stage.say("  making a large file")
+        tree = dataset.random_file(room / "large", size)
+        ours, theirs = by.blockpack_verity(stage.program, tree), by.veritysetup(tree, room / "tree")
+        yield Work(
+            "verity",
+            f"{size_text(size)}, hashed for dm-verity",
+            (ours, theirs),
+            (targets.at_most(ours.name, theirs.name, 0.7),),
+        )
+
+
 def million(stage: Stage) -> Works:
     """Whether time and memory grow no faster than the tree does."""
     many, few = stage.scale.many, stage.scale.few
@@ -435,6 +450,7 @@ SCENES = (
     Scene(("million-tar", "million-fat", "million-erofs"), million),
     Scene(("sparse-plan", "sparse-pipe"), sparse),
     Scene(("build-again",), build),
+    Scene(("verity",), verity),
     Scene(("git-small", "git-text"), git_small),
     Scene(("git-large",), git_large),
     Scene(("commit-git", "commit-tar", "commit-fat"), git_commit),

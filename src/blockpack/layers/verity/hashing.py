@@ -20,7 +20,7 @@ from .hash_tree import HashTree, Level
 Advance = Callable[[int], object]
 """Is told of bytes that were hashed."""
 
-PIECE = 1 << 20
+PIECE = 2 << 20
 """Bytes that are read at once."""
 
 _LEAST = 16 << 20
@@ -31,13 +31,19 @@ _COST = 4
 
 
 def digests(
-    tree: HashTree, reader: PositionalReader, block_size: int, start: int, stop: int
+    tree: HashTree,
+    reader: PositionalReader,
+    block_size: int,
+    start: int,
+    stop: int,
+    buffer: bytearray | None = None,
 ) -> Iterator[tuple[int, bytes]]:
     """The digests of blocks `start` to `stop`, in their slots, many at a time: the number of the
-    first, and those. What is not there of the last block is zeros.
+    first, and those. What is not there of the last block is zeros. The `buffer` of `PIECE` bytes is
+    for who asks often: a new one costs its pages.
     """
+    buffer = bytearray(PIECE) if buffer is None else buffer
     step = PIECE // block_size
-    buffer = bytearray(PIECE)
     nothing = bytes(PIECE)
     of_zeros = tree.digests(memoryview(nothing)[:block_size], block_size)
     for first in range(start, stop, step):
@@ -101,10 +107,11 @@ def _hash(
     more = blocks * block_size * _COST
     count = jobs_for(stretches, jobs, more) if reader.forkable else 1
     done = SharedCount(advance)
+    buffer = bytearray(PIECE)
 
     def work(number: int) -> int:
-        start = number * step
-        for first, found in digests(tree, reader, block_size, start, min(start + step, blocks)):
+        start, stop = number * step, min((number + 1) * step, blocks)
+        for first, found in digests(tree, reader, block_size, start, stop, buffer):
             spool.write(found, level.start + first * tree.slot)
             done.count(len(found) // tree.slot * block_size)
         return done.untold()
