@@ -14,7 +14,7 @@ from docs.test_facts import options_of
 from pages import DOCS, code, sections, tables
 
 BESIDE = {
-    "manifest": (DOCS / "manifest.md", "Manifest"),
+    "manifest": (DOCS / "manifest.md", "Manifest of an image"),
     "record": (DOCS / "deploy/manifest-json.md", "Record of a build"),
 }
 """Pages of what is no output of a command."""
