@@ -16,7 +16,7 @@ GiB = 1 << 30
 TITLED = [
     (character, character.title())
     for character in map(chr, range(sys.maxunicode + 1))
-    if len(character.title()) == 1 != len(character.upper())
+    if len(character.upper()) != 1 == len(character.title())
     if character.title() != character
 ]
 """Letters without an upper case of one character that have a title case, and this."""
