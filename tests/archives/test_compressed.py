@@ -44,8 +44,9 @@ def test_compressed_ones_and_standard_input_are_the_same(
     archive.write_bytes(COMPRESSIONS[kind]((tmp_path / "site.tar").read_bytes()))
     image = tmp_path / "image"
     source = str(archive) if way == "file" else "-"
-    verbs: list[list[str | Path]] = [["pack", source, image, "--format", "tar"]]
-    for verb in [*verbs, ["verify", image, source]]:
+    packing: list[str | Path] = ["pack", source, image, "--format", "tar"]
+    verifying: list[str | Path] = ["verify", image, source]
+    for verb in (packing, verifying):
         with (
             subprocess.Popen(["cat", archive], stdout=subprocess.PIPE) as cat,
             open(archive, "rb") as file,

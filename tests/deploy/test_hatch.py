@@ -53,7 +53,7 @@ def built(project: Path, *options: str, fails: bool = False) -> str:
 
     For a wheel alone, hatchling is called as ``build`` calls it, in one process instead of five.
     """
-    command = [sys.executable, "-m", "build", "--no-isolation", *options, project]
+    command = [sys.executable, "-m", "build", "--no-isolation", *options, str(project)]
     if options == ("--wheel",):
         command = [sys.executable, "-c", _BUILD_WHEEL]
     done = subprocess.run(
