@@ -15,7 +15,9 @@ from attrs import evolve
 
 import blockpack
 from blockpack.formats.erofs.volume import ErofsVolume
+from blockpack.formats.tar.volume import TarVolume
 from blockpack.model.entry import Directory, Entry, File, Symlink, encode
+from blockpack.planning.posix_volume import PosixVolume
 from vm.machine import Disk, Part
 
 MANY = 10_000
@@ -33,11 +35,13 @@ CONTENT = hashlib.shake_128(b"erofs").digest((1 << 20) + 1)
 LINKS = {"short": "sizes/1", "absolute": "/x", "long": "t/" * 2047 + "t"}
 
 _KEPT = {"mtime": "keep", "owner": "keep", "mode": "keep"}
-VOLUMES: Mapping[str, ErofsVolume] = {
+VOLUMES: Mapping[str, PosixVolume] = {
     "erofs": ErofsVolume(**_KEPT, label="fifteen letters"),  # type: ignore[arg-type]
     "erofs-plain": ErofsVolume(**_KEPT, inline="off"),  # type: ignore[arg-type]
     "erofs-512": ErofsVolume(**_KEPT, block_size=512),  # type: ignore[arg-type]
     "erofs-1024": ErofsVolume(block_size=1024),
+    "tar-512": TarVolume(**_KEPT, erofs=True),  # type: ignore[arg-type]
+    "tar-4096": TarVolume(**_KEPT, erofs=True, sector_size=4096),  # type: ignore[arg-type]
 }
 LARGE = "erofs-large"
 

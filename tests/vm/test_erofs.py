@@ -20,7 +20,7 @@ from vm.machine import OWN
 KERNELS = (OWN, "bullseye", "trixie")
 """Debian's releases: this one (12 has 6.1), 11 (5.10) and 13 (6.12)."""
 
-SMALL_BLOCKS = ("erofs-512", "erofs-1024")
+SMALL_BLOCKS = ("erofs-512", "erofs-1024", "tar-512")
 
 COMPLAINT = re.compile(rb"I/O error|attempt to access beyond|corrupt|bogus|WARNING:|\bBUG\b|Oops")
 _STAT = re.compile(
