@@ -116,6 +116,7 @@ def test_links_of_the_readme_lead_somewhere_on_other_sites() -> None:
     ("path", "told"),
     [
         ("CHANGELOG.md", rf"^(## \[{VERSION}\]|To become {VERSION},)"),
+        ("CITATION.cff", rf"^version: {VERSION}$"),
         ("debian/changelog", rf"\Ablockpack \({VERSION}-1\)"),
     ],
 )
