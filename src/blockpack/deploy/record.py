@@ -235,7 +235,7 @@ def _matching(pattern: str | re.Pattern[str], what: str) -> _Rule:
 
 
 _TEXT = _Rule(str, "a string")
-_WORD = _matching("[a-z][a-z0-9-]{0,31}", "a word of blockpack's")
+_WORD = _matching("[a-z][a-z0-9.-]{0,31}", "a word of blockpack's")
 _DIGEST = _matching("[0-9a-f]{40,128}", "a digest in hex")
 _FILE = _matching("[A-Za-z0-9][A-Za-z0-9._-]{0,254}", "the name of a file beside this one")
 

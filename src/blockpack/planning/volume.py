@@ -59,6 +59,8 @@ class Volume(ABC):
     sizing: ClassVar[tuple[str, ...]] = ("size", "free", "pad")
     """The options that say how large an image is and of which type, but not what it shows."""
 
+    root_type: ClassVar[str] = ""
+    """How Linux calls the file system that an image is, if that can be its root."""
     smaller: ClassVar[Mapping[str, int | None]] = {}
     """Options that may cost room, with the value by which they cost least if there is one; none
     where planning again takes long."""

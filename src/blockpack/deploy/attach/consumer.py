@@ -10,10 +10,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from ...errors import BlockpackError, ImageError, UsageError
+from ...formats.registry import FORMATS
 from ...layers.verity.hash_tree import SUPERBLOCK
 from ..manifest.consumers import CONSUMERS, SECTOR, hints
 from ..record import HashTreeRecord
 from .disks import Deployed, Disk
+
+UNKNOWN = "DEVICE"
+"""Stands for a device of which nobody knows how a guest calls it."""
+
+
+def _root_type(disk: Disk) -> str:
+    """How Linux calls the file system in an image, if that can be its root."""
+    format = FORMATS.get(disk.format)
+    return "" if format is None or disk.encrypted else format.volume_class().root_type
 
 
 class Consumer(ABC):
@@ -75,10 +85,13 @@ class Consumer(ABC):
                 yield f"{disk.name}: encrypted; its key is {key_place(disk)}"
             if disk.verity is not None:
                 yield from verity_notes(disk, disk.verity, self.device_of(disk))
+            elif (device := self.device_of(disk)) != UNKNOWN and (root_type := _root_type(disk)):
+                arguments = f"root={device} rootfstype={root_type} ro"
+                yield f"{disk.name}: as a guest's root, by the kernel's arguments {arguments}"
 
     def device_of(self, disk: Disk) -> str:
         """What a guest that runs Linux calls the disk; a word where nobody knows."""
-        return "DEVICE"
+        return UNKNOWN
 
     def comment(self, note: str) -> str | None:
         """The line with a note among the others; None where there are no comments."""

@@ -43,6 +43,7 @@ class ErofsVolume(PosixVolume):
     """
 
     format: ClassVar[str] = "erofs"
+    root_type: ClassVar[str] = "erofs"
     smaller: ClassVar[Mapping[str, int | None]] = {"block_size": None, "inline": None}
 
     label: str = field(default="", converter=_label)
