@@ -53,6 +53,7 @@ CASES = {
     "erofs": blockpack.ErofsVolume(),
     "beside": blockpack.ErofsVolume(),
     "table": blockpack.ErofsVolume(),
+    "both": blockpack.TarVolume(erofs=True),
 }
 
 
@@ -83,7 +84,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
     lines = []
     for name, volume in CASES.items():
         layout = volume.plan(tree())
-        kind = "vfat" if volume.format == "fat" else volume.format
+        kind = "vfat" if volume.format == "fat" else "erofs"
         if name == "beside":
             hashed = blockpack.hash_tree(layout)
             blockpack.write(hashed, scratch / "hashes.img")

@@ -76,7 +76,7 @@ def open_image(
         if partition is not None and addressed is not None:
             raise UsageError(name, "two partitions are named", "name one, here or there")
         wanted = addressed if partition is None else str(partition)
-        verity = Verity(root_hash, optional_size(hash_offset), hash_tree)
+        verity = Verity(root_hash and root_hash.lower(), optional_size(hash_offset), hash_tree)
         if isinstance(source, Layout) and (offset := source.geometry.get("hash_offset")):
             verity = verity._replace(offset=int(offset))
         return _opened(data, name, wanted, key, sector_size, report, verity)

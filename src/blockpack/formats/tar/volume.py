@@ -109,6 +109,7 @@ class TarVolume(PosixVolume):
                 zeros(needed, size, free=True),
             ),
             sector_size=self.sector_size,
+            largest_sector=self.sector_size if self.erofs else 4096,
             geometry={
                 "dialect": self.dialect,
                 "entries": len(plan.entries),
