@@ -262,6 +262,8 @@ class Pages:
             flags = ", ".join(f"`{flag}`" for flag in action.option_strings)
             value = action.metavar if action.nargs != 0 else None
             values = " ".join(value) if isinstance(value, tuple) else value
+            if action.nargs == "?":
+                values = f"[{values}]"
             text = sentence(self._meaning(name, action.option_strings[-1]) or str(action.help))
             choices = ", ".join(f"`{each}`" for each in action.choices or ())
             page.item(
