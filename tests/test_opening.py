@@ -78,3 +78,10 @@ def test_a_pipe_is_a_source(tmp_path: Path) -> None:
     with subprocess.Popen(["dd", f"if={image}", f"of={pipe}", "status=none"]):
         read = blockpack.scan(pipe)
     assert [entry.path for entry in read] == ["a"]
+
+
+def test_signed_bytes_that_add_up_to_nothing_are_no_header() -> None:
+    """A header of git objects that was a tar's by chance: with eight blanks, its bytes are 0."""
+    header = bytes.fromhex("1f1f000000000000119cf9ee83da802ccd58")
+    with pytest.raises(blockpack.ImageError, match="its index is to begin"):
+        blockpack.open_image(header.ljust(1024, b"\0"))

@@ -68,7 +68,9 @@ class TarReader(ImageReader):
         fields = Header.unpack(block)
         numbers = map(header.number, (fields.mode, fields.uid, fields.gid, fields.size))
         known = fields.typeflag in _KINDS or fields.typeflag in META
-        return fields.name[0] > 0 and known and None not in numbers
+        # Bytes that add up to nothing, as signed ones, have not the checksum of an empty field.
+        stated = bool(fields.checksum.strip(b"\0 "))
+        return fields.name[0] > 0 and known and stated and None not in numbers
 
     def info(self) -> Mapping[str, Fact]:
         """The dialect, the number of entries, where it ends (bytes), and which EROFS it is."""
