@@ -13,7 +13,6 @@ from ..formats.registry import format_named
 from ..layers.ccm_reader import sector_size_of
 from ..layers.disk.record import begins_a_disk
 from ..layers.keys import read_key
-from ..layers.verity.hash_tree import MAGIC
 from ..model.entry import decode
 from ..model.tree import Tree
 from ..sources.registry import place_of
@@ -104,6 +103,8 @@ def _begins_a_manifest(head: bytes) -> bool:
 
 def _begins_a_hash_tree(head: bytes) -> bool:
     """Or a signature, which begins as all of ASN.1's sequences do."""
+    from ..layers.verity.hash_tree import MAGIC  # late: it imports hashlib
+
     return head.startswith((MAGIC, b"0\x82"))
 
 
