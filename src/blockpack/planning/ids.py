@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+from typing import TYPE_CHECKING
 
 from ..model.entry import File
 from .layout import Layout
+
+if TYPE_CHECKING:
+    import hashlib
 
 
 def guid(digest: hashlib._Hash, purpose: str) -> str:

@@ -12,7 +12,6 @@ Rule 3: levels lie from the top down, in hash blocks, behind the block with the 
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple, Self
 
 from attrs import frozen
@@ -101,6 +100,8 @@ class HashTree:
     @property
     def digest_size(self) -> int:
         """Bytes of a digest."""
+        import hashlib  # late: every image that is opened is looked at for a tree
+
         return hashlib.new(self.algorithm).digest_size
 
     @property
@@ -127,6 +128,8 @@ class HashTree:
 
     def digests(self, blocks: memoryview, size: int) -> bytes:
         """The digests of blocks of `size` bytes, in their slots."""
+        import hashlib  # late: every image that is opened is looked at for a tree
+
         # A method's lookups, made once, are a tenth of the time.
         salted = hashlib.new(self.algorithm, self.salt, usedforsecurity=False).copy
         found: list[bytes] = []

@@ -16,7 +16,6 @@ from ...planning.layout import Fact, round_up
 from ...reading.positional import PartReader, PositionalReader
 from ..damage import stretches, told
 from .hash_tree import BLOCK_SIZES, MAGIC, SUPERBLOCK, HashTree, level_blocks
-from .hashing import digests
 
 _SLOTS = (32, 64)
 """Bytes that digests take in trees that are looked for."""
@@ -55,6 +54,8 @@ class VerityReader(PartReader):
     @property
     def root_hash(self) -> str:
         """The root hash of the tree as it is there, in hex. Raises `ImageError`."""
+        from .hashing import digests  # late: every image that is opened is looked at for a tree
+
         reader, size, _ = self._level(len(self._tree.levels))
         ((_, root),) = digests(self._tree, reader, size, 0, 1)
         return root[: self._tree.digest_size].hex()
@@ -120,6 +121,8 @@ class VerityReader(PartReader):
         """The numbers of blocks that have another hash than the level above them says; but for
         those that are `lost`.
         """
+        from .hashing import digests  # as above
+
         tree = self._tree
         reader, size, blocks = self._level(depth)
         above, slot = self._level(depth + 1)[0], tree.slot
