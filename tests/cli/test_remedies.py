@@ -74,7 +74,8 @@ LIBRARY_ALONE = {"size"}
 
 OF_COMMANDS = {
     *("allow_device", "deployment", "format", "identity", "jobs", "keep", "key_file", "max_size"),
-    *("name", "network", "only", "replace", "runtime", "socket"),
+    *("hash_offset", "name", "network", "only", "replace", "runtime", "sign_cert", "sign_key"),
+    *("socket", "verity"),
 }
 
 
