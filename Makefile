@@ -21,6 +21,9 @@ TEST_PACKAGES := git mtools dosfstools '7zip|p7zip-full' libarchive-tools busybo
 BENCH_PACKAGES := mtools dosfstools libarchive-tools btrfs-progs xfsprogs e2fsprogs util-linux nbdkit libnbd-bin \
 	genimage cryptsetup-bin erofs-utils
 
+# Tests start thousands of processes, which would compile all that they import.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo docs reference test test-vm test-all test-oldest release sbom bench clean help
 
 help:

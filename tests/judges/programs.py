@@ -143,10 +143,15 @@ def find(program: str) -> str | None:
 
 
 def require(program: str) -> str:
-    """The path of `program`; where it is missing the test is skipped, or fails on CI."""
+    """The path of `program`; where it is missing the test is skipped, or fails on CI, unless no
+    package has it.
+    """
     package = PROGRAMS[program].package
-    remedy = package if package.startswith("scripts/") else f"Debian: apt install {package}"
-    return find(program) or _missing(program, remedy)
+    if path := find(program):
+        return path
+    if package.startswith("scripts/"):
+        pytest.skip(f"{program} is missing: {package} could not fetch it")
+    return _missing(program, f"Debian: apt install {package}")
 
 
 def require_module(name: str) -> ModuleType:
