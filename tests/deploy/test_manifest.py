@@ -179,7 +179,8 @@ cipher = "rot13"
         "2: deployment.nam: unknown key; did you mean 'name'?",
         "3: deployment.recipients[0]: 'age1x' is not a recipient of age; "
         "recipients begin with age1, ssh-ed25519 or ssh-rsa",
-        '5: volumes.site.format: is missing; give format = "tar", format = "fat" or format = "git"',
+        '5: volumes.site.format: is missing; give format = "tar", format = "fat", '
+        'format = "git" or format = "erofs"',
         "6: volumes.site.source: paths are relative to the tree; remove the leading '/'",
         "7: volumes.site.formt: unknown key; did you mean 'format'?",
         "9: volumes.site.exclude: is a list of texts, not text; write ['*.psd']",

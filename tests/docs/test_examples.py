@@ -50,7 +50,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     install_command(tmp_path / "bin", monkeypatch)
     monkeypatch.setenv("PATH", str(ROOT / ".cache" / "solo5" / "bin"), prepend=os.pathsep)
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    for name in ("SOURCE_DATE_EPOCH", "MAKEFLAGS", "MAKELEVEL"):  # of what runs the tests
+        monkeypatch.delenv(name, raising=False)
     for name, value in COMMITTING.items():
         monkeypatch.setenv(name, value)
     work = tmp_path / "work"

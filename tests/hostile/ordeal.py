@@ -23,6 +23,7 @@ import blockpack
 from blockpack.cli import main
 from blockpack.images.extract import extract
 from blockpack.images.image import Image
+from blockpack.planning.volume import MOST
 
 SECONDS = 10.0
 """Far more than anything here takes on a slow machine; what grows with the square takes longer."""
@@ -87,7 +88,8 @@ def read(image: Image, gain: int = 4) -> None:
                 image.open(entry.path)
             continue
         with image.open(entry.path) as file:
-            count = file.seek(max(0, entry.size - LARGE))  # of holes, if it has as much
+            # Beyond that there are holes; and no system has files that are larger than MOST.
+            count = file.seek(min(max(0, entry.size - LARGE), MOST))
             while data := file.read(1 << 16):
                 count += len(data)
                 left -= len(data)

@@ -187,18 +187,21 @@ def read_range(view: memoryview, path: bytes, start: int, size: int, mtime_ns: i
     """
     try:
         descriptor = os.open(path, _FLAGS)
-        try:
-            if os.preadv(descriptor, (view,), start) == len(view):
-                status = os.fstat(descriptor)
-                if status.st_mtime_ns == mtime_ns and status.st_size == size:
-                    return
-        finally:
-            os.close(descriptor)
-    except OSError:
-        pass
-    with OpenFile.of(FileRange(0, len(view), path, size, mtime_ns, start)) as source:
+    except OSError as error:
+        raise _unreadable(FileRange(0, len(view), path, size, mtime_ns, start), error) from None
+    try:
+        if os.preadv(descriptor, (view,), start) == len(view):
+            status = os.fstat(descriptor)
+            if status.st_mtime_ns == mtime_ns and status.st_size == size:
+                return
+        source = OpenFile(FileRange(0, len(view), path, size, mtime_ns, start), descriptor)
         source.read_into(view, start)  # takes its time, and tells what is wrong
         source.check()
+    except OSError as error:
+        extent = FileRange(0, len(view), path, size, mtime_ns, start)
+        raise OpenFile(extent, descriptor).failed(error) from None
+    finally:
+        os.close(descriptor)
 
 
 def _read_stream(extent: Stream, view: memoryview) -> None:
