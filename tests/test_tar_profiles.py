@@ -82,6 +82,7 @@ def test_what_is_refused_is_cured_by_the_option_that_is_named(name: str) -> None
     for problem in raised.value.exceptions:
         assert isinstance(problem, blockpack.EntryError)
         assert problem.option == cure
+        assert ("make it shorter" in problem.remedy) == (name == "a long name in ustar")
     keyword, _, value = cure.partition("=")
     if keyword != "symlinks":  # that is an option of scanning
         blockpack.TarVolume(**(options | {keyword: value})).plan(tree)

@@ -199,6 +199,15 @@ cipher = "rot13"
     ]
 
 
+def test_a_choice_given_as_anything_else_names_the_choices() -> None:
+    text = '[volumes.site]\nsource = "site"\nformat = "erofs"\ninline = false\nmtime = 3\n'
+    assert complaints(text) == [
+        "1: deployment: is missing; add [deployment] with a name",
+        "4: volumes.site.inline: is one of auto, off; not true or false",
+        "5: volumes.site.mtime: is one of fixed, keep, clamp; not a number",
+    ]
+
+
 @pytest.mark.parametrize(
     ("key", "meant"),
     [

@@ -86,6 +86,7 @@ def test_what_linux_has_not_is_refused(tmp_path: Path) -> None:
         ({"label": "x" * 16}, "invalid label 'xxxxxxxxxxxxxxxx'"),
         ({"label": "é" * 8}, "invalid label 'éééééééé'"),
         ({"label": "a\0b"}, r"invalid label 'a\\x00b'"),
+        ({"label": "a\nb"}, r"'a\\nb'; give a text in UTF-8, of characters that can be printed"),
         ({"block_size": 8192}, "invalid block size 8192"),
         ({"block_size": 512, "sector_size": 4096}, "no device of 4096-byte sectors"),
         ({"block_size": 2048, "profile": "linux-5.10"}, "profile linux-5.10 reads blocks of 4096"),

@@ -150,10 +150,12 @@ class Document:
             return None
         return int(value)
 
-    def not_one_of(self, path: Path, value: str, known: tuple[str, ...]) -> None:
+    def not_one_of(self, path: Path, value: Any, known: tuple[str, ...]) -> None:
         """Note that a value is none of `known`, and which of them it may stand for."""
-        remedy = self.meant(value, {name: name for name in known})
-        self.complain(path, f"is one of {', '.join(known)}; not {shown(value)}", remedy)
+        is_text = isinstance(value, str)
+        remedy = self.meant(value, {name: name for name in known}) if is_text else ""
+        found = shown(value) if is_text else kind(value)
+        self.complain(path, f"is one of {', '.join(known)}; not {found}", remedy)
 
     # What is no document at all
 

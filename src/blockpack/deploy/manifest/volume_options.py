@@ -83,11 +83,10 @@ class VolumeTables(TreeTables):
             if option.kind == "number":
                 return value
             value = str(value)
-        text = self.text(here, value)
-        if text is not None and option.choices and text not in option.choices:
-            self.not_one_of(here, text, option.choices)
+        if option.choices and value not in option.choices:
+            self.not_one_of(here, value, option.choices)
             return None
-        return text
+        return self.text(here, value)
 
     def consumers_of(self, deployment: Mapping[str, Any]) -> tuple[str, ...]:
         """The consumers that the table of the deployment names: one, or a list."""

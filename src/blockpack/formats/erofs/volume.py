@@ -27,8 +27,10 @@ _LABEL_BYTES = 15  # and a NUL
 
 def _label(label: str) -> str:
     """A label; empty for none. Raises `UsageError`."""
-    is_text = isinstance(label, str) and "\0" not in label and label.isprintable()
-    if not is_text or len(label.encode("utf-8", "surrogatepass")) > _LABEL_BYTES:
+    if not isinstance(label, str) or not label.isprintable():
+        remedy = "give a text in UTF-8, of characters that can be printed"
+        raise UsageError("", f"invalid label {label!r}", remedy)
+    if len(label.encode()) > _LABEL_BYTES:
         raise UsageError("", f"invalid label {label!r}", f"give {_LABEL_BYTES} bytes at most")
     return label
 

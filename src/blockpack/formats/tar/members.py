@@ -121,7 +121,8 @@ def refusals(
         return
     if dialect == "ustar":
         rule = f"does not fit a ustar header: {_too_large(member)}"
-        yield EntryError(entry.path, rule, "make it shorter", "dialect=pax")
+        is_name = header.split_name(member.name) is None or len(member.linkname) > header.NAME_SIZE
+        yield EntryError(entry.path, rule, "make it shorter" if is_name else "", "dialect=pax")
         return
     most = limits.extended_header
     if most is not None and (payload := _payload(member, dialect)) > most:
