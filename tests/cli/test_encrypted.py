@@ -163,7 +163,8 @@ def test_the_key_is_neither_packed_nor_overwritten(
     key_file.rename(inside)
     key = ("--format", "tar", "--key-file", inside)
     result = command("pack", source, inside, *key, code=2)
-    assert result.messages == [f"{inside}: is the key; give the image a name of its own"]
+    told = f"{inside}: is read, and would be overwritten; choose another target"
+    assert result.messages == [told]
     assert inside.read_bytes() == KEY.hex().encode() + b"\n"
     for _ in range(2):  # an earlier image of the same kind may be overwritten
         command("pack", source, source / "image", *key)

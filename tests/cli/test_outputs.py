@@ -34,7 +34,7 @@ def test_image_and_manifest_are_never_one_file(
     before = {path.name for path in tmp_path.iterdir()}
     for image, manifest in (("o.tar", name), (name, "o.tar")):
         result = command("pack", source, image, "--format", "tar", "--manifest", manifest, code=2)
-        assert f"{Path(manifest)}: is the image" in result.err
+        assert f"{Path(manifest)}: is written twice" in result.err
         assert {path.name for path in tmp_path.iterdir()} == before
         assert not there or Path("o.tar").read_bytes() == OLD
 
@@ -64,7 +64,7 @@ def test_image_and_manifest_are_never_both_the_standard_output(
 ) -> None:
     arguments = ("pack", source, image, "--format", "tar", "--manifest")
     result = process(*arguments, manifest, code=2)
-    assert "is the image" in result.err
+    assert "is written twice" in result.err
     assert result.out == b""
     with open(tmp_path / "o.tar", "wb") as file:
         for name in (manifest, str(tmp_path / "o.tar")):
@@ -199,3 +199,140 @@ def test_a_file_of_the_source_is_no_earlier_manifest(
     assert "would be overwritten" in result.err and mine.read_text() == '{"format": "mine"}'
     for _ in range(2):
         command("pack", source, image, "--manifest", own)
+
+
+def files_in(place: Path) -> dict[str, bytes]:
+    """All files, and links to files, by their paths."""
+    found = (path for path in place.rglob("*") if path.is_file())
+    return {str(path.relative_to(place)): path.read_bytes() for path in found}
+
+
+@pytest.fixture(name="keys")
+def fixture_keys(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place with a source, two keys and a certificate, and an old image."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("sign.pem", "certificate.pem"):
+        Path(name).write_bytes(OLD)
+    Path("key").write_text("ab" * 32)
+    Path("key").chmod(0o600)
+    Path("old.tar").write_bytes(OLD)
+    Path("directory").mkdir()
+    Path("old.tar.roothash.p7s").mkdir()
+
+
+SIGNED = ("--sign-key", "sign.pem", "--sign-cert", "certificate.pem", "--format", "tar")
+PARTITION = ("--partition", "a=source:tar,key-file=key")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pack", "source", "o.tar", "--bmap", "o.tar"),
+        ("pack", "source", "o.tar", "--manifest", "m", "--bmap", "./m"),
+        ("pack", "source", "o.tar", "--verity", "v", "--bmap", "directory/../v"),
+        ("pack", "source", "o.raw", "--bmap", "o.roothash.p7s", "--verity", *SIGNED),
+        ("seed", "source", "o.img", "--manifest", "o.img"),
+        ("disk", "o.img", "--partition", "swap,size=1M", "--bmap", "o.img"),
+        ("disk", "o.img", *PARTITION, "--manifest", "m", "--bmap", "m"),
+    ],
+)
+@pytest.mark.usefixtures("keys")
+def test_no_two_outputs_are_one_file(
+    command: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    before = files_in(tmp_path)
+    assert "is written twice" in command(*words, code=2).err
+    assert files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pack", "source", "sign.pem", "--verity", *SIGNED),
+        ("pack", "source", "o.tar", "--verity", "sign.pem", *SIGNED),
+        ("pack", "source", "o.tar", "--verity", "--bmap", "certificate.pem", *SIGNED),
+        ("pack", "source", "o.tar", "--key-file", "key", "--bmap", "key"),
+        ("disk", "key", *PARTITION),
+        ("disk", "o.img", *PARTITION, "--manifest", "key"),
+        ("disk", "o.img", *PARTITION, "--plan", "--bmap", "key"),
+        ("map", "old.tar", "--html", "key", "--key-file", "key"),
+        ("write", "old.tar", "key", "--bmap", "key"),
+    ],
+)
+@pytest.mark.usefixtures("keys")
+def test_what_is_read_is_no_target(
+    command: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    before = files_in(tmp_path)
+    assert "is read, and would be overwritten" in command(*words, code=2).err
+    assert files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pack", "source", "o.tar", "--bmap"),
+        ("pack", "source", "o.tar", "--verity"),
+        ("disk", "o.img", "--partition", "a=source:tar", "--bmap"),
+        ("disk", "o.img", "--partition", "a=source:tar", "--plan", "--bmap"),
+        ("plan", "source", "--format", "tar", "--bmap"),
+        ("map", "source", "--format", "tar", "--html"),
+    ],
+)
+@pytest.mark.usefixtures("keys")
+def test_every_output_is_held_against_the_source(
+    command: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    before = files_in(tmp_path)
+    told = command(*words, "source/index.html", code=2).err
+    assert "is a file of the source, and would be overwritten" in told
+    assert "goes to a file" in command(*words, "-", code=2).err
+    assert files_in(tmp_path) == before
+
+
+@pytest.mark.usefixtures("keys")
+def test_an_earlier_block_map_in_the_source_is_left_out(command: Command) -> None:
+    words = ("pack", "source", "o.tar", "--bmap", "source/o.bmap")
+    command(*words)
+    first = Path("o.tar").read_bytes(), Path("source/o.bmap").read_bytes()
+    assert "source/o.bmap: is in the source; it is left out, and replaced" in command(*words).err
+    assert (Path("o.tar").read_bytes(), Path("source/o.bmap").read_bytes()) == first
+    told = command("plan", "source", "--format", "tar", "--bmap", "source/o.bmap")
+    assert Path("source/o.bmap").read_bytes() == first[1] and "is left out" in told.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--verity", "nowhere/v"),
+        ("--verity", "."),
+        ("--verity", "/dev/full"),
+        ("--bmap", "nowhere/m"),
+        ("--bmap", "directory"),
+        ("--manifest", "directory/"),
+        ("--verity", *SIGNED),
+    ],
+)
+@pytest.mark.usefixtures("keys")
+def test_the_old_image_stays_if_anything_beside_it_cannot_be_written(
+    command: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    before = files_in(tmp_path)
+    command("pack", "source", "old.tar", *words, code=5)
+    assert files_in(tmp_path) == before
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_signature_lies_beside_a_file_alone(command: Command) -> None:
+    for image in ("-", "/dev/null"):
+        told = command("pack", "source", image, "--verity", *SIGNED, code=2).err
+        assert "a signature lies beside the image, which goes to no file" in told
+
+
+@pytest.mark.usefixtures("keys")
+def test_keys_in_the_source_are_in_no_partition(command: Command) -> None:
+    Path("key").rename("source/key")
+    told = command("disk", "o.img", "--partition", "a=source:tar,key-file=source/key").err
+    assert "source/key: is in the source; it is left out, for it is a key" in told
+    found = command("ls", "o.img#1", "--key-file", "source/key").lines
+    assert "index.html" in found and "key" not in found

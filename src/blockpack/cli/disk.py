@@ -19,11 +19,20 @@ from ..layers.disk.disk_plan import IMAGE, REST
 from ..layers.disk.partition_types import implied_type
 from ..layers.keys import read_key
 from ..planning.layout import Layout
-from ..planning.options import ALL, DISK, PARTITION, TREE, Option, keys, parse_size, taken_by
+from ..planning.options import (
+    ALL,
+    DISK,
+    PARTITION,
+    TREE,
+    Option,
+    keys,
+    parse_size,
+    taken_by,
+)
 from ..sources.scan import scan
 from . import flags, target
 from .output import emit, say
-from .overwrites import check_outputs, leave_out, replaced
+from .overwrites import check_outputs, leave_out, outputs_of, say_left_out
 from .packing import FormatNames, add_option
 from .run import meant
 
@@ -73,10 +82,15 @@ def run(arguments: Namespace) -> int:
     described = [parse(text) for text in arguments.partition]
     raws = [_raw(text) for text in arguments.raw]
     files = [each.source for each in described if each.source]
-    outputs = _outputs(arguments, image, [*files, *(str(raw.content) for raw in raws)])
+    sources = [*files, *(str(raw.content) for raw in raws)]
+    key_files = [key for each in described for key in each.values.get("key-file", ())]
+    asked = outputs_of(arguments, "" if arguments.plan else "disk")
+    outputs = check_outputs(sources, asked, key_files, allow_device=arguments.allow_device)
+    if not arguments.quiet:
+        say_left_out(files, outputs, key_files)
     values: dict[str, Any] = {option.name: getattr(arguments, option.name) for option in DISK}
     given = {name: value for name, value in values.items() if value is not None}
-    partitions = _partitions(described, arguments, outputs)
+    partitions = _partitions(described, arguments, [*outputs, *key_files])
     layout = Disk(partitions=partitions, raw=raws, **given).plan()
     if arguments.plan:
         from . import plan  # slow to import, as digests and maps are
@@ -87,7 +101,7 @@ def run(arguments: Namespace) -> int:
     if not arguments.quiet:
         for warning in layout.warnings:
             say(f"warning: {warning}")
-    more = {"partitions": _told(layout)[0]} if arguments.json else {}
+    more: dict[str, Any] = {"partitions": _told(layout)[0]} if arguments.json else {}
     target.write_layout(layout, arguments, **more)
     for name in ("root_hash", "usr_hash"):
         if name in layout.geometry and not arguments.json:
@@ -102,19 +116,6 @@ def _told(layout: Layout) -> tuple[list[dict[str, Any]], list[str]]:
 
     with open_image(layout) as image:
         return list(map(partition_json, image.partitions)), list(partition_rows(image.partitions))
-
-
-def _outputs(arguments: Namespace, image: str | None, sources: Iterable[str]) -> list[str]:
-    """The files that are written, which are in no partition. Raises as `check_outputs` does."""
-    outputs: list[str] = []
-    if arguments.plan:
-        return outputs
-    for source in sources:
-        outputs = check_outputs(source, image, arguments.manifest, format="disk")
-        if not arguments.quiet:
-            for output in replaced(source, outputs):
-                say(f"warning: {printable(output)}: is in the source; it is left out, and replaced")
-    return outputs
 
 
 def parse(text: str) -> Described:
@@ -156,7 +157,7 @@ def _raw(text: str) -> Raw:
 
 
 def _partitions(
-    described: Iterable[Described], arguments: Namespace, outputs: list[str]
+    described: Iterable[Described], arguments: Namespace, left_out: list[str]
 ) -> list[Partition]:
     """All partitions. Raises `Problems` with what is wrong with any of them."""
     found: list[Partition] = []
@@ -164,7 +165,7 @@ def _partitions(
     for each in described:
         try:
             with _errors_of(each):
-                partition = _partition(each, arguments, outputs)
+                partition = _partition(each, arguments, left_out)
                 found += _hashed(partition, arguments) if "verity" in each.values else [partition]
         except BlockpackError as error:
             errors += error.errors
@@ -192,10 +193,10 @@ def _hashed(partition: Partition, arguments: Namespace) -> tuple[Partition, ...]
     return verity_partitions(partition, jobs=arguments.jobs)
 
 
-def _partition(described: Described, arguments: Namespace, outputs: list[str]) -> Partition:
+def _partition(described: Described, arguments: Namespace, left_out: list[str]) -> Partition:
     key_file = described.value("key-file")
     if described.format != IMAGE and described.source:
-        plan = _planned(described, arguments, outputs)
+        plan = _planned(described, arguments, left_out)
         size = described.value("size")
         # What is encrypted is read to the end.
         fills = format_named(described.format).volume_class().fills or key_file is not None
@@ -233,7 +234,7 @@ def _of(described: Described, content: Layout | str | None) -> Partition:
 
 
 def _planned(
-    described: Described, arguments: Namespace, outputs: list[str]
+    described: Described, arguments: Namespace, left_out: list[str]
 ) -> Callable[[int | None], Layout]:
     """What plans the volume that is packed for its partition: for so many bytes, or just as many as
     it takes.
@@ -261,7 +262,7 @@ def _planned(
     key_file = described.value("key-file")
     secret = None if key_file is None else read_key(key_file)
     tree = scan(described.source, jobs=arguments.jobs, **of_tree)
-    leave_out(tree, described.source, outputs)
+    leave_out(tree, described.source, left_out)
 
     def plan(size: int | None) -> Layout:
         if size is not None and secret is not None:  # which takes two sectors for one

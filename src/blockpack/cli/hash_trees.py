@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from typing import Any, NamedTuple
 
@@ -70,8 +71,9 @@ def files(arguments: Namespace) -> list[str]:
         raise UsageError("", "a signature takes a key and its certificate", "give both")
     found = [arguments.verity] if arguments.verity else []
     if signs[0] is not None:
-        if arguments.image == "-":
-            rule = "a signature lies beside the image, which goes to standard output"
+        image = arguments.image
+        if image == "-" or (os.path.exists(image) and not os.path.isfile(image)):
+            rule = "a signature lies beside the image, which goes to no file"
             raise UsageError("", rule, "write the image to a file")
         found.append(_signature_file(arguments))
     return found

@@ -20,6 +20,7 @@ from ..sources.git.address import SCHEME
 from ..writing.write import write_bytes
 from . import flags, packing
 from .output import amount, emit, say
+from .overwrites import check_outputs, outputs_of
 
 EXAMPLE = "blockpack map site --format fat --html map.html"
 
@@ -54,7 +55,8 @@ def run(arguments: Namespace) -> int:
     """Show what each byte is for: in the terminal, or as a page."""
     with ExitStack() as stack:
         names = [name for name in (arguments.source, arguments.other) if name is not None]
-        all_of = [_opened(name, arguments, stack) for name in names]
+        outputs = check_outputs(names, outputs_of(arguments), [arguments.key_file])
+        all_of = [_opened(name, arguments, outputs, stack) for name in names]
         maps = [SpaceMap.of(what, name) for what, name in zip(all_of, names, strict=True)]
         if len(all_of) > 1:
             one, other = (
@@ -73,7 +75,9 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _opened(name: str, arguments: Namespace, stack: ExitStack) -> Layout | Image:
+def _opened(
+    name: str, arguments: Namespace, left_out: list[str], stack: ExitStack
+) -> Layout | Image:
     """The image of that name, or the plan of the source."""
     if arguments.format is None and not os.path.isdir(name) and not name.startswith(SCHEME):
         image = stack.enter_context(open_image(name, key_file=arguments.key_file))
@@ -84,7 +88,7 @@ def _opened(name: str, arguments: Namespace, stack: ExitStack) -> Layout | Image
     if arguments.key_file is not None:
         raise UsageError("", "a source has no key", "leave --key-file out")
     asked = Namespace(**{**vars(arguments), "source": name})
-    return packing.layout(packing.volume(asked), asked)
+    return packing.layout(packing.volume(asked), asked, left_out)
 
 
 def _has_colour() -> bool:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
+from typing import NamedTuple
 
-from ..errors import TargetError, UsageError
+from ..errors import UsageError, printable
 from ..formats.registry import format_named
 from ..layers.ccm_reader import sector_size_of
 from ..layers.disk.record import begins_a_disk
@@ -16,55 +19,85 @@ from ..layers.keys import read_key
 from ..model.entry import decode
 from ..model.tree import Tree
 from ..sources.registry import place_of
+from ..writing.write import require_target
+from .output import say
 
 _HEAD = 8192
 """Bytes that tell what a file is: two sectors, which an encrypted one takes, of 4096."""
 
 
-def check_outputs(
-    source: str,
-    image: str | None,
-    manifest: str | None,
-    *,
-    format: str,
-    key_file: str | None = None,
-    beside: Iterable[str] = (),
-) -> list[str]:
-    """The files that a run is to write, image first; an `image` of None is standard output. Those
-    `beside` it are a hash tree and its signature.
-
-    Raises `UsageError` if any two are the same file, or if one would overwrite a file of `source`
-    that is not an earlier image of this `format`, or an earlier manifest; `TargetError` if a
-    manifest cannot be there.
+class Output(NamedTuple):
+    """A file that a run writes: where, what it is, and whether an earlier one begins so. An image
+    at ``-`` is standard output.
     """
-    if image is not None and key_file is not None and _is_same(image, key_file):
-        raise UsageError(image, "is the key", "give the image a name of its own")
-    output = "/dev/stdout" if image is None else image
-    if manifest is not None:
-        if manifest == "-":
-            raise UsageError("", "a manifest goes to a file", "to standard output: /dev/stdout")
-        _check_place(manifest)
-        if _is_same(manifest, output):
-            raise UsageError(manifest, "is the image", "give the manifest a name of its own")
-    _check_overwrites(source, output, lambda head: _begins_an_image(head, format, key_file))
-    if manifest is not None:
-        _check_overwrites(source, manifest, _begins_a_manifest)
-    outputs = [output for output in (image, manifest) if output is not None]
-    for each in beside:
-        if any(_is_same(each, other) for other in outputs):
-            raise UsageError(each, "is written twice", "give each file a name of its own")
-        _check_overwrites(source, each, _begins_a_hash_tree)
-        outputs.append(each)
-    return outputs
+
+    path: str
+    what: str
+    is_earlier: Callable[[bytes], bool]
+
+    @property
+    def place(self) -> str:
+        """Its path, of standard output, too."""
+        return "/dev/stdout" if self.path == "-" else self.path
 
 
-def replaced(source: str, outputs: Iterable[str]) -> list[str]:
-    """Those of the files to be written that are in `source` already."""
-    return [
-        output
-        for output in outputs
-        if _path_inside(source, output) is not None and os.path.isfile(output)
+def outputs_of(
+    arguments: Namespace, format: str = "", key_file: str | None = None, beside: Iterable[str] = ()
+) -> list[Output]:
+    """All that the arguments ask to write: the image, if it is of a `format`; what lies `beside`
+    it, which is a hash tree and its signature; and what is told of it.
+    """
+    flags = vars(arguments)
+    is_image = partial(_begins_an_image, format=format, key_file=key_file)
+    found: list[tuple[str | None, str, Callable[[bytes], bool]]] = [
+        (flags.get("image") if format else None, "an image", is_image),
+        (flags.get("manifest"), "a manifest", _begins_a_manifest),
+        *((path, "a hash tree", _begins_a_hash_tree) for path in beside),
+        (flags.get("bmap"), "a block map", lambda head: b"<bmap version=" in head),
+        (flags.get("html"), "a page", lambda head: head.startswith(b"<!DOCTYPE html>")),
     ]
+    return [Output(path, what, begins) for path, what, begins in found if path is not None]
+
+
+def check_outputs(
+    sources: Iterable[str],
+    outputs: Sequence[Output],
+    read: Iterable[str | None] = (),
+    *,
+    allow_device: bool = False,
+) -> list[str]:
+    """The paths of the files that a run is to write, before it writes any.
+
+    Raises `UsageError` if any two are the same file, or if one would overwrite what is `read`, or a
+    file of the `sources` that is no earlier one of its kind; `TargetError` if one cannot be there.
+    """
+    for number, output in enumerate(outputs):
+        path, what, _ = output
+        on_device = what in ("an image", "a hash tree")
+        if (path == "-" and what != "an image") or (not on_device and _is(path, stat.S_ISBLK)):
+            remedy = "to standard output: /dev/stdout" if path == "-" else "choose another target"
+            raise UsageError(path, f"{what} goes to a file", remedy)
+        if any(_is_same(output.place, other.place) for other in outputs[:number]):
+            raise UsageError(path, "is written twice", "give each file a name of its own")
+        if any(_is_same(output.place, other) for other in read if other is not None):
+            raise UsageError(path, "is read, and would be overwritten", "choose another target")
+        for source in sources:
+            _check_overwrites(source, output)
+    for output in outputs:
+        if output.path != "-":
+            require_target(output.path, allow_device=allow_device)
+    return [output.path for output in outputs if output.path != "-"]
+
+
+def say_left_out(sources: Iterable[str], outputs: Iterable[str], keys: Iterable[str] = ()) -> None:
+    """Say which of the files to be written, and of the `keys`, are in the sources already."""
+    for source in sources:
+        for output in outputs:
+            if _path_inside(source, output) is not None and os.path.isfile(output):
+                say(f"warning: {printable(output)}: is in the source; it is left out, and replaced")
+        for key in keys:
+            if _path_inside(source, key) is not None:
+                say(f"warning: {printable(key)}: is in the source; it is left out, for it is a key")
 
 
 def leave_out(tree: Tree, source: str, outputs: Iterable[str]) -> None:
@@ -75,26 +108,20 @@ def leave_out(tree: Tree, source: str, outputs: Iterable[str]) -> None:
             tree.remove(path)
 
 
-def _check_place(manifest: str) -> None:
-    if os.path.isdir(manifest):
-        raise TargetError(manifest, "is a directory", "give the path of a file in it")
-    if not os.access(os.path.dirname(os.path.abspath(manifest)), os.W_OK):
-        raise TargetError(manifest, "cannot be written there", "choose another place")
-
-
-def _check_overwrites(source: str, output: str, is_expected: Callable[[bytes], bool]) -> None:
+def _check_overwrites(source: str, output: Output) -> None:
     whole, _ = place_of(source)
-    if _is_file(whole) and _is_same(whole, output):
-        raise UsageError(output, "is the source", "choose another target")
-    if _path_inside(source, output) is None:
+    is_archive = _is(whole, stat.S_ISREG) or _is(whole, stat.S_ISBLK)
+    if is_archive and _is_same(whole, output.place):
+        raise UsageError(output.path, "is the source", "choose another target")
+    if _path_inside(source, output.place) is None:
         return
     with suppress(OSError):  # what cannot be read here is for the writer to refuse
-        if stat.S_ISREG(os.stat(output).st_mode):
-            with open(output, "rb") as file:
+        if _is(output.place, stat.S_ISREG):
+            with open(output.place, "rb") as file:
                 head = file.read(_HEAD)
-            if head and not is_expected(head):
+            if head and not output.is_earlier(head):
                 rule = "is a file of the source, and would be overwritten"
-                raise UsageError(output, rule, "choose another target, or remove it first")
+                raise UsageError(output.path, rule, "choose another target, or remove it first")
 
 
 def _begins_a_manifest(head: bytes) -> bool:
@@ -128,11 +155,10 @@ def _path_inside(source: str, output: str) -> str | None:
     return decode(os.fsencode(place[len(root) :])) if place.startswith(root) else None
 
 
-def _is_file(place: str) -> bool:
-    """Whether a place is a file or a device: a source that is read as an archive or an image."""
+def _is(place: str, kind: Callable[[int], bool]) -> bool:
+    """Whether what is at a place, if there is something, is of this kind."""
     with suppress(OSError):
-        mode = os.stat(place).st_mode
-        return stat.S_ISREG(mode) or stat.S_ISBLK(mode)
+        return kind(os.stat(place).st_mode)
     return False
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 
-from ..errors import UsageError, printable
+from ..errors import UsageError
 from ..layers.ccm import encrypt
 from ..layers.keys import read_key
 from ..planning.layout import Layout
 from ..planning.volume import Volume
 from . import flags, hash_trees, packing, target
 from .output import emit, say
-from .overwrites import check_outputs, replaced
+from .overwrites import check_outputs, outputs_of, say_left_out
 
 EXAMPLE = "blockpack pack site www.img --format fat --label WWW --free 10M"
 
@@ -29,40 +30,36 @@ def arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Pack the source into the image."""
     image = target.file_of(arguments)
-    layout = _planned(packing.volume(arguments), arguments, image)
+    layout = _planned(packing.volume(arguments), arguments)
     sealed = hash_trees.sealed(layout, arguments)
-    target.write_layout(sealed.layout, arguments, **sealed.json)
-    hash_trees.write_beside(sealed, arguments)
+    beside = partial(hash_trees.write_beside, sealed, arguments)
+    target.write_layout(sealed.layout, arguments, beside, **sealed.json)
     if sealed.root_hash and not arguments.json:
         (say if image is None else emit)(sealed.root_hash)
     return 0
 
 
-def _planned(volume: Volume, arguments: Namespace, image: str | None) -> Layout:
-    """The layout of what is to be written to `image`; None is standard output."""
+def _planned(volume: Volume, arguments: Namespace) -> Layout:
+    """The layout of what is to be written, once it is clear that all of it may be."""
+    source: str = arguments.source
     key_file: str | None = arguments.key_file
     beside = hash_trees.files(arguments)
-    if key_file is None:
-        manifest = arguments.manifest
-        outputs = check_outputs(
-            arguments.source, image, manifest, format=volume.format, beside=beside
-        )
-        return _plan(volume, arguments, outputs)
-    if arguments.verity is not None:
+    if key_file is not None and arguments.verity is not None:
         rule = "each sector of an encrypted image is authenticated, and no kernel decrypts it"
         raise UsageError("", rule, "leave out --verity or --key-file")
-    if arguments.manifest is not None:
+    if key_file is not None and arguments.manifest is not None:
         raise UsageError("", "a manifest would tell what an encrypted image holds", "leave it out")
-    key = read_key(key_file)
-    outputs = check_outputs(arguments.source, image, None, format=volume.format, key_file=key_file)
-    return encrypt(_plan(volume, arguments, [*outputs, key_file]), key)
-
-
-def _plan(volume: Volume, arguments: Namespace, left_out: list[str]) -> Layout:
-    layout = packing.layout(volume, arguments, left_out)
+    key = None if key_file is None else read_key(key_file)
+    keys = [each for each in (key_file, getattr(arguments, "sign_key", None)) if each is not None]
+    outputs = check_outputs(
+        [source],
+        outputs_of(arguments, volume.format, key_file, beside),
+        [*keys, getattr(arguments, "sign_cert", None)],
+        allow_device=arguments.allow_device,
+    )
+    layout = packing.layout(volume, arguments, [*outputs, *keys])
     if not arguments.quiet:
-        for output in replaced(arguments.source, left_out):
-            say(f"warning: {printable(output)}: is in the source; it is left out, and replaced")
+        say_left_out([source], outputs, keys)
         for warning in layout.warnings:
             say(f"warning: {warning}")
-    return layout
+    return layout if key is None else encrypt(layout, key)

@@ -21,6 +21,7 @@ from ..planning.options import VOLUME
 from ..writing.write import write_bytes
 from . import flags, hash_trees, packing
 from .output import emit, emit_facts, emit_json, say
+from .overwrites import check_outputs, outputs_of, say_left_out
 
 EXAMPLE = "blockpack plan site --format tar"
 
@@ -46,8 +47,10 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Show what ``pack`` would write."""
-    tree = packing.tree(arguments)
     hash_trees.files(arguments)
+    outputs = check_outputs([arguments.source], outputs_of(arguments))
+    tree = packing.tree(arguments, outputs)
+    say_left_out([arguments.source], outputs)
     layout = packing.volume(arguments).plan(tree, jobs="auto")
     sealed = hash_trees.sealed(layout, arguments).layout
     show(sealed, arguments, _savings(arguments, layout, tree))

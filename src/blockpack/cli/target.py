@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from typing import Any
 
 from attrs import asdict
@@ -56,8 +57,15 @@ def file_of(arguments: Namespace) -> str | None:
     return None
 
 
-def write_layout(layout: Layout, arguments: Namespace, **more: Any) -> None:
-    """Write the image, what goes with it, and the report; with `more` in its JSON."""
+def write_layout(
+    layout: Layout,
+    arguments: Namespace,
+    beside: Callable[[], object] | None = None,
+    **more: Any,
+) -> None:
+    """Write the image, what goes with it, and the report; with `more` in its JSON. What `beside`
+    writes is there before the image takes its name.
+    """
     with progress_bar(quiet=arguments.quiet) as progress:
         report = write(
             layout,
@@ -66,6 +74,7 @@ def write_layout(layout: Layout, arguments: Namespace, **more: Any) -> None:
             jobs=arguments.jobs,
             fsync=arguments.fsync,
             allow_device=arguments.allow_device,
+            before_named=beside,
         )
         if arguments.manifest is not None:
             _write_manifest(layout, arguments.manifest, progress)

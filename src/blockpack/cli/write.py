@@ -9,6 +9,7 @@ from ..images.block_map import MOST, BlockMap
 from ..images.device_copy import write_image
 from . import flags
 from .output import amount, say
+from .overwrites import Output, check_outputs
 from .progress_bar import progress_bar
 
 EXAMPLE = "blockpack write card.img /dev/sdX --bmap card.bmap --verify --allow-device"
@@ -32,6 +33,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write the image."""
+    image, target = arguments.image, Output(arguments.target, "an image", bool)
+    check_outputs([image], [target], [arguments.bmap], allow_device=arguments.allow_device)
     block_map = None
     if arguments.bmap is not None:
         with reading_errors(arguments.bmap), open(arguments.bmap, "rb") as file:
@@ -39,7 +42,7 @@ def run(arguments: Namespace) -> int:
         block_map = BlockMap.parse(data, arguments.bmap)
     with progress_bar(quiet=arguments.quiet) as progress:
         report = write_image(
-            arguments.image,
+            image,
             arguments.target,
             block_map=block_map,
             verify=arguments.verify,

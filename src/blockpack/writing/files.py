@@ -29,28 +29,41 @@ _MOST_LINKS = 40  # as Linux follows
 
 @contextmanager
 def regular_file(
-    path: str, layout: Layout, *, fsync: bool, mode: int | None = None
+    name: str, layout: Layout, *, fsync: bool, mode: int | None = None
 ) -> Iterator[Seekable]:
-    """A new file for `layout` that takes the place of `path` if the block ends well.
+    """A new file for `layout` that takes the place of `name` if the block ends well.
 
     With `fsync` the file is flushed before it gets its name, and the directory after. `mode` is as
     in `replacing`. Raises `TargetError`.
     """
-    name = path
     with ExitStack() as stack:
         with target_errors(name):
-            path = _final(path)
-            directory = os.path.dirname(path) or os.curdir
-            if not os.path.isdir(directory):
-                raise TargetError(name, f"there is no directory {directory}", "make it first")
+            directory, last = final_place(name)
             require_space(directory, layout, name)
             place = stack.enter_context(Place.open(directory))
-            new = replacing(place, os.path.basename(path), flush=fsync, mode=mode)
+            new = replacing(place, last, flush=fsync, mode=mode)
             descriptor = stack.enter_context(new)
             os.ftruncate(descriptor, layout.size)
         yield Seekable(name, descriptor, holes=True)
         with target_errors(name):
             stack.close()
+
+
+def final_place(name: str) -> tuple[str, str]:
+    """The directory in which a file at `name` is written, and what it is called in there.
+
+    Raises `TargetError` unless the directory is there, and may be written to.
+    """
+    with target_errors(name):
+        directory, last = os.path.split(_final(name))
+        directory = directory or os.curdir
+        if not os.path.isdir(directory):
+            raise TargetError(name, f"there is no directory {directory}", "make it first")
+        if not os.access(directory, os.W_OK | os.X_OK):
+            is_read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
+            code = errno.EROFS if is_read_only else errno.EACCES
+            raise OSError(code, os.strerror(code))
+        return directory, last
 
 
 def _final(path: str) -> str:

@@ -16,7 +16,7 @@ from ..errors import TargetError, UsageError, require_path
 from ..planning.layout import Layout
 from ..planning.runs import literal
 from ..workers.processors import Jobs, require_jobs
-from .files import device, regular_file, stream
+from .files import device, final_place, regular_file, stream
 from .parallel import write_with
 from .progress import Meter, Progress
 from .targets import Seekable, Streaming, target_errors
@@ -54,6 +54,7 @@ def write(
     allow_device: bool = False,
     private: bool = False,
     sparing: bool = False,
+    before_named: Callable[[], object] | None = None,
 ) -> Report:
     """Write the image of `layout` to `target`: a path, or an open binary file.
 
@@ -66,6 +67,7 @@ def write(
     as many as pay. `fsync` flushes a file before, and its directory after it gets its name; a
     device is always flushed. A file that is `private` is its owner's alone (0600), whatever it
     replaces. To a device nothing is written where anything may be, if that is to be `sparing`.
+    `before_named` is called when the image is whole, and what it raises leaves the old one there.
 
     Raises `SourceError` if a source is missing or has changed since it was planned, and
     `TargetError` if the target is full, too small, busy or cannot be written.
@@ -85,6 +87,8 @@ def write(
             opened.flush()
         elif fsync or not opened.holes:  # a device is always flushed
             meter.flush()
+        if before_named is not None:
+            before_named()
     meter.finish()
     tally, seconds = opened.tally, time.monotonic() - begun
     return Report(opened.name, layout.size, tally.copied, tally.cloned, tally.holes, seconds)
@@ -111,6 +115,24 @@ def _opened(
             raise UsageError("", rule, "give a path or a binary file that is open for writing")
         return nullcontext(Streaming.to(target))
     path = require_path(target)
+    kind = _allowed_kind(path, allow_device)
+    if kind == "block device":
+        return device(path, layout, sparing=sparing)
+    if kind in ("stream", "character device"):
+        return stream(path)
+    return regular_file(path, layout, fsync=fsync, mode=0o600 if private else None)
+
+
+def require_target(path: str, *, allow_device: bool = False) -> None:
+    """Raise `TargetError` if nothing would be written to `path`: a directory, a device that is not
+    allowed, a file whose directory is not there or not writable.
+    """
+    if _allowed_kind(require_path(path), allow_device) == "file":
+        final_place(path)
+
+
+def _allowed_kind(path: str, allow_device: bool) -> str:
+    """What is at `path`, as `_kind` says. Raises `TargetError` for what is no target."""
     kind = _kind(path)
     if path.endswith(os.sep) or kind == "directory":
         what = "is" if kind == "directory" else "names"
@@ -118,11 +140,7 @@ def _opened(
     if kind.endswith("device") and not allow_device:
         rule = f"is a {kind}, and everything on it would be lost"
         raise TargetError(path, rule, option="allow_device")
-    if kind == "block device":
-        return device(path, layout, sparing=sparing)
-    if kind in ("stream", "character device"):
-        return stream(path)
-    return regular_file(path, layout, fsync=fsync, mode=0o600 if private else None)
+    return kind
 
 
 def _lost_process(how: str) -> TargetError:
