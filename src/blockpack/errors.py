@@ -87,6 +87,10 @@ class BlockpackError(Exception):
             return self._advice.replace("{option}", spelled)
         return f"{self._advice}, or give {spelled}" if self._advice else f"give {spelled}"
 
+    def settle(self, spell: Spelling) -> None:
+        """Have the option written as `spell` does, whoever tells the error."""
+        self._advice, self.option = self._remedy(spell), ""
+
     def told(self, spell: Spelling) -> str:
         """The whole text on one printable line, with the option as `spell` writes it.
 

@@ -155,6 +155,8 @@ def test_partitions_as_they_are_described(
         (("--partition", "swap,size=1M", "--size", "1M"), "--size 2117632 would do"),
         (("--partition", "swap,size=1M", "--sector-size", "1024"), "invalid sector size"),
         (("--partition", "swap,size=1M,key-file=k"), "only what is packed here is encrypted"),
+        (("--partition", "a=source:tar,erofs=maybe"), "erofs has no value; give erofs alone"),
+        (("--partition", "a=source:tar,verity=no"), "verity has no value; give verity alone"),
     ],
 )
 def test_what_is_refused(command: Command, words: tuple[str, ...], told: str) -> None:
@@ -235,3 +237,13 @@ def test_to_standard_output(command: Command) -> None:
     command("disk", "card", *words)
     assert command("disk", "-", *words).out == Path("card").read_bytes()
     command("disk", "-", *words, "--json", code=2)
+
+
+def test_what_cures_a_partition_is_a_key_of_it(command: Command) -> None:
+    Path("source/link").symlink_to("index.html")
+    told = command("disk", "card", "--partition", "a=source:fat", code=3).err
+    assert "symlinks=follow" in told and "--symlinks" not in told
+    command("disk", "card", "--partition", "a=source:fat,symlinks=follow", "-q")
+    words = ("--partition", "a=source:erofs,block-size=512", "--sector-size", "4096")
+    told = command("disk", "card", *words, code=2).err
+    assert "block-size=4096" in told and "--block-size" not in told

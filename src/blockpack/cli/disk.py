@@ -25,13 +25,14 @@ from ..planning.options import (
     PARTITION,
     TREE,
     Option,
+    key_of,
     keys,
     parse_size,
     taken_by,
 )
 from ..sources.scan import scan
 from . import flags, target
-from .output import emit, say
+from .output import emit, say, spelled
 from .overwrites import check_outputs, leave_out, outputs_of, say_left_out
 from .packing import FormatNames, add_option
 from .run import meant
@@ -43,8 +44,9 @@ _OWN = (*keys(PARTITION), "key-file")
 
 _OPTIONS = {option.key: option for option in ALL if option.key not in _OWN}
 
-_BARE = "|".join(each.key for each in (*_OPTIONS.values(), *PARTITION) if each.kind == "flag")
-_NEXT_KEY = re.compile(f",(?=(?:{'|'.join((*_OWN, *_OPTIONS))})=|(?:{_BARE})(?:,|$))")
+_FLAGS = [each.key for each in (*_OPTIONS.values(), *PARTITION) if each.kind == "flag"]
+
+_NEXT_KEY = re.compile(f",(?=(?:{'|'.join((*_OWN, *_OPTIONS))})=|(?:{'|'.join(_FLAGS)})(?:,|$))")
 """A comma before a key; all others are the source's, or a value's."""
 
 _UNKNOWN_KEY = re.compile(r",([a-z][a-z-]*)=")
@@ -129,7 +131,9 @@ def parse(text: str) -> Described:
         raise UsageError(text, rule)
     values: dict[str, list[str]] = {}
     for setting in settings:
-        key, _, value = setting.partition("=")
+        key, has_value, value = setting.partition("=")
+        if has_value and key in _FLAGS:
+            raise UsageError(text, f"{key} has no value", f"give {key} alone, or leave it out")
         values.setdefault(key, []).append(value)
     return Described(name, source, format, profile, values)
 
@@ -175,7 +179,7 @@ def _partitions(
 
 @contextmanager
 def _errors_of(described: Described) -> Iterator[None]:
-    """Have errors name the partition."""
+    """Have errors name the partition, and options as its keys."""
     try:
         yield
     except BlockpackError as error:
@@ -183,7 +187,16 @@ def _errors_of(described: Described) -> Iterator[None]:
             name = described.name or described.source
             is_inside = part.path and isinstance(part, EntryError)
             part.path = f"{name}/{part.path}" if is_inside else part.path or f"partition {name}"
+            part.settle(_spelled)
         raise
+
+
+def _spelled(name: str, value: str) -> str:
+    """An option of the library as a key of the partition, if it is one."""
+    key = key_of(name)
+    if key in _FLAGS:
+        return key
+    return f"{key}={value}" if key in _OPTIONS or key in _OWN else spelled("disk", name, value)
 
 
 def _hashed(partition: Partition, arguments: Namespace) -> tuple[Partition, ...]:
