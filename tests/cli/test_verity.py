@@ -79,6 +79,36 @@ def test_damage_is_told_with_its_block(command: Command, site: Path, tmp_path: P
     assert "and not the root hash 000" in told.out.decode()
 
 
+@pytest.mark.parametrize("format", ["tar", "erofs", "fat", "git"])
+def test_what_is_behind_the_end_is_told(
+    command: Command, site: Path, tmp_path: Path, format: str
+) -> None:
+    image = tmp_path / "www.img"
+    (root_hash,) = command("pack", site, image, "--format", format, "--verity").lines
+    whole = image.read_bytes()
+    offset = whole.index(b"verity\0\0")
+    flipped = bytearray(whole)
+    flipped[offset + 8] ^= 1  # its version
+    damage = f"the hash tree at byte {offset:,} is cut short or damaged; copy it again"
+    stray = f"there is a hash tree at byte {offset:,}, which was not looked for there"
+    stray = f"{stray}; give --hash-offset {offset}"
+    for found, told in {
+        whole[: offset + 600]: damage,
+        whole[:-1]: damage,
+        bytes(flipped): damage,
+        whole + b"\0": stray,
+    }.items():
+        image.write_bytes(found)
+        assert told in command("verify", image, code=6).out.decode()
+        err = command("verify", image, "--root-hash", root_hash, code=6).err
+        assert f"{image}: {told}" in err
+    for damaged in (whole[: offset + 3], whole[:offset] + b"else"):
+        image.write_bytes(damaged)
+        assert "there is something after" in command("verify", image, code=6).out.decode()
+    image.write_bytes(whole[:offset] + bytes(8192))
+    assert command("verify", image).code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "rule"),
     [

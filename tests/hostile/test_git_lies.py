@@ -165,7 +165,7 @@ LIES: dict[str, tuple[bytes, str]] = {
     ),
     "something after the index": (
         in_docteur(PACK, HEAD)[:-1] + b"!",
-        "there is something after the index",
+        "there is something after the pack's end at byte",
     ),
     "a commit that is not there": (
         docteur(bytes(20), PACK.data(), PACK.index()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 
 from ..errors import ImageError, UsageError
 from ..formats.registry import format_named
@@ -14,7 +15,7 @@ from ..layers.disk.record import DISK
 from ..planning.layout import Layout
 from ..writing.progress import Tell
 from . import flags, packing
-from .output import emit, say
+from .output import emit, say, spelled
 from .progress_bar import progress_bar
 
 DIFFERENT = 1
@@ -48,7 +49,7 @@ def run(arguments: Namespace) -> int:
         layout = None if arguments.source is None else _planned(arguments, image)
         with progress_bar(quiet=arguments.quiet) as progress:
             problems, found = _wrong(image, layout, progress)
-    for each in (*problems, *found):
+    for each in (*(problem.told(partial(spelled, "verify")) for problem in problems), *found):
         emit(str(each))
     if problems:
         return ImageError.exit_code

@@ -23,6 +23,9 @@ from ..model.values import numerous
 from ..planning.layout import Fact
 from ..reading.positional import PositionalReader
 
+_SCAN = 1 << 20
+"""Bytes behind the end that are read at once."""
+
 MAX_PATH = 4096
 """The longest path in characters that is read. Linux has no longer ones."""
 
@@ -68,6 +71,12 @@ class ImageReader(ABC):
 
     format: ClassVar[str]
 
+    whole: ClassVar[str] = "file system"
+    """What messages call all that ends at `end`."""
+
+    takes_devices: ClassVar[bool] = False
+    """Whether those who read it expect it to reach to the end of its device."""
+
     def __init__(self, data: PositionalReader, *, device: bool = False) -> None:
         self.data = data
         self.size = data.size
@@ -100,6 +109,24 @@ class ImageReader(ABC):
         Raises `ImageError`.
         """
         return {}
+
+    @property
+    def end(self) -> int:
+        """The byte behind all that it says is its own: the image's end, unless a format knows
+        better. Raises `ImageError`.
+        """
+        return self.size
+
+    def behind(self) -> int | None:
+        """The first byte behind the `end` that is no zero; None on a device, where whatever was on
+        it before goes on behind the image. Raises `ImageError`.
+        """
+        whole = not self.device or self.takes_devices
+        for at in range(self.end, self.size, _SCAN) if whole else ():
+            data = self.read_at(at, min(_SCAN, self.size - at))
+            if rest := data.lstrip(b"\0"):
+                return at + len(data) - len(rest)
+        return None
 
     def content(self, entry: ImageEntry) -> PositionalReader:
         """The bytes of a file: as they lie in the image, unless a format knows better."""

@@ -111,6 +111,8 @@ class Image:
         hashed. `progress` is called a few times a
         second, and at the end.
         """
+        from ..layers.verity.reader import behind  # late, as all of hash trees
+
         reader, layer = self.reader, self.layer
         total = self.size + (0 if layer is None else layer.checked_size)
         meter = Meter("verifying", total, progress)
@@ -124,6 +126,7 @@ class Image:
             if not problems:
                 entries = {entry.path: entry for entry in reader.verify(problems.append)}
                 problems += unsound(entries)
+                problems += filter(None, [behind(reader)])
         except ImageError as error:  # what nothing can be read beyond
             problems.append(error)
         meter.finish()

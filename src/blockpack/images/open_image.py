@@ -132,12 +132,12 @@ class Verity(NamedTuple):
     offset: int | None = None
     file: str | os.PathLike[str] | None = None
 
-    def layer(self, data: PositionalReader, name: str) -> VerityReader | None:
+    def layer(self, data: PositionalReader, name: str, device: bool) -> VerityReader | None:
         """What reads the image without its tree; None if it has none.
 
         Raises `ImageError` if something is known of it, and it is not there.
         """
-        from ..layers.verity.reader import VerityReader, tree_at, tree_behind
+        from ..layers.verity.reader import VerityReader, stray_tree, tree_at, tree_behind
 
         hashes = data
         if self.file is not None:
@@ -151,8 +151,13 @@ class Verity(NamedTuple):
         if tree is not None:
             return VerityReader(data, hashes, tree, self.root_hash)
         if self.root_hash is not None:
-            remedy = "give the byte where it begins: {option}"
-            raise ImageError(name, "has no hash tree at its end", remedy, "hash_offset=N")
+            at = recognised(data, name, device=device).behind()
+            found = None if at is None else stray_tree(data, at)
+            if found is None:
+                remedy = "give the byte where it begins: {option}"
+                found = ImageError("", "has no hash tree at its end", remedy, "hash_offset=N")
+            found.path = name
+            raise found
         return None
 
 
@@ -183,7 +188,7 @@ def _opened(
             of_partition = found.opened()
         data, partition, device = found.data, None, True
     if key is None:
-        tree = verity.layer(data, name)
+        tree = verity.layer(data, name, device)
         if tree is not None:
             return Image(recognised(tree, name), layer=tree, report=report)
         return Image(of_partition or recognised(data, name, device=device), report=report)

@@ -85,19 +85,30 @@ class ErofsReader(ImageReader):
 
     def verify(self, report: Report) -> Iterator[ImageEntry]:
         """The superblock is as it should be, too."""
-        size = self.superblock["blocks"] * self.block_size
-        if size > self.size:
-            rule = f"the file system has {size:,} bytes, the image {self.size:,}; it is cut short"
+        if self.end > self.size:
+            rule = f"the file system has {self.end:,} bytes, the image {self.size:,}"
+            rule = f"{rule}; it is cut short"
             report(Deviation("", rule))
         if self.superblock["volume_name"][-1]:
             report(Deviation("", "its label has no NUL at its end, which older kernels want"))
         yield from self.entries(report)
 
+    @property
+    def end(self) -> int:
+        """Behind the last of its blocks, whose number may have 48 bits, as addresses have."""
+        high: int = self.superblock["root_nid"] if self._wide_root else 0
+        blocks: int = self.superblock["blocks"]
+        return (high << 32 | blocks) * self.block_size
+
+    @property
+    def _wide_root(self) -> int:
+        """The number of the root directory, if it has 64 bits; else 0."""
+        has_wide = self.superblock["feature_incompat"] & disk.INCOMPAT_48BIT
+        return int.from_bytes(self.superblock["reserved"][_ROOT_NID], "little") if has_wide else 0
+
     def _root(self) -> int:
         """The number of the root directory."""
-        wide = int.from_bytes(self.superblock["reserved"][_ROOT_NID], "little")
-        has_wide = self.superblock["feature_incompat"] & disk.INCOMPAT_48BIT
-        nid: int = wide if has_wide and wide else self.superblock["root_nid"]
+        nid: int = self._wide_root or self.superblock["root_nid"]
         return nid
 
     def _label(self) -> str:

@@ -70,6 +70,11 @@ class FatReader(ImageReader):
         case = {} if label == label.upper() else {"label_case": "keep"}
         return {"label": label, **case}
 
+    @property
+    def end(self) -> int:
+        """Behind the last of its sectors."""
+        return self.geometry.size
+
     def entries(self, report: Report) -> Iterator[ImageEntry]:
         """Directory by directory, as they lie there."""
         walk = self._walk(report)

@@ -21,8 +21,6 @@ from .walk import META, Archive, Stored
 if TYPE_CHECKING:
     from ..erofs.reader import ErofsReader
 
-_SCAN = 1 << 20
-
 _KINDS: Mapping[bytes, Kind] = {
     header.FILE: "file",
     b"\0": "file",  # before POSIX
@@ -50,6 +48,7 @@ class TarReader(ImageReader):
     """A tar archive."""
 
     format = "tar"
+    whole = "archive"
 
     @classmethod
     def recognises(cls, head: bytes) -> bool:
@@ -113,18 +112,19 @@ class TarReader(ImageReader):
         yield from names
 
     def verify(self, report: Report) -> Iterator[ImageEntry]:
-        """After the end there are zeros, too, as far as the image goes; an EROFS holds the same."""
+        """An EROFS holds the same, too."""
         archive, names = self._read(report)
+        self.end = archive.end
         yield from names
         self._compare(names, report)
-        if self.device:
-            return  # whatever was on it before goes on behind the image
-        for at in range(archive.end, self.size, _SCAN):
-            length = min(_SCAN, self.size - at)
-            if any(self.read_at(at, length)):
-                rule = f"there is something after the archive's end at byte {archive.end:,}"
-                report(ImageError("", rule))
-                return
+
+    @cached_property
+    def end(self) -> int:
+        """Behind its last member, and the blocks of zeros that follow."""
+        archive = Archive(self, lambda _: None)
+        for _ in archive:
+            pass
+        return archive.end
 
     def _compare(self, names: Names, report: Report) -> None:
         """Report what an EROFS holds otherwise."""

@@ -12,6 +12,7 @@ from contextlib import suppress
 from itertools import product
 
 from ...errors import ImageError, reading_errors
+from ...formats.reader import ImageReader
 from ...planning.layout import Fact, round_up
 from ...reading.positional import PartReader, PositionalReader
 from ..damage import stretches, told
@@ -173,6 +174,28 @@ def tree_behind(data: PositionalReader) -> HashTree | None:
                     if found.data_size == at and at + found.size == data.size:
                         return found
     return None
+
+
+def behind(reader: ImageReader) -> ImageError | None:
+    """What is wrong behind an image's end, where zeros may be. Raises `ImageError`."""
+    at = reader.behind()
+    if at is None:
+        return None
+    rule = f"there is something after the {reader.whole}'s end at byte {reader.end:,}"
+    return stray_tree(reader.data, at) or ImageError("", rule)
+
+
+def stray_tree(data: PositionalReader, at: int) -> ImageError | None:
+    """What is wrong with the tree at byte `at`, which was not found; None if none begins there."""
+    with reading_errors("the image"):
+        if data.read_at(at, len(MAGIC)) != MAGIC:
+            return None
+    with suppress(ImageError):
+        found = tree_at(data, at)
+        if found.data_size <= at and at + found.size <= data.size:
+            rule = f"there is a hash tree at byte {at:,}, which was not looked for there"
+            return ImageError("", rule, option=f"hash_offset={at}")
+    return ImageError("", f"the hash tree at byte {at:,} is cut short or damaged", "copy it again")
 
 
 def _offsets(size: int, data_block_size: int, hash_block_size: int) -> Iterator[int]:
