@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,3 +73,43 @@ def test_numbers_and_entries(wrong: Any) -> None:
     with pytest.raises(UsageError, match="is not an entry"):
         tree.put(wrong)
     assert list(tree) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hash_tree": b"tree"},
+        {"hash_tree": 5},
+        {"hash_tree": ""},
+        {"hash_offset": -1},
+        {"hash_offset": 1 << 63},
+        {"hash_offset": b"0"},
+        *({"root_hash": each} for each in ("", "zz", "0" * 63, "g" * 64, b"0" * 64, 0)),
+    ],
+    ids=str,
+)
+def test_what_is_known_of_hash_trees(wrong: dict[str, Any], tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    blockpack.write(LAYOUT, image)
+    for source in (image, image.read_bytes()):
+        with pytest.raises(UsageError):
+            blockpack.open_image(source, **wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"data_block_size": each} for each in (0, -1, 3, b"512", 1.5)),
+        *({"hash_block_size": each} for each in (0, None, 8192)),
+        *({"algorithm": each} for each in (None, 5, "md5")),
+        *({"uuid": each} for each in (5, b"", "")),
+        {"salt": 5},
+    ],
+    ids=str,
+)
+def test_options_of_hash_trees(wrong: dict[str, Any]) -> None:
+    for made in (blockpack.verity, blockpack.hash_tree):
+        with pytest.raises(UsageError):
+            made(LAYOUT, **wrong)
+        with pytest.raises(UsageError, match="is not a layout"):
+            made(b"an image")  # type: ignore[arg-type]

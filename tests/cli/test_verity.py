@@ -133,5 +133,63 @@ def test_an_image_without_a_tree_has_no_root_hash(
 ) -> None:
     image = tmp_path / "www.tar"
     command("pack", site, image)
-    told = command("verify", image, "--root-hash", "00", code=6)
-    assert "has no hash tree at its end" in told.err
+    told = command("verify", image, "--root-hash", "0" * 64, code=6)
+    assert f"{image}: has no hash tree at its end; give the byte" in told.err
+
+
+@pytest.mark.parametrize("wrong", ["", "zz", "0" * 63, "0" * 40])
+def test_what_is_no_root_hash_is_wrong_usage(
+    command: Command, site: Path, tmp_path: Path, wrong: str
+) -> None:
+    image = tmp_path / "www.tar"
+    command("pack", site, image, "--verity")
+    err = command("verify", image, "--root-hash", wrong, code=2).err
+    assert "is not a root hash" in err
+    assert "give 64 hexadecimal digits" in err
+
+
+def test_messages_name_the_file_and_what_to_do(
+    command: Command, site: Path, tmp_path: Path
+) -> None:
+    image, hashes, nothing = (tmp_path / name for name in ("www.img", "hashes", "nothing"))
+    command("pack", site, image, "--format", "fat", "--verity", hashes)
+    nothing.write_bytes(bytes(8192))
+    told = command("verify", image, "--verity", nothing, code=6).err
+    assert f"{nothing}: there is no hash tree of dm-verity at byte 0; give" in told
+    told = command("verify", image, "--hash-offset", "5", code=6).err
+    assert f"{image}: there is no hash tree of dm-verity at byte 5; give" in told
+    told = command("cat", image, "", code=6).err
+    assert "/: is a directory, not a file; name a file" in told
+    found = hashes.read_bytes()
+    for damaged in (found[:-1], found[:72] + bytes(8) + found[80:]):  # which has no data blocks
+        hashes.write_bytes(damaged)
+        told = command("verify", image, "--verity", hashes, code=6).err
+        assert f"{hashes}: the " in told
+        assert "damaged; copy it again" in told
+    hashes.write_bytes(found)
+    image.write_bytes(image.read_bytes()[:-4096])
+    told = command("verify", image, "--verity", hashes, code=6).err
+    assert f"{image}: has " in told
+    assert "give its own tree" in told
+
+
+def test_hashes_end_in_zeros(command: Command, site: Path, tmp_path: Path) -> None:
+    image = tmp_path / "www.tar"
+    command("pack", site, image, "--verity")
+    with image.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"!")
+    told = command("verify", image, code=6).out.decode()
+    assert "does not end in zeros" in told
+
+
+def test_several_damaged_blocks_are_told_in_the_plural(
+    command: Command, site: Path, tmp_path: Path
+) -> None:
+    image = tmp_path / "www.tar"
+    command("pack", site, image, "--verity")
+    with image.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"!" * 8192)
+    told = command("verify", image, code=6).out.decode()
+    assert "blocks 1 to 2 (bytes 4,096 to 12,287) do not have the hashes" in told

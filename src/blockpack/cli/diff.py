@@ -78,7 +78,10 @@ def _print(changes: list[Change], sectors: list[tuple[int, int]] | None) -> None
         count = sum(last + 1 - first for first, last in sectors)
         ranges = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in sectors[:_SHOWN])
         more = ", …" if len(sectors) > _SHOWN else ""
-        emit(f"{count:,} sectors of {_SECTOR} bytes differ: {ranges}{more}")
+        what = f"1 sector of {_SECTOR} bytes differs"
+        if count > 1:
+            what = f"{count:,} sectors of {_SECTOR} bytes differ"
+        emit(f"{what}: {ranges}{more}")
 
 
 def _json(changes: list[Change], sectors: list[tuple[int, int]] | None) -> dict[str, Any]:

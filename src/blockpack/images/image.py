@@ -195,7 +195,7 @@ class Image:
             rule = f"is a {self.get(at).kind}, not a file, and leads to nothing in the image"
             raise NotInImageError(at, rule, "name a file")
         if entry.kind != "file":
-            raise NotAFileError(entry.path, f"is a {entry.kind}, not a file", "name a file")
+            raise NotAFileError(entry.path or "/", f"is a {entry.kind}, not a file", "name a file")
         if entry.damage:
             raise ImageError(entry.path, entry.damage)
         return entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
@@ -16,6 +17,7 @@ from ..layers.disk.record import DISK, begins_a_disk
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
 from ..planning.options import optional_size
+from ..planning.volume import MOST
 from ..reading.positional import (
     BytesReader,
     DescriptorReader,
@@ -30,6 +32,8 @@ from .remote import is_url, open_url
 if TYPE_CHECKING:
     from ..layers.disk.reader import DiskReader, OpenPartition
     from ..layers.verity.reader import VerityReader
+
+_ROOT_HASH = re.compile("(?:[0-9A-Fa-f]{8}){5,16}").fullmatch
 
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Layout
 """Where an image is: a path (a device's too), a URL that fsspec opens, its bytes, a binary file
@@ -76,7 +80,7 @@ def open_image(
         if partition is not None and addressed is not None:
             raise UsageError(name, "two partitions are named", "name one, here or there")
         wanted = addressed if partition is None else str(partition)
-        verity = Verity(root_hash and root_hash.lower(), optional_size(hash_offset), hash_tree)
+        verity = _verity(root_hash, optional_size(hash_offset), hash_tree)
         if isinstance(source, Layout) and (offset := source.geometry.get("hash_offset")):
             verity = verity._replace(offset=int(offset))
         return _opened(data, name, wanted, key, sector_size, report, verity)
@@ -130,35 +134,55 @@ class Verity(NamedTuple):
 
     root_hash: str | None = None
     offset: int | None = None
-    file: str | os.PathLike[str] | None = None
+    file: str | None = None
 
     def layer(self, data: PositionalReader, name: str, device: bool) -> VerityReader | None:
         """What reads the image without its tree; None if it has none.
 
-        Raises `ImageError` if something is known of it, and it is not there.
+        Raises `ImageError` if something is known of it, and it is not there, and `UsageError` for
+        a root hash that is not one of its.
         """
         from ..layers.verity.reader import VerityReader, stray_tree, tree_at, tree_behind
 
-        hashes = data
         if self.file is not None:
-            hashes = _part_at(os.fspath(self.file))
-            return VerityReader(data, hashes, tree_at(hashes, self.offset or 0), self.root_hash)
-        tree = None
+            hashes = _part_at(self.file)
+            try:
+                tree = tree_at(hashes, self.offset or 0, self.file)
+                return VerityReader(data, hashes, tree, self.root_hash, name)
+            except BaseException:
+                hashes.close()
+                raise
+        found = None
         if self.offset is not None:
-            tree = tree_at(data, self.offset)
+            found = tree_at(data, self.offset, name)
         elif data.forkable:  # else each of the short reads may take a journey
-            tree = tree_behind(data)
-        if tree is not None:
-            return VerityReader(data, hashes, tree, self.root_hash)
+            found = tree_behind(data)
+        if found is not None:
+            return VerityReader(data, data, found, self.root_hash, name)
         if self.root_hash is not None:
             at = recognised(data, name, device=device).behind()
-            found = None if at is None else stray_tree(data, at)
-            if found is None:
+            stray = None if at is None else stray_tree(data, at)
+            if stray is None:
                 remedy = "give the byte where it begins: {option}"
-                found = ImageError("", "has no hash tree at its end", remedy, "hash_offset=N")
-            found.path = name
-            raise found
+                stray = ImageError("", "has no hash tree at its end", remedy, "hash_offset=N")
+            stray.path = name
+            raise stray
         return None
+
+
+def _verity(
+    root_hash: str | None, offset: int | None, file: str | os.PathLike[str] | None
+) -> Verity:
+    """What is said of a hash tree. Raises `UsageError` for what cannot be."""
+    if root_hash is not None and not (isinstance(root_hash, str) and _ROOT_HASH(root_hash)):
+        raise UsageError("", f"{root_hash!r} is not a root hash", "give 64 hexadecimal digits")
+    if offset is not None and not 0 <= offset <= MOST:
+        raise UsageError("", f"no hash tree begins at byte {offset:,}", option="hash_offset=N")
+    if file is not None and not isinstance(file, str | os.PathLike):
+        rule = f"{type(file).__name__} is not a hash tree"
+        raise UsageError("", rule, "give the path of a file, or of a partition")
+    place = None if file is None else require_path(file)
+    return Verity(root_hash and root_hash.lower(), offset, place)
 
 
 def _part_at(address: str) -> PositionalReader:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from attrs import frozen
 
 from ..errors import TargetError, UsageError, require_path
-from ..planning.layout import Layout
+from ..planning.layout import Layout, require_layout
 from ..planning.runs import literal
 from ..workers.processors import Jobs, require_jobs
 from .files import device, final_place, regular_file, stream
@@ -73,10 +73,7 @@ def write(
     `TargetError` if the target is full, too small, busy or cannot be written.
     """
     require_jobs(jobs)
-    if not isinstance(layout, Layout):
-        raise UsageError(
-            "", f"{type(layout).__name__} is not a layout", "plan one: volume.plan(tree)"
-        )
+    require_layout(layout)
     begun = time.monotonic()
     meter = Meter("packing", layout.size, progress)
     with _opened(layout, target, fsync, allow_device, private, sparing) as opened:

@@ -164,7 +164,8 @@ class HashTree:
         a tree that is not read here.
         """
         if len(superblock) < SUPERBLOCK.size or not superblock.startswith(MAGIC):
-            raise ImageError("", f"there is no hash tree of dm-verity at byte {offset:,}")
+            rule = f"there is no hash tree of dm-verity at byte {offset:,}"
+            raise ImageError("", rule, "give the byte where it begins: {option}", "hash_offset=N")
         fields = SUPERBLOCK.unpack(superblock)
         algorithm = fields["algorithm"].rstrip(b"\0").decode("ascii", "replace")
         is_known = (
@@ -178,7 +179,8 @@ class HashTree:
             raise ImageError("", rule, "veritysetup may know it")
         most = MOST // 2 // fields["data_block_size"]
         if not 1 <= fields["data_blocks"] <= most or fields["salt_size"] > MOST_SALT:
-            raise ImageError("", f"the superblock of the hash tree at byte {offset:,} is damaged")
+            rule = f"the superblock of the hash tree at byte {offset:,} is damaged"
+            raise ImageError("", rule, "copy it again")
         return cls(
             data_blocks=fields["data_blocks"],
             data_block_size=fields["data_block_size"],

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import product
 
-from ...errors import ImageError, reading_errors
+from ...errors import ImageError, UsageError, reading_errors
 from ...formats.reader import ImageReader
 from ...planning.layout import Fact, round_up
 from ...reading.positional import PartReader, PositionalReader
@@ -24,13 +24,15 @@ _SLOTS = (32, 64)
 _MOST_ROUNDED = 64
 """More hash blocks than are added by rounding up: one a level, and the superblock's."""
 
-_DAMAGED = "does not have the hash that the tree has of it: one of the two is damaged"
+_ONE = "does not have the hash that the tree has of it: one of the two is damaged"
+_SEVERAL = "do not have the hashes that the tree has of them: these or those are damaged"
 
 
 class VerityReader(PartReader):
     """The data that a `tree` is of, which are the begin of `whole`; the tree is read from `hashes`.
 
-    `root_hash` is what its root ought to be, if that is known.
+    `root_hash` is what its root ought to be, if that is known. `name` is what messages call the
+    image. Raises `ImageError` for one that is shorter, and `UsageError` for what is no root hash.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class VerityReader(PartReader):
         hashes: PositionalReader,
         tree: HashTree,
         root_hash: str | None = None,
+        name: str = "",
     ) -> None:
         super().__init__(whole, 0, tree.data_size)
         self.whole = whole
@@ -47,10 +50,11 @@ class VerityReader(PartReader):
         self._root_hash = root_hash
         if self.size < tree.data_size:
             rule = f"has {self.size:,} bytes, and its hash tree is of {tree.data_size:,}"
-            raise ImageError("", rule, "copy it again, or give its own tree")
-        if tree.offset + tree.size > hashes.size:
-            rule = f"the hash tree at byte {tree.offset:,} is cut short or damaged"
-            raise ImageError("", rule, "copy it again")
+            raise ImageError(name, rule, "copy it again, or give its own tree")
+        digits = 2 * tree.digest_size
+        if root_hash is not None and len(root_hash) != digits:
+            rule = f"{root_hash!r} is not a root hash of {tree.algorithm}"
+            raise UsageError("", rule, f"give {digits} hexadecimal digits")
 
     @property
     def root_hash(self) -> str:
@@ -91,6 +95,12 @@ class VerityReader(PartReader):
             rule = f"{where} has the hash {root_hash}, and not the root hash {self._root_hash}"
             yield ImageError("", f"{rule}: it is damaged, or of another image")
             return
+        if levels:
+            reader, size, _ = self._level(len(levels))
+            end = self._level(len(levels) - 1)[2] * tree.slot
+            if any(reader.read_at(end, size - end)):
+                rule = f"{self._where(len(levels), 0, 0)} does not end in zeros: it is damaged"
+                yield ImageError("", rule)
         per_block = tree.hash_block_size // tree.slot
         lost: list[tuple[int, int]] = []
         for depth in reversed(range(len(levels))):
@@ -99,7 +109,8 @@ class VerityReader(PartReader):
 
             def tell(first: int, last: int) -> ImageError:
                 wrong.append((first, last))  # noqa: B023 - called before the next level
-                return ImageError("", f"{self._where(depth, first, last)} {_DAMAGED}")  # noqa: B023
+                what = _ONE if first == last else _SEVERAL
+                return ImageError("", f"{self._where(depth, first, last)} {what}")  # noqa: B023
 
             numbers = self._wrong(depth, lost, advance if depth == 0 else _nobody)
             yield from told(stretches(numbers), tell, "damaged blocks")
@@ -153,10 +164,20 @@ class VerityReader(PartReader):
         self._hashes.close()
 
 
-def tree_at(hashes: PositionalReader, offset: int) -> HashTree:
-    """The tree whose superblock is at byte `offset`. Raises `ImageError` if there is none."""
-    with reading_errors("the hash tree"):
-        return HashTree.parse(hashes.read_at(offset, SUPERBLOCK.size), offset)
+def tree_at(hashes: PositionalReader, offset: int, name: str = "the hash tree") -> HashTree:
+    """The tree whose superblock is at byte `offset` of what messages call `name`. Raises
+    `ImageError` if there is none, or not all of it.
+    """
+    try:
+        with reading_errors(name):
+            found = HashTree.parse(hashes.read_at(offset, SUPERBLOCK.size), offset)
+        if offset + found.size > hashes.size:
+            rule = f"the hash tree at byte {offset:,} is cut short or damaged"
+            raise ImageError("", rule, "copy it again")
+    except ImageError as error:
+        error.path = name
+        raise
+    return found
 
 
 def tree_behind(data: PositionalReader) -> HashTree | None:
@@ -192,7 +213,7 @@ def stray_tree(data: PositionalReader, at: int) -> ImageError | None:
             return None
     with suppress(ImageError):
         found = tree_at(data, at)
-        if found.data_size <= at and at + found.size <= data.size:
+        if found.data_size <= at:
             rule = f"there is a hash tree at byte {at:,}, which was not looked for there"
             return ImageError("", rule, option=f"hash_offset={at}")
     return ImageError("", f"the hash tree at byte {at:,} is cut short or damaged", "copy it again")

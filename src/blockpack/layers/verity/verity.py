@@ -16,7 +16,7 @@ from attrs import evolve
 from ...errors import EntryError, UsageError
 from ...model.extent import Readable, Stream
 from ...planning.ids import guid, identity
-from ...planning.layout import Layout
+from ...planning.layout import Layout, require_layout
 from ...planning.layout_reader import LayoutReader
 from ...planning.options import optional_size, parse_size
 from ...planning.runs import Run, zeros
@@ -116,7 +116,10 @@ def _planned(
     algorithm: str,
 ) -> HashTree:
     """The tree, without an offset. Raises `UsageError` and `EntryError`."""
-    data_size = optional_size(data_block_size) or min(layout.largest_sector, BLOCK_SIZES[-1])
+    require_layout(layout)
+    data_size = optional_size(data_block_size)
+    if data_size is None:
+        data_size = min(layout.largest_sector, BLOCK_SIZES[-1])
     hash_size = parse_size(hash_block_size)
     require_choice("block size of verity", data_size, BLOCK_SIZES)
     require_choice("block size of verity", hash_size, BLOCK_SIZES)
