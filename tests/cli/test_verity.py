@@ -65,6 +65,15 @@ def test_in_a_file_beside_it_with_a_signature(command: Command, site: Path, tmp_
     run("openssl", [*verify, "-in", signature, "-content", content, "-certfile", certificate])
 
 
+def test_a_key_that_cannot_sign_is_named(command: Command, site: Path, tmp_path: Path) -> None:
+    image, key = tmp_path / "www.raw", tmp_path / "key.pem"
+    key.write_bytes(b"no key")
+    words = ("--verity", "--sign-key", key, "--sign-cert", key)
+    told = command("pack", site, image, *words, code=2).err
+    assert f"{key}: the key is not a private one in PEM, without a password; give --sign-key" in told
+    assert not image.exists()
+
+
 def test_damage_is_told_with_its_block(command: Command, site: Path, tmp_path: Path) -> None:
     image = tmp_path / "www.tar"
     command("pack", site, image, "--verity")

@@ -202,6 +202,9 @@ WRONG = {
 }
 
 BEYOND_THE_SCHEMA = {
+    "verity twice": DISK.replace("[disks", "verity = true\n[disks", 1) + "verity = true\n",
+    "verity in an MBR": DISK.replace("[disks.card]", "[disks.card]\ntable = 'mbr'")
+    + "type = 'root-x86-64'\nverity = true\n",
     "volumes by case": f"{TAR}[volumes.Site]\nsource = 'a'\nformat = 'tar'\n",
     "parts at one place": TAR.replace('"site"', '[{path = "a"}, {path = "b", at = "."}]'),
     "size of no sectors": f"{TAR}size = 1000\n",

@@ -87,6 +87,20 @@ def test_what_has_no_tree_is_refused(more: dict[str, str], rule: str) -> None:
         blockpack.verity_partitions(partition(**more))
 
 
+def test_a_hash_tree_needs_a_gpt_and_partitions_that_are_not_the_same() -> None:
+    pair = blockpack.verity_partitions(partition(name="a"))
+    again = blockpack.verity_partitions(partition(name="b"))
+    with pytest.raises(blockpack.Problems) as refused:
+        blockpack.Disk(table="mbr", partitions=pair).plan()
+    (told,) = refused.value.errors
+    assert told.option == "table=gpt"
+    with pytest.raises(blockpack.Problems) as refused:
+        blockpack.Disk(partitions=(*pair, *again)).plan()
+    first, second = map(str, refused.value.errors)
+    assert "partition 1 (a) and partition 3 (b) have one id, that of their root hash" in first
+    assert "partition 2 (a-verity) and partition 4 (b-verity)" in second
+
+
 def test_a_key_and_a_certificate_are_a_pair(signer: tuple[Path, Path]) -> None:
     key, certificate = signer
     other = subprocess.run(
@@ -96,7 +110,7 @@ def test_a_key_and_a_certificate_are_a_pair(signer: tuple[Path, Path]) -> None:
     ).stdout
     with pytest.raises(blockpack.UsageError, match="the certificate is of another key"):
         blockpack.Signer(other, certificate.read_bytes())
-    with pytest.raises(blockpack.UsageError, match="the key cannot be used"):
+    with pytest.raises(blockpack.UsageError, match="not a private one in PEM"):
         blockpack.Signer(b"no key", certificate.read_bytes())
     with pytest.raises(blockpack.UsageError, match="the certificate is not one"):
         blockpack.Signer(key.read_bytes(), b"no certificate")

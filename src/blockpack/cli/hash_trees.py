@@ -95,7 +95,13 @@ def sealed(layout: Layout, arguments: Namespace) -> Sealed:
     if key is not None:
         from ..layers.verity.signature import Signer
 
-        signer = Signer(_read(key), _read(arguments.sign_cert))
+        certificate = arguments.sign_cert
+        try:
+            signer = Signer(_read(key), _read(certificate))
+        except UsageError as error:
+            named = {"sign_key=FILE": key, "sign_cert=FILE": certificate}
+            error.path = named.get(error.option, "")
+            raise
     quiet = getattr(arguments, "quiet", True)
     with progress_bar(quiet=quiet) as progress:
         meter = Meter("hashing", layout.size, progress)

@@ -72,6 +72,10 @@ class DiskTables(VolumeTables):
             remedy = f"add [[disks.{name}.partitions]]" if VOLUME_NAME.fullmatch(name) else ""
             self.complain((*path, "partitions"), "is missing", remedy)
         partitions = [self._partition(here, each) for here, each in tables]
+        for (here, _), each in zip(tables, partitions, strict=True):
+            if each.verity and options.get("table") == "mbr":
+                rule = "is for disks with a GPT, by whose ids a hash tree is found"
+                self.complain((*here, "verity"), rule, f"have table = 'gpt' in disks.{name}")
         raws = self._tables((*path, "raw"), table.get("raw", []))
         pieces = [self._raw(here, each) for here, each in raws]
         return DiskSpec(
@@ -94,6 +98,9 @@ class DiskTables(VolumeTables):
             volume = self._volume_in((*path, "volume"), table["volume"])
             if volume is not None:
                 options.setdefault("name", volume.name[:NAME_UNITS])
+                if has_tree and volume.verity:
+                    rule = f"the volume {volume.name} has a hash tree already"
+                    self.complain((*path, "verity"), rule, "leave one of the two out")
                 volume = volume.filling(options.get("size"))
             return PartitionSpec(content=volume, options=options, verity=has_tree)
         content = self._file(path, table) if "path" in table else None

@@ -351,8 +351,15 @@ class DiskSpec:
                 errors.append(error)
         raise_problems("this disk cannot be made", errors)
 
-        pairs = [each.partitions(planned, plan, jobs) for each in self.partitions]
-        partitions = [partition for pair in pairs for partition in pair]
+        partitions: list[Partition] = []
+        for number, each in enumerate(self.partitions, 1):
+            try:
+                partitions += each.partitions(planned, plan, jobs)
+            except BlockpackError as error:
+                for part in error.errors:
+                    part.path = part.path or f"partition {number}"
+                errors += error.errors
+        raise_problems("this disk cannot be made", errors)
         raws = [raw.piece(planned) for raw in self.raws]
         return Disk(partitions=partitions, raw=raws, **self.options).plan()
 

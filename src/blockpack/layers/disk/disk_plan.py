@@ -28,7 +28,7 @@ from ...planning.volume import MOST, PADDING
 from ..ccm import CIPHER
 from ..verity.hash_tree import FORMAT
 from . import gpt, mbr
-from .ids import with_ids
+from .ids import root_hash_ids, with_ids
 from .partition_types import TYPES, type_name
 from .placement import Piece, Place, Wanted, in_order, overlaps, placed
 from .table import BOOT, SHOWN, TITLES, PartitionTable, TableEntry, labels
@@ -93,6 +93,7 @@ class DiskPlan:
         self._problems: list[BlockpackError] = []
         self.contents = [self._content(*each) for each in enumerate(disk.partitions, 1)]
         self.raws = list(self._raws())
+        self.wants_gpt = not self.is_gpt and any(self._hash_trees)
         self._problems += self._against_all()
         for number, each in enumerate(zip(disk.partitions, self.contents, strict=True), 1):
             self._problems += self._against(number, *each)
@@ -103,6 +104,11 @@ class DiskPlan:
         self._raise()
         self.table = with_ids(table, self.contents, self.raws)
         self.labels = labels(self.table.entries)
+
+    @property
+    def _hash_trees(self) -> Iterator[Layout]:
+        """What is in partitions with hash trees."""
+        return (each for each in self.contents if each is not None and each.format == FORMAT)
 
     def _raise(self) -> None:
         raise_problems("this disk cannot be made", self._problems)
@@ -164,14 +170,30 @@ class DiskPlan:
         if rests and self.disk.size is None:
             rule = "what is left for a partition depends on the disk's size"
             yield UsageError("", rule, option="size=SIZE")
-        given = [each.id for each in partitions if each.id is not None]
-        if len(set(given)) < len(given):
-            yield UsageError("", "two partitions have one id", "give each its own")
+        if self.wants_gpt:
+            rule = "a partition with a hash tree is found by its id, and an MBR has none"
+            yield UsageError("", rule, option="table=gpt")
+        yield from self._against_ids()
         if self.disk.table == "hybrid" and not (partitions and len(self.shown) < mbr.PRIMARIES):
             rule = f"the MBR of a hybrid table has 1 to {mbr.PRIMARIES - 1} partitions"
             yield UsageError("", rule, f"give as many the flag {SHOWN}")
         if sum(BOOT in each.flags for each in partitions) > 1:
             yield UsageError("", "two partitions boot", f"give one the flag {BOOT}")
+
+    def _against_ids(self) -> Iterator[UsageError]:
+        """Which partitions have the ids of others."""
+        hashes = [str(each.geometry["root_hash"]) for each in self._hash_trees]
+        of_hashes = {half for root_hash in hashes for half in root_hash_ids(root_hash)}
+        first: dict[str, int] = {}
+        for number, each in enumerate(self.disk.partitions, 1):
+            if each.id is None or first.setdefault(each.id, number) == number:
+                continue
+            rule = f"{self._name(first[each.id])} and {self._name(number)} have one id"
+            if each.id in of_hashes:
+                rule += ", that of their root hash, for they hold the same"
+                yield UsageError("", rule, "leave one out, or the hash tree of one")
+            else:
+                yield UsageError("", rule, "give each its own")
 
     def _against(
         self, number: int, partition: Partition, content: Layout | None
@@ -195,6 +217,8 @@ class DiskPlan:
         if self.is_gpt and not partition.type.guid:
             rule = "its type is a byte, and a GPT wants a GUID"
             yield UsageError(name, rule, "give one, or the name of a type")
+        if self.wants_gpt:
+            return
         if number in self.shown and partition.type.mbr is None:
             yield UsageError(name, "its type has no byte in an MBR", "give a byte such as 0x83")
         if not self.is_gpt and partition.id is not None:

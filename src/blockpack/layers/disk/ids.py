@@ -7,10 +7,15 @@ from collections.abc import Iterable
 
 from attrs import evolve
 
-from ...planning.ids import guid, identity
+from ...planning.ids import dashed, guid, identity
 from ...planning.layout import Layout
 from .placement import Piece
 from .table import PartitionTable
+
+
+def root_hash_ids(root_hash: str) -> tuple[str, str]:
+    """The ids of a partition and of that with its hash tree, by the UAPI group's specification."""
+    return dashed(root_hash[:32]).upper(), dashed(root_hash[-32:]).upper()
 
 
 def with_ids(

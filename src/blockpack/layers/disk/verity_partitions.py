@@ -11,7 +11,6 @@ from __future__ import annotations
 from attrs import evolve
 
 from ...errors import UsageError
-from ...planning.ids import dashed
 from ...planning.layout import Layout
 from ...workers.processors import Jobs
 from ..verity.hashing import Advance
@@ -20,11 +19,8 @@ from ..verity.verity import hash_tree, nobody
 from .disk import Partition
 from .disk_plan import image_layout
 from .gpt import NAME_UNITS
+from .ids import root_hash_ids
 from .partition_types import TYPES, type_name
-
-_ID = 32
-"""Hexadecimal digits of an id."""
-
 
 def verity_partitions(
     partition: Partition,
@@ -62,14 +58,15 @@ def verity_partitions(
         content, salt=salt, data_block_size=data_block_size, jobs=jobs, advance=advance
     )
     root_hash = str(tree.geometry["root_hash"])
+    first, second = root_hash_ids(root_hash)
 
     def beside(kind: str, data: Layout | bytes, id: str | None) -> Partition:
         own_name = f"{partition.name or name}-{kind}"[:NAME_UNITS]
         return Partition(data, type=f"{name}-{kind}", name=own_name, id=id)
 
     found = [
-        evolve(partition, id=dashed(root_hash[:_ID])),
-        beside("verity", tree, dashed(root_hash[-_ID:])),
+        evolve(partition, id=first),
+        beside("verity", tree, second),
     ]
     if signer is not None:
         found.append(beside("verity-sig", signer.partition(root_hash), None))

@@ -33,13 +33,12 @@ class Signer:
             raise UsageError("", rule) from None
         try:
             private = load_pem_private_key(key, None)
-        except (ValueError, TypeError) as error:  # the latter for one with a password
-            raise UsageError(
-                "", f"the key cannot be used: {error}", option="sign_key=FILE"
-            ) from None
+        except (ValueError, TypeError):  # the latter for one with a password
+            rule = "the key is not a private one in PEM, without a password"
+            raise UsageError("", rule, option="sign_key=FILE") from None
         try:
             self._certificate: Certificate = load_pem_x509_certificate(certificate)
-        except ValueError:
+        except (ValueError, TypeError):
             rule = "the certificate is not one of X.509 in PEM"
             raise UsageError("", rule, option="sign_cert=FILE") from None
         if not isinstance(private, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
