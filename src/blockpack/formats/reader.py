@@ -74,9 +74,6 @@ class ImageReader(ABC):
     whole: ClassVar[str] = "file system"
     """What messages call all that ends at `end`."""
 
-    takes_devices: ClassVar[bool] = False
-    """Whether those who read it expect it to reach to the end of its device."""
-
     def __init__(self, data: PositionalReader, *, device: bool = False) -> None:
         self.data = data
         self.size = data.size
@@ -121,8 +118,7 @@ class ImageReader(ABC):
         """The first byte behind the `end` that is no zero; None on a device, where whatever was on
         it before goes on behind the image. Raises `ImageError`.
         """
-        whole = not self.device or self.takes_devices
-        for at in range(self.end, self.size, _SCAN) if whole else ():
+        for at in range(self.end, 0 if self.device else self.size, _SCAN):
             data = self.read_at(at, min(_SCAN, self.size - at))
             if rest := data.lstrip(b"\0"):
                 return at + len(data) - len(rest)

@@ -67,7 +67,6 @@ class GitReader(ImageReader):
 
     format = "git"
     whole = "pack"
-    takes_devices = True
 
     @classmethod
     def recognises(cls, head: bytes) -> bool:
@@ -84,6 +83,7 @@ class GitReader(ImageReader):
             rule = "it is a bundle without some of the objects that its commits lead to"
             raise ImageError("", rule, "bundle all: git bundle create FILE HEAD")
         self._framing = found
+        self.device = device and found.index_offset is None  # docteur reads to the device's end
         end = self.size if found.index_offset is None else found.index_offset
         if not found.pack_offset + HEADER.size <= end <= self.size:
             raise ImageError("", "its index is to begin where the image does not go")

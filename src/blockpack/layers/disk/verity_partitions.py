@@ -22,6 +22,7 @@ from .gpt import NAME_UNITS
 from .ids import root_hash_ids
 from .partition_types import TYPES, type_name
 
+
 def verity_partitions(
     partition: Partition,
     *,
