@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import product
 
-from ...errors import ImageError, UsageError, reading_errors
+from ...errors import Deviation, ImageError, UsageError, reading_errors
 from ...formats.reader import ImageReader
 from ...planning.layout import Fact, round_up
 from ...reading.positional import PartReader, PositionalReader
@@ -203,7 +203,7 @@ def behind(reader: ImageReader) -> ImageError | None:
     if at is None:
         return None
     rule = f"there is something after the {reader.whole}'s end at byte {reader.end:,}"
-    return stray_tree(reader.data, at) or ImageError("", rule)
+    return stray_tree(reader.data, at) or Deviation("", rule)
 
 
 def stray_tree(data: PositionalReader, at: int) -> ImageError | None:
