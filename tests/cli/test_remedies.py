@@ -14,7 +14,7 @@ import pytest
 import blockpack
 from blockpack.cli.output import spelled
 from blockpack.errors import BlockpackError, UsageError, as_keyword
-from blockpack.planning.options import ALL
+from blockpack.planning.options import ALL, DISK
 from cli.running import Command
 
 FLAG = re.compile(r"(?<![\w-])--[a-z]")
@@ -82,7 +82,7 @@ OF_COMMANDS = {
 def test_only_options_that_there_are_are_named() -> None:
     found = list(options_named())
     assert len(found) > 20
-    known = {option.name for option in ALL} | OF_COMMANDS | LIBRARY_ALONE
+    known = {option.name for option in (*ALL, *DISK)} | OF_COMMANDS | LIBRARY_ALONE
     strange = [(place, option) for place, option in found if option.split("=")[0] not in known]
     assert not strange
 

@@ -68,7 +68,7 @@ def test_in_a_file_beside_it_with_a_signature(command: Command, site: Path, tmp_
 def test_a_key_that_cannot_sign_is_named(command: Command, site: Path, tmp_path: Path) -> None:
     image, key = tmp_path / "www.raw", tmp_path / "key.pem"
     key.write_bytes(b"no key")
-    words = ("--verity", "--sign-key", key, "--sign-cert", key)
+    words = ("--format", "fat", "--verity", "--sign-key", key, "--sign-cert", key)
     told = command("pack", site, image, *words, code=2).err
     assert f"{key}: the key is not a private one in PEM, without a password; give" in told
     assert not image.exists()

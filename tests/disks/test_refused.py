@@ -124,7 +124,7 @@ def test_all_at_once(fat: blockpack.Layout, tmp_path: Path) -> None:
                 ]
                 * 2
             },
-            "partition 1 and partition 2 have one id; give each its own",
+            "partition 1 and partition 2 have one id",
         ),
         (
             {"partitions": [Partition(size="1M", type="swap", flags="boot")] * 2, "table": "mbr"},
