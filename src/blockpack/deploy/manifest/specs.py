@@ -352,9 +352,9 @@ class DiskSpec:
         raise_problems("this disk cannot be made", errors)
 
         partitions: list[Partition] = []
-        for number, each in enumerate(self.partitions, 1):
+        for number, spec in enumerate(self.partitions, 1):
             try:
-                partitions += each.partitions(planned, plan, jobs)
+                partitions += spec.partitions(planned, plan, jobs)
             except BlockpackError as error:
                 for part in error.errors:
                     part.path = part.path or f"partition {number}"
