@@ -211,6 +211,14 @@ DAMAGES: dict[str, tuple[Callable[[Erofs], object], str]] = {
         lambda image: image.put(image.at("dir") + 44, 3, 8),
         "dir: its '.' or '..' leads elsewhere",
     ),
+    "a directory's '..' that is called a file": (
+        lambda image: image.put(image.at("dir") + 32 + 12 + 10, 1, 1),
+        "dir: says that its '.' or '..' is no directory",
+    ),
+    "the root's '.' that is called a link": (
+        lambda image: image.put(slot(image, b".") + 10, 7, 1),
+        "the root directory: says that its '.' or '..' is no directory",
+    ),
     "a file that is a directory's": (
         lambda image: image.put(slot(image, b"plain") + 10, 2, 1),
         "plain: is something else than its directory says",

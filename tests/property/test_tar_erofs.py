@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import blockpack
 from judges import tar_invariants
 from judges.erofs_tools import mounted, require_mounts, seen
 from judges.mirage_tar import MirageTar
+from judges.programs import require
 from judges.tar_tools import (
     Members,
     bsdtar_read,
@@ -129,7 +131,7 @@ def test_what_the_two_say_differently_is_damage(tmp_path: Path) -> None:
     image[at : at + 4] = addresses[18].to_bytes(4, "little")
     with blockpack.open_image(bytes(image)) as damaged:
         (problem,) = damaged.verify()
-    assert str(problem) == "19: has another extents in the EROFS than in the tar"
+    assert str(problem) == "19: lies elsewhere in the EROFS than in the tar"
 
 
 def test_the_members_name_is_reserved() -> None:
@@ -142,6 +144,50 @@ def test_the_members_name_is_reserved() -> None:
     plain = blockpack.TarVolume().plan(tree)
     with blockpack.open_image(plain) as image:
         assert image.read(".erofs") == b"mine"
+
+
+def extracted(image: Path, directory: Path) -> Path:
+    """What GNU tar extracts of it, which is `.erofs`, too."""
+    directory.mkdir()
+    subprocess.run([require("tar"), "-xf", image, "-C", directory], check=True)
+    return directory
+
+
+@pytest.mark.parametrize("program", ["blockpack", "tar", "bsdtar"])
+def test_an_archive_of_what_was_extracted_is_a_tar_alone(tmp_path: Path, program: str) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_bytes(b"a" * 600)
+    (source / "b").write_bytes(b"b")
+    again = extracted(packed({}, tmp_path, erofs=True), tmp_path / "again")
+    (again / "a").write_bytes(b"changed")
+    os.link(again / ".erofs", again / "link")
+    tar = tmp_path / "again.tar"
+    if program == "blockpack":
+        blockpack.write(blockpack.TarVolume().plan(blockpack.scan(again)), tar)
+    else:
+        words = [require(program), "--format=ustar", "-cf", tar, *sorted(os.listdir(again))]
+        subprocess.run(words, cwd=again, check=True)
+    assert tar.read_bytes()[1024:1028] == b"\xe2\xe1\xf5\xe0"
+    with blockpack.open_image(tar) as ours:
+        assert ours.verify() == []
+        assert "erofs_uuid" not in ours.info()
+        assert {entry.path for entry in ours} == {".erofs", "a", "b", "link"}
+        assert ours.read("link") == (again / ".erofs").read_bytes()
+
+
+def test_each_entry_is_told_once_of(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_bytes(b"a" * 600)
+    os.link(source / "a", source / "b")
+    image = packed({}, tmp_path, erofs=True)
+    subprocess.run([require("tar"), "-f", image, "--delete", "a"], check=True)
+    with blockpack.open_image(image) as damaged:
+        assert sorted(map(str, damaged.verify())) == [
+            "a: is in the EROFS, and not in its tar",
+            "b: links to a, which is not in the archive",
+        ]
 
 
 def test_it_costs_little(tmp_path: Path) -> None:

@@ -222,6 +222,9 @@ class Walk:
             )
             slots = self._once(where, slots)
         dots = {slot.name: slot.nid for slot in slots if slot.name in _DOTS}
+        types = {slot.file_type for slot in slots if slot.name in _DOTS}
+        if not types <= {disk.DIRECTORY, disk.UNKNOWN}:
+            self._deviates(where, "says that its '.' or '..' is no directory")
         if inode.dot_omitted:
             dots.setdefault(b".", nid)
         if dots != {b".": nid, b"..": parent}:

@@ -20,7 +20,6 @@ from ...model.extent import Data
 from ...model.tree import Tree
 from ...planning.layout import Fact
 from ...planning.runs import Run, zeros
-from ...reading.positional import PositionalReader
 from ..erofs.metadata import Metadata
 from ..erofs.reader import ErofsReader
 from ..erofs.structures import NULL_ADDRESS, SUPERBLOCK_OFFSET
@@ -33,8 +32,17 @@ from .header import EROFS_MEMBER as NAME
 if TYPE_CHECKING:
     from .volume import TarVolume
 
-_ALIKE = ("kind", "size", "mode", "uid", "gid", "target", "extents")
-"""What both say of an entry. (A tar has whole seconds.)"""
+_DIFFERS = {
+    "kind": "is something else",
+    "size": "has another size",
+    "mode": "has another mode",
+    "uid": "has another owner",
+    "gid": "has another group",
+    "target": "leads elsewhere",
+    "extents": "lies elsewhere",
+}
+"""What both say of an entry, and how it is told that they do not agree. (A tar has whole seconds.)
+"""
 
 
 class ErofsMember:
@@ -103,20 +111,12 @@ class ErofsMember:
                     size=self.end - header.BLOCK,
                     mtime=epoch if 0 <= epoch <= header.MAX_SIZE else 0,
                     magic=header.GNU if self._volume.dialect == "gnu" else header.USTAR,
+                    unused=header.EROFS_MARK,
                 ),
             )
         )
         yield zeros(header.BLOCK, SUPERBLOCK_OFFSET)
         yield from self._metadata.runs(size // self._volume.sector_size)
-
-
-def erofs_in(data: PositionalReader, *, device: bool) -> ErofsReader | None:
-    """The EROFS that the archive in `data` is, whose first member is called `NAME`, if it is one.
-
-    Raises `ImageError` if its superblock tells of nothing that Linux reads.
-    """
-    head = data.read_at(0, 2 * SUPERBLOCK_OFFSET)
-    return ErofsReader(data, device=device) if ErofsReader.recognises(head) else None
 
 
 def compare(erofs: ErofsReader, members: Iterable[ImageEntry], report: Report) -> None:
@@ -130,10 +130,18 @@ def compare(erofs: ErofsReader, members: Iterable[ImageEntry], report: Report) -
             report(ImageError(path, "is in the EROFS, and not in its tar"))
         else:
             entry, member = _file(path, found), _file(path, shown)
-            for name in _ALIKE:
-                if getattr(entry, name) != getattr(member, name):
-                    rule = f"has another {name} in the EROFS"
-                    report(ImageError(path, f"{rule} than in the tar"))
+            if entry.damage or member.damage:
+                continue  # which has been told
+            differs = [
+                what
+                for name, what in _DIFFERS.items()
+                if getattr(entry, name) != getattr(member, name)
+            ]
+            if entry.kind != member.kind:
+                del differs[1:]  # all else follows
+            if differs:
+                what = " and ".join(differs)
+                report(ImageError(path, f"{what} in the EROFS than in the tar"))
 
 
 def _file(path: str, entries: Mapping[str, ImageEntry]) -> ImageEntry:

@@ -48,6 +48,10 @@ GNU_SPARSE, GNU_CONTINUED = b"S", b"M"
 
 EROFS_MEMBER = ".erofs"
 """The first member of an archive that is an EROFS, too, which no entry may be called then."""
+EROFS_MARK = b"EROFS"
+"""What `unused` has in that one's header: a file of that name that is packed again has NULs there,
+as its metadata is of another archive.
+"""
 
 NAME_SIZE = 100
 PREFIX_SIZE = 155
@@ -58,6 +62,7 @@ MAX_SIZE = 0o77777777777
 
 _STRUCT = struct.Struct("".join(f"{size}s" for _, size in FIELDS))
 _CHECKSUM = slice(148, 156)
+_UNUSED = slice(500, 512)
 _BLANK = b" " * 8
 _BLANKS = sum(_BLANK)
 _DEVICE = b"0000000\0"
@@ -172,6 +177,7 @@ def pack(
     linkname: bytes = b"",
     prefix: bytes = b"",
     magic: bytes = USTAR,
+    unused: bytes = b"",
 ) -> bytes:
     """A header block. Numbers that their fields cannot hold are for the caller to see to:
     negative or too large, they are written in base 256, GNU's way.
@@ -192,13 +198,19 @@ def pack(
         _DEVICE,
         _DEVICE,
         prefix,
-        b"",
+        unused,
     )
     return b"%b%06o\0 %b" % (block[:148], checksum(block), block[156:])
 
 
 MakeHeader = Callable[[int, bytes, int], bytes]
 """Makes so many zeros, and the header of the file of that name and size (bytes)."""
+
+
+def begins_erofs(block: bytes) -> bool:
+    """Whether an archive that begins with this block is an EROFS, too."""
+    name = f"{EROFS_MEMBER}\0".encode()
+    return block.startswith(name) and text(block[_UNUSED]) == EROFS_MARK
 
 
 def file_headers(mode: int, uid: int, gid: int, mtime: int) -> MakeHeader:

@@ -99,12 +99,11 @@ class TarReader(ImageReader):
     @cached_property
     def _erofs(self) -> ErofsReader | None:
         """The EROFS that the archive is, too. Raises `ImageError` if it is damaged."""
-        begin = header.EROFS_MEMBER.encode() + b"\0"
-        if self.data.read_at(0, len(begin)) != begin:
+        if not header.begins_erofs(self.data.read_at(0, header.BLOCK)):
             return None
-        from .erofs_member import erofs_in  # slow to import, and seldom needed
+        from ..erofs.reader import ErofsReader  # slow to import, and seldom needed
 
-        return erofs_in(self.data, device=self.device)
+        return ErofsReader(self.data, device=self.device)
 
     def entries(self, report: Report) -> Iterator[ImageEntry]:
         """Each path once, as the archive is extracted."""
@@ -115,8 +114,9 @@ class TarReader(ImageReader):
         """An EROFS holds the same, too."""
         archive, names = self._read(report)
         self.end = archive.end
-        yield from names
-        self._compare(names, report)
+        entries = list(names)
+        yield from entries
+        self._compare(entries, report)
 
     @cached_property
     def end(self) -> int:
@@ -126,13 +126,13 @@ class TarReader(ImageReader):
             pass
         return archive.end
 
-    def _compare(self, names: Names, report: Report) -> None:
+    def _compare(self, entries: list[ImageEntry], report: Report) -> None:
         """Report what an EROFS holds otherwise."""
         try:
             if self._erofs is not None:
                 from .erofs_member import compare
 
-                compare(self._erofs, names, report)
+                compare(self._erofs, entries, report)
         except ImageError as error:
             report(error)
 
