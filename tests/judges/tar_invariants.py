@@ -179,6 +179,9 @@ class _Reader:
             # Only devices have them: all others may leave them blank.
             device = _number(field, where) if any(field) else 0
             assert device == 0, f"{where}: a device number"
+        if self._offset == BLOCK and name == b".erofs":
+            assert block[500:] == b"EROFS".ljust(12, b"\0"), f"{where}: not marked"
+            block = block[:500] + bytes(12)
         if is_gnu:
             assert not any(block[345:]), f"{where}: something where ustar has its prefix"
         else:
