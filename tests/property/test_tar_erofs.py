@@ -134,6 +134,21 @@ def test_what_the_two_say_differently_is_damage(tmp_path: Path) -> None:
     assert str(problem) == "19: lies elsewhere in the EROFS than in the tar"
 
 
+def test_blocks_are_as_the_profile_wants_them() -> None:
+    tree = blockpack.Tree()
+    with pytest.raises(blockpack.UsageError, match="reads blocks of 4096 bytes") as raised:
+        blockpack.TarVolume(erofs=True, profile="linux-5.10").plan(tree)
+    assert raised.value.remedy == "give sector_size=4096"
+    for options, codes in (
+        ({}, ["small-blocks"]),
+        ({"sector_size": 4096}, []),
+        ({"profile": "linux"}, []),
+        ({"profile": "linux-5.10", "sector_size": 4096}, []),
+    ):
+        layout = blockpack.TarVolume(erofs=True, **options).plan(tree)
+        assert [warning.code for warning in layout.warnings] == codes, options
+
+
 def test_the_members_name_is_reserved() -> None:
     tree = blockpack.Tree()
     tree.add(".erofs", b"mine")

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ...errors import EntryError, ImageError
+from ...errors import EntryError, ImageError, UsageError
 from ...model.entry import File
 from ...model.extent import Data
 from ...model.tree import Tree
@@ -49,21 +49,9 @@ class ErofsMember:
     """The metadata of an EROFS in front of the archive of `tree`; raises as `ErofsVolume` does."""
 
     def __init__(self, volume: TarVolume, tree: Tree) -> None:
-        profile = volume.profile
-        reads_both = "erofs" in (profile.formats or ("erofs",))
-        self._survey = Survey.of(
-            ErofsVolume(
-                profile=profile if reads_both else "any",
-                sector_size=volume.sector_size,
-                block_size=volume.sector_size,
-                inline="off",
-                mtime=volume.mtime,
-                epoch=volume.epoch,
-                owner=volume.owner,
-                mode=volume.mode,
-            ),
-            tree,
-        )
+        erofs = _erofs_volume(volume)
+        self.warnings = erofs.warnings
+        self._survey = Survey.of(erofs, tree)
         self._metadata = Metadata(self._survey)
         self._volume = volume
         self.problems: list[EntryError] = self._survey.problems
@@ -117,6 +105,26 @@ class ErofsMember:
         )
         yield zeros(header.BLOCK, SUPERBLOCK_OFFSET)
         yield from self._metadata.runs(size // self._volume.sector_size)
+
+
+def _erofs_volume(volume: TarVolume) -> ErofsVolume:
+    """The EROFS beside the archive, whose blocks are as large as the sectors."""
+    profile = volume.profile
+    reads_both = "erofs" in (profile.formats or ("erofs",))
+    try:
+        return ErofsVolume(
+            profile=profile if reads_both else "any",
+            sector_size=volume.sector_size,
+            block_size=volume.sector_size,
+            inline="off",
+            mtime=volume.mtime,
+            epoch=volume.epoch,
+            owner=volume.owner,
+            mode=volume.mode,
+        )
+    except UsageError as error:
+        option = error.option.replace("block_size", "sector_size")
+        raise UsageError(error.path, error.rule, option=option) from None
 
 
 def compare(erofs: ErofsReader, members: Iterable[ImageEntry], report: Report) -> None:

@@ -117,7 +117,7 @@ class TarVolume(PosixVolume):
                 "end": needed,
                 **({} if erofs is None else erofs.facts),
             },
-            warnings=tuple(self._warnings(size)),
+            warnings=(*self._warnings(size), *(() if erofs is None else erofs.warnings)),
             placements=plan.placements,
             forkable=tree.forkable,
         )
