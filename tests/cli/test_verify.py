@@ -112,6 +112,16 @@ def test_a_source_that_changed_is_a_difference(
     assert result.err == ""
 
 
+def test_a_tar_alone_is_no_erofs(command: Command, source: Path, tmp_path: Path) -> None:
+    plain, both = tmp_path / "plain.tar", tmp_path / "both.tar"
+    command("pack", source, plain)
+    command("pack", source, both, "--erofs", "-q")
+    refused = command("verify", plain, source, "--erofs", code=2)
+    assert "is a tar, and no EROFS; leave --erofs out" in refused.err
+    for words in ((), ("--erofs",)):
+        assert command("verify", both, source, *words).code == 0
+
+
 def test_all_differences_are_told_at_once(command: Command, image: Path, source: Path) -> None:
     for change in ("a byte", "a file more", "a directory less", "a time"):
         CHANGES[change][0](source)

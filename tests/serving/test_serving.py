@@ -28,6 +28,7 @@ FORMATS = {
     "pack": ("--format", "git", "--container", "pack"),
     "bundle": ("--format", "git", "--container", "bundle"),
     "erofs": ("--format", "erofs"),
+    "tar and erofs": ("--format", "tar", "--erofs"),
     "room": ("--format", "tar", "--size", "8M"),
 }
 

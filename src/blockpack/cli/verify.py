@@ -87,6 +87,8 @@ def _planned(arguments: Namespace, image: Image) -> Layout | None:
     if arguments.format not in (None, image.format):
         rule = f"is {image.format}, not {arguments.format}"
         raise UsageError(arguments.image, rule, "leave --format out")
+    if arguments.erofs and image.format == "tar" and not told.get("erofs"):
+        raise UsageError(arguments.image, "is a tar, and no EROFS", "leave --erofs out")
     # Sizes and types are the image's own affair; what it shows is to be compared.
     own_affair = format_named(image.format).volume_class().sizing
     volume = packing.volume(arguments, image.format, leaving_out=own_affair, told=told)
