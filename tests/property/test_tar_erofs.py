@@ -181,7 +181,7 @@ def test_an_archive_of_what_was_extracted_is_a_tar_alone(tmp_path: Path, program
     if program == "blockpack":
         blockpack.write(blockpack.TarVolume().plan(blockpack.scan(again)), tar)
     else:
-        words = [require(program), "--format=ustar", "-cf", tar, *sorted(os.listdir(again))]
+        words = [require(program), "--format=ustar", "-cf", str(tar), *sorted(os.listdir(again))]
         subprocess.run(words, cwd=again, check=True)
     assert tar.read_bytes()[1024:1028] == b"\xe2\xe1\xf5\xe0"
     with blockpack.open_image(tar) as ours:
@@ -197,7 +197,7 @@ def test_each_entry_is_told_once_of(tmp_path: Path) -> None:
     (source / "a").write_bytes(b"a" * 600)
     os.link(source / "a", source / "b")
     image = packed({}, tmp_path, erofs=True)
-    subprocess.run([require("tar"), "-f", image, "--delete", "a"], check=True)
+    subprocess.run([require("tar"), "--delete", "-f", str(image), "a"], check=True)
     with blockpack.open_image(image) as damaged:
         assert sorted(map(str, damaged.verify())) == [
             "a: is in the EROFS, and not in its tar",
