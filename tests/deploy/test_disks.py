@@ -355,6 +355,14 @@ def test_what_overlaps_is_refused(deployment: Path, offset: str) -> None:
     assert "bytes in common" in refusal(lambda: check(deployment))
 
 
+def test_a_partition_that_has_no_hash_tree_is_named(deployment: Path) -> None:
+    text = VOLUMES + DISK.replace('name = "EFI"', 'name = "EFI"\nverity = true')
+    write_files(deployment, {"blockpack.toml": manifest(text)})
+    said = refusal(lambda: check(deployment))
+    assert "disk card" in said
+    assert "partition 1: no partition with a hash tree has the type esp" in said
+
+
 def test_a_disk_has_a_largest_size(deployment: Path, tmp_path: Path) -> None:
     said = refusal(lambda: build(deployment, tmp_path / "dist", max_size="8M"))
     assert re.search(r"disk card:\n.* has .* bytes, more than the limit", said)
