@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from blockpack import Problems
+from blockpack import Problems, UsageError
 from blockpack.deploy.building.build import build
 from blockpack.deploy.building.task import make
 from cli.running import environment
@@ -263,3 +263,15 @@ def test_what_was_built_before_needs_a_depfile_all_the_same(place: Path) -> None
     assert names(place / "dist") == {
         *("site.img", "site.json", "manifest.json", ".blockpack-build.json")
     }
+
+
+def test_no_input_is_overwritten_but_an_earlier_depfile(place: Path) -> None:
+    for name in ("blockpack.toml", "site/plain"):
+        at = place / "deployment" / name
+        before = at.read_bytes()
+        with pytest.raises(UsageError, match="is a file of the source, and would be overwritten"):
+            build("deployment", "dist", depfile=at)
+        assert at.read_bytes() == before and not Path("dist").exists()
+    for _ in range(2):
+        build("deployment", "dist", depfile="deployment/site/dist.d")
+        assert Path("deployment/site/dist.d").read_bytes().startswith(b"dist/manifest.json: ")
