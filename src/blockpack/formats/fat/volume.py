@@ -39,8 +39,8 @@ def _fats(value: str | int) -> int:
 def _label(label: str) -> str:
     """A label; empty for none. Raises `UsageError`."""
     if label != "" and not (isinstance(label, str) and boot_sector.is_label(label)):
-        remedy = 'give 1 to 11 ASCII characters, none of "*+,./:;<=>?[\\]|, no space at either end'
-        raise UsageError("", f"invalid label {label!r}", remedy)
+        wanted = 'printable ASCII characters, none of "*+,./:;<=>?[\\]|, no space at either end'
+        raise UsageError("", f"invalid label {label!r}", f"give 1 to 11 {wanted}")
     return label
 
 
