@@ -89,7 +89,7 @@ def _timeless(members: Members) -> Members:
     }
 
 
-@given(spec=specs(utf8_names, links=True, most_units=480))
+@given(spec=specs(utf8_names, links=True, most_units=1500))
 def test_7_zip_reads_it(tmp_path_factory: pytest.TempPathFactory, spec: Spec) -> None:
     directory = tmp_path_factory.mktemp("both")
     found = sevenzip_tar_read(packed(spec, directory, erofs=True))
