@@ -177,4 +177,4 @@ def test_what_was_on_a_larger_device_before_is_no_damage(
     (tmp_path / "copy").write_bytes(device.read_bytes())
     with blockpack.open_image(tmp_path / "copy") as image:
         told = image.verify()
-    assert bool(told) == (format == "tar"), "in a file it is no part of the archive"
+    assert ["is something after" in str(problem) for problem in told] == [True], "a file ends"
