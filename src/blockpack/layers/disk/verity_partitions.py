@@ -13,7 +13,7 @@ from attrs import evolve
 from ...errors import UsageError
 from ...planning.layout import Layout
 from ...workers.processors import Jobs
-from ..verity.hashing import Advance
+from ..verity.digests import Advance
 from ..verity.signature import Signer
 from ..verity.verity import hash_tree, nobody
 from .disk import Partition

@@ -59,7 +59,7 @@ class VerityReader(PartReader):
     @property
     def root_hash(self) -> str:
         """The root hash of the tree as it is there, in hex. Raises `ImageError`."""
-        from .hashing import digests  # late: every image that is opened is looked at for a tree
+        from .digests import digests  # late: every image that is opened is looked at for a tree
 
         reader, size, _ = self._level(len(self._tree.levels))
         ((_, root),) = digests(self._tree, reader, size, 0, 1)
@@ -133,7 +133,7 @@ class VerityReader(PartReader):
         """The numbers of blocks that have another hash than the level above them says; but for
         those that are `lost`.
         """
-        from .hashing import digests  # as above
+        from .digests import digests  # as above
 
         tree = self._tree
         reader, size, blocks = self._level(depth)

@@ -25,8 +25,8 @@ from ...reading.positional import PositionalFile
 from ...reading.spool import Spool
 from ...workers.processors import Jobs
 from ..ccm import CIPHER
+from .digests import Advance, hashed, opened
 from .hash_tree import ALGORITHMS, BLOCK_SIZES, FORMAT, MOST_SALT, SUPERBLOCK, HashTree
-from .hashing import Advance, hashed, opened
 
 
 def nobody(count: int) -> None:
