@@ -39,6 +39,22 @@ FUNCTIONS = {
     "bash": """\
 _blockpack_files() { compgen -f -- "$1"; }
 _blockpack_dirs() { compgen -d -- "$1"; }
+
+# The shell has --option=value as three words, and "=" as one that is begun.
+_blockpack() {
+  local words=() current=$COMP_CWORD index word
+  for index in "${!COMP_WORDS[@]}"; do
+    word=${COMP_WORDS[index]}
+    if [[ $word = "=" && ${COMP_WORDS[index - 1]} = --* ]]; then
+      ((index < COMP_CWORD)) && ((current -= 1))
+      ((index == COMP_CWORD)) && words+=("")
+    else
+      words+=("$word")
+    fi
+  done
+  local COMP_WORDS=("${words[@]}") COMP_CWORD=$current
+  _shtab_blockpack
+}
 """,
     "fish": """\
 function _blockpack_files
@@ -46,7 +62,13 @@ function _blockpack_files
 end
 """,
 }
-"""Functions of ours for what shtab's own do not complete: paths with spaces."""
+"""Functions of ours for what shtab's own do not complete: paths with spaces, values after "="."""
+
+OWN_EQUALS = {
+    "bash": (r"(?m)(?<=^complete -o bashdefault -F )_shtab_blockpack\b", "_blockpack"),
+    "zsh": (r'(?m)^(  \S*--[\w-]+)(?=}?"?\[.*\]:)', r"\1="),
+}
+"""What lets a value follow its option after "=": a pattern in the script, what is there instead."""
 
 OWN_FILE = {"bash": "_blockpack_files", "fish": "(_blockpack_files)"}
 OWN_DIRECTORY = {"bash": "_blockpack_dirs"}
@@ -86,6 +108,8 @@ def completion(shell: str) -> str:
         elif action.metavar in FILES and action.dest != "path":  # which is one in an image
             action.complete = {**shtab.FILE, **OWN_FILE}  # type: ignore[attr-defined]
     script = shtab.complete(parser, shell, preamble=FUNCTIONS)  # type: ignore[arg-type]
+    if shell in OWN_EQUALS:
+        script = re.sub(*OWN_EQUALS[shell], script)
     return f"{script.rstrip()}\n"
 
 

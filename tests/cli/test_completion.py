@@ -34,6 +34,8 @@ TYPED = {
     "pack site x.tar --obj": ["pack", "site", "x.tar", "--object-format"],
     "pack site x.tar --format f": ["pack", "site", "x.tar", "--format", "fat"],
     "pack --profile ue": ["pack", "--profile", "uefi"],
+    "pack site x.tar --format=f": ["pack", "site", "x.tar", "--format=fat"],
+    "pack --format=fat --key-file=my": ["pack", "--format=fat", "--key-file=my image.tar"],
     "attach si": ["attach", "site"],
     "attach site --for fi": ["attach", "site", "--for", "firecracker"],
     "secrets re": ["secrets", "rekey"],

@@ -326,6 +326,22 @@ _shtab_blockpack___version_nargs=0
 _blockpack_files() { compgen -f -- "$1"; }
 _blockpack_dirs() { compgen -d -- "$1"; }
 
+# The shell has --option=value as three words, and "=" as one that is begun.
+_blockpack() {
+  local words=() current=$COMP_CWORD index word
+  for index in "${!COMP_WORDS[@]}"; do
+    word=${COMP_WORDS[index]}
+    if [[ $word = "=" && ${COMP_WORDS[index - 1]} = --* ]]; then
+      ((index < COMP_CWORD)) && ((current -= 1))
+      ((index == COMP_CWORD)) && words+=("")
+    else
+      words+=("$word")
+    fi
+  done
+  local COMP_WORDS=("${words[@]}") COMP_CWORD=$current
+  _shtab_blockpack
+}
+
 # End Custom Preamble
 
 # $1=COMP_WORDS[1]
@@ -477,4 +493,4 @@ _shtab_blockpack() {
   return 0
 }
 
-complete -o bashdefault -F _shtab_blockpack blockpack
+complete -o bashdefault -F _blockpack blockpack
