@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pages import DOCS, PAGES, ROOT, page_id, sections
+from pages import DOCS, PAGES, ROOT, blocks, page_id, sections
 
 
 def anchors(page: Path) -> set[str]:
@@ -41,3 +41,13 @@ def test_every_file_and_test_that_is_named_exists(page: Path) -> None:
         if test:
             functions = re.findall(r"^def (\w+)\(", path.read_text("utf-8"), re.M)
             assert test in functions, f"{page.name}: {name}::{test}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_examples_say_where_their_site_comes_from(page: Path) -> None:
+    """A reader may begin with any page."""
+    text = page.read_text("utf-8")
+    examples = "".join(blocks(text, "console"))
+    made = page.parent.name == "ways" or page.name in {"getting-started.md", "index.md"}
+    used = re.search(r"(?<![\w/])site(/|\s[^=])", examples) and not made
+    assert not used or "getting-started.md#a-site" in text
