@@ -50,7 +50,7 @@ def noting(run):
         for item in range(start, stop):
             os.write(record, f"{run.start} {item}\\n".encode())
         return run.make(start, stop)
-    return evolve(run, make=make)
+    return evolve(run, parts=make)
 
 layout = evolve(layout, runs=tuple(map(noting, layout.runs)))
 

@@ -60,13 +60,17 @@ class FilesOnDisk:
 
     above: bytes = b""
 
-    def extent(self, file: File, offset: int) -> Extent:
-        """The whole file; its size and time are compared when it is read."""
+    def path(self, file: File) -> bytes:
+        """Where it is."""
         key: str | bytes = file.key  # type: ignore[assignment]
         # As `encode` does it, without a call: there may be a million files.
-        name = key.encode("utf-8", "surrogateescape") if isinstance(key, str) else key
-        path = self.above + name
-        return FileRange(offset, file.size, path, file.size, file.stamp)
+        return self.above + (
+            key.encode("utf-8", "surrogateescape") if isinstance(key, str) else key
+        )
+
+    def extent(self, file: File, offset: int) -> Extent:
+        """The whole file; its size and time are compared when it is read."""
+        return FileRange(offset, file.size, self.path(file), file.size, file.stamp)
 
 
 DISK = FilesOnDisk()

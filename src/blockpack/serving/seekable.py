@@ -47,7 +47,7 @@ def seekable(layout: Layout) -> Layout:
     return evolve(
         layout,
         runs=tuple(
-            evolve(run, make=partial(_replaced, run.make, spool, places)) for run in layout.runs
+            evolve(run, parts=partial(_replaced, run.make, spool, places)) for run in layout.runs
         ),
     )
 

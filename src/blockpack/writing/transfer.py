@@ -15,7 +15,8 @@ from typing import Self
 
 from ..model.extent import Data, Extent, FileRange, Stream, Zeros
 from ..planning.layout import Layout
-from ..reading.extents import OpenFile, OpenStream, read_extent
+from ..planning.runs import extents_of
+from ..reading.extents import OpenFile, OpenStream, read_extent, read_range
 from .targets import Copying, Span, Target
 
 BUFFER = 1 << 20
@@ -54,30 +55,27 @@ class Transfer:
         self._fill = 0
         buffer = self._buffer
         position = start
-        for extent in layout.extents.between(start, stop):
-            # A property is a call, of which there are a million.
-            length = len(extent.data) if type(extent) is Data else extent.length
-            if extent.offset != position:
-                raise ValueError(f"an extent begins at byte {extent.offset}, not at {position}")
-            position += length
-            if length >= LARGE:
-                self._flush()
-                self._large(extent)
+        for part in layout.extents.between(start, stop):
+            if type(part) is not tuple or part[2] >= LARGE:
+                for extent in extents_of(position, part):
+                    if extent.offset != position:
+                        rule = f"an extent begins at byte {extent.offset}, not at {position}"
+                        raise ValueError(rule)
+                    position += self._extent(extent)
                 continue
+            before, path, size, mtime_ns = part  # there may be a million: without a call more
             fill = self._fill
-            if fill + length > BUFFER:
+            if fill + len(before) + size > BUFFER:
                 self._flush()
                 fill = 0
             if not fill:
-                self._start = extent.offset
-            end = fill + length
-            if type(extent) is Data:
-                buffer[fill:end] = extent.data
-            elif type(extent) is FileRange and extent.size > BUFFER:
-                self._read_part(extent, buffer[fill:end])
-            else:
-                read_extent(extent, buffer[fill:end])
+                self._start = position
+            middle = fill + len(before)
+            end = middle + size
+            buffer[fill:middle] = before
+            read_range(buffer[middle:end], path, 0, size, mtime_ns)
             self._fill = end
+            position += end - fill
         end = layout.size if stop is None else stop
         if position != end:
             raise ValueError(f"the last extent ends at byte {position}, not at {end}")
@@ -91,6 +89,25 @@ class Transfer:
         self._close_stream()
         if self._file is not None:
             self._file.close()
+
+    def _extent(self, extent: Extent) -> int:
+        """Write an extent; its length."""
+        length = len(extent.data) if type(extent) is Data else extent.length
+        if length >= LARGE:
+            self._flush()
+            self._large(extent)
+            return length
+        if self._fill + length > BUFFER:
+            self._flush()
+        if not self._fill:
+            self._start = extent.offset
+        view = self._buffer[self._fill : self._fill + length]
+        if type(extent) is FileRange and extent.size > BUFFER:
+            self._read_part(extent, view)
+        else:
+            read_extent(extent, view)
+        self._fill += length
+        return length
 
     def _flush(self) -> None:
         if self._fill:

@@ -229,11 +229,10 @@ def file_headers(mode: int, uid: int, gid: int, mtime: int) -> MakeHeader:
     def tail(low_half: int) -> bytes:
         return b"%b%06o\0 %b" % (time, others + low_half, rest)
 
-    sizes: Remembered[int, bytes] = Remembered(lambda size: b"%011o" % size)
     tails: Remembered[int, bytes] = Remembered(tail)
 
     def make(before: int, name: bytes, size: int) -> bytes:
-        digits = sizes[size]
+        digits = b"%011o" % size
         end = tails[adler32(name + digits) & 0xFFFF]
         return b"".join((zeros[before], name, after_name[len(name)], digits, end))
 

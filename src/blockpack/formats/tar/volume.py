@@ -17,6 +17,7 @@ from typing import ClassVar, get_args
 from attrs import field, frozen
 
 from ...errors import BlockpackError, EntryError, UsageError, raise_problems
+from ...model.content import FilesOnDisk
 from ...model.entry import Entry, File
 from ...model.extent import Data, Extent
 from ...model.tree import Tree
@@ -24,7 +25,7 @@ from ...planning.layout import Layout, LayoutWarning, Placement
 from ...planning.options import parse_size
 from ...planning.posix_volume import EXECUTABLE, PLAIN, PosixVolume
 from ...planning.profile import TarLimits
-from ...planning.runs import Run, literal, zeros
+from ...planning.runs import Part, Run, literal, zeros
 from ...planning.volume import MOST, require_choice
 from ...workers.processors import Jobs
 from . import header
@@ -104,7 +105,7 @@ class TarVolume(PosixVolume):
             format=self.format,
             runs=(
                 *(() if erofs is None else erofs.runs(needed)),
-                Run(plan.offsets, plan.extents, dense=True),
+                Run(plan.offsets, plan.parts, dense=True),
                 literal(end, bytes(-end % BLOCK) + header.END),
                 zeros(needed, size, free=True),
             ),
@@ -214,8 +215,8 @@ class _Plan:
         facts = volume.mode_of(entry), volume.seconds(entry), volume.owner_of(entry)
         return Member.of(entry, *facts, self._linked.get(index))
 
-    def extents(self, start: int, stop: int) -> Iterator[Extent]:
-        """The extents of the members from `start` up to, not including, `stop`."""
+    def parts(self, start: int, stop: int) -> Iterator[Part]:
+        """What the members from `start` up to, not including, `stop` are made of."""
         plain, executable = self._file_headers
         alike, entries, offsets = self._alike, self.entries, self.offsets
         for index in range(start, stop):
@@ -223,12 +224,17 @@ class _Plan:
                 yield from self._member_extents(index)
                 continue
             entry = entries[index]
-            assert type(entry) is File
             offset = offsets[index]
+            assert type(entry) is File
             slack = -offset & BLOCK - 1
             make = executable if entry.mode & 0o100 else plain
-            yield Data(offset, make(slack, entry.path.encode("ascii"), entry.size))
-            yield entry.store.extent(entry, offset + slack + BLOCK)
+            before = make(slack, entry.path.encode("ascii"), entry.size)
+            store = entry.store
+            if type(store) is FilesOnDisk:
+                yield before, store.path(entry), entry.size, entry.stamp
+            else:
+                yield Data(offset, before)
+                yield store.extent(entry, offset + slack + BLOCK)
 
     def _member_extents(self, index: int) -> Iterator[Extent]:
         """The extents of one member: all that is before its payload, and that."""
