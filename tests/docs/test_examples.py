@@ -154,6 +154,8 @@ def prepare(page: Path, place: Path) -> None:
             with loop_device(place.parent / "probe", 1 << 20):
                 pass  # or the test is skipped
             stand_in(place, "sudo", '"$@"')
+        case "serve.md":
+            require("nbdcopy")
         case "script.md":
             stand_in(place, "python3", f"'{sys.executable}' \"$@\"")
             require("nbdcopy")
