@@ -11,7 +11,7 @@ import io
 import os
 import signal
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -157,6 +157,20 @@ class Verdict(NamedTuple):
     """All that the command printed about it on standard error."""
 
 
+COMMANDS = (
+    ("verify",),
+    ("ls", "-l"),
+    ("ls", "--json"),
+    ("info",),
+    ("cat", "x"),
+    ("extract",),
+)
+"""What the command is asked for, each with what stands behind the image; where to is added."""
+
+OF_MASSES = COMMANDS[:2]
+"""What of it is asked of much: the rest goes through an image as these and the library do."""
+
+
 def undergo(
     data: bytes,
     tmp_path: Path,
@@ -164,6 +178,7 @@ def undergo(
     *,
     gain: int = 4,
     memory: int = MEMORY,
+    commands: Sequence[tuple[str, ...]] = COMMANDS,
 ) -> Verdict:
     """Do everything with the image `data`, by the library and by the command.
 
@@ -213,14 +228,9 @@ def undergo(
         count = 0
     codes: dict[str, int] = {}
     messages = ""
-    for name, more in (
-        ("verify", []),
-        ("ls", ["-l"]),
-        ("ls", ["--json"]),
-        ("info", []),
-        ("cat", ["x"]),
-        ("extract", [str(sandbox / "again")]),
-    ):
+    for name, *more in commands:
+        if name == "extract":
+            more = [str(sandbox / "again")]
         try:
             with in_time():
                 codes[name] = main([name, str(path), *more])

@@ -171,7 +171,7 @@ def test_a_header_with_a_byte_that_changed_is_an_error(tmp_path: Path) -> None:
     cases = [(image, at) for at in (*range(40), *range(at_index, at_index + 12))]
     cases += [(wrapped, at) for at in (*range(18), *range(512, 524))]
     for data, at in cases:
-        for bit in range(at % 2, 8, 2):
+        for bit in (at % 8, (at + 5) % 8):
             damaged = rewritten(at, bytes([data[at] ^ 1 << bit]), data)
             assert survive(damaged), (at, bit)
 
