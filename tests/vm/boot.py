@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from vm import attached, erofs, served, volumes
+from vm import attached, erofs, served, verity, volumes
 from vm.machine import OWN, Disk, Machine, Part
 
 PARTS: Mapping[str, Callable[[Path], AbstractContextManager[Part]]] = {
@@ -18,6 +18,7 @@ PARTS: Mapping[str, Callable[[Path], AbstractContextManager[Part]]] = {
     "attached": attached.part,
     "served": served.part,
     "erofs": erofs.part,
+    "verity": verity.part,
 }
 """Each prepares a part in a directory of its own, and ends what the machine needs no more."""
 

@@ -20,7 +20,7 @@ from blockpack.model.entry import Directory, Entry, File, Symlink, encode
 from blockpack.planning.posix_volume import PosixVolume
 from vm.machine import Disk, Part
 
-MANY = 10_000
+MANY = 2_000
 SPARSE = 6 << 30
 PLACES = (0, 1 << 20, (4 << 30) - 4096, 4 << 30, 5 << 30, SPARSE - 4096)
 """Where the sparse file is looked at; 4096 bytes each. There is something at every other one."""

@@ -48,7 +48,7 @@ TIMEOUT = 400.0
 RESULTS_SIZE = 256 << 20
 """The size of the disk for results, in bytes; as a file on the host it is sparse."""
 
-OPTIONS = "console=ttyS0 quiet panic=-1"
+OPTIONS = "console=ttyS0 quiet panic=-1 no_timer_check"
 """The kernel's command line."""
 
 INIT = r"""#!/bin/busybox sh
@@ -237,16 +237,18 @@ def _hardware(disks: Sequence[Disk], results: Path, console: Path) -> Iterator[s
     yield from ("-m", str(MEMORY), "-no-reboot", "-nodefaults", "-no-user-config")
     yield from ("-display", "none", "-serial", f"file:{console}")
     yield from _disk(Disk("results", results), "off")
-    for disk in disks:
-        yield from _disk(disk, "on")
+    for number, disk in enumerate(disks):
+        # A PCI bus has 32 slots, of eight functions each; QEMU takes the first for what has none.
+        address = f",multifunction=on,addr={31 - number // 8:#x}.{number % 8}"
+        yield from _disk(disk, "on", address)
 
 
-def _disk(disk: Disk, read_only: str) -> Iterator[str]:
+def _disk(disk: Disk, read_only: str, address: str = "") -> Iterator[str]:
     name, size = disk.name, disk.sector_size
     backend = f"if=none,id={name},format=raw,readonly={read_only},file={_quoted(disk.image)}"
     blocks = f"logical_block_size={size},physical_block_size={size}"
     yield from ("-drive", backend)
-    yield from ("-device", f"virtio-blk-pci,drive={name},serial={name},{blocks}")
+    yield from ("-device", f"virtio-blk-pci,drive={name},serial={name},{blocks}{address}")
 
 
 def _quoted(path: Path) -> str:
