@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from blockpack import Problems, UsageError
+from blockpack import Problems
 from blockpack.deploy.building.build import build
 from blockpack.deploy.building.task import make
-from cli.running import environment
+from cli.running import Command, environment
+from deploy.attach.conftest import clean_environment, fixture_command
 from deploy.deployments import contents, manifest, names, record, write_files
 from repositories import GitRepository
+
+__all__ = ["clean_environment", "fixture_command"]
 
 NAMES = (
     *("plain", "with space", "two  spaces", " first", "#hash", "a#b", "$dollar", "$(x)y"),
@@ -265,13 +268,18 @@ def test_what_was_built_before_needs_a_depfile_all_the_same(place: Path) -> None
     }
 
 
-def test_no_input_is_overwritten_but_an_earlier_depfile(place: Path) -> None:
-    for name in ("blockpack.toml", "site/plain"):
-        at = place / "deployment" / name
-        before = at.read_bytes()
-        with pytest.raises(UsageError, match="is a file of the source, and would be overwritten"):
-            build("deployment", "dist", depfile=at)
-        assert at.read_bytes() == before and not Path("dist").exists()
+def test_nothing_is_overwritten_but_an_earlier_depfile(place: Path, command: Command) -> None:
+    build("deployment", "dist")
+    Path("key").write_text("00" * 32)
+    options = ("build", "deployment", "--out", "dist", "--identity", "id", "--key-file", "key")
+    of_source = [f"deployment/{name}" for name in ("blockpack.toml", "site/plain")]
+    for name in (*of_source, "id", "key", *(f"dist/{each}" for each in names(place / "dist"))):
+        at = Path(name)
+        before = at.read_bytes() if at.exists() else None
+        what = "is a file of the source" if name in of_source else "is read"
+        result = command(*options, "--depfile", name, code=2)
+        assert f"{name}: {what}, and would be overwritten" in result.err
+        assert (at.read_bytes() if at.exists() else None) == before
     for _ in range(2):
-        build("deployment", "dist", depfile="deployment/site/dist.d")
+        command("build", "deployment", "--out", "dist", "--depfile", "deployment/site/dist.d")
         assert Path("deployment/site/dist.d").read_bytes().startswith(b"dist/manifest.json: ")

@@ -78,7 +78,7 @@ def test_one_that_is_not_there_lists_those_that_are(
     card: Path, wanted: str, command: Command
 ) -> None:
     result = command("info", f"{card}#{wanted}", code=6)
-    assert f"there is no partition '{wanted}'" in result.err
+    assert f"{card}: there is no partition '{wanted}'" in result.err
     assert "choose from 1 (EFI), 2 (tar), 3 (swap)" in result.err
     with pytest.raises(blockpack.NotInImageError):
         blockpack.open_image(f"{card}#{wanted}")

@@ -66,21 +66,10 @@ def _print(arguments: Namespace, consumer: Consumer) -> None:
     if arguments.json:
         emit_json(_json(arguments, consumer, lines, warnings))
         return
-    for warning in warnings:
-        say(f"warning: {warning}")
-    for note in consumer.notes():
-        comment = consumer.comment(note)
-        if comment is None:
-            say(note)
-        else:
-            _emit(comment)
-    for line in lines:
-        _emit(line)
-
-
-def _emit(line: str) -> None:
-    """Print a line: the paths in it are bytes, which come out as they went in."""
-    binary_output().write(os.fsencode(line) + b"\n")
+    for told in (*(f"warning: {warning}" for warning in warnings), *consumer.notes()):
+        say(told)
+    for line in lines:  # the paths in it are bytes, which come out as they went in
+        binary_output().write(os.fsencode(line) + b"\n")
 
 
 def _check(arguments: Namespace) -> None:

@@ -33,7 +33,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write the image."""
-    image, target = arguments.image, Output(arguments.target, "an image", bool)
+    image, target = arguments.image, Output(arguments.target, "a copy", bool)
     check_outputs([image], [target], [arguments.bmap], allow_device=arguments.allow_device)
     block_map = None
     if arguments.bmap is not None:

@@ -244,7 +244,7 @@ def partition_of(data: PositionalReader, name: str, wanted: str) -> OpenPartitio
     if reader.format != DISK.name:
         remedy = f"leave out '#{wanted}'"
         raise ImageError(name, "has no partition table, and so no partitions", remedy)
-    return cast("DiskReader", reader).partition(wanted)
+    return cast("DiskReader", reader).partition(wanted, split_address(name)[0])
 
 
 def recognised(data: PositionalReader, name: str, *, device: bool = False) -> ImageReader:

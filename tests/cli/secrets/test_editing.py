@@ -181,7 +181,15 @@ def test_commands_leave_and_print_nothing_of_a_secret(
         with_identity = ("--identity", opener)
         for words in (
             ("build", place, "--out", tmp_path / "dist", *with_identity, "--json"),
-            ("build", place, "--out", tmp_path / "dist", *with_identity, "--depfile", "/dev/null"),
+            (
+                "build",
+                place,
+                "--out",
+                tmp_path / "dist",
+                *with_identity,
+                "--depfile",
+                tmp_path / "d",
+            ),
             ("secrets", "rekey", "--deployment", place, *with_identity),
             ("attach", tmp_path / "dist", "--for", "qemu", "--json"),
         ):

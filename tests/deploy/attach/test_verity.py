@@ -59,7 +59,7 @@ def test_what_is_attached_opens_by_what_is_told(dist: Path, command: Command) ->
 
 
 def test_a_disk_is_found_by_its_root_hash_alone(dist: Path, command: Command) -> None:
-    lines = command("attach", dist, "--for", "libvirt", "--only", "card").lines
+    lines = command("attach", dist, "--for", "libvirt", "--only", "card").messages
     partitions = json.loads(command("info", dist / "card.img", "--json").out)["partitions"]
     root_hash = "".join(each["id"] for each in partitions).replace("-", "").lower()
     assert any(f"roothash={root_hash}" in line for line in lines)

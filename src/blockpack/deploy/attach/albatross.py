@@ -19,17 +19,23 @@ class Albatross(Consumer):
     """An albatross daemon and its client."""
 
     def lines(self) -> Iterator[str]:
-        """The commands that make the blocks, those that fill them again, and the options."""
-        client = "albatross-client"
+        """The commands that make the blocks."""
         for disk in self.disks:
             size = str(disk.size // MiB)
-            command = [client, "create-block", _block(disk), size, f"--data={disk.path}"]
-            yield shlex.join(command)
-        yield "# after each later deployment, while the unikernel is stopped:"
+            yield _client("create-block", _block(disk), size, f"--data={disk.path}")
+
+    def notes(self) -> Iterator[str]:
+        """Adds the commands that fill the blocks again, and the options."""
+        yield from super().notes()
+        yield "after each later deployment, while the unikernel is stopped:"
         for disk in self.disks:
-            yield "# " + shlex.join([client, "set-block", _block(disk), disk.path])
-        yield "# the unikernel is then started with these options of albatross-client create:"
-        yield "# " + shlex.join(f"--block={_device(disk)}" for disk in self.disks)
+            yield "  " + _client("set-block", _block(disk), disk.path)
+        yield "the unikernel is then started with these options of albatross-client create:"
+        yield "  " + shlex.join(f"--block={_device(disk)}" for disk in self.disks)
+
+
+def _client(*words: str) -> str:
+    return shlex.join(["albatross-client", *words])
 
 
 def _block(disk: Disk) -> str:

@@ -17,9 +17,7 @@ _SPECIAL = frozenset(',"[]')
 class CloudHypervisor(ArgumentConsumer):
     """A machine of Cloud Hypervisor's."""
 
-    def device_of(self, disk: Disk) -> str:
-        """By its serial number, as udev names it."""
-        return f"/dev/disk/by-id/virtio-{disk.serial}"
+    by_serial = True
 
     def groups(self) -> Iterator[list[str]]:
         """The option, then one line a disk."""

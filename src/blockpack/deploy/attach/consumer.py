@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import ClassVar
 
 from ...errors import BlockpackError, ImageError, UsageError
 from ...formats.registry import FORMATS
@@ -30,8 +31,10 @@ class Consumer(ABC):
     """Something that attaches images; one instance for one deployment.
 
     `disks` are those that it can use, in the order of the manifest; `problems` is what is wrong
-    with the others.
+    with the others. Those `by_serial` show a disk's serial number to a guest's udev.
     """
+
+    by_serial: ClassVar[bool] = False
 
     def __init__(self, name: str, deployed: Deployed) -> None:
         self.name = name
@@ -75,7 +78,7 @@ class Consumer(ABC):
             yield self.rules.writes
 
     def notes(self) -> Iterator[str]:
-        """What belongs beside the lines, as comments."""
+        """What belongs beside the lines, for people."""
         if self.rules.copies:
             yield f"{self.name} copies images into blocks of its own"
         elif self.deployed.live:
@@ -91,11 +94,7 @@ class Consumer(ABC):
 
     def device_of(self, disk: Disk) -> str:
         """What a guest that runs Linux calls the disk; a word where nobody knows."""
-        return UNKNOWN
-
-    def comment(self, note: str) -> str | None:
-        """The line with a note among the others; None where there are no comments."""
-        return f"# {note}"
+        return f"/dev/disk/by-id/virtio-{disk.serial}" if self.by_serial else UNKNOWN
 
 
 class ArgumentConsumer(Consumer):

@@ -1,7 +1,7 @@
 """Firecracker: the ``drives`` of a configuration file (--config-file), or of ``PUT /drives/{id}``.
 
 By its API's specification (src/firecracker/swagger/firecracker.yaml, Drive). Its devices have
-sectors of 512 bytes, of which a file must be a multiple. JSON has no comments.
+sectors of 512 bytes, of which a file must be a multiple.
 """
 
 from __future__ import annotations
@@ -27,6 +27,3 @@ class Firecracker(Consumer):
             for disk in self.disks
         ]
         yield from json.dumps({"drives": drives}, indent=2).splitlines()
-
-    def comment(self, note: str) -> None:
-        """JSON has none."""

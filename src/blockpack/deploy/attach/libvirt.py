@@ -20,18 +20,12 @@ _FIRST = 1
 class Libvirt(Consumer):
     """A domain of libvirt's, with virtio disks."""
 
-    def device_of(self, disk: Disk) -> str:
-        """By its serial number, as udev names it."""
-        return f"/dev/disk/by-id/virtio-{disk.serial}"
+    by_serial = True
 
     def lines(self) -> Iterator[str]:
         """One element a disk, to go between ``<devices>`` and ``</devices>``."""
         for disk in self.disks:
             yield from _element(disk)
-
-    def comment(self, note: str) -> str:
-        """A comment of XML, in which there are no two hyphens in a row."""
-        return f"<!-- {note.replace('--', '- -')} -->"
 
 
 def _element(disk: Disk) -> Iterator[str]:

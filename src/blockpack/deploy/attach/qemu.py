@@ -18,9 +18,7 @@ NODE_NAME = 31
 class Qemu(ArgumentConsumer):
     """QEMU with virtio disks."""
 
-    def device_of(self, disk: Disk) -> str:
-        """By its serial number, as udev names it."""
-        return f"/dev/disk/by-id/virtio-{disk.serial}"
+    by_serial = True
 
     def groups(self) -> Iterator[list[str]]:
         """A node and a device for each disk."""

@@ -141,7 +141,7 @@ class _Build:
 
     def run(self, depfile: str | None) -> BuildReport:
         report = self._nothing_to_do()
-        text = None if depfile is None else rule(self.dist.record_file, self.deployment, depfile)
+        text = None if depfile is None else rule(self.dist.record_file, self.deployment)
         if report is None:
             report = self._build()
         if depfile is not None and text is not None:

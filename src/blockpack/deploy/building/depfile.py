@@ -14,8 +14,9 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ...errors import TargetError, UsageError, raise_problems, reading_errors
+from ...errors import TargetError, UsageError, raise_problems
 from ...writing.write import write_bytes
+from ..file_names import RECORD
 
 if TYPE_CHECKING:
     from ..source.deployment import Deployment
@@ -33,20 +34,15 @@ _SPLITS = re.compile(rb"[^a-zA-Z0-9+,/_:.~()}{%=@\[\]!\x80-\xff #$-]+")
 builds each time; but not if there are such files."""
 
 
-def rule(target: str, deployment: Deployment, depfile: str) -> bytes:
+def rule(target: str, deployment: Deployment) -> bytes:
     """The rule by which `target` is made of the manifest and the parts of the volumes.
 
-    Raises `Problems` with the names that cannot be told, `UsageError` if `depfile` is one of these
-    files, and no earlier rule for `target`; and as `Deployment.inputs` does.
+    Raises `Problems` with the names that cannot be told; and as `Deployment.inputs` does.
     """
-    found = deployment.files()
-    told = [os.fsencode(target), *dict.fromkeys(found)]
+    told = [os.fsencode(target), *dict.fromkeys(deployment.files())]
     raise_problems("these names cannot be in a depfile", map(_refused, filter(_is_untold, told)))
     # One line: Make takes the space that a name ends in for one before the end of a line.
     first, *others = map(_escaped, told)
-    if any(_is_same(depfile, file) for file in told[1:]) and not _begins(depfile, first + b": "):
-        broken = "is a file of the source, and would be overwritten"
-        raise UsageError(depfile, broken, "choose another depfile")
     # And one for each file alone, for Make to go on when it is gone.
     alone = b"".join(other + b":\n" for other in others)
     return first + b": " + b" ".join(others) + b"\n" + alone
@@ -60,15 +56,9 @@ def write(path: str, text: bytes) -> None:
     write_bytes(text, path)
 
 
-def _is_same(one: str, other: bytes) -> bool:
-    with suppress(OSError):
-        return os.path.samefile(one, other)
-    return False
-
-
-def _begins(path: str, beginning: bytes) -> bool:
-    with reading_errors(path), open(path, "rb") as file:
-        return file.read(len(beginning)) == beginning
+def is_rule(head: bytes) -> bool:
+    """Whether a file that begins so is a depfile."""
+    return head.partition(b": ")[0].endswith(os.fsencode(RECORD))
 
 
 def _is_untold(path: bytes) -> bool:

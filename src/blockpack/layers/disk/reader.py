@@ -202,8 +202,8 @@ class DiskReader(ImageReader):
     def _is_known(self, at: int) -> bool:
         return self._format(PartReader(self.data, at, self.size)) is not None
 
-    def partition(self, wanted: str) -> OpenPartition:
-        """The partition of that number or name.
+    def partition(self, wanted: str, disk: str = "") -> OpenPartition:
+        """The partition of that number or name; `disk` is what messages call the disk.
 
         Raises `NotInImageError`, which lists those that are there.
         """
@@ -214,7 +214,7 @@ class DiskReader(ImageReader):
             return self._open(found[0])
         several = f"{len(found)} partitions are called {wanted!r}"
         rule = several if found else f"there is no partition {wanted!r}"
-        raise NotInImageError("", rule, self.choice)
+        raise NotInImageError(disk, rule, self.choice)
 
     @property
     def choice(self) -> str:
