@@ -61,7 +61,9 @@ def _print(arguments: Namespace, consumer: Consumer) -> None:
     """Print the lines for what can be used, with warnings before them."""
     lines, warnings = list(consumer.lines()), list(consumer.warnings())
     if arguments.template is not None:
-        text, more = filled_in(Path(arguments.template), consumer, _settings(arguments))
+        networks = dict(map(network, arguments.network))
+        settings = Settings(arguments.kernel, arguments.memory, networks)
+        text, more = filled_in(Path(arguments.template), consumer, settings)
         lines, warnings = text.splitlines(), [*warnings, *more]
     if arguments.json:
         emit_json(_json(arguments, consumer, lines, warnings))
@@ -86,11 +88,6 @@ def _check(arguments: Namespace) -> None:
         raise UsageError("", f"--template is for --for {_TEMPLATE}", "leave it out")
     if arguments.memory is not None and arguments.memory < 1:
         raise UsageError("", "--memory is 1 MiB or more", "give more")
-
-
-def _settings(arguments: Namespace) -> Settings:
-    networks = dict(map(network, arguments.network))
-    return Settings(kernel=arguments.kernel, memory=arguments.memory, networks=networks)
 
 
 def _json(

@@ -9,6 +9,7 @@ from contextlib import ExitStack, nullcontext, suppress
 from typing import Any, NamedTuple
 
 from ..deploy.file_names import RECORD
+from ..deploy.host.differences import changed
 from ..deploy.host.generations import CURRENT
 from ..deploy.record import BuildRecord
 from ..errors import BlockpackError, UsageError, printable
@@ -179,12 +180,9 @@ def _build(path: str) -> str | None:
 def _of_builds(old: str, new: str) -> Iterator[Change]:
     """What changed, volume by volume. What is in secret ones is not told."""
     before, after = ({i.name: i for i in BuildRecord.read(d).volumes} for d in (old, new))
-    for name in sorted({*before, *after}):
-        if name not in before or name not in after:
-            yield Change(f"{name}/", "removed" if name in before else "added")
-        elif before[name].secret or after[name].secret:
-            if before[name] != after[name]:
-                yield Change(f"{name}/", "changed")
+    for name, change in sorted(changed(before, after)):
+        if change != "changed" or before[name].secret or after[name].secret:
+            yield Change(f"{name}/", change)
         elif before[name].sha256 != after[name].sha256:
             images = (os.path.join(old, before[name].file), os.path.join(new, after[name].file))
             changes, _ = _of_images(*images)

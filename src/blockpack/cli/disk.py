@@ -170,7 +170,12 @@ def _partitions(
         try:
             with _errors_of(each):
                 partition = _partition(each, arguments, left_out)
-                found += _hashed(partition, arguments) if "verity" in each.values else [partition]
+                if "verity" not in each.values:
+                    found.append(partition)
+                    continue
+                from ..layers.disk.verity_partitions import verity_partitions  # slow to import
+
+                found += verity_partitions(partition, jobs=arguments.jobs)
         except BlockpackError as error:
             errors += error.errors
     raise_problems("this disk cannot be made", errors)
@@ -197,13 +202,6 @@ def _spelled(name: str, value: str) -> str:
     if key in _FLAGS:
         return key
     return f"{key}={value}" if key in _OPTIONS or key in _OWN else spelled("disk", name, value)
-
-
-def _hashed(partition: Partition, arguments: Namespace) -> tuple[Partition, ...]:
-    """The partition, and that of its hash tree."""
-    from ..layers.disk.verity_partitions import verity_partitions  # slow to import
-
-    return verity_partitions(partition, jobs=arguments.jobs)
 
 
 def _partition(described: Described, arguments: Namespace, left_out: list[str]) -> Partition:

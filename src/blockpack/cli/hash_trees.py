@@ -42,18 +42,9 @@ class Sealed(NamedTuple):
 def add_verity(parser: ArgumentParser, *, beside: bool = False) -> None:
     """Options for a hash tree; `beside` if it and its signature can go to files of their own."""
     group = parser.add_argument_group("verity")
-    if beside:
-        group.add_argument(
-            "--verity",
-            metavar="FILE",
-            nargs="?",
-            const="",
-            help="add a hash tree of dm-verity; with FILE, beside IMAGE",
-        )
-    else:
-        group.add_argument(
-            "--verity", action="store_const", const="", help="add a hash tree of dm-verity"
-        )
+    how: dict[str, Any] = {"metavar": "FILE", "nargs": "?"} if beside else {"action": "store_const"}
+    told = "add a hash tree of dm-verity" + ("; with FILE, beside IMAGE" if beside else "")
+    group.add_argument("--verity", const="", help=told, **how)
     group.add_argument("--verity-salt", metavar="HEX", help="its salt, or '-' (from the plan)")
     if beside:
         group.add_argument("--sign-key", metavar="FILE", help="sign its root hash by this key")

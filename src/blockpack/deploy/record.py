@@ -23,7 +23,6 @@ from ..errors import ImageError, SourceError, raise_problems
 from ..layers.verity.hash_tree import ALGORITHMS, BLOCK_SIZES
 from ..planning.volume import MOST
 from ..reading.ownership import open_trusted
-from ..writing.write import write_bytes
 from .file_names import RECORD
 from .image_errors import title_of
 
@@ -178,10 +177,6 @@ class BuildRecord:
         return cls(
             name=found["name"], source=source, volumes=(*volumes,), version=found["blockpack"]
         )
-
-    def write(self, directory: str | os.PathLike[str]) -> None:
-        """Write the record to `directory`: whole, or not at all. Raises `TargetError`."""
-        write_bytes(self.encoded(), Path(directory) / RECORD)
 
     def encoded(self) -> bytes:
         """The record as it is in its file; the same for the same build."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import evolve
 
 import blockpack
+from blockpack.deploy.file_names import RECORD
 from blockpack.deploy.record import BuildRecord, FromCommit, ImageRecord
 
 FILES = {
@@ -85,7 +86,7 @@ def faked(name: str, size: int, directory: Path, **values: object) -> ImageRecor
 def recorded(directory: Path, *images: ImageRecord, name: str = "www") -> Path:
     """Write the record of `images` that are in `directory`, and return that."""
     record = BuildRecord(name=name, source=FromCommit("1" * 40, "2" * 40), volumes=images)
-    record.write(directory)
+    (directory / RECORD).write_bytes(record.encoded())
     return directory
 
 

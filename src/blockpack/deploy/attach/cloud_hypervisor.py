@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .consumer import ArgumentConsumer
-from .disks import Disk
 
 _SPECIAL = frozenset(',"[]')
 
@@ -30,13 +29,8 @@ class CloudHypervisor(ArgumentConsumer):
     def warnings(self) -> Iterator[str]:
         """Adds what older ones do not understand."""
         yield from super().warnings()
-        if any(is_special(disk) for disk in self.disks):
+        if any(quoted(disk.path) != disk.path for disk in self.disks):
             yield "a quoted path needs Cloud Hypervisor 48 or later"
-
-
-def is_special(disk: Disk) -> bool:
-    """Whether a disk's path has to be quoted."""
-    return not _SPECIAL.isdisjoint(disk.path)
 
 
 def quoted(path: str) -> str:

@@ -21,12 +21,6 @@ UNKNOWN = "DEVICE"
 """Stands for a device of which nobody knows how a guest calls it."""
 
 
-def _root_type(disk: Disk) -> str:
-    """How Linux calls the file system in an image, if that can be its root."""
-    format = FORMATS.get(disk.format)
-    return "" if format is None or disk.encrypted else format.volume_class().root_type
-
-
 class Consumer(ABC):
     """Something that attaches images; one instance for one deployment.
 
@@ -88,9 +82,11 @@ class Consumer(ABC):
                 yield f"{disk.name}: encrypted; its key is {key_place(disk)}"
             if disk.verity is not None:
                 yield from verity_notes(disk, disk.verity, self.device_of(disk))
-            elif (device := self.device_of(disk)) != UNKNOWN and (root_type := _root_type(disk)):
-                arguments = f"root={device} rootfstype={root_type} ro"
-                yield f"{disk.name}: as a guest's root, by the kernel's arguments {arguments}"
+            elif self.by_serial and disk.format in FORMATS and not disk.encrypted:
+                root_type = FORMATS[disk.format].volume_class().root_type
+                arguments = f"root={self.device_of(disk)} rootfstype={root_type} ro"
+                if root_type:
+                    yield f"{disk.name}: as a guest's root, by the kernel's arguments {arguments}"
 
     def device_of(self, disk: Disk) -> str:
         """What a guest that runs Linux calls the disk; a word where nobody knows."""

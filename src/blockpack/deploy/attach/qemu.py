@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .consumer import ArgumentConsumer
-from .disks import Disk
 
 NODE_NAME = 31
 """Characters in the longest name of a node."""
@@ -28,14 +27,11 @@ class Qemu(ArgumentConsumer):
             read_only = "off" if disk.writable else "on"
             file = f"file.driver=file,file.filename={quoted(disk.path)}"
             yield ["-blockdev", f"driver=raw,node-name={node},read-only={read_only},{file}"]
-            yield ["-device", f"virtio-blk-pci,drive={node},serial={disk.serial},{_sectors(disk)}"]
+            size = disk.sector_size
+            sectors = f"logical_block_size={size},physical_block_size={size}"
+            yield ["-device", f"virtio-blk-pci,drive={node},serial={disk.serial},{sectors}"]
 
 
 def quoted(path: str) -> str:
     """A path in an option's value."""
     return path.replace(",", ",,")
-
-
-def _sectors(disk: Disk) -> str:
-    size = disk.sector_size
-    return f"logical_block_size={size},physical_block_size={size}"

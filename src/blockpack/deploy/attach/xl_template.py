@@ -32,7 +32,7 @@ _MOST = 1 << 20
 """Bytes of a skeleton: far more than any has."""
 
 
-@frozen(kw_only=True)
+@frozen
 class Settings:
     """What the host knows: the path of the kernel, memory in MiB, bridges by the network's name.
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
 from ...errors import BlockpackError, TargetError, UsageError, raise_problems, require_path
+from ...layers.memory import guarded
 from ...planning.layout import Layout, LayoutWarning
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs, require_jobs
@@ -39,13 +40,12 @@ from .dist import Dist, held
 from .executors import executor_named, outcomes, outcomes_on
 from .limit import is_larger, limit_of, too_large
 from .secret_images import serves
-from .secret_volumes import SecretPlan, secret_builds
+from .secret_volumes import SecretBuilds, SecretPlan
+from .sharing import Earlier, share
 from .task import Built, Refused, Task, plan
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
-
-    from .sharing import Earlier
 
     Made = Iterable[tuple[Task, Built | BlockpackError]]
 
@@ -192,17 +192,13 @@ class _Build:
         removed = () if self.only else tuple(self.dist.remove_others(images))
         complete = all(self.dist.has(name, state) for name, state in self.wanted.items())
         record = self._write(complete=complete)
-        return self._report(record, [spec.name for spec in chosen], removed)
-
-    def _report(
-        self, record: BuildRecord, chosen: Sequence[str], removed: tuple[str, ...]
-    ) -> BuildReport:
+        names = [spec.name for spec in chosen]
         made = {*self.built, *self.shared}
         return BuildReport(
             record=record,
-            built=tuple(name for name in chosen if name in self.built),
+            built=tuple(name for name in names if name in self.built),
             shared=tuple(self.shared),
-            unchanged=tuple(name for name in chosen if name not in made),
+            unchanged=tuple(name for name in names if name not in made),
             removed=removed,
             warnings=tuple(self.warnings),
         )
@@ -210,18 +206,15 @@ class _Build:
     # What need not be made -----------------------------------------------------------------------
 
     def _check_names(self) -> None:
-        images = self.deployment.manifest.images
-        unknown = [name for name in self.only if name not in images]
-        known = ", ".join(images)
-        errors = [
-            UsageError("", self._why_unknown(name), f"choose from {known}") for name in unknown
-        ]
+        manifest = self.deployment.manifest
+        errors = []
+        for name in self.only:
+            rule = f"there is no volume {name!r}"
+            if name in manifest.volumes:
+                rule = f"volume {name!r} has no image of its own, for it is in a disk"
+            if name not in manifest.images:
+                errors.append(UsageError("", rule, f"choose from {', '.join(manifest.images)}"))
         raise_problems("nothing was built", errors)
-
-    def _why_unknown(self, name: str) -> str:
-        if name in self.deployment.manifest.volumes:
-            return f"volume {name!r} has no image of its own, for it is in a disk"
-        return f"there is no volume {name!r}"
 
     def _is_there(self, spec: ImageSpec) -> bool:
         """Whether the volume need not be built."""
@@ -242,13 +235,14 @@ class _Build:
     def _share(self, spec: ImageSpec, staging: str) -> bool:
         """Take an image over from an earlier build, if there is one with this fingerprint."""
         state = self.wanted[spec.name]
-        found = self.earlier.find(state.fingerprint) if self.earlier else None
-        if self.earlier is None or found is None:
+        found = (self.earlier or {}).get(state.fingerprint)
+        if found is None:
             return False
-        if self.max_size is not None and (found.size or 0) > self.max_size:
+        size = found[0].size or 0
+        if self.max_size is not None and size > self.max_size:
             return False  # planning refuses it
-        meter = Meter("sharing", found.size or 0, self.progress)
-        image = self.earlier.share(found, spec.name, staging, meter)
+        meter = Meter("sharing", size, self.progress)
+        image = share(*found, spec.name, staging, meter)
         if image is None:
             return False
         meter.finish()
@@ -333,7 +327,7 @@ class _Build:
         """
         self.secrets.require_key_elsewhere(self.dist.directory)
         staging = self.dist.staging(secret=True)
-        with secret_builds(self.secrets) as builds:
+        with guarded(), closing(SecretBuilds(self.secrets)) as builds:
             planned: list[SecretPlan] = []
             for spec in specs:
                 try:

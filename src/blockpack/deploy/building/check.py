@@ -24,7 +24,7 @@ from ..secrets.opening import require_encrypted
 from ..secrets.redact import redacted
 from ..source.deployment import Deployment
 from ..source.open_deployment import open_deployment
-from .limit import least_size, limit_of, require_within
+from .limit import limit_of, require_within, size_in_file
 from .task import Task, plan
 
 UNSEEN = LayoutWarning("", "secret", "not opened by check")
@@ -92,7 +92,11 @@ def _checked(
     deployment: Deployment, spec: ImageSpec, epoch: int, jobs: Jobs, max_size: int | None
 ) -> CheckedVolume:
     if spec.secret:
-        redacted(spec, lambda: require_within(spec, least_size(spec), max_size), EntryError)
+
+        def look() -> None:
+            require_within(spec, size_in_file(spec, spec.least_size), max_size)
+
+        redacted(spec, look, EntryError)
         for volume in spec.volumes:
             if volume.secret:
                 require_encrypted(deployment, volume)

@@ -27,6 +27,8 @@ from ..file_names import RECORD
 from ..record import BuildRecord, ImageRecord
 from ..source.inventory import TICK
 from .build_state import CONTENTS, STATE, Signature, State, VolumeState, signature
+from .secret_images import retire_staged
+from .sharing import digest_of
 
 
 @contextmanager
@@ -57,11 +59,7 @@ def held(directory: str, *, in_ram: bool = False) -> Iterator[Place]:
 
 def _tidy(place: Place, *, in_ram: bool) -> None:
     try:
-        if place.leftovers():
-            # Slow to import, and most runs find nothing.
-            from .secret_images import retire_staged
-
-            retire_staged(place, in_ram=in_ram)
+        retire_staged(place, in_ram=in_ram)
     except OSError as error:
         rule = "leftovers of a killed run cannot be removed"
         raise TargetError.of(os.fsdecode(place.path), rule, error) from None
@@ -108,8 +106,6 @@ class Dist:
         renewed = known._replace(files={**known.files, image.file: found})
         if not renewed.is_whole(self.directory):
             return None
-        from .sharing import digest_of  # slow to import, and most runs find all as it was
-
         with suppress(SourceError):
             return renewed if digest_of(path, SILENT) == image.sha256 else None
         return None

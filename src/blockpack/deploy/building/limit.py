@@ -65,11 +65,4 @@ def size_in_file(spec: ImageSpec, size: int) -> int:
 
     Raises `EntryError`.
     """
-    if spec.cipher is None:
-        return size
-    return encrypted_size(size)
-
-
-def least_size(spec: ImageSpec) -> int:
-    """Bytes that the image has at least, by its options; whatever is in it. Raises `EntryError`."""
-    return size_in_file(spec, spec.least_size)
+    return size if spec.cipher is None else encrypted_size(size)

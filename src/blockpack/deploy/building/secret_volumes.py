@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from attrs import field, frozen
 
 from ...errors import EntryError, TargetError
 from ...layers.ccm import CIPHER, encrypt
 from ...layers.keys import read_key, write_key
-from ...layers.memory import guarded
 from ...model.tree import Tree
 from ...planning.layout import Layout, LayoutWarning
 from ...reading.spool import in_memory
@@ -47,22 +45,11 @@ class SecretPlan:
     plain: int
 
 
-@contextmanager
-def secret_builds(secrets: Secrets) -> Iterator[SecretBuilds]:
-    """What builds secret volumes, while the memory of this process is guarded.
+class SecretBuilds:
+    """Plans and makes secret volumes in this process, whose memory is guarded meanwhile.
 
     Raises `UsageError` and `SourceError` for the identities and the key.
     """
-    with guarded():
-        builds = SecretBuilds(secrets)
-        try:
-            yield builds
-        finally:
-            builds.close()
-
-
-class SecretBuilds:
-    """Plans and makes secret volumes in this process."""
 
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ...errors import BlockpackError, reading_errors
 from ...writing.clone import clone_file
@@ -25,54 +24,42 @@ _AT_ONCE = 256 << 10
 """Bytes that are read at once: they stay in the processor's cache."""
 
 
-@frozen
-class Earlier:
-    """The images of generations, by fingerprint; of each that of the newest one."""
-
-    _images: dict[str, tuple[ImageRecord, Path]]
-
-    @classmethod
-    def of(cls, directories: Iterable[Path]) -> Self:
-        """What can be shared of the builds in `directories`, the oldest of which is the first."""
-        images: dict[str, tuple[ImageRecord, Path]] = {}
-        for directory in directories:
-            with suppress(BlockpackError):  # a damaged record: it has nothing to share
-                for image in BuildRecord.read(directory).volumes:
-                    if image.fingerprint is not None:
-                        images[image.fingerprint] = image, directory
-        return cls(images)
-
-    def find(self, fingerprint: str) -> ImageRecord | None:
-        """The image that has this fingerprint, under any name."""
-        image, _ = self._images.get(fingerprint, (None, None))
-        return image
-
-    def share(self, image: ImageRecord, name: str, into: str, meter: Meter) -> ImageRecord | None:
-        """Put the files of an image that was found into a directory, without copying their blocks;
-        what it is there, as that of the volume `name`.
-
-        `meter` counts the bytes that are compared. None if that cannot be done, or the image is
-        not as it was built, or cannot be read.
-        """
-        assert image.fingerprint is not None
-        _, home = self._images[image.fingerprint]
-        placements = None if image.placements is None else name + PLACEMENTS
-        shared = evolve(image, name=name, file=name + IMAGE, placements=placements)
-        with suppress(OSError, BlockpackError):
-            for old, new in zip(image.files, shared.files, strict=True):
-                _clone_or_link(home / old, os.path.join(into, new))
-            path = os.path.join(into, shared.file)
-            if os.stat(path).st_size == image.size and digest_of(path, meter) == image.sha256:
-                return shared
-        for new in shared.files:
-            with suppress(OSError):
-                os.unlink(os.path.join(into, new))
-        return None
+Earlier = Mapping[str, tuple[ImageRecord, Path]]
+"""The images of generations, by fingerprint, with their directories; of each that of the newest."""
 
 
-def _clone_or_link(source: Path, target: str) -> None:
-    if not clone_file(source, target):
-        os.link(source, target)
+def earlier_images(directories: Iterable[Path]) -> Earlier:
+    """What can be shared of the builds in `directories`, the oldest of which is the first."""
+    images: dict[str, tuple[ImageRecord, Path]] = {}
+    for directory in directories:
+        with suppress(BlockpackError):  # a damaged record: it has nothing to share
+            for image in BuildRecord.read(directory).volumes:
+                if image.fingerprint is not None:
+                    images[image.fingerprint] = image, directory
+    return images
+
+
+def share(image: ImageRecord, home: Path, name: str, into: str, meter: Meter) -> ImageRecord | None:
+    """Put the files of an image in `home` into a directory, without copying their blocks; what it
+    is there, as that of the volume `name`.
+
+    `meter` counts the bytes that are compared. None if that cannot be done, or the image is not as
+    it was built, or cannot be read.
+    """
+    placements = None if image.placements is None else name + PLACEMENTS
+    shared = evolve(image, name=name, file=name + IMAGE, placements=placements)
+    with suppress(OSError, BlockpackError):
+        for old, new in zip(image.files, shared.files, strict=True):
+            source, target = home / old, os.path.join(into, new)
+            if not clone_file(source, target):
+                os.link(source, target)
+        path = os.path.join(into, shared.file)
+        if os.stat(path).st_size == image.size and digest_of(path, meter) == image.sha256:
+            return shared
+    for new in shared.files:
+        with suppress(OSError):
+            os.unlink(os.path.join(into, new))
+    return None
 
 
 def digest_of(path: str, meter: Meter) -> str:

@@ -49,7 +49,11 @@ def activate(
             again = f"cannot be run: {error}"
         if again is None:
             root.passed(before)
-    raise ActivationError(f"generation {generation.number}", _rule(before, failed, again))
+    live = "nothing is live" if before is None else f"generation {before.number} is live again"
+    rule = f"the command {failed}; {live}"
+    if again is not None:
+        rule += f", and the command for that {again}"
+    raise ActivationError(f"generation {generation.number}", rule)
 
 
 def _before_broken_off(root: Root, live: Generation) -> Generation | None:
@@ -90,9 +94,3 @@ def _run(
     if done.returncode < 0:
         return f"was killed by signal {-done.returncode}"
     return f"ended with status {done.returncode}" if done.returncode else None
-
-
-def _rule(before: Generation | None, failed: str, again: str | None) -> str:
-    live = "nothing is live" if before is None else f"generation {before.number} is live again"
-    rule = f"the command {failed}; {live}"
-    return rule if again is None else f"{rule}, and the command for that {again}"

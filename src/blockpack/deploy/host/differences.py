@@ -45,14 +45,21 @@ def differences(old: Generation, new: Generation) -> Iterator[VolumeChange]:
     """
     before = {image.name: image for image in old.record().volumes}
     after = {image.name: image for image in new.record().volumes}
-    for name in {**before, **after}:
-        if name not in after:
-            yield VolumeChange(name=name, change="removed")
-        elif name not in before:
-            yield VolumeChange(name=name, change="added")
-        elif before[name] != after[name]:
-            files = tuple(_files(old, before[name], new, after[name]))
-            yield VolumeChange(name=name, change="changed", files=files)
+    for name, change in changed(before, after):
+        is_in_both = change == "changed"
+        files = _files(old, before[name], new, after[name]) if is_in_both else ()
+        yield VolumeChange(name=name, change=change, files=tuple(files))
+
+
+def changed(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[tuple[str, Change]]:
+    """What became of the values of two mappings, by their keys."""
+    for key in {**old, **new}:
+        if key not in new:
+            yield key, "removed"
+        elif key not in old:
+            yield key, "added"
+        elif old[key] != new[key]:
+            yield key, "changed"
 
 
 def _files(
@@ -60,15 +67,8 @@ def _files(
 ) -> Iterator[FileChange]:
     if before.sha256 == after.sha256 or before.placements is None or after.placements is None:
         return
-    was = _entries(old, before.placements)
-    is_now = _entries(new, after.placements)
-    for path in sorted({**was, **is_now}):
-        if path not in is_now:
-            yield FileChange(path=path, change="removed")
-        elif path not in was:
-            yield FileChange(path=path, change="added")
-        elif was[path] != is_now[path]:
-            yield FileChange(path=path, change="changed")
+    found = changed(_entries(old, before.placements), _entries(new, after.placements))
+    yield from (FileChange(path=path, change=change) for path, change in sorted(found))
 
 
 def _entries(generation: Generation, placements: str) -> Mapping[str, tuple[Any, ...]]:

@@ -81,8 +81,8 @@ class Generations:
         """All generations, the oldest first. Raises `TargetError` if that cannot be told."""
         try:
             with self._place() as root, root.inside(DIRECTORY) as directory:
-                found = map(self._named, directory.names())
-                return sorted(each for each in found if each and _is_directory(directory, each))
+                names = [name for name in directory.names() if _is_directory(directory, name)]
+                return sorted(filter(None, map(self._named, names)))
         except FileNotFoundError:
             return []
 
@@ -185,9 +185,9 @@ class Generations:
         return [each for each in generations if each not in kept]
 
 
-def _is_directory(directory: Place, generation: Generation) -> bool:
+def _is_directory(directory: Place, name: str) -> bool:
     with suppress(FileNotFoundError):
-        return stat.S_ISDIR(directory.lstat(generation.name).st_mode)
+        return stat.S_ISDIR(directory.lstat(name).st_mode)
     return False
 
 

@@ -138,7 +138,9 @@ def read(root: Place) -> Iterator[dict[str, Any]]:
         for line in file:
             with suppress(ValueError, RecursionError):
                 values = json.loads(line)
-                if isinstance(values, dict) and not any(map(_is_composed, values.values())):
+                if isinstance(values, dict) and not any(
+                    isinstance(value, dict | list) for value in values.values()
+                ):
                     yield values
 
 
@@ -175,7 +177,3 @@ def _set_aside(descriptor: int) -> None:
         allocate = getattr(library, "fallocate64", None) or library.fallocate
         end = ctypes.c_longlong(os.fstat(descriptor).st_size)
         allocate(descriptor, _KEEP_SIZE, end, ctypes.c_longlong(_ROOM))
-
-
-def _is_composed(value: object) -> bool:
-    return isinstance(value, dict | list)

@@ -19,7 +19,7 @@ from ..building.build import BuildReport, build
 from ..building.build_state import STATE
 from ..building.limit import is_larger, limit_of
 from ..building.secret_images import serves, verify
-from ..building.sharing import Earlier
+from ..building.sharing import earlier_images
 from ..image_errors import final_names
 from ..manifest.parser import Manifest
 from ..secrets import Secrets
@@ -273,7 +273,7 @@ def _made(
     name = place.next(deployment.commit).name
     own = secrets.for_generation(deployment.manifest.name, place.root, name)
     with place.making() as made:
-        earlier = Earlier.of(each.path for each in place.all())
+        earlier = earlier_images(each.path for each in place.all())
         report = make(deployment, made, earlier=earlier, secrets=own)
         built = [image for image in report.record.volumes if image.name in report.built]
         meter = Meter("verifying", 2 * sum(image.size or 0 for image in built), progress)

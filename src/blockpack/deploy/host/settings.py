@@ -17,8 +17,7 @@ from ...reading.ownership import require_unshared
 from ...workers.processors import Jobs
 from ...writing.place import Place
 from ...writing.replacement import replace
-from ..manifest.document import Document, is_number, kind, shown, toml
-from ..manifest.line_numbers import Path
+from ..manifest.document import Document, Node, is_number, kind, shown, toml
 from .root import target_errors
 
 FILE = "host.toml"
@@ -67,15 +66,25 @@ class HostSettings:
     @classmethod
     def parse(cls, text: str | bytes, path: str) -> Self:
         """The settings in a text. Raises `Problems`."""
-        document = _Document(text, path, "file of settings")
-        found = document.settings()
+        document = Document(text, path, "file of settings")
+        top = document.top
+        top.require_known(KEYS)
+        found = {
+            field.name: _READERS.get(field.name, Node.text)(top[key(field.name)])
+            for field in fields(cls)
+            if key(field.name) in top
+        }
+        if "revision" in top and "repository" not in top:
+            top["revision"].complain("belongs to a repository", "set repository, too")
         document.finish()
         return cls(**found)
 
     def over(self, other: Self) -> Self:
         """These settings, and those of `other` where these say nothing."""
-        given = {name: value for name, value in asdict(self).items() if value is not None}
-        return evolve(other, **given)
+        return evolve(other, **self._said())
+
+    def _said(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def write(self, root: str | os.PathLike[str]) -> None:
         """Write the file under `root`: whole, or not at all. Raises `TargetError`."""
@@ -85,11 +94,7 @@ class HostSettings:
 
     def text(self) -> str:
         """The file's text. Raises `UsageError` for a path that is not UTF-8."""
-        lines = []
-        for name, value in asdict(self).items():
-            if value is not None:
-                lines.append(f"{key(name)} = {toml(value)}\n")
-        text = "".join(lines)
+        text = "".join(f"{key(name)} = {toml(value)}\n" for name, value in self._said().items())
         try:
             text.encode()
         except UnicodeEncodeError:
@@ -108,50 +113,36 @@ KEYS = tuple(key(field.name) for field in fields(HostSettings))
 
 _MOST_COUNT = (1 << 31) - 1
 
-_PATHS = ("repository", "identity", "key_file", "runtime_dir")
+
+def _path(node: Node) -> str | None:
+    text = node.text()
+    if text is not None and not os.path.isabs(text):
+        node.complain(f"is an absolute path, not {shown(text)}")
+    elif text is not None and "\0" in text:
+        node.complain("is not a path: it holds a NUL")
+    return text
 
 
-class _Document(Document):
-    """What a document says of a host."""
+def _count(node: Node) -> int | None:
+    value = node.value
+    if not is_number(value) or value < 1:
+        told = "less" if is_number(value) else kind(value)
+        node.complain(f"is a number from 1 on, not {told}")
+    elif value > _MOST_COUNT:
+        node.complain(f"is at most {_MOST_COUNT:,}")
+    else:
+        return int(value)
+    return None
 
-    def settings(self) -> dict[str, Any]:
-        values = self.values
-        self.unknown((), values, KEYS)
-        readers: Mapping[str, Callable[[Path, Any], Any]] = {
-            **dict.fromkeys(_PATHS, self._path),
-            "keep": self._count,
-            "max_size": self.size,
-            "jobs": self._jobs,
-        }
-        found = {}
-        for field in fields(HostSettings):
-            name = key(field.name)
-            if name in values:
-                reader: Callable[[Path, Any], Any] = readers.get(field.name, self.text)
-                found[field.name] = reader((name,), values[name])
-        if "revision" in values and "repository" not in values:
-            self.complain(("revision",), "belongs to a repository", "set repository, too")
-        return found
 
-    def _path(self, path: Path, value: Any) -> str | None:
-        text = self.text(path, value)
-        if text is not None and not os.path.isabs(text):
-            self.complain(path, f"is an absolute path, not {shown(text)}")
-        elif text is not None and "\0" in text:
-            self.complain(path, "is not a path: it holds a NUL")
-        return text
+def _jobs(node: Node) -> Jobs | None:
+    return "auto" if node.value == "auto" else _count(node)
 
-    def _count(self, path: Path, value: Any) -> int | None:
-        if not is_number(value) or value < 1:
-            told = "less" if is_number(value) else kind(value)
-            self.complain(path, f"is a number from 1 on, not {told}")
-        elif value > _MOST_COUNT:
-            self.complain(path, f"is at most {_MOST_COUNT:,}")
-        else:
-            return int(value)
-        return None
 
-    def _jobs(self, path: Path, value: Any) -> Jobs | None:
-        if value == "auto":
-            return "auto"
-        return self._count(path, value)
+_READERS: Mapping[str, Callable[[Node], Any]] = {
+    **dict.fromkeys(("repository", "identity", "key_file", "runtime_dir"), _path),
+    "keep": _count,
+    "max_size": Node.size,
+    "jobs": _jobs,
+}
+"""What takes the values of keys that are not just text."""

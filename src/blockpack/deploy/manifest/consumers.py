@@ -68,10 +68,6 @@ class Refusal(NamedTuple):
 Hints = Callable[[Device], Iterator[str]]
 
 
-def _none(device: Device) -> Iterator[str]:
-    yield from ()
-
-
 def _xen(device: Device) -> Iterator[str]:
     if device.format == "fat" and device.sector_size < XEN_SECTOR:
         yield (
@@ -117,7 +113,7 @@ class Rules:
     name: str = r"[A-Za-z0-9]+"
     copies: bool = False
     writes: str = ""
-    hints: Hints = _none
+    hints: Hints = lambda device: iter(())
     most: int | None = None
 
     def refusals(self, device: Device) -> Iterator[Refusal]:

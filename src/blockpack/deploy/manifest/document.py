@@ -1,4 +1,4 @@
-"""A manifest's text as a document: its values by type, their lines, and the problems found."""
+"""A manifest's text as a document, its values by type, their lines, and the problems found."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import tomllib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
+
+from attrs import frozen
 
 from ...errors import ManifestError, UsageError, printable, problems, raise_problems
 from ...planning.options import parse_size
@@ -28,8 +30,8 @@ _LONGEST_SHOWN = 60
 
 
 class Document:
-    """The values of a manifest, or of another file of that kind (`noun`). Problems are collected;
-    `finish` raises them.
+    """A manifest, or another file of that kind (`noun`), whose values are below its `top`. Problems
+    are collected; `finish` raises them.
 
     Raises `Problems` if the text is too large, not UTF-8, or no TOML.
     """
@@ -37,7 +39,6 @@ class Document:
     def __init__(self, text: str | bytes, file: str, noun: str = "manifest") -> None:
         self.file = file
         self.noun = noun
-        self.values: Mapping[str, Any] = {}
         self._problems: list[ManifestError] = []
         self._left_out = 0
         decoded = self._decoded(text)
@@ -46,7 +47,7 @@ class Document:
         except TooMuch as error:
             raise self._refusal(error.line, error.rule, "use fewer") from None
         try:
-            self.values = tomllib.loads(decoded)
+            self.top = Node(self, (), tomllib.loads(decoded))
         except (ValueError, RecursionError) as error:  # also numbers of too many digits
             raise self._syntax(str(error), decoded) from None
 
@@ -72,90 +73,6 @@ class Document:
         """
         near = nearest(name, known) if len(self._problems) < MOST_PROBLEMS else None
         return f"did you mean '{near}'?" if near else ""
-
-    # Values by their types: None or nothing stands for what is of none, which is noted.
-
-    def unknown(
-        self,
-        path: Path,
-        table: Mapping[str, Any],
-        known: tuple[str, ...],
-        spellings: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        """Note the keys of a table that are none of `known`, and which is nearest; `spellings` has
-        other names of known keys.
-        """
-        names = {**{name: name for name in known}, **spellings}
-        for key in table:
-            if key not in known:
-                self.complain((*path, key), "unknown key", self.meant(key, names) or "remove it")
-
-    def table(
-        self, path: Path, table: Mapping[str, Any], key: str, remedy: str
-    ) -> Mapping[str, Any] | None:
-        """The table `key` of `table`, which is there and not empty."""
-        found = table.get(key)
-        if found is None or found == {}:
-            self.complain((*path, key), "is missing" if found is None else "is empty", remedy)
-            return None
-        if isinstance(found, dict):
-            return found
-        self.complain((*path, key), f"is a table, not {kind(found)}", remedy)
-        return None
-
-    def text(self, path: Path, value: Any, remedy: str = "") -> str | None:
-        """A value that is text. None is for what is not there, and `remedy` for that."""
-        if isinstance(value, str):
-            return value
-        if value is None:
-            self.complain(path, "is missing", remedy)
-        else:
-            self.complain(path, f"is text, not {kind(value)}", "put it in quotes")
-        return None
-
-    def texts(self, path: Path, value: Any, most: int) -> list[tuple[int, str]]:
-        """The elements that are text, with their numbers."""
-        if not isinstance(value, list):
-            remedy = f"write [{shown(value)}]" if isinstance(value, str) else ""
-            self.complain(path, f"is a list of texts, not {kind(value)}", remedy)
-            return []
-        if len(value) > most:
-            self.complain(path, f"{len(value):,} are more than the {most:,} that are allowed")
-            return []
-        texts = [(number, self.text((*path, number), item)) for number, item in enumerate(value)]
-        return [(number, text) for number, text in texts if text is not None]
-
-    def flag(self, path: Path, table: Mapping[str, Any], key: str) -> bool:
-        """A value that is true or false; false if it is not there."""
-        value = table.get(key, False)
-        if isinstance(value, bool):
-            return value
-        self.complain((*path, key), f"is true or false, not {kind(value)}")
-        return False
-
-    def size(self, path: Path, value: Any) -> int | None:
-        """A value that is a size, in bytes."""
-        if isinstance(value, str):
-            try:
-                value = parse_size(value)
-            except UsageError:
-                rule = f'{shown(value)} is not a size, such as 4096, "64K", "16M" or "2G"'
-                self.complain(path, rule)
-                return None
-        if not is_number(value):
-            self.complain(path, f'is a size, such as 4096 or "16M", not {kind(value)}')
-            return None
-        if not -HUGE < int(value) < HUGE:
-            self.complain(path, "is too large for any system")
-            return None
-        return int(value)
-
-    def not_one_of(self, path: Path, value: Any, known: tuple[str, ...]) -> None:
-        """Note that a value is none of `known`, and which of them it may stand for."""
-        is_text = isinstance(value, str)
-        remedy = self.meant(value, {name: name for name in known}) if is_text else ""
-        found = shown(value) if is_text else kind(value)
-        self.complain(path, f"is one of {', '.join(known)}; not {found}", remedy)
 
     # What is no document at all
 
@@ -186,6 +103,129 @@ class Document:
 
     def _refusal(self, line: int, rule: str, remedy: str) -> Exception:
         return problems(self._refused, [ManifestError(self.file, line, "", rule, remedy)])
+
+
+@frozen(eq=False)
+class Node:
+    """A value of a document, and where that is; None if there is no such value.
+
+    What takes it for a type notes if it is not of that, and gives None or nothing then.
+    """
+
+    document: Document
+    path: Path
+    value: Any
+
+    @property
+    def name(self) -> str:
+        """Its key."""
+        return str(self.path[-1])
+
+    def __getitem__(self, key: str) -> Node:
+        """The value of a key of the table that this is."""
+        return Node(self.document, (*self.path, key), self.value.get(key))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.value
+
+    def complain(self, rule: str, remedy: str = "") -> None:
+        """Note that this breaks `rule`."""
+        self.document.complain(self.path, rule, remedy)
+
+    def require_known(
+        self, known: tuple[str, ...], spellings: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Note the keys of a table that are none of `known`, and which is nearest; `spellings` has
+        other names of known keys.
+        """
+        names = {**{name: name for name in known}, **spellings}
+        for key in self.value:
+            if key not in known:
+                remedy = self.document.meant(key, names) or "remove it"
+                self[key].complain("unknown key", remedy)
+
+    def table(self, remedy: str) -> Node | None:
+        """It, if it is a table that is not empty; `remedy` is for one that is, or is not there."""
+        if self.value is None or self.value == {}:
+            self.complain("is missing" if self.value is None else "is empty", remedy)
+            return None
+        if isinstance(self.value, dict):
+            return self
+        self.complain(f"is a table, not {kind(self.value)}", remedy)
+        return None
+
+    def text(self, remedy: str = "") -> str | None:
+        """Text; `remedy` is for what is not there."""
+        if isinstance(self.value, str):
+            return self.value
+        if self.value is None:
+            self.complain("is missing", remedy)
+        else:
+            self.complain(f"is text, not {kind(self.value)}", "put it in quotes")
+        return None
+
+    def _items(self, what: str, most: int) -> list[Node]:
+        """The elements of a list, of which there are so many at most; of nothing there are none."""
+        if self.value is None:
+            return []
+        if not isinstance(self.value, list):
+            is_one = what == "texts" and isinstance(self.value, str)
+            remedy = f"write [{shown(self.value)}]" if is_one else ""
+            self.complain(f"is a list of {what}, not {kind(self.value)}", remedy)
+            return []
+        if len(self.value) > most:
+            rule = f"{len(self.value):,} are more than the {most:,} that are allowed"
+            self.complain(rule)
+            return []
+        return [
+            Node(self.document, (*self.path, number), item)
+            for number, item in enumerate(self.value)
+        ]
+
+    def texts(self, most: int) -> list[tuple[Node, str]]:
+        """The elements that are text."""
+        found = [(item, item.text()) for item in self._items("texts", most)]
+        return [(item, text) for item, text in found if text is not None]
+
+    def tables(self, most: int) -> list[Node]:
+        """The elements that are tables."""
+        found = self._items("tables", most)
+        for item in found:
+            if not isinstance(item.value, dict):
+                item.complain(f"is a table, not {kind(item.value)}")
+        return [item for item in found if isinstance(item.value, dict)]
+
+    def flag(self) -> bool:
+        """True or false; false if it is not there."""
+        if isinstance(self.value, bool) or self.value is None:
+            return bool(self.value)
+        self.complain(f"is true or false, not {kind(self.value)}")
+        return False
+
+    def size(self) -> int | None:
+        """A size, in bytes."""
+        value = self.value
+        if isinstance(value, str):
+            try:
+                value = parse_size(value)
+            except UsageError:
+                self.complain(f'{shown(value)} is not a size, such as 4096, "64K", "16M" or "2G"')
+                return None
+        if not is_number(value):
+            self.complain(f'is a size, such as 4096 or "16M", not {kind(value)}')
+            return None
+        if not -HUGE < int(value) < HUGE:
+            self.complain("is too large for any system")
+            return None
+        return int(value)
+
+    def not_one_of(self, known: tuple[str, ...]) -> None:
+        """Note that it is none of `known`, and which of them it may stand for."""
+        remedy, found = "", kind(self.value)
+        if isinstance(self.value, str):
+            remedy = self.document.meant(self.value, {name: name for name in known})
+            found = shown(self.value)
+        self.complain(f"is one of {', '.join(known)}; not {found}", remedy)
 
 
 def dotted(path: Path) -> str:

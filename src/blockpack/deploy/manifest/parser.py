@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from attrs import field, frozen
 
@@ -21,11 +20,19 @@ from ...planning.volume import require_choice
 from ..file_names import MANIFEST
 from ..record import VOLUME_NAME
 from .consumers import CONSUMERS, hints
-from .disk_tables import DISK_KEYS, MOST_PARTITIONS, DiskTables
-from .document import kind, nearest, shown
+from .disk_tables import DISK_KEYS, MOST_PARTITIONS, disk, in_disks, partitions_of
+from .document import Document, Node, kind, nearest, shown
 from .line_numbers import Path
 from .specs import DiskSpec, ImageSpec, VolumeSpec
-from .volume_options import cipher_refused
+from .tree_tables import exclude, parts
+from .volume_options import (
+    cipher_refused,
+    consumers_of,
+    format_of,
+    given,
+    option_of,
+    require_usable,
+)
 
 CIPHERS = ("aes-ccm",)
 """How volumes can be encrypted."""
@@ -95,8 +102,8 @@ class Manifest:
         """
         for consumer in consumers:
             require_choice("consumer", consumer, tuple(CONSUMERS))
-        document = _Document(text, file, consumers)
-        manifest = document.manifest()
+        document = Document(text, file)
+        manifest = _manifest(document.top, tuple(consumers))
         document.finish()
         return manifest
 
@@ -105,168 +112,150 @@ class Manifest:
         return hints(self.consumers, [spec.device() for spec in self.images.values()])
 
 
-class _Document(DiskTables):
-    """Makes values of a manifest's tables, and notes what is wrong with them.
+def _manifest(top: Node, consumers: tuple[str, ...]) -> Manifest:
+    """The manifest, as far as it is sound; what is wrong with it is noted."""
+    top.require_known(("deployment", "volumes", "disks"))
+    deployment = top["deployment"].table("add [deployment] with a name")
+    name = ""
+    recipients: tuple[str, ...] = ()
+    if deployment is not None:
+        deployment.require_known(DEPLOYMENT_KEYS)
+        name = _deployment_name(deployment["name"])
+        recipients = _recipients(deployment["recipients"])
+        consumers = consumers or consumers_of(deployment["consumer"])
+    volumes, disks = _images(top, consumers)
+    return Manifest(name, recipients, volumes, consumers, disks)
 
-    Each method gives what it can use, with None or nothing in the place of what it cannot.
-    """
 
-    def __init__(self, text: str | bytes, file: str, consumers: Sequence[str]) -> None:
-        super().__init__(text, file)
-        self._names: dict[str, Path] = {}
-        self.consumers = tuple(consumers)
+def _deployment_name(node: Node) -> str:
+    name = node.text('give the deployment a name, such as "www"')
+    if name is not None and not DEPLOYMENT_NAME.fullmatch(name):
+        rule = "is 1 to 63 letters, digits, '-', '.' and '_', and begins with one of the first two"
+        node.complain(f"{rule}; not {shown(name)}")
+    return name or ""
 
-    def manifest(self) -> Manifest:
-        """The manifest, as far as it is sound."""
-        top = self.values
-        self.unknown((), top, ("deployment", "volumes", "disks"))
-        deployment = self.table((), top, "deployment", "add [deployment] with a name")
-        name = ""
-        recipients: tuple[str, ...] = ()
-        if deployment is not None:
-            self.unknown(("deployment",), deployment, DEPLOYMENT_KEYS)
-            name = self._deployment_name(deployment)
-            recipients = self._recipients(deployment)
-            self.consumers = self.consumers or self.consumers_of(deployment)
-        disks = self._disks(top)
-        return Manifest(name, recipients, self.volumes, self.consumers, disks)
 
-    def _deployment_name(self, deployment: Mapping[str, Any]) -> str:
-        path: Path = ("deployment", "name")
-        remedy = 'give the deployment a name, such as "www"'
-        name = self.text(path, deployment.get("name"), remedy)
-        if name is not None and not DEPLOYMENT_NAME.fullmatch(name):
-            rule = (
-                "is 1 to 63 letters, digits, '-', '.' and '_', and begins with one of the first two"
-            )
-            self.complain(path, f"{rule}; not {shown(name)}")
-        return name or ""
+def _recipients(recipients: Node) -> tuple[str, ...]:
+    found = recipients.texts(MOST_RECIPIENTS)
+    for node, recipient in found:
+        if _SECRET_KEY.search(recipient):  # which is not to be shown
+            remedy = "give the public key, and replace this one: others may have seen it"
+            node.complain("is a secret key", remedy)
+        elif not RECIPIENT.fullmatch(recipient):
+            remedy = "recipients begin with age1, ssh-ed25519 or ssh-rsa"
+            node.complain(f"{shown(recipient)} is not a recipient of age", remedy)
+    return tuple(recipient for _, recipient in found)
 
-    def _recipients(self, deployment: Mapping[str, Any]) -> tuple[str, ...]:
-        path: Path = ("deployment", "recipients")
-        found = self.texts(path, deployment.get("recipients", []), MOST_RECIPIENTS)
-        for number, recipient in found:
-            here = (*path, number)
-            if _SECRET_KEY.search(recipient):  # which is not to be shown
-                remedy = "give the public key, and replace this one: others may have seen it"
-                self.complain(here, "is a secret key", remedy)
-            elif not RECIPIENT.fullmatch(recipient):
-                rule = f"{shown(recipient)} is not a recipient of age"
-                self.complain(here, rule, "recipients begin with age1, ssh-ed25519 or ssh-rsa")
-        return tuple(recipient for _, recipient in found)
 
-    def _disks(self, top: Mapping[str, Any]) -> dict[str, DiskSpec]:
-        """The disks, after the `volumes`. What consumers cannot use of their images is noted."""
-        in_disks = self.in_disks()
-        self.volumes = {
-            name: spec
-            for name, table in self._named(top, "volumes", MOST_VOLUMES, VOLUME_KEYS)
-            if (spec := self._volume(("volumes", name), name, table, in_disks)) is not None
-        }
-        tables = dict(self._named(top, "disks", MOST_DISKS, DISK_KEYS))
-        count = sum(len(found) for found in self.partitions(tables.values()))
-        if count > MOST_PARTITIONS:
-            rule = f"{count:,} partitions are more than the {MOST_PARTITIONS:,} that are allowed"
-            self.complain(("disks",), rule, "leave some out")
-            return {}
-        disks = {name: self.disk(("disks", name), name, table) for name, table in tables.items()}
-        for volume in self.volumes.values():
-            if volume.image:
-                self.require_usable(("volumes", volume.name), volume)
-        for disk in disks.values():
-            self.require_usable(("disks", disk.name), disk)
-        return disks
+def _images(
+    top: Node, consumers: Sequence[str]
+) -> tuple[dict[str, VolumeSpec], dict[str, DiskSpec]]:
+    """The volumes and the disks. What consumers cannot use of their images is noted."""
+    used = in_disks(top["disks"].value)
+    taken: dict[str, Path] = {}
+    known = top["volumes"].value
+    volumes: dict[str, VolumeSpec | None] = dict.fromkeys(known if isinstance(known, dict) else ())
+    is_optional = "disks" in top and "volumes" not in top
+    tables = [] if is_optional else _named(top["volumes"], MOST_VOLUMES, VOLUME_KEYS, taken)
+    volumes |= {table.name: _volume(table, used, consumers) for table in tables}
+    tables = _named(top["disks"], MOST_DISKS, DISK_KEYS, taken) if "disks" in top else []
+    count = sum(len(partitions_of(table.value)) for table in tables)
+    if count > MOST_PARTITIONS:
+        rule = f"{count:,} partitions are more than the {MOST_PARTITIONS:,} that are allowed"
+        top["disks"].complain(rule, "leave some out")
+        tables = []
+    disks = {table.name: disk(table, volumes, consumers) for table in tables}
+    sound = {name: spec for name, spec in volumes.items() if spec is not None}
+    for name, spec in sound.items():
+        if spec.image:
+            require_usable(top["volumes"][name], spec, consumers)
+    for name, found in disks.items():
+        require_usable(top["disks"][name], found, consumers)
+    return sound, disks
 
-    def _named(
-        self, top: Mapping[str, Any], key: str, most: int, keys: tuple[str, ...]
-    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """The tables of volumes or of disks, which have such keys, by their names."""
-        if key not in top and (key == "disks" or "disks" in top):
-            return
-        tables = self.table((), top, key, f"add a table such as [{key}.site]") or {}
-        if len(tables) > most:
-            rule = f"{len(tables):,} {key} are more than the {most:,} that are allowed"
-            self.complain((key,), rule, "join some")
-            return
-        noun = key.removesuffix("s")
-        for name, table in tables.items():
-            self._image_name((key, name), noun, name)
-            if isinstance(table, dict):
-                yield name, table
-                continue
-            known = nearest(name, {key: key for key in keys})
-            remedy = f"put it below [{key}.NAME]" if known else f"write [{key}.{name}]"
-            self.complain((key, name), f"is the table of a {noun}, not {kind(table)}", remedy)
 
-    def _image_name(self, path: Path, noun: str, name: str) -> None:
-        before = self._names.setdefault(name.lower(), path)
-        if not VOLUME_NAME.fullmatch(name):
-            rule = f"a {noun}'s name is 1 to 63 ASCII letters and digits, and begins with a letter"
-            self.complain(path, rule, "consumers use it as the name of a device")
-        elif name.lower() in RESERVED:
-            rule = f"the build has a file '{name.lower()}.json' of its own"
-            self.complain(path, rule, "choose another name")
-        elif before[-1] != name:
-            rule = f"differs from '{before[-1]}' only in case"
-            self.complain(path, rule, "their files clash where case is ignored; rename one")
-        elif before != path:
-            self.complain(path, "is the name of a volume, too", "rename one of the two")
+def _named(node: Node, most: int, keys: tuple[str, ...], taken: dict[str, Path]) -> list[Node]:
+    """The tables of volumes or of disks, which have such `keys`; `taken` has the names so far."""
+    key = node.name
+    tables = node.table(f"add a table such as [{key}.site]")
+    if tables is None:
+        return []
+    count = len(tables.value)
+    if count > most:
+        node.complain(f"{count:,} {key} are more than the {most:,} that are allowed", "join some")
+        return []
+    noun = key.removesuffix("s")
+    found = []
+    for name in tables.value:
+        table = tables[name]
+        _check_name(table, noun, taken.setdefault(name.lower(), table.path))
+        if isinstance(table.value, dict):
+            found.append(table)
+            continue
+        meant = nearest(name, {key: key for key in keys})
+        remedy = f"put it below [{key}.NAME]" if meant else f"write [{key}.{name}]"
+        table.complain(f"is the table of a {noun}, not {kind(table.value)}", remedy)
+    return found
 
-    def _volume(
-        self, path: Path, name: str, table: Mapping[str, Any], in_disks: Mapping[str, int | None]
-    ) -> VolumeSpec | None:
-        """What the table says; None if that is not a volume."""
-        self.unknown(path, table, VOLUME_KEYS, _SPELLINGS)
-        parts = self.parts(path, table)
-        tree = {option.name: self.option(path, table, option) for option in TREE}
-        exclude = self.exclude((*path, "exclude"), table)
-        secret = self.flag(path, table, "secret")
-        persistent = self.flag(path, table, "allow_persistent")
-        cipher = self._cipher(path, table, secret)
-        if persistent and not secret:
-            self.complain((*path, "allow_persistent"), "is for secret volumes", "add secret = true")
-        image = self.flag(path, table, "image") if "image" in table else name not in in_disks
-        if not image and name not in in_disks:
-            remedy = "name it in a disk, or remove this"
-            self.complain((*path, "image"), "no disk has this volume", remedy)
-        has_tree = self._verity(path, table, secret)
-        format = self.format(path, table)
-        if in_disks.get(name) is not None:  # those of the disk, unless it says otherwise
-            table = {"sector-size": in_disks[name], **table}
-        options = self.given(path, table, format)
-        if format is None:
-            return None
-        if cipher is not None and (rule := cipher_refused(format, options)) is not None:
-            self.complain((*path, "cipher"), rule)
-        return VolumeSpec(
-            name=name,
-            parts=parts,
-            format=format,
-            options=options,
-            exclude=exclude,
-            symlinks=tree["symlinks"] or "keep",
-            submodules=tree["submodules"] or "error",
-            secret=secret,
-            cipher=cipher,
-            allow_persistent=persistent,
-            verity=has_tree,
-            image=image,
-        )
 
-    def _verity(self, path: Path, table: Mapping[str, Any], secret: bool) -> bool:
-        found = self.flag(path, table, "verity")
-        if found and secret:
-            rule = "is for volumes that are not secret: a root hash would tell what is in them"
-            self.complain((*path, "verity"), rule, "remove it")
-        return found
+def _check_name(table: Node, noun: str, before: Path) -> None:
+    """Note what is wrong with an image's name; `before` is the first table of that name."""
+    name = table.name
+    if not VOLUME_NAME.fullmatch(name):
+        rule = f"a {noun}'s name is 1 to 63 ASCII letters and digits, and begins with a letter"
+        table.complain(rule, "consumers use it as the name of a device")
+    elif name.lower() in RESERVED:
+        rule = f"the build has a file '{name.lower()}.json' of its own"
+        table.complain(rule, "choose another name")
+    elif before[-1] != name:
+        rule = f"differs from '{before[-1]}' only in case"
+        table.complain(rule, "their files clash where case is ignored; rename one")
+    elif before != table.path:
+        table.complain("is the name of a volume, too", "rename one of the two")
 
-    def _cipher(self, path: Path, table: Mapping[str, Any], secret: bool) -> str | None:
-        here = (*path, "cipher")
-        if "cipher" not in table:
-            return None
-        cipher = self.text(here, table["cipher"])
-        if cipher is not None and cipher not in CIPHERS:
-            self.not_one_of(here, cipher, CIPHERS)
-        if not secret:
-            self.complain(here, "is for secret volumes", "add secret = true")
-        return cipher
+
+def _volume(
+    table: Node, used: Mapping[str, int | None], consumers: Sequence[str]
+) -> VolumeSpec | None:
+    """What the table says; None if that is not a volume. `used` are those that disks have."""
+    name = table.name
+    table.require_known(VOLUME_KEYS, _SPELLINGS)
+    tree_parts = parts(table["source"])
+    tree = {option.name: option_of(table, option) for option in TREE}
+    excluded = exclude(table["exclude"])
+    secret = table["secret"].flag()
+    persistent = table["allow_persistent"].flag()
+    cipher = table["cipher"].text() if "cipher" in table else None
+    if cipher is not None and cipher not in CIPHERS:
+        table["cipher"].not_one_of(CIPHERS)
+    for key, is_given in (("allow_persistent", persistent), ("cipher", "cipher" in table)):
+        if is_given and not secret:
+            table[key].complain("is for secret volumes", "add secret = true")
+    image = table["image"].flag() if "image" in table else name not in used
+    if not image and name not in used:
+        table["image"].complain("no disk has this volume", "name it in a disk, or remove this")
+    has_tree = table["verity"].flag()
+    if has_tree and secret:
+        rule = "is for volumes that are not secret: a root hash would tell what is in them"
+        table["verity"].complain(rule, "remove it")
+    format = format_of(table)
+    of_disk = {"sector_size": size} if (size := used.get(name)) is not None else {}
+    options = given(table, format, consumers, of_disk)
+    if format is None:
+        return None
+    if cipher is not None and (refused := cipher_refused(format, options)) is not None:
+        table["cipher"].complain(refused)
+    return VolumeSpec(
+        name=name,
+        parts=tree_parts,
+        format=format,
+        options=options,
+        exclude=excluded,
+        symlinks=tree["symlinks"] or "keep",
+        submodules=tree["submodules"] or "error",
+        secret=secret,
+        cipher=cipher,
+        allow_persistent=persistent,
+        verity=has_tree,
+        image=image,
+    )

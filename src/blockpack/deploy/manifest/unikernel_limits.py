@@ -30,7 +30,7 @@ class Limit(NamedTuple):
     beside: str
     why: str
     instead: str
-    seen: str
+    seen: str = "2026-11"
 
 
 LIMITS = (
@@ -40,21 +40,18 @@ LIMITS = (
         "fat-filesystem 0.15.1 needs mirage-kv < 5, with which only tar-mirage 2.1.0 builds: that "
         "fails on aligned files, cuts long names and reads no sectors of 4096 bytes",
         'format = "tar" for both',
-        "2026-11",
     ),
     Limit(
         "fat_ro",
         "tar_kv_rw",
         "fat-filesystem 0.15.1 needs mirage-kv < 5, and tar-mirage 2.2 and later >= 5",
         'format = "tar" for both',
-        "2026-11",
     ),
     Limit(
         "fat_ro",
         "docteur",
         "fat-filesystem 0.15.1 needs mirage-kv < 5, and docteur-solo5 0.0.7 >= 6.1",
         'format = "tar" instead of FAT',
-        "2026-11",
     ),
     Limit(
         "ccm_block",
@@ -62,28 +59,24 @@ LIMITS = (
         "mirage 4.9 and later need mirage-crypto-rng-mirage >= 2, without a module that "
         "mirage-block-ccm 2.0.0 uses",
         "no cipher, so that the image is in RAM only; or mirage 4.6.1 or older",
-        "2026-11",
     ),
     Limit(
         "docteur",
         "ccm_block",
         "docteur 0.0.7 opens its device by itself, and reads no encrypted image",
         'format = "tar"',
-        "2026-11",
     ),
     Limit(
         "docteur",
         "xen",
         "docteur-solo5 0.0.7 acquires its device from Solo5, which its bindings for Xen refuse",
         'format = "tar"',
-        "2026-11",
     ),
     Limit(
         "docteur",
         MODE,
         "mirage 4.11 gives ~analyze, which that mode of docteur 0.0.7 does not take",
         "mode Fast",
-        "2026-11",
     ),
 )
 """All that is known."""

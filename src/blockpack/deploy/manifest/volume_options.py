@@ -6,120 +6,114 @@ problem of the key that is to blame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
+
+from attrs import evolve
 
 from ...errors import ImageError, UsageError
 from ...formats.registry import FORMATS
 from ...planning.options import VOLUME, Option, as_key, key_of, taken_by
 from .consumers import CONSUMERS, defaults
-from .document import HUGE, is_number, shortened
-from .line_numbers import Path
+from .document import HUGE, Node, is_number, shortened
 from .specs import ImageSpec, Value, volume_of
-from .tree_tables import TreeTables
 
 MOST_TEXTS = 128
 """How many texts an option has at most."""
 
 
-class VolumeTables(TreeTables):
-    """A document with tables of volumes: the format of each, and the options of that.
+def format_of(table: Node) -> str | None:
+    """The format of a volume, if it exists."""
+    node, known = table["format"], tuple(FORMATS)
+    *most, last = (f'format = "{name}"' for name in known)
+    name = node.text(f"give {', '.join(most)} or {last}")
+    if name is None or name in known:
+        return name
+    node.not_one_of(known)
+    return None
 
-    They are for `consumers`.
+
+def given(
+    table: Node, format: str | None, consumers: Sequence[str], others: Mapping[str, Value]
+) -> dict[str, Value]:
+    """The options that are given, as arguments of the format's volume class; and those that its
+    consumers ask for, and `others`, where they are not.
     """
+    taken = VOLUME if format is None else taken_by(FORMATS[format].volume_class())
+    found = options(table, VOLUME)
+    for option in VOLUME:
+        if option not in taken and found.pop(option.name, None) is not None:
+            table[option.key].complain(f"is not for the format {format}", "remove it")
+    if format is None:
+        return found
+    # What is given comes last, for of two that do not go together the last one is to blame.
+    wanted = {**defaults(consumers, format, found), **others, **found}
+    try_out(table, partial(volume_of, format), wanted)
+    return wanted
 
-    consumers: tuple[str, ...] = ()
 
-    def format(self, path: Path, table: Mapping[str, Any]) -> str | None:
-        """The format, if it exists."""
-        here = (*path, "format")
-        known = tuple(FORMATS)
-        name = self.text(here, table.get("format"), f"give {_alternatives(known)}")
-        if name is None or name in known:
-            return name
-        self.not_one_of(here, name, known)
+def options(table: Node, known: Iterable[Option]) -> dict[str, Any]:
+    """The values of those options that are given, as arguments."""
+    found = {option.name: option_of(table, option) for option in known}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def option_of(table: Node, option: Option) -> Any:
+    """The option's value, if there is one and it is of the right type."""
+    node = table[option.key]
+    value = node.value
+    if value is None or option.kind == "patterns":
         return None
-
-    def given(self, path: Path, table: Mapping[str, Any], format: str | None) -> dict[str, Value]:
-        """The options that are given, as arguments of the format's volume class, and those that
-        its consumers ask for.
-        """
-        taken = VOLUME if format is None else taken_by(FORMATS[format].volume_class())
-        found = self.options(path, table, VOLUME)
-        for option in VOLUME:
-            if option not in taken and found.pop(option.name, None) is not None:
-                self.complain((*path, option.key), f"is not for the format {format}", "remove it")
-        if format is None:
-            return found
-        # What is given comes last, for of two that do not go together the last one is to blame.
-        options = {**defaults(self.consumers, format, found), **found}
-        self.tried(path, partial(volume_of, format), options)
-        return options
-
-    def options(
-        self, path: Path, table: Mapping[str, Any], known: Iterable[Option]
-    ) -> dict[str, Any]:
-        """The values of those options that are given, as arguments."""
-        found = {option.name: self.option(path, table, option) for option in known}
-        return {name: value for name, value in found.items() if value is not None}
-
-    def option(self, path: Path, table: Mapping[str, Any], option: Option) -> Any:
-        """The option's value, if there is one and it is of the right type."""
-        if option.key not in table or option.kind == "patterns":
+    if option.kind == "flag":
+        return node.flag()
+    if option.kind == "texts":
+        return tuple(text for _, text in node.texts(MOST_TEXTS))
+    if option.kind.startswith("size") and value not in option.choices:
+        return node.size()
+    if is_number(value) and (option.kind == "number" or any(map(str.isdigit, option.choices))):
+        if not -HUGE < value < HUGE:
+            node.complain("there is no such number here")
             return None
-        here = (*path, option.key)
-        value = table[option.key]
-        if option.kind == "flag":
-            return self.flag(path, table, option.key)
-        if option.kind == "texts":
-            return tuple(text for _, text in self.texts(here, value, MOST_TEXTS))
-        if option.kind.startswith("size") and value not in option.choices:
-            return self.size(here, value)
-        if is_number(value) and (option.kind == "number" or any(map(str.isdigit, option.choices))):
-            if not -HUGE < value < HUGE:
-                self.complain(here, "there is no such number here")
-                return None
-            if option.kind == "number":
-                return value
-            value = str(value)
-        if option.choices and value not in option.choices:
-            self.not_one_of(here, value, option.choices)
-            return None
-        return self.text(here, value)
+        if option.kind == "number":
+            return value
+        value = str(value)
+    if option.choices and value not in option.choices:
+        node.not_one_of(option.choices)
+        return None
+    return evolve(node, value=value).text()
 
-    def consumers_of(self, deployment: Mapping[str, Any]) -> tuple[str, ...]:
-        """The consumers that the table of the deployment names: one, or a list."""
-        here: Path = ("deployment", "consumer")
-        value = deployment.get("consumer", [])
-        given: list[tuple[Path, str]] = [(here, value)]
-        if not isinstance(value, str):
-            texts = self.texts(here, value, len(CONSUMERS))
-            given = [((*here, number), text) for number, text in texts]
-        for path, name in given:
-            if name not in CONSUMERS:
-                self.not_one_of(path, name, tuple(CONSUMERS))
-        return tuple(name for _, name in given if name in CONSUMERS)
 
-    def require_usable(self, path: Path, spec: ImageSpec) -> None:
-        """Note why consumers cannot use the image of what is at `path`."""
-        device = spec.device()
-        for consumer in self.consumers:
-            for refusal in CONSUMERS[consumer].refusals(device):
-                key = key_of(refusal.option.partition("=")[0])
-                if key == "pad" and "size" in spec.options:
-                    key = "size"
-                told = ImageError("", *refusal).told(as_key)
-                self.complain((*path, key) if key else path, f"{consumer}: {told}")
+def consumers_of(node: Node) -> tuple[str, ...]:
+    """The consumers that a deployment names: one, or a list."""
+    is_one = isinstance(node.value, str)
+    given = [(node, node.value)] if is_one else node.texts(len(CONSUMERS))
+    for each, name in given:
+        if name not in CONSUMERS:
+            each.not_one_of(tuple(CONSUMERS))
+    return tuple(name for _, name in given if name in CONSUMERS)
 
-    def tried(self, path: Path, make: Callable[..., object], options: dict[str, Any]) -> None:
-        """Note why `make` refuses `options` as its arguments, and take those out that it does."""
-        while (rule := _refused(make, options)) is not None:
-            culprit = _culprit(make, options, rule)
-            self.complain((*path, key_of(culprit)) if culprit else path, shortened(rule, 200))
-            options.pop(culprit, None)
-            if not culprit:
-                return
+
+def require_usable(table: Node, spec: ImageSpec, consumers: Sequence[str]) -> None:
+    """Note why consumers cannot use the image of what is in a table."""
+    device = spec.device()
+    for consumer in consumers:
+        for refusal in CONSUMERS[consumer].refusals(device):
+            key = key_of(refusal.option.partition("=")[0])
+            if key == "pad" and "size" in spec.options:
+                key = "size"
+            told = ImageError("", *refusal).told(as_key)
+            (table[key] if key else table).complain(f"{consumer}: {told}")
+
+
+def try_out(table: Node, make: Callable[..., object], options: dict[str, Any]) -> None:
+    """Note why `make` refuses `options` as its arguments, and take those out that it does."""
+    while (rule := _refused(make, options)) is not None:
+        culprit = _culprit(make, options, rule)
+        (table[key_of(culprit)] if culprit else table).complain(shortened(rule, 200))
+        options.pop(culprit, None)
+        if not culprit:
+            return
 
 
 def cipher_refused(format: str, options: Mapping[str, Value]) -> str | None:
@@ -153,7 +147,3 @@ def _culprit(make: Callable[..., object], options: Mapping[str, Any], rule: str)
         if _refused(make, {key: options[key] for key in names if key != name}) != rule:
             return name
     return names[-1]
-
-
-def _alternatives(names: tuple[str, ...]) -> str:
-    return ", ".join(f'format = "{name}"' for name in names[:-1]) + f' or format = "{names[-1]}"'

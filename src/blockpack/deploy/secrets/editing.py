@@ -68,7 +68,10 @@ def _run(editor: str, path: str, locked: Place) -> None:
 def keep_in_ram(closed: bytes, name: str) -> str:
     """Where an encrypted file is now, which cannot be where it was to go. Raises `OSError`."""
     for path in _ram_places():
-        with Place.own(path) as place, place.make(f"blockpack-kept-{_random()}") as directory:
+        with (
+            Place.own(path) as place,
+            place.make(f"blockpack-kept-{os.urandom(8).hex()}") as directory,
+        ):
             _write(directory, name, closed)
             return os.path.join(os.fsdecode(directory.path), name)
     raise OSError(errno.ENODEV, "there is no RAM file system")
@@ -110,7 +113,7 @@ def _made_in(above: Place) -> Place | None:
 
     Between its making and its locking it looks like one that was left.
     """
-    name = f"{_NAME}{_random()}"
+    name = f"{_NAME}{os.urandom(8).hex()}"
     directory = above.make(name)
     with suppress(OSError):
         if _lock(directory) and os.path.samestat(above.lstat(name), directory.status):
@@ -119,10 +122,6 @@ def _made_in(above: Place) -> Place | None:
     with suppress(OSError):
         above.rmdir(name)
     return None
-
-
-def _random() -> str:
-    return os.urandom(8).hex()
 
 
 def _lock(directory: Place) -> bool:

@@ -12,11 +12,11 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EAGAIN
-from typing import Any, Self
+from typing import Self
 
 from attrs import evolve, field, frozen
 
-from ...errors import SourceError, TargetError, UsageError, reading_errors
+from ...errors import BlockpackError, SourceError, TargetError, UsageError, reading_errors
 from ...reading.ownership import open_trusted, require_trusted
 from ...writing.place import Place
 from ...writing.replacement import replacing
@@ -51,15 +51,12 @@ class HeldFile:
         with reading_errors(shown):
             place = Place.open(directory)
         with place:
-            with reading_errors(shown):
-                options: dict[str, Any] = {
-                    "shown": shown,
-                    "dir_fd": place.descriptor,
-                    "of_anybody": True,
-                }
-                with open(open_trusted(name, SourceError, **options), "rb") as file:
-                    status = os.fstat(file.fileno())
-                    data = file.read(MOST_BYTES + 1)
+            with (
+                reading_errors(shown),
+                open(_open(place, name, shown, SourceError), "rb") as file,
+            ):
+                status = os.fstat(file.fileno())
+                data = file.read(MOST_BYTES + 1)
             if len(data) > MOST_BYTES:
                 rule = f"has more than the {MOST_BYTES >> 20} MiB that a secret has"
                 raise SourceError(shown, rule, "make it smaller")
@@ -134,14 +131,8 @@ class HeldFile:
     @contextmanager
     def _opened(self, flags: int) -> Iterator[int]:
         """The descriptor of what has the name now."""
-        place = self.place
-        options: dict[str, Any] = {
-            "shown": self.path,
-            "dir_fd": place.descriptor,
-            "of_anybody": True,
-        }
         try:
-            descriptor = open_trusted(self.name, TargetError, flags=flags, **options)
+            descriptor = _open(self.place, self.name, self.path, TargetError, flags)
         except FileNotFoundError:
             raise self._refusal("was removed or renamed meanwhile") from None
         try:
@@ -160,6 +151,14 @@ class HeldFile:
 
     def _refusal(self, rule: str) -> TargetError:
         return TargetError(self.path, rule, "check it, and try again")
+
+
+def _open(
+    place: Place, name: str, shown: str, error: type[BlockpackError], flags: int = os.O_RDONLY
+) -> int:
+    """The descriptor of a regular file, whosever it is."""
+    held = place.descriptor
+    return open_trusted(name, error, shown=shown, dir_fd=held, flags=flags, of_anybody=True)
 
 
 def _facts(status: os.stat_result) -> tuple[int, ...]:

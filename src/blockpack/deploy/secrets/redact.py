@@ -17,7 +17,7 @@ from ...errors import (
 from ..image_errors import out_of_memory
 
 if TYPE_CHECKING:
-    from ..manifest.specs import ImageSpec, VolumeSpec
+    from ..manifest.specs import ImageSpec
 
 _T = TypeVar("_T")
 
@@ -74,13 +74,12 @@ def _without_names(spec: ImageSpec, error: BlockpackError) -> Problems:
 
 def _see(spec: ImageSpec) -> str:
     """How to see more than is told."""
-    secret = (volume for volume in spec.volumes if volume.secret)
-    return f"{' and '.join(map(_command, secret))} shows details, of the encrypted files"
-
-
-def _command(volume: VolumeSpec) -> str:
-    source = " ".join(part.path or "." for part in volume.parts)
-    return f"'blockpack plan {source} --format {volume.format}'"
+    commands = []
+    for volume in spec.volumes:
+        if volume.secret:
+            source = " ".join(part.path or "." for part in volume.parts)
+            commands.append(f"'blockpack plan {source} --format {volume.format}'")
+    return f"{' and '.join(commands)} shows details, of the encrypted files"
 
 
 _KINDS: tuple[tuple[type[BlockpackError], str, str], ...] = (
