@@ -7,16 +7,12 @@ two blocks (erofs_namei, fs/erofs/namei.c; erofs_readdir, fs/erofs/dir.c).
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, repeat
 
-from .structures import DIRENT, DIRENT_FIELDS
+from .structures import DIRENT
 
 DOT, DOTDOT = b".", b".."
-
-_pack = struct.Struct("<" + "".join(code for _, code in DIRENT_FIELDS)).pack
-
 
 Name = tuple[bytes, int, int]
 """A name in a directory, the inode that it leads to, and that one's `file_type`."""
@@ -53,4 +49,4 @@ def _length(names: Sequence[bytes]) -> int:
 def _block(block: Sequence[Name]) -> bytes:
     names, nids, file_types = zip(*block, strict=True)
     places = accumulate(map(len, names), initial=DIRENT.size * len(names))
-    return b"".join([*map(_pack, nids, places, file_types, repeat(0)), *names])
+    return b"".join([*map(DIRENT.pack_all, nids, places, file_types, repeat(0)), *names])

@@ -141,7 +141,7 @@ class Metadata:
             inode = self._inode(number) + self._behind(number)
             start = self.nids[number] * SLOT - at
             inodes[start : start + len(inode)] = inode
-        values = dict.fromkeys(SUPERBLOCK.names, 0) | {
+        values = {
             "magic": structures.MAGIC,
             "feature_compat": structures.COMPAT_CHECKSUM | structures.COMPAT_MTIME,
             "blkszbits": self._block_size.bit_length() - 1,
@@ -151,7 +151,6 @@ class Metadata:
             "blocks": blocks,
             "uuid": bytes.fromhex(self.uuid.replace("-", "")),
             "volume_name": volume.label.encode(),
-            "reserved": b"",
         }
         clear = SUPERBLOCK.pack(**values) + inodes
         values["checksum"] = structures.checksum(clear, self._block_size)
@@ -231,9 +230,7 @@ class Metadata:
         seconds, nanoseconds = divmod(volume.nanoseconds(entry), NANOSECONDS)
         return EXTENDED.pack(
             format=layout << LAYOUT_SHIFT | structures.EXTENDED_VERSION,
-            xattr_icount=0,
             mode=mode,
-            reserved=0,
             size=size,
             address=address,
             ino=number + 1,
@@ -242,7 +239,6 @@ class Metadata:
             mtime=seconds & _64_BITS,
             mtime_nsec=nanoseconds,
             nlink=links,
-            reserved_2=b"",
         )
 
 
@@ -254,15 +250,9 @@ def _compact(layout: int, mode: int, links: int, owner: tuple[int, int]) -> tupl
     """A compact inode before and behind its size, address and number: of most it is the same."""
     packed = COMPACT.pack(
         format=layout << LAYOUT_SHIFT | structures.COMPACT_VERSION,
-        xattr_icount=0,
         mode=mode,
         nlink=links,
-        size=0,
-        reserved=0,
-        address=0,
-        ino=0,
         uid=owner[0],
         gid=owner[1],
-        reserved_2=0,
     )
     return packed[:8], packed[24:]

@@ -16,7 +16,7 @@ SUPERBLOCK_OFFSET = 1024
 MAGIC = 0xE0F5E1E2
 """The superblock's `magic` (EROFS_SUPER_MAGIC_V1, linux/magic.h)."""
 
-SUPERBLOCK_FIELDS = (
+SUPERBLOCK = Structure(
     ("magic", "I"),
     ("checksum", "I"),
     ("feature_compat", "I"),
@@ -43,7 +43,7 @@ SUPERBLOCK_FIELDS = (
 )
 """struct erofs_super_block, 128 bytes."""
 
-COMPACT_FIELDS = (
+COMPACT = Structure(
     ("format", "H"),
     ("xattr_icount", "H"),
     ("mode", "H"),
@@ -58,7 +58,7 @@ COMPACT_FIELDS = (
 )
 """struct erofs_inode_compact, 32 bytes; its time is the superblock's. `address` is i_u."""
 
-EXTENDED_FIELDS = (
+EXTENDED = Structure(
     ("format", "H"),
     ("xattr_icount", "H"),
     ("mode", "H"),
@@ -75,7 +75,7 @@ EXTENDED_FIELDS = (
 )
 """struct erofs_inode_extended, 64 bytes. `mtime` is a signed number, as Linux takes it."""
 
-DIRENT_FIELDS = (
+DIRENT = Structure(
     ("nid", "Q"),
     ("nameoff", "H"),
     ("file_type", "B"),
@@ -83,19 +83,14 @@ DIRENT_FIELDS = (
 )
 """struct erofs_dirent, 12 bytes; `nameoff` counts from the block's first byte."""
 
-CHUNK_INDEX_FIELDS = (
+CHUNK_INDEX = Structure(
     ("advise", "H"),
     ("device_id", "H"),
     ("blkaddr", "I"),
 )
 """struct erofs_inode_chunk_index, 8 bytes; without `CHUNK_INDEXES` there is a `blkaddr` alone."""
 
-SUPERBLOCK = Structure(SUPERBLOCK_FIELDS)
-COMPACT = Structure(COMPACT_FIELDS)
-EXTENDED = Structure(EXTENDED_FIELDS)
-DIRENT = Structure(DIRENT_FIELDS)
-CHUNK_INDEX = Structure(CHUNK_INDEX_FIELDS)
-CHUNK_ADDRESS = Structure(CHUNK_INDEX_FIELDS[2:])
+CHUNK_ADDRESS = Structure(("blkaddr", "I"))
 
 SLOT = 32
 """Bytes between the places of two inode numbers."""

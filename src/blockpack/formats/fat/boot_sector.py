@@ -51,7 +51,7 @@ TAIL_32 = (
 )
 """Bytes 36 to 89 of FAT32."""
 
-FSINFO = (
+FSINFO = Structure(
     ("lead_signature", "I"),
     ("unused", "480s"),
     ("signature", "I"),
@@ -92,9 +92,8 @@ def is_label(text: str) -> bool:
 _NOT_BOOTABLE = b"\xcd\x18\xeb\xfe"  # int 18h (no boot device), then stay
 
 
-_BOOT_16 = Structure(COMMON + TAIL_16)
-_BOOT_32 = Structure(COMMON + TAIL_32)
-_FSINFO = Structure(FSINFO)
+_BOOT_16 = Structure(*COMMON, *TAIL_16)
+_BOOT_32 = Structure(*COMMON, *TAIL_32)
 
 
 @frozen(kw_only=True)
@@ -135,11 +134,7 @@ class BootSector:
             "total_sectors_32": 0 if small else self.total_sectors,
             "sectors_per_fat_16": 0 if wide else self.sectors_per_fat,
             "sectors_per_fat_32": self.sectors_per_fat,
-            "hidden_sectors": 0,
-            "reserved": 0,
             "type_name": b"FAT%d   " % self.bits,
-            "version": 0,
-            "reserved_32": b"",
         }
         values |= {name: getattr(self, name) for name in _OWN}
         head = (_BOOT_32 if wide else _BOOT_16).pack(**values) + _NOT_BOOTABLE
@@ -189,11 +184,11 @@ def pack_fsinfo(free_clusters: int, next_free: int, sector_size: int) -> bytes:
     """FAT32's FSInfo sector: how many clusters are free, and where to look for the next."""
     marks = {"lead_signature": LEAD, "signature": STRUCT, "trail_signature": TRAIL}
     counts = {"free_clusters": free_clusters, "next_free": next_free}
-    return _FSINFO.pack(**marks, **counts, unused=b"", unused_2=b"").ljust(sector_size, b"\0")
+    return FSINFO.pack(**marks, **counts).ljust(sector_size, b"\0")
 
 
 def unpack_fsinfo(sector: bytes) -> tuple[int, int] | None:
     """(free clusters, next free cluster) of an FSInfo sector; None if it is not one."""
-    found = _FSINFO.unpack(sector)
+    found = FSINFO.unpack(sector)
     marks = found["lead_signature"], found["signature"], found["trail_signature"]
     return (found["free_clusters"], found["next_free"]) if marks == (LEAD, STRUCT, TRAIL) else None

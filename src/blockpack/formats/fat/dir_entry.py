@@ -6,16 +6,16 @@ short entry with all the rest. `ENTRY` and `LONG` are the structures, once.
 
 from __future__ import annotations
 
-import struct
 import time
 
 from ...model.entry import EPOCH
+from ..structure import Structure
 from .names import LONG_UNITS
 
 SIZE = 32
 """Bytes in an entry."""
 
-ENTRY = (
+ENTRY = Structure(
     ("name", "11s"),
     ("attributes", "B"),
     ("case", "B"),
@@ -31,7 +31,7 @@ ENTRY = (
 )
 """A short entry."""
 
-LONG = (
+LONG = Structure(
     ("order", "B"),
     ("units_1", "10s"),
     ("attributes", "B"),
@@ -50,9 +50,6 @@ MAX_ENTRIES = 65_536
 """The most entries in a directory (2 MiB): what drivers read."""
 FREE, END = 0xE5, 0x00
 """The first byte of an entry that is free, and of one after which all are."""
-
-ENTRY_STRUCT = struct.Struct("<" + "".join(code for _, code in ENTRY))
-LONG_STRUCT = struct.Struct("<" + "".join(code for _, code in LONG))
 
 DOT, DOTDOT = b".          ", b"..         "
 
@@ -86,7 +83,7 @@ def pack_entry(
     the bits for lower case.
     """
     date, clock = stamp
-    return ENTRY_STRUCT.pack(
+    return ENTRY.pack_all(
         name,
         attributes,
         case,
@@ -124,6 +121,6 @@ def pack_long(text: bytes, short: bytes) -> bytes:
         part = text[26 * order - 26 : 26 * order]
         mark = order | LAST_LONG if order == count else order
         packed.append(
-            LONG_STRUCT.pack(mark, part[:10], LONG_NAME, 0, check, part[10:22], 0, part[22:])
+            LONG.pack_all(mark, part[:10], LONG_NAME, 0, check, part[10:22], 0, part[22:])
         )
     return b"".join(packed)

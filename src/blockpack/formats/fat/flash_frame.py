@@ -26,7 +26,7 @@ from ..structure import Structure
 SECTOR = 4096
 """Bytes in a sector of flash, that is erased at once."""
 
-STATE = (
+STATE = Structure(
     ("pos", "I"),
     ("max_pos", "I"),
     ("move_count", "I"),
@@ -39,7 +39,7 @@ STATE = (
 )
 """The state: where the dummy sector is, and how often all were moved."""
 
-CONFIGURATION = (
+CONFIGURATION = Structure(
     ("start_addr", "I"),
     ("full_mem_size", "I"),
     ("page_size", "I"),
@@ -54,8 +54,7 @@ CONFIGURATION = (
 UPDATE_RATE, RECORD, VERSION, BUFFER = 16, 16, 2, 32
 """Erasures between two steps; bytes of a record; the version; bytes that are copied at once."""
 
-_STATE, _CONFIGURATION = Structure(STATE), Structure(CONFIGURATION)
-_HEADER = _STATE.size + 4  # with its CRC
+_HEADER = STATE.size + 4  # with its CRC
 _UNWRITTEN = b"\xff"
 _LARGEST = 1 << 32  # bytes of flash that the configuration can tell
 
@@ -96,21 +95,16 @@ def framed(layout: Layout, size: int, device_id: int) -> Layout:
     at = SECTOR + layout.size
     end = SECTOR + room(size)
     state = _with_crc(
-        _STATE.pack(
-            pos=0,
+        STATE.pack(
             max_pos=1 + room(size) // SECTOR,
-            move_count=0,
-            access_count=0,
             max_count=UPDATE_RATE,
             block_size=SECTOR,
             version=VERSION,
             device_id=device_id,
-            reserved=b"",
         )
     )
     configuration = _with_crc(
-        _CONFIGURATION.pack(
-            start_addr=0,
+        CONFIGURATION.pack(
             full_mem_size=size,
             page_size=SECTOR,
             sector_size=SECTOR,
@@ -164,17 +158,17 @@ def unframed(data: PositionalReader) -> UnframedReader | None:
     size = data.size
     if size % SECTOR or not SECTOR <= size < _LARGEST or room(size) < SECTOR:
         return None
-    configuration = data.read_at(size - SECTOR, _CONFIGURATION.size + 4)
+    configuration = data.read_at(size - SECTOR, CONFIGURATION.size + 4)
     if configuration != _with_crc(configuration[:-4]):
         return None
-    if _CONFIGURATION.unpack(configuration)["full_mem_size"] != size:
+    if CONFIGURATION.unpack(configuration)["full_mem_size"] != size:
         return None
     first, each = SECTOR + room(size), state_size(size)
     for at in (first, first + each):
         header = data.read_at(at, _HEADER)
         if header != _with_crc(header[:-4]):
             continue
-        state = _STATE.unpack(header)
+        state = STATE.unpack(header)
         if state["max_pos"] * SECTOR != first or state["block_size"] != SECTOR:
             continue
         records = data.read_at(at + _HEADER, each - _HEADER)

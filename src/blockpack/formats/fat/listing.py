@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import calendar
 import re
-import struct
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,10 +17,6 @@ from ..reader import Report
 from . import dir_entry
 from .dir_entry import SIZE
 from .names import LONG_UNITS, LOWER_BASE, LOWER_EXTENSION
-
-_SLOT = struct.Struct("<11sBB7xHHHHI")
-"""Of `dir_entry.ENTRY`: name, attributes, case, cluster_high, modified_time, modified_date,
-cluster_low, size."""
 
 _ORDERS = {
     count: bytes([count | dir_entry.LAST_LONG, *range(count - 1, 0, -1)]) for count in range(1, 21)
@@ -104,6 +99,7 @@ def read(data: bytes, path: str, wide: bool, report: Report) -> Listing:
     dots: dict[bytes, int] = {}
     stray = 0
     before = -1
+    values = dir_entry.ENTRY.values
 
     def deviates(name: str, rule: str) -> None:
         report(Deviation(f"{path}/{name}" if path else name, rule))
@@ -112,9 +108,7 @@ def read(data: bytes, path: str, wide: bool, report: Report) -> Listing:
         # All entries between are of long names.
         orders = firsts[before + 1 : index]
         before = index
-        short, attributes, case, high, clock, date, low, size = _SLOT.unpack_from(
-            data, index * SIZE
-        )
+        short, attributes, case, *_, high, clock, date, low, size = values(data, index * SIZE)
         if short[0] == dir_entry.FREE or attributes & dir_entry.VOLUME_ID:
             stray += _in_use(orders)
             if short[0] != dir_entry.FREE and not attributes & dir_entry.DIRECTORY:

@@ -7,42 +7,40 @@ the pack alone, as git-kv restores from it, if need be in a OneFFS. See docs/for
 from __future__ import annotations
 
 import re
-import struct
 import zlib
 from collections.abc import Mapping
 from typing import Literal
 
 from attrs import field, frozen
 
+from ..structure import Structure
 from . import pack_format
 from .objects import OID_SIZES
 
 Container = Literal["docteur", "bundle", "pack"]
 
-DOCTEUR = (
-    # name, struct format
+DOCTEUR = Structure(
     ("commit", "20s"),
     ("index_offset", "Q"),
 )
 """What stands before the pack in a docteur image, little-endian."""
 
-ONEFFS = (
+ONEFFS = Structure(
     ("magic", "2s"),
     ("length", "Q"),
     ("data_crc", "I"),
+    ("header_crc", "I"),
+    order=">",
 )
-"""The begin of a OneFFS, big-endian; the CRC-32 of these bytes follows (`ONEFFS_CRC`)."""
-ONEFFS_CRC = (("header_crc", "I"),)
+"""The begin of a OneFFS, big-endian, with the CRC-32 of what is before that."""
 
-DOCTEUR_HEADER = struct.Struct("<" + "".join(code for _, code in DOCTEUR))
-_ONEFFS = struct.Struct(">" + "".join(code for _, code in ONEFFS))
 _ONEFFS_MAGIC = b"\x1f\x1f"
-_CRC = struct.Struct(">I")
+_CRC = slice(ONEFFS.size - 4, ONEFFS.size)
 
 
 def docteur_header(commit: bytes, index_offset: int) -> bytes:
     """What stands before the pack; its index begins at `index_offset` of the image."""
-    return DOCTEUR_HEADER.pack(commit, index_offset)
+    return DOCTEUR.pack_all(commit, index_offset)
 
 
 def bundle_header(commit: bytes, branch: str, object_format: str) -> bytes:
@@ -57,8 +55,8 @@ def bundle_header(commit: bytes, branch: str, object_format: str) -> bytes:
 
 def oneffs_header(size: int, crc: int, sector_size: int) -> bytes:
     """The sector before `size` bytes whose CRC-32 is `crc`."""
-    head = _ONEFFS.pack(_ONEFFS_MAGIC, size, crc)
-    return (head + _CRC.pack(zlib.crc32(head))).ljust(sector_size, b"\0")
+    head = ONEFFS.pack(magic=_ONEFFS_MAGIC, length=size, data_crc=crc)[: _CRC.start]
+    return (head + zlib.crc32(head).to_bytes(4)).ljust(sector_size, b"\0")
 
 
 @frozen
@@ -103,14 +101,12 @@ def framing(head: bytes) -> Framing | None:
     """What an image that begins with `head` is; None if it is no pack in any container."""
     if head.startswith(_PACK):
         return Framing("pack", 0)
-    if head.startswith(_ONEFFS_MAGIC) and len(head) >= _ONEFFS.size + _CRC.size:
-        (stated,) = _CRC.unpack_from(head, _ONEFFS.size)
-        if stated == zlib.crc32(head[: _ONEFFS.size]):
-            in_512 = not any(head[32:512]) and head[512:516] == pack_format.SIGNATURE
-            return Framing("pack", 512 if in_512 else 4096, oneffs=True)
-    if head[DOCTEUR_HEADER.size :].startswith(_PACK):
-        commit, index_offset = DOCTEUR_HEADER.unpack_from(head)
-        return Framing("docteur", DOCTEUR_HEADER.size, "sha1", {"HEAD": commit}, index_offset)
+    if head.startswith(_ONEFFS_MAGIC) and head[_CRC] == zlib.crc32(head[: _CRC.start]).to_bytes(4):
+        in_512 = not any(head[32:512]) and head[512:516] == pack_format.SIGNATURE
+        return Framing("pack", 512 if in_512 else 4096, oneffs=True)
+    if head[DOCTEUR.size :].startswith(_PACK):
+        commit, index_offset = DOCTEUR.values(head)
+        return Framing("docteur", DOCTEUR.size, "sha1", {"HEAD": commit}, index_offset)
     found = _BUNDLE.match(head)
     return _bundle(found) if found else None
 
@@ -139,5 +135,5 @@ def _bundle(found: re.Match[bytes]) -> Framing | None:
 
 def oneffs_facts(head: bytes) -> tuple[int, int]:
     """The length and the CRC-32 of what a OneFFS holds, by its first sector."""
-    _, size, crc = _ONEFFS.unpack_from(head)
-    return size, crc
+    found = ONEFFS.unpack(head)
+    return found["length"], found["data_crc"]

@@ -12,20 +12,21 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from ..structure import Structure
+
 COMMIT, TREE, BLOB, TAG, OFS_DELTA, REF_DELTA = 1, 2, 3, 4, 6, 7
 """The types of objects in a pack."""
 
 KINDS = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob", TAG: b"tag"}
 """The types that an object can have by itself, as its id knows them."""
 
-FIELDS = (
-    # name, struct format
+HEADER = Structure(
     ("signature", "4s"),
     ("version", "I"),
     ("objects", "I"),
+    order=">",
 )
 """The header, big-endian."""
-HEADER = struct.Struct(">" + "".join(code for _, code in FIELDS))
 SIGNATURE = b"PACK"
 VERSION = 2
 
@@ -40,7 +41,7 @@ _ADLER = struct.Struct(">I")
 
 def pack_header(objects: int) -> bytes:
     """The first 12 bytes of a pack of that many objects."""
-    return HEADER.pack(SIGNATURE, VERSION, objects)
+    return HEADER.pack_all(SIGNATURE, VERSION, objects)
 
 
 def object_header(kind: int, size: int) -> bytes:

@@ -89,7 +89,7 @@ class GitReader(ImageReader):
             raise ImageError("", "its index is to begin where the image does not go")
         self._pack_size = end - found.pack_offset
         """Bytes up to the image's end or its index: the pack, and what pads it."""
-        signature, version, self._count = HEADER.unpack(self._pack_bytes(0, HEADER.size))
+        signature, version, self._count = HEADER.values(self._pack_bytes(0, HEADER.size))
         if (signature, version) != (SIGNATURE, VERSION):
             raise ImageError("", "it has no pack of version 2 where its container says")
         if self._count > self._pack_size // _LEAST_OBJECT:

@@ -23,7 +23,7 @@ from ...planning.volume import Volume, require_choice
 from ...workers.processors import Jobs
 from . import tree_objects
 from .assembly import Assembly, Pack
-from .container import DOCTEUR_HEADER, Container, bundle_header, docteur_header, oneffs_header
+from .container import DOCTEUR, Container, bundle_header, docteur_header, oneffs_header
 from .deflate import AUTO_LEVEL, Compression
 from .index import pack_index
 from .inflate import crc32
@@ -237,7 +237,7 @@ class GitVolume(Volume):
     def _runs(self, pack: Pack, commit: bytes) -> tuple[list[Run], int]:
         """The runs of the container, and where they end."""
         if self.container == "docteur":
-            offset = DOCTEUR_HEADER.size
+            offset = DOCTEUR.size
             end = offset + pack.size
             index_offset = round_up(end, self.pad)
             index = pack_index(

@@ -264,7 +264,7 @@ class DiskPlan:
         entries, raw = sorted((one, other), key=lambda piece: piece in self.raws)
         if not self.is_gpt or entries.start != self.empty.entries_at or raw not in self.raws:
             return UsageError("", rule, "move one of them")
-        left = (raw.start - entries.start) // gpt.ENTRY_STRUCTURE.size
+        left = (raw.start - entries.start) // gpt.ENTRY.size
         fits = left >= max(len(self.disk.partitions), 1)
         return UsageError("", rule, option=f"entries={left}" if fits else "entries_at=OFFSET")
 

@@ -16,8 +16,7 @@ from ...formats.structure import Structure
 if TYPE_CHECKING:
     from .table import PartitionTable
 
-HEADER = (
-    # name, struct format
+HEADER = Structure(
     ("signature", "8s"),
     ("revision", "I"),
     ("header_size", "I"),
@@ -35,7 +34,7 @@ HEADER = (
 )
 """The header, in sector 1 and in the disk's last one; the rest of the sector is zeros."""
 
-ENTRY = (
+ENTRY = Structure(
     ("type", "16s"),
     ("id", "16s"),
     ("first_lba", "Q"),
@@ -44,9 +43,6 @@ ENTRY = (
     ("name", "72s"),
 )
 """An entry of the array; one of type zero is not in use. The last sector is the partition's."""
-
-HEADER_STRUCTURE = Structure(HEADER)
-ENTRY_STRUCTURE = Structure(ENTRY)
 
 SIGNATURE = b"EFI PART"
 REVISION = 0x00010000
@@ -93,15 +89,15 @@ def guid_text(data: bytes) -> str:
 
 def entries_size(capacity: int, sector_size: int) -> int:
     """Bytes of the array for `capacity` entries: whole sectors."""
-    return -(-capacity * ENTRY_STRUCTURE.size // sector_size) * sector_size
+    return -(-capacity * ENTRY.size // sector_size) * sector_size
 
 
 def pack_entries(table: PartitionTable) -> bytes:
     """The array of entries, without what fills its last sector."""
-    array = bytearray(table.capacity * ENTRY_STRUCTURE.size)
+    array = bytearray(table.capacity * ENTRY.size)
     for entry in table.entries:
-        at = (entry.number - 1) * ENTRY_STRUCTURE.size
-        array[at : at + ENTRY_STRUCTURE.size] = ENTRY_STRUCTURE.pack(
+        at = (entry.number - 1) * ENTRY.size
+        array[at : at + ENTRY.size] = ENTRY.pack(
             type=pack_guid(entry.type),
             id=pack_guid(entry.id),
             first_lba=entry.start // table.sector_size,
@@ -122,9 +118,7 @@ def pack_header(table: PartitionTable, entries: bytes, *, backup: bool = False) 
     values: dict[str, Any] = {
         "signature": SIGNATURE,
         "revision": REVISION,
-        "header_size": HEADER_STRUCTURE.size,
-        "header_crc": 0,  # as it is while the CRC is made
-        "reserved": 0,
+        "header_size": HEADER.size,
         "my_lba": last if backup else 1,
         "alternate_lba": 1 if backup else last,
         "first_usable_lba": table.first_usable // sector,
@@ -132,11 +126,11 @@ def pack_header(table: PartitionTable, entries: bytes, *, backup: bool = False) 
         "disk_guid": pack_guid(table.id),
         "entries_lba": (backup_entries if backup else table.entries_at) // sector,
         "entry_count": table.capacity,
-        "entry_size": ENTRY_STRUCTURE.size,
+        "entry_size": ENTRY.size,
         "entries_crc": crc32(entries),
     }
-    values["header_crc"] = crc32(HEADER_STRUCTURE.pack(**values))
-    return HEADER_STRUCTURE.pack(**values).ljust(sector, b"\0")
+    values["header_crc"] = crc32(HEADER.pack(**values))  # its own field counts as zero
+    return HEADER.pack(**values).ljust(sector, b"\0")
 
 
 def header_crc(sector: bytes, header_size: int) -> int:

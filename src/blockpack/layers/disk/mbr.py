@@ -11,8 +11,7 @@ from collections.abc import Iterable
 
 from ...formats.structure import Structure
 
-RECORD = (
-    # name, struct format
+RECORD = Structure(
     ("boot_code", "440s"),
     ("disk_id", "I"),
     ("unknown", "2s"),
@@ -21,7 +20,7 @@ RECORD = (
 )
 """Bytes 0 to 511 of the disk."""
 
-ENTRY = (
+ENTRY = Structure(
     ("status", "B"),
     ("first_chs", "3s"),
     ("type", "B"),
@@ -31,13 +30,10 @@ ENTRY = (
 )
 """One of the four entries; one of type 0 is not in use."""
 
-RECORD_STRUCTURE = Structure(RECORD)
-ENTRY_STRUCTURE = Structure(ENTRY)
-
 SIGNATURE = b"\x55\xaa"
 BOOT_CODE = 440
 """Bytes of the boot code, before the table."""
-SIZE = RECORD_STRUCTURE.size
+SIZE = RECORD.size
 PRIMARIES = 4
 MOST_SECTORS = (1 << 32) - 1
 """Sectors of a partition, and before it, at most."""
@@ -54,7 +50,7 @@ _BEYOND = b"\xfe\xff\xff"  # the last address that there is
 
 def pack_entry(type: int, first: int, sectors: int, *, active: bool = False) -> bytes:
     """The entry of `sectors` from sector `first` on; `type` is a byte."""
-    return ENTRY_STRUCTURE.pack(
+    return ENTRY.pack(
         status=ACTIVE if active else 0,
         first_chs=_chs(first),
         type=type,
@@ -71,10 +67,7 @@ def protective(end: int) -> bytes:
 
 def pack(entries: Iterable[bytes], disk_id: int = 0) -> bytes:
     """The record, without boot code."""
-    table = b"".join(entries)
-    return RECORD_STRUCTURE.pack(
-        boot_code=b"", disk_id=disk_id, unknown=b"", entries=table, signature=SIGNATURE
-    )
+    return RECORD.pack(disk_id=disk_id, entries=b"".join(entries), signature=SIGNATURE)
 
 
 def _chs(sector: int) -> bytes:

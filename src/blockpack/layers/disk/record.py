@@ -26,7 +26,7 @@ def begins_a_disk(head: bytes) -> bool:
     """
     if len(head) < mbr.SIZE:
         return False
-    record = mbr.RECORD_STRUCTURE.unpack(head)
+    record = mbr.RECORD.unpack(head)
     is_blank = not any(record["boot_code"]) and not any(record["entries"])
     if is_blank and head.startswith(gpt.SIGNATURE, mbr.SIZE):
         return True  # a GPT whose protective record is lost
@@ -40,9 +40,9 @@ def begins_a_disk(head: bytes) -> bool:
 
 def entries_of(record: Fields) -> list[Fields]:
     """The four entries of a record."""
-    size = mbr.ENTRY_STRUCTURE.size
+    size = mbr.ENTRY.size
     table = record["entries"]
-    return [mbr.ENTRY_STRUCTURE.unpack(table, at) for at in range(0, len(table), size)]
+    return [mbr.ENTRY.unpack(table, at) for at in range(0, len(table), size)]
 
 
 def is_used(entry: Fields) -> bool:

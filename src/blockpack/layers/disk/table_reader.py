@@ -52,7 +52,7 @@ def read_table(
     damaged in both copies, and no MBR beside it.
     """
     head = _some(disk, 0, mbr.SIZE + len(gpt.SIGNATURE))
-    record = mbr.RECORD_STRUCTURE.unpack(head)
+    record = mbr.RECORD.unpack(head)
     used = [(number, each) for number, each in enumerate(entries_of(record), 1) if is_used(each)]
     own = [(number, each) for number, each in used if each["type"] != mbr.PROTECTIVE]
     if own == used and (own or not head.endswith(gpt.SIGNATURE)):
@@ -142,7 +142,7 @@ def _logical(
             rule = f"the chain of logical partitions breaks off at byte {at:,}, where no record is"
             report(ImageError("", rule))
             return
-        used = list(filter(is_used, entries_of(mbr.RECORD_STRUCTURE.unpack(data))))
+        used = list(filter(is_used, entries_of(mbr.RECORD.unpack(data))))
         links = [each for each in used if each["type"] in mbr.EXTENDED]
         for each in [each for each in used if each not in links][:1]:
             yield _table_entry(0, each, at, sector_size)
@@ -210,11 +210,11 @@ def _header(disk: ImageReader, lba: int, sector_size: int) -> Fields:
     if lba < 1:
         raise ImageError("", "the disk is too small for it")
     sector = disk.read_at(lba * sector_size, sector_size)
-    header = gpt.HEADER_STRUCTURE.unpack(sector)
+    header = gpt.HEADER.unpack(sector)
     size = header["header_size"]
     if header["signature"] != gpt.SIGNATURE:
         raise ImageError("", f"there is no header in sector {lba:,}")
-    if not gpt.HEADER_STRUCTURE.size <= size <= sector_size:
+    if not gpt.HEADER.size <= size <= sector_size:
         raise ImageError("", f"its header cannot have {size:,} bytes")
     if gpt.header_crc(sector, size) != header["header_crc"]:
         raise ImageError("", "its header has another checksum than it says")
@@ -226,7 +226,7 @@ def _header(disk: ImageReader, lba: int, sector_size: int) -> Fields:
 def _array(disk: ImageReader, header: Fields, sector_size: int) -> bytes:
     """The array of entries. Raises `ImageError` if it is not whole."""
     count, size = header["entry_count"], header["entry_size"]
-    if size < gpt.ENTRY_STRUCTURE.size or count * size > MOST_ARRAY:
+    if size < gpt.ENTRY.size or count * size > MOST_ARRAY:
         rule = f"it has {count:,} entries of {size:,} bytes, which are not read as a table"
         raise ImageError("", rule)
     array = disk.read_at(header["entries_lba"] * sector_size, count * size)
@@ -243,7 +243,7 @@ def _read_gpt(copy: _Copy, mirrored: list[tuple[int, Fields]]) -> PartitionTable
     for number, at in enumerate(range(0, len(copy.array), header["entry_size"]), 1):
         if copy.array.startswith(gpt.UNUSED, at):
             continue
-        fields = gpt.ENTRY_STRUCTURE.unpack(copy.array, at)
+        fields = gpt.ENTRY.unpack(copy.array, at)
         first, sectors = fields["first_lba"], max(0, fields["last_lba"] + 1 - fields["first_lba"])
         mirror = mirrors.get((first, sectors))
         entries.append(
@@ -277,7 +277,7 @@ def _read_gpt(copy: _Copy, mirrored: list[tuple[int, Fields]]) -> PartitionTable
 
 def table_deviations(disk: ImageReader, table: PartitionTable) -> Iterator[str]:
     """What is wrong with a table, although all of it could be read."""
-    record = mbr.RECORD_STRUCTURE.unpack(disk.read_at(0, mbr.SIZE))
+    record = mbr.RECORD.unpack(disk.read_at(0, mbr.SIZE))
     used = list(filter(is_used, entries_of(record)))
     if sum(each["status"] == mbr.ACTIVE for each in used) > 1:
         yield "more than one partition of the MBR is active"

@@ -40,20 +40,18 @@ MOST_SALT = 256
 """Bytes of the longest salt."""
 
 SUPERBLOCK = Structure(
-    (
-        ("signature", "8s"),
-        ("version", "I"),
-        ("hash_type", "I"),
-        ("uuid", "16s"),
-        ("algorithm", "32s"),
-        ("data_block_size", "I"),
-        ("hash_block_size", "I"),
-        ("data_blocks", "Q"),
-        ("salt_size", "H"),
-        ("reserved", "6s"),
-        ("salt", f"{MOST_SALT}s"),
-        ("padding", "168s"),
-    )
+    ("signature", "8s"),
+    ("version", "I"),
+    ("hash_type", "I"),
+    ("uuid", "16s"),
+    ("algorithm", "32s"),
+    ("data_block_size", "I"),
+    ("hash_block_size", "I"),
+    ("data_blocks", "Q"),
+    ("salt_size", "H"),
+    ("reserved", "6s"),
+    ("salt", f"{MOST_SALT}s"),
+    ("padding", "168s"),
 )
 
 
@@ -153,9 +151,7 @@ class HashTree:
             hash_block_size=self.hash_block_size,
             data_blocks=self.data_blocks,
             salt_size=len(self.salt),
-            reserved=b"",
             salt=self.salt,
-            padding=b"",
         )
 
     @classmethod
