@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..layers.damage import stretches
 from ..reading.positional import PositionalReader
 
 _PIECE = 1 << 20
@@ -15,22 +16,11 @@ def differing_sectors(
     """Ranges of sectors of `size` bytes that are not the same, as first and last; what only the
     larger image has is not the same.
     """
-    begin: int | None = None
-    end = max(one.size, other.size)
-    for number in _numbers(one, other, size, end):
-        if begin is None:
-            begin, last = number, number
-        elif number == last + 1:
-            last = number
-        else:
-            yield begin, last
-            begin, last = number, number
-    if begin is not None:
-        yield begin, last
+    return stretches(_numbers(one, other, size))
 
 
-def _numbers(one: PositionalReader, other: PositionalReader, size: int, end: int) -> Iterator[int]:
-    for at in range(0, end, _PIECE):
+def _numbers(one: PositionalReader, other: PositionalReader, size: int) -> Iterator[int]:
+    for at in range(0, max(one.size, other.size), _PIECE):
         data, wanted = one.read_at(at, _PIECE), other.read_at(at, _PIECE)
         if data == wanted:
             continue

@@ -15,17 +15,18 @@ were read and before that is encrypted; what changed since it was planned goes n
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import EntryError, UsageError
-from ..model.extent import Extent, Readable, Stream
+from ..model.content import Opened
+from ..model.extent import Extent, Stream
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
 from ..planning.options import optional_size
 from ..planning.runs import Run
 from ..planning.volume import MOST
-from ..reading.positional import PositionalFile, PositionalReader
+from ..reading.positional import PositionalFile, ReaderThrough
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESCCM
@@ -130,11 +131,23 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: int | str | None = None)
         raise UsageError("", f"{rule} bytes", option=f"pad={size}")
     physical = encrypted_size(layout.size)
     chance = _Chance.fresh()
-    _Sealer(key, size, chance)  # fail now for a bad key or a missing library
+
+    def opening() -> PositionalFile:
+        """All of it; any position can be read at once."""
+        return PositionalFile(EncryptedReader(layout, _Sealer(key, size, chance)), owned=True)
+
+    claims = iter([True])
+
+    def claim() -> None:
+        if not next(claims, False):
+            rule = "an encrypted layout is written once, for its nonces would repeat"
+            raise UsageError("", rule, "encrypt the plain layout again")
+
+    opening().close()  # fail now for a bad key or a missing library
     return Layout(
         format=CIPHER,
         title=TITLE,
-        runs=_runs(physical, _EncryptedImage(layout, key, size, chance)),
+        runs=_runs(physical, Opened(opening)),
         sector_size=size,
         geometry={
             "cipher": CIPHER,
@@ -142,24 +155,11 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: int | str | None = None)
             "first_nonce": chance.nonce(0).hex(),  # in the image for all to see; and two differ
         },
         forkable=layout.forkable,
-        claim=_Claim(),
+        claim=claim,
     )
 
 
-class _Claim:
-    """Lets a layout be written once."""
-
-    def __init__(self) -> None:
-        self._taken = False
-
-    def __call__(self) -> None:
-        if self._taken:
-            rule = "an encrypted layout is written once, for its nonces would repeat"
-            raise UsageError("", rule, "encrypt the plain layout again")
-        self._taken = True
-
-
-def _runs(size: int, image: _EncryptedImage) -> tuple[Run, ...]:
+def _runs(size: int, image: Opened) -> tuple[Run, ...]:
     """The items of an encrypted image of `size` bytes: pieces of it as a stream."""
 
     def make(offsets: range) -> Callable[[int, int], Iterator[Extent]]:
@@ -225,34 +225,14 @@ class _Sealer:
         return self._random.update(bytes(length))
 
 
-class _EncryptedImage:
-    """The encrypted image of a layout, as the one thing that a store holds."""
-
-    def __init__(self, layout: Layout, key: bytes, sector_size: int, chance: _Chance) -> None:
-        self._layout = layout
-        self._key = key
-        self._sector_size = sector_size
-        self._chance = chance
-
-    def open(self, key: Hashable, name: str) -> Readable:
-        """All of it; any position can be read at once."""
-        sealer = _Sealer(self._key, self._sector_size, self._chance)
-        return PositionalFile(EncryptedReader(self._layout, sealer), owned=True)
-
-    def identity(self, key: Hashable) -> Hashable:
-        """No other has its nonces."""
-        return self
-
-
-class EncryptedReader(PositionalReader):
+class EncryptedReader(ReaderThrough):
     """The encrypted image of a layout, read at any position; it is computed as it is read.
 
     Reading raises `SourceError` if a source is missing or has changed.
     """
 
     def __init__(self, layout: Layout, sealer: _Sealer) -> None:
-        super().__init__(2 * layout.size)
-        self._plain = LayoutReader(layout.runs)
+        super().__init__(LayoutReader(layout.runs), 2 * layout.size)
         self._sealer = sealer
 
     def pread(self, view: memoryview, position: int) -> int:
@@ -260,11 +240,7 @@ class EncryptedReader(PositionalReader):
         size = self._sealer.sector_size
         sector, skip = divmod(position, 2 * size)
         count = -(-min(skip + len(view), AT_ONCE) // (2 * size))
-        sealed = self._sealer.seal(self._plain.read_at(sector * size, count * size), sector)
+        sealed = self._sealer.seal(self._whole.read_at(sector * size, count * size), sector)
         piece = sealed[skip : skip + len(view)]
         view[: len(piece)] = piece
         return len(piece)
-
-    def close(self) -> None:
-        """Close, and with it the sources of the layout."""
-        self._plain.close()

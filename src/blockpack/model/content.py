@@ -82,8 +82,10 @@ class Opened:
 
     forkable: ClassVar[bool] = False
 
-    def __init__(self, opening: Callable[[], Readable]) -> None:
+    def __init__(self, opening: Callable[[], Readable], identity: Hashable = None) -> None:
+        """All that have the same `identity` open the same bytes; without one nothing else does."""
         self._opening = opening
+        self._identity = identity
 
     def extent(self, file: File, offset: int) -> Extent:
         """All of it as a stream."""
@@ -94,8 +96,8 @@ class Opened:
         return self._opening()
 
     def identity(self, key: Hashable) -> Hashable:
-        """Nothing else opens the same."""
-        return self
+        """What was given as such, or it alone."""
+        return self._identity or self
 
 
 class _Shared:

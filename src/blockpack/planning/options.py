@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors import UsageError
 
@@ -200,6 +200,38 @@ PARTITION = (
     Option("verity", "flag", None, "one more partition, with its hash tree"),
 )
 """The options of a partition, beside its name."""
+
+
+def require_choice(option: str, value: object, choices: tuple[object, ...]) -> None:
+    """Raise `UsageError` unless `value` is one of `choices`."""
+    if value not in choices:
+        known = ", ".join(map(str, choices))
+        raise UsageError("", f"invalid {option} {value!r}", f"give one of {known}")
+
+
+def require_kinds(values: AttrsInstance, options: Iterable[Option]) -> None:
+    """Raise `UsageError` for a value that is none of its option's words, or no text or flag where
+    one is wanted and no converter looked at it.
+    """
+    from attrs import fields_dict
+
+    known = fields_dict(type(values))
+    for option in options:
+        item = known.get(option.name)
+        value = getattr(values, option.name, None)
+        if item is None or value is item.default:
+            continue
+        if option.kind == "choice":
+            require_choice(option.key.replace("-", " "), str(value), option.choices)
+        wanted = {"text": str, "flag": bool}.get(option.kind, object)
+        if item.converter is None and not isinstance(value, wanted):
+            remedy = "give a text" if wanted is str else "give True or False"
+            raise UsageError("", f"{option.name} is {value!r}", remedy)
+
+
+def number_or_word(value: str | int) -> Any:
+    """A choice as a number, if it is one."""
+    return int(value) if str(value).isdecimal() else value
 
 
 def taken_by(volume_class: type[AttrsInstance]) -> tuple[Option, ...]:

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from ..errors import UsageError
 from ..model.entry import Entry, File, Symlink
-from .volume import Volume, require_choice
+from .volume import Volume
 
 PLAIN, EXECUTABLE = 0o644, 0o755
 """Permission bits by default: what git keeps of them, so that no umask has a say."""
@@ -46,10 +46,6 @@ class PosixVolume(Volume):
 
     owner: Owner = field(default=(0, 0), converter=_owner)
     mode: Literal["normal", "keep"] = "normal"
-
-    def __attrs_post_init__(self) -> None:
-        super().__attrs_post_init__()
-        require_choice("mode", self.mode, ("normal", "keep"))
 
     def owner_of(self, entry: Entry) -> tuple[int, int]:
         """The user and the group that the image shows."""

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
-from attrs import field, fields, frozen
+from attrs import field, frozen
 
 from ..errors import EntryError, UsageError
 from ..model.entry import EPOCH, NANOSECONDS, Entry
 from ..model.tree import Tree
 from ..workers.processors import Jobs
 from .layout import Layout, round_up
-from .options import VOLUME, optional_size, parse_size
+from .options import VOLUME, optional_size, parse_size, require_kinds
 from .profile import PROFILES, Profile, profile_named
 
 Mtime = Literal["fixed", "keep", "clamp"]
@@ -79,12 +79,11 @@ class Volume(ABC):
     pad: int = field(default=PADDING, converter=parse_size)
 
     def __attrs_post_init__(self) -> None:
-        self._require_types()
-        if self.profile.formats and self.format not in self.profile.formats:
-            known = " or ".join(self.profile.formats)
-            rule = f"profile {self.profile.name} reads {known}, not {self.format}"
-            raise UsageError("", rule, option=f"format={self.profile.formats[0]}")
-        require_choice("mtime", self.mtime, get_args(Mtime))
+        if not isinstance(self.epoch, int) or isinstance(self.epoch, bool):
+            raise UsageError("", f"epoch is {self.epoch!r}", "give whole seconds since 1970")
+        require_kinds(self, VOLUME)
+        if self.profile.formats:
+            self.require_read("format", self.profile.formats)
         if self.sector_size not in (512, 4096):
             rule = f"the sector size is 512 or 4096, not {self.sector_size}"
             raise UsageError("", rule, option="sector_size=512")
@@ -104,19 +103,17 @@ class Volume(ABC):
             rule = f"no system has the time {self.epoch}, in seconds since 1970"
             raise UsageError("", rule, "give one of today: {option}", f"epoch={EPOCH}")
 
-    def _require_types(self) -> None:
-        """Raise `UsageError` for values of a wrong type, where no converter looked at them."""
-        if not isinstance(self.epoch, int) or isinstance(self.epoch, bool):
-            raise UsageError("", f"epoch is {self.epoch!r}", "give whole seconds since 1970")
-        kinds = {option.name: option.kind for option in VOLUME}
-        for item in fields(type(self)):
-            kind = {"text": str, "flag": bool}.get(kinds.get(item.name, ""))
-            value = getattr(self, item.name)
-            if item.converter is not None or kind is None or value is item.default:
-                continue
-            if not isinstance(value, kind):
-                wanted = "a text" if kind is str else "True or False"
-                raise UsageError("", f"{item.name} is {value!r}", f"give {wanted}")
+    def require_read(
+        self, option: str, known: Sequence[object], what: str = "{}", *, best: object = None
+    ) -> None:
+        """Raise `UsageError` unless an option has one of the values that are `known` to be read by
+        the profile's readers; `what` has one in the place of braces, `best` is advised.
+        """
+        value = getattr(self, option)
+        if value not in known:
+            wanted = " or ".join(map(what.format, known))
+            rule = f"profile {self.profile.name} reads {wanted}, not {what.format(value)}"
+            raise UsageError("", rule, option=f"{option}={best or known[0]}")
 
     @abstractmethod
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
@@ -165,10 +162,3 @@ class Volume(ABC):
 def _whole(size: int, unit: int) -> int:
     """The smallest multiple of `unit` that is at least `size` and not 0."""
     return round_up(max(size, 1), unit)
-
-
-def require_choice(option: str, value: object, choices: tuple[object, ...]) -> None:
-    """Raise `UsageError` unless `value` is one of `choices`."""
-    if value not in choices:
-        known = ", ".join(map(str, choices))
-        raise UsageError("", f"invalid {option} {value!r}", f"give one of {known}")

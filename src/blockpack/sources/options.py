@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 from attrs import frozen
 
-from ..planning.volume import require_choice
+from ..planning.options import TREE, require_kinds
 from ..workers.processors import Jobs, require_jobs
 
 Symlinks = Literal["error", "follow", "keep", "skip"]
@@ -37,6 +37,5 @@ class ScanOptions:
     jobs: Jobs = 1
 
     def __attrs_post_init__(self) -> None:
-        require_choice("symlinks", self.symlinks, get_args(Symlinks))
-        require_choice("submodules", self.submodules, get_args(Submodules))
+        require_kinds(self, TREE)
         require_jobs(self.jobs)

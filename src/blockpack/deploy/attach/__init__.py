@@ -6,7 +6,7 @@ common, and one module a consumer how it wants to be told.
 
 from __future__ import annotations
 
-from ...planning.volume import require_choice
+from ...planning.options import require_choice
 from .albatross import Albatross
 from .cloud_hypervisor import CloudHypervisor
 from .consumer import Consumer

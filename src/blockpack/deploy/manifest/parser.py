@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
-from ...planning.options import TREE, VOLUME, keys
-from ...planning.volume import require_choice
+from ...planning.options import TREE, VOLUME, keys, require_choice
 from ..file_names import MANIFEST
 from ..record import VOLUME_NAME
 from .consumers import CONSUMERS, hints

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ...errors import Deviation, ImageError, printable
+from ...planning.ids import dashed
 from ...planning.layout import Fact
 from ...reading.positional import PositionalReader
 from ..reader import ImageEntry, ImageReader, Report
@@ -58,7 +59,7 @@ class ErofsReader(ImageReader):
             "blocks": superblock["blocks"],
             "inodes": superblock["inos"],
             "label": printable(self._label()),
-            "uuid": _uuid(superblock["uuid"]),
+            "uuid": dashed(superblock["uuid"].hex()).upper(),
             "features": ", ".join(self._features()) or "none",
             "build_time": superblock["build_time"],
             "checksum": self._checksum(),
@@ -81,14 +82,14 @@ class ErofsReader(ImageReader):
         time = superblock["build_time"], superblock["build_time_nsec"]
         start = superblock["meta_blkaddr"] * self.block_size
         inodes = Inodes(self, self.block_size, start, time)
-        yield from Walk(self, inodes, self.block_size, self._root(), report).entries()
+        root = self._wide_root or superblock["root_nid"]
+        yield from Walk(self, inodes, self.block_size, root, report).entries()
 
     def verify(self, report: Report) -> Iterator[ImageEntry]:
         """The superblock is as it should be, too."""
         if self.end > self.size:
             rule = f"the file system has {self.end:,} bytes, the image {self.size:,}"
-            rule = f"{rule}; it is cut short"
-            report(Deviation("", rule))
+            report(Deviation("", f"{rule}; it is cut short"))
         if self.superblock["volume_name"][-1]:
             report(Deviation("", "its label has no NUL at its end, which older kernels want"))
         yield from self.entries(report)
@@ -105,11 +106,6 @@ class ErofsReader(ImageReader):
         """The number of the root directory, if it has 64 bits; else 0."""
         has_wide = self.superblock["feature_incompat"] & disk.INCOMPAT_48BIT
         return int.from_bytes(self.superblock["reserved"][_ROOT_NID], "little") if has_wide else 0
-
-    def _root(self) -> int:
-        """The number of the root directory."""
-        nid: int = self._wide_root or self.superblock["root_nid"]
-        return nid
 
     def _label(self) -> str:
         name: bytes = self.superblock["volume_name"]
@@ -129,9 +125,3 @@ class ErofsReader(ImageReader):
         data = self.read_at(disk.SUPERBLOCK_OFFSET, length)
         right = disk.checksum(data, self.block_size) == self.superblock["checksum"]
         return "right" if right else "wrong"
-
-
-def _uuid(data: bytes) -> str:
-    """16 bytes as plans tell them."""
-    digits = data.hex().upper()
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

@@ -10,9 +10,8 @@ from attrs import field, frozen
 from ...errors import UsageError
 from ...model.tree import Tree
 from ...planning.layout import Layout, LayoutWarning
-from ...planning.options import parse_size
+from ...planning.options import parse_size, require_choice
 from ...planning.posix_volume import PosixVolume
-from ...planning.volume import require_choice
 from ...workers.processors import Jobs
 from .plan import ErofsPlan
 from .structures import BLOCK_SIZES
@@ -55,13 +54,7 @@ class ErofsVolume(PosixVolume):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         require_choice("block size", self.block_size, BLOCK_SIZES)
-        require_choice("inline", self.inline, ("auto", "off"))
-        limits = self.profile.erofs
-        if self.block_size not in limits.block_sizes:
-            known = " or ".join(map(str, limits.block_sizes))
-            rule = f"profile {self.profile.name} reads blocks of {known} bytes"
-            best = f"block_size={limits.block_sizes[0]}"
-            raise UsageError("", f"{rule}, not {self.block_size}", option=best)
+        self.require_read("block_size", self.profile.erofs.block_sizes, "blocks of {} bytes")
         if self.block_size < self.sector_size:
             rule = f"no device of {self.sector_size}-byte sectors has blocks of {self.block_size}"
             raise UsageError("", rule, option=f"block_size={self.sector_size}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 from attrs import evolve, field, frozen
 
@@ -11,9 +11,9 @@ from ...errors import BlockpackError, EntryError, Problems, UsageError, problems
 from ...model.entry import name_of
 from ...model.tree import Tree
 from ...planning.layout import Layout, LayoutWarning
-from ...planning.options import optional_size, parse_size
+from ...planning.options import number_or_word, optional_size, parse_size
 from ...planning.profile import FIXED_DISK, LabelCase, Medium
-from ...planning.volume import Volume, require_choice
+from ...planning.volume import Volume
 from ...planning.wanted_files import WantedFiles, matching
 from ...workers.processors import Jobs
 from . import boot_sector, flash_frame, names
@@ -22,18 +22,6 @@ from .plan import FatPlan
 from .survey import Survey
 
 FatType = Literal["auto"] | int
-
-
-def _fat_type(value: str | int) -> FatType:
-    """A type option: ``auto``, 12, 16 or 32. Raises `UsageError`."""
-    require_choice("FAT type", str(value), ("auto", "12", "16", "32"))
-    return "auto" if value == "auto" else int(value)
-
-
-def _fats(value: str | int) -> int:
-    """A number of allocation tables, 1 or 2. Raises `UsageError`."""
-    require_choice("number of FATs", str(value), ("1", "2"))
-    return int(value)
 
 
 def _label(label: str) -> str:
@@ -72,9 +60,9 @@ class FatVolume(Volume):
     size: int | None = field(converter=optional_size)
     label: str = field(converter=_label)
     label_case: LabelCase = field()
-    fat_type: FatType = field(default="auto", converter=_fat_type)
+    fat_type: FatType = field(default="auto", converter=number_or_word)
     cluster_size: int | None = field(default=None, converter=optional_size)
-    fats: int = field(converter=_fats)
+    fats: int = field(converter=number_or_word)
 
     @sector_size.default
     def _profile_sector_size(self) -> int:
@@ -104,7 +92,6 @@ class FatVolume(Volume):
             rule = f"{who} media of {known}, and no other sizes"
             raise UsageError("", rule, "leave free space out", f"size={limits.media[0].size}")
         super().__attrs_post_init__()
-        require_choice("label case", self.label_case, get_args(LabelCase))
         if self.label_case == "upper":
             object.__setattr__(self, "label", self.label.upper())
         if limits.labels and self.label not in limits.labels:
@@ -112,17 +99,10 @@ class FatVolume(Volume):
             if self.label_case != limits.label_case == "keep":
                 raise UsageError("", rule, option="label_case=keep")
             raise UsageError("", rule, "leave the label out")
-        if self.sector_size not in limits.sector_sizes:
-            known = " or ".join(map(str, limits.sector_sizes))
-            best = f"sector_size={limits.sector_sizes[0]}"
-            raise UsageError(
-                "", f"{who} FAT sectors of {known} bytes, not {self.sector_size}", option=best
-            )
-        if self.fat_type != "auto" and self.fat_type not in limits.types:
-            known = " or ".join(f"FAT{bits}" for bits in limits.types)
-            raise UsageError("", f"{who} {known}, not FAT{self.fat_type}", option="fat_type=auto")
-        if self.fats not in limits.fats:
-            raise UsageError("", f"{who} volumes of two FATs only", option="fats=2")
+        self.require_read("sector_size", limits.sector_sizes, "FAT sectors of {} bytes")
+        if self.fat_type != "auto":
+            self.require_read("fat_type", limits.types, "FAT{}", best="auto")
+        self.require_read("fats", limits.fats, "volumes of {} FATs")
         if self.wear_levelling:
             self._require_flash(who)
         sizes = cluster_sizes(self.sector_size, self.medium)

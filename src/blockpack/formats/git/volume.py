@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, get_args
+from typing import TYPE_CHECKING, ClassVar
 
 from attrs import field, frozen
 
@@ -18,8 +18,9 @@ from ...errors import BlockpackError, EntryError, UsageError, problems, raise_pr
 from ...model.entry import Directory, decode, encode
 from ...model.tree import Tree
 from ...planning.layout import Layout, Placement, round_up
+from ...planning.options import number_or_word, require_choice
 from ...planning.runs import Run, literal, zeros
-from ...planning.volume import Volume, require_choice
+from ...planning.volume import Volume
 from ...workers.processors import Jobs
 from . import tree_objects
 from .assembly import Assembly, Pack
@@ -44,7 +45,8 @@ FILLER = b"This blob makes the bundle a whole number of sectors. "
 def _compression(value: str | int) -> Compression:
     """A compression option: ``auto``, or 0 to 9. Raises `UsageError`."""
     require_choice("compression", str(value), ("auto", *map(str, range(10))))
-    return "auto" if value == "auto" else int(value)
+    level: Compression = number_or_word(value)
+    return level
 
 
 @frozen(kw_only=True)
@@ -78,13 +80,9 @@ class GitVolume(Volume):
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        require_choice("container", self.container, get_args(Container))
-        require_choice("object format", self.object_format, tuple(OID_SIZES))
         if self.object_format != "sha1" and self.container == "docteur":
             raise UsageError("", "docteur knows SHA-1 alone", option="container=bundle")
-        if self.object_format not in self.profile.git.object_formats:
-            rule = f"profile {self.profile.name} reads no ids of {self.object_format}"
-            raise UsageError("", rule, option=f"object_format={self.profile.git.object_formats[0]}")
+        self.require_read("object_format", self.profile.git.object_formats, "ids of {}")
         if self.oneffs and self.container != "pack":
             raise UsageError("", "a OneFFS holds a pack", option="container=pack")
         if self.container != "pack" and (self.size is not None or self.free is not None):

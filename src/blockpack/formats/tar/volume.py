@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 from attrs import field, frozen
 
@@ -26,7 +26,7 @@ from ...planning.options import parse_size
 from ...planning.posix_volume import EXECUTABLE, PLAIN, PosixVolume
 from ...planning.profile import TarLimits
 from ...planning.runs import Part, Run, literal, zeros
-from ...planning.volume import MOST, require_choice
+from ...planning.volume import MOST
 from ...workers.processors import Jobs
 from . import header
 from .header import BLOCK, file_headers
@@ -73,10 +73,6 @@ class TarVolume(PosixVolume):
     dialect: Dialect = "pax"
     align: int | str = field(default="auto", converter=_alignment)
     erofs: bool = False
-
-    def __attrs_post_init__(self) -> None:
-        super().__attrs_post_init__()
-        require_choice("tar dialect", self.dialect, get_args(Dialect))
 
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
         """The layout of the archive of `tree`; no file is opened.

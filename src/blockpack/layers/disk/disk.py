@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar
 
 from attrs import evolve, field, frozen
 
@@ -12,8 +12,8 @@ from ...errors import UsageError, printable
 from ...model.content import Content
 from ...model.entry import File
 from ...planning.layout import Layout, round_up
-from ...planning.options import optional_size, parse_size
-from ...planning.volume import MOST, PADDING, require_choice
+from ...planning.options import DISK, optional_size, parse_size, require_choice, require_kinds
+from ...planning.volume import MOST, PADDING
 from . import gpt, mbr
 from .disk_plan import REST, DiskPlan
 from .partition_types import PartitionType, parse_type
@@ -180,7 +180,7 @@ class Disk:
     pad: int = field(default=PADDING, converter=parse_size)
 
     def __attrs_post_init__(self) -> None:
-        require_choice("table", self.table, get_args(Kind))
+        require_kinds(self, DISK)
         require_choice("sector size", self.sector_size, SECTOR_SIZES)
         for name in ("size", "align", "entries_at", "pad"):
             self._require_sectors(name, getattr(self, name))

@@ -13,9 +13,9 @@ from attrs import evolve
 from ...errors import UsageError
 from ...planning.layout import Layout
 from ...workers.processors import Jobs
-from ..verity.digests import Advance
+from ..verity.hash_tree import Advance, nobody
 from ..verity.signature import Signer
-from ..verity.verity import hash_tree, nobody
+from ..verity.verity import hash_tree
 from .disk import Partition
 from .disk_plan import image_layout
 from .gpt import NAME_UNITS

@@ -7,7 +7,7 @@ file: memory is one buffer a process, whatever the size. Nothing is sent but tha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ...errors import BlockpackError, TargetError
 from ...reading.positional import READ_ONLY, DescriptorReader, PartReader, PositionalReader
@@ -15,10 +15,7 @@ from ...reading.spool import Spool
 from ...workers.pool import MOST_NUMBERS, shared_out
 from ...workers.processors import Jobs
 from ...workers.sharing import SharedCount, jobs_for
-from .hash_tree import HashTree, Level
-
-Advance = Callable[[int], object]
-"""Is told of bytes that were hashed."""
+from .hash_tree import Advance, HashTree, Level, nobody
 
 PIECE = 2 << 20
 """Bytes that are read at once."""
@@ -72,7 +69,7 @@ def hashed(
     for level in tree.levels:
         _hash(tree, reader, block_size, blocks, spool, level, jobs, advance)
         reader, block_size, blocks = part_of(spool, tree, level), tree.hash_block_size, level.blocks
-        advance = _ignored
+        advance = nobody  # higher levels are a hundredth of the work
     ((_, root),) = digests(tree, reader, block_size, 0, 1)
     return spool, root[: tree.digest_size]
 
@@ -85,10 +82,6 @@ def part_of(spool: Spool, tree: HashTree, level: Level) -> PositionalReader:
 def opened(spool: Spool) -> DescriptorReader:
     """What reads a spool, by a descriptor of its own."""
     return DescriptorReader(os.open(spool.path, READ_ONLY))
-
-
-def _ignored(count: int) -> None:
-    """Higher levels are a hundredth of the work."""
 
 
 def _hash(

@@ -12,6 +12,7 @@ Rule 3: levels lie from the top down, in hash blocks, behind the block with the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Self
 
 from attrs import frozen
@@ -36,6 +37,9 @@ BLOCK_SIZES = (512, 1024, 2048, 4096)
 HASH_BLOCK = BLOCK_SIZES[-1]
 """Bytes of a hash block, unless others are asked for."""
 
+Advance = Callable[[int], object]
+"""Is told of bytes that were hashed."""
+
 MOST_SALT = 256
 """Bytes of the longest salt."""
 
@@ -53,6 +57,10 @@ SUPERBLOCK = Structure(
     ("salt", f"{MOST_SALT}s"),
     ("padding", "168s"),
 )
+
+
+def nobody(count: int) -> None:
+    """Hears of no bytes."""
 
 
 def level_blocks(data_blocks: int, per_block: int) -> list[int]:

@@ -7,7 +7,7 @@ the size says it, for all of it is data, superblock and tree: so it is found for
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import product
 
@@ -16,7 +16,15 @@ from ...formats.reader import ImageReader
 from ...planning.layout import Fact, round_up
 from ...reading.positional import PartReader, PositionalReader
 from ..damage import stretches, told
-from .hash_tree import BLOCK_SIZES, MAGIC, SUPERBLOCK, HashTree, level_blocks
+from .hash_tree import (
+    BLOCK_SIZES,
+    MAGIC,
+    SUPERBLOCK,
+    Advance,
+    HashTree,
+    level_blocks,
+    nobody,
+)
 
 _SLOTS = (32, 64)
 """Bytes that digests take in trees that are looked for."""
@@ -75,16 +83,16 @@ class VerityReader(PartReader):
         """Bytes of the data, which `damaged` reads."""
         return self.size
 
-    def damaged(self, advance: Callable[[int], object] | None = None) -> Iterator[ImageError]:
+    def damaged(self, advance: Advance = nobody) -> Iterator[ImageError]:
         """Blocks that do not have the hash that the tree has of them, and what is wrong with the
         tree itself, from its root down; `advance` counts the bytes of data that were read.
 
         What is below a damaged block of the tree cannot be checked, and is not told of.
         """
         with reading_errors("the image"):
-            yield from self._damaged(advance or (lambda count: None))
+            yield from self._damaged(advance)
 
-    def _damaged(self, advance: Callable[[int], object]) -> Iterator[ImageError]:
+    def _damaged(self, advance: Advance) -> Iterator[ImageError]:
         tree, levels = self._tree, self._tree.levels
         if self._hashes.read_at(tree.offset, SUPERBLOCK.size) != tree.superblock():
             rule = f"the superblock of the hash tree, at byte {tree.offset:,}, is damaged"
@@ -112,7 +120,7 @@ class VerityReader(PartReader):
                 what = _ONE if first == last else _SEVERAL
                 return ImageError("", f"{self._where(depth, first, last)} {what}")  # noqa: B023
 
-            numbers = self._wrong(depth, lost, advance if depth == 0 else _nobody)
+            numbers = self._wrong(depth, lost, advance if depth == 0 else nobody)
             yield from told(stretches(numbers), tell, "damaged blocks")
             lost += wrong
 
@@ -128,7 +136,7 @@ class VerityReader(PartReader):
         return PartReader(self._hashes, tree.offset + start, blocks * size), size, blocks
 
     def _wrong(
-        self, depth: int, lost: Sequence[tuple[int, int]], advance: Callable[[int], object]
+        self, depth: int, lost: Sequence[tuple[int, int]], advance: Advance
     ) -> Iterator[int]:
         """The numbers of blocks that have another hash than the level above them says; but for
         those that are `lost`.
@@ -238,7 +246,3 @@ def _offsets(size: int, data_block_size: int, hash_block_size: int) -> Iterator[
             if end(blocks) != size:
                 break
             yield blocks * data_block_size
-
-
-def _nobody(count: int) -> None:
-    pass

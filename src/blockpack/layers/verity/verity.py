@@ -9,28 +9,31 @@ from __future__ import annotations
 
 import hashlib
 import uuid as uuids
-from collections.abc import Hashable
 
 from attrs import evolve
 
 from ...errors import EntryError, UsageError
-from ...model.extent import Readable, Stream
+from ...model.content import Opened
+from ...model.extent import Stream
 from ...planning.ids import guid, identity
 from ...planning.layout import Layout, require_layout
 from ...planning.layout_reader import LayoutReader
-from ...planning.options import optional_size, parse_size
+from ...planning.options import optional_size, parse_size, require_choice
 from ...planning.runs import Run, zeros
-from ...planning.volume import require_choice
 from ...reading.positional import PositionalFile
-from ...reading.spool import Spool
 from ...workers.processors import Jobs
 from ..ccm import CIPHER
-from .digests import Advance, hashed, opened
-from .hash_tree import ALGORITHMS, BLOCK_SIZES, FORMAT, MOST_SALT, SUPERBLOCK, HashTree
-
-
-def nobody(count: int) -> None:
-    """Hears of no bytes."""
+from .digests import hashed, opened
+from .hash_tree import (
+    ALGORITHMS,
+    BLOCK_SIZES,
+    FORMAT,
+    MOST_SALT,
+    SUPERBLOCK,
+    Advance,
+    HashTree,
+    nobody,
+)
 
 
 def verity(
@@ -173,7 +176,8 @@ def _layout(tree: HashTree, layout: Layout, jobs: Jobs, advance: Advance) -> Lay
     """The layout of the tree alone, from its superblock on."""
     with LayoutReader(layout.runs, forkable=layout.forkable) as data:
         spool, root = hashed(tree, data, jobs, advance)
-    store = _Tree(spool, tree, root)
+    # Any position of a spool can be read at once, and a root hash is that of one tree alone.
+    store = Opened(lambda: PositionalFile(opened(spool), owned=True), (tree, root))
     return Layout(
         format=FORMAT,
         title="dm-verity",
@@ -182,20 +186,3 @@ def _layout(tree: HashTree, layout: Layout, jobs: Jobs, advance: Advance) -> Lay
         geometry=tree.facts(root.hex()),
         forkable=layout.forkable,
     )
-
-
-class _Tree:
-    """A tree in its temporary file, as the one thing that a store holds."""
-
-    def __init__(self, spool: Spool, tree: HashTree, root: bytes) -> None:
-        self._spool = spool
-        self._tree = tree
-        self._root = root
-
-    def open(self, key: Hashable, name: str) -> Readable:
-        """All of it; any position can be read at once."""
-        return PositionalFile(opened(self._spool), owned=True)
-
-    def identity(self, key: Hashable) -> Hashable:
-        """A root hash is that of one tree alone."""
-        return self._tree, self._root
