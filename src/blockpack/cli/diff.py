@@ -13,11 +13,11 @@ from ..deploy.host.differences import changed
 from ..deploy.host.generations import CURRENT
 from ..deploy.record import BuildRecord
 from ..errors import BlockpackError, UsageError, printable
-from ..formats.reader import ImageEntry
+from ..formats.reader import ImageEntry, differing
 from ..formats.registry import format_named
 from ..formats.tar.volume import TarVolume
 from ..images.address import split_address
-from ..images.compare import differences
+from ..images.compare import ANYWHERE, differences
 from ..images.image import Image
 from ..images.open_image import format_of, head_of, open_at, open_image
 from ..images.remote import is_url
@@ -128,21 +128,21 @@ def _changes(before: Image, after: Image) -> Iterator[Change]:
             yield Change(path, "changed", ", ".join(_how(was, is_now, alike)))
 
 
+_TOLD = {
+    "kind": "a {0.kind}, now a {1.kind}",
+    "size": "{0.size:,} bytes, now {1.size:,}",
+    "target": "leads to {0.target}, now to {1.target}",
+    "mode": "mode {0.mode:04o}, now {1.mode:04o}",
+    "owner": "owner {0.uid}:{0.gid}, now {1.uid}:{1.gid}",
+    "mtime_ns": "time",
+}
+"""How it is told that an entry is not the same."""
+
+
 def _how(was: ImageEntry, is_now: ImageEntry, alike: bool) -> Iterator[str]:
     """What changed about an entry; modes, times and owners only where the formats are `alike`."""
-    if was.kind != is_now.kind:
-        yield f"a {was.kind}, now a {is_now.kind}"
-        return
-    if was.size != is_now.size:
-        yield f"{was.size:,} bytes, now {is_now.size:,}"
-    if was.target != is_now.target:
-        yield printable(f"leads to {was.target}, now to {is_now.target}")
-    if alike and was.mode != is_now.mode:
-        yield f"mode {was.mode:04o}, now {is_now.mode:04o}"
-    if alike and (was.uid, was.gid) != (is_now.uid, is_now.gid):
-        yield f"owner {was.uid}:{was.gid}, now {is_now.uid}:{is_now.gid}"
-    if alike and was.mtime_ns != is_now.mtime_ns:
-        yield "time"
+    for name in differing(was, is_now, _TOLD if alike else ANYWHERE):
+        yield printable(_TOLD[name].format(was, is_now))
 
 
 def _as_image(name: str, like: Image | None) -> Image:

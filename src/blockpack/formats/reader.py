@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import ClassVar, Literal
 
@@ -64,6 +64,19 @@ class ImageEntry:
     def offset(self) -> int | None:
         """Where the file's first byte lies in the image; None if it has none."""
         return self.extents[0][0] if self.extents else None
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """The user and the group."""
+        return self.uid, self.gid
+
+
+def differing(one: ImageEntry, other: ImageEntry, names: Iterable[str]) -> list[str]:
+    """Which of these attributes two entries have not the same; if they are of different kinds, that
+    alone, for all else follows.
+    """
+    found = [name for name in names if getattr(one, name) != getattr(other, name)]
+    return ["kind"] if "kind" in found else found
 
 
 class ImageReader(ABC):

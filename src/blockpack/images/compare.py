@@ -9,21 +9,21 @@ links as files where there are none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 from attrs import frozen
 
-from ..errors import ImageError, TargetError, printable
-from ..formats.reader import ImageEntry
+from ..errors import ImageError, printable
+from ..formats.reader import ImageEntry, differing
 from ..planning.layout import Layout
 from ..reading.positional import PositionalReader
 from ..reading.window import AHEAD, Window
-from ..workers.pool import shared_out
+from ..workers.pool import lost_process, shared_out
 from ..workers.processors import Jobs, require_jobs
 from ..workers.sharing import jobs_for, stretches
 from ..writing.parallel import write_with
-from ..writing.progress import Meter, Progress
+from ..writing.progress import Meter, Tell
 from ..writing.targets import COPIED_AT_ONCE, Copyable, Copying, Span, Target, holes_and_data
 from .image import Image, require_image
 from .open_image import open_image
@@ -41,11 +41,7 @@ class Difference:
 
 
 def compare(
-    image: Image | Layout,
-    other: Image | Layout,
-    *,
-    jobs: Jobs = 1,
-    progress: Callable[[Progress], object] | None = None,
+    image: Image | Layout, other: Image | Layout, *, jobs: Jobs = 1, progress: Tell | None = None
 ) -> list[Difference]:
     """How `image` differs from what it should be, `other`: in entries, kinds, sizes and bytes.
 
@@ -64,10 +60,7 @@ def compare(
 
 
 def differences(
-    image: Image,
-    other: Image | Layout,
-    jobs: Jobs = 1,
-    progress: Callable[[Progress], object] | None = None,
+    image: Image, other: Image | Layout, jobs: Jobs = 1, progress: Tell | None = None
 ) -> list[Difference]:
     """`compare` by the long way alone."""
     with _opened(other) as opened:
@@ -81,15 +74,29 @@ def _opened(image: Image | Layout) -> AbstractContextManager[Image]:
     return nullcontext(image)
 
 
+ANYWHERE = ("kind", "size", "target")
+"""What entries of any two formats are compared in."""
+
+_TOLD = {
+    "kind": "is a {0.kind}, and should be a {1.kind}",
+    "size": "has {0.size:,} bytes, and should have {1.size:,}",
+    "target": "leads to {0.target}, and should lead to {1.target}",
+    "mtime_ns": "has another time than the source would get",
+    "mode": "the mode differs: it is {0.mode:04o}, and should be {1.mode:04o}",
+    "owner": "the owner differs: it is {0.uid}:{0.gid}, and should be {1.uid}:{1.gid}",
+}
+"""How it is told that an entry is not the same."""
+
+
+_LOST = lost_process("a comparing process", "the image was not compared")
+
+
 class _Differs(Exception):
     """Bytes are not those of the plan."""
 
 
 def has_the_bytes(
-    image: Image,
-    layout: Layout,
-    jobs: Jobs = 1,
-    progress: Callable[[Progress], object] | None = None,
+    image: Image, layout: Layout, jobs: Jobs = 1, progress: Tell | None = None
 ) -> bool:
     """Whether the image has all bytes of `layout`, and no others. Raises `SourceError`."""
     data = image.reader.data
@@ -97,9 +104,7 @@ def has_the_bytes(
         return False
     meter = Meter("comparing", layout.size, progress)
     try:
-        write_with(
-            layout, _Compared(data), jobs if data.forkable else 1, meter.advance, _lost_process
-        )
+        write_with(layout, _Compared(data), jobs if data.forkable else 1, meter.advance, _LOST)
     except (_Differs, ImageError):
         return False
     meter.finish()
@@ -144,7 +149,7 @@ class _Compared(Target):
 
 
 def _differences(
-    image: Image, other: Image, jobs: Jobs, progress: Callable[[Progress], object] | None
+    image: Image, other: Image, jobs: Jobs, progress: Tell | None
 ) -> Iterator[Difference]:
     """All of them: missing entries, different ones, and extra ones."""
     found, expected = image.entries, other.entries
@@ -170,30 +175,12 @@ def _differences(
 def _facts(found: ImageEntry, expected: ImageEntry, alike: bool) -> Iterator[str]:
     if found.damage or expected.damage:
         yield f"cannot be read: {found.damage or expected.damage}"
-    if found.kind != expected.kind:
-        yield f"is a {found.kind}, and should be a {expected.kind}"
-        return
-    if found.size != expected.size:
-        yield f"has {found.size:,} bytes, and should have {expected.size:,}"
-    if found.target != expected.target:
-        yield f"leads to {found.target}, and should lead to {expected.target}"
-    if not alike:
-        return
-    if found.mtime_ns != expected.mtime_ns:
-        yield "has another time than the source would get"
-    if found.mode != expected.mode:
-        yield f"the mode differs: it is {found.mode:04o}, and should be {expected.mode:04o}"
-    if (found.uid, found.gid) != (expected.uid, expected.gid):
-        owner = f"{found.uid}:{found.gid}"
-        yield f"the owner differs: it is {owner}, and should be {expected.uid}:{expected.gid}"
+    for name in differing(found, expected, _TOLD if alike else ANYWHERE):
+        yield _TOLD[name].format(found, expected)
 
 
 def _contents(
-    image: Image,
-    other: Image,
-    entries: list[ImageEntry],
-    jobs: Jobs,
-    progress: Callable[[Progress], object] | None,
+    image: Image, other: Image, entries: list[ImageEntry], jobs: Jobs, progress: Tell | None
 ) -> Iterator[Difference]:
     """The files of equal sizes whose bytes differ."""
     found = image.entries
@@ -206,16 +193,12 @@ def _contents(
 
     def work(number: int) -> list[Difference]:
         sides = _Side(image), _Side(other)
-        differing = []
-        for entry in plan[number]:
-            what = _first_difference(*sides, found[entry.path], entry)
-            if what:
-                differing.append(Difference(entry.path, what))
-        return differing
+        pairs = ((each, _first_difference(*sides, found[each.path], each)) for each in plan[number])
+        return [Difference(entry.path, what) for entry, what in pairs if what]
 
-    for number, differing in shared_out(len(plan), workers, work, _lost_process):
+    for number, differences in shared_out(len(plan), workers, work, _LOST):
         meter.advance(sum(entry.size for entry in plan[number]))
-        yield from differing
+        yield from differences
     meter.finish()
 
 
@@ -261,9 +244,3 @@ def _where(found: bytes, expected: bytes, start: int) -> str:
         if one != other:
             return f"differs from byte {start + number:,} on"
     return f"ends at byte {start + min(len(found), len(expected)):,}"
-
-
-def _lost_process(how: str) -> TargetError:
-    return TargetError(
-        "", f"a comparing process {how}, and the image was not compared", "try again"
-    )

@@ -13,7 +13,7 @@ from ..planning.layout import Fact, Layout, Placement
 from ..planning.layout_reader import LayoutReader
 from ..planning.runs import Run
 from ..reading.positional import PositionalReader, reader_of
-from ..writing.progress import SILENT, Meter, Progress
+from ..writing.progress import SILENT, Meter, Tell
 from .image import Image, require_image
 
 _CHUNK = 1 << 20
@@ -35,9 +35,7 @@ class _Listed(NamedTuple):
     content: Callable[[], PositionalReader] | None = None
 
 
-def contents(
-    what: Image | Layout, *, progress: Callable[[Progress], object] | None = None
-) -> dict[str, Any]:
+def contents(what: Image | Layout, *, progress: Tell | None = None) -> dict[str, Any]:
     """What is in an image, or will be in a planned one: offsets and digests as JSON values.
 
     All of it is read once, and the sources of a layout are; `progress` is called a few times a
@@ -79,10 +77,7 @@ def placed(placement: Placement) -> dict[str, Any]:
 
 
 def manifest(
-    layout: Layout,
-    image: BinaryIO | None = None,
-    *,
-    progress: Callable[[Progress], object] | None = None,
+    layout: Layout, image: BinaryIO | None = None, *, progress: Tell | None = None
 ) -> dict[str, Any]:
     """The manifest of a layout as JSON values.
 
@@ -112,7 +107,7 @@ def _digested(
     sector_size: int,
     geometry: Mapping[str, Fact],
     listed: list[_Listed],
-    progress: Callable[[Progress], object] | None,
+    progress: Tell | None,
 ) -> dict[str, Any]:
     """All JSON values, with the digests of `data` and of each file."""
     meter = Meter("digesting", what.size, progress)

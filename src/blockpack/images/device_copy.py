@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ..errors import ImageError, TargetError, UsageError, reading_errors
 from ..model.extent import Extent, FileRange, Zeros
 from ..planning.layout import Layout
 from ..planning.runs import Run
 from ..reading.positional import DescriptorReader, PositionalReader, open_for_reading
-from ..writing.progress import Progress
+from ..writing.progress import Tell
 from ..writing.write import Report, write
 from .address import split_address
 from .block_map import BLOCK, BlockMap, digest_of
@@ -32,7 +32,7 @@ def write_image(
     block_map: BlockMap | None = None,
     verify: bool = False,
     allow_device: bool = False,
-    progress: Callable[[Progress], object] | None = None,
+    progress: Tell | None = None,
 ) -> Report:
     """Write the image at `image`, a path or the address of a disk's partition, to the path
     `target`; with `verify` it is read back.

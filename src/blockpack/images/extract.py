@@ -13,17 +13,17 @@ Rule 2: what the target cannot take costs everything: nothing is left behind.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from ..errors import BlockpackError, ImageError, TargetError, raise_problems, require_path
 from ..formats.reader import ImageEntry
 from ..model.entry import encode, parent_of
-from ..workers.pool import shared_out
+from ..workers.pool import lost_process, shared_out
 from ..workers.processors import Jobs, require_jobs
 from ..workers.sharing import SharedCount, jobs_for, stretches
 from ..writing.place import Place, settle
-from ..writing.progress import Meter, Progress
+from ..writing.progress import Meter, Tell
 from ..writing.targets import target_errors
 from ..writing.temporary_names import temporary_name
 from .creation import Creation, Outcome
@@ -33,11 +33,7 @@ from .soundness import unsound
 
 
 def extract(
-    image: Image,
-    directory: str | os.PathLike[str],
-    *,
-    jobs: Jobs = 1,
-    progress: Callable[[Progress], object] | None = None,
+    image: Image, directory: str | os.PathLike[str], *, jobs: Jobs = 1, progress: Tell | None = None
 ) -> int:
     """Copy everything in `image` to `directory`, which is new or empty; the number of entries.
 
@@ -123,6 +119,7 @@ def _target(path: str, names: Iterable[str]) -> Iterator[Place]:
             work.close()
 
 
+_LOST = lost_process("an extracting process", "nothing was extracted")
 _TAKEN = "is there already", "give a new or an empty directory"
 
 
@@ -194,11 +191,6 @@ def _files(
     def work(number: int) -> tuple[Outcome, int]:
         return creation.make(plan[number]), progress.untold()
 
-    for _, (outcome, untold) in shared_out(len(plan), workers, work, _lost_process, progress):
+    for _, (outcome, untold) in shared_out(len(plan), workers, work, _LOST, progress):
         meter.advance(untold)
         yield outcome
-
-
-def _lost_process(how: str) -> TargetError:
-    rule = f"an extracting process {how}, and nothing was extracted"
-    return TargetError("", rule, "try again")

@@ -25,7 +25,7 @@ from ..layers.disk.record import DISK
 from ..model.entry import EPOCH, NANOSECONDS, name_of, parent_of, text_of
 from ..planning.layout import Fact
 from ..reading.positional import PositionalReader, ReaderThrough
-from ..writing.progress import Meter, Progress
+from ..writing.progress import Meter, Tell
 from .path import ImagePath
 from .soundness import unsound
 
@@ -104,7 +104,7 @@ class Image:
         """
         return self.reader.options()
 
-    def verify(self, *, progress: Callable[[Progress], object] | None = None) -> list[ImageError]:
+    def verify(self, *, progress: Tell | None = None) -> list[ImageError]:
         """Everything that is wrong with the structure; empty for a sound image.
 
         Of an encrypted one every sector is decrypted first, and of one with a hash tree every block

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, cast
 
-from ..errors import BlockpackError
+from ..errors import BlockpackError, TargetError
 
 if TYPE_CHECKING:
     from selectors import BaseSelector
@@ -39,20 +39,26 @@ _ENDING = [
 """The signals that end a process which cleans up; not every system has them all."""
 
 
+Lost = Callable[[str], BlockpackError]
+"""The error for a worker that came to an end otherwise than by itself, by how that came about."""
+
+
+def lost_process(what: str, outcome: str, remedy: str = "try again") -> Lost:
+    """What is raised if `what` (``a writing process``) is lost, and what that comes to."""
+    return lambda how: TargetError("", f"{what} {how}, and {outcome}", remedy)
+
+
 class WorkerPool:
     """Workers that do the same work together; a context manager that ends them."""
 
-    def __init__(
-        self, lost: Callable[[str], BlockpackError], numbers: int, selector: BaseSelector
-    ) -> None:
+    def __init__(self, lost: Lost, numbers: int, selector: BaseSelector) -> None:
         self._lost = lost
-        """The error for a worker that came to an end otherwise than by itself."""
         self._numbers = numbers
         self._selector = selector
         self._workers: dict[int, Worker] = {}
 
     @classmethod
-    def of(cls, count: int, lost: Callable[[str], BlockpackError]) -> Self:
+    def of(cls, count: int, lost: Lost) -> Self:
         """A pool that shares out the numbers below `count`, `MOST_NUMBERS` at most.
 
         Raises `OSError` if there are too few descriptors left.
@@ -121,13 +127,13 @@ def shared_out(
     count: int,
     jobs: int,
     work: Callable[[int], Result],
-    lost: Callable[[str], BlockpackError],
+    lost: Lost,
     done: SharedCount | None = None,
 ) -> Iterator[tuple[int, Result]]:
     """Each number below `count` and what `work` makes of it, by `jobs` processes, in no order.
 
     This process is one of them, and the only one where no others can be had. `count` is
-    `MOST_NUMBERS` at most; for `lost` see `WorkerPool`. Raises what `work` raises, that of others
+    `MOST_NUMBERS` at most; for `lost` see `Lost`. Raises what `work` raises, that of others
     as soon as this one counts what is `done`.
     """
     jobs = min(jobs, count)

@@ -7,12 +7,10 @@ work wait in a queue, and each process takes the next one, this one too.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
 from typing import NamedTuple
 
-from ..errors import BlockpackError
 from ..planning.layout import Layout
-from ..workers.pool import shared_out
+from ..workers.pool import Lost, shared_out
 from ..workers.processors import Jobs
 from ..workers.sharing import ITEM_COST, PIECES, SharedCount, jobs_for
 from .targets import Tally, Target
@@ -53,7 +51,7 @@ def write_with(
     target: Target,
     jobs: Jobs,
     advance: Advance,
-    lost: Callable[[str], BlockpackError],
+    lost: Lost,
 ) -> None:
     """Write all of `layout` to `target`, by several processes if `jobs` allows it and it pays.
 

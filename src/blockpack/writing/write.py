@@ -15,10 +15,11 @@ from attrs import frozen
 from ..errors import TargetError, UsageError, require_path
 from ..planning.layout import Layout, require_layout
 from ..planning.runs import literal
+from ..workers.pool import lost_process
 from ..workers.processors import Jobs, require_jobs
 from .files import device, final_place, regular_file, stream
 from .parallel import write_with
-from .progress import Meter, Progress
+from .progress import Meter, Tell
 from .targets import Seekable, Streaming, target_errors
 
 _HARMLESS = ((1, 3), (1, 5), (1, 7)) if sys.platform == "linux" else ()
@@ -26,6 +27,8 @@ _HARMLESS = ((1, 3), (1, 5), (1, 7)) if sys.platform == "linux" else ()
 
 _TERMINALS = (4, 5, 188, 166, 204, *range(136, 144)) if sys.platform == "linux" else ()
 """The major numbers of consoles, serial lines and pseudo-terminals (Linux, devices.txt)."""
+
+_LOST = lost_process("a writing process", "the image was not written")
 
 
 @frozen
@@ -48,7 +51,7 @@ def write(
     layout: Layout,
     target: str | os.PathLike[str] | BinaryIO,
     *,
-    progress: Callable[[Progress], object] | None = None,
+    progress: Tell | None = None,
     jobs: Jobs = 1,
     fsync: bool = False,
     allow_device: bool = False,
@@ -79,7 +82,7 @@ def write(
     with _opened(layout, target, fsync, allow_device, private, sparing) as opened:
         layout.claim()
         is_stream = isinstance(opened, Streaming)
-        write_with(layout, opened, 1 if is_stream else jobs, meter.advance, _lost_process)
+        write_with(layout, opened, 1 if is_stream else jobs, meter.advance, _LOST)
         if isinstance(opened, Streaming):
             opened.flush()
         elif fsync or not opened.holes:  # a device is always flushed
@@ -138,10 +141,6 @@ def _allowed_kind(path: str, allow_device: bool) -> str:
         rule = f"is a {kind}, and everything on it would be lost"
         raise TargetError(path, rule, option="allow_device")
     return kind
-
-
-def _lost_process(how: str) -> TargetError:
-    return TargetError("", f"a writing process {how}, and the image was not written", "try again")
 
 
 def _kind(path: str) -> str:

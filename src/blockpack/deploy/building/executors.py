@@ -17,7 +17,7 @@ from attrs import evolve
 
 from ...errors import BlockpackError, TargetError, UsageError
 from ...planning.layout import Layout
-from ...workers.pool import Send, WorkerPool
+from ...workers.pool import Send, WorkerPool, lost_process
 from ...workers.processors import Jobs, processors
 from ...writing.progress import Meter, increments
 from ..image_errors import out_of_memory
@@ -26,6 +26,8 @@ from .task import Built, Refused, Task, make, perform
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
+
+_LOST = lost_process("a building process", "its image was not built", "build again")
 
 Outcome = tuple[int, Built | BlockpackError]
 """The number of a task, and what became of it."""
@@ -47,7 +49,7 @@ def outcomes(planned: Planned, jobs: Jobs, meter: Meter) -> Iterator[Outcome]:
     pool = None
     if workers > 1:
         with suppress(OSError):  # too few descriptors left
-            pool = WorkerPool.of(len(planned), _lost)
+            pool = WorkerPool.of(len(planned), _LOST)
     if pool is None:
         yield from (_made(planned, number, jobs, meter) for number in range(len(planned)))
         return
@@ -88,10 +90,6 @@ def _forked(
             meter.advance(message)
         elif isinstance(message, tuple):
             yield message
-
-
-def _lost(how: str) -> TargetError:
-    return TargetError("", f"a building process {how}, and its image was not built", "build again")
 
 
 def outcomes_on(

@@ -109,8 +109,7 @@ class FatReader(ImageReader):
         yield from self._fat32_deviations(free)
 
     def _walk(self, report: Report) -> Walk:
-        root_cluster = self.boot.root_cluster
-        return Walk(self, self.geometry, root_cluster, self._allocation(), report)
+        return Walk(self, self._allocation(), report)
 
     def _allocation(self) -> Allocation:
         geometry = self.geometry

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from ...errors import Deviation, ImageError
-from ..reader import MAX_PATH, ImageEntry, ImageReader, Pieces, Report
+from ..reader import MAX_PATH, ImageEntry, Pieces, Report
 from . import dir_entry, listing
 from .allocation import Allocation, Runs
-from .geometry import Geometry
 from .listing import Listing, Slot
+
+if TYPE_CHECKING:
+    from .reader import FatReader
 
 _AMBIGUOUS = "readers disagree about where its bytes are: the root directory fills no whole sectors"
 
@@ -20,17 +23,9 @@ _AMBIGUOUS = "readers disagree about where its bytes are: the root directory fil
 class Walk:
     """Follows every chain of what `reader` reads once."""
 
-    def __init__(
-        self,
-        reader: ImageReader,
-        geometry: Geometry,
-        root_cluster: int,
-        allocation: Allocation,
-        report: Report,
-    ) -> None:
+    def __init__(self, reader: FatReader, allocation: Allocation, report: Report) -> None:
         self._reader = reader
-        self._geometry = geometry
-        self._root_cluster = root_cluster
+        self._geometry = geometry = reader.geometry
         self._cluster_size = geometry.cluster_size
         self._base = geometry.offset_of(0)
         self.allocation = allocation
@@ -45,7 +40,7 @@ class Walk:
         """What the root directory holds."""
         geometry = self._geometry
         if geometry.bits == 32:
-            return self._directory("", self._root_cluster)
+            return self._directory("", self._reader.boot.root_cluster)
         data = b""
         try:
             size = geometry.root_entries * dir_entry.SIZE

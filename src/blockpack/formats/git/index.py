@@ -21,6 +21,7 @@ import mmap
 import struct
 import sys
 from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate, islice
@@ -193,16 +194,14 @@ class IndexLookup:
     def _find(self, oid: bytes) -> int | None:
         """Where one object begins, as it stands there."""
         fanout, data, size = self._parts.fanout, self._data, self._oid_size
-        low, high = fanout[oid[0] - 1] if oid[0] else 0, fanout[oid[0]]
-        while low < high:
-            middle = (low + high) // 2
-            at = HEAD_SIZE + size * middle
-            found = data[at : at + size]
-            if found < oid:
-                low = middle + 1
-            elif found > oid:
-                high = middle
-            else:
-                at = self._parts.small_at + 4 * middle
-                return int.from_bytes(data[at : at + 4])
-        return None
+
+        def at_place(place: int) -> bytes:
+            at = HEAD_SIZE + size * place
+            return data[at : at + size]
+
+        begin, end = fanout[oid[0] - 1] if oid[0] else 0, fanout[oid[0]]
+        place = begin + bisect_left(range(begin, end), oid, key=at_place)
+        if place == end or at_place(place) != oid:
+            return None
+        at = self._parts.small_at + 4 * place
+        return int.from_bytes(data[at : at + 4])

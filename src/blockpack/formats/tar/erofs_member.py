@@ -25,7 +25,7 @@ from ..erofs.reader import ErofsReader
 from ..erofs.structures import NULL_ADDRESS, SUPERBLOCK_OFFSET
 from ..erofs.survey import Survey
 from ..erofs.volume import ErofsVolume
-from ..reader import ImageEntry, Report
+from ..reader import ImageEntry, Report, differing
 from . import header
 from .header import EROFS_MEMBER as NAME
 
@@ -140,15 +140,7 @@ def compare(erofs: ErofsReader, members: Iterable[ImageEntry], report: Report) -
             entry, member = _file(path, found), _file(path, shown)
             if entry.damage or member.damage:
                 continue  # which has been told
-            differs = [
-                what
-                for name, what in _DIFFERS.items()
-                if getattr(entry, name) != getattr(member, name)
-            ]
-            if entry.kind != member.kind:
-                del differs[1:]  # all else follows
-            if differs:
-                what = " and ".join(differs)
+            if what := " and ".join(map(_DIFFERS.__getitem__, differing(entry, member, _DIFFERS))):
                 report(ImageError(path, f"{what} in the EROFS than in the tar"))
 
 

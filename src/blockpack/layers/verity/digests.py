@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from ...errors import BlockpackError, TargetError
 from ...reading.positional import READ_ONLY, DescriptorReader, PartReader, PositionalReader
 from ...reading.spool import Spool
-from ...workers.pool import MOST_NUMBERS, shared_out
+from ...workers.pool import MOST_NUMBERS, lost_process, shared_out
 from ...workers.processors import Jobs
 from ...workers.sharing import SharedCount, jobs_for
 from .hash_tree import Advance, HashTree, Level, nobody
@@ -25,6 +24,8 @@ _LEAST = 16 << 20
 
 _COST = 4
 """How many bytes are copied while one is hashed."""
+
+_LOST = lost_process("a hashing process", "there is no hash tree")
 
 
 def digests(
@@ -109,9 +110,5 @@ def _hash(
             done.count(len(found) // tree.slot * block_size)
         return done.untold()
 
-    for _, untold in shared_out(stretches, count, work, _lost_process, done):
+    for _, untold in shared_out(stretches, count, work, _LOST, done):
         advance(untold)
-
-
-def _lost_process(how: str) -> BlockpackError:
-    return TargetError("", f"a hashing process {how}, and there is no hash tree", "try again")
