@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from attrs import define, field
@@ -17,6 +16,7 @@ from ..errors import BlockpackError, ImageError, SourceError, TargetError
 from ..formats.reader import ImageEntry
 from ..model.entry import encode, name_of, parent_of
 from ..planning.volume import MOST
+from ..reading.recent import Recent
 from ..reading.window import AHEAD, Window
 from ..writing.place import Place, settle
 from ..writing.targets import Copying, Seekable, copy_content, target_errors
@@ -68,7 +68,7 @@ class Creation:
         self._copying = Copying.by(advance)
         self._root = root
         self._made: dict[str, tuple[int, int]] = {}
-        self._open: OrderedDict[str, Place] = OrderedDict()
+        self._open: Recent[str, Place] = Recent(_MOST_OPEN)
         self._by_kind = {
             "directory": self._directory,
             "file": self._file,
@@ -101,8 +101,8 @@ class Creation:
 
     def close(self) -> None:
         """Let go of all directories that are open."""
-        while self._open:
-            self._open.popitem()[1].close()
+        for place in self._open.values():
+            place.close()
 
     def _is_there(self, path: str) -> bool:
         return not path or path in self._made
@@ -119,7 +119,7 @@ class Creation:
         while above and above not in self._open:
             missing.append(above)
             above = parent_of(above)
-        place = self._open[above] if above else self._root
+        place = self._open.get(above) or self._root
         for each in reversed(missing):
             place = place.inside(encode(name_of(each)))
             self._keep(each, place)
@@ -128,9 +128,8 @@ class Creation:
         return place
 
     def _keep(self, path: str, place: Place) -> None:
-        self._open[path] = place
-        if len(self._open) > _MOST_OPEN:
-            self._open.popitem(last=False)[1].close()
+        for oldest in self._open.keep(path, place):
+            oldest.close()
 
     def _directory(self, entry: ImageEntry, name: bytes) -> None:
         place = self._at(parent_of(entry.path)).make(name)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import OrderedDict
 from typing import Any, Protocol
 
 from ..errors import BlockpackError, SourceError, UsageError
 from ..reading.positional import PositionalReader
+from ..reading.recent import Recent
 
 PAGE = 64 << 10
 """Bytes of a page."""
@@ -83,11 +83,11 @@ class RemoteReader(PositionalReader):
     def __init__(self, filesystem: Any, path: str, name: str) -> None:
         self._name = name
         self._lock = threading.Lock()
-        self._pages: OrderedDict[int, bytes] = OrderedDict()
+        self._pages: Recent[int, bytes] = Recent(MOST_PAGES)
         self._file: _RemoteFile = self._asked(_opened, filesystem, path, name)
         super().__init__(self._file.size)
         if self._file.begin:
-            self._pages[0] = self._file.begin
+            self._pages.keep(0, self._file.begin)
 
     def pread(self, view: memoryview, position: int) -> int:
         """Fill `view`, or a first part of it, from pages."""
@@ -109,12 +109,7 @@ class RemoteReader(PositionalReader):
                 for page in range(start, end):
                     at = (page - start) * PAGE
                     pages[page] = data[at : at + PAGE]
-            for page, data_of_page in pages.items():
-                assert data_of_page is not None
-                self._pages[page] = data_of_page
-                self._pages.move_to_end(page)
-            while len(self._pages) > MOST_PAGES:
-                self._pages.popitem(last=False)
+                    self._pages.keep(page, data[at : at + PAGE])
         return [data for data in pages.values() if data is not None]
 
     def _fetched(self, start: int, end: int) -> bytes:

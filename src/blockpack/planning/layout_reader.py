@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 from ..model.extent import Data, Extent, FileRange, Stream, Zeros
 from ..reading.extents import OpenSource, open_source, read_extent
 from ..reading.positional import PositionalReader
+from ..reading.recent import Recent
 from .runs import Run
 
 MOST_KEPT = 32 << 20
@@ -47,9 +47,7 @@ class LayoutReader(PositionalReader):
         self._runs = runs
         self._starts = [run.start for run in runs]
         self._lock = threading.Lock()
-        self._kept: OrderedDict[int, Data] = OrderedDict()
-        self._size = 0
-        self._most_kept = most_kept
+        self._kept: Recent[int, Data] = Recent(most_kept, lambda data: data.length)
         self._sources: list[OpenSource] = []
         self._process = os.getpid()
 
@@ -74,22 +72,12 @@ class LayoutReader(PositionalReader):
             first = max(bisect_right(offsets, start) - 1, 0)
             last = bisect_left(offsets, end, first, len(run))
             for item in range(first, last):
-                kept = self._kept_at(offsets[item])
+                kept = self._kept.get(offsets[item])
                 if kept is not None:
                     yield from self._made(run, first, item)
                     yield kept
                     first = item + 1
             yield from self._made(run, first, last)
-
-    def _kept_at(self, offset: int) -> Data | None:
-        """The item at `offset`, if it is metadata that was kept."""
-        if offset not in self._kept:
-            return None
-        with self._lock:
-            found = self._kept.get(offset)
-            if found is not None:
-                self._kept.move_to_end(offset)
-            return found
 
     def _made(self, run: Run, first: int, last: int) -> Iterator[Extent]:
         """The extents of items of a run, of which metadata that takes its time is kept."""
@@ -97,17 +85,8 @@ class LayoutReader(PositionalReader):
             return
         for extent in run.make(first, last):
             if type(extent) is Data and extent.length >= LEAST_KEPT and _is_item(extent, run):
-                self._keep(extent)
+                self._kept.keep(extent.offset, extent)
             yield extent
-
-    def _keep(self, data: Data) -> None:
-        with self._lock:
-            if data.offset not in self._kept:
-                self._kept[data.offset] = data
-                self._size += data.length
-            while self._size > self._most_kept and len(self._kept) > 1:
-                _, oldest = self._kept.popitem(last=False)
-                self._size -= oldest.length
 
     def _read(self, extent: Extent, skip: int, view: memoryview) -> None:
         """Fill `view` with the bytes of `extent` that come after its first `skip`."""

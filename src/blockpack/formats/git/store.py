@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from attrs import define, field, frozen
 
 from ...errors import ImageError
+from ...reading.recent import Recent
 from .pack_format import BLOB, KINDS, OFS_DELTA, REF_DELTA, type_and_size
 
 MOST_DELTA = 64 << 20
@@ -61,9 +62,10 @@ class PackStore:
     """Where its objects end, and its checksum begins."""
     oid_size: int
     offsets: dict[bytes, int] = field(factory=dict)
-    _resolved: dict[int, tuple[int, bytes]] = field(factory=dict, init=False)
+    _resolved: Recent[int, tuple[int, bytes]] = field(
+        factory=lambda: Recent(_MOST_KEPT, lambda found: len(found[1])), init=False
+    )
     """Deltas that were resolved last, by offset: the type and bytes that they came to."""
-    _kept: int = field(default=0, init=False)
     _work: int = field(default=0, init=False)
     _paid: set[int] = field(factory=set, init=False)
     """Deltas whose work was counted: to read one again costs nothing."""
@@ -138,9 +140,8 @@ class PackStore:
             return found
 
     def _resolve(self, header: ObjectHeader) -> tuple[int, bytes]:
-        deltas: list[
-            ObjectHeader
-        ] = []  # inflated one by one: all at once may be any number of bytes
+        # Deltas are inflated one by one: all at once may be any number of bytes.
+        deltas: list[ObjectHeader] = []
         known = self._resolved.get(header.offset)
         while known is None and header.kind not in KINDS:
             if len(deltas) == MOST_CHAIN:
@@ -152,7 +153,7 @@ class PackStore:
         for delta in reversed(deltas):
             data = apply_delta(data, self._piece(delta))
             self._count(len(data))
-            self._keep(delta.offset, kind, data)
+            self._resolved.keep(delta.offset, (kind, data))
         return kind, data
 
     def _piece(self, header: ObjectHeader) -> bytes:
@@ -165,14 +166,6 @@ class PackStore:
         self._work += size
         if self._work > _LEAST_WORK + _MOST_GAIN * self.end:
             raise ImageError("", "its deltas come to far more than any repository's")
-
-    def _keep(self, offset: int, kind: int, data: bytes) -> None:
-        """Keep an object for the deltas on top of it, and forget the oldest."""
-        self._resolved[offset] = kind, data
-        self._kept += len(data)
-        while self._kept > _MOST_KEPT:
-            oldest = next(iter(self._resolved))
-            self._kept -= len(self._resolved.pop(oldest)[1])
 
     def size_of(self, header: ObjectHeader) -> int:
         """The size of an object, which for a delta is what it comes to. Raises `ImageError`."""
