@@ -229,11 +229,12 @@ def _cut(
 
 
 def _placed(layout: Layout) -> list[_Placed]:
-    return sorted(
-        _Placed(placement.offset, placement.offset + placement.entry.size, placement.entry.path)
-        for placement in layout.placements()
-        if isinstance(placement.entry, File) and placement.offset is not None
-    )
+    found = []
+    for each in layout.placements():
+        if isinstance(each.entry, File):
+            whole = () if each.offset is None else ((each.offset, each.entry.size),)
+            found += [_Placed(at, at + n, each.entry.path) for at, n in each.pieces or whole]
+    return sorted(found)
 
 
 def _of_layout(layout: Layout, files: Iterable[_Placed]) -> Iterator[Stretch]:
@@ -242,8 +243,9 @@ def _of_layout(layout: Layout, files: Iterable[_Placed]) -> Iterator[Stretch]:
     for start, stop, extent, name in _cut(pieces, files):
         if isinstance(extent, Data) and not name and last in PAYLOAD:  # the end of a tar's block
             end = min(stop, start - start % -SECTOR)
-            yield Stretch(start, end - start, "padding")
-            start = end
+            if not any(extent.data[start - extent.offset : end - extent.offset]):  # or an inode
+                yield Stretch(start, end - start, "padding")
+                start = end
         last = _kind(extent, name, last)
         found: list[tuple[int, int]] = []
         if isinstance(extent, FileRange) and stop - start >= _LEAST_WITH_HOLES:

@@ -42,15 +42,17 @@ class LayoutWarning:
 @frozen
 class Placement:
     """Where an entry's bytes lie in the image: at byte `offset`; None if it has none there, or they
-    are not in one piece.
+    are not in one piece. Then `pieces` has all of them as (offset, length), if they are there.
     """
 
     entry: Entry
     offset: int | None
+    pieces: tuple[tuple[int, int], ...] = ()
 
     def moved(self, by: int) -> Placement:
         """The same, `by` bytes further on."""
-        return self if self.offset is None else Placement(self.entry, self.offset + by)
+        offset = None if self.offset is None else self.offset + by
+        return Placement(self.entry, offset, tuple((at + by, n) for at, n in self.pieces))
 
 
 def _not_empty(runs: Iterable[Run]) -> tuple[Run, ...]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
-from ..errors import EntryError, UsageError
+from ..errors import BlockpackError, EntryError, UsageError, raise_problems
 from ..model.entry import EPOCH, NANOSECONDS, Entry
 from ..model.tree import Tree
 from ..workers.processors import Jobs
@@ -107,12 +107,12 @@ class Volume(ABC):
         self, option: str, known: Sequence[object], what: str = "{}", *, best: object = None
     ) -> None:
         """Raise `UsageError` unless an option has one of the values that are `known` to be read by
-        the profile's readers; `what` has one in the place of braces, `best` is advised.
+        the profile's readers; `what` has them in the place of braces, `best` is advised.
         """
         value = getattr(self, option)
         if value not in known:
-            wanted = " or ".join(map(what.format, known))
-            rule = f"profile {self.profile.name} reads {wanted}, not {what.format(value)}"
+            wanted = what.format(" or ".join(map(str, known)))
+            rule = f"profile {self.profile.name} reads {wanted}, not {value}"
             raise UsageError("", rule, option=f"{option}={best or known[0]}")
 
     @abstractmethod
@@ -140,6 +140,17 @@ class Volume(ABC):
         if self.mtime == "fixed":
             return fixed
         return entry.mtime_ns if self.mtime == "keep" else min(entry.mtime_ns, fixed)
+
+    def size_for(self, needed: int, problems: Iterable[BlockpackError], refused: str) -> int:
+        """`image_size`, if there are no `problems`. Raises them all as `Problems`."""
+        found = list(problems)
+        size = needed
+        try:
+            size = self.image_size(needed)
+        except EntryError as error:
+            found.append(error)
+        raise_problems(refused, found)
+        return size
 
     def image_size(self, needed: int) -> int:
         """The image's length for `needed` bytes, by `size`, `free` and `pad`.

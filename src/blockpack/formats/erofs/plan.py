@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 
-from ...errors import BlockpackError, EntryError, raise_problems
+from ...errors import EntryError
 from ...model.entry import File
 from ...model.extent import Extent, Zeros, cut
 from ...planning.layout import Layout, Placement, round_up
@@ -65,13 +65,8 @@ class ErofsPlan:
 
     def layout(self, forkable: bool) -> Layout:
         """The layout of it all. Raises `Problems` with all that EROFS cannot hold."""
-        problems: list[BlockpackError] = list(self.survey.problems)
-        size = self.end
-        try:
-            size = self.volume.image_size(self.end)
-        except EntryError as error:
-            problems.append(error)
-        raise_problems("this tree does not fit an EROFS image", problems)
+        refused = "this tree does not fit an EROFS image"
+        size = self.volume.size_for(self.end, self.survey.problems, refused)
         metadata, block_size = self.metadata, self.volume.block_size
         blocks = self.end // block_size
         return Layout(
@@ -114,14 +109,17 @@ class ErofsPlan:
                 yield Zeros(offset + length, end - offset - length)
 
     def placements(self) -> Iterator[Placement]:
-        """Each entry and where its content lies, if it has no tail elsewhere."""
+        """Each entry and where its content lies: in blocks, behind its inode, or partly so."""
         survey, metadata = self.survey, self.metadata
         for number, entry in enumerate(survey.entries[1:], 1):
             first = survey.first.get(number, number)
-            offset = None
-            if type(entry) is File and entry.size:
-                if not survey.blocks(first):
-                    offset = metadata.nids[first] * SLOT + survey.widths[first]
-                elif not survey.inline[first]:
-                    offset = metadata.addresses[first] * self.volume.block_size
-            yield Placement(entry, offset)
+            if type(entry) is not File or not entry.size:
+                yield Placement(entry, None)
+                continue
+            tail = survey.inline[first]
+            blocks = metadata.addresses[first] * self.volume.block_size, entry.size - tail
+            inline = metadata.nids[first] * SLOT + survey.widths[first], tail
+            if blocks[1] and tail:
+                yield Placement(entry, None, (blocks, inline))
+            else:
+                yield Placement(entry, inline[0] if tail else blocks[0])

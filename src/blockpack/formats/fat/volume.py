@@ -101,7 +101,7 @@ class FatVolume(Volume):
             raise UsageError("", rule, "leave the label out")
         self.require_read("sector_size", limits.sector_sizes, "FAT sectors of {} bytes")
         if self.fat_type != "auto":
-            self.require_read("fat_type", limits.types, "FAT{}", best="auto")
+            self.require_read("fat_type", limits.types, "FATs of {} bits", best="auto")
         self.require_read("fats", limits.fats, "volumes of {} FATs")
         if self.wear_levelling:
             self._require_flash(who)

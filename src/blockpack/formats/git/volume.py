@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from attrs import field, frozen
 
-from ...errors import BlockpackError, EntryError, UsageError, problems, raise_problems
+from ...errors import BlockpackError, EntryError, UsageError, raise_problems
 from ...model.entry import Directory, decode, encode
 from ...model.tree import Tree
 from ...planning.layout import Layout, Placement, round_up
@@ -121,10 +121,7 @@ class GitVolume(Volume):
         raise_problems(refused, found)
         pack, commit = self._packed(kept or self._made(tree, jobs))
         runs, end = self._runs(pack, commit)
-        try:
-            size = self.image_size(end)
-        except EntryError as error:
-            raise problems(refused, [error]) from None
+        size = self.size_for(end, (), refused)
         entries = tuple(tree)  # as they are now: whoever has the tree may change it
         return Layout(
             format=self.format,

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
-from ...errors import BlockpackError, EntryError, UsageError, raise_problems
+from ...errors import EntryError, UsageError
 from ...model.content import FilesOnDisk
 from ...model.entry import Entry, File
 from ...model.extent import Data, Extent
@@ -87,16 +87,10 @@ class TarVolume(PosixVolume):
         plan = _Plan(self, list(tree), 0 if erofs is None else erofs.end)
         end = plan.end
         needed = header.padded(end) + len(header.END)
-        problems: list[BlockpackError] = list(plan.problems)
         if erofs is not None:
             erofs.place(plan.offsets)
-            problems += erofs.problems
-        size = needed
-        try:
-            size = self.image_size(needed)
-        except EntryError as error:
-            problems.append(error)
-        raise_problems("this tree does not fit a tar archive", problems)
+            plan.problems += erofs.problems
+        size = self.size_for(needed, plan.problems, "this tree does not fit a tar archive")
         return Layout(
             format=self.format,
             runs=(

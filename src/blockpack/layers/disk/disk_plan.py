@@ -395,7 +395,7 @@ class DiskPlan:
             yield Placement(Directory(label), None)
             for each in content.placements():
                 inside = evolve(each.entry, path=f"{label}/{each.entry.path}")
-                yield Placement(inside, each.offset).moved(entry.start)
+                yield evolve(each, entry=inside).moved(entry.start)
 
 
 def _moved(content: Layout, by: int) -> Iterator[Run]:
