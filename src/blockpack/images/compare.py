@@ -153,6 +153,7 @@ def _differences(
 ) -> Iterator[Difference]:
     """All of them: missing entries, different ones, and extra ones."""
     found, expected = image.entries, other.entries
+    compared = _TOLD if image.format == other.format else ANYWHERE
     for problem in (*image.problems, *other.problems):
         if not problem.path or problem.path not in expected:
             yield Difference(problem.path, problem.rule)
@@ -162,21 +163,16 @@ def _differences(
         if there is None:
             yield Difference(path, "is missing in the image")
             continue
-        differing = list(_facts(there, entry, image.format == other.format))
-        yield from (Difference(path, what) for what in differing)
+        if damage := there.damage or entry.damage:
+            yield Difference(path, f"cannot be read: {damage}")
+        for name in differing(there, entry, compared):
+            yield Difference(path, _TOLD[name].format(there, entry))
         both = there.kind, there.size, there.damage
         if both == ("file", entry.size, "") and (entry.kind, entry.damage) == ("file", ""):
             same.append(entry)
     yield from _contents(image, other, same, jobs, progress)
     for path in (path for path in found if path not in expected):
         yield Difference(path, "is in the image, and not in the source")
-
-
-def _facts(found: ImageEntry, expected: ImageEntry, alike: bool) -> Iterator[str]:
-    if found.damage or expected.damage:
-        yield f"cannot be read: {found.damage or expected.damage}"
-    for name in differing(found, expected, _TOLD if alike else ANYWHERE):
-        yield _TOLD[name].format(found, expected)
 
 
 def _contents(

@@ -52,15 +52,17 @@ class ErofsReader(ImageReader):
         self.block_size: int = 1 << bits
 
     def info(self) -> Mapping[str, Fact]:
-        """What the superblock says."""
+        """What the superblock says; features are those that a reader has to know."""
         superblock = self.superblock
+        needed = superblock["feature_incompat"]
+        features = [name for bit, name in disk.INCOMPAT_FEATURES.items() if needed & bit]
         return {
             "block_size": self.block_size,
             "blocks": superblock["blocks"],
             "inodes": superblock["inos"],
             "label": printable(self._label()),
             "uuid": dashed(superblock["uuid"].hex()).upper(),
-            "features": ", ".join(self._features()) or "none",
+            "features": ", ".join(features) or "none",
             "build_time": superblock["build_time"],
             "checksum": self._checksum(),
         }
@@ -110,12 +112,6 @@ class ErofsReader(ImageReader):
     def _label(self) -> str:
         name: bytes = self.superblock["volume_name"]
         return name.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-
-    def _features(self) -> Iterator[str]:
-        """Those that a reader has to know."""
-        for bit, name in disk.INCOMPAT_FEATURES.items():
-            if self.superblock["feature_incompat"] & bit:
-                yield name
 
     def _checksum(self) -> str:
         """Whether the superblock's checksum is right, wrong, or not there."""

@@ -156,6 +156,12 @@ class BootSector:
         return cls(**{name: values[name] for name in _OWN if name in values})
 
     @property
+    def own_label(self) -> bytes | None:
+        """The label, if one is stated."""
+        is_stated = self.boot_signature == BOOT_SIGNATURE and self.label != NO_NAME
+        return self.label if is_stated else None
+
+    @property
     def is_possible(self) -> bool:
         """Whether a FAT file system can have these counts: what Linux asks of them."""
         sector, cluster = self.bytes_per_sector, self.sectors_per_cluster

@@ -216,7 +216,9 @@ def _ranked(survey: Survey) -> Iterator[list[tuple[int, int]]]:
         sizes = [volume.cluster_size]
     pairs = [(bits, size) for size in sizes for bits in survey.types]
     if volume.size is not None:  # all are alike, so the first that is filled will do
-        usual = {12: PREFERRED, 16: PREFERRED, 32: _advised_cluster_size(volume.size)}
+        size = volume.size
+        advised = (cluster for most, cluster in _FAT32_CLUSTERS if size <= most)
+        usual = {12: PREFERRED, 16: PREFERRED, 32: next(advised, LARGEST_PREFERRED)}
         rank = {bits: number for number, bits in enumerate(preferred, -len(preferred))}
         pairs.sort(key=lambda pair: (rank.get(pair[0], 0), _distance(pair[1], usual[pair[0]])))
         yield from ([pair] for pair in pairs)
@@ -248,14 +250,6 @@ def _is_filled(survey: Survey, bits: int, cluster_size: int) -> bool:
     return survey.clusters(bits, cluster_size) >= FEWEST[bits]
 
 
-def _advised_cluster_size(size: int) -> int:
-    """What the specification's table says of a FAT32 of `size` bytes."""
-    for most, cluster_size in _FAT32_CLUSTERS:
-        if size <= most:
-            return cluster_size
-    return LARGEST_PREFERRED
-
-
 def _fit(survey: Survey, bits: int, cluster_size: int, needed: int) -> Geometry | str:
     """The geometry for `needed` clusters, or what speaks against it."""
     volume, medium = survey.volume, survey.volume.medium
@@ -264,10 +258,8 @@ def _fit(survey: Survey, bits: int, cluster_size: int, needed: int) -> Geometry 
     if bits != 32:
         most = medium.root_entries if medium.size else MAX_ROOT_ENTRIES
         if survey.root_entries > most:
-            return (
-                f"the root directory takes {survey.root_entries:,} entries, FAT{bits} has at "
-                f"most {most:,}"
-            )
+            takes = f"the root directory takes {survey.root_entries:,} entries"
+            return f"{takes}, FAT{bits} has at most {most:,}"
         in_sector = volume.sector_size // ENTRY_SIZE
         root_entries = round_up(max(survey.root_entries, medium.root_entries), in_sector)
 
@@ -290,10 +282,8 @@ def _fit(survey: Survey, bits: int, cluster_size: int, needed: int) -> Geometry 
         )
 
     if needed > MOST[bits]:
-        return (
-            f"the tree takes {needed:,} clusters of {cluster_size:,} bytes, FAT{bits} has at "
-            f"most {MOST[bits]:,}"
-        )
+        takes = f"the tree takes {needed:,} clusters of {cluster_size:,} bytes"
+        return f"{takes}, FAT{bits} has at most {MOST[bits]:,}"
     if volume.size is not None:
         needed += survey.limits.spare_cluster
         return _fit_size(volume.size, bits, cluster_size, alignment, needed, lay_out)

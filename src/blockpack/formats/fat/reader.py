@@ -127,17 +127,15 @@ class FatReader(ImageReader):
     def _label(self) -> str:
         """The label: the root directory's if it has one, else the boot sector's."""
         label = self._walk(lambda _: None).root().label
-        return listing.oem(label or _boot_label(self.boot) or b"")
+        return listing.oem(label or self.boot.own_label or b"")
 
     def _boot_deviations(self) -> Iterator[str]:
         boot, geometry = self.boot, self.geometry
         if rule := _unmarked(self._sector):
             yield rule
         if geometry.size > self.size:
-            yield (
-                f"the file system has {geometry.size:,} bytes, the image {self.size:,}; "
-                "it is cut short"
-            )
+            rule = f"the file system has {geometry.size:,} bytes, the image {self.size:,}"
+            yield f"{rule}; it is cut short"
         if boot.root_entries * dir_entry.SIZE % boot.bytes_per_sector:
             yield f"the root directory's {boot.root_entries} entries fill no whole sectors"
         if boot.bits == 32 and boot.root_entries:
@@ -218,9 +216,3 @@ def _geometry(boot: BootSector) -> Geometry:
 def _clusters(geometry: Geometry) -> int:
     """The clusters that the volume has room for, whether or not its table has."""
     return max(geometry.size - geometry.data_offset, 0) // geometry.cluster_size
-
-
-def _boot_label(boot: BootSector) -> bytes | None:
-    """The label in the boot sector, if one is."""
-    stated = boot.boot_signature == boot_sector.BOOT_SIGNATURE
-    return boot.label if stated and boot.label != boot_sector.NO_NAME else None

@@ -174,7 +174,8 @@ class GitReader(ImageReader):
         if not references:
             tip = self._tip()
             return tip, self._objects.store.object(tip, COMMIT)
-        named = {name: self._peeled(oid) for name, oid in _meant(references).items()}
+        meant = ["HEAD"] if "HEAD" in references else references
+        named = {name: self._peeled(references[name]) for name in meant}
         if len({oid for oid, _ in named.values()}) > 1:
             rule = f"it has several branches or tags, and no HEAD: {_shown(named)}"
             raise ImageError("", rule, "which one? Bundle it alone: git bundle create FILE NAME")
@@ -239,11 +240,10 @@ class GitReader(ImageReader):
         """Every id, every checksum, and what pads; and then the entries."""
         known = self._objects
         oid_size = OID_SIZES[known.object_format]
-        # What was read through is told of by the entries.
-        again = report if known.index is not None else _unheard
-        sequence = read_through(
-            self._store(known.object_format), self._count, known.object_format, again
-        )
+        # What was read through is told of by the entries, and nobody is told twice.
+        again = (lambda _: None) if known.index is None else report
+        store = self._store(known.object_format)
+        sequence = read_through(store, self._count, known.object_format, again)
         found = {each.oid: each for each in sequence}
         end = max((each.end for each in found.values()), default=HEADER.size)
         digest = hashlib.new(known.object_format)
@@ -315,16 +315,7 @@ class GitReader(ImageReader):
             yield self._pack_bytes(at, min(_CHUNK, end - at))
 
 
-def _meant(references: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    """HEAD, if it is among references; else all of them."""
-    return {"HEAD": references["HEAD"]} if "HEAD" in references else references
-
-
 def _shown(names: Collection[str]) -> str:
     """Some names for a message."""
     more = ", …" if len(names) > _MOST_SHOWN else ""
     return ", ".join(map(printable, islice(names, _MOST_SHOWN))) + more
-
-
-def _unheard(_: ImageError) -> None:
-    """Nobody is told twice."""

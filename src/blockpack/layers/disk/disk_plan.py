@@ -91,7 +91,10 @@ class DiskPlan:
         self.shown = self._shown()
         self.images: list[Layout] = []
         self._problems: list[BlockpackError] = []
-        self.contents = [self._content(*each) for each in enumerate(disk.partitions, 1)]
+        self.contents = [
+            self._image(each.layout, self._name(number))
+            for number, each in enumerate(disk.partitions, 1)
+        ]
         self.raws = list(self._raws())
         self.wants_gpt = not self.is_gpt and any(self._hash_trees)
         self._problems += self._against_all()
@@ -129,11 +132,6 @@ class DiskPlan:
             return [number for number, each in numbered if SHOWN in each.flags] or [1]
         return [] if self.is_gpt else [number for number, _ in numbered]
 
-    def _content(self, number: int, partition: Partition) -> Layout | None:
-        if partition.layout is None or isinstance(partition.layout, Layout):
-            return partition.layout
-        return self._image(partition.layout, self._name(number))
-
     def _raws(self) -> Iterator[Piece]:
         for raw in self.disk.raw:
             name = f"the raw piece at byte {raw.offset:,}"
@@ -146,8 +144,12 @@ class DiskPlan:
                 runs = partial(_moved, image, raw.offset)
                 yield Piece(raw.offset, raw.offset + image.size, name, runs)
 
-    def _image(self, content: Content | str | File, name: str) -> Layout | None:
-        """The layout of bytes that are taken as they are; None if that is a problem."""
+    def _image(self, content: Layout | Content | str | File | None, name: str) -> Layout | None:
+        """The layout of bytes that are taken as they are; None if there are none, or that is a
+        problem.
+        """
+        if content is None or isinstance(content, Layout):
+            return content
         try:
             self.images.append(image_layout(content, name, self.disk.sector_size))
         except BlockpackError as error:
