@@ -6,12 +6,12 @@ Nothing is hashed or deflated then that the repository has packed already (`repo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from ...model.entry import File, Symlink, encode
 from ...model.tree import Tree
-from ...planning.profile import GitLimits
 from ...workers.processors import Jobs
 from . import objects, tree_objects
 from .assembly import Assembly
@@ -19,6 +19,9 @@ from .objects import object_id
 from .origin import BlobStore, ObjectSource, Origin
 from .pack_format import BLOB
 from .repository_objects import RepositoryObjects
+
+if TYPE_CHECKING:
+    from .volume import GitVolume
 
 
 @frozen
@@ -37,22 +40,12 @@ class KeptCommit:
     jobs: Jobs
 
     @classmethod
-    def of(
-        cls,
-        tree: Tree,
-        limits: GitLimits,
-        object_format: str,
-        *,
-        history: bool,
-        anew: bool,
-        jobs: Jobs,
-    ) -> KeptCommit | None:
+    def of(cls, volume: GitVolume, tree: Tree, jobs: Jobs) -> KeptCommit | None:
         """The commit that `tree` is, entry by entry; None if it is none, or not any more.
 
-        With `history` all commits before it come along; with `anew` all is packed anew. Raises
-        `SourceError`.
+        Raises `SourceError`.
         """
-        origin = tree.origin
+        origin, object_format = tree.origin, volume.object_format
         if not isinstance(origin, Origin) or origin.commit is None:
             return None
         if origin.object_format != object_format:
@@ -63,15 +56,15 @@ class KeptCommit:
         repository = origin.repository
         commit = bytes.fromhex(origin.commit)
         ((_, data),) = repository.objects({commit: origin.commit})
-        *below, root = tree_objects.trees(tree, ids, limits, object_format)
+        *below, root = tree_objects.trees(tree, ids, volume)
         if objects.field(data, b"tree") != root.hex():
             return None
         paths = {oid: path for path, oid in ids.items()}
         oids = frozenset((commit, root, *below, *paths))
-        if history:
+        if volume.history:
             oids = repository.reachable(origin.commit)
         has_parents = b"\nparent " in data.partition(b"\n\n")[0]
-        return cls(repository, commit, oids, paths, has_parents, anew, jobs)
+        return cls(repository, commit, oids, paths, has_parents, volume.anew, jobs)
 
     @property
     def count(self) -> int:

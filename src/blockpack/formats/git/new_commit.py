@@ -7,13 +7,13 @@ are left to it (`repository_objects`). What is read last, large files that no ot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from ...model.entry import File, Symlink, encode
 from ...model.tree import Tree
-from ...planning.profile import GitLimits
 from ...reading.spool import Spool
 from ...workers.processors import Jobs
 from . import tree_objects
@@ -23,18 +23,16 @@ from .objects import OID_SIZES, object_id
 from .origin import BlobStore, ObjectSource
 from .pack_format import BLOB, COMMIT, TREE
 
-Encode = Callable[[bytes], bytes]
-"""The bytes of a commit, by the id (raw) of its tree."""
+if TYPE_CHECKING:
+    from .volume import GitVolume
 
 
 @define
 class NewCommit:
     """A commit of `tree`, whose contents are packed and wait to be added."""
 
+    volume: GitVolume
     tree: Tree
-    limits: GitLimits
-    object_format: str
-    encode: Encode
     _jobs: Jobs
     _spool: Spool
     _ids: dict[str, bytes] = field(factory=dict, init=False)
@@ -50,26 +48,13 @@ class NewCommit:
     """Blobs that all differ, and from all others; their ids are not known yet."""
 
     @classmethod
-    def of(
-        cls,
-        tree: Tree,
-        limits: GitLimits,
-        object_format: str,
-        encode: Encode,
-        *,
-        level: int,
-        anew: bool,
-        jobs: Jobs,
-    ) -> NewCommit:
-        """The commit of `tree`; its files are read, and deflated at `level`.
-
-        With `anew` nothing is left to repositories. Raises `SourceError` and `TargetError`.
-        """
+    def of(cls, volume: GitVolume, tree: Tree, jobs: Jobs) -> NewCommit:
+        """The commit of `tree`, whose files are read. Raises `SourceError` and `TargetError`."""
         files = [entry for entry in tree if isinstance(entry, File)]
-        packer = Packer.of(files, level, object_format)
+        packer = Packer.of(files, volume.level, volume.object_format)
         jobs = jobs if tree.forkable else 1
-        commit = cls(tree, limits, object_format, encode, jobs, packer.spool)
-        commit._note_packed(packer.pack(files if anew else commit._take(files), jobs))
+        commit = cls(volume, tree, jobs, packer.spool)
+        commit._note_packed(packer.pack(files if volume.anew else commit._take(files), jobs))
         commit._note_targets()
         return commit
 
@@ -77,7 +62,7 @@ class NewCommit:
     def count(self) -> int:
         """The number of its objects."""
         # Deferred blobs all differ, and so they make as many trees with any ids that do.
-        size = OID_SIZES[self.object_format]
+        size = OID_SIZES[self.volume.object_format]
         assumed = {blob.file.path: n.to_bytes(size) for n, blob in enumerate(self._deferred)}
         return len(self._blobs) + len(self._deferred) + len(self._trees(assumed)) + 1
 
@@ -98,14 +83,14 @@ class NewCommit:
         late = {blob.file.path: assembly.add_deferred(blob) for blob in self._deferred}
         for data in self._trees(late).values():
             root = assembly.add_object(TREE, data)
-        return assembly.add_object(COMMIT, self.encode(root))
+        return assembly.add_object(COMMIT, self.volume.encoded_commit(self.tree, root))
 
     def _take(self, files: list[File]) -> list[File]:
         """Leave those of `files` to their repositories that these have; the others."""
         others = []
         for file in files:
             store = file.store
-            if not isinstance(store, BlobStore) or store.object_format != self.object_format:
+            if not isinstance(store, BlobStore) or store.object_format != self.volume.object_format:
                 others.append(file)
             elif self._is_new(file.path, oid := store.raw_oid(file.key)):
                 self._taken.setdefault(store.repository, {})[oid] = file.path
@@ -122,7 +107,7 @@ class NewCommit:
         for entry in self.tree:
             if isinstance(entry, Symlink):
                 target = encode(entry.target)
-                if self._is_new(entry.path, object_id(BLOB, target, self.object_format)):
+                if self._is_new(entry.path, object_id(BLOB, target, self.volume.object_format)):
                     self._targets.append(target)
 
     def _is_new(self, path: str, oid: bytes) -> bool:
@@ -134,4 +119,4 @@ class NewCommit:
 
     def _trees(self, late: dict[str, bytes]) -> dict[bytes, bytes]:
         """All trees by id, the root's last; `late` has the ids of deferred blobs by path."""
-        return tree_objects.trees(self.tree, self._ids | late, self.limits, self.object_format)
+        return tree_objects.trees(self.tree, self._ids | late, self.volume)

@@ -8,6 +8,7 @@ Rule 3: what git itself would not check out is refused, and a tree that the read
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from ...errors import EntryError
 from ...model.entry import Directory, Entry, File, Symlink, encode, name_of
@@ -18,6 +19,9 @@ from . import pack_format
 from .objects import EXECUTABLE, FILE, LINK, OID_SIZES, TREE, encode_tree, object_id
 from .refused_names import refused, refused_link
 from .store import MOST_META
+
+if TYPE_CHECKING:
+    from .volume import GitVolume
 
 _BESIDE_NAME = len(b"100644 \0")
 """Bytes of a tree's entry besides its name and its object id, at most."""
@@ -37,9 +41,10 @@ _LONGEST = MOST_PATH
 """The most bytes of a name."""
 
 
-def refusals(tree: Tree, limits: GitLimits, object_format: str) -> Iterator[EntryError]:
-    """What keeps entries of `tree` out of a repository, or from this profile's reader."""
-    yield from _too_large(tree, OID_SIZES[object_format])
+def refusals(tree: Tree, volume: GitVolume) -> Iterator[EntryError]:
+    """What keeps entries of `tree` out of a repository, or from the profile's reader."""
+    limits = volume.profile.git
+    yield from _too_large(tree, OID_SIZES[volume.object_format])
     for entry in tree:
         is_link = type(entry) is Symlink
         path = entry.path
@@ -92,9 +97,7 @@ def warnings(tree: Tree, limits: GitLimits) -> Iterator[LayoutWarning]:
                 yield LayoutWarning(entry.path, "large-file", text)
 
 
-def trees(
-    tree: Tree, blobs: Mapping[str, bytes], limits: GitLimits, object_format: str
-) -> dict[bytes, bytes]:
+def trees(tree: Tree, blobs: Mapping[str, bytes], volume: GitVolume) -> dict[bytes, bytes]:
     """The bytes of each tree object by its id, the root's last.
 
     `blobs` has the id of each file and link by its path.
@@ -104,13 +107,17 @@ def trees(
     for path, children in reversed(list(tree.directories())):
         prefix = len(path) + 1 if path else 0
         entries = [
-            (b"%o" % mode_of(child, limits), encode(child.path[prefix:]), ids[child.path])
+            (
+                b"%o" % mode_of(child, volume.profile.git),
+                encode(child.path[prefix:]),
+                ids[child.path],
+            )
             for child in children
             if child.path in ids
         ]
         if entries or not path:
             data = encode_tree(entries)
-            ids[path] = oid = object_id(pack_format.TREE, data, object_format)
+            ids[path] = oid = object_id(pack_format.TREE, data, volume.object_format)
             found.pop(oid, None)  # the root comes last, even if it is the same as another
             found[oid] = data
     return found

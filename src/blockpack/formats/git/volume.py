@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from attrs import field, frozen
@@ -110,16 +109,15 @@ class GitVolume(Volume):
         Raises `Problems` with all that git or the profile cannot hold, `SourceError` for a source
         that cannot be read, and `TargetError` if the temporary file cannot be written.
         """
-        limits = self.profile.git
         refused = "this tree does not fit a git repository"
-        found: list[BlockpackError] = [*tree_objects.refusals(tree, limits, self.object_format)]
+        found: list[BlockpackError] = [*tree_objects.refusals(tree, self)]
         kept = None
         try:
             kept = self._kept(tree, jobs)
         except EntryError as error:
             found.append(error)
         raise_problems(refused, found)
-        pack, commit = self._packed(kept or self._made(tree, jobs))
+        pack, commit = self._packed(kept or NewCommit.of(self, tree, jobs))
         runs, end = self._runs(pack, commit)
         size = self.size_for(end, (), refused)
         entries = tuple(tree)  # as they are now: whoever has the tree may change it
@@ -135,7 +133,7 @@ class GitVolume(Volume):
                 "pack_offset": runs[0].end if len(runs) > 1 else 0,
                 "pack_size": pack.size,
             },
-            warnings=tuple(tree_objects.warnings(tree, limits)),
+            warnings=tuple(tree_objects.warnings(tree, self.profile.git)),
             placements=lambda: (Placement(entry, None) for entry in entries),
             layer_refused=self.layer_refused,
             forkable=tree.forkable,
@@ -164,7 +162,7 @@ class GitVolume(Volume):
         return assembly.finish(), commit
 
     @property
-    def _anew(self) -> bool:
+    def anew(self) -> bool:
         """Whether what repositories have packed is to be packed anew: if a level is asked for."""
         return self.compression != "auto"
 
@@ -174,14 +172,7 @@ class GitVolume(Volume):
         if tree.origin is not None and self.message is None and self.author is None:
             from .kept_commit import KeptCommit  # what reads repositories is not always needed
 
-            kept = KeptCommit.of(
-                tree,
-                self.profile.git,
-                self.object_format,
-                history=self.history,
-                anew=self._anew,
-                jobs=jobs,
-            )
+            kept = KeptCommit.of(self, tree, jobs)
         if kept is None:
             if self.history:
                 rule = "there is no history: the tree is not just what a commit holds"
@@ -193,29 +184,14 @@ class GitVolume(Volume):
             raise EntryError("", rule, remedy, "history")
         return kept
 
-    def _made(self, tree: Tree, jobs: Jobs) -> NewCommit:
-        """A new commit of `tree`."""
-        encode = partial(
-            encode_commit,
-            author=self.author or AUTHOR,
-            seconds=self._time(tree),
-            message=self.message or MESSAGE,
-        )
-        return NewCommit.of(
-            tree,
-            self.profile.git,
-            self.object_format,
-            encode,
-            level=self.level,
-            anew=self._anew,
-            jobs=jobs,
-        )
-
-    def _time(self, tree: Tree) -> int:
-        """The commit's time in seconds since 1970: by the `mtime` rule, of what is newest."""
+    def encoded_commit(self, tree: Tree, oid: bytes) -> bytes:
+        """The bytes of a new commit of `tree`, whose id (raw) is given. Its time is by the `mtime`
+        rule that of what is newest.
+        """
         times = (self.seconds(entry) for entry in tree if not isinstance(entry, Directory))
         newest = max(times, default=self.epoch) if self.mtime != "fixed" else self.epoch
-        return max(newest, 0)  # git has none before
+        seconds = max(newest, 0)  # git has none before
+        return encode_commit(oid, self.author or AUTHOR, seconds, self.message or MESSAGE)
 
     def _fill(self, assembly: Assembly, before: int) -> None:
         """Add a blob that nothing refers to, so that a bundle ends with a sector.
