@@ -103,15 +103,11 @@ def trees(tree: Tree, blobs: Mapping[str, bytes], volume: GitVolume) -> dict[byt
     `blobs` has the id of each file and link by its path.
     """
     found: dict[bytes, bytes] = {}
-    ids = dict(blobs)
+    ids, limits = dict(blobs), volume.profile.git
     for path, children in reversed(list(tree.directories())):
         prefix = len(path) + 1 if path else 0
         entries = [
-            (
-                b"%o" % mode_of(child, volume.profile.git),
-                encode(child.path[prefix:]),
-                ids[child.path],
-            )
+            (b"%o" % mode_of(child, limits), encode(child.path[prefix:]), ids[child.path])
             for child in children
             if child.path in ids
         ]
