@@ -330,9 +330,8 @@ class _ProgressReader(ReaderThrough):
 def require_image(what: object) -> None:
     """Raise `UsageError` unless it is an open image."""
     if not isinstance(what, Image):
-        raise UsageError(
-            "", f"{type(what).__name__} is not an open image", "open it: open_image(…)"
-        )
+        rule = f"{type(what).__name__} is not an open image"
+        raise UsageError("", rule, "open it: open_image(…)")
 
 
 def _text(path: str | PurePath) -> str:

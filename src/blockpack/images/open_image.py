@@ -71,9 +71,8 @@ def open_image(
         from ..layers.keys import read_key
 
         if key is not None:
-            raise UsageError(
-                "", "both a key and a file that holds one are given", "give one, not both"
-            )
+            rule = "both a key and a file that holds one are given"
+            raise UsageError("", rule, "give one, not both")
         key = read_key(key_file)
     data, name, addressed = _data(source)
     try:

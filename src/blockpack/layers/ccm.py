@@ -83,11 +83,8 @@ def aes_ccm(key: bytes) -> AESCCM:
     try:
         return AESCCM(key, tag_length=TAG)
     except UnsupportedAlgorithm:
-        raise UsageError(
-            "",
-            "the OpenSSL of the library cryptography has no AES-CCM",
-            "install cryptography from PyPI",
-        ) from None
+        rule = "the OpenSSL of the library cryptography has no AES-CCM"
+        raise UsageError("", rule, "install cryptography from PyPI") from None
 
 
 def require_sector_size(sector_size: int) -> None:

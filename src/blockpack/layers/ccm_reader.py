@@ -12,7 +12,7 @@ from ..errors import ImageError, reading_errors
 from ..planning.layout import Fact
 from ..reading.positional import PositionalReader, ReaderThrough
 from .ccm import AT_ONCE, CIPHER, NONCE, SECTOR_SIZES, TAG, aes_ccm, require_sector_size
-from .damage import stretches, told
+from .damage import nobody, stretches, told
 
 
 class Opener:
@@ -96,7 +96,7 @@ class DecryptedReader(ReaderThrough):
         """Bytes that `damaged` reads: all sectors, as they are encrypted."""
         return self._sectors * 2 * self._opener.sector_size
 
-    def damaged(self, advance: Callable[[int], object] | None = None) -> Iterator[ImageError]:
+    def damaged(self, advance: Callable[[int], object] = nobody) -> Iterator[ImageError]:
         """What does not decrypt, one for each stretch; all of the image is read.
 
         `advance` counts the bytes that were.
@@ -107,15 +107,12 @@ class DecryptedReader(ReaderThrough):
             damaged = (each for each in damaged if each[1] != self._sectors - 1)
         return told(damaged, self._damage, "sectors that do not decrypt")
 
-    def _everything(
-        self, advance: Callable[[int], object] | None
-    ) -> Iterator[tuple[int, bytes | None]]:
+    def _everything(self, advance: Callable[[int], object]) -> Iterator[tuple[int, bytes | None]]:
         sector = 2 * self._opener.sector_size
         step = AT_ONCE // sector
         for first in range(0, self._sectors, step):
             yield from enumerate(self._open(first, step), first)
-            if advance is not None:
-                advance(min(step, self._sectors - first) * sector)
+            advance(min(step, self._sectors - first) * sector)
 
     def _open(self, first: int, count: int) -> Iterator[bytes | None]:
         """Sectors from number `first` on, as many as there are up to `count` and `AT_ONCE`."""

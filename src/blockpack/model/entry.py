@@ -196,9 +196,8 @@ def check_path(path: str) -> EntryError | None:
 def check_target(path: str, target: str) -> EntryError | None:
     """What makes `target` no target of the symbolic link at `path`, if anything does."""
     if not target or "\0" in target:
-        return EntryError(
-            path, f"links to {target!r}, which is not a valid path", "give another target"
-        )
+        rule = f"links to {target!r}, which is not a valid path"
+        return EntryError(path, rule, "give another target")
     return _check_text(path, target)
 
 

@@ -46,9 +46,8 @@ class ErofsReader(ImageReader):
         if bits not in _BLOCK_BITS:
             raise ImageError("", f"its blocks have 2^{bits} bytes, which Linux does not read")
         if superblock["dirblkbits"]:
-            raise ImageError(
-                "", "its directories have blocks of their own, which Linux does not read"
-            )
+            rule = "its directories have blocks of their own, which Linux does not read"
+            raise ImageError("", rule)
         self.block_size: int = 1 << bits
 
     def info(self) -> Mapping[str, Fact]:

@@ -134,11 +134,8 @@ class Allocation:
         following = 0
         while most:
             if not FIRST_CLUSTER <= cluster < self.stop:
-                return (
-                    runs,
-                    following,
-                    f"its chain leads to cluster {cluster}, which does not exist",
-                )
+                rule = f"its chain leads to cluster {cluster}, which does not exist"
+                return runs, following, rule
             chunk = self._chunk(cluster)
             count = min(chunk.run(cluster), most)
             free = chunk.free(cluster, count)

@@ -8,6 +8,7 @@ others do differently and costs nothing is a `Deviation`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import ne
 
 from attrs import evolve
 
@@ -149,25 +150,19 @@ class FatReader(ImageReader):
         geometry = self.geometry
         active = self._active
         for copy in range(geometry.fats):
-            if self._differ(active, copy):
+            if copy != active and any(map(ne, self._fat(active), self._fat(copy))):
                 known = f"FAT {active + 1}, which counts" if active else "the first"
                 yield f"FAT {copy + 1} differs from {known}"
                 break
         if self._allocation().media != self.boot.media:
             yield "the FAT does not begin with the media byte"
 
-    def _differ(self, active: int, copy: int) -> bool:
-        """Whether two of the tables differ."""
-        geometry = self.geometry
-        for at in range(0, geometry.fat_size if active != copy else 0, 1 << 20):
-            length = min(1 << 20, geometry.fat_size - at)
-            one, other = (
-                self.read_at(geometry.fat_offset + number * geometry.fat_size + at, length)
-                for number in (active, copy)
-            )
-            if one != other:
-                return True
-        return False
+    def _fat(self, number: int) -> Iterator[bytes]:
+        """One of the tables, in pieces."""
+        size = self.geometry.fat_size
+        start = self.geometry.fat_offset + number * size
+        for at in range(0, size, 1 << 20):
+            yield self.read_at(start + at, min(1 << 20, size - at))
 
     def _fat32_deviations(self, free: int) -> Iterator[str]:
         boot, sector = self.boot, self.geometry.sector_size

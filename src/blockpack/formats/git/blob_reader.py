@@ -52,11 +52,8 @@ class BlobReader(PositionalReader):
     def _piece_at(self, position: int) -> bytes:
         """Some bytes from `position` on."""
         if position < self._start:
-            self._pieces, self._piece, self._start = (
-                iter(Inflating(self._store, self._header)),
-                b"",
-                0,
-            )
+            self._pieces = iter(Inflating(self._store, self._header))
+            self._piece, self._start = b"", 0
         while position >= self._start + len(self._piece):
             self._start += len(self._piece)
             self._piece = next(self._pieces)

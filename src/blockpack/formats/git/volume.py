@@ -85,15 +85,11 @@ class GitVolume(Volume):
         if self.oneffs and self.container != "pack":
             raise UsageError("", "a OneFFS holds a pack", option="container=pack")
         if self.container != "pack" and (self.size is not None or self.free is not None):
-            raise UsageError(
-                "", f"a {self.container} ends with its content", "leave size and free out"
-            )
+            rule = f"a {self.container} ends with its content"
+            raise UsageError("", rule, "leave size and free out")
         if not 0 <= self.epoch < 1 << 40:
-            raise UsageError(
-                "",
-                f"git has no commit of the time {self.epoch}",
-                "set SOURCE_DATE_EPOCH to another",
-            )
+            rule = f"git has no commit of the time {self.epoch}"
+            raise UsageError("", rule, "set SOURCE_DATE_EPOCH to another")
         if self.author is not None:
             _require_author(self.author)
         _require_branch(self.branch)

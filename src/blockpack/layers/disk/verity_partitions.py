@@ -13,7 +13,8 @@ from attrs import evolve
 from ...errors import UsageError
 from ...planning.layout import Layout
 from ...workers.processors import Jobs
-from ..verity.hash_tree import Advance, nobody
+from ..damage import nobody
+from ..verity.hash_tree import Advance
 from ..verity.signature import Signer
 from ..verity.verity import hash_tree
 from .disk import Partition
@@ -47,9 +48,8 @@ def verity_partitions(
     if content is None:
         raise UsageError("", "a partition without content has no hash tree", "leave verity out")
     if partition.id is not None:
-        raise UsageError(
-            "", "the id of a partition with a hash tree is its root hash's", "give none"
-        )
+        rule = "the id of a partition with a hash tree is its root hash's"
+        raise UsageError("", rule, "give none")
     if partition.is_filled:
         rule = "what takes the rest of a disk has no hash tree before its size is known"
         raise UsageError("", rule, "give it a size")

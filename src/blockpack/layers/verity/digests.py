@@ -14,7 +14,8 @@ from ...reading.spool import Spool
 from ...workers.pool import MOST_NUMBERS, lost_process, shared_out
 from ...workers.processors import Jobs
 from ...workers.sharing import SharedCount, jobs_for
-from .hash_tree import Advance, HashTree, Level, nobody
+from ..damage import nobody
+from .hash_tree import Advance, HashTree, Level
 
 PIECE = 2 << 20
 """Bytes that are read at once."""

@@ -59,10 +59,6 @@ SUPERBLOCK = Structure(
 )
 
 
-def nobody(count: int) -> None:
-    """Hears of no bytes."""
-
-
 def level_blocks(data_blocks: int, per_block: int) -> list[int]:
     """How many hash blocks each level has, the lowest first."""
     found = []

@@ -15,16 +15,8 @@ from ...errors import Deviation, ImageError, UsageError, reading_errors
 from ...formats.reader import ImageReader
 from ...planning.layout import Fact, round_up
 from ...reading.positional import PartReader, PositionalReader
-from ..damage import stretches, told
-from .hash_tree import (
-    BLOCK_SIZES,
-    MAGIC,
-    SUPERBLOCK,
-    Advance,
-    HashTree,
-    level_blocks,
-    nobody,
-)
+from ..damage import nobody, stretches, told
+from .hash_tree import BLOCK_SIZES, MAGIC, SUPERBLOCK, Advance, HashTree, level_blocks
 
 _SLOTS = (32, 64)
 """Bytes that digests take in trees that are looked for."""

@@ -23,17 +23,9 @@ from ...planning.runs import Run, zeros
 from ...reading.positional import PositionalFile
 from ...workers.processors import Jobs
 from ..ccm import CIPHER
+from ..damage import nobody
 from .digests import hashed, opened
-from .hash_tree import (
-    ALGORITHMS,
-    BLOCK_SIZES,
-    FORMAT,
-    MOST_SALT,
-    SUPERBLOCK,
-    Advance,
-    HashTree,
-    nobody,
-)
+from .hash_tree import ALGORITHMS, BLOCK_SIZES, FORMAT, MOST_SALT, SUPERBLOCK, Advance, HashTree
 
 
 def verity(
