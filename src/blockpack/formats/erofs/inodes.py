@@ -10,11 +10,14 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import ImageError
-from ..reader import ImageReader, Pieces
+from ..reader import Pieces
 from . import structures as disk
+
+if TYPE_CHECKING:
+    from .reader import ErofsReader
 
 _NEAR = 4096
 """Bytes of metadata that are read at once, and kept for the inodes beside."""
@@ -63,16 +66,14 @@ class Inode(NamedTuple):
 class Inodes:
     """The inodes of the image that `reader` reads, and their contents."""
 
-    def __init__(
-        self, reader: ImageReader, block_size: int, start: int, time: tuple[int, int]
-    ) -> None:
-        """`start` is the byte of the image that numbers count from, `time` that of compact inodes:
-        seconds and nanoseconds.
-        """
+    def __init__(self, reader: ErofsReader) -> None:
+        superblock = reader.superblock
         self._reader = reader
-        self._block_size = block_size
-        self._start = start
-        self._time = time
+        self._block_size = reader.block_size
+        self._start = superblock["meta_blkaddr"] * reader.block_size
+        """The byte of the image that numbers count from."""
+        self._time = superblock["build_time"], superblock["build_time_nsec"]
+        """That of compact inodes: seconds and nanoseconds."""
         self._most_chunks = _SOME_CHUNKS + reader.size // 4
         self._near = lru_cache(maxsize=_MOST_KEPT)(self._read_near)
 

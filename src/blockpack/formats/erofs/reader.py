@@ -15,7 +15,6 @@ from ...planning.layout import Fact
 from ...reading.positional import PositionalReader
 from ..reader import ImageEntry, ImageReader, Report
 from . import structures as disk
-from .inodes import Inodes
 from .walk import Walk
 
 _BLOCK_BITS = range(9, 17)
@@ -73,18 +72,13 @@ class ErofsReader(ImageReader):
 
     def entries(self, report: Report) -> Iterator[ImageEntry]:
         """Directory by directory, by the order of names."""
-        superblock = self.superblock
         if self._checksum() == "wrong":
             rule = "the superblock's checksum is wrong, so that Linux does not mount it"
             report(ImageError("", f"{rule}: something in its first block was changed"))
-        if unknown := superblock["feature_incompat"] & ~sum(disk.INCOMPAT_FEATURES):
+        if unknown := self.superblock["feature_incompat"] & ~sum(disk.INCOMPAT_FEATURES):
             rule = f"it needs features that are not known here ({unknown:#x})"
             report(ImageError("", f"{rule}: what it holds may be misread"))
-        time = superblock["build_time"], superblock["build_time_nsec"]
-        start = superblock["meta_blkaddr"] * self.block_size
-        inodes = Inodes(self, self.block_size, start, time)
-        root = self._wide_root or superblock["root_nid"]
-        yield from Walk(self, inodes, self.block_size, root, report).entries()
+        yield from Walk(self, report).entries()
 
     def verify(self, report: Report) -> Iterator[ImageEntry]:
         """The superblock is as it should be, too."""
@@ -101,6 +95,12 @@ class ErofsReader(ImageReader):
         high: int = self.superblock["root_nid"] if self._wide_root else 0
         blocks: int = self.superblock["blocks"]
         return (high << 32 | blocks) * self.block_size
+
+    @property
+    def root(self) -> int:
+        """The number of the root directory."""
+        nid: int = self._wide_root or self.superblock["root_nid"]
+        return nid
 
     @property
     def _wide_root(self) -> int:

@@ -10,16 +10,19 @@ import stat
 from collections.abc import Iterator
 from functools import partial
 from operator import ge
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from attrs import define, evolve
 
 from ...errors import Deviation, ImageError
 from ...model.entry import NANOSECONDS, decode
 from ...planning.volume import MOST
-from ..reader import MAX_PATH, ImageEntry, ImageReader, Kind, Pieces, Report
+from ..reader import MAX_PATH, ImageEntry, Kind, Pieces, Report
 from . import structures as disk
 from .inodes import Inode, Inodes
+
+if TYPE_CHECKING:
+    from .reader import ErofsReader
 
 ROOT = "the root directory"
 
@@ -67,13 +70,10 @@ class _Directory:
 class Walk:
     """Reads every directory of what `reader` reads once."""
 
-    def __init__(
-        self, reader: ImageReader, inodes: Inodes, block_size: int, root: int, report: Report
-    ) -> None:
+    def __init__(self, reader: ErofsReader, report: Report) -> None:
         self._reader = reader
-        self._inodes = inodes
-        self._block_size = block_size
-        self._root = root
+        self._inodes = Inodes(reader)
+        self._root = reader.root
         self._report = report
         self._seen: dict[int, ImageEntry] = {}
         self._missing_links: dict[int, int] = {}
@@ -211,8 +211,8 @@ class Walk:
             if self._directories_left < 0:
                 raise ImageError("", "with it directories have more bytes than the image")
             for data in self._stored(inode):
-                for at in range(0, len(data), self._block_size):
-                    slots += self._slots(where, data[at : at + self._block_size])
+                for at in range(0, len(data), self._reader.block_size):
+                    slots += self._slots(where, data[at : at + self._reader.block_size])
         except ImageError as error:
             self._report(ImageError(where, error.rule, error.remedy))
         names = [slot.name for slot in slots]
