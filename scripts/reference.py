@@ -58,7 +58,8 @@ _blockpack() {
 """,
     "fish": """\
 function _blockpack_files
-  complete -C "__fish_command_without_completions "(commandline -ct)
+  set -l value (string replace -r '^--[^=]*=' '' -- (commandline -ct))
+  complete -C "__fish_command_without_completions $value"
 end
 """,
 }

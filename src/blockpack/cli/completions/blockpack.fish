@@ -6,7 +6,8 @@
 
 # Custom Preamble
 function _blockpack_files
-  complete -C "__fish_command_without_completions "(commandline -ct)
+  set -l value (string replace -r '^--[^=]*=' '' -- (commandline -ct))
+  complete -C "__fish_command_without_completions $value"
 end
 
 # End Custom Preamble
