@@ -13,12 +13,12 @@ from itertools import zip_longest
 
 from attrs import frozen
 
-from ..model.extent import Data, Extent, FileRange, Zeros, moved
+from ..model.entry import File
+from ..model.extent import Data, Extent, Zeros, moved
 
-WholeFile = tuple[bytes, bytes, int, int]
-"""Literal bytes, which may be none, and all of a file on disk right behind them: its path, size in
-bytes, and time in nanoseconds since 1970. A plain tuple takes a tenth of the time that the two
-extents take which it stands for, and there may be a million of them.
+WholeFile = tuple[bytes, File]
+"""Literal bytes, which may be none, and all of a file right behind them. It takes a tenth of the
+time that the two extents take which it stands for, and there may be a million.
 """
 
 Part = Extent | WholeFile
@@ -32,9 +32,9 @@ def extents_of(offset: int, part: Part) -> tuple[Extent, ...]:
     """The extents of a part that begins at byte `offset`."""
     if not isinstance(part, tuple):
         return (part,)
-    before, path, size, mtime_ns = part
-    file = FileRange(offset + len(before), size, path, size, mtime_ns)
-    return (Data(offset, before), file) if before else (file,)
+    before, file = part
+    content = file.extent(offset + len(before))
+    return (Data(offset, before), content) if before else (content,)
 
 
 @frozen(eq=False, repr=False)

@@ -14,7 +14,8 @@ import stat
 from typing import Self
 
 from ..errors import SourceError, reading_errors
-from ..model.entry import decode
+from ..model.content import FilesOnDisk
+from ..model.entry import File, decode
 from ..model.extent import Data, Extent, FileRange, Readable, Stream
 from .positional import AGAIN, READ_ONLY, ReopenedReader
 
@@ -179,6 +180,22 @@ def read_extent(extent: Extent, view: memoryview) -> None:
         _read_stream(extent, view)
     else:
         view[:] = extent.data if type(extent) is Data else bytes(len(view))
+
+
+def read_file(file: File, view: memoryview) -> bool:
+    """Fill `view` with all bytes of `file`, whose size it has, if that takes no extent: the file is
+    on disk by itself, or its store has a method for what is `whole`. Raises `SourceError`.
+    """
+    store = file.store
+    if type(store) is FilesOnDisk:
+        read_range(view, store.path(file), 0, file.size, file.stamp)
+        return True
+    whole = getattr(store, "whole", None)
+    data: bytes | None = None if whole is None else whole(file.key)
+    if data is None or len(data) != len(view):
+        return False
+    view[:] = data
+    return True
 
 
 def read_range(view: memoryview, path: bytes, start: int, size: int, mtime_ns: int) -> None:

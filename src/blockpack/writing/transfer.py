@@ -16,7 +16,7 @@ from typing import Self
 from ..model.extent import Data, Extent, FileRange, Stream, Zeros
 from ..planning.layout import Layout
 from ..planning.runs import extents_of
-from ..reading.extents import OpenFile, OpenStream, read_extent, read_range
+from ..reading.extents import OpenFile, OpenStream, read_extent, read_file
 from .targets import Copying, Span, Target
 
 BUFFER = 1 << 20
@@ -56,26 +56,26 @@ class Transfer:
         buffer = self._buffer
         position = start
         for part in layout.extents.between(start, stop):
-            if type(part) is not tuple or part[2] >= LARGE:
-                for extent in extents_of(position, part):
-                    if extent.offset != position:
-                        rule = f"an extent begins at byte {extent.offset}, not at {position}"
-                        raise ValueError(rule)
-                    position += self._extent(extent)
+            if not isinstance(part, tuple):
+                position = self._extent(part, position)
                 continue
-            before, path, size, mtime_ns = part  # there may be a million: without a call more
+            before, file = part  # there may be a million: without a call more
+            size = file.size
             fill = self._fill
             if fill + len(before) + size > BUFFER:
                 self._flush()
                 fill = 0
-            if not fill:
-                self._start = position
             middle = fill + len(before)
             end = middle + size
-            buffer[fill:middle] = before
-            read_range(buffer[middle:end], path, 0, size, mtime_ns)
-            self._fill = end
-            position += end - fill
+            if size < LARGE and read_file(file, buffer[middle:end]):
+                if not fill:
+                    self._start = position
+                buffer[fill:middle] = before
+                self._fill = end
+                position += end - fill
+            else:
+                for extent in extents_of(position, part):
+                    position = self._extent(extent, position)
         end = layout.size if stop is None else stop
         if position != end:
             raise ValueError(f"the last extent ends at byte {position}, not at {end}")
@@ -90,13 +90,16 @@ class Transfer:
         if self._file is not None:
             self._file.close()
 
-    def _extent(self, extent: Extent) -> int:
-        """Write an extent; its length."""
+    def _extent(self, extent: Extent, position: int) -> int:
+        """Write the extent that is to be at `position`; where it ends."""
+        # A property is a call, of which there are a million.
         length = len(extent.data) if type(extent) is Data else extent.length
+        if extent.offset != position:
+            raise ValueError(f"an extent begins at byte {extent.offset}, not at {position}")
         if length >= LARGE:
             self._flush()
             self._large(extent)
-            return length
+            return position + length
         if self._fill + length > BUFFER:
             self._flush()
         if not self._fill:
@@ -107,7 +110,7 @@ class Transfer:
         else:
             read_extent(extent, view)
         self._fill += length
-        return length
+        return position + length
 
     def _flush(self) -> None:
         if self._fill:

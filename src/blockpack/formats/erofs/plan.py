@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 from ...errors import EntryError
 from ...model.entry import File
-from ...model.extent import Extent, Zeros, cut
+from ...model.extent import Zeros, cut
 from ...planning.layout import Layout, Placement, round_up
-from ...planning.runs import Run, zeros
+from ...planning.runs import Part, Run, zeros
 from .metadata import Metadata
 from .structures import NULL_ADDRESS, SLOT, SUPERBLOCK_OFFSET
 from .survey import Survey
@@ -94,7 +94,7 @@ class ErofsPlan:
             forkable=forkable,
         )
 
-    def _contents(self, start: int, stop: int) -> Iterator[Extent]:
+    def _contents(self, start: int, stop: int) -> Iterator[Part]:
         """The files from `start` up to, not including, `stop`, but for their tails."""
         survey = self.survey
         for index in range(start, stop):
@@ -102,9 +102,11 @@ class ErofsPlan:
             offset, end = self._offsets[index : index + 2]
             file = survey.entries[number]
             assert type(file) is File
-            whole = file.store.extent(file, offset)
             length = file.size - survey.inline[number]
-            yield whole if length == file.size else cut(whole, 0, length, offset)
+            if length == file.size:
+                yield b"", file
+            else:
+                yield cut(file.extent(offset), 0, length, offset)
             if end > offset + length:
                 yield Zeros(offset + length, end - offset - length)
 

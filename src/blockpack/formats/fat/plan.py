@@ -17,7 +17,7 @@ from zlib import crc32
 from ...model.entry import Entry, File, parent_of
 from ...model.extent import Data, Extent, Zeros
 from ...planning.layout import Layout, LayoutWarning, Placement, round_up
-from ...planning.runs import WORTHWHILE, Run, literal, zeros
+from ...planning.runs import WORTHWHILE, Part, Run, literal, zeros
 from . import boot_sector, dir_entry, names
 from .boot_sector import BACKUP_SECTOR, FSINFO_SECTOR, NO_NAME, BootSector
 from .geometry import LARGEST_PREFERRED, Geometry, reason
@@ -221,13 +221,13 @@ class FatPlan:
     def _stamp(self, entry: Entry) -> tuple[int, int]:
         return self._fixed or dir_entry.fat_time(self.volume.seconds(entry))
 
-    def _contents(self, start: int, stop: int) -> Iterator[Extent]:
+    def _contents(self, start: int, stop: int) -> Iterator[Part]:
         """The files from `start` up to, not including, `stop`."""
         cluster_size = self.geometry.cluster_size
         for index in range(start, stop):
             file = self.survey.files[index]
             at = self.file_offsets[index]
-            yield file.store.extent(file, at)
+            yield b"", file
             slack = -file.size % cluster_size
             if slack:
                 yield Zeros(at + file.size, slack)

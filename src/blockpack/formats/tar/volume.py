@@ -17,7 +17,6 @@ from typing import ClassVar
 from attrs import field, frozen
 
 from ...errors import EntryError, UsageError
-from ...model.content import FilesOnDisk
 from ...model.entry import Entry, File
 from ...model.extent import Data, Extent
 from ...model.tree import Tree
@@ -218,13 +217,7 @@ class _Plan:
             assert type(entry) is File
             slack = -offset & BLOCK - 1
             make = executable if entry.mode & 0o100 else plain
-            before = make(slack, entry.path.encode("ascii"), entry.size)
-            store = entry.store
-            if type(store) is FilesOnDisk:
-                yield before, store.path(entry), entry.size, entry.stamp
-            else:
-                yield Data(offset, before)
-                yield store.extent(entry, offset + slack + BLOCK)
+            yield make(slack, entry.path.encode("ascii"), entry.size), entry
 
     def _member_extents(self, index: int) -> Iterator[Extent]:
         """The extents of one member: all that is before its payload, and that."""

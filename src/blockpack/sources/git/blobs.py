@@ -77,20 +77,26 @@ class Blobs(BlobStore):
         size = self._oid_size
         return self._oids[number * size : (number + 1) * size]
 
-    def open(self, key: Hashable, name: str) -> BinaryIO:
-        """A blob from its start; `name` is for messages. Raises `SourceError`."""
+    def whole(self, key: Hashable) -> bytes | None:
+        """All of a small blob; None if git is to read it."""
         number: int = key  # type: ignore[assignment]
         places = self.places
         size = places.sizes[number]
         offset = places.offsets[number]
-        if offset and size <= SMALL:
-            pack = places.packs[number]
-            if pack == LOOSE and self._loose is not None:
-                found = self._loose.read(self.raw_oid(number), size)
-            else:
-                found = self._packs.read(pack, offset, size)
-            if found is not None:
-                return io.BytesIO(found)
+        if not offset or size > SMALL:
+            return None
+        pack = places.packs[number]
+        if pack == LOOSE and self._loose is not None:
+            return self._loose.read(self.raw_oid(number), size)
+        return self._packs.read(pack, offset, size)
+
+    def open(self, key: Hashable, name: str) -> BinaryIO:
+        """A blob from its start; `name` is for messages. Raises `SourceError`."""
+        found = self.whole(key)
+        if found is not None:
+            return io.BytesIO(found)
+        number: int = key  # type: ignore[assignment]
+        size = self.places.sizes[number]
         with self._lock:
             reader, self._idle = self._idle or CatFile.of(self._repository), None
             blob = _BlobStream(self, reader, number, name)
