@@ -164,12 +164,12 @@ def measured(plan: str, *arguments: str | Path) -> int:
 def test_memory_does_not_grow_with_the_size_of_a_blob_that_is_packed_anew(
     tmp_path: Path, packing: str
 ) -> None:
-    """40 MiB do for blobs of 24 MiB, noise and text, which git reads and we pack."""
+    """40 MiB do for blobs of 16 MiB, noise and text, which git reads and we pack."""
     repository = GitRepository.init(tmp_path / "repository", "--bare")
     repository.git("config", "core.compression", "1")
     repository.git("config", "fastimport.unpackLimit", "100" if packing == "loose" else "1")
-    noise = random.Random(1).randbytes(24 << 20)
-    text = b"a line of text\n" * ((24 << 20) // 15)
+    noise = random.Random(1).randbytes(16 << 20)
+    text = b"a line of text\n" * ((16 << 20) // 15)
     repository.commit({"noise": noise, "text": text})
     if packing == "delta":
         alone = repository.commit_tree("main^{tree}")

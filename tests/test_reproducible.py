@@ -70,14 +70,23 @@ def fixture_reference(
 @pytest.mark.parametrize(
     "variables",
     [
-        {"TZ": "Pacific/Chatham"},
-        {"LANG": "C", "LC_ALL": "C"},
-        {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "0"},
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"PYTHONHASHSEED": "1"},
-        {"PYTHONHASHSEED": "2"},
-        {"HOME": "/nonexistent", "USER": "nobody"},
-        {"COLUMNS": "20", "NO_COLOR": "1"},
+        {
+            "TZ": "Pacific/Chatham",
+            "LANG": "C",
+            "LC_ALL": "C",
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+            "PYTHONHASHSEED": "1",
+            "COLUMNS": "20",
+            "NO_COLOR": "1",
+        },
+        {
+            "LC_ALL": "C.UTF-8",
+            "PYTHONUTF8": "0",
+            "PYTHONHASHSEED": "2",
+            "HOME": "/nonexistent",
+            "USER": "nobody",
+        },
     ],
     ids=lambda variables: "+".join(f"{name}={value}" for name, value in variables.items()),
 )

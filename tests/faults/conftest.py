@@ -30,7 +30,6 @@ def fixture_bare(tmp_path: Path) -> GitRepository:
 @pytest.fixture(scope="session", name="original")
 def fixture_original(tmp_path_factory: pytest.TempPathFactory) -> GitRepository:
     repository = GitRepository.init(tmp_path_factory.mktemp("many") / "many.git", "--bare")
-    repository.git("config", "fastimport.unpackLimit", "10000")
     rng = random.Random(1)
     files = {f"{n % 30}/{n}": rng.randbytes(3000 + n % 5000) for n in range(1000)}
     repository.commit(files | {f"large{n}": rng.randbytes(4_000_000) for n in range(2)})

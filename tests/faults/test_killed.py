@@ -25,7 +25,7 @@ from faults.launching import (
 from faults.rendering import pattern
 
 OLD = pattern(100_000)
-KILLS = 12
+KILLS = 6
 
 
 def pack(tree: Path, target: Path, jobs: int) -> tuple[str | Path, ...]:

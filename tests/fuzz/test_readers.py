@@ -34,13 +34,13 @@ def examine(data: bytes) -> None:
     event("damage was found" if problems else "nothing is wrong with it")
 
 
-@settings(max_examples=20 * EXAMPLES)
+@settings(max_examples=10 * EXAMPLES)
 @given(tar_images)
 def test_a_damaged_archive_is_an_error_or_read(data: bytes) -> None:
     examine(data)
 
 
-@settings(max_examples=10 * EXAMPLES)
+@settings(max_examples=5 * EXAMPLES)
 @given(fat_images(12))
 def test_a_damaged_fat12_is_an_error_or_read(data: bytes) -> None:
     examine(data)
@@ -73,7 +73,7 @@ def test_a_damaged_erofs_is_an_error_or_read(bits: int, data: st.DataObject) -> 
 
 
 @pytest.mark.parametrize("table", DISKS)
-@settings(max_examples=5 * EXAMPLES)
+@settings(max_examples=3 * EXAMPLES)
 @given(data=st.data())
 def test_a_damaged_disk_is_an_error_or_read(table: str, data: st.DataObject) -> None:
     examine(data.draw(disk_images(table)))
