@@ -1,144 +1,34 @@
-"""Archives by GNU tar, bsdtar, busybox, pax, cpio, git, 7-Zip, perl and node; GNU tar reads them.
-
-Trees are made of what a format can hold: `PLAIN` fits into the oldest, `LONG` needs extensions.
-"""
+"""Archives by GNU tar, bsdtar, busybox, pax, cpio, git, 7-Zip, perl, node; GNU tar reads them."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from judges.programs import run, run_silent
-from judges.tar_tools import read_members
 
-from .item import Expected, Item, Kind, Makers
+from .item import Item, Makers
+from .tar_trees import (
+    Tree,
+    bytes_names,
+    expected,
+    long,
+    made,
+    names_in,
+    plain,
+    prefixed,
+    sparse,
+    special,
+    unicode,
+)
 
-TIME = 1_577_934_246
-"""2020-01-02 03:04:06 UTC."""
-
-BLOCK = 512
-
-
-def plain(root: Path) -> None:
-    """Short ASCII names, sizes around a block, and every kind of link."""
-    for directory in ("dir/deep", "dir/empty"):
-        (root / directory).mkdir(parents=True)
-    for size in (0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 10 * BLOCK, 12345):
-        (root / f"{size} bytes").write_bytes(bytes(number % 251 for number in range(size)))
-    (root / "dir/deep/file").write_bytes(b"deep\n")
-    (root / "executable").write_bytes(b"#!/bin/sh\n")
-    (root / "executable").chmod(0o755)
-    (root / " spaces ").write_bytes(b"before and after\n")
-    (root / "dir/link").symlink_to("../executable")
-    (root / "dir/nowhere").symlink_to("no/such/file")
-    (root / "absolute").symlink_to("/etc/hostname")
-    (root / "to a directory").symlink_to("dir")
-    os.link(root / "12345 bytes", root / "dir/the same")
-    os.link(root / "12345 bytes", root / "zzz, the same again")
-
-
-def unicode(root: Path) -> None:
-    """Names beyond ASCII, still short."""
-    plain(root)
-    for name in ("Größe.txt", "漢字", "\N{GRINNING FACE}", "e\u0301 in two", "Ω/Ж"):
-        (root / name).parent.mkdir(exist_ok=True)
-        (root / name).write_bytes(name.encode())
-
-
-def prefixed(root: Path) -> None:
-    """Paths of more than 100 bytes that ustar holds in two parts."""
-    plain(root)
-    far = root / "/".join(["directory" * 5] * 4)
-    far.mkdir(parents=True)
-    (far / "file").write_bytes(b"far away\n")
-    edge = root / ("p" * 60) / ("q" * 60) / ("n" * 99)
-    edge.parent.mkdir(parents=True)
-    edge.write_bytes(b"nearly all of both fields\n")
-
-
-def long(root: Path) -> None:
-    """Names, paths and targets that need an extension."""
-    unicode(root)
-    (root / ("n" * 101)).write_bytes(b"one byte too long\n")
-    (root / ("Ä" * 127)).write_bytes(b"254 bytes\n")
-    far = root / "/".join(["a long directory" * 10] * 6)
-    far.mkdir(parents=True)
-    (far / "file").write_bytes(b"very far away\n")
-    os.link(far / "file", root / "to far away")
-    (root / "long target").symlink_to("target/" * 43)
-    (root / ("l" * 150)).symlink_to("n" * 101)
-
-
-def bytes_names(root: Path) -> None:
-    """Names that are no UTF-8, and control characters."""
-    plain(root)
-    for name in (b"caf\xe9", b"\xff\xfe", b"new\nline", b"tab\there", b"back\\slash", b"\x01\x7f"):
-        with open(os.path.join(os.fsencode(root), name), "wb") as file:
-            file.write(name)
-
-
-def special(root: Path) -> None:
-    """A named pipe."""
-    plain(root)
-    os.mkfifo(root / "pipe")
-
-
-def sparse(root: Path) -> None:
-    """Files with holes: at the beginning, at the end, all of it, many, and none."""
-    plain(root)
-    for name, size, pieces in (
-        ("hole first", 100_000, [(90_000, b"end" * 3000)]),
-        ("hole last", 1_000_000, [(0, b"start" * 1000)]),
-        ("one in the middle", 300_000, [(100_000, b"middle" * 5000)]),
-        ("all hole", 500_000, []),
-        ("five", 500_000, [(at * 100_000, b"five" * 100) for at in range(5)]),
-        ("sixty", 6_000_000, [(at * 100_000, b"sixty%d" % at * 700) for at in range(60)]),
-        ("odd size", 123_457, [(70_001, b"odd" * 5), (123_456, b"!")]),
-    ):
-        with (root / name).open("wb") as file:
-            for at, data in pieces:
-                file.seek(at)
-                file.write(data)
-            file.truncate(size)
-
-
-Tree = Callable[[Path], None]
 Options = Sequence[str]
-
-
-def _tree(scratch: Path, make: Tree) -> Path:
-    tree = scratch / "tree"
-    tree.mkdir()
-    make(tree)
-    for path in tree.rglob("*"):
-        os.utime(path, (TIME, TIME), follow_symlinks=False)
-    os.utime(tree, (TIME, TIME))
-    return tree
-
-
-def _names(tree: Path) -> list[bytes]:
-    """All paths in `tree`, sorted."""
-    return sorted(os.fsencode(path.relative_to(tree)) for path in tree.rglob("*"))
-
-
-def expected(root: Path) -> Expected:
-    """What is in the directory `root`."""
-    found: Expected = {}
-    pipes = [path for path in root.rglob("*") if path.is_fifo()]
-    for pipe in pipes:
-        found[str(pipe.relative_to(root))] = "other", b""
-        pipe.unlink()
-    for path, member in read_members(os.fsencode(root)).items():
-        kind: Kind = "file" if member.kind == "hardlink" else member.kind
-        content = member.linkname if kind == "symlink" else member.content
-        found[os.fsdecode(path)] = kind, content
-    return found
 
 
 def _item(name: str, image: Path, tree: Path | None) -> Item:
@@ -155,7 +45,7 @@ def _item(name: str, image: Path, tree: Path | None) -> Item:
 
 
 def _gnu(name: str, make: Tree, options: Options, scratch: Path) -> Item:
-    tree = _tree(scratch, make)
+    tree = made(scratch, make)
     image = scratch / "x.tar"
     run("tar", [*options, "-cf", image, "-C", tree, "."])
     return _item(name, image, tree)
@@ -163,15 +53,15 @@ def _gnu(name: str, make: Tree, options: Options, scratch: Path) -> Item:
 
 def _gnu_names(name: str, make: Tree, options: Options, scratch: Path) -> Item:
     """All names are given, none begins with ``./``, and directories are not gone into."""
-    tree = _tree(scratch, make)
+    tree = made(scratch, make)
     image = scratch / "x.tar"
-    run("tar", [*options, "--no-recursion", "-cf", image, "-C", tree, "--", *_names(tree)])
+    run("tar", [*options, "--no-recursion", "-cf", image, "-C", tree, "--", *names_in(tree)])
     return _item(name, image, tree)
 
 
 def _renamed(name: str, options: Options, scratch: Path) -> Item:
     """The names in the archive are other ones than in the tree."""
-    tree = _tree(scratch, plain)
+    tree = made(scratch, plain)
     image = scratch / "x.tar"
     run("tar", [*options, "-cf", image, "-C", tree, "."])
     return _item(name, image, None)
@@ -179,10 +69,10 @@ def _renamed(name: str, options: Options, scratch: Path) -> Item:
 
 def _files_only(name: str, options: Options, scratch: Path) -> Item:
     """There is no entry for any directory."""
-    tree = _tree(scratch, plain)
+    tree = made(scratch, plain)
     (tree / "dir/empty").rmdir()
     image = scratch / "x.tar"
-    files = [path for path in _names(tree) if not (tree / os.fsdecode(path)).is_dir()]
+    files = [path for path in names_in(tree) if not (tree / os.fsdecode(path)).is_dir()]
     files += [b"to a directory"]
     run("tar", [*options, "-cf", image, "-C", tree, *files])
     return _item(name, image, tree)
@@ -190,16 +80,16 @@ def _files_only(name: str, options: Options, scratch: Path) -> Item:
 
 def _reversed(name: str, options: Options, scratch: Path) -> Item:
     """Each directory comes after what is in it."""
-    tree = _tree(scratch, plain)
+    tree = made(scratch, plain)
     image = scratch / "x.tar"
-    names = _names(tree)[::-1]
+    names = names_in(tree)[::-1]
     run("tar", [*options, "--no-recursion", "-cf", image, "-C", tree, *names])
     return _item(name, image, tree)
 
 
 def _appended(name: str, options: Options, scratch: Path) -> Item:
     """Files come twice and three times; the last one counts."""
-    tree = _tree(scratch, plain)
+    tree = made(scratch, plain)
     image = scratch / "x.tar"
     run("tar", [*options, "-cf", image, "-C", tree, "."])
     for version in (b"second\n", b"third, and longer\n" * 100):
@@ -210,7 +100,7 @@ def _appended(name: str, options: Options, scratch: Path) -> Item:
 
 def _replaced(name: str, options: Options, scratch: Path) -> Item:
     """A file becomes a link, a link a file, and an empty directory a file."""
-    tree = _tree(scratch, plain)
+    tree = made(scratch, plain)
     image = scratch / "x.tar"
     run("tar", [*options, "-cf", image, "-C", tree, "."])
     for path in ("executable", "to a directory"):
@@ -226,7 +116,7 @@ def _replaced(name: str, options: Options, scratch: Path) -> Item:
 
 def _concatenated(name: str, options: Options, scratch: Path) -> Item:
     """Two archives in one, by --concatenate."""
-    tree = _tree(scratch, plain)
+    tree = made(scratch, plain)
     image, other = scratch / "x.tar", scratch / "other.tar"
     run("tar", [*options, "-cf", image, "-C", tree, "dir"])
     rest = [name for name in os.listdir(tree) if name != "dir"]
@@ -239,7 +129,7 @@ def _concatenated(name: str, options: Options, scratch: Path) -> Item:
 
 def _incremental(name: str, options: Options, scratch: Path) -> Item:
     """A dump, whose directories hold the names of what is in them."""
-    tree = _tree(scratch, plain)
+    tree = made(scratch, plain)
     image = scratch / "x.tar"
     snapshot = f"--listed-incremental={scratch / 'snapshot'}"
     run("tar", [*options, snapshot, "-cf", image, "-C", tree, "."])
@@ -248,7 +138,7 @@ def _incremental(name: str, options: Options, scratch: Path) -> Item:
 
 def _attributed(name: str, options: Options, scratch: Path) -> Item:
     """Records of extended attributes, where the file system has them."""
-    tree = _tree(scratch, plain)
+    tree = made(scratch, plain)
     image = scratch / "x.tar"
     try:
         os.setxattr(tree / "executable", "user.comment", b"two words = \n\0 binary")
@@ -260,37 +150,37 @@ def _attributed(name: str, options: Options, scratch: Path) -> Item:
 
 
 def _bsdtar(name: str, make: Tree, options: Options, scratch: Path) -> Item:
-    tree = _tree(scratch, make)
+    tree = made(scratch, make)
     image = scratch / "x.tar"
     run("bsdtar", [*options, "-cf", image, "-C", tree, "."])
     return _item(name, image, tree)
 
 
 def _busybox(name: str, make: Tree, scratch: Path) -> Item:
-    tree = _tree(scratch, make)
+    tree = made(scratch, make)
     image = scratch / "x.tar"
     run_silent("busybox", ["tar", "-cf", image, "-C", tree, "."])
     return _item(name, image, tree)
 
 
 def _pax(name: str, make: Tree, options: Options, scratch: Path) -> Item:
-    tree = _tree(scratch, make)
+    tree = made(scratch, make)
     image = scratch / "x.tar"
     run("pax", ["-w", *options, "-f", image, "."], cwd=tree)
     return _item(name, image, tree)
 
 
 def _cpio(name: str, make: Tree, options: Options, scratch: Path) -> Item:
-    tree = _tree(scratch, make)
+    tree = made(scratch, make)
     image = scratch / "x.tar"
-    names = b"".join(path + b"\0" for path in _names(tree))
+    names = b"".join(path + b"\0" for path in names_in(tree))
     run("cpio", ["-o", "-0", *options, "-F", image], cwd=tree, stdin=names)
     return _item(name, image, tree)
 
 
 def _git(name: str, make: Tree, scratch: Path) -> Item:
     """What `git archive` makes of a commit; git knows neither empty directories nor hard links."""
-    tree = _tree(scratch, make)
+    tree = made(scratch, make)
     shutil.rmtree(tree / "dir/empty")
     image = scratch / "x.tar"
     git: list[str | Path] = ["-C", tree, "-c", "user.name=a", "-c", "user.email=a@localhost"]
@@ -303,7 +193,7 @@ def _git(name: str, make: Tree, scratch: Path) -> Item:
 
 
 def _sevenzip(name: str, make: Tree, options: Options, scratch: Path) -> Item:
-    tree = _tree(scratch, make)
+    tree = made(scratch, make)
     image = scratch / "x.tar"
     run("7z", ["a", "-ttar", "-snl", "-snh", "-bd", *options, image, "."], cwd=tree)
     return _item(name, image, tree)
@@ -321,7 +211,7 @@ $tar->write($image) or die $tar->error;
 
 
 def _perl(name: str, make: Tree, scratch: Path) -> Item:
-    tree = _tree(scratch, make)
+    tree = made(scratch, make)
     (tree / " spaces ").unlink()  # Archive::Tar drops the first and the last one
     image = scratch / "x.tar"
     run("perl", ["-e", _PERL, image], cwd=tree)
@@ -348,7 +238,7 @@ def _node(name: str, make: Tree, options: str, scratch: Path) -> Item:
     module = next(filter(os.path.isdir, NODE_TARS), None)
     if node is None or module is None:
         pytest.skip("neither npm nor node-tar is installed (Debian: apt install node-tar)")
-    tree = _tree(scratch, make)
+    tree = made(scratch, make)
     image = scratch / "x.tar"
     command = [node, "-e", _NODE, module, str(image), options]
     done = subprocess.run(command, cwd=tree, capture_output=True, timeout=120, check=False)
