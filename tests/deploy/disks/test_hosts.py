@@ -11,11 +11,14 @@ from blockpack.deploy.host.generations import Generations
 from blockpack.deploy.host.rollout import collect, rollback
 from blockpack.deploy.host.status import status
 from deploy.deployments import manifest
+from deploy.disks.card import DISK, FILES, VOLUMES
 from deploy.hosts import Host
 from deploy.secret_deployments import IN_CLEAR, SECRET, leaks, mode
-from deploy.test_disks import DISK, FILES, NONE, VOLUMES
 from deploy.test_secrets_deployed import OPEN, Place
 from deploy.test_sharing import shares
+
+NONE: dict[str, None] = dict.fromkeys(("site/index.html", "media/film.bin"))
+"""Takes these files of the usual deployment away."""
 
 
 @pytest.fixture(name="host")
