@@ -113,6 +113,8 @@ def lines(path: Path) -> list[str]:
 
 
 TOOLS = ["make", "ninja", "ninja, deps"]
+each_reader = pytest.mark.parametrize("tool", ["make", "ninja, deps"])
+"""Once for each program that reads a depfile; Ninja keeps what it read, if it may."""
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -131,7 +133,7 @@ def test_what_is_built_is_built_again_when_it_changed_and_only_then(place: Path,
     assert contents(place / "dist/site.img") == {name: name.encode() for name in NAMES}
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@each_reader
 def test_odd_names_never_hide_a_change(place: Path, tool: str) -> None:
     site = place / "deployment/site"
     write_files(site, dict.fromkeys(ODD, b"x"))
@@ -150,7 +152,7 @@ def test_odd_names_never_hide_a_change(place: Path, tool: str) -> None:
     ).items()
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@each_reader
 def test_files_that_come_and_go_have_it_built_again(place: Path, tool: str) -> None:
     runs = runner(tool, place)
     site = place / "deployment/site"
@@ -167,7 +169,7 @@ def test_files_that_come_and_go_have_it_built_again(place: Path, tool: str) -> N
         assert not would_run(tool, place), number
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@each_reader
 def test_a_manifest_that_says_the_same_is_read_once(place: Path, tool: str) -> None:
     runs = runner(tool, place)
     assert runs() == 1
@@ -179,7 +181,7 @@ def test_a_manifest_that_says_the_same_is_read_once(place: Path, tool: str) -> N
     assert runs() == 0
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@each_reader
 def test_a_commit_is_built_again_when_its_branch_moves(tmp_path: Path, tool: str) -> None:
     files = {
         "blockpack.toml": manifest('[volumes.site]\nsource = "site"\nformat = "tar"\n'),
