@@ -10,7 +10,7 @@ Rule 3: of a secret volume nothing is told but where it and its key are.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 from attrs import frozen
@@ -70,7 +70,15 @@ def deployed(
             str(place), "is not a directory", "give the directory of a build or a deploy"
         )
     record = BuildRecord.read(directory)
-    wrong = [*_unknown(record, [*writable, *only]), *_misplaced(directory)]
+    known = [image.name for image in record.volumes]
+    wrong = [
+        UsageError("", f"there is no volume {printable(name)!r}", f"there are {', '.join(known)}")
+        for name in (*writable, *only)
+        if name not in known
+    ]
+    if not str(directory).isprintable():  # surrogates, of bytes that are not UTF-8, are not either
+        rule = "has characters that a configuration cannot hold"
+        wrong.append(UsageError(str(directory), rule, "give the directory a plain name"))
     if live and not wrong:
         rule = "generations are never written to, because they share images"
         wrong += [
@@ -108,22 +116,6 @@ def _disk(directory: Path, number: int, image: ImageRecord, writable: bool) -> D
         key=None if image.key is None else str(directory / image.key),
         verity=image.verity,
     )
-
-
-def _unknown(record: BuildRecord, names: Collection[str]) -> Iterator[BlockpackError]:
-    known = [image.name for image in record.volumes]
-    for name in names:
-        if name not in known:
-            rule = f"there is no volume {printable(name)!r}"
-            yield UsageError("", rule, f"there are {', '.join(known)}")
-
-
-def _misplaced(directory: Path) -> Iterator[BlockpackError]:
-    """The problem with a path that no line of text holds as it is."""
-    path = str(directory)
-    if not path.isprintable():  # surrogates, of bytes that are not UTF-8, are not either
-        rule = "has characters that a configuration cannot hold"
-        yield UsageError(path, rule, "give the directory a plain name")
 
 
 def _size(path: Path, image: ImageRecord) -> int:

@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
-from ...errors import BlockpackError, TargetError, UsageError, raise_problems, require_path
+from ...errors import (
+    BlockpackError,
+    EntryError,
+    TargetError,
+    UsageError,
+    raise_problems,
+    require_path,
+)
 from ...layers.memory import guarded
 from ...planning.layout import Layout, LayoutWarning
 from ...planning.volume import source_date_epoch
@@ -38,7 +45,7 @@ from .build_state import State, VolumeState, digest, environment, unchanged
 from .depfile import rule, write
 from .dist import Dist, held
 from .executors import executor_named, outcomes, outcomes_on
-from .limit import is_larger, limit_of, too_large
+from .limit import is_larger, limit_of, require_within, size_there
 from .secret_images import serves
 from .secret_volumes import SecretBuilds, SecretPlan
 from .sharing import Earlier, share
@@ -228,9 +235,11 @@ class _Build:
     def _too_large(self, specs: Iterable[ImageSpec]) -> Iterator[BlockpackError]:
         """The errors for those volumes whose images are there, and larger than is allowed."""
         for spec in specs:
-            image = self.dist.records[spec.name]
-            if self.max_size is not None and is_larger(image, self.dist.directory, self.max_size):
-                yield of_image(spec.title, too_large(spec, image.size, self.max_size))
+            size = size_there(self.dist.records[spec.name], self.dist.directory)
+            try:
+                require_within(spec, size, self.max_size)
+            except EntryError as error:
+                yield of_image(spec.title, error)
 
     def _share(self, spec: ImageSpec, staging: str) -> bool:
         """Take an image over from an earlier build, if there is one with this fingerprint."""

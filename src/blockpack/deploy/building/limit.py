@@ -9,6 +9,7 @@ Of a secret volume it is told only that it is larger.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ...errors import EntryError, UsageError
@@ -32,32 +33,29 @@ def limit_of(max_size: int | str | None) -> int | None:
     return limit
 
 
-def too_large(spec: ImageSpec, size: int | None, max_size: int) -> EntryError:
-    """The error for an image of `size` bytes (None: unknown), which are more than `max_size`.
+def require_within(spec: ImageSpec, size: int, max_size: int | None) -> None:
+    """Raise `EntryError` unless an image has at most `max_size` bytes, or there is no limit.
 
     Nothing that is in it is named.
     """
-    has = "is larger" if spec.secret or size is None else f"has {size:,} bytes, more"
+    if max_size is None or size <= max_size:
+        return
+    has = "is larger" if spec.secret else f"has {size:,} bytes, more"
     rule = f"its image {has} than the limit of {max_size:,} bytes"
     remedy = "ask for less room, pack less, or raise the limit: {option}"
-    return EntryError("", rule, remedy, "max_size=SIZE")
-
-
-def require_within(spec: ImageSpec, size: int, max_size: int | None) -> None:
-    """Raise `too_large` unless an image has at most `max_size` bytes, or there is no limit."""
-    if max_size is not None and size > max_size:
-        raise too_large(spec, size, max_size)
+    raise EntryError("", rule, remedy, "max_size=SIZE")
 
 
 def is_larger(image: ImageRecord, directory: str | os.PathLike[str], max_size: int | None) -> bool:
-    """Whether an image in `directory` has more than `max_size` bytes; one that is gone has none."""
-    if max_size is None:
-        return False
-    try:
-        size = os.stat(os.path.join(directory, image.file)).st_size
-    except OSError:
-        return False
-    return size > max_size
+    """Whether an image in `directory` has more than `max_size` bytes."""
+    return max_size is not None and size_there(image, directory) > max_size
+
+
+def size_there(image: ImageRecord, directory: str | os.PathLike[str]) -> int:
+    """Bytes of an image in `directory`; one that is gone has none."""
+    with suppress(OSError):
+        return os.stat(os.path.join(directory, image.file)).st_size
+    return 0
 
 
 def size_in_file(spec: ImageSpec, size: int) -> int:

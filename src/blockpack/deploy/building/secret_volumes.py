@@ -63,8 +63,9 @@ class SecretBuilds:
 
     def plan(self, task: Task, deployment: Deployment) -> SecretPlan:
         """The volume's image, as it is before it is encrypted. Raises `BlockpackError`."""
-        self._require_place(task)
         spec = task.spec
+        if _in_clear(spec):
+            self._require_ram(spec, nearest(self._home(task)))
         planned = redacted(spec, lambda: self._plan(task, deployment))
         size = size_in_file(spec, planned.layout.size)
         redacted(spec, lambda: require_within(spec, size, task.max_size), EntryError)
@@ -88,23 +89,14 @@ class SecretBuilds:
         size_in_file(task.spec, layout.size)  # of which there is one
         return SecretPlan(task, layout, plain)
 
-    def _require_place(self, task: Task) -> None:
-        """Raise `SecretError` unless the image may lie where it is to go."""
-        spec = task.spec
-        if spec.cipher is None and not spec.allow_persistent:
-            home = nearest(self._home(task))
-            self._require_ram(spec, home)
-
     def _require_ram(self, spec: ImageSpec, place: str | int) -> None:
+        """Raise `SecretError` unless an image in the clear may lie in a directory, or open file."""
         runtime = self._secrets.runtime is not None
         require_ram(spec.title, place, runtime, can_encrypt=spec.format != DISK)
 
     def _home(self, task: Task) -> str:
         """The directory that the image itself goes into."""
-        runtime = self._secrets.runtime
-        if runtime is None or task.spec.cipher is not None or task.spec.allow_persistent:
-            return task.staging
-        return runtime
+        return (_in_clear(task.spec) and self._secrets.runtime) or task.staging
 
     # Making --------------------------------------------------------------------------------------
 
@@ -134,7 +126,7 @@ class SecretBuilds:
                 staging.symlink(name, os.path.abspath(path))
                 place = self._runtime = self._runtime or make_runtime(home)
             with place.private(name) as descriptor:
-                if spec.cipher is None and not spec.allow_persistent:
+                if _in_clear(spec):
                     self._require_ram(spec, descriptor)
                 redacted(spec, lambda: _transfer(layout, path, descriptor), TargetError)
 
@@ -143,6 +135,11 @@ class SecretBuilds:
         if self._runtime is not None:
             self._runtime.close()
             remove_empty(os.fsdecode(self._runtime.path))
+
+
+def _in_clear(spec: ImageSpec) -> bool:
+    """Whether nothing but its place protects an image."""
+    return spec.cipher is None and not spec.allow_persistent
 
 
 def _transfer(layout: Layout, path: str, descriptor: int) -> None:
