@@ -113,7 +113,8 @@ def test_the_superblock_says_what_was_asked_for(tmp_path: Path) -> None:
     layout = packed(tree, tmp_path / "image", label="fifteen byte é", epoch=1_700_000_000)
     told = dump(tmp_path / "image")
     assert told["magic number"] == "0xE0F5E1E2"
-    assert told["features"] == "sb_csum mtime"
+    # erofs-utils 1.9 tells compatible ones apart.
+    assert told.get("features", told.get("compatible features")) == "sb_csum mtime"
     assert told["inode count"] == "3"
     assert told["created"] == "Tue Nov 14 22:13:20 2023"
     assert told["UUID"] == layout.geometry["uuid"]

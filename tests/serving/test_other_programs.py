@@ -186,7 +186,6 @@ FILTERS = {
     "cache": (),
     "readahead": (),
     "blocksize": ("minblock=4096", "maxdata=64K"),
-    "cacheextents": (),
 }
 
 
