@@ -83,10 +83,11 @@ class Creation:
         """
         done = Outcome()
         for entry in entries:
-            if not self._is_there(parent_of(entry.path)):
+            above, _, name = entry.path.rpartition("/")
+            if above and above not in self._made:
                 continue
             try:
-                self._by_kind[entry.kind](entry, encode(name_of(entry.path)))
+                self._by_kind[entry.kind](entry, above, encode(name))
             except (ImageError, SourceError) as error:
                 about = "" if error.path in ("", entry.path) else f"{error.path}: "
                 done.lost.append(type(error)(entry.path, f"{about}{error.rule}", error.remedy))
@@ -103,9 +104,6 @@ class Creation:
         """Let go of all directories that are open."""
         for place in self._open.values():
             place.close()
-
-    def _is_there(self, path: str) -> bool:
-        return not path or path in self._made
 
     def _at(self, path: str) -> Place:
         """The directory `path`, which was made; to be used before the next one is asked for."""
@@ -131,23 +129,23 @@ class Creation:
         for oldest in self._open.keep(path, place):
             oldest.close()
 
-    def _directory(self, entry: ImageEntry, name: bytes) -> None:
-        place = self._at(parent_of(entry.path)).make(name)
+    def _directory(self, entry: ImageEntry, above: str, name: bytes) -> None:
+        place = self._at(above).make(name)
         self._made[entry.path] = place.status.st_dev, place.status.st_ino
         self._keep(entry.path, place)
 
-    def _symlink(self, entry: ImageEntry, name: bytes) -> None:
-        self._at(parent_of(entry.path)).symlink(name, encode(entry.target), entry.mtime_ns)
+    def _symlink(self, entry: ImageEntry, above: str, name: bytes) -> None:
+        self._at(above).symlink(name, encode(entry.target), entry.mtime_ns)
 
-    def _hardlink(self, entry: ImageEntry, name: bytes) -> None:
-        if self._is_there(parent_of(entry.target)):
+    def _hardlink(self, entry: ImageEntry, above: str, name: bytes) -> None:
+        directory, _, target = entry.target.rpartition("/")
+        if not directory or directory in self._made:
             # Held by itself, for that of the link may take its place among those that are open.
-            with self._at(parent_of(entry.target)).inside(b".") as other:
-                target = encode(name_of(entry.target))
-                self._at(parent_of(entry.path)).link(name, other, target)
+            with self._at(directory).inside(b".") as other:
+                self._at(above).link(name, other, encode(target))
 
-    def _file(self, entry: ImageEntry, name: bytes) -> None:
-        place = self._at(parent_of(entry.path))
+    def _file(self, entry: ImageEntry, above: str, name: bytes) -> None:
+        place = self._at(above)
         descriptor = place.create(name)
         try:
             try:
