@@ -374,10 +374,8 @@ def settle(target: int | Name, mode: int | None = None, mtime_ns: int | None = N
 
     `target` is its descriptor. File systems that have no such mode keep their own.
     """
-    if mode is not None:
-        try:  # noqa: SIM105 - `suppress` takes as long as the call: there may be a million files
+    with suppress(PermissionError):
+        if mode is not None:
             os.chmod(target, mode)
-        except PermissionError:
-            pass
     if mtime_ns is not None:
         os.utime(target, ns=(mtime_ns, mtime_ns))
