@@ -107,12 +107,12 @@ class Volume(ABC):
         self, option: str, known: Sequence[object], what: str = "{}", *, best: object = None
     ) -> None:
         """Raise `UsageError` unless an option has one of the values that are `known` to be read by
-        the profile's readers; `what` has them in the place of braces, `best` is advised.
+        the profile's readers; `what` has each in the place of braces, `best` is advised.
         """
         value = getattr(self, option)
         if value not in known:
-            wanted = what.format(" or ".join(map(str, known)))
-            rule = f"profile {self.profile.name} reads {wanted}, not {value}"
+            wanted = " or ".join(map(what.format, known))
+            rule = f"profile {self.profile.name} reads only {wanted}, not {value}"
             raise UsageError("", rule, option=f"{option}={best or known[0]}")
 
     @abstractmethod

@@ -99,10 +99,10 @@ class FatVolume(Volume):
             if self.label_case != limits.label_case == "keep":
                 raise UsageError("", rule, option="label_case=keep")
             raise UsageError("", rule, "leave the label out")
-        self.require_read("sector_size", limits.sector_sizes, "FAT sectors of {} bytes")
+        self.require_read("sector_size", limits.sector_sizes, "sectors of {} bytes")
         if self.fat_type != "auto":
-            self.require_read("fat_type", limits.types, "FATs of {} bits", best="auto")
-        self.require_read("fats", limits.fats, "volumes of {} FATs")
+            self.require_read("fat_type", limits.types, "FAT{}", best="auto")
+        self.require_read("fats", limits.fats, "{} FATs")
         if self.wear_levelling:
             self._require_flash(who)
         sizes = cluster_sizes(self.sector_size, self.medium)
