@@ -19,7 +19,8 @@ from ..model.entry import File, decode
 from ..model.extent import Data, Extent, FileRange, Readable, Stream
 from .positional import AGAIN, READ_ONLY, ReopenedReader
 
-_FLAGS = READ_ONLY | getattr(os, "O_NONBLOCK", 0)  # a source that became a pipe must not hang us
+SOURCE_FLAGS = READ_ONLY | getattr(os, "O_NONBLOCK", 0)
+"""Flags for opening a source: one that became a pipe must not hang us."""
 
 
 class OpenSource:
@@ -76,7 +77,7 @@ class OpenFile(OpenSource):
     def of(cls, extent: FileRange) -> Self:
         """Open it. Raises `SourceError`."""
         try:
-            return cls(extent, os.open(extent.path, _FLAGS))
+            return cls(extent, os.open(extent.path, SOURCE_FLAGS))
         except OSError as error:
             raise _unreadable(extent, error) from None
 
@@ -198,14 +199,18 @@ def read_file(file: File, view: memoryview) -> bool:
     return True
 
 
-def read_range(view: memoryview, path: bytes, start: int, size: int, mtime_ns: int) -> None:
+def read_range(
+    view: memoryview, path: bytes, start: int, size: int, mtime_ns: int, descriptor: int = -1
+) -> None:
     """Fill `view` with bytes of a file as `OpenFile` does it, by as few calls as can be: there may
-    be a million files. Raises `SourceError`.
+    be a million files. It is opened for that, unless it has a `descriptor`. Raises `SourceError`.
     """
-    try:
-        descriptor = os.open(path, _FLAGS)
-    except OSError as error:
-        raise _unreadable(FileRange(0, len(view), path, size, mtime_ns, start), error) from None
+    opening = descriptor < 0
+    if opening:
+        try:
+            descriptor = os.open(path, SOURCE_FLAGS)
+        except OSError as error:
+            raise _unreadable(FileRange(0, len(view), path, size, mtime_ns, start), error) from None
     try:
         if os.preadv(descriptor, (view,), start) == len(view):
             status = os.fstat(descriptor)
@@ -218,7 +223,8 @@ def read_range(view: memoryview, path: bytes, start: int, size: int, mtime_ns: i
         extent = FileRange(0, len(view), path, size, mtime_ns, start)
         raise OpenFile(extent, descriptor).failed(error) from None
     finally:
-        os.close(descriptor)
+        if opening:
+            os.close(descriptor)
 
 
 def _read_stream(extent: Stream, view: memoryview) -> None:

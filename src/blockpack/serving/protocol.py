@@ -78,27 +78,37 @@ HOLE_AND_ZERO = 1 | 2
 MOST_BYTES = 32 << 20
 """Bytes that one request asks for, at most: what every client may without asking."""
 
-REQUEST = struct.Struct(">IHHQQI")
-"""What a client asks for: magic, flags, command, cookie, and offset and length in bytes."""
+REQUEST = struct.Struct(">QQQI")
+"""What a client asks for: magic, flags and command as one number, of 32, 16 and 16 bits; a cookie;
+and offset and length in bytes.
+"""
 
 REQUEST_MAGIC = 0x25609513
 
-_SIMPLE = struct.Struct(">IIQ")
+SIMPLE_REPLY = struct.Struct(">IIQ")
+"""The head of a simple reply, which data follows if there is no error: magic, error, cookie."""
+
+SIMPLE_MAGIC = 0x67446698
+
 _CHUNK = struct.Struct(">IHHQI")
-_DATA = struct.Struct(">IHHQIQ")
-_SIMPLE_MAGIC, _CHUNK_MAGIC = 0x67446698, 0x668E33EF
-_DONE = 1
-_NONE, _OFFSET_DATA, _OFFSET_HOLE, _BLOCK_STATUS = 0, 1, 2, 5
+DATA_HEAD = struct.Struct(">IHHQIQ")
+"""What comes before the data in a chunk of a structured reply: magic, whether it is the last chunk,
+`OFFSET_DATA`, cookie, the length of what follows, and the data's offset.
+"""
+
+CHUNK_MAGIC = 0x668E33EF
+OFFSET_DATA = 1
+_NONE, _OFFSET_HOLE, _BLOCK_STATUS = 0, 2, 5
 _ERROR_CHUNK = (1 << 15) | 1
 
 
 def simple_reply(cookie: int, error: int = 0) -> bytes:
-    """The head of a simple reply, which data follows if there is no error."""
-    return _SIMPLE.pack(_SIMPLE_MAGIC, error, cookie)
+    """A simple reply, or the head of one."""
+    return SIMPLE_REPLY.pack(SIMPLE_MAGIC, error, cookie)
 
 
-def _chunk(cookie: int, kind: int, length: int) -> bytes:
-    return _CHUNK.pack(_CHUNK_MAGIC, _DONE, kind, cookie, length)
+def _chunk(cookie: int, kind: int, length: int, *, last: bool = True) -> bytes:
+    return _CHUNK.pack(CHUNK_MAGIC, last, kind, cookie, length)
 
 
 def nothing(cookie: int) -> bytes:
@@ -106,15 +116,9 @@ def nothing(cookie: int) -> bytes:
     return _chunk(cookie, _NONE, 0)
 
 
-def data_head(cookie: int, offset: int, length: int, *, last: bool) -> bytes:
-    """What comes before `length` bytes of data, in a structured reply's `last` chunk or another."""
-    flags = _DONE if last else 0
-    return _DATA.pack(_CHUNK_MAGIC, flags, _OFFSET_DATA, cookie, 8 + length, offset)
-
-
-def hole(cookie: int, offset: int, length: int) -> bytes:
-    """The structured reply of `length` zeros."""
-    return _chunk(cookie, _OFFSET_HOLE, 12) + struct.pack(">QI", offset, length)
+def hole(cookie: int, offset: int, length: int, *, last: bool = True) -> bytes:
+    """A chunk of `length` zeros in a structured reply, the `last` one or another."""
+    return _chunk(cookie, _OFFSET_HOLE, 12, last=last) + struct.pack(">QI", offset, length)
 
 
 def block_status(cookie: int, context: int, descriptors: bytes) -> bytes:
@@ -133,5 +137,5 @@ def rehearsal(name: bytes) -> bytes:
     """What a client says that reads the beginning of an export over and over."""
     options = (STRUCTURED_REPLY, b""), (GO, counted(name) + bytes(2))
     asked = [OPTION.pack(OPTION_MAGIC, option, len(data)) + data for option, data in options]
-    reads = REQUEST.pack(REQUEST_MAGIC, 0, READ, 0, 0, 1024) * 16
+    reads = REQUEST.pack(REQUEST_MAGIC << 32 | READ, 0, 0, 1024) * 16
     return struct.pack(">I", FIXED_NEWSTYLE) + b"".join(asked) + reads

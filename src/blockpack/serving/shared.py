@@ -14,6 +14,7 @@ import os
 import time
 from array import array
 from bisect import bisect_right
+from contextlib import suppress
 from itertools import accumulate
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..errors import TargetError
 from ..model.extent import Data, Extent, FileRange, Zeros
 from ..planning.layout import Layout
 from ..planning.layout_reader import MOST_OPEN, SMALL, LayoutReader
-from ..reading.extents import OpenFile, read_range
+from ..reading.extents import SOURCE_FLAGS, read_range
 from ..reading.spool import Spool, SpoolWriter
 
 _SECONDS = 0.25
@@ -53,8 +54,9 @@ _MOST_KEPT = 1 << 20
 """Bytes of metadata that a connection keeps for itself, of what has no record."""
 
 _Values = tuple[Any, ...]
-"""An extent in a record: offset, length; where its bytes begin, or None for zeros; path, size and
-time of their file. Without a path they are in the spool; below 0 counts from the record's end.
+"""An extent in a record: where it ends; what is to be added to a position in the image to have that
+of a byte in its source, or None for zeros; path, size and time of the file. Without a size it is
+metadata: in the spool if there is a path, and else in the record, from whose end it counts.
 """
 
 
@@ -75,69 +77,60 @@ class SharedReader(LayoutReader):
         self._offsets.append(self.size)
         self._words = memoryview(mmap.mmap(-1, 8 * len(self._offsets))).cast("Q")
         self._words[:: mmap.PAGESIZE // 8].tolist()  # so the first process has the memory, too
-        self._records = memoryview(bytearray(_AT_ONCE))
-        self._begin = self._count = 0  # where in the spool they are, and how many bytes
-        self._files: dict[tuple[bytes, int, int], OpenFile] = {}
+        self._records, self._begin = b"", 0  # what was read of the spool last, and where it begins
+        self._descriptors: dict[bytes, int] = {}
+        """Large files by their paths, whatever their stamps are by now: each read compares."""
         self._maker = 0
         self._owner = os.getpid()
 
-    def pread(self, view: memoryview, position: int) -> int:
-        """Fill `view` with the image's bytes from `position` on; the number of bytes."""
+    def read_into(self, view: memoryview, position: int) -> None:
+        """As of any reader. Most of what is served is read by this, so it does without much."""
         at, end = position, position + len(view)
         item = bisect_right(self._offsets, position) - 1
-        while at < end:
+        while True:
             word = self._words[item] or self._asked_for(item)
             item += 1
             if word <= _UNSUITABLE:
-                until = min(self._offsets[item], end)
-                super().pread(view[at - position : until - position], at)
-                at = until
+                stop = self._offsets[item]
+                super().read_into(view[at - position : stop - position], at)
+                at = stop
+                if at >= end:
+                    return
                 continue
-            begin = (word >> _LENGTH_BITS) - self._begin
-            stop = begin + (word & _LENGTH)
-            if begin < 0 or stop > self._count:
-                begin, stop = self._read_records(word, end - at)
-            record = marshal.loads(self._records[begin:stop])
-            for offset, length, start, path, size, mtime_ns in record:
-                skip = at - offset
-                count = length - skip if offset + length <= end else end - at
-                if count <= 0:
+            first = (word >> _LENGTH_BITS) - self._begin
+            last = first + (word & _LENGTH)
+            if first < 0 or last > len(self._records):
+                first, last = 0, last - first
+                self._begin = word >> _LENGTH_BITS
+                ahead = min(last + _TYPICAL + (end - at) // 4, _AT_ONCE)
+                self._records = os.pread(self._spool.descriptor, ahead, self._begin)
+            for stop, shift, path, size, mtime_ns in marshal.loads(self._records[first:last]):
+                if stop <= at:
                     continue
-                part = view[at - position : at - position + count]
-                at += count
-                if start is None:
-                    part[:] = bytes(count)
-                elif start < 0:
-                    start += stop + skip
-                    part[:] = self._records[start : start + count]
-                elif path is None:
-                    os.preadv(self._spool.descriptor, [part], start + skip)
-                elif size <= SMALL:
-                    read_range(part, path, start + skip, size, mtime_ns)
+                part = view[at - position : stop - position]
+                if size > SMALL:
+                    descriptor = self._descriptors.get(path) or self._opened(path)
+                    read_range(part, path, at + shift, size, mtime_ns, descriptor)
+                elif size:
+                    read_range(part, path, at + shift, size, mtime_ns)
+                elif path:
+                    os.preadv(self._spool.descriptor, (part,), at + shift)
+                elif shift is None:
+                    part[:] = bytes(len(part))
                 else:
-                    file = self._open_file(path, size, mtime_ns)
-                    file.read_into(part, start + skip)
-                    file.check()
-        return len(view)
+                    start = last + at + shift
+                    part[:] = self._records[start : start + len(part)]
+                at = stop
+                if at >= end:
+                    return
 
-    def _read_records(self, word: int, length: int) -> tuple[int, int]:
-        """Read the record of a word, and ahead those for `length` bytes of the image; where it
-        begins and ends in the buffer.
-        """
-        self._begin, size = word >> _LENGTH_BITS, word & _LENGTH
-        count = min(size + _TYPICAL * (1 + length // 4096), _AT_ONCE)
-        self._count = os.preadv(self._spool.descriptor, [self._records[:count]], self._begin)
-        return 0, size
-
-    def _open_file(self, path: bytes, size: int, mtime_ns: int) -> OpenFile:
-        """A large file, which stays open for the next read."""
-        key = path, size, mtime_ns
-        file = self._files.get(key)
-        if file is None:
-            if len(self._files) == MOST_OPEN:
-                self._files.pop(next(iter(self._files))).close()
-            file = self._files[key] = OpenFile.of(FileRange(0, size, *key))
-        return file
+    def _opened(self, path: bytes) -> int:
+        """A large file, which stays open for the next read; -1 if it cannot be opened."""
+        if len(self._descriptors) == MOST_OPEN:
+            os.close(self._descriptors.pop(next(iter(self._descriptors))))
+        with suppress(OSError):
+            self._descriptors[path] = os.open(path, SOURCE_FLAGS)
+        return self._descriptors.get(path, -1)
 
     # Records ----------------------------------------------------------------------------------
 
@@ -209,17 +202,16 @@ def _values(extent: Extent, writer: SpoolWriter, short: list[bytes]) -> _Values 
     """What a record has of an extent; None for a stream. Metadata is written before the record, or
     put first of what is `short`, which is its end.
     """
-    place = extent.offset, extent.length
+    stop = extent.offset + extent.length
     if type(extent) is FileRange:
-        return *place, extent.start, extent.path, extent.size, extent.mtime_ns
+        return stop, extent.start - extent.offset, extent.path, extent.size, extent.mtime_ns
     if type(extent) is Zeros:
-        return *place, None, None, 0, 0
+        return stop, None, b"", 0, 0
     if type(extent) is not Data:
         return None
     if extent.length > _SHORT:
         start = writer.at
         writer.put(extent.data)
-    else:
-        short.insert(0, extent.data)
-        start = -sum(map(len, short))
-    return *place, start, None, 0, 0
+        return stop, start - extent.offset, b"spool", 0, 0
+    short.insert(0, extent.data)
+    return stop, -sum(map(len, short)) - extent.offset, b"", 0, 0

@@ -28,11 +28,11 @@ _BUFFER = 8 << 10
 _TOGETHER = 16 << 10
 """Bytes from which on replies are sent, though there are more requests to answer."""
 
+_HEAD = 64
+"""Bytes of the longest head of data."""
+
 MOST_AT_ONCE = 256 << 10
 """Bytes of data in one message to the client, at most."""
-
-_ROOM = MOST_AT_ONCE + 64
-"""What is sent at once, with the head of a message."""
 
 
 class Gone(Exception):
@@ -60,8 +60,8 @@ class Wire:
         self._server = server
         self._received = b""
         self._taken = 0
-        self._replies = memoryview(mmap.mmap(-1, _ROOM))  # which takes what is used of it
-        self._unsent = 0
+        self.replies = memoryview(mmap.mmap(-1, _TOGETHER + _HEAD + MOST_AT_ONCE))
+        self.unsent = 0
         self._deadline: float | None = None
         self._waiting = False
         self._ending = False
@@ -76,78 +76,99 @@ class Wire:
         """Have all that follows be done by `deadline` (`time.monotonic`); None ends that."""
         self._deadline = deadline
 
-    def receive(self, count: int, *, idle: bool = False) -> bytes:
-        """The next `count` bytes; with `idle` the first of them may take for ever."""
+    def receive(self, count: int) -> bytes:
+        """The next `count` bytes."""
+        self._await(count)
+        self._taken += count
+        return self._received[self._taken - count : self._taken]
+
+    def messages(self, size: int) -> bytes:
+        """All messages of `size` bytes that have come whole; the first may take for ever."""
+        if self._taken == len(self._received):
+            self._received = self._more(idle=True)
+            self._taken = 0
+        there = self._await(size)
         begin = self._taken
-        end = begin + count
-        while len(self._received) < end:
-            left = self._received[begin:]
-            self._received = left + self._more(idle=idle and not left)
-            begin, end = 0, count
-        self._taken = end
-        return self._received[begin:end]
+        self._taken += there - there % size
+        return self._received[begin : self._taken]
+
+    def give_back(self, count: int) -> None:
+        """Have the last `count` bytes not be received yet."""
+        self._taken -= count
 
     def skip(self, count: int) -> None:
         """Pass over the next `count` bytes."""
         while count:
             count -= len(self.receive(min(count, _BUFFER)))
 
-    def room(self, count: int) -> memoryview:
-        """Where the next `count` bytes that are to be sent are put, before `put` has them sent."""
-        if self._unsent + count > _ROOM:
-            self.flush()
-        return self._replies[self._unsent : self._unsent + count]
-
-    def put(self, count: int) -> None:
-        """Send `count` bytes that are in their `room`; a few wait if there is more to answer."""
-        self._unsent += count
-        if self._unsent >= _TOGETHER:
-            self.flush()
-
     def send(self, data: bytes) -> None:
         """Send a short message."""
-        self.room(len(data))[:] = data
-        self.put(len(data))
+        begin = self.unsent
+        self.replies[begin : begin + len(data)] = data
+        self.put(begin + len(data))
+
+    def put(self, unsent: int) -> None:
+        """Have `unsent` bytes of `replies` be sent; a few wait if there is more to answer."""
+        self.unsent = unsent
+        if unsent >= _TOGETHER:
+            self.flush()
 
     def flush(self) -> None:
         """Send what waits."""
-        view = self._replies[: self._unsent]
-        self._unsent = 0
-        while view:
-            view = view[self._patiently(self._socket.send, view) :]
+        begin, end = 0, self.unsent
+        while begin < end:
+            view = self.replies[begin:end]
+            try:
+                begin += self._socket.send(view)
+            except OSError as error:
+                begin += self._again(self._socket.send, view, error)
+            self._clock[0] = time.monotonic()
+        self.unsent = 0
 
-    def _more(self, *, idle: bool) -> bytes:
+    def _await(self, count: int) -> int:
+        """Wait for `count` bytes; how many there are."""
+        while len(self._received) - self._taken < count:
+            self._received = self._received[self._taken :] + self._more()
+            self._taken = 0
+        return len(self._received) - self._taken
+
+    def _more(self, *, idle: bool = False) -> bytes:
         """What the client sent since."""
-        self.flush()
+        if self.unsent:
+            self.flush()
         self._waiting = idle or self._deadline is not None
         try:
             if self._waiting and self._ending:
                 raise Gone("the server ends")
-            data = self._patiently(self._socket.recv, _BUFFER, idle=idle)
+            data = self._socket.recv(_BUFFER)
+        except OSError as error:
+            data = self._again(self._socket.recv, _BUFFER, error, idle=idle)
         finally:
             self._waiting = False
+        self._clock[0] = now = time.monotonic()
+        if self._deadline is not None and now > self._deadline:
+            raise Gone("the handshake took too long")
         if not data:
             raise Gone("the client closed the connection")
         return data
 
-    def _patiently(self, call: Callable[[_A], _R], argument: _A, *, idle: bool = False) -> _R:
-        """What a call on the socket gives, once the client sends or takes something."""
+    def _again(
+        self, call: Callable[[_A], _R], argument: _A, error: OSError, *, idle: bool = False
+    ) -> _R:
+        """What a call on the socket gives once the client sends or takes something, which it did
+        not yet if that is what the `error` says.
+        """
         waited = 0
-        while True:
-            try:
-                done = call(argument)
-            except BlockingIOError:
-                done = None
-            except OSError as error:
-                raise Gone(str(error)) from None
-            now = time.monotonic()
-            if self._deadline is not None and now > self._deadline:
-                raise Gone("the handshake took too long")
-            if done is not None:
-                self._clock[0] = now
-                return done
+        while isinstance(error, BlockingIOError):
             waited += _TICK
             if waited >= PATIENCE and not idle:
                 raise Gone("the client takes too long")
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                raise Gone("the handshake took too long")
             if self._server not in (None, os.getppid()):
                 raise Gone("the server is no more")
+            try:
+                return call(argument)
+            except OSError as another:
+                error = another
+        raise Gone(str(error)) from None
