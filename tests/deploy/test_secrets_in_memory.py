@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from blockpack.deploy.secrets import Secrets
 from blockpack.deploy.secrets.held_file import MOST_BYTES
 from blockpack.deploy.secrets.opening import SecretStore
 from blockpack.layers.keys import read_key
+from blockpack.reading import spool
 from deploy.deployments import write_files
 from deploy.secret_deployments import (
     IN_CIPHER,
@@ -37,7 +37,7 @@ def test_no_temporary_file_has_what_git_packs(
     def fail(*arguments: object, **options: object) -> None:
         raise AssertionError("a temporary file was made")
 
-    monkeypatch.setattr(tempfile, "mkstemp", fail)
+    monkeypatch.setattr(spool, "_temporary_file", fail)
     options = f'container = "pack"\ncompression = {compression}\n'
     volumes = IN_CIPHER.replace("tar", "git") + options
     place = secret_deployment(tmp_path / "d", keeper[1], volumes)

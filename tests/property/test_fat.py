@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
 from hypothesis import assume, event, example, given
 from hypothesis import strategies as st
 
@@ -262,7 +261,7 @@ def test_mirage_gets_the_names_that_its_reader_finds(
 ) -> None:
     """Neither one more nor one less."""
     mirage = PROFILES["mirage"]
-    lenient = evolve(mirage, fat=evolve(mirage.fat, exact_short_names=False))
+    lenient = mirage._replace(fat=mirage.fat._replace(exact_short_names=False))
     tree = tree_of({name: FileNode(_contents(5))})
     layout = blockpack.FatVolume(profile=lenient).plan(tree)
     image = written(layout, tmp_path_factory.mktemp("mirage"))

@@ -10,8 +10,6 @@ from attrs import evolve
 
 from ..errors import UsageError, reading_errors
 from ..planning.layout import Layout
-from ..writing.progress import Meter
-from .progress_bar import progress_bar
 
 _SIGNATURE = ".roothash.p7s"
 """What systemd looks for beside an image, whose name may end in ``.raw`` before it."""
@@ -80,6 +78,8 @@ def sealed(layout: Layout, arguments: Namespace) -> Sealed:
     if arguments.verity is None:
         return Sealed(layout)
     from ..layers.verity.verity import hash_tree, verity  # slow to import, and seldom needed
+    from ..writing.progress import Meter
+    from .progress_bar import progress_bar
 
     key = getattr(arguments, "sign_key", None)
     signer = None

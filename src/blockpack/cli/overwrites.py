@@ -11,16 +11,14 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
-from ..errors import UsageError, printable
+from ..errors import UsageError
 from ..formats.registry import format_named
 from ..layers.ccm_reader import sector_size_of
 from ..layers.disk.record import begins_a_disk
 from ..layers.keys import read_key
-from ..model.entry import decode
-from ..model.tree import Tree
 from ..sources.registry import place_of
 from ..writing.write import require_target
-from .output import say
+from .left_out import path_inside
 
 _HEAD = 8192
 """Bytes that tell what a file is: two sectors, which an encrypted one takes, of 4096."""
@@ -89,31 +87,12 @@ def check_outputs(
     return [output.path for output in outputs if output.path != "-"]
 
 
-def say_left_out(sources: Iterable[str], outputs: Iterable[str], keys: Iterable[str] = ()) -> None:
-    """Say which of the files to be written, and of the `keys`, are in the sources already."""
-    for source in sources:
-        for output in outputs:
-            if _path_inside(source, output) is not None and os.path.isfile(output):
-                say(f"warning: {printable(output)}: is in the source; it is left out, and replaced")
-        for key in keys:
-            if _path_inside(source, key) is not None:
-                say(f"warning: {printable(key)}: is in the source; it is left out, for it is a key")
-
-
-def leave_out(tree: Tree, source: str, outputs: Iterable[str]) -> None:
-    """Take out of the `tree` of `source` what this very run writes, or reads as the image."""
-    for output in outputs:
-        path = _path_inside(source, output)
-        if path is not None and path in tree:
-            tree.remove(path)
-
-
 def _check_overwrites(source: str, output: Output) -> None:
     whole, _ = place_of(source)
     is_archive = _is(whole, stat.S_ISREG) or _is(whole, stat.S_ISBLK)
     if is_archive and _is_same(whole, output.place):
         raise UsageError(output.path, "is the source", "choose another target")
-    if _path_inside(source, output.place) is None:
+    if path_inside(source, output.place) is None:
         return
     with suppress(OSError):  # what cannot be read here is for the writer to refuse
         if _is(output.place, stat.S_ISREG):
@@ -145,14 +124,6 @@ def _begins_an_image(head: bytes, format: str, key_file: str | None) -> bool:
         return head[offset : offset + length]
 
     return sector_size_of(read_key(key_file), read, len(head)) is not None
-
-
-def _path_inside(source: str, output: str) -> str | None:
-    """The path that `output` has in the tree of `source`; None if it is not in there."""
-    whole, inside = place_of(source)
-    root = os.path.join(os.path.realpath(os.path.join(whole, inside.strip("/"))), "")
-    place = os.path.realpath(output)
-    return decode(os.fsencode(place[len(root) :])) if place.startswith(root) else None
 
 
 def _is(place: str, kind: Callable[[int], bool]) -> bool:

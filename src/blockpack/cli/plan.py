@@ -20,8 +20,9 @@ from ..planning.layout import Layout
 from ..planning.options import VOLUME
 from ..writing.write import write_bytes
 from . import flags, hash_trees, packing
+from .left_out import say_left_out
 from .output import emit, emit_facts, emit_json, say
-from .overwrites import check_outputs, outputs_of, say_left_out
+from .overwrites import check_outputs, outputs_of
 
 EXAMPLE = "blockpack plan site --format tar"
 

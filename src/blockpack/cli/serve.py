@@ -36,12 +36,12 @@ def run(arguments: Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; connections finish what they are at."""
 
     def ready(addresses: Sequence[str]) -> None:
-        if not arguments.quiet:
-            for address in addresses:
-                say(f"serving {address}")
+        for address in addresses:
+            say(f"serving {address}")
 
+    told = None if arguments.quiet else ready
     with suppress(Terminated), _exports(arguments) as exports:
-        serve(exports, arguments.socket, listen=arguments.listen, ready=ready, log=say)
+        serve(exports, arguments.socket, listen=arguments.listen, ready=told, log=say)
     return 0
 
 

@@ -10,7 +10,7 @@ table each. That is what lets the writer start anywhere, several processes write
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from attrs import field, frozen
 
@@ -24,8 +24,7 @@ Fact = int | str | bool
 """A value in `Layout.geometry`."""
 
 
-@frozen
-class LayoutWarning:
+class LayoutWarning(NamedTuple):
     """What a user should hear of a layout, though the image can be written: the entry's `path`
     (empty for the image as a whole), a `code` that scripts can rely on (docs/warnings.md has all),
     and the `text`.
@@ -39,8 +38,7 @@ class LayoutWarning:
         return printable(f"{self.path}: {self.text}" if self.path else self.text)
 
 
-@frozen
-class Placement:
+class Placement(NamedTuple):
     """Where an entry's bytes lie in the image: at byte `offset`; None if it has none there, or they
     are not in one piece. Then `pieces` has all of them as (offset, length), if they are there.
     """

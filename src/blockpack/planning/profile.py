@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from attrs import field, frozen
-
 from ..errors import UsageError
 
 GiB = 1 << 30
@@ -49,8 +47,7 @@ FIXED_DISK = Medium(0, 0xF8, 63, 255, 512, 0, 0x80)
 nothing else."""
 
 
-@frozen(kw_only=True)
-class WantedFile:
+class WantedFile(NamedTuple):
     """A file that the reader looks for, and what it has to be. Capitals do not matter."""
 
     path: str
@@ -65,8 +62,7 @@ class WantedFile:
     """Keys that are worth a warning if they are not there."""
 
 
-@frozen(kw_only=True)
-class FatLimits:
+class FatLimits(NamedTuple):
     """What a reader of FAT accepts. Sizes are in bytes."""
 
     types: tuple[int, ...] = (12, 16, 32)
@@ -106,8 +102,7 @@ class FatLimits:
     """Files from this size on are worth a warning, for the reader holds them in memory."""
 
 
-@frozen(kw_only=True)
-class TarLimits:
+class TarLimits(NamedTuple):
     """What a reader of tar accepts. Sizes are in bytes."""
 
     links: bool = True
@@ -123,8 +118,7 @@ class TarLimits:
     an entry ``./``, which gives the directory that is extracted into its mode."""
 
 
-@frozen(kw_only=True)
-class GitLimits:
+class GitLimits(NamedTuple):
     """What a reader of git objects accepts. Sizes are in bytes."""
 
     executables: bool = True
@@ -137,8 +131,7 @@ class GitLimits:
     """Files from this size on are worth a warning, for the reader holds them in memory."""
 
 
-@frozen(kw_only=True)
-class ErofsLimits:
+class ErofsLimits(NamedTuple):
     """What a reader of EROFS accepts. Sizes are in bytes."""
 
     block_sizes: tuple[int, ...] = (4096, 2048, 1024, 512)
@@ -147,8 +140,7 @@ class ErofsLimits:
     """Sizes that not all of these readers take: worth a warning."""
 
 
-@frozen(kw_only=True)
-class Profile:
+class Profile(NamedTuple):
     """One consumer's limits, and the files that it looks for."""
 
     name: str
@@ -156,10 +148,10 @@ class Profile:
     formats: tuple[str, ...] = ()
     """The formats that it reads; if there are none, all that have limits."""
     files: tuple[WantedFile, ...] = ()
-    fat: FatLimits = field(factory=FatLimits)
-    tar: TarLimits = field(factory=TarLimits)
-    git: GitLimits = field(factory=GitLimits)
-    erofs: ErofsLimits = field(factory=ErofsLimits)
+    fat: FatLimits = FatLimits()
+    tar: TarLimits = TarLimits()
+    git: GitLimits = GitLimits()
+    erofs: ErofsLimits = ErofsLimits()
 
 
 _FLOPPIES = (

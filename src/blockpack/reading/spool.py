@@ -7,10 +7,9 @@ side, each where it was told to. It is sparse: room that turned out not to be ne
 from __future__ import annotations
 
 import os
-import tempfile
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 from ..errors import TargetError, reason
@@ -34,7 +33,25 @@ def _errors() -> Iterator[None]:
     except OSError as error:
         rule = f"temporary data cannot be written there: {reason(error)}"
         remedy = "free some space, or set TMPDIR to a directory with more"
-        raise TargetError(tempfile.gettempdir(), rule, remedy) from None
+        raise TargetError(_directory(), rule, remedy) from None
+
+
+def _directory() -> str:
+    import tempfile  # slow to import, and seldom needed
+
+    return tempfile.gettempdir()
+
+
+def _temporary_file() -> tuple[int, str | None]:
+    """The descriptor of a new file, and its path if it has one."""
+    if _HAS_PATHS and hasattr(os, "O_TMPFILE"):
+        named = filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP")))
+        with suppress(OSError):  # not every file system has files without a name
+            flags = os.O_TMPFILE | os.O_EXCL | os.O_RDWR
+            return os.open(next(named, "/tmp"), flags, 0o600), None
+    import tempfile
+
+    return tempfile.mkstemp(prefix="blockpack-")
 
 
 _in_memory = ContextVar("_in_memory", default=False)
@@ -63,7 +80,7 @@ class Spool:
         name = None
         with _errors():
             if not _in_memory.get():
-                self.descriptor, name = tempfile.mkstemp(prefix="blockpack-")
+                self.descriptor, name = _temporary_file()
             elif _HAS_PATHS and hasattr(os, "memfd_create"):
                 self.descriptor = os.memfd_create("blockpack")
             else:
@@ -103,13 +120,13 @@ class Spool:
                 data = os.pread(self.descriptor, min(end - start, _PIECE), start)
             if not data:
                 rule = "temporary data there is gone"
-                raise TargetError(tempfile.gettempdir(), rule, "pack again")
+                raise TargetError(_directory(), rule, "pack again")
             start += len(data)
             yield data
 
     def damaged(self, oid: bytes) -> TargetError:
         """The error for an object that has changed since it was written here."""
-        return TargetError(tempfile.gettempdir(), f"object {oid.hex()} was damaged there")
+        return TargetError(_directory(), f"object {oid.hex()} was damaged there")
 
     def extent(self, offset: int, length: int, start: int) -> FileRange:
         """`length` bytes from `start` on, at `offset` of an image. All is written by now."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Self
-
-from attrs import frozen
+from typing import NamedTuple, Self
 
 from ..errors import SourceError, UsageError, require_path
 from ..planning.layout import Layout
@@ -19,8 +17,7 @@ Servable = Layout | str | os.PathLike[str]
 """What can be served: a layout, or the path of an image, or a partition of it (``card.img#2``)."""
 
 
-@frozen
-class Export:
+class Export(NamedTuple):
     """A block device to be served: `name` is what clients ask for, empty for the default.
 
     `sector_size` (bytes) is what clients had best read in multiples of.

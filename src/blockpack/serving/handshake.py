@@ -9,8 +9,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Mapping
-
-from attrs import define, frozen
+from typing import NamedTuple
 
 from . import protocol
 from .export import Export
@@ -24,8 +23,7 @@ _MOST_OPTIONS = 128
 """Options in one handshake, at most."""
 
 
-@frozen
-class Agreed:
+class Agreed(NamedTuple):
     """What a handshake came to: the export, and what else both sides know.
 
     `context` is the number of `protocol.ALLOCATION` in replies; None if it was not asked for.
@@ -45,16 +43,16 @@ class _Refused(Exception):
         self.why = why
 
 
-@define
 class Handshake:
     """One client's handshake over `wire`, about `exports` by name."""
 
-    wire: Wire
-    exports: Mapping[bytes, Export]
-    structured: bool = False
-    zeros_wanted: bool = True
-    allocation_of: Export | None = None
-    """The export for which the client asked for the context of allocation."""
+    def __init__(self, wire: Wire, exports: Mapping[bytes, Export]) -> None:
+        self.wire = wire
+        self.exports = exports
+        self.structured = False
+        self.zeros_wanted = True
+        self.allocation_of: Export | None = None
+        """The export for which the client asked for the context of allocation."""
 
     def agree(self) -> Agreed | None:
         """What both sides agree on; None if the client only had a look. Raises `Gone`."""

@@ -8,10 +8,7 @@ import socket
 import stat
 from contextlib import suppress
 from socket import socket as Socket
-from typing import Any
-from urllib.parse import quote
-
-from attrs import frozen
+from typing import Any, NamedTuple
 
 from ..errors import TargetError, UsageError
 from ..writing.temporary_names import temporary_name
@@ -27,8 +24,7 @@ _ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _FIRST_PASSED = 3  # sd_listen_fds(3), SD_LISTEN_FDS_START
 
 
-@frozen
-class Listener:
+class Listener(NamedTuple):
     """A socket on which clients come in; `path` and `inode` are of one of ours, to be removed."""
 
     socket: Socket
@@ -37,6 +33,8 @@ class Listener:
 
     def uri(self, export: str) -> str:
         """Where clients find the export of that name (the NBD project's URI specification)."""
+        from urllib.parse import quote  # slow to import, and only told where somebody hears it
+
         where = self.path or self.socket.getsockname()
         if isinstance(where, str | bytes):
             return f"nbd+unix:///{quote(export)}?socket={quote(os.fsencode(where))}"

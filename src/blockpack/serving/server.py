@@ -19,9 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import NoReturn
-
-from attrs import frozen
+from typing import NamedTuple, NoReturn
 
 from ..errors import UsageError
 from . import protocol
@@ -54,8 +52,7 @@ GRACE = 5.0
 """Seconds that connections have to finish what they are at, when the server ends."""
 
 
-@frozen(eq=False)
-class _Process:
+class _Process(NamedTuple):
     """A connection in a process of its own; `place` is that of its clock."""
 
     place: int
@@ -67,8 +64,7 @@ class _Process:
             os.kill(self.pid, signal.SIGKILL if now else signal.SIGTERM)
 
 
-@frozen(eq=False)
-class _Thread:
+class _Thread(NamedTuple):
     """A connection in a thread."""
 
     place: int

@@ -12,9 +12,7 @@ not ASCII goes into GNU's header for long names, which is bytes, and which every
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
-
-from attrs import evolve, frozen
+from typing import Any, Literal, NamedTuple
 
 from ...errors import EntryError
 from ...model.entry import Directory, Entry, File, Symlink, encode
@@ -26,8 +24,7 @@ Dialect = Literal["pax", "ustar", "gnu"]
 """How what does not fit a ustar header is written."""
 
 
-@frozen
-class Member:
+class Member(NamedTuple):
     """One entry as the archive shows it; sizes in bytes, `mtime` in seconds since 1970."""
 
     name: bytes
@@ -88,7 +85,7 @@ def blocks(member: Member, dialect: Dialect) -> bytes:
     # What a record overrides is zero rather than base 256, on which some readers fail before they
     # apply the records.
     zeros: dict[str, Any] = dict.fromkeys(member.beyond, 0)
-    cut = evolve(member, **zeros)
+    cut = member._replace(**zeros)
     records = list(_records(member))
     extended = extended_header(records) if records else b""
     return _long_names(member, dialect) + extended + _block(cut, name, prefix)

@@ -378,7 +378,7 @@ class DiskPlan:
                 continue
             label = self.labels[entry.number - 1]
             for each in content.warnings:
-                yield evolve(each, path=f"{label}/{each.path}" if each.path else label)
+                yield each._replace(path=f"{label}/{each.path}" if each.path else label)
             partition = self.disk.partitions[entry.number - 1]
             is_grown = not _is_to_fill(content.format) or "grow-fs" in partition.flags
             if entry.size - content.size >= max(content.size, _ROOM) and not is_grown:
