@@ -77,7 +77,8 @@ class SharedReader(LayoutReader):
         self._offsets.append(self.size)
         self._words = memoryview(mmap.mmap(-1, 8 * len(self._offsets))).cast("Q")
         self._words[:: mmap.PAGESIZE // 8].tolist()  # so the first process has the memory, too
-        self._records, self._begin = b"", 0  # what was read of the spool last, and where it begins
+        self._records = memoryview(bytearray(_AT_ONCE))
+        self._begin = self._count = 0  # where in the spool they are, and how many bytes
         self._descriptors: dict[bytes, int] = {}
         """Large files by their paths, whatever their stamps are by now: each read compares."""
         self._maker = 0
@@ -99,11 +100,11 @@ class SharedReader(LayoutReader):
                 continue
             first = (word >> _LENGTH_BITS) - self._begin
             last = first + (word & _LENGTH)
-            if first < 0 or last > len(self._records):
+            if first < 0 or last > self._count:
                 first, last = 0, last - first
                 self._begin = word >> _LENGTH_BITS
-                ahead = min(last + _TYPICAL + (end - at) // 4, _AT_ONCE)
-                self._records = os.pread(self._spool.descriptor, ahead, self._begin)
+                ahead = self._records[: min(last + _TYPICAL + (end - at) // 4, _AT_ONCE)]
+                self._count = os.preadv(self._spool.descriptor, (ahead,), self._begin)
             for stop, shift, path, size, mtime_ns in marshal.loads(self._records[first:last]):
                 if stop <= at:
                     continue
