@@ -397,7 +397,7 @@ class DiskPlan:
             yield Placement(Directory(label), None)
             for each in content.placements():
                 inside = evolve(each.entry, path=f"{label}/{each.entry.path}")
-                yield evolve(each, entry=inside).moved(entry.start)
+                yield each._replace(entry=inside).moved(entry.start)
 
 
 def _moved(content: Layout, by: int) -> Iterator[Run]:
