@@ -25,7 +25,7 @@ _TICK = 1
 
 _BUFFER = 8 << 10
 
-_TOGETHER = 16 << 10
+_TOGETHER = 32 << 10
 """Bytes from which on replies are sent, though there are more requests to answer."""
 
 _HEAD = 64
