@@ -6,7 +6,6 @@ side, each where it was told to. It is sparse: room that turned out not to be ne
 
 from __future__ import annotations
 
-import mmap
 import os
 import weakref
 from collections.abc import Iterator
@@ -107,11 +106,6 @@ class Spool:
                 count = os.pwrite(self.descriptor, view, offset)
                 view = view[count:]
                 offset += count
-
-    def view(self) -> memoryview:
-        """All of the file as memory, which processes share. Raises `TargetError`."""
-        with _errors():
-            return memoryview(mmap.mmap(self.descriptor, 0, prot=mmap.PROT_READ))
 
     def truncate(self, size: int) -> None:
         """Make it `size` bytes long; what was never written is zeros. Raises `TargetError`."""

@@ -3,8 +3,7 @@
 CPython counts the references to an object in the object itself, so a forked process gets a copy of
 each page of the plan that it looks at: in the end, of all. Connections do not look at it. A process
 that ends at once makes the extents that one of them asks for first, and what follows; it writes
-them to a temporary file, which all have in memory once, and where they are there into memory that
-all processes share.
+them to a temporary file, and where they are there into memory that all processes share.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from array import array
 from bisect import bisect_right
 from contextlib import suppress
 from itertools import accumulate
+from typing import Any
 
 from ..errors import TargetError
 from ..model.extent import Data, Extent, FileRange, Zeros
@@ -41,16 +41,22 @@ _UNSUITABLE = 1
 is longer; before they are made it is 0.
 """
 
-_LONGEST = 32 << 10
-"""Bytes of the longest record."""
+_AT_ONCE = 32 << 10
+"""Bytes of records that are read at once, and of the longest record."""
+
+_TYPICAL = 768
+"""Bytes of an ordinary record."""
+
+_SHORT = 4 << 10
+"""Bytes of metadata, at most, that are a part of their record."""
 
 _MOST_KEPT = 1 << 20
 """Bytes of metadata that a connection keeps for itself, of what has no record."""
 
-_Values = tuple[int, int | None, bytes, int, int]
+_Values = tuple[Any, ...]
 """An extent in a record: where it ends; what is to be added to a position in the image to have that
 of a byte in its source, or None for zeros; path, size and time of the file. Without a size it is
-metadata, which is in the temporary file, too.
+metadata: in the spool if there is a path, and else in the record, from whose end it counts.
 """
 
 
@@ -71,8 +77,8 @@ class SharedReader(LayoutReader):
         self._offsets.append(self.size)
         self._words = memoryview(mmap.mmap(-1, 8 * len(self._offsets))).cast("Q")
         self._words[:: mmap.PAGESIZE // 8].tolist()  # so the first process has the memory, too
-        self._records = memoryview(b"")
-        """What is in the temporary file, as far as this process needed it."""
+        self._records = memoryview(bytearray(_AT_ONCE))
+        self._begin = self._count = 0  # where in the spool they are, and how many bytes
         self._descriptors: dict[bytes, int] = {}
         """Large files by their paths, whatever their stamps are by now: each read compares."""
         self._maker = 0
@@ -92,11 +98,14 @@ class SharedReader(LayoutReader):
                 if at >= end:
                     return
                 continue
-            record = word >> _LENGTH_BITS
-            if record + (word & _LENGTH) > len(self._records):
-                self._records = self._spool.view()
-            values = self._records[record : record + (word & _LENGTH)]
-            for stop, shift, path, size, mtime_ns in marshal.loads(values):
+            first = (word >> _LENGTH_BITS) - self._begin
+            last = first + (word & _LENGTH)
+            if first < 0 or last > self._count:
+                first, last = 0, last - first
+                self._begin = word >> _LENGTH_BITS
+                ahead = self._records[: min(last + _TYPICAL + (end - at) // 4, _AT_ONCE)]
+                self._count = os.preadv(self._spool.descriptor, (ahead,), self._begin)
+            for stop, shift, path, size, mtime_ns in marshal.loads(self._records[first:last]):
                 if stop <= at:
                     continue
                 part = view[at - position : stop - position]
@@ -105,10 +114,13 @@ class SharedReader(LayoutReader):
                     read_range(part, path, at + shift, size, mtime_ns, descriptor)
                 elif size:
                     read_range(part, path, at + shift, size, mtime_ns)
+                elif path:
+                    os.preadv(self._spool.descriptor, (part,), at + shift)
                 elif shift is None:
                     part[:] = bytes(len(part))
                 else:
-                    part[:] = self._records[at + shift : at + shift + len(part)]
+                    start = last + at + shift
+                    part[:] = self._records[start : start + len(part)]
                 at = stop
                 if at >= end:
                     return
@@ -177,17 +189,20 @@ class SharedReader(LayoutReader):
         words = array("Q")
         writer = SpoolWriter(self._spool, self._spool.size)
         for extents in made:
-            values = [_values(each, writer) for each in extents]
-            record = marshal.dumps(values)
-            suitable = None not in values and len(record) <= _LONGEST
+            short: list[bytes] = []
+            values = [_values(each, writer, short) for each in extents]
+            record = b"".join([marshal.dumps(values), *short])
+            suitable = None not in values and len(record) <= _AT_ONCE
             words.append(writer.at << _LENGTH_BITS | len(record) if suitable else _UNSUITABLE)
             writer.put(record)
         writer.flush()
         return words
 
 
-def _values(extent: Extent, writer: SpoolWriter) -> _Values | None:
-    """What a record has of an extent, whose metadata is written before; None for a stream."""
+def _values(extent: Extent, writer: SpoolWriter, short: list[bytes]) -> _Values | None:
+    """What a record has of an extent; None for a stream. Metadata is written before the record, or
+    put first of what is `short`, which is its end.
+    """
     stop = extent.offset + extent.length
     if type(extent) is FileRange:
         return stop, extent.start - extent.offset, extent.path, extent.size, extent.mtime_ns
@@ -195,6 +210,9 @@ def _values(extent: Extent, writer: SpoolWriter) -> _Values | None:
         return stop, None, b"", 0, 0
     if type(extent) is not Data:
         return None
-    start = writer.at
-    writer.put(extent.data)
-    return stop, start - extent.offset, b"", 0, 0
+    if extent.length > _SHORT:
+        start = writer.at
+        writer.put(extent.data)
+        return stop, start - extent.offset, b"spool", 0, 0
+    short.insert(0, extent.data)
+    return stop, -sum(map(len, short)) - extent.offset, b"", 0, 0
