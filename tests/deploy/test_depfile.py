@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from blockpack import Problems
+from blockpack import Problems, UsageError
 from blockpack.deploy.building.build import build
 from blockpack.deploy.building.task import make
 from cli.running import Command, environment
@@ -268,17 +269,21 @@ def test_what_was_built_before_needs_a_depfile_all_the_same(place: Path) -> None
 
 
 def test_nothing_is_overwritten_but_an_earlier_depfile(place: Path, command: Command) -> None:
-    build("deployment", "dist")
     Path("key").write_text("00" * 32)
-    options = ("build", "deployment", "--out", "dist", "--identity", "id", "--key-file", "key")
-    of_source = [f"deployment/{name}" for name in ("blockpack.toml", "site/plain")]
-    for name in (*of_source, "id", "key", *(f"dist/{each}" for each in names(place / "dist"))):
-        at = Path(name)
-        before = at.read_bytes() if at.exists() else None
-        what = "is a file of the source" if name in of_source else "is read"
+    Path("notes").write_text("about manifest.json: it is the record\n")
+    options = ("build", "deployment", "--out", "dist", "--key-file", "key")
+    overwritten = "{}: is no earlier depfile, and would be overwritten"
+    # Of a first build what is in the way is the image that it made.
+    result = command(*options, "--depfile", "dist/site.img", code=2)
+    assert overwritten.format("dist/site.img") in result.err
+    of_source = ("deployment/blockpack.toml", "deployment/site/plain")
+    for name in (*of_source, "key", "notes", *(f"dist/{each}" for each in names(place / "dist"))):
+        before = Path(name).read_bytes()
         result = command(*options, "--depfile", name, code=2)
-        assert f"{name}: {what}, and would be overwritten" in result.err
-        assert (at.read_bytes() if at.exists() else None) == before
+        assert overwritten.format(name) in result.err
+        with pytest.raises(UsageError, match=re.escape(overwritten.format(name))):
+            build("deployment", "dist", depfile=name)
+        assert Path(name).read_bytes() == before
     for _ in range(2):
         command("build", "deployment", "--out", "dist", "--depfile", "deployment/site/dist.d")
         assert Path("deployment/site/dist.d").read_bytes().startswith(b"dist/manifest.json: ")

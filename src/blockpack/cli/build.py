@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
-from ..deploy.building.build_state import KEY_SUFFIX, STATE, unchanged
-from ..deploy.file_names import IMAGE, PLACEMENTS, RECORD
+from ..deploy.building.build_state import unchanged
 from ..deploy.source.inventory import Inventory
 from ..errors import printable
 from . import flags
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from ..deploy.building.build import BuildReport
     from ..deploy.host.settings import HostSettings
     from ..deploy.secrets import Secrets
-    from ..deploy.source.deployment import Deployment
 
 
 EXAMPLE = "blockpack build --out dist"
@@ -51,8 +48,6 @@ def run(arguments: Namespace) -> int:
 
     opened = open_deployment(arguments.source, jobs=arguments.jobs, inventory=inventory)
     with opened as deployment, progress_bar(quiet=arguments.quiet) as progress:
-        if arguments.depfile is not None:
-            _check_depfile(arguments, deployment)
         report = build(
             deployment,
             arguments.out,
@@ -73,19 +68,6 @@ def run(arguments: Namespace) -> int:
         for line in _summary(report, arguments.out):
             say(line)
     return 0
-
-
-def _check_depfile(arguments: Namespace, deployment: Deployment) -> None:
-    """Raise an error if the depfile would take the place of what is read or built."""
-    from ..deploy.building.depfile import is_rule
-    from .overwrites import Output, check_outputs
-
-    built = [RECORD, STATE]
-    for name in deployment.manifest.images:
-        built += (f"{name}{suffix}" for suffix in (IMAGE, PLACEMENTS, KEY_SUFFIX))
-    read = [os.path.join(arguments.out, name) for name in built]
-    depfile = Output(arguments.depfile, "a depfile", is_rule)
-    check_outputs([arguments.source], [depfile], [arguments.identity, arguments.key_file, *read])
 
 
 def secrets_of(arguments: Namespace | HostSettings) -> Secrets | None:

@@ -42,7 +42,7 @@ from ..source.open_commit import OpenCommit
 from ..source.open_deployment import open_deployment
 from ..source.open_directory import OpenDirectory
 from .build_state import State, VolumeState, digest, environment, unchanged
-from .depfile import rule, write
+from .depfile import require_replaceable, rule, write
 from .dist import Dist, held
 from .executors import executor_named, outcomes, outcomes_on
 from .limit import is_larger, limit_of, require_within, size_there
@@ -101,10 +101,10 @@ def build(
     Volumes whose inputs did not change since the last build there are left alone; `only` names
     those that are looked at. By default up to `jobs` processes of this machine work. An `executor`
     (or the name of one, see `executor_named`) gets a task a volume, and must see the same paths.
-    `depfile` is written for Make and Ninja. `progress` is called a few times a second. What
-    `earlier` has is shared rather than built. `secrets` tells how secret volumes are opened, which
-    this process builds by itself. Volumes whose images would have more than `max_size` bytes are
-    refused, also those whose images are there already.
+    `depfile` is written for Make and Ninja; it replaces nothing but an earlier one. `progress` is
+    called a few times a second. What `earlier` has is shared rather than built. `secrets` tells how
+    secret volumes are opened, which this process builds by itself. Volumes whose images would have
+    more than `max_size` bytes are refused, also those whose images are there already.
 
     Raises `Problems` with all that is wrong with the manifest or with any volume, before anything
     has its name; then `SourceError`, `TargetError` and `Problems` for what goes wrong meanwhile.
@@ -148,7 +148,10 @@ class _Build:
 
     def run(self, depfile: str | None) -> BuildReport:
         report = self._nothing_to_do()
-        text = None if depfile is None else rule(self.dist.record_file, self.deployment)
+        text = None
+        if depfile is not None:
+            require_replaceable(depfile)
+            text = rule(self.dist.record_file, self.deployment)
         if report is None:
             report = self._build()
         if depfile is not None and text is not None:

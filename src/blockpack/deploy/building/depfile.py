@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ...errors import TargetError, UsageError, raise_problems
-from ...writing.write import write_bytes
+from ...errors import TargetError, UsageError, raise_problems, reading_errors
+from ...writing.write import require_target, write_bytes
 from ..file_names import RECORD
 
 if TYPE_CHECKING:
@@ -34,6 +33,13 @@ _SPLITS = re.compile(rb"[^a-zA-Z0-9+,/_:.~()}{%=@\[\]!\x80-\xff #$-]+")
 builds each time; but not if there are such files."""
 
 
+_EARLIER = re.compile(rb"(?:[^\s\\]|\\.)*" + re.escape(os.fsencode(RECORD)) + rb": ")
+"""How a depfile begins: with one target, escaped, which is the record of a build."""
+
+_LONGEST_TARGET = 16 << 10
+"""Bytes of the longest path, escaped, and more."""
+
+
 def rule(target: str, deployment: Deployment) -> bytes:
     """The rule by which `target` is made of the manifest and the parts of the volumes.
 
@@ -49,16 +55,24 @@ def rule(target: str, deployment: Deployment) -> bytes:
 
 
 def write(path: str, text: bytes) -> None:
-    """Write the depfile `path`, whole or not at all. Raises `TargetError`."""
-    with suppress(OSError):
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for whoever reads it
-            raise TargetError(path, "is not a regular file", "name a file for the depfile")
+    """Write the depfile `path`, whole or not at all. Raises an error as `require_replaceable`."""
+    require_replaceable(path)
     write_bytes(text, path)
 
 
-def is_rule(head: bytes) -> bool:
-    """Whether a file that begins so is a depfile."""
-    return head.partition(b": ")[0].endswith(os.fsencode(RECORD))
+def require_replaceable(path: str) -> None:
+    """Raise `UsageError` if at `path` is anything but an earlier depfile, such as a source, a key
+    or an image; `TargetError` if no file can be there, `SourceError` if it cannot be read.
+    """
+    require_target(path)
+    if path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
+        # A pipe would wait for whoever reads it.
+        raise TargetError(path, "is not a regular file", "name a file for the depfile")
+    with reading_errors(path), suppress(FileNotFoundError), open(path, "rb") as file:
+        head = file.read(_LONGEST_TARGET)
+        if head and not _EARLIER.match(head):
+            rule = "is no earlier depfile, and would be overwritten"
+            raise UsageError(path, rule, "choose another depfile, or remove it first")
 
 
 def _is_untold(path: bytes) -> bool:
