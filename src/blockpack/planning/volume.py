@@ -106,13 +106,13 @@ class Volume(ABC):
     def require_read(
         self, option: str, known: Sequence[object], what: str = "{}", *, best: object = None
     ) -> None:
-        """Raise `UsageError` unless an option has one of the values that are `known` to be read by
-        the profile's readers; `what` has each in the place of braces, `best` is advised.
+        """Raise `UsageError` unless the value of an option is one of those that the profile reads,
+        `known`. `what` is what a value is called, with ``{}`` in its place; `best` is advised.
         """
         value = getattr(self, option)
         if value not in known:
             wanted = " or ".join(map(what.format, known))
-            rule = f"profile {self.profile.name} reads only {wanted}, not {value}"
+            rule = f"profile {self.profile.name} reads {wanted}, not {what.format(value)}"
             raise UsageError("", rule, option=f"{option}={best or known[0]}")
 
     @abstractmethod

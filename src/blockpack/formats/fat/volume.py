@@ -102,7 +102,7 @@ class FatVolume(Volume):
         self.require_read("sector_size", limits.sector_sizes, "sectors of {} bytes")
         if self.fat_type != "auto":
             self.require_read("fat_type", limits.types, "FAT{}", best="auto")
-        self.require_read("fats", limits.fats, "{} FATs")
+        self.require_read("fats", limits.fats, "a FAT count of {}")
         if self.wear_levelling:
             self._require_flash(who)
         sizes = cluster_sizes(self.sector_size, self.medium)
