@@ -133,7 +133,7 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: int | str | None = None)
         """All of it; any position can be read at once."""
         return PositionalFile(EncryptedReader(layout, _Sealer(key, size, chance)), owned=True)
 
-    claims = iter([True])
+    claims = iter([True])  # there is one
 
     def claim() -> None:
         if not next(claims, False):

@@ -83,7 +83,7 @@ class Opened:
     forkable: ClassVar[bool] = False
 
     def __init__(self, opening: Callable[[], Readable], identity: Hashable = None) -> None:
-        """All that have the same `identity` open the same bytes; without one nothing else does."""
+        """What has the same `identity` opens the same bytes; without one, nothing else does."""
         self._opening = opening
         self._identity = identity
 

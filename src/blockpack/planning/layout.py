@@ -39,8 +39,9 @@ class LayoutWarning(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """Where an entry's bytes lie in the image: at byte `offset`; None if it has none there, or they
-    are not in one piece. Then `pieces` has all of them as (offset, length), if they are there.
+    """Where an entry's bytes lie in the image: from byte `offset` on if they are in one piece; if
+    they are in several, `offset` is None, and `pieces` has the (offset, length) of each. An entry
+    without bytes of its own in the image has neither.
     """
 
     entry: Entry

@@ -210,8 +210,8 @@ def require_choice(option: str, value: object, choices: tuple[object, ...]) -> N
 
 
 def require_kinds(values: AttrsInstance, options: Iterable[Option]) -> None:
-    """Raise `UsageError` for a value that is none of its option's words, or no text or flag where
-    one is wanted and no converter looked at it.
+    """Raise `UsageError` for a value that is none of the words which its option takes; or no text,
+    or not true or false, where its option takes that and has no converter.
     """
     from attrs import fields_dict
 

@@ -1,7 +1,7 @@
 """Runs: parts of a layout whose items lie end to end, and the extents of all of them.
 
-Of an item only the offset is held. `make` gives the extents of any stretch of items, so they can be
-begun anywhere, by any number of processes.
+Of an item only the offset is held. `Run.make` makes the extents of any stretch of items, so any
+number of processes can begin anywhere.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ..model.entry import File
 from ..model.extent import Data, Extent, Zeros, moved
 
 WholeFile = tuple[bytes, File]
-"""Literal bytes, which may be none, and all of a file right behind them. It takes a tenth of the
-time that the two extents take which it stands for, and there may be a million.
+"""Literal bytes, which may be none, and all of a file right behind them. There may be a million,
+and to make the two extents that one stands for takes ten times as long.
 """
 
 Part = Extent | WholeFile
-"""What items are made of."""
+"""What an item is made of; `extents_of` makes the extents of it."""
 
 WORTHWHILE = 4096
 """Bytes of the shortest stretch of zeros that is worth telling."""
@@ -41,8 +41,8 @@ def extents_of(offset: int, part: Part) -> tuple[Extent, ...]:
 class Run:
     """Items end to end: item *i* covers bytes ``offsets[i]`` to ``offsets[i + 1]``.
 
-    ``parts(i, j)`` gives what items *i* up to, not including, *j* are made of, in order; it must
-    give the same each time. A `dense` run has no zeros of `WORTHWHILE` bytes or more, so that
+    ``parts(i, j)`` gives the parts of items *i* up to, not including, *j*, in order; it must give
+    the same each time. A `dense` run has no zeros of `WORTHWHILE` bytes or more, so that
     nobody need look for them.
     """
 
@@ -125,7 +125,7 @@ class Extents:
                     yield extent
 
     def between(self, start: int, stop: int | None) -> Iterator[Part]:
-        """What the items are made of that begin at byte `start` or later, and before `stop`.
+        """The parts of the items that begin at byte `start` or later, and before `stop`.
 
         Of items that take no bytes, one at `stop` itself is not among them. None is no limit.
         """

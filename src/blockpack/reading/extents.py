@@ -184,8 +184,10 @@ def read_extent(extent: Extent, view: memoryview) -> None:
 
 
 def read_file(file: File, view: memoryview) -> bool:
-    """Fill `view` with all bytes of `file`, whose size it has, if that takes no extent: the file is
-    on disk by itself, or its store has a method for what is `whole`. Raises `SourceError`.
+    """Fill `view`, which has the size of `file`, with all its bytes; False if that takes an extent,
+    for the file is neither on disk by itself nor in a store that has a method `whole` for it.
+
+    Raises `SourceError`.
     """
     store = file.store
     if type(store) is FilesOnDisk:

@@ -12,8 +12,9 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Key, Value]):
-    """Values by their keys, those that were used last: they weigh `most` together, or one of them
-    weighs more. For any thread. `weigh` tells what one weighs, by default 1.
+    """An LRU cache: values by their keys, of which those that were not used for the longest are
+    forgotten. They weigh at most `most` together, but one is always kept. `weigh` tells what one
+    weighs, by default 1. Any number of threads may use it.
     """
 
     def __init__(self, most: int, weigh: Callable[[Value], int] = lambda value: 1) -> None:

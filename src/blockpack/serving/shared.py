@@ -2,8 +2,8 @@
 
 CPython counts the references to an object in the object itself, so a forked process gets a copy of
 each page of the plan that it looks at: in the end, of all. Connections do not look at it. A process
-that ends at once makes the extents that one of them asks for first, and what follows; it writes
-them to a temporary file, and where they are there into memory that all processes share.
+that ends at once makes the extents that one of them asks for first, and some that follow. It writes
+them to a temporary file, as records, and where each record is into memory that all processes share.
 """
 
 from __future__ import annotations

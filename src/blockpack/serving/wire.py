@@ -43,7 +43,8 @@ class Wire:
     """A connected socket; raises `Gone` when there is no use in going on.
 
     That is so, too, when the process `server` is not this one's parent any more. `clock` is one
-    number, which others may see: when bytes last passed (`time.monotonic`).
+    number, which others may see: when bytes last passed (`time.monotonic`). What is to be sent is
+    put into `replies`, from byte `unsent` on: there is always room for one more message.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class Wire:
         self.put(begin + len(data))
 
     def put(self, unsent: int) -> None:
-        """Have `unsent` bytes of `replies` be sent; a few wait if there is more to answer."""
+        """Send the first `unsent` bytes of `replies`; a few wait for what else is answered."""
         self.unsent = unsent
         if unsent >= _TOGETHER:
             self.flush()
@@ -155,8 +156,8 @@ class Wire:
     def _again(
         self, call: Callable[[_A], _R], argument: _A, error: OSError, *, idle: bool = False
     ) -> _R:
-        """What a call on the socket gives once the client sends or takes something, which it did
-        not yet if that is what the `error` says.
+        """Repeat a call on the socket that gave an `error`, until the client sends or takes
+        something; what the call gives then. Raises `Gone`, at once for any error but to be waiting.
         """
         waited = 0
         while isinstance(error, BlockingIOError):

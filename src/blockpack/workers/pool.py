@@ -40,7 +40,7 @@ _ENDING = [
 
 
 Lost = Callable[[str], BlockpackError]
-"""The error for a worker that came to an end otherwise than by itself, by how that came about."""
+"""Makes the error for a worker that was lost, of how that came about (``was killed by …``)."""
 
 
 def lost_process(what: str, outcome: str, remedy: str = "try again") -> Lost:

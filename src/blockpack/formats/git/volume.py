@@ -181,8 +181,8 @@ class GitVolume(Volume):
         return kept
 
     def encoded_commit(self, tree: Tree, oid: bytes) -> bytes:
-        """The bytes of a new commit of `tree`, whose id (raw) is given. Its time is by the `mtime`
-        rule that of what is newest.
+        """The bytes of a new commit, whose tree has the id `oid` (raw). Its time is that of the
+        newest entry, as the `mtime` rule shows it.
         """
         times = (self.seconds(entry) for entry in tree if not isinstance(entry, Directory))
         newest = max(times, default=self.epoch) if self.mtime != "fixed" else self.epoch
