@@ -60,6 +60,25 @@ def test_a_write_is_refused_and_its_data_passed_over(socket: Path) -> None:
         assert len(client.read(0, 512)) == 512
 
 
+def test_requests_that_come_together_are_answered_one_by_one(socket: Path) -> None:
+    """Also if what is written looks like requests, and the last one comes in two pieces."""
+
+    def request(command: int, cookie: int, length: int = 512) -> bytes:
+        return struct.pack(">IHHQQI", 0x25609513, 0, command, cookie, 0, length)
+
+    data = request(nbd.READ, 9) * 4
+    written = request(nbd.WRITE, 2, len(data)) + data
+    sent = request(nbd.READ, 1) + written + request(nbd.TRIM, 3) + request(nbd.READ, 4)
+    with Client(socket) as client:
+        client.go()
+        client.send(sent[:-10])
+        replies = [client.reply() for _ in range(3)]
+        client.send(sent[-10:])
+        replies.append(client.reply())
+    answered = [(reply.cookie, reply.error) for reply in replies]
+    assert answered == [(1, 0), (2, nbd.EPERM), (3, nbd.EPERM), (4, 0)]
+
+
 ENDED: dict[str, Callable[[Client], object]] = {
     "bad magic": lambda client: client.ask(nbd.READ, 0, 512, magic=1),
     "endless write": lambda client: client.ask(nbd.WRITE, 0, 1 << 31),
