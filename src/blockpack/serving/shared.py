@@ -54,9 +54,9 @@ _MOST_KEPT = 1 << 20
 """Bytes of metadata that a connection keeps for itself, of what has no record."""
 
 _Values = tuple[Any, ...]
-"""An extent in a record: where it ends; what is to be added to a position in the image to have that
-of a byte in its source, or None for zeros; path, size and time of the file. Without a size it is
-metadata: in the spool if there is a path, and else in the record, from whose end it counts.
+"""An extent in a record: where it ends; how much further on its bytes are in their source than in
+the image, or None for zeros; path, size and time of the file. Metadata has size 0: it is in the
+spool if there is a path, and else in the record, whose end is position 0 then.
 """
 
 
@@ -80,12 +80,12 @@ class SharedReader(LayoutReader):
         self._records = memoryview(bytearray(_AT_ONCE))
         self._begin = self._count = 0  # where in the spool they are, and how many bytes
         self._descriptors: dict[bytes, int] = {}
-        """Large files by their paths, whatever their stamps are by now: each read compares."""
+        """Of large files, by their paths; each read compares size and time with the record's."""
         self._maker = 0
         self._owner = os.getpid()
 
     def read_into(self, view: memoryview, position: int) -> None:
-        """As of any reader. Most of what is served is read by this, so it does without much."""
+        """As any reader does. Nearly all that is served is read here, so it calls little."""
         at, end = position, position + len(view)
         item = bisect_right(self._offsets, position) - 1
         while True:

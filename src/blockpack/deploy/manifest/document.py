@@ -107,9 +107,9 @@ class Document:
 
 @frozen(eq=False)
 class Node:
-    """A value of a document, and where that is; None if there is no such value.
+    """A value of a document, which is None if it is not there, and its path.
 
-    What takes it for a type notes if it is not of that, and gives None or nothing then.
+    What asks for a type notes a value of another one as a problem, and gives None or nothing.
     """
 
     document: Document
@@ -145,7 +145,7 @@ class Node:
                 self[key].complain("unknown key", remedy)
 
     def table(self, remedy: str) -> Node | None:
-        """It, if it is a table that is not empty; `remedy` is for one that is, or is not there."""
+        """This, if it is a table and not empty; `remedy` is for one that is empty or missing."""
         if self.value is None or self.value == {}:
             self.complain("is missing" if self.value is None else "is empty", remedy)
             return None
@@ -164,8 +164,13 @@ class Node:
             self.complain(f"is text, not {kind(self.value)}", "put it in quotes")
         return None
 
-    def _items(self, what: str, most: int) -> list[Node]:
-        """The elements of a list, of which there are so many at most; of nothing there are none."""
+    @property
+    def items(self) -> list[Node]:
+        """The elements of the list that this is."""
+        return [Node(self.document, (*self.path, n), item) for n, item in enumerate(self.value)]
+
+    def _listed(self, what: str, most: int) -> list[Node]:
+        """The elements of a list of at most that many; none if there is no list."""
         if self.value is None:
             return []
         if not isinstance(self.value, list):
@@ -177,19 +182,16 @@ class Node:
             rule = f"{len(self.value):,} are more than the {most:,} that are allowed"
             self.complain(rule)
             return []
-        return [
-            Node(self.document, (*self.path, number), item)
-            for number, item in enumerate(self.value)
-        ]
+        return self.items
 
     def texts(self, most: int) -> list[tuple[Node, str]]:
         """The elements that are text."""
-        found = [(item, item.text()) for item in self._items("texts", most)]
+        found = [(item, item.text()) for item in self._listed("texts", most)]
         return [(item, text) for item, text in found if text is not None]
 
     def tables(self, most: int) -> list[Node]:
         """The elements that are tables."""
-        found = self._items("tables", most)
+        found = self._listed("tables", most)
         for item in found:
             if not isinstance(item.value, dict):
                 item.complain(f"is a table, not {kind(item.value)}")

@@ -43,8 +43,7 @@ def _joined(source: Node) -> tuple[Part, ...]:
     """The parts in a list, each at a place of its own."""
     found = []
     places: dict[str, int] = {}
-    for number, item in enumerate(source.value):
-        node = Node(source.document, (*source.path, number), item)
+    for number, node in enumerate(source.items):
         part = _part(node)
         if part is None:
             continue
