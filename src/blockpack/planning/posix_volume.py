@@ -36,7 +36,7 @@ def _id(number: str | int) -> int:
     return number if isinstance(number, int) else -1
 
 
-@frozen(kw_only=True, init=False, repr=False, eq=False)  # its formats have these
+@frozen(kw_only=True, init=False, repr=False, eq=False)  # each format has its own
 class PosixVolume(Volume):
     """A format that keeps owners and permission bits, with its options.
 

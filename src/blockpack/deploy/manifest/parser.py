@@ -28,9 +28,9 @@ from .volume_options import (
     cipher_refused,
     consumers_of,
     format_of,
-    given,
     option_of,
     require_usable,
+    with_defaults,
 )
 
 CIPHERS = ("aes-ccm",)
@@ -239,7 +239,7 @@ def _volume(
         table["verity"].complain(rule, "remove it")
     format = format_of(table)
     of_disk = {"sector_size": size} if (size := used.get(name)) is not None else {}
-    options = given(table, format, consumers, of_disk)
+    options = with_defaults(table, format, consumers, of_disk)
     if format is None:
         return None
     if cipher is not None and (refused := cipher_refused(format, options)) is not None:

@@ -34,11 +34,11 @@ def format_of(table: Node) -> str | None:
     return None
 
 
-def given(
+def with_defaults(
     table: Node, format: str | None, consumers: Sequence[str], others: Mapping[str, Value]
 ) -> dict[str, Value]:
-    """The options that are given, as arguments of the format's volume class; and those that its
-    consumers ask for, and `others`, where they are not.
+    """The options in the table, as arguments of the format's volume class; for those that are not
+    in it, what the consumers ask for, and then `others`.
     """
     taken = VOLUME if format is None else taken_by(FORMATS[format].volume_class())
     found = options(table, VOLUME)
