@@ -203,9 +203,7 @@ def test_limits_of_profiles_are_those_of_the_code() -> None:
     kinds = {"fat": FatLimits, "tar": TarLimits, "git": GitLimits, "erofs": ErofsLimits}
     usual_ones: dict[str, Any] = {form: limits() for form, limits in kinds.items()}
     for form, limits in usual_ones.items():
-        for limit in type(limits).__slots__:
-            if limit.startswith("_"):
-                continue
+        for limit in limits._fields:
             usual = getattr(limits, limit)
             values = {each.name: getattr(getattr(each, form), limit) for each in PROFILES.values()}
             others = [f"`{name}` {shown(v)}" for name, v in values.items() if v != usual]
