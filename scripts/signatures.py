@@ -1,5 +1,5 @@
-"""Signatures for the API pages: those of classes of attrs, which stand in no source; words that
-an argument may be instead of their type's name; permission bits in octal.
+"""Signatures for the API pages: those of classes of attrs and of named tuples, which stand in no
+source; words that an argument may be instead of their type's name; permission bits in octal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PUBLIC = {
     f"{found.__module__}.{found.__qualname__}": found
     for package in (blockpack, blockpack.deploy)
     for found in (getattr(package, name) for name in dir(package))
-    if isinstance(found, type) and attrs.has(found)
+    if isinstance(found, type) and (attrs.has(found) or hasattr(found, "_fields"))
 }
 
 
@@ -27,7 +27,7 @@ class Signatures(griffe.Extension):
     """Makes signatures of public names whole, when all modules are loaded."""
 
     def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
-        """Give a class of attrs the ``__init__`` that it has when it runs."""
+        """Give a class the ``__init__`` that is made for it when it runs."""
         if cls.path in PUBLIC and "__init__" not in cls.members:
             made = inspect.signature(PUBLIC[cls.path]).parameters.values()
             parameters = griffe.Parameters(*(_parameter(cls, each) for each in made))
@@ -47,9 +47,10 @@ def _parameter(cls: griffe.Class, made: inspect.Parameter) -> griffe.Parameter:
     scope = (
         cls if home is None else cls.modules_collection[f"{home.__module__}.{home.__qualname__}"]
     )
+    annotation = getattr(made.annotation, "__forward_arg__", made.annotation)
     return griffe.Parameter(
         made.name,
-        annotation=griffe.safe_get_annotation(ast.parse(made.annotation, mode="eval").body, scope),
+        annotation=griffe.safe_get_annotation(ast.parse(annotation, mode="eval").body, scope),
         kind=griffe.ParameterKind[made.kind.name.lower()],
         default=None if made.default is made.empty else _shown(made.default),
     )
@@ -60,7 +61,8 @@ def _shown(default: Any) -> str:
     if isinstance(default, blockpack.Profile):
         return repr(default.name)
     shown = repr(default)
-    return "..." if default is attrs.NOTHING or "<" in shown else shown
+    is_made = default is attrs.NOTHING or "<" in shown or hasattr(default, "_fields")
+    return "..." if is_made else shown
 
 
 def _complete(owner: griffe.Object, parameters: griffe.Parameters) -> None:

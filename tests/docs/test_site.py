@@ -85,5 +85,6 @@ def test_every_public_name_is_told_of_once(site: Path) -> None:
     shown = "".join(page.read_text("utf-8") for page in (site / "reference").glob("*.html"))
     for name in public:
         assert f'id="{name}"' in shown, name
-    signature = re.search(r'id="blockpack.TarVolume".*?</code>', shown, re.S)
-    assert signature and "dialect" in signature[0]  # which attrs makes
+    for name, argument in (("TarVolume", "dialect"), ("FatLimits", "types")):
+        signature = re.search(rf'id="blockpack.{name}".*?</code>', shown, re.S)
+        assert signature and argument in signature[0], name  # which is made for the class
