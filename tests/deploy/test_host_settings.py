@@ -90,6 +90,7 @@ def test_all_that_is_wrong_is_told_with_its_lines(host: Host) -> None:
     host.root.mkdir()
     (host.root / "host.toml").write_text(
         'repository = "www.git"\nkeep = 0\non_activate = "x"\nmax-size = "much"\njobs = true\n'
+        'on-activate = "x\\u0000"\nkey-file = 1.5\n'
     )
     told = process("deploy", "--to", host.root, code=2).err
     problems = (
@@ -101,6 +102,8 @@ def test_all_that_is_wrong_is_told_with_its_lines(host: Host) -> None:
     for number, what in enumerate(problems, 1):
         assert f"host.toml:{number}: " in told and what in told
     assert "host.toml:5: jobs: " in told
+    assert "host.toml:6: on-activate: is not a command: it holds a NUL" in told
+    assert "host.toml:7: key-file: is text, not a fraction" in told
     with pytest.raises(Problems, match="is not a valid file of settings"):
         HostSettings.of(host.root)
 

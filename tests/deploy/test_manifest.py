@@ -204,7 +204,7 @@ def test_a_choice_given_as_anything_else_names_the_choices() -> None:
     assert complaints(text) == [
         "1: deployment: is missing; add [deployment] with a name",
         "4: volumes.site.inline: is one of auto, off; not true or false",
-        "5: volumes.site.mtime: is one of fixed, keep, clamp; not a number",
+        "5: volumes.site.mtime: is one of fixed, keep, clamp; not 3",
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple, Self
 
-from ..errors import SourceError, UsageError, require_path
+from ..errors import ImageError, SourceError, UsageError, require_path
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
 from ..reading.positional import DescriptorReader, PositionalReader, open_for_reading
@@ -80,8 +80,12 @@ class _Image(DescriptorReader):
 
     def read_into(self, view: memoryview, position: int) -> None:
         """As of any reader. Raises `SourceError` if the image has changed."""
-        super().read_into(view, position)
-        if self._current_stamp() != self._stamp:
+        try:
+            super().read_into(view, position)
+            changed = self._current_stamp() != self._stamp
+        except ImageError:  # it ends early
+            changed = True
+        if changed:
             raise SourceError(self._name, "has changed since it is served", "serve it again")
 
     def _current_stamp(self) -> tuple[int, int]:

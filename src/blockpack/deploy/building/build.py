@@ -124,7 +124,7 @@ def build(
         with held(directory, in_ram=secrets.runtime is not None) as place:
             options = tuple(only), executor, jobs, progress, earlier, secrets, limit
             run = _Build(deployment, Dist(place), *options)
-            report = run.run(None if depfile is None else os.fspath(depfile))
+            report = run.run(None if depfile is None else require_path(depfile))
     return evolve(report, seconds=time.monotonic() - begun)
 
 

@@ -123,6 +123,13 @@ def _path(node: Node) -> str | None:
     return text
 
 
+def _command(node: Node) -> str | None:
+    text = node.text()
+    if text is not None and "\0" in text:
+        node.complain("is not a command: it holds a NUL")
+    return text
+
+
 def _count(node: Node) -> int | None:
     value = node.value
     if not is_number(value) or value < 1:
@@ -141,6 +148,7 @@ def _jobs(node: Node) -> Jobs | None:
 
 _READERS: Mapping[str, Callable[[Node], Any]] = {
     **dict.fromkeys(("repository", "identity", "key_file", "runtime_dir"), _path),
+    "on_activate": _command,
     "keep": _count,
     "max_size": Node.size,
     "jobs": _jobs,

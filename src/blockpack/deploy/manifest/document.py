@@ -227,6 +227,8 @@ class Node:
         if isinstance(self.value, str):
             remedy = self.document.meant(self.value, {name: name for name in known})
             found = shown(self.value)
+        elif is_number(self.value):
+            found = str(self.value)
         self.complain(f"is one of {', '.join(known)}; not {found}", remedy)
 
 
@@ -272,9 +274,9 @@ def is_number(value: Any) -> bool:
 def kind(value: Any) -> str:
     """What a value is, in plain words."""
     kinds = {bool: "true or false", str: "text", dict: "a table", list: "a list"}
-    if type(value) in (int, float):
+    if is_number(value):
         return "a number"
-    return kinds.get(type(value), "a date or time")
+    return "a fraction" if isinstance(value, float) else kinds.get(type(value), "a date or time")
 
 
 def toml(value: object) -> str:
