@@ -85,6 +85,6 @@ def test_every_public_name_is_told_of_once(site: Path) -> None:
     shown = "".join(page.read_text("utf-8") for page in (site / "reference").glob("*.html"))
     for name in public:
         assert f'id="{name}"' in shown, name
-    for name, argument in (("TarVolume", "dialect"), ("FatLimits", "types")):
+    for name, argument in (("TarVolume", "dialect"), ("Profile", "erofs")):
         signature = re.search(rf'id="blockpack.{name}".*?</code>', shown, re.S)
         assert signature and argument in signature[0], name  # which is made for the class
