@@ -68,9 +68,10 @@ def write_image(
 
         offsets = [*(offset for offset, _, _ in stretches), data.size]
         layout = Layout(format="image", runs=(Run(offsets, make),), sector_size=BLOCK)
+        place = os.path.realpath(target)  # /dev/stdout leads to the file that is replaced
         report = write(layout, target, progress=progress, allow_device=allow_device, sparing=True)
         if verify:
-            _compare(data, os.fspath(target), [each[:2] for each in stretches if each[2]])
+            _compare(data, place, os.fspath(target), [each[:2] for each in stretches if each[2]])
     return report
 
 
@@ -101,9 +102,13 @@ def _require_same(block_map: BlockMap, data: PositionalReader, image: str) -> No
             raise ImageError(image, rule, "give the map that was made with it")
 
 
-def _compare(data: PositionalReader, target: str, wanted: list[tuple[int, int]]) -> None:
-    """Read back what was written. Raises `TargetError` for the first range that differs."""
-    with DescriptorReader(open_for_reading(target, target)) as written:
+def _compare(
+    data: PositionalReader, place: str, target: str, wanted: list[tuple[int, int]]
+) -> None:
+    """Read back what was written at `place`, which is called `target`. Raises `TargetError` for the
+    first range that differs.
+    """
+    with DescriptorReader(open_for_reading(place, target)) as written:
         if hasattr(os, "posix_fadvise"):  # from the medium, and not from memory
             os.posix_fadvise(written.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         for start, length in wanted:
