@@ -41,11 +41,11 @@ def test_image_and_manifest_are_never_one_file(
 
 def test_a_manifest_is_no_file_called_minus(command: Command, source: Path, tmp_path: Path) -> None:
     result = command("pack", source, tmp_path / "o.tar", "--manifest", "-", code=2)
-    assert "to standard output: /dev/stdout" in result.err
+    assert "into a pipe: /dev/stdout" in result.err
     assert not (tmp_path / "o.tar").exists()
     command("pack", source, tmp_path / "o.tar")
     result = command("write", tmp_path / "o.tar", "-", code=2)
-    assert "to standard output: /dev/stdout" in result.err and not Path("-").exists()
+    assert "into a pipe: /dev/stdout" in result.err and not Path("-").exists()
 
 
 def test_image_and_manifest_are_never_two_names_of_one_file(

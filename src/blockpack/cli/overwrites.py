@@ -73,7 +73,7 @@ def check_outputs(
         path, what, _ = output
         on_device = what in ("an image", "a copy", "a hash tree")
         if (path == "-" and what != "an image") or (not on_device and _is(path, stat.S_ISBLK)):
-            remedy = "to standard output: /dev/stdout" if path == "-" else "choose another target"
+            remedy = "into a pipe: /dev/stdout" if path == "-" else "choose another target"
             raise UsageError(path, f"{what} goes to a file", remedy)
         if any(_is_same(output.place, other.place) for other in outputs[:number]):
             raise UsageError(path, "is written twice", "give each file a name of its own")

@@ -119,12 +119,15 @@ def build(
         opened = nullcontext(source)
     else:
         opened = open_deployment(source, jobs=jobs)
+    depfile = None if depfile is None else require_path(depfile)
     with opened as deployment:
         deployment.leave_out(directory)
+        if depfile is not None:
+            deployment.leave_out(depfile)
         with held(directory, in_ram=secrets.runtime is not None) as place:
             options = tuple(only), executor, jobs, progress, earlier, secrets, limit
             run = _Build(deployment, Dist(place), *options)
-            report = run.run(None if depfile is None else require_path(depfile))
+            report = run.run(depfile)
     return evolve(report, seconds=time.monotonic() - begun)
 
 

@@ -33,7 +33,7 @@ _SPLITS = re.compile(rb"[^a-zA-Z0-9+,/_:.~()}{%=@\[\]!\x80-\xff #$-]+")
 builds each time; but not if there are such files."""
 
 
-_EARLIER = re.compile(rb"(?:[^\s\\]|\\.)*" + re.escape(os.fsencode(RECORD)) + rb": ")
+_EARLIER = re.compile(rb"(?:(?:[^\s\\]|\\.)*/)?" + re.escape(os.fsencode(RECORD)) + rb": ")
 """How a depfile begins: with one target, escaped, which is the record of a build."""
 
 _LONGEST_TARGET = 16 << 10

@@ -242,8 +242,9 @@ class GitReader(ImageReader):
         oid_size = OID_SIZES[known.object_format]
         # What was read through is told of by the entries, and nobody is told twice.
         again = (lambda _: None) if known.index is None else report
-        store = self._store(known.object_format)
-        sequence = read_through(store, self._count, known.object_format, again)
+        sequence = read_through(  # the store goes with what it keeps
+            self._store(known.object_format), self._count, known.object_format, again
+        )
         found = {each.oid: each for each in sequence}
         end = max((each.end for each in found.values()), default=HEADER.size)
         digest = hashlib.new(known.object_format)
