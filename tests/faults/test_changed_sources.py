@@ -173,10 +173,15 @@ def test_a_source_that_is_replaced_is_named(
     assert write_fails(layout, target).path == str(path)
 
 
-@pytest.mark.parametrize("volume", [blockpack.TarVolume, blockpack.FatVolume])
+@pytest.mark.parametrize("others", [0, 100])
+@pytest.mark.parametrize(
+    "volume", [blockpack.TarVolume, blockpack.FatVolume, blockpack.ErofsVolume]
+)
 def test_an_empty_source_that_grows_is_named(
-    source: Path, tmp_path: Path, volume: Callable[[], blockpack.Volume]
+    source: Path, tmp_path: Path, volume: Callable[[], blockpack.Volume], others: int
 ) -> None:
+    for number in range(others):
+        (source / f"{number}").touch()
     (source / "log").touch()
     layout = volume().plan(blockpack.scan(source))
     (source / "log").write_bytes(b"a first line\n")

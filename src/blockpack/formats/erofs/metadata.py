@@ -126,7 +126,10 @@ class Metadata:
     def runs(self, blocks: int) -> Iterator[Run]:
         """All of it from the superblock on, in an image of so many `blocks`."""
         head = self.head(blocks)
-        yield Run.of(Data(self._head_end - len(head), head))
+        at, end = self._head_end - len(head), self._head_end
+        inodes = (self.survey.entries[number] for number in self._head)
+        empty = [each.extent(end) for each in inodes if type(each) is File and not each.size]
+        yield Run((at, end), lambda start, stop: (Data(at, head), *empty))
         yield Run(self._offsets, self._inodes, dense=True)
         yield zeros(self._offsets[-1], self._blocks_start)
         starts = (self.addresses[number] * self._block_size for number in self._in_blocks)
@@ -163,12 +166,12 @@ class Metadata:
         for number, offset in zip(self._order[start:stop], offsets[start:stop], strict=True):
             entry, tail = entries[number], tails[number]
             inode = bytes(nids[number] * SLOT - offset) + self._inode(number)
-            if not tail or type(entry) is not File:
+            if type(entry) is not File or (entry.size and not tail):
                 yield Data(offset, inode + self._behind(number))
                 continue
             yield Data(offset, inode)
             offset += len(inode)
-            whole = entry.store.extent(entry, offset)
+            whole = entry.extent(offset)  # of an empty file, too: it may not be that any more
             yield whole if tail == entry.size else cut(whole, entry.size - tail, tail, offset)
 
     def _contents(self, start: int, stop: int) -> Iterator[Extent]:
