@@ -97,7 +97,7 @@ def test_gaps_are_odd_and_even_and_never_one_block(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("profile", "dialect"), [("any", "pax"), ("linux", "ustar")])
-def test_where_readers_know_no_long_padding_an_odd_block_is_an_entry_for_the_root(
+def test_where_readers_know_no_long_padding_blocks_are_entries_for_the_root(
     profile: str, dialect: str, tmp_path: Path
 ) -> None:
     found = []

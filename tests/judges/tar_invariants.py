@@ -110,10 +110,13 @@ class _Reader:
     def members(self) -> Iterator[tuple[bytes, Member]]:
         """Every member but the root, to the very end of the image."""
         extended: Records = {}
-        ended = False
+        ended = shared_before = False
         while header := self._header():
             where = f"the header before {self._offset}"
-            if header.typeflag == b"g":
+            is_shared = header.typeflag == b"g"
+            assert not (shared_before and is_shared), f"{where}: two of 'g' in a row"
+            shared_before = is_shared
+            if is_shared:
                 assert not extended, f"{where}: an extended header has no member"
                 shared = self._records(header)
                 assert shared.keys() == {b"comment"}, f"{where}: 'g' changes what follows"

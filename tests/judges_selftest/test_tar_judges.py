@@ -218,6 +218,7 @@ BAD: dict[str, tuple[str, bytes]] = {
     "empty payload": ("payload is empty", header(b"x", b"x") + FILE + END),
     "x at the end": ("has no member", pax(b"10 path=a\n") + END),
     "x before g": ("has no member", pax(b"10 path=a\n") + pax(b"9 ODD=ab\n", b"g") + FILE + END),
+    "g twice": ("in a row", 2 * pax(b"14 comment=ab\n", b"g") + FILE + END),
     "global path": ("changes what follows", pax(b"10 path=a\n", b"g") + FILE + END),
 }
 

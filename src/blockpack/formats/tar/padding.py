@@ -2,11 +2,12 @@
 
 Rule 1: readers skip it without a word. A global header with one comment is such a member; it takes
 1024 bytes if the comment has 512. An empty one makes 7-Zip warn and MirageOS' reader crash on
-sectors of 4096 bytes, and a longer one makes that crash everywhere.
-Rule 2: so, where that reader may come, an odd block is an entry for the root of the tree, ``./``.
-Who extracts the archive gets the mode and the time of that, as from any archive of ``.``.
-Elsewhere one header has two comments of 512 bytes, and nothing gets anything. (Of one of 1024,
-Debian's pax complains.)
+sectors of 4096 bytes, and a longer one makes that crash everywhere. Of two that follow each other
+libarchive (3.8.10) makes an error.
+Rule 2: so, where MirageOS' reader may come, all but one are entries for the root of the tree,
+``./``. Who extracts the archive gets the mode and the time of that, as from any archive of ``.``.
+Elsewhere one header has as many comments of 512 bytes as it takes, and nothing gets anything. (Of a
+longer comment Debian's pax complains.)
 Rule 3: ustar knows no global headers, and an old reader would extract them; there, all is ``./``.
 """
 
@@ -16,14 +17,12 @@ from .header import BLOCK, DIRECTORY, GLOBAL, MAX_SIZE, pack
 
 
 def comments(length: int) -> bytes:
-    """`length` bytes of global headers with comments: a multiple of 512, but not 512 itself."""
-    pairs, odd = divmod(length, 2 * BLOCK)
-    longer = [_comments(2)] if odd else []
-    return b"".join([*longer, *[_comments(1)] * (pairs - len(longer))])
-
-
-def _comments(count: int) -> bytes:
-    """A global header whose payload is `count` comments of a block each."""
+    """`length` bytes of one global header with comments of a block each: a multiple of 512, and
+    1024 at least, or none.
+    """
+    if not length:
+        return b""
+    count = length // BLOCK - 1
     record = b"%d comment=" % BLOCK
     record += b" " * (BLOCK - len(record) - 1) + b"\n"
     return pack(b"pax_global_header", typeflag=GLOBAL, size=count * BLOCK) + record * count

@@ -238,8 +238,8 @@ class _Plan:
             return comments(length)
         if self.volume.dialect == "ustar":
             return root_entries(length, self.volume.epoch)
-        pairs, odd = divmod(length, 2 * BLOCK)
-        return root_entries(odd, self.volume.epoch) + comments(2 * BLOCK * pairs)
+        comment = 2 * BLOCK if length > BLOCK else 0
+        return root_entries(length - comment, self.volume.epoch) + comments(comment)
 
     def placements(self) -> Iterator[Placement]:
         """Each entry and where its content lies; for a hard link, that of the file."""
