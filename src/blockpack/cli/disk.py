@@ -32,9 +32,9 @@ from ..planning.options import (
 )
 from ..sources.scan import scan
 from . import flags, target
-from .left_out import leave_out, say_left_out
 from .output import emit, say, spelled
 from .overwrites import check_outputs, outputs_of
+from .own_files import leave_out, say_left_out
 from .packing import FormatNames, add_option
 from .run import meant
 

@@ -18,7 +18,7 @@ from ..layers.disk.record import begins_a_disk
 from ..layers.keys import read_key
 from ..sources.registry import place_of
 from ..writing.write import require_target
-from .left_out import path_inside
+from .own_files import path_inside
 
 _HEAD = 8192
 """Bytes that tell what a file is: two sectors, which an encrypted one takes, of 4096."""

@@ -11,9 +11,9 @@ from ..layers.keys import read_key
 from ..planning.layout import Layout
 from ..planning.volume import Volume
 from . import flags, hash_trees, packing, target
-from .left_out import say_left_out
 from .output import emit, say
 from .overwrites import check_outputs, outputs_of
+from .own_files import say_left_out
 
 EXAMPLE = "blockpack pack site www.img --format fat --label WWW --free 10M"
 

@@ -20,9 +20,9 @@ from ..planning.layout import Layout
 from ..planning.options import VOLUME
 from ..writing.write import write_bytes
 from . import flags, hash_trees, packing
-from .left_out import say_left_out
 from .output import emit, emit_facts, emit_json, say
 from .overwrites import check_outputs, outputs_of
+from .own_files import say_left_out
 
 EXAMPLE = "blockpack plan site --format tar"
 
