@@ -49,7 +49,8 @@ class GitRepository:
     def git(self, *arguments: str | Path, data: bytes = b"", time: int = TIME) -> bytes:
         """What git prints."""
         times = {"GIT_AUTHOR_DATE": f"@{time} +0000", "GIT_COMMITTER_DATE": f"@{time} +0000"}
-        command = ["git", "-C", self.path, *arguments]
+        # Since 2.54 git packs anew in the background after a fetch, while tests read.
+        command = ["git", "-c", "maintenance.auto=false", "-C", self.path, *arguments]
         done = subprocess.run(
             command, input=data, env=ENVIRONMENT | times, stdout=subprocess.PIPE, check=True
         )

@@ -321,7 +321,6 @@ def test_of_more_packs_than_may_be_open_the_rest_is_left_to_git(
     bare: GitRepository, monkeypatch: pytest.MonkeyPatch, history: bool
 ) -> None:
     bare.git("config", "fastimport.unpackLimit", "1")
-    bare.git("config", "gc.auto", "0")
     files = packs_of(bare, 6)
     monkeypatch.setattr(packs, "MOST_PACKS", 2)
     opened = Repository.at(str(bare.path)).pack_paths()
@@ -363,7 +362,6 @@ def test_packs_are_borrowed_from_as_far_as_git_goes(tmp_path: Path, levels: int)
 
 def test_trees_of_a_repository_have_its_packs_open_once(bare: GitRepository) -> None:
     bare.git("config", "fastimport.unpackLimit", "1")
-    bare.git("config", "gc.auto", "0")
     files = packs_of(bare, 5)
     gc.collect()  # what earlier tests left behind in cycles is not what this one is about
     before = len(os.listdir("/proc/self/fd"))
@@ -386,7 +384,6 @@ def test_as_many_packs_are_open_as_there_are_descriptors_for(
     bare: GitRepository, monkeypatch: pytest.MonkeyPatch, limit: int, opened: int
 ) -> None:
     bare.git("config", "fastimport.unpackLimit", "1")
-    bare.git("config", "gc.auto", "0")
     packs_of(bare, 5)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
     assert len(Repository.at(str(bare.path)).pack_paths()) == opened
@@ -405,7 +402,6 @@ def test_a_pack_that_is_a_pipe_holds_nobody_up(bare: GitRepository) -> None:
 @pytest.mark.parametrize("kept", [64, 48])
 def test_a_process_with_few_descriptors_leaves_packs_to_git(bare: GitRepository, kept: int) -> None:
     bare.git("config", "fastimport.unpackLimit", "1")
-    bare.git("config", "gc.auto", "0")
     packs_of(bare, 40)
     done = subprocess.run(
         ["bash", "-c", f'ulimit -n {kept}; exec "$0" -m blockpack pack "$1" - --format tar -q',

@@ -41,9 +41,7 @@ MODES = {
 MOST_BYTES = 1 << 30
 """A tree, commit or tag that is larger (bytes) is not taken for one."""
 
-_COMMITTER = re.compile(
-    rb"^author[^\n]*\ncommitter[^\n]*>[ \t\v\f\r]*\+?([0-9]{1,4300})[^\n>]*\n", re.M
-)
+_COMMITTER = re.compile(rb"^author[^\n]*\ncommitter[^\n]*>[ \t\r]*([0-9]{1,4300})[^\n>]*\n", re.M)
 
 _PARENT = re.compile(rb"^parent ((?:[0-9a-f]{2}){20,32})$", re.M)
 
@@ -114,9 +112,9 @@ def field(data: bytes, key: bytes) -> str | None:
 def committed(data: bytes) -> int:
     """When a commit was committed, in seconds since 1970, as far as git itself can tell.
 
-    Git reads the number after the ``>`` of the committer, who comes right after the author, and
-    nothing behind it: no zone, or an odd one, does not matter. What has no such number has the
-    time 0. (commit.c, ``parse_commit_date``)
+    Git reads the number after the last ``>`` of the committer, who comes right after the author,
+    and nothing behind it: no zone, or an odd one, does not matter. What has no such number has the
+    time 0. (commit.c, ``parse_commit_date``, as of git 2.41)
     """
     found = _COMMITTER.search(data.partition(b"\n\n")[0] + b"\n")
     return min(int(found[1]), _LATEST) if found else 0
