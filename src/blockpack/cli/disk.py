@@ -15,8 +15,8 @@ from ..errors import BlockpackError, EntryError, UsageError, printable, raise_pr
 from ..formats.registry import format_named
 from ..layers.ccm import encrypt
 from ..layers.disk.disk import Disk, Partition, Raw
-from ..layers.disk.disk_plan import IMAGE, REST
-from ..layers.disk.partition_types import implied_type
+from ..layers.disk.disk_plan import IMAGE
+from ..layers.disk.planned import planned
 from ..layers.keys import read_key
 from ..planning.layout import Layout
 from ..planning.options import (
@@ -27,7 +27,6 @@ from ..planning.options import (
     Option,
     key_of,
     keys,
-    parse_size,
     taken_by,
 )
 from ..sources.scan import scan
@@ -42,6 +41,9 @@ EXAMPLE = "blockpack disk card.img --partition esp=boot:fat --partition web=site
 
 _OWN = (*keys(PARTITION), "key-file")
 """Keys of partitions; what is not among them is an option of the volume."""
+
+_ARGUMENTS = [option.key for option in PARTITION if option.kind != "flag"]
+"""Those that are arguments of `Partition`."""
 
 _OPTIONS = {option.key: option for option in ALL if option.key not in _OWN}
 
@@ -170,13 +172,7 @@ def _partitions(
     for each in described:
         try:
             with _errors_of(each):
-                partition = _partition(each, arguments, left_out)
-                if "verity" not in each.values:
-                    found.append(partition)
-                    continue
-                from ..layers.disk.verity_partitions import verity_partitions  # slow to import
-
-                found += verity_partitions(partition, jobs=arguments.jobs)
+                found += _partition(each, arguments, left_out)
         except BlockpackError as error:
             errors += error.errors
     raise_problems("this disk cannot be made", errors)
@@ -205,44 +201,34 @@ def _spelled(name: str, value: str) -> str:
     return f"{key}={value}" if key in _OPTIONS or key in _OWN else spelled("disk", name, value)
 
 
-def _partition(described: Described, arguments: Namespace, left_out: list[str]) -> Partition:
-    key_file = described.value("key-file")
+def _partition(
+    described: Described, arguments: Namespace, left_out: list[str]
+) -> tuple[Partition, ...]:
+    """The partition, and that of its hash tree."""
+    values = described.values
+    volume = None
     if described.format != IMAGE and described.source:
-        plan = _planned(described, arguments, left_out)
-        size = described.value("size")
-        # What is encrypted is read to the end.
-        fills = format_named(described.format).volume_class().fills or key_file is not None
-        if size is None or not fills or "free" in described.values:
-            return _of(described, plan(None))
-        if size != REST:
-            return _of(described, plan(parse_size(size)))
-
-        def fill(left: int) -> Partition:
-            with _errors_of(described):
-                return _of(described, plan(left))
-
-        return evolve(_of(described, plan(None)), fill=fill)
-    if key_file is not None:
+        volume = _planned(described, arguments, left_out)
+    elif "key-file" in values:
         raise UsageError("", "only what is packed here is encrypted", "leave out key-file")
-    if described.format != IMAGE:
-        return _of(described, None)
-    if unknown := described.values.keys() - set(_OWN):
+    elif described.source and (unknown := values.keys() - {*_OWN}):
         raise UsageError("", f"an image is taken as it is, without {min(unknown)}")
-    return _of(described, described.source)
 
+    def plan(size: int | None) -> Layout | str | None:
+        return volume(size) if volume else described.source or None
 
-def _of(described: Described, content: Layout | str | None) -> Partition:
-    """The partition that is described, with what is in it."""
-    title = content.title if isinstance(content, Layout) else ""
-    return Partition(
-        content,
-        type=described.value("type") or implied_type(described.name, title),
-        name=described.name,
-        size=described.value("size"),
-        flags=(flag for value in described.values.get("flags", ()) for flag in value.split("+")),
-        id=described.value("id"),
-        offset=described.value("offset"),
-    )
+    options: dict[str, Any] = {key: values[key][-1] for key in values if key in _ARGUMENTS}
+    options["name"] = described.name
+    if "flags" in values:
+        options["flags"] = "+".join(values["flags"]).split("+")
+    verity = "verity" in values
+    fills = volume is not None and "free" not in values
+    if fills and "key-file" not in values:  # else it is read to the end
+        fills = format_named(described.format).volume_class().fills
+    first, *others = planned(plan, options, fills=fills, verity=verity, jobs=arguments.jobs)
+    # It is planned again once the disk is.
+    fill = first.fill and _errors_of(described)(first.fill)
+    return evolve(first, fill=fill), *others
 
 
 def _planned(

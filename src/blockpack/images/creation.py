@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from attrs import define, field
 
@@ -18,6 +18,7 @@ from ..model.entry import encode, name_of, parent_of
 from ..planning.volume import MOST
 from ..reading.recent import Recent
 from ..reading.window import AHEAD, Window
+from ..workers.sharing import Advance
 from ..writing.place import Place, settle
 from ..writing.targets import Copying, Seekable, copy_content, target_errors
 from .image import Image
@@ -62,7 +63,7 @@ class Outcome:
 class Creation:
     """Makes entries of `image` in the place `root`; `advance` hears of the files' bytes."""
 
-    def __init__(self, image: Image, root: Place, advance: Callable[[int], None]) -> None:
+    def __init__(self, image: Image, root: Place, advance: Advance) -> None:
         self._reader = image.reader
         self._window = Window(image.reader.data)
         self._copying = Copying.by(advance)

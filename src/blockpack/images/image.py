@@ -8,7 +8,7 @@ wrong costs no more than it must: all that can be read is there, and what was lo
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
@@ -25,6 +25,7 @@ from ..layers.disk.record import DISK
 from ..model.entry import EPOCH, NANOSECONDS, name_of, parent_of, text_of
 from ..planning.layout import Fact
 from ..reading.positional import PositionalReader, ReaderThrough
+from ..workers.sharing import Advance
 from ..writing.progress import Meter, Tell
 from .path import ImagePath
 from .soundness import unsound
@@ -304,7 +305,7 @@ class _ProgressReader(ReaderThrough):
     from its begin to its end, and pass over what they need not see.
     """
 
-    def __init__(self, data: PositionalReader, advance: Callable[[int], object]) -> None:
+    def __init__(self, data: PositionalReader, advance: Advance) -> None:
         super().__init__(data, data.size)
         self._advance = advance
         self._furthest = 0

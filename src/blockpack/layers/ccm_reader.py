@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from ..errors import ImageError, reading_errors
 from ..planning.layout import Fact
 from ..reading.positional import PositionalReader, ReaderThrough
+from ..workers.sharing import Advance, ignore
 from .ccm import AT_ONCE, CIPHER, NONCE, SECTOR_SIZES, TAG, aes_ccm, require_sector_size
-from .damage import nobody, stretches, told
+from .damage import stretches, told
 
 
 class Opener:
@@ -96,7 +97,7 @@ class DecryptedReader(ReaderThrough):
         """Bytes that `damaged` reads: all sectors, as they are encrypted."""
         return self._sectors * 2 * self._opener.sector_size
 
-    def damaged(self, advance: Callable[[int], object] = nobody) -> Iterator[ImageError]:
+    def damaged(self, advance: Advance = ignore) -> Iterator[ImageError]:
         """What does not decrypt, one for each stretch; all of the image is read.
 
         `advance` counts the bytes that were.
@@ -107,7 +108,7 @@ class DecryptedReader(ReaderThrough):
             damaged = (each for each in damaged if each[1] != self._sectors - 1)
         return told(damaged, self._damage, "sectors that do not decrypt")
 
-    def _everything(self, advance: Callable[[int], object]) -> Iterator[tuple[int, bytes | None]]:
+    def _everything(self, advance: Advance) -> Iterator[tuple[int, bytes | None]]:
         sector = 2 * self._opener.sector_size
         step = AT_ONCE // sector
         for first in range(0, self._sectors, step):

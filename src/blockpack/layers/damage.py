@@ -11,10 +11,6 @@ _MOST_STRETCHES = 100
 """Damaged stretches that are reported, at most."""
 
 
-def nobody(count: int) -> None:
-    """Hears of nothing that was done."""
-
-
 def stretches(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Numbers in ascending order as the first and the last of each stretch of them."""
     first = last = -2

@@ -8,6 +8,7 @@ if their bytes must be.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from typing import ClassVar, Protocol
 
@@ -81,6 +82,14 @@ class StreamStore(Protocol):
 
     def identity(self, key: Hashable) -> Hashable:
         """What two keys, of this store or of two, have in common only if their bytes are equal."""
+
+
+class WholeStore(ABC):
+    """A store that has small files' bytes at hand, which costs less than a stream of each."""
+
+    @abstractmethod
+    def whole(self, key: Hashable) -> bytes | None:
+        """All bytes of `key`; None if they are to be read as a stream."""
 
 
 @numerous(eq=False)

@@ -16,7 +16,7 @@ from typing import Self
 from ..errors import SourceError, reading_errors
 from ..model.content import FilesOnDisk
 from ..model.entry import File, decode
-from ..model.extent import Data, Extent, FileRange, Readable, Stream
+from ..model.extent import Data, Extent, FileRange, Readable, Stream, WholeStore
 from .positional import AGAIN, READ_ONLY, ReopenedReader
 
 SOURCE_FLAGS = READ_ONLY | getattr(os, "O_NONBLOCK", 0)
@@ -185,7 +185,7 @@ def read_extent(extent: Extent, view: memoryview) -> None:
 
 def read_file(file: File, view: memoryview) -> bool:
     """Fill `view`, which has the size of `file`, with all its bytes; False if that takes an extent,
-    for the file is neither on disk by itself nor in a store that has a method `whole` for it.
+    for the file is neither on disk by itself nor whole in its store.
 
     Raises `SourceError`.
     """
@@ -193,8 +193,7 @@ def read_file(file: File, view: memoryview) -> bool:
     if type(store) is FilesOnDisk:
         read_range(view, store.path(file), 0, file.size, file.stamp)
         return True
-    whole = getattr(store, "whole", None)
-    data: bytes | None = None if whole is None else whole(file.key)
+    data = store.whole(file.key) if isinstance(store, WholeStore) else None
     if data is None or len(data) != len(view):
         return False
     view[:] = data

@@ -18,8 +18,15 @@ WORTHWHILE = 64 << 20
 PIECES = 64
 """Pieces a worker, so that none waits long for the last."""
 
+Advance = Callable[[int], object]
+"""Is told of how many bytes more were done."""
+
 _SECONDS = 0.1
 """How often a process listens to the others."""
+
+
+def ignore(count: int) -> None:
+    """The `Advance` of nobody."""
 
 
 class Sized(Protocol):
@@ -55,7 +62,7 @@ class SharedCount:
     them failed, it does not go on. What another one did is `untold` until that gives its result.
     """
 
-    def __init__(self, tell: Callable[[int], object]) -> None:
+    def __init__(self, tell: Advance) -> None:
         self._tell = tell
         self.listen: Callable[[], object] = lambda: None
         self._heard = 0.0

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from ..planning.layout import Layout
 from ..workers.pool import Lost, shared_out
 from ..workers.processors import Jobs
-from ..workers.sharing import ITEM_COST, PIECES, SharedCount, jobs_for
+from ..workers.sharing import ITEM_COST, PIECES, Advance, SharedCount, jobs_for
 from .targets import Tally, Target
-from .transfer import Advance, Transfer
+from .transfer import Transfer
 
 
 class Piece(NamedTuple):

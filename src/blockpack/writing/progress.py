@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 from attrs import evolve, frozen
 
+from ..workers.sharing import Advance
+
 _SECONDS = 0.05
 
 
@@ -83,7 +85,7 @@ SILENT = Meter("", 0, None)
 """Counts for nobody."""
 
 
-def increments(count: Callable[[int], object]) -> Tell:
+def increments(count: Advance) -> Tell:
     """Hears how far something is, and has `count` hear how much was done since then."""
     heard = 0
 

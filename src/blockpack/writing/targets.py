@@ -21,6 +21,7 @@ from attrs import define
 
 from ..errors import TargetError, require_open
 from ..reading.positional import PositionalReader
+from ..workers.sharing import Advance
 from .clone import Cloner
 
 ZEROS = memoryview(bytes(1 << 20))
@@ -77,10 +78,10 @@ class Copying(NamedTuple):
     """What copying takes: a buffer of `COPIED_AT_ONCE` bytes or more, and who hears of steps."""
 
     buffer: memoryview
-    advance: Callable[[int], None]
+    advance: Advance
 
     @classmethod
-    def by(cls, advance: Callable[[int], None], size: int = COPIED_AT_ONCE) -> Self:
+    def by(cls, advance: Advance, size: int = COPIED_AT_ONCE) -> Self:
         """With a buffer of `size` bytes, a process that is forked with its own."""
         # On pages of its own: the kernel copies a little faster to there.
         private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS

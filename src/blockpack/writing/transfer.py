@@ -10,13 +10,13 @@ in which one does not is wrong, and is not written on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Self
 
 from ..model.extent import Data, Extent, FileRange, Stream, Zeros
 from ..planning.layout import Layout
 from ..planning.runs import extents_of
 from ..reading.extents import OpenFile, OpenStream, read_extent, read_file
+from ..workers.sharing import Advance
 from .targets import Copying, Span, Target
 
 BUFFER = 1 << 20
@@ -24,9 +24,6 @@ BUFFER = 1 << 20
 
 LARGE = 64 << 10
 """Extents from this size on (bytes) are not gathered; what tar aligns, can be cloned."""
-
-Advance = Callable[[int], None]
-"""Is told by how many bytes of the image the transfer went on."""
 
 
 class Transfer:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from attrs import evolve, field, frozen
 
 from ...errors import BlockpackError, SourceError, raise_problems
 from ...formats.registry import FORMATS, format_named
 from ...layers.disk.disk import Disk, Partition, Raw
-from ...layers.disk.partition_types import implied_type
-from ...layers.disk.verity_partitions import verity_partitions
+from ...layers.disk.planned import planned
 from ...layers.verity.hash_tree import HASH_BLOCK
 from ...layers.verity.verity import verity
 from ...model.entry import EPOCH, File
@@ -134,10 +133,15 @@ class VolumeSpec(TreeSpec):
         volume = volume_of(self.format, **self.options)
         return volume.size if volume.size is not None else max(volume.free or 0, volume.pad)
 
+    @property
+    def fills(self) -> bool:
+        """Whether it is to be as large as the partition that it is in."""
+        is_sized = {"size", "free"} & {*self.options}
+        return FORMATS[self.format].volume_class().fills and not is_sized
+
     def filling(self, size: object) -> VolumeSpec:
         """The volume as it is in a partition of `size` bytes."""
-        fills = FORMATS[self.format].volume_class().fills
-        if not (fills and isinstance(size, int)) or {"size", "free"} & {*self.options}:
+        if not (self.fills and isinstance(size, int)):
             return self
         return evolve(self, options={**self.options, "size": size})
 
@@ -228,25 +232,18 @@ class PartitionSpec:
         return 0 if self.content is None else self.content.least_size
 
     def partitions(
-        self,
-        planned: Mapping[object, Layout | File],
-        plan: Callable[[VolumeSpec], Layout | File],
-        jobs: Jobs,
+        self, layout_of: Callable[[VolumeSpec | FileSpec], Layout | File], jobs: Jobs
     ) -> tuple[Partition, ...]:
-        """The partition, of contents that are planned, and that of its hash tree; `plan` plans a
-        volume again that is to fill what is left of the disk.
-        """
-        volume = self.content
-        partition = self._of(None if volume is None else planned[volume.key])
-        if isinstance(volume, VolumeSpec):
-            spec = volume
-            partition = evolve(partition, fill=lambda size: self._of(plan(spec.filling(size))))
-        return verity_partitions(partition, jobs=jobs) if self.verity else (partition,)
+        """The partition, of what `layout_of` plans, and that of its hash tree."""
+        content = self.content
 
-    def _of(self, content: Layout | File | None) -> Partition:
-        title = content.title if isinstance(content, Layout) else ""
-        type = implied_type(self.options.get("name", ""), title)
-        return Partition(content, **{"type": type, **self.options})
+        def plan(size: int | None) -> Layout | File | None:
+            if content is None:
+                return None
+            return layout_of(content.filling(size) if isinstance(content, VolumeSpec) else content)
+
+        fills = isinstance(content, VolumeSpec) and content.fills
+        return planned(plan, self.options, fills=fills, verity=self.verity, jobs=jobs)
 
 
 @frozen(kw_only=True)
@@ -255,12 +252,6 @@ class RawSpec:
 
     content: FileSpec
     offset: int
-
-    def piece(self, planned: Mapping[object, Layout | File]) -> Raw:
-        """The piece, of files that are planned."""
-        content = planned[self.content.key]
-        assert isinstance(content, File)
-        return Raw(content, offset=self.offset)
 
 
 @frozen(kw_only=True)
@@ -335,18 +326,20 @@ class DiskSpec:
 
         Raises `BlockpackError` with all that cannot be packed, also `Problems` of several volumes.
         """
-        planned: dict[object, Layout | File] = {}
+        layouts: dict[object, Layout | File] = {}
         errors: list[BlockpackError] = []
 
-        def plan(spec: VolumeSpec | FileSpec) -> Layout | File:
-            try:
-                return spec.plan(tree_of, epoch=epoch, jobs=jobs)
-            except BlockpackError as error:
-                raise of_image(spec.title, error) from None
+        def layout_of(spec: VolumeSpec | FileSpec) -> Layout | File:
+            if spec.key not in layouts:
+                try:
+                    layouts[spec.key] = spec.plan(tree_of, epoch=epoch, jobs=jobs)
+                except BlockpackError as error:
+                    raise of_image(spec.title, error) from None
+            return layouts[spec.key]
 
         for each in self.trees:
             try:
-                planned[each.key] = plan(each)
+                layout_of(each)
             except BlockpackError as error:
                 errors.append(error)
         raise_problems("this disk cannot be made", errors)
@@ -354,13 +347,13 @@ class DiskSpec:
         partitions: list[Partition] = []
         for number, spec in enumerate(self.partitions, 1):
             try:
-                partitions += spec.partitions(planned, plan, jobs)
+                partitions += spec.partitions(layout_of, jobs)
             except BlockpackError as error:
                 for part in error.errors:
                     part.path = part.path or f"partition {number}"
                 errors += error.errors
         raise_problems("this disk cannot be made", errors)
-        raws = [raw.piece(planned) for raw in self.raws]
+        raws = [Raw(cast(File, layouts[raw.content.key]), offset=raw.offset) for raw in self.raws]
         return Disk(partitions=partitions, raw=raws, **self.options).plan()
 
     def device(self) -> Device:

@@ -6,7 +6,7 @@ repository; what does so (`sources.git`) is what is described here.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Mapping
 from typing import ClassVar, Protocol
 
@@ -14,7 +14,7 @@ from attrs import frozen
 
 from ...errors import SourceError
 from ...model.entry import File
-from ...model.extent import Extent
+from ...model.extent import Extent, WholeStore
 
 Facts = tuple[bytes, int]
 """The kind of an object, and its size in bytes."""
@@ -62,7 +62,7 @@ class ObjectSource(Protocol):
         """A file for each blob of these ids and sizes (bytes), by the path that it has."""
 
 
-class BlobStore(ABC):
+class BlobStore(WholeStore):
     """Blobs of a repository."""
 
     forkable: ClassVar[bool] = True

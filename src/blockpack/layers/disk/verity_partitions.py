@@ -8,15 +8,16 @@ Rule 2: types say which belongs to which, and for which architecture: ``root-x86
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from attrs import evolve
 
 from ...errors import UsageError
 from ...planning.layout import Layout
 from ...workers.processors import Jobs
-from ..damage import nobody
-from ..verity.hash_tree import Advance
+from ...workers.sharing import Advance, ignore
 from ..verity.signature import Signer
-from ..verity.verity import hash_tree
+from ..verity.verity import TreeOptions, hash_tree
 from .disk import Partition
 from .disk_plan import image_layout
 from .gpt import NAME_UNITS
@@ -27,11 +28,10 @@ from .partition_types import TYPES, type_name
 def verity_partitions(
     partition: Partition,
     *,
-    salt: bytes | str | None = None,
-    data_block_size: int | str | None = None,
     signer: Signer | None = None,
     jobs: Jobs = 1,
-    advance: Advance = nobody,
+    advance: Advance = ignore,
+    **options: Unpack[TreeOptions],
 ) -> tuple[Partition, ...]:
     """The `partition`, with the id that its root hash gives it, and that of its hash tree; with a
     `signer` that of its signature, too. All of its content is read; for the rest see `hash_tree`.
@@ -55,9 +55,7 @@ def verity_partitions(
         raise UsageError("", rule, "give it a size")
     if not isinstance(content, Layout):
         content = image_layout(content, partition.name or name, 512)
-    tree = hash_tree(
-        content, salt=salt, data_block_size=data_block_size, jobs=jobs, advance=advance
-    )
+    tree = hash_tree(content, jobs=jobs, advance=advance, **options)
     root_hash = str(tree.geometry["root_hash"])
     first, second = root_hash_ids(root_hash)
 
@@ -65,10 +63,7 @@ def verity_partitions(
         own_name = f"{partition.name or name}-{kind}"[:NAME_UNITS]
         return Partition(data, type=f"{name}-{kind}", name=own_name, id=id)
 
-    found = [
-        evolve(partition, id=first),
-        beside("verity", tree, second),
-    ]
+    found = [evolve(partition, id=first), beside("verity", tree, second)]
     if signer is not None:
         found.append(beside("verity-sig", signer.partition(root_hash), None))
     return tuple(found)

@@ -13,9 +13,8 @@ from ...reading.positional import READ_ONLY, DescriptorReader, PartReader, Posit
 from ...reading.spool import Spool
 from ...workers.pool import MOST_NUMBERS, lost_process, shared_out
 from ...workers.processors import Jobs
-from ...workers.sharing import SharedCount, jobs_for
-from ..damage import nobody
-from .hash_tree import Advance, HashTree, Level
+from ...workers.sharing import Advance, SharedCount, ignore, jobs_for
+from .hash_tree import HashTree, Level
 
 PIECE = 2 << 20
 """Bytes that are read at once."""
@@ -71,7 +70,7 @@ def hashed(
     for level in tree.levels:
         _hash(tree, reader, block_size, blocks, spool, level, jobs, advance)
         reader, block_size, blocks = part_of(spool, tree, level), tree.hash_block_size, level.blocks
-        advance = nobody  # higher levels are a hundredth of the work
+        advance = ignore  # higher levels are a hundredth of the work
     ((_, root),) = digests(tree, reader, block_size, 0, 1)
     return spool, root[: tree.digest_size]
 

@@ -12,7 +12,6 @@ Rule 3: levels lie from the top down, in hash blocks, behind the block with the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple, Self
 
 from attrs import frozen
@@ -36,9 +35,6 @@ BLOCK_SIZES = (512, 1024, 2048, 4096)
 
 HASH_BLOCK = BLOCK_SIZES[-1]
 """Bytes of a hash block, unless others are asked for."""
-
-Advance = Callable[[int], object]
-"""Is told of bytes that were hashed."""
 
 MOST_SALT = 256
 """Bytes of the longest salt."""

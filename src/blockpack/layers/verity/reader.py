@@ -15,8 +15,9 @@ from ...errors import Deviation, ImageError, UsageError, reading_errors
 from ...formats.reader import ImageReader
 from ...planning.layout import Fact, round_up
 from ...reading.positional import PartReader, PositionalReader
-from ..damage import nobody, stretches, told
-from .hash_tree import BLOCK_SIZES, MAGIC, SUPERBLOCK, Advance, HashTree, level_blocks
+from ...workers.sharing import Advance, ignore
+from ..damage import stretches, told
+from .hash_tree import BLOCK_SIZES, MAGIC, SUPERBLOCK, HashTree, level_blocks
 
 _SLOTS = (32, 64)
 """Bytes that digests take in trees that are looked for."""
@@ -75,7 +76,7 @@ class VerityReader(PartReader):
         """Bytes of the data, which `damaged` reads."""
         return self.size
 
-    def damaged(self, advance: Advance = nobody) -> Iterator[ImageError]:
+    def damaged(self, advance: Advance = ignore) -> Iterator[ImageError]:
         """Blocks that do not have the hash that the tree has of them, and what is wrong with the
         tree itself, from its root down; `advance` counts the bytes of data that were read.
 
@@ -112,7 +113,7 @@ class VerityReader(PartReader):
                 what = _ONE if first == last else _SEVERAL
                 return ImageError("", f"{self._where(depth, first, last)} {what}")  # noqa: B023
 
-            numbers = self._wrong(depth, lost, advance if depth == 0 else nobody)
+            numbers = self._wrong(depth, lost, advance if depth == 0 else ignore)
             yield from told(stretches(numbers), tell, "damaged blocks")
             lost += wrong
 

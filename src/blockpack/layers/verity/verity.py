@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid as uuids
+from typing import TypedDict, Unpack
 
 from attrs import evolve
 
@@ -22,23 +23,29 @@ from ...planning.options import optional_size, parse_size, require_choice
 from ...planning.runs import Run, zeros
 from ...reading.positional import PositionalFile
 from ...workers.processors import Jobs
+from ...workers.sharing import Advance, ignore
 from ..ccm import CIPHER
-from ..damage import nobody
 from .digests import hashed, opened
-from .hash_tree import ALGORITHMS, BLOCK_SIZES, FORMAT, MOST_SALT, SUPERBLOCK, Advance, HashTree
+from .hash_tree import ALGORITHMS, BLOCK_SIZES, FORMAT, MOST_SALT, SUPERBLOCK, HashTree
+
+
+class TreeOptions(TypedDict, total=False):
+    """What a hash tree is made by; docs/verity.md has the defaults."""
+
+    salt: bytes | str | None
+    uuid: str | None
+    data_block_size: int | str | None
+    hash_block_size: int | str
+    algorithm: str
 
 
 def verity(
     layout: Layout,
     *,
     hash_offset: int | str | None = None,
-    salt: bytes | str | None = None,
-    uuid: str | None = None,
-    data_block_size: int | str | None = None,
-    hash_block_size: int | str = 4096,
-    algorithm: str = "sha256",
     jobs: Jobs = 1,
-    advance: Advance = nobody,
+    advance: Advance = ignore,
+    **options: Unpack[TreeOptions],
 ) -> Layout:
     """The layout of the image of `layout` with its hash tree behind it, as ``veritysetup format``
     makes it; the root hash is in its `geometry`, as ``root_hash``.
@@ -53,7 +60,7 @@ def verity(
     Raises `UsageError` for options that are wrong, and for an image that is encrypted; `EntryError`
     for one that is empty, or too large; `SourceError` if a source is missing or has changed.
     """
-    tree = _planned(layout, salt, uuid, data_block_size, hash_block_size, algorithm)
+    tree = _planned(layout, **options)
     offset = optional_size(hash_offset)
     if offset is None:
         offset = tree.data_size
@@ -63,38 +70,33 @@ def verity(
         raise UsageError("", rule, option=f"hash_offset={tree.data_size}")
     tree = evolve(tree, offset=offset)
     behind = _layout(tree, layout, jobs, advance)
-    refused = UsageError(
-        "", "a hash tree is for the kernel, which decrypts nothing", "encrypt only"
-    )
+    moved = (run.moved(offset) for run in behind.runs)
+    rule = "a hash tree is for the kernel, which decrypts nothing"
     return evolve(
         layout,
         runs=(
             *layout.runs,
             zeros(layout.size, offset),
-            *(run.moved(offset) for run in behind.runs),
+            *moved,
         ),
         geometry={**layout.geometry, **behind.geometry},
-        layer_refused=refused,
+        layer_refused=UsageError("", rule, "encrypt only"),
     )
 
 
 def hash_tree(
     layout: Layout,
     *,
-    salt: bytes | str | None = None,
-    uuid: str | None = None,
-    data_block_size: int | str | None = None,
-    hash_block_size: int | str = 4096,
-    algorithm: str = "sha256",
     jobs: Jobs = 1,
-    advance: Advance = nobody,
+    advance: Advance = ignore,
+    **options: Unpack[TreeOptions],
 ) -> Layout:
     """The layout of the hash tree of the image of `layout`, to be beside it in a file of its own.
 
     Arguments, geometry and errors are those of `verity`. Nothing is filled up: an image that is not
     a whole number of data blocks is a `UsageError`.
     """
-    tree = _planned(layout, salt, uuid, data_block_size, hash_block_size, algorithm)
+    tree = _planned(layout, **options)
     if layout.size != tree.data_size:
         rule = f"the image has {layout.size:,} bytes, no multiple of the block size"
         option = f"pad={tree.data_block_size}"
@@ -104,11 +106,11 @@ def hash_tree(
 
 def _planned(
     layout: Layout,
-    salt: bytes | str | None,
-    uuid: str | None,
-    data_block_size: int | str | None,
-    hash_block_size: int | str,
-    algorithm: str,
+    salt: bytes | str | None = None,
+    uuid: str | None = None,
+    data_block_size: int | str | None = None,
+    hash_block_size: int | str = 4096,
+    algorithm: str = "sha256",
 ) -> HashTree:
     """The tree, without an offset. Raises `UsageError` and `EntryError`."""
     require_layout(layout)
