@@ -139,7 +139,7 @@ def _fill(
     progress = SharedCount(meter.advance)
     creation = Creation(image, root, progress.count)
     done = creation.make(_directories(entries))
-    for outcome in _files(image, entries, creation, jobs, meter, progress):
+    for outcome in _files(image, entries, creation, jobs, progress):
         done.add(outcome)
     absent = {error.path for error in done.lost}
     links = [entry for entry in entries if entry.kind in ("hardlink", "symlink")]
@@ -174,12 +174,7 @@ def _directories(entries: list[ImageEntry]) -> list[ImageEntry]:
 
 
 def _files(
-    image: Image,
-    entries: list[ImageEntry],
-    creation: Creation,
-    jobs: Jobs,
-    meter: Meter,
-    progress: SharedCount,
+    image: Image, entries: list[ImageEntry], creation: Creation, jobs: Jobs, progress: SharedCount
 ) -> Iterator[Outcome]:
     """Make all files, a stretch of them after the other, by several processes."""
     # In the order in which they lie, so that many are read at once.
@@ -188,9 +183,8 @@ def _files(
     workers = jobs_for(len(files), jobs) if image.reader.data.forkable else 1
     plan = stretches(files, workers)
 
-    def work(number: int) -> tuple[Outcome, int]:
-        return creation.make(plan[number]), progress.untold()
+    def work(number: int) -> Outcome:
+        return creation.make(plan[number])
 
-    for _, (outcome, untold) in shared_out(len(plan), workers, work, _LOST, progress):
-        meter.advance(untold)
+    for _, outcome in shared_out(len(plan), workers, work, _LOST, progress):
         yield outcome

@@ -133,8 +133,8 @@ def shared_out(
     """Each number below `count` and what `work` makes of it, by `jobs` processes, in no order.
 
     This process is one of them, and the only one where no others can be had. `count` is
-    `MOST_NUMBERS` at most; for `lost` see `Lost`. Raises what `work` raises, that of others
-    as soon as this one counts what is `done`.
+    `MOST_NUMBERS` at most; for `lost` see `Lost`. What is `done` is counted for all of them.
+    Raises what `work` raises, that of others as soon as this one counts.
     """
     jobs = min(jobs, count)
     try:
@@ -147,12 +147,18 @@ def shared_out(
 
     def work_off(send: Send) -> None:
         for number in pool.numbers():
-            send((number, work(number)))
+            send((number, work(number), done.untold() if done is not None else 0))
 
     heard: list[object] = []
 
     def listen() -> None:
         heard.extend(pool.messages(wait=False))
+
+    def results(messages: Iterable[object]) -> Iterator[tuple[int, Result]]:
+        for number, result, count in cast(Iterable[tuple[int, Result, int]], messages):
+            if done is not None:
+                done.tell(count)
+            yield number, result
 
     if done is not None:
         done.listen = listen
@@ -161,9 +167,9 @@ def shared_out(
         for number in pool.numbers():
             yield number, work(number)
             listen()  # now and then, for a full pipe would hold the others up
-            yield from cast(list[tuple[int, Result]], heard)
+            yield from results(heard)
             heard.clear()
-        yield from cast(Iterator[tuple[int, Result]], pool.messages())
+        yield from results(pool.messages())
 
 
 class Worker:

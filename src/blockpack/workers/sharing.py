@@ -59,11 +59,12 @@ class SharedCount:
     """Counts what is done by several processes that share some work.
 
     `tell` hears at once of what this one does, and then this one listens to the others: if one of
-    them failed, it does not go on. What another one did is `untold` until that gives its result.
+    them failed, it does not go on. What another one did is `untold` until that gives a result
+    (`shared_out`).
     """
 
     def __init__(self, tell: Advance) -> None:
-        self._tell = tell
+        self.tell = tell
         self.listen: Callable[[], object] = lambda: None
         self._heard = 0.0
         self._process = os.getpid()
@@ -72,7 +73,7 @@ class SharedCount:
     def count(self, done: int) -> None:
         """Count what this process did."""
         if os.getpid() == self._process:
-            self._tell(done)
+            self.tell(done)
             now = time.monotonic()
             if now - self._heard >= _SECONDS:
                 self._heard = now

@@ -64,12 +64,11 @@ def write_with(
     tally = Tally()
     with Transfer(target, done.count) as parts:
 
-        def work(number: int) -> tuple[Tally, int]:
+        def work(number: int) -> Tally:
             target.tally = Tally()
             parts.run(layout, *plan[number])
-            return target.tally, done.untold()
+            return target.tally
 
-        for _, (other, untold) in shared_out(len(plan), count, work, lost, done):
+        for _, other in shared_out(len(plan), count, work, lost, done):
             tally.add(other)
-            advance(untold)
     target.tally = tally

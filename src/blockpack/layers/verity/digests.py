@@ -103,12 +103,11 @@ def _hash(
     done = SharedCount(advance)
     buffer = bytearray(PIECE)
 
-    def work(number: int) -> int:
+    def work(number: int) -> None:
         start, stop = number * step, min((number + 1) * step, blocks)
         for first, found in digests(tree, reader, block_size, start, stop, buffer):
             spool.write(found, level.start + first * tree.slot)
             done.count(len(found) // tree.slot * block_size)
-        return done.untold()
 
-    for _, untold in shared_out(stretches, count, work, _LOST, done):
-        advance(untold)
+    for _ in shared_out(stretches, count, work, _LOST, done):
+        pass
