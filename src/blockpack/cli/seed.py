@@ -10,8 +10,10 @@ from ..errors import UsageError
 from ..model.tree import Tree
 from ..planning.options import TREE, VOLUME
 from ..planning.profile import PROFILES
-from ..planning.wanted_files import content, matching
-from . import pack, target
+from ..planning.wanted_files import matching
+from ..reading.extents import file_bytes
+from . import target
+from .pack import run as run
 
 EXAMPLE = "blockpack seed seed seed.img --hostname web"
 
@@ -39,11 +41,6 @@ def arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(arguments: Namespace) -> int:
-    """Pack the source into a seed."""
-    return pack.run(arguments)
-
-
 def _add_meta_data(tree: Tree, arguments: Namespace) -> None:
     """Add meta-data if the source has none.
 
@@ -63,7 +60,7 @@ def _add_meta_data(tree: Tree, arguments: Namespace) -> None:
     digest = sha256(repr(names).encode())
     for path, files in found.items():
         for file in files:
-            digest.update(f"\0{path}\0{file.size}\0".encode() + content(file))
+            digest.update(f"\0{path}\0{file.size}\0".encode() + file_bytes(file))
     names["instance-id"] = arguments.instance_id or f"iid-{digest.hexdigest()[:16]}"
     lines = [f'{key}: "{name}"\n' for key, name in names.items() if name]
     tree.add(_META_DATA, "".join(lines).encode())

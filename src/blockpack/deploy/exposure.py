@@ -18,7 +18,7 @@ from ..errors import SourceError
 from ..model.entry import File, name_of
 from ..model.tree import Tree
 from ..planning.layout import LayoutWarning
-from ..reading.extents import read_extent
+from ..reading.extents import file_bytes
 
 ENCRYPTED = "is encrypted with age"
 
@@ -129,10 +129,10 @@ def _told(file: File, by_mode: bool, thorough: bool) -> str:
 
 
 def _told_inside(file: File) -> str:
-    data = bytearray(file.size if file.size <= _MOST_BYTES else 0)
-    with suppress(SourceError):  # whoever packs it is told
-        if data:
-            read_extent(file.extent(), memoryview(data))
+    data = b""
+    if file.size <= _MOST_BYTES:
+        with suppress(SourceError):  # whoever packs it is told
+            data = file_bytes(file)
     return next((what for what, inside in _INSIDE if inside.search(data)), "")
 
 

@@ -23,6 +23,7 @@ from ..errors import (
 from ..formats.reader import ImageEntry, ImageReader, Report
 from ..layers.disk.record import DISK
 from ..model.entry import EPOCH, NANOSECONDS, name_of, parent_of, text_of
+from ..model.links import led_to
 from ..planning.layout import Fact
 from ..reading.positional import PositionalReader, ReaderThrough
 from ..workers.sharing import Advance
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from ..layers.ccm_reader import DecryptedReader
     from ..layers.disk.reader import DiskReader, OpenPartition
     from ..layers.verity.reader import VerityReader
-
-_MOST_LINKS = 40
-"""Links that one link may lead through."""
 
 
 class Image:
@@ -219,31 +217,22 @@ class Image:
         names, at = self.names, parent_of(path)
         if at not in names or name_of(path) in ("", ".", ".."):
             at = ""  # else that much of it has no links
-        left = path[len(at) :].split("/")[::-1]
-        links = 0
-        while left:
-            part = left.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                if not at or at not in names:
-                    return None
-                at = parent_of(at)
-                continue
-            here = f"{at}/{part}" if at else part
+
+        def target_of(here: str, is_last: bool) -> str | None:
             found = entries.get(here)
-            followed = ("symlink", "hardlink") if left or follow_symlinks else ("hardlink",)
-            if found is not None and found.kind in followed:
-                links += 1
-                if links > _MOST_LINKS or found.target.startswith("/"):
-                    return None
-                if found.kind == "hardlink":
-                    at = ""
-                left += found.target.split("/")[::-1]
-                continue
-            at = here
-            if found is None and at not in names:
-                return None
+            if found is not None and found.kind == "hardlink":  # which says it from the root on
+                is_absolute = found.target.startswith("/")
+                return found.target if is_absolute else "../" * here.count("/") + found.target
+            if found is not None and found.kind == "symlink":
+                return None if is_last and not follow_symlinks else found.target
+            if here not in names and (found is None or not is_last):
+                raise LookupError
+            return None
+
+        try:
+            at = led_to(at, path[len(at) :], target_of)
+        except LookupError:
+            return None
         if at in entries:
             return entries[at]
         return ImageEntry(path=at, kind="directory", mode=0o755, mtime_ns=EPOCH * NANOSECONDS)

@@ -14,9 +14,9 @@ from attrs import define, field
 from ..errors import BlockpackError, EntryError
 from ..model.entry import Directory, File, name_of
 from ..model.tree import Tree
-from .layout import Layout, LayoutWarning
+from ..reading.extents import file_bytes
+from .layout import LayoutWarning
 from .profile import Profile, WantedFile
-from .runs import Run
 
 MOST_PARSED = 128 << 10
 """Files of more bytes are not parsed."""
@@ -89,7 +89,7 @@ class WantedFiles:
             text = f"is not checked, for it has {file.size:,} bytes"
             self.warnings.append(LayoutWarning(file.path, "unchecked", text))
             return
-        data = content(file)
+        data = file_bytes(file)
         if syntax == "user-data":
             if data and not (data.startswith(_USER_DATA) or b"mime-version:" in data.lower()):
                 text = "begins with neither #cloud-config nor #!, so cloud-init ignores it"
@@ -119,13 +119,6 @@ class WantedFiles:
 
 def _missing(path: str, rule: str, wanted: WantedFile) -> EntryError:
     return EntryError(path, f"{rule}, and {wanted.purpose}", "add it")
-
-
-def content(file: File) -> bytes:
-    """All bytes of a file. Raises `SourceError`."""
-    run = Run([0, file.size], lambda start, stop: [file.extent()][start:stop])
-    with Layout(format="file", runs=(run,), sector_size=1).open() as opened:
-        return opened.read()
 
 
 def _keys(syntax: str, data: bytes) -> set[str] | None:

@@ -183,6 +183,14 @@ def read_extent(extent: Extent, view: memoryview) -> None:
         view[:] = extent.data if type(extent) is Data else bytes(len(view))
 
 
+def file_bytes(file: File) -> bytes:
+    """All bytes of a file, which is small. Raises `SourceError`."""
+    data = bytearray(file.size)
+    if data:
+        read_extent(file.extent(), memoryview(data))
+    return bytes(data)
+
+
 def read_file(file: File, view: memoryview) -> bool:
     """Fill `view`, which has the size of `file`, with all its bytes; False if that takes an extent,
     for the file is neither on disk by itself nor whole in its store.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BlockpackError, EntryError, SourceError, reading_errors, reason
 from ..model.path_bytes import decode, encode
-from .link_errors import link_leads_out, link_refused
+from .link_errors import link_into_itself, link_leads_out, link_refused
 
 if TYPE_CHECKING:
     from .options import Excluded, Symlinks
@@ -235,8 +235,7 @@ class DirectoryWalk:
             self.problems.append(link_leads_out(path))
             return None
         if stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) in above:
-            rule = "is a link to a directory that it is in"
-            self.problems.append(EntryError(path, rule, "exclude it", "symlinks=skip"))
+            self.problems.append(link_into_itself(path))
             return None
         return status
 

@@ -20,7 +20,7 @@ from ..model.entry import Directory, Entry, File, Symlink, check_path, check_tar
 from ..model.extent import Extent, Readable, Stream
 from ..model.tree import Tree
 from ..reading.positional import PositionalFile, PositionalReader, ReopenedReader
-from .link_errors import link_refused
+from .link_errors import link_into_itself, link_refused
 from .options import UNPACKABLE, ScanOptions
 
 
@@ -213,8 +213,7 @@ class _Walk:
             rule = f"is a link to {found.target!r}, which leads nowhere in the source"
             self.problems.append(SourceError(path, rule, "mend or exclude it"))
         elif actual.kind == "directory" and self.source.place(actual.path) in above:
-            rule = "is a link to a directory that it is in"
-            self.problems.append(EntryError(path, rule, "exclude it", "symlinks=skip"))
+            self.problems.append(link_into_itself(path))
             return None
         return actual
 

@@ -11,11 +11,9 @@ from collections.abc import Container, Iterator
 from attrs import evolve
 
 from ...model.entry import Entry, Symlink, parent_of
+from ...model.links import led_to
 from ...model.tree import Tree
 from .age import SUFFIX, has_suffix
-
-_MOST = 40
-"""Links in a row that are followed, as Linux does."""
 
 
 def opened_name(path: str) -> str:
@@ -38,23 +36,16 @@ def _led_to(tree: Tree, link: Symlink, *, follow: bool) -> Entry | None:
     """What the target of a link names, or with `follow` leads to in the end; None if that is not
     in the tree.
     """
-    if link.target.startswith("/"):
+
+    def target_of(path: str, is_last: bool) -> str | None:
+        found = tree.get(path)
+        if isinstance(found, Symlink):
+            return None if is_last and not follow else found.target
+        if found is None or (found.kind != "directory" and not is_last):
+            raise LookupError
         return None
-    at, left, links = parent_of(link.path), link.target.split("/")[::-1], 1
-    found: Entry | None = None
-    while left:
-        part = left.pop()
-        if part == ".." and at:
-            at, found = parent_of(at), None
-        elif part not in ("", "."):
-            found = tree.get(f"{at}/{part}" if at else part)
-            if isinstance(found, Symlink) and (left or follow):
-                left += found.target.split("/")[::-1]
-                links += 1
-                if links > _MOST or found.target.startswith("/"):
-                    return None
-            elif found is None or (left and found.kind != "directory"):  # so is '..' above the tree
-                return None
-            else:
-                at = found.path
-    return found
+
+    try:
+        return tree.get(led_to(parent_of(link.path), link.target, target_of))
+    except LookupError:
+        return None

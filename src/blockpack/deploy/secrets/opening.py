@@ -11,7 +11,7 @@ from ...errors import BlockpackError, Problems, SecretError, raise_problems
 from ...model.entry import Entry, File
 from ...model.extent import Data
 from ...model.tree import Tree
-from ...reading.extents import read_extent
+from ...reading.extents import file_bytes
 from ..manifest.specs import TreeSpec, VolumeSpec
 from ..source.deployment import Deployment
 from ..source.open_commit import OpenCommit
@@ -78,7 +78,7 @@ def require_encrypted(deployment: Deployment, spec: VolumeSpec) -> None:
         if plain:
             raise _unencrypted(plain, spec)
         if _size(closed) <= MOST_BYTES:
-            damaged = sum(not is_closed(_read(file)) for file in closed.values())
+            damaged = sum(not is_closed(file_bytes(file)) for file in closed.values())
             raise_problems("", _damaged(damaged))
 
     redacted(spec, look)
@@ -121,7 +121,7 @@ def _contents(
         rule = f"its encrypted files have more than {MOST_BYTES >> 20} MiB together"
         errors.append(SecretError("", f"{rule}, which are held in memory", "make several volumes"))
         return []
-    found = [identities.open(_read(file)) for file in files.values()]
+    found = [identities.open(file_bytes(file)) for file in files.values()]
     errors += _still_closed(found, identities)
     return [data for data in found if not isinstance(data, Closed)]
 
@@ -169,14 +169,6 @@ def _opened(tree: Tree, contents: Mapping[str, bytes]) -> Tree:
         rule = f"{of_its(clashes)} named as another file, except for '{SUFFIX}'"
         raise SecretError("", rule, "rename one of the two")
     return opened
-
-
-def _read(file: File) -> bytes:
-    """The bytes of a file as it is in its source. Raises `SourceError`."""
-    data = bytearray(file.size)
-    if file.size:
-        read_extent(file.extent(), memoryview(data))
-    return bytes(data)
 
 
 def _unencrypted(count: int, spec: TreeSpec) -> SecretError:

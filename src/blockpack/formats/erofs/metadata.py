@@ -177,15 +177,13 @@ class Metadata:
     def _contents(self, start: int, stop: int) -> Iterator[Extent]:
         """Directories and targets that are in blocks, from `start` up to, not including, `stop`."""
         for number in self._in_blocks[start:stop]:
-            length = self.survey.sizes[number] - self.survey.inline[number]
-            content = self._content(number)[:length]
-            padded = content.ljust(round_up(length, self._block_size), b"\0")
+            content = self._content(number)
+            padded = content.ljust(round_up(len(content), self._block_size), b"\0")
             yield Data(self.addresses[number] * self._block_size, padded)
 
     def _behind(self, number: int) -> bytes:
         """What is inline behind the inode of a directory or a link."""
-        inline = self.survey.inline[number]
-        return self._content(number)[-inline:] if inline else b""
+        return self._content(number) if self.survey.inline[number] else b""
 
     def _content(self, number: int) -> bytes:
         """A directory's names, or a link's target."""

@@ -99,8 +99,9 @@ class Survey:
         links = len(names) + 2  # at most: what a directory has is looked at when it is written
         names += DOT, DOTDOT
         names.sort()
+        # All of it behind its inode, or none: what has blocks would be made twice.
         size = size_of(names, self.volume.block_size)
-        self._measure(number, size, size % self.volume.block_size, links)
+        self._measure(number, size, size, links)
 
     def _refuse_names(self, number: int, names: list[bytes]) -> None:
         child = number + 1

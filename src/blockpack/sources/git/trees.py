@@ -16,9 +16,10 @@ from ...formats.git import objects
 from ...formats.git.objects import LINK, MODES, SUBMODULE, TREE
 from ...formats.git.refused_names import are_plain, refused
 from ...formats.git.tree_reader import EndlessTreesError, TreeReader
-from ...model.entry import decode
+from ...model.entry import decode, parent_of
+from ...model.links import EndlessLinksError, LeadsOutError, led_to
 from ...model.values import numerous
-from ..link_errors import link_leads_out, link_refused
+from ..link_errors import link_into_itself, link_leads_out, link_refused
 from ..options import ScanOptions
 from .cat_file import CatFile
 from .repository import Repository
@@ -31,9 +32,6 @@ MOST_ENTRIES = 10_000_000
 
 MOST_TARGET = 4096
 """Bytes of a link's target, at most: no system follows longer ones."""
-
-_MOST_LINKS = 40
-"""Links that one link may lead through."""
 
 
 @numerous
@@ -206,68 +204,49 @@ class TreeWalk:
             self.problems.append(error)
             return None
         if followed.mode == TREE and followed.real in above:
-            rule = "is a link to a directory that it is in"
-            self.problems.append(EntryError(link.path, rule, "exclude it", "symlinks=skip"))
+            self.problems.append(link_into_itself(link.path))
             return None
         return followed
 
     def _follow(self, link: Found) -> Found:
         """What a link leads to, in this very tree. Raises `EntryError`, or `SourceError`."""
-        at = link.real.split("/")[:-1]
-        left = self._parts(link.path, link.oid)
-        links = 1
-        found: tuple[int, bytes] = TREE, self.top
-        while left:
-            part = left.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                if not at:
-                    raise link_leads_out(link.path)
-                at.pop()
-                found = TREE, self.top
-                continue
-            child = self._listing_at(at).get(part)
-            if child is None or (child[0] not in (LINK, TREE) and left):
+
+        def target_of(path: str, is_last: bool) -> str | None:
+            above, _, name = path.rpartition("/")
+            mode, oid = self._listing_at(above).get(name, (0, b""))
+            if not mode or (mode not in (LINK, TREE) and not is_last):
                 rule = "is a link that leads nowhere"
                 raise SourceError(link.path, rule, "mend or exclude it", "symlinks=keep")
-            if child[0] == SUBMODULE:
+            if mode == SUBMODULE:
                 rule = "is a link into a submodule"
                 raise EntryError(link.path, rule, "exclude it", "symlinks=skip")
-            if child[0] == LINK:
-                links += 1
-                if links > _MOST_LINKS:
-                    rule = "is a link that leads in a circle"
-                    raise SourceError(link.path, rule, "mend or exclude it", "symlinks=keep")
-                left += self._parts(link.path, child[1])
-                continue
-            at.append(part)
-            found = child
-        if found[0] == TREE:  # the way may have ended in '..'
-            found = TREE, self._oid_at(at)
-        return Found(link.path, *found, "/".join(at))
+            return self._target(link.path, oid) if mode == LINK else None
 
-    def _parts(self, path: str, oid: bytes) -> list[str]:
-        """The parts of a link's target, the first one last."""
+        try:
+            at = led_to(parent_of(link.real), link.real.rpartition("/")[2], target_of)
+        except LeadsOutError:
+            raise link_leads_out(link.path) from None
+        except EndlessLinksError:
+            rule = "is a link that leads in a circle"
+            raise SourceError(link.path, rule, "mend or exclude it", "symlinks=keep") from None
+        return Found(link.path, *self._at(at), at)
+
+    def _target(self, path: str, oid: bytes) -> str:
+        """What a link says that was met on the way from the one at `path`."""
         if oid not in self._targets:
             self._targets[oid] = link_target(self.reader, path, oid)
-        target = self._targets[oid]
-        if target.startswith("/"):
-            raise link_leads_out(path)
-        return target.split("/")[::-1]
+        return self._targets[oid]
 
-    def _listing_at(self, at: list[str]) -> Listing:
+    def _listing_at(self, real: str) -> Listing:
         """The entries of a directory that there is."""
-        real = "/".join(at)
         if real not in self._listings:
-            self._listing(self._oid_at(at), real)
+            self._listing(self._at(real)[1], real)
         return self._listings[real]
 
-    def _oid_at(self, at: list[str]) -> bytes:
-        """The object id of a directory that there is."""
-        if not at:
-            return self.top
-        return self._listing_at(at[:-1])[at[-1]][1]
+    def _at(self, real: str) -> tuple[int, bytes]:
+        """The mode and object id of what there is."""
+        above, _, name = real.rpartition("/")
+        return self._listing_at(above)[name] if real else (TREE, self.top)
 
 
 def link_target(reader: CatFile, path: str, oid: bytes) -> str:
