@@ -19,16 +19,7 @@ from ..layers.disk.disk_plan import IMAGE
 from ..layers.disk.planned import planned
 from ..layers.keys import read_key
 from ..planning.layout import Layout
-from ..planning.options import (
-    ALL,
-    DISK,
-    PARTITION,
-    TREE,
-    Option,
-    key_of,
-    keys,
-    taken_by,
-)
+from ..planning.options import ALL, DISK, PARTITION, TREE, Option, key_of, keys, taken_by
 from ..sources.scan import scan
 from . import flags, target
 from .output import emit, say, spelled

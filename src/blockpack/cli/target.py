@@ -58,10 +58,7 @@ def file_of(arguments: Namespace) -> str | None:
 
 
 def write_layout(
-    layout: Layout,
-    arguments: Namespace,
-    beside: Callable[[], object] | None = None,
-    **more: Any,
+    layout: Layout, arguments: Namespace, beside: Callable[[], object] | None = None, **more: Any
 ) -> None:
     """Write the image, what goes with it, and the report; with `more` in its JSON. What `beside`
     writes is there before the image takes its name.

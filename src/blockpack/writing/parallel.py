@@ -46,13 +46,7 @@ def _work(layout: Layout) -> int:
     return layout.size + ITEM_COST * sum(map(len, layout.runs))
 
 
-def write_with(
-    layout: Layout,
-    target: Target,
-    jobs: Jobs,
-    advance: Advance,
-    lost: Lost,
-) -> None:
+def write_with(layout: Layout, target: Target, jobs: Jobs, advance: Advance, lost: Lost) -> None:
     """Write all of `layout` to `target`, by several processes if `jobs` allows it and it pays.
 
     `lost` makes the error for a process that came to an end otherwise than by itself. Raises what

@@ -51,10 +51,7 @@ class HeldFile:
         with reading_errors(shown):
             place = Place.open(directory)
         with place:
-            with (
-                reading_errors(shown),
-                open(_open(place, name, shown, SourceError), "rb") as file,
-            ):
+            with reading_errors(shown), open(_open(place, name, shown, SourceError), "rb") as file:
                 status = os.fstat(file.fileno())
                 data = file.read(MOST_BYTES + 1)
             if len(data) > MOST_BYTES:

@@ -74,22 +74,14 @@ def verity(
     rule = "a hash tree is for the kernel, which decrypts nothing"
     return evolve(
         layout,
-        runs=(
-            *layout.runs,
-            zeros(layout.size, offset),
-            *moved,
-        ),
+        runs=(*layout.runs, zeros(layout.size, offset), *moved),
         geometry={**layout.geometry, **behind.geometry},
         layer_refused=UsageError("", rule, "encrypt only"),
     )
 
 
 def hash_tree(
-    layout: Layout,
-    *,
-    jobs: Jobs = 1,
-    advance: Advance = ignore,
-    **options: Unpack[TreeOptions],
+    layout: Layout, *, jobs: Jobs = 1, advance: Advance = ignore, **options: Unpack[TreeOptions]
 ) -> Layout:
     """The layout of the hash tree of the image of `layout`, to be beside it in a file of its own.
 
