@@ -36,7 +36,7 @@ def arguments(parser: ArgumentParser) -> None:
     )
     flags.add_repeatable(parser, "--only", "NAME", "attach only this volume")
     flags.add_repeatable(parser, "--writable", "NAME", "attach this volume of DIST writable")
-    flags.add_json(parser)
+    flags.add(parser, "--json")
     xen = parser.add_argument_group("xen")
     xen.add_argument("--template", metavar="FILE", help="MirageOS' NAME.xl.in to fill in")
     xen.add_argument("--kernel", metavar="FILE", help="value of @KERNEL@")

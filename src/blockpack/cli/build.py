@@ -23,16 +23,13 @@ EXAMPLE = "blockpack build --out dist"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    flags.add_deployment(parser)
+    flags.add(parser, "source")
     parser.add_argument("--out", metavar="DIST", required=True, help="directory for the images")
     flags.add_repeatable(parser, "--only", "NAME", "build only this volume")
-    flags.add_jobs(parser, "number of processes")
-    flags.add_executor(parser)
+    flags.add(parser, "--jobs", "--executor")
     parser.add_argument("--depfile", metavar="FILE", help="write a rule for Make and Ninja")
     flags.add_secrets(parser)
-    flags.add_max_size(parser)
-    flags.add_json(parser)
-    flags.add_quiet(parser)
+    flags.add(parser, "--max-size", "--json", "--quiet")
 
 
 def run(arguments: Namespace) -> int:

@@ -14,7 +14,7 @@ EXAMPLE = "blockpack cat www.img index.html"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    flags.add_image(parser)
+    flags.add(parser, "image", "--key-file")
     parser.add_argument("path", metavar="PATH", type=flags.entry_text, help="a file in the image")
 
 

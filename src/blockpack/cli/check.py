@@ -25,9 +25,7 @@ EXAMPLE = "blockpack check"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    flags.add_deployment(parser)
-    flags.add_jobs(parser, "number of processes")
-    flags.add_max_size(parser)
+    flags.add(parser, "source", "--jobs", "--max-size")
     parser.add_argument(
         "--for",
         dest="consumers",
@@ -38,8 +36,7 @@ def arguments(parser: ArgumentParser) -> None:
         help="check for this consumer, not the manifest's; repeatable",
     )
     parser.add_argument("--to", metavar="ROOT", help="as a deploy to ROOT would: by its host.toml")
-    flags.add_json(parser)
-    flags.add_quiet(parser)
+    flags.add(parser, "--json", "--quiet")
 
 
 def run(arguments: Namespace) -> int:

@@ -44,19 +44,16 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--keep", type=int, metavar="N", help="remove all but the newest N that passed"
     )
-    flags.add_on_activate(parser)
+    flags.add(parser, "--on-activate")
     flags.add_secrets(parser)
     parser.add_argument(
         "--runtime-dir",
         metavar="DIR",
         help="in RAM, for images of secrets in clear (/run/blockpack)",
     )
-    flags.add_max_size(parser)
-    flags.add_jobs(parser, "number of processes")
-    parser.set_defaults(jobs=None)
-    flags.add_executor(parser)
-    flags.add_json(parser)
-    flags.add_quiet(parser)
+    flags.add(parser, "--max-size")
+    flags.add(parser, "--jobs", default=None)
+    flags.add(parser, "--executor", "--json", "--quiet")
 
 
 def run(arguments: Namespace) -> int:

@@ -49,8 +49,7 @@ def arguments(parser: ArgumentParser) -> None:
     what = "an image, a source, or a directory of built images"
     parser.add_argument("old", metavar="A", help=what)
     parser.add_argument("new", metavar="B", help="the same")
-    flags.add_json(parser)
-    flags.add_quiet(parser)
+    flags.add(parser, "--json", "--quiet")
 
 
 def run(arguments: Namespace) -> int:

@@ -15,9 +15,9 @@ EXAMPLE = "blockpack extract www.img out"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    flags.add_image(parser)
+    flags.add(parser, "image", "--key-file")
     parser.add_argument("directory", metavar="DIR", help="a new or an empty directory")
-    flags.add_quiet(parser)
+    flags.add(parser, "--quiet")
 
 
 def run(arguments: Namespace) -> int:

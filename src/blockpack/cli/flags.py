@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, ArgumentTypeError, _ArgumentGroup
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import UsageError
 from ..workers.processors import Jobs
@@ -35,79 +35,10 @@ def entry_text(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "surrogateescape")
 
 
-def add_repeatable(
-    parser: ArgumentParser | _ArgumentGroup, flag: str, metavar: str, help: str
-) -> None:
-    """An argument that may be given several times."""
-    told = f"{help}; repeatable"
-    parser.add_argument(flag, action="append", default=[], metavar=metavar, help=told)
-
-
-def add_image(parser: ArgumentParser) -> None:
-    """An image that is read, and its key."""
-    parser.add_argument(
-        "image", metavar="IMAGE", help="an image or a device; IMAGE#N is a partition of a disk"
-    )
-    add_key(parser, "IMAGE is encrypted with the key in FILE")
-
-
-def add_key(parser: ArgumentParser, help: str) -> None:
-    """The key of an image."""
-    parser.add_argument("--key-file", metavar="FILE", help=help)
-
-
-def add_deployment(parser: ArgumentParser) -> None:
-    """Where a deployment is."""
-    parser.add_argument(
-        "source",
-        metavar="DIR",
-        nargs="?",
-        default=os.curdir,
-        help="directory of a deployment (default .), or git:REPO@REV",
-    )
-
-
-def add_root(parser: ArgumentParser) -> None:
-    """Where generations are."""
-    parser.add_argument("root", metavar="ROOT", help="directory that was deployed to")
-
-
-def add_on_activate(parser: ArgumentParser) -> None:
-    """The host's own command."""
-    parser.add_argument(
-        "--on-activate",
-        metavar="CMD",
-        help="shell command after a switch; if it fails, that is undone",
-    )
-
-
-def add_secrets(parser: ArgumentParser) -> None:
-    """What secret volumes are opened and encrypted with."""
-    parser.add_argument("--identity", metavar="FILE", help="age or SSH identity that opens secrets")
-    parser.add_argument(
-        "--key-file", metavar="FILE", help="key for secret volumes (default: a new one for each)"
-    )
-
-
-def add_executor(parser: ArgumentParser) -> None:
-    """Who builds."""
-    parser.add_argument(
-        "--executor", metavar="E", help="build with dask://HOST:PORT or MODULE:CALLABLE"
-    )
-
-
-def add_max_size(parser: ArgumentParser) -> None:
-    """The largest image."""
+def _size(text: str) -> int:
     from ..planning.options import parse_size  # late, for most commands have no sizes
 
-    parser.add_argument(
-        "--max-size", type=told(parse_size), metavar="SIZE", help="refuse larger images (K, M, G)"
-    )
-
-
-def add_jobs(parser: ArgumentParser, help: str) -> None:
-    """How many processes work."""
-    parser.add_argument("--jobs", type=_jobs, metavar="N", default="auto", help=f"{help} (auto)")
+    return told(parse_size)(text)
 
 
 def _jobs(text: str) -> Jobs:
@@ -117,11 +48,53 @@ def _jobs(text: str) -> Jobs:
         raise ArgumentTypeError(f"a number, or 'auto'; not {text!r}") from None
 
 
-def add_json(parser: ArgumentParser) -> None:
-    """JSON on standard output."""
-    parser.add_argument("--json", action="store_true", help="print JSON (docs/json.md)")
+_SHARED: dict[str, dict[str, Any]] = {
+    "image": {
+        "metavar": "IMAGE",
+        "help": "an image or a device; IMAGE#N is a partition of a disk",
+    },
+    "source": {
+        "metavar": "DIR",
+        "nargs": "?",
+        "default": os.curdir,
+        "help": "directory of a deployment (default .), or git:REPO@REV",
+    },
+    "root": {"metavar": "ROOT", "help": "directory that was deployed to"},
+    "--executor": {"metavar": "E", "help": "build with dask://HOST:PORT or MODULE:CALLABLE"},
+    "--identity": {"metavar": "FILE", "help": "age or SSH identity that opens secrets"},
+    "--jobs": {
+        "type": _jobs,
+        "metavar": "N",
+        "default": "auto",
+        "help": "number of processes (auto)",
+    },
+    "--json": {"action": "store_true", "help": "print JSON (docs/json.md)"},
+    "--key-file": {"metavar": "FILE", "help": "IMAGE is encrypted with the key in FILE"},
+    "--max-size": {"type": _size, "metavar": "SIZE", "help": "refuse larger images (K, M, G)"},
+    "--on-activate": {
+        "metavar": "CMD",
+        "help": "shell command after a switch; if it fails, that is undone",
+    },
+    "--quiet": {"action": "store_true", "help": "print nothing but errors"},
+}
 
 
-def add_quiet(parser: ArgumentParser) -> None:
-    """Fewer messages."""
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+def add(parser: ArgumentParser, *names: str, **how: Any) -> None:
+    """Arguments of these names; `how` is what is special about them here."""
+    for name in names:
+        words = ("-q", name) if name == "--quiet" else (name,)
+        parser.add_argument(*words, **_SHARED[name] | how)
+
+
+def add_secrets(parser: ArgumentParser) -> None:
+    """What secret volumes are opened and encrypted with."""
+    add(parser, "--identity")
+    add(parser, "--key-file", help="key for secret volumes (default: a new one for each)")
+
+
+def add_repeatable(
+    parser: ArgumentParser | _ArgumentGroup, flag: str, metavar: str, help: str
+) -> None:
+    """An argument that may be given several times."""
+    told = f"{help}; repeatable"
+    parser.add_argument(flag, action="append", default=[], metavar=metavar, help=told)

@@ -15,14 +15,14 @@ EXAMPLE = "blockpack gc /var/lib/www --keep 3"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    flags.add_root(parser)
+    flags.add(parser, "root")
     parser.add_argument(
         "--keep",
         type=int,
         metavar="N",
         help="generations to keep that passed; the live one and one to go back to always stay",
     )
-    flags.add_quiet(parser)
+    flags.add(parser, "--quiet")
 
 
 def run(arguments: Namespace) -> int:

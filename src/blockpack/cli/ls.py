@@ -27,7 +27,7 @@ _AT_ONCE = 1000
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    flags.add_image(parser)
+    flags.add(parser, "image", "--key-file")
     parser.add_argument(
         "path",
         metavar="PATH",
@@ -37,7 +37,7 @@ def arguments(parser: ArgumentParser) -> None:
         help="list only this entry and what is in it",
     )
     parser.add_argument("-l", "--long", action="store_true", help="also show mode, size and time")
-    flags.add_json(parser)
+    flags.add(parser, "--json")
 
 
 def run(arguments: Namespace) -> int:

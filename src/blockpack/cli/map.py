@@ -47,7 +47,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="an image; with --format, what is packed")
     parser.add_argument("other", metavar="OTHER", nargs="?", help="another, to see what differs")
     parser.add_argument("--html", metavar="FILE", help="write a page for a browser")
-    flags.add_key(parser, "the images are encrypted with the key in FILE")
+    flags.add(parser, "--key-file", help="the images are encrypted with the key in FILE")
     packing.add_options(parser)
 
 

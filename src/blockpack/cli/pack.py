@@ -23,7 +23,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help=flags.SOURCE)
     target.add_target(parser)
     target.add_options(parser)
-    flags.add_key(parser, "encrypt IMAGE with the key in FILE")
+    flags.add(parser, "--key-file", help="encrypt IMAGE with the key in FILE")
     packing.add_options(parser, " (by the suffix of IMAGE)")
     hash_trees.add_verity(parser, beside=True)
 

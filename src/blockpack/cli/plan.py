@@ -40,7 +40,7 @@ _FLAGS = {option.name: option.flag for option in VOLUME}
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("source", metavar="SOURCE", help=flags.SOURCE)
-    flags.add_json(parser)
+    flags.add(parser, "--json")
     parser.add_argument("--bmap", metavar="FILE", help="write a block map, for bmaptool")
     packing.add_options(parser)
     hash_trees.add_verity(parser)

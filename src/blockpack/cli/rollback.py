@@ -16,12 +16,11 @@ EXAMPLE = "blockpack rollback /var/lib/www"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    flags.add_root(parser)
+    flags.add(parser, "root")
     parser.add_argument(
         "--to", type=int, metavar="N", help="go to generation N (default: newest older that passed)"
     )
-    flags.add_on_activate(parser)
-    flags.add_quiet(parser)
+    flags.add(parser, "--on-activate", "--quiet")
 
 
 def run(arguments: Namespace) -> int:

@@ -26,8 +26,8 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--socket", metavar="PATH", help="a Unix socket, for this user alone")
     parser.add_argument("--listen", metavar="HOST:PORT", help="a TCP address")
     parser.add_argument("--name", default="", help="the export's name (the default export)")
-    flags.add_jobs(parser, "processes that scan")
-    flags.add_quiet(parser)
+    flags.add(parser, "--jobs", help="processes that scan (auto)")
+    flags.add(parser, "--quiet")
     packing.add_options(parser)
     hash_trees.add_verity(parser)
 

@@ -26,11 +26,10 @@ def add_target(parser: ArgumentParser) -> None:
 
 def add_options(parser: ArgumentParser) -> None:
     """How it is written, and what is written beside it."""
-    flags.add_json(parser)
-    flags.add_jobs(parser, "number of processes")
+    flags.add(parser, "--json", "--jobs")
     parser.add_argument("--manifest", metavar="FILE", help="write offsets and digests to FILE")
     parser.add_argument("--bmap", metavar="FILE", help="write a block map to FILE, for bmaptool")
-    flags.add_quiet(parser)
+    flags.add(parser, "--quiet")
     parser.add_argument("--fsync", action="store_true", help="flush the image to the disk")
     parser.add_argument(
         "--allow-device",

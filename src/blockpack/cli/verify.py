@@ -26,11 +26,11 @@ EXAMPLE = "blockpack verify www.img site"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    flags.add_image(parser)
+    flags.add(parser, "image", "--key-file")
     parser.add_argument(
         "source", metavar="SOURCE", nargs="?", help="compare every byte, name and time with this"
     )
-    flags.add_quiet(parser)
+    flags.add(parser, "--quiet")
     parser.add_argument("--root-hash", metavar="HEX", help="the root hash of the hash tree")
     parser.add_argument("--verity", metavar="FILE", help="the hash tree, if it is not behind IMAGE")
     parser.add_argument("--hash-offset", metavar="N", help="byte where the hash tree begins")

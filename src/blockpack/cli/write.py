@@ -28,7 +28,7 @@ def arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="DEVICE may be a device; everything on it is lost",
     )
-    flags.add_quiet(parser)
+    flags.add(parser, "--quiet")
 
 
 def run(arguments: Namespace) -> int:
