@@ -13,13 +13,14 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from errno import ENOENT
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from attrs import asdict, field, frozen
 
 from .. import __version__
-from ..errors import ImageError, SourceError, raise_problems
+from ..errors import BlockpackError, ImageError, SourceError, raise_problems, reason
 from ..layers.verity.hash_tree import ALGORITHMS, BLOCK_SIZES
 from ..planning.volume import MOST
 from ..reading.ownership import open_trusted
@@ -127,6 +128,26 @@ class ImageRecord:
         """The names of its files, in the order in which they are made known: its key is first."""
         names = (self.key, self.file, self.placements)
         return tuple(name for name in names if name is not None)
+
+    def size_in(
+        self,
+        directory: str | os.PathLike[str],
+        remedy: str,
+        missing: type[BlockpackError] = ImageError,
+    ) -> int:
+        """Bytes of the image in a directory. Raises `missing` unless it is there, and `ImageError`
+        unless it is as long as it was built.
+        """
+        path = os.path.join(directory, self.file)
+        try:
+            size = os.stat(path).st_size
+        except OSError as error:
+            rule = f"cannot be read: {reason(error)}"
+            raise missing(path, "is gone" if error.errno == ENOENT else rule, remedy) from None
+        if self.size is not None and size != self.size:
+            rule = f"has {size:,} bytes, and should have {self.size:,}"
+            raise ImageError(path, rule, remedy)
+        return size
 
     def _values(self) -> dict[str, Any]:
         """The record as JSON values."""

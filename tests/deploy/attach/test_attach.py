@@ -107,7 +107,7 @@ def test_everything_wrong_is_told_at_once(build: Path, command: Command) -> None
         *("attach", build, "--for", "qemu", "--writable", "one", "--writable", "two"), code=2
     )
     assert not result.out and len(result.messages) == 5
-    for part in ("'one'", "'two'", "site.img: cannot be read", "media.img: has "):
+    for part in ("'one'", "'two'", "site.img: is gone", "media.img: has "):
         assert part in result.err
 
 

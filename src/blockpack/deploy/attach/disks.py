@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from ...errors import BlockpackError, ImageError, SourceError, UsageError, printable, raise_problems
+from ...errors import BlockpackError, SourceError, UsageError, printable, raise_problems
 from ..host.generations import CURRENT
 from ..manifest.consumers import SERIAL, Device
 from ..record import BuildRecord, HashTreeRecord, ImageRecord
@@ -100,13 +100,15 @@ def deployed(
 
 def _disk(directory: Path, number: int, image: ImageRecord, writable: bool) -> Disk:
     """The disk for an image, if that is as it was built. Raises `BlockpackError`."""
-    path = directory / image.file
+    path, remedy = directory / image.file, "build or deploy again"
+    if image.secret and image.cipher is None and path.is_symlink():
+        remedy = "secrets in RAM are gone when the host restarts: deploy again"
     return Disk(
         name=image.name,
         format=image.format,
         profile=image.profile,
         sector_size=image.sector_size,
-        size=_size(path, image),
+        size=image.size_in(directory, remedy, SourceError),
         container=image.container,
         secret=image.secret,
         cipher=image.cipher,
@@ -116,18 +118,3 @@ def _disk(directory: Path, number: int, image: ImageRecord, writable: bool) -> D
         key=None if image.key is None else str(directory / image.key),
         verity=image.verity,
     )
-
-
-def _size(path: Path, image: ImageRecord) -> int:
-    """The size of an image in bytes, if it is as it was built. Raises `BlockpackError`."""
-    try:
-        size = os.stat(path).st_size
-    except OSError as error:
-        remedy = "build or deploy again"
-        if image.secret and image.cipher is None and path.is_symlink():
-            remedy = "secrets in RAM are gone when the host restarts: deploy again"
-        raise SourceError.of(str(path), "cannot be read", error, remedy) from None
-    if image.size is not None and size != image.size:
-        rule = f"has {size:,} bytes, and was built with {image.size:,}"
-        raise ImageError(str(path), rule, "build or deploy again")
-    return size

@@ -39,14 +39,7 @@ def require_whole(generation: Generation) -> BuildRecord:
     """The record of a generation. Raises `ImageError` unless all its images are there."""
     record = generation.record()
     for image in record.volumes:
-        path = generation.path / image.file
-        try:
-            size = os.stat(path).st_size
-        except OSError:
-            raise ImageError(str(path), "is gone", _AGAIN) from None
-        if image.size is not None and size != image.size:
-            rule = f"has {size:,} bytes, and should have {image.size:,}"
-            raise ImageError(str(path), rule, _AGAIN)
+        image.size_in(generation.path, _AGAIN)
     return record
 
 
