@@ -14,9 +14,8 @@ from attrs import evolve
 from ..errors import BlockpackError, EntryError, UsageError, printable, raise_problems
 from ..formats.registry import format_named
 from ..layers.ccm import encrypt
-from ..layers.disk.disk import Disk, Partition, Raw
+from ..layers.disk.disk import Disk, Partition, Raw, planned
 from ..layers.disk.disk_plan import IMAGE
-from ..layers.disk.planned import planned
 from ..layers.keys import read_key
 from ..planning.layout import Layout
 from ..planning.options import ALL, DISK, PARTITION, TREE, Option, key_of, keys, taken_by
@@ -163,7 +162,13 @@ def _partitions(
     for each in described:
         try:
             with _errors_of(each):
-                found += _partition(each, arguments, left_out)
+                partition = _partition(each, arguments, left_out)
+                if "verity" not in each.values:
+                    found.append(partition)
+                    continue
+                from ..layers.disk.verity_partitions import verity_partitions  # slow to import
+
+                found += verity_partitions(partition, jobs=arguments.jobs)
         except BlockpackError as error:
             errors += error.errors
     raise_problems("this disk cannot be made", errors)
@@ -192,10 +197,7 @@ def _spelled(name: str, value: str) -> str:
     return f"{key}={value}" if key in _OPTIONS or key in _OWN else spelled("disk", name, value)
 
 
-def _partition(
-    described: Described, arguments: Namespace, left_out: list[str]
-) -> tuple[Partition, ...]:
-    """The partition, and that of its hash tree."""
+def _partition(described: Described, arguments: Namespace, left_out: list[str]) -> Partition:
     values = described.values
     volume = None
     if described.format != IMAGE and described.source:
@@ -212,14 +214,12 @@ def _partition(
     options["name"] = described.name
     if "flags" in values:
         options["flags"] = "+".join(values["flags"]).split("+")
-    verity = "verity" in values
     fills = volume is not None and "free" not in values
     if fills and "key-file" not in values:  # else it is read to the end
         fills = format_named(described.format).volume_class().fills
-    first, *others = planned(plan, options, fills=fills, verity=verity, jobs=arguments.jobs)
+    found = planned(plan, options, fills=fills)
     # It is planned again once the disk is.
-    fill = first.fill and _errors_of(described)(first.fill)
-    return evolve(first, fill=fill), *others
+    return evolve(found, fill=found.fill and _errors_of(described)(found.fill))
 
 
 def _planned(

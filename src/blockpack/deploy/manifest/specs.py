@@ -15,8 +15,8 @@ from attrs import evolve, field, frozen
 
 from ...errors import BlockpackError, SourceError, raise_problems
 from ...formats.registry import FORMATS, format_named
-from ...layers.disk.disk import Disk, Partition, Raw
-from ...layers.disk.planned import planned
+from ...layers.disk.disk import Disk, Partition, Raw, planned
+from ...layers.disk.verity_partitions import verity_partitions
 from ...layers.verity.hash_tree import HASH_BLOCK
 from ...layers.verity.verity import verity
 from ...model.entry import EPOCH, File
@@ -243,7 +243,8 @@ class PartitionSpec:
             return layout_of(content.filling(size) if isinstance(content, VolumeSpec) else content)
 
         fills = isinstance(content, VolumeSpec) and content.fills
-        return planned(plan, self.options, fills=fills, verity=self.verity, jobs=jobs)
+        partition = planned(plan, self.options, fills=fills)
+        return verity_partitions(partition, jobs=jobs) if self.verity else (partition,)
 
 
 @frozen(kw_only=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Literal, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TypeVar
 
 from attrs import evolve, field, frozen
 
@@ -16,7 +16,7 @@ from ...planning.options import DISK, optional_size, parse_size, require_choice,
 from ...planning.volume import MOST, PADDING
 from . import gpt, mbr
 from .disk_plan import REST, DiskPlan
-from .partition_types import PartitionType, parse_type
+from .partition_types import PartitionType, implied_type, parse_type
 from .placement import Place
 from .table import BOOT, SECTOR_SIZES, SHOWN, Kind
 
@@ -134,6 +134,27 @@ class Partition:
         if self.size != REST or self.fill is None:
             return self
         return evolve(self.fill(place.size), size=place.size, offset=place.start, fill=None)
+
+
+Plan = Callable[[int | None], Layout | Content | str | File | None]
+"""Gives the content of a partition: as large as it has to be, or of so many bytes."""
+
+
+def planned(plan: Plan, options: Mapping[str, Any], *, fills: bool) -> Partition:
+    """The partition of what `plan` gives, with `options` as arguments; if there is no type among
+    them, of the one that its name or content implies. `fills` tells that the content is to be as
+    large as the partition. Raises `BlockpackError`.
+    """
+
+    def partition(size: int | None) -> Partition:
+        content = plan(size)
+        title = content.title if isinstance(content, Layout) else ""
+        implied = implied_type(options.get("name", ""), title)
+        return Partition(content, **{"type": implied, **options})
+
+    size = options.get("size")
+    given = None if size in (None, REST) or not fills else parse_size(size)
+    return evolve(partition(given), fill=partition if fills else None)
 
 
 @frozen
