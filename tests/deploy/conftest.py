@@ -11,6 +11,7 @@ import pytest
 
 from blockpack.deploy.secrets.ramfs import is_ram
 from deploy.deployments import FILES, write_files
+from deploy.hosts import Host
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +23,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def fixture_deployment(tmp_path: Path) -> Path:
     """A directory with a deployment of two volumes."""
     return write_files(tmp_path / "deployment", FILES)
+
+
+@pytest.fixture(name="host")
+def fixture_host(tmp_path: Path) -> Host:
+    """A host with a repository, and nothing deployed."""
+    return Host(tmp_path)
 
 
 @pytest.fixture(name="keeper")

@@ -1,37 +1,23 @@
-"""Generations: what is live, what is shared, what is undone; what the host's command is told."""
+"""Deploys: what becomes live, what is shared and kept; what the host's command is told."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import shlex
-from pathlib import Path
 
 import pytest
 
 from blockpack import (
     ActivationError,
-    BlockpackError,
-    ImageError,
-    Problems,
-    SourceError,
     TargetError,
     UsageError,
 )
-from blockpack.deploy.host import rollout, soundness
 from blockpack.deploy.host.generations import Generations
-from blockpack.deploy.host.rollout import collect, deploy, rollback
+from blockpack.deploy.host.rollout import collect, rollback
 from blockpack.deploy.host.root import Root
-from blockpack.deploy.host.status import status
-from blockpack.deploy.record import ImageRecord
-from blockpack.writing.progress import Meter
 from deploy.deployments import FILES, contents, names, record
 from deploy.hosts import Host
-
-
-@pytest.fixture(name="host")
-def fixture_host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
 
 
 def test_a_commit_becomes_a_generation(host: Host) -> None:
@@ -127,87 +113,6 @@ def test_a_command_that_is_killed_failed(host: Host) -> None:
         host.deploy(on_activate="kill -9 $$")
 
 
-def test_what_was_rolled_back_stays_so_until_there_is_another_commit(host: Host) -> None:
-    host.deploy()
-    host.commit(**{"site/index.html": b"bad"})
-    host.deploy()
-    assert rollback(host.root).number == 1
-    assert host.live() == 1
-    assert host.deploy(on_activate="false").outcome == "held"
-    assert host.live() == 1
-    rollback(host.root, 2)
-    assert host.live() == 2
-    rollback(host.root)
-    host.commit(**{"site/index.html": b"good"})
-    assert host.deploy().outcome == "deployed"
-    assert host.live() == 3
-    assert host.switches()[2:] == [*("rollback", "rollback", "rollback", "deploy")]
-
-
-def test_a_commit_that_was_rolled_back_stays_so_whatever_else_changes(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    host.deploy()
-    first = host.repository.oid("main")
-    host.commit(**{"site/index.html": b"bad"})
-    host.deploy()
-    host.commit(**{"site/index.html": b"worse"})
-    host.deploy()
-    rollback(host.root)
-    rollback(host.root)
-    for epoch in ("400000000", "500000000"):  # its images would not be the same
-        monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
-        report = host.deploy(on_activate="false")
-        assert (report.outcome, report.commit, report.build) == ("held", first, None)
-    host.repository.git("update-ref", "refs/heads/main", "main~1")  # nor the other bad one
-    assert host.deploy(on_activate="false").outcome == "held"
-    host.repository.git("update-ref", "refs/heads/main", "main~1")
-    assert host.deploy().commit == first
-    host.commit(**{"site/index.html": b"good"})
-    assert host.deploy().outcome == "deployed"
-
-
-def test_what_was_rolled_back_to_is_built_anew_if_it_is_not_whole(host: Host) -> None:
-    host.deploy()
-    first = host.repository.oid("main")
-    host.commit(**{"site/index.html": b"bad"})
-    host.deploy()
-    rollback(host.root)
-    (host.root / "current/site.img").unlink()
-    report = host.deploy(on_activate=host.command())
-    assert (report.outcome, report.commit, host.live()) == ("deployed", first, 3)
-    assert host.told()[0][:4] == ["rollback", "3", "1", first]
-    assert host.deploy(on_activate="false").outcome == "held"
-    assert host.live() == 3
-
-
-def test_what_was_rolled_back_to_stays_though_its_commit_is_gone(
-    host: Host, tmp_path: Path
-) -> None:
-    host.deploy()
-    host.commit(**{"site/index.html": b"bad"})
-    host.deploy()
-    rollback(host.root)
-    shallow, url = tmp_path / "shallow.git", f"file://{host.repository.path}"
-    host.repository.git("clone", "-q", "--bare", "--depth", "1", url, str(shallow))
-    assert deploy(shallow, "main", host.root, on_activate="false").outcome == "held"
-    assert host.live() == 1
-    # It is needed to build what is gone.
-    (host.root / "current/site.img").unlink()
-    with pytest.raises(SourceError):
-        deploy(shallow, "main", host.root)
-
-
-def test_a_rollback_that_failed_holds_nothing(host: Host) -> None:
-    host.deploy()
-    host.commit(**{"site/index.html": b"bad"})
-    host.deploy()
-    with pytest.raises(ActivationError):
-        rollback(host.root, on_activate='[ "$BLOCKPACK_WHY" = undone ]')
-    assert host.live() == 2
-    assert host.deploy().outcome == "unchanged"
-
-
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 def test_nobody_else_may_change_what_is_live_whatever_the_umask(host: Host, umask: int) -> None:
     before = os.umask(umask)
@@ -217,25 +122,6 @@ def test_nobody_else_may_change_what_is_live_whatever_the_umask(host: Host, umas
         os.umask(before)
     directories = [host.root, *(path for path in host.root.rglob("*") if path.is_dir())]
     assert [path for path in directories if path.stat().st_mode & 0o022] == []
-
-
-def test_there_is_not_always_something_to_go_back_to(host: Host, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="has no generations"):
-        rollback(tmp_path / "nowhere")
-    host.deploy()
-    with pytest.raises(UsageError, match="no older generation that passed; deploy one"):
-        rollback(host.root)
-    with pytest.raises(UsageError, match="has no generation 7; there are 1"):
-        rollback(host.root, 7)
-    host.commit(**{"site/index.html": b"x"})
-    host.deploy()
-    (host.root / "generations").joinpath(
-        next(name for name in names(host.root / "generations") if name.startswith("0001")),
-        "media.img",
-    ).unlink()
-    with pytest.raises(ImageError, match="is gone; deploy again"):
-        rollback(host.root)
-    assert host.live() == 2
 
 
 def test_old_generations_are_removed_and_the_live_one_never(host: Host) -> None:
@@ -278,179 +164,3 @@ def test_a_second_run_at_once_is_refused(host: Host) -> None:
             with pytest.raises(TargetError, match="another run is at work there"):
                 work()
     assert host.deploy().outcome == "deployed"
-
-
-# What goes wrong ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("changes", "wanted"),
-    [
-        ({"site/a:b": b""}, "a:b"),
-        ({"blockpack.toml": b"[deployment"}, "blockpack.toml"),
-        ({"blockpack.toml": None}, "has no blockpack.toml"),
-        ({"media/film.bin": None}, "add a file or remove it from blockpack.toml"),
-    ],
-)
-def test_a_bad_commit_changes_nothing(
-    host: Host, changes: dict[str, bytes | None], wanted: str
-) -> None:
-    host.deploy(on_activate=host.command())
-    host.told()
-    before = sorted(path for path in host.root.rglob("*"))
-    host.commit(**changes)
-    with pytest.raises(BlockpackError) as caught:
-        host.deploy(on_activate=host.command())
-    assert wanted in str(caught.value)
-    assert sorted(path for path in host.root.rglob("*")) == before
-    assert not host.log.exists()
-    assert host.live() == 1
-
-
-def test_an_image_that_is_not_sound_is_not_switched_to(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    host.deploy()
-    host.commit(**{"site/index.html": b"x"})
-    damage = ImageError("", "it is damaged")
-    monkeypatch.setattr("blockpack.images.image.Image.verify", lambda *_, **__: [damage])
-    with pytest.raises(ImageError, match="volume site: it is damaged; nothing was switched"):
-        host.deploy()
-    assert host.live() == 1
-    assert host.numbers() == [1]
-    monkeypatch.undo()
-
-    from blockpack.deploy.building import executors
-
-    make = executors.__dict__["make"]
-
-    def damaging(task, *arguments):  # type: ignore[no-untyped-def]
-        built = make(task, *arguments)
-        path = Path(task.staging, built.record.file)
-        path.write_bytes(path.read_bytes()[:-1] + b"x")
-        return built
-
-    monkeypatch.setattr(executors, "make", damaging)
-    with pytest.raises(ImageError, match="volume site: is not what was written"):
-        host.deploy()
-    assert host.live() == 1
-
-
-def test_an_image_that_cannot_be_read_is_not_switched_to(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    require_sound = soundness.require_sound
-
-    def losing(image: ImageRecord, directory: str, meter: Meter) -> None:
-        Path(directory, image.file).unlink()
-        require_sound(image, directory, meter)
-
-    monkeypatch.setattr(rollout, "require_sound", losing)
-    with pytest.raises(SourceError, match=r"site\.img: cannot be read"):
-        host.deploy()
-    assert host.live() is None
-
-
-def test_current_that_is_not_ours_is_left_alone(host: Host, tmp_path: Path) -> None:
-    host.root.mkdir()
-    (host.root / "current").mkdir()
-    with pytest.raises(TargetError, match="is not a link to a generation"):
-        host.deploy()
-    (host.root / "current").rmdir()
-    for target in ("../elsewhere", "generations/../..", "generations/0001-0123456789ab", "/etc"):
-        (host.root / "current").symlink_to(target)
-        with pytest.raises(TargetError, match="which is not a generation"):
-            host.deploy()
-        (host.root / "current").unlink()
-    host.deploy()
-    assert host.live() == 1
-
-
-def test_nothing_of_the_repository_is_run_and_nothing_is_written_elsewhere(host: Host) -> None:
-    evil = f"#!/bin/sh\ntouch {shlex.quote(str(host.place / 'run'))}\n"
-    for hook in ("post-receive", "post-checkout", "reference-transaction", "post-update"):
-        path = host.repository.path / "hooks" / hook
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(evil)
-        path.chmod(0o755)
-    host.repository.git("config", "core.fsmonitor", str(path))
-    text = FILES["blockpack.toml"]
-    host.commit(
-        **{
-            "blockpack.toml": text,
-            "current": b"",
-            "on-activate": evil.encode(),
-            "hooks/post-receive": evil.encode(),
-        }
-    )
-    before = names(host.place) | {"root"}
-    host.deploy()
-    assert names(host.place) == before
-    host.commit(**{"blockpack.toml": text + b'on_activate = "touch run"\n'})
-    with pytest.raises(Problems):
-        host.deploy()
-
-
-# Status ------------------------------------------------------------------------------------------
-
-
-def test_status_tells_what_is_live_and_what_changed(host: Host) -> None:
-    with pytest.raises(SourceError, match="has no generations"):
-        status(host.root)
-    host.deploy()
-    first = status(host.root)
-    assert (first.name, first.compared, first.changes) == ("www", None, ())
-    text = FILES["blockpack.toml"].replace(b"volumes.media", b"volumes.films")
-    commit = host.commit(
-        **{
-            "site/index.html": b"changed",
-            "site/pages/about.html": None,
-            "site/pages/new.html": b"new",
-            "blockpack.toml": text,
-        }
-    )
-    host.deploy()
-    found = status(host.root)
-    assert found.live is not None
-    assert (found.live.number, found.live.commit) == (2, commit)
-    assert found.live.live_since is not None
-    assert found.live.size == sum(
-        volume["size"] for volume in record(host.root / "current")["volumes"]
-    )
-    assert [(each.number, each.live) for each in found.generations] == [(1, False), (2, True)]
-    assert found.compared == 1
-    changes = {change.name: change for change in found.changes}
-    assert {name: change.change for name, change in changes.items()} == {
-        "site": "changed",
-        "media": "removed",
-        "films": "added",
-    }
-    assert [(file.path, file.change) for file in changes["site"].files] == [
-        ("index.html", "changed"),
-        ("pages/about.html", "removed"),
-        ("pages/new.html", "added"),
-    ]
-
-
-def test_a_run_that_ends_while_status_asks_is_not_unfinished(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    host.deploy()
-    with open(host.root / "activations.jsonl", "a") as history:
-        history.write('{"generation": 1, "why": "deploy", "before": null, "command": true}\n')
-    assert status(host.root).unfinished
-
-    def ending(place: Generations) -> bool:
-        with Root.held(place.root) as root:
-            root.passed(root.numbered(1))
-        return False
-
-    monkeypatch.setattr(Generations, "busy", ending)
-    assert not status(host.root).unfinished
-
-
-def test_status_when_nothing_is_live(host: Host) -> None:
-    with pytest.raises(ActivationError):
-        host.deploy(on_activate="false")
-    found = status(host.root)
-    assert (found.live, found.changes, len(found.generations)) == (None, (), 1)

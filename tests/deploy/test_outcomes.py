@@ -30,11 +30,6 @@ FAILING = '[ "$BLOCKPACK_WHY" = undone ]'
 """A command that fails for whatever is new."""
 
 
-@pytest.fixture(name="host")
-def fixture_host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
-
-
 def fail(host: Host, **options: object) -> None:
     """Deploy another commit, for which the command fails."""
     host.commit(**{"site/index.html": os.urandom(8)})
