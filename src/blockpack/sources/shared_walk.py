@@ -11,9 +11,9 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from ..errors import BlockpackError, SourceError
+from ..errors import BlockpackError
 from ..model.path_bytes import decode
-from ..workers.pool import shared_out
+from ..workers.pool import lost_reader, shared_out
 from ..workers.processors import Jobs, processors
 from .directory_walk import DirectoryWalk, Row
 
@@ -56,10 +56,7 @@ def _by_several(walk: DirectoryWalk, jobs: int, form: Callable[[list[Row]], T]) 
         # The fastest way for plain values; both ends are one program.
         return found if os.getpid() == own else marshal.dumps(found), walk.problems
 
-    def lost(how: str) -> SourceError:
-        path = decode(walk.root.rstrip(b"/"))
-        return SourceError(path, f"a process that reads it {how}", "try again")
-
+    lost = lost_reader(decode(walk.root.rstrip(b"/")))
     for _, (found, wrong) in shared_out(len(shares), jobs, work, lost):
         problems += wrong
         yield from found if isinstance(found, list) else marshal.loads(found)

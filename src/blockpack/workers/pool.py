@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, cast
 
-from ..errors import BlockpackError, TargetError
+from ..errors import BlockpackError, SourceError, TargetError
 
 if TYPE_CHECKING:
     from selectors import BaseSelector
@@ -46,6 +46,11 @@ Lost = Callable[[str], BlockpackError]
 def lost_process(what: str, outcome: str, remedy: str = "try again") -> Lost:
     """What is raised if `what` (``a writing process``) is lost, and what that comes to."""
     return lambda how: TargetError("", f"{what} {how}, and {outcome}", remedy)
+
+
+def lost_reader(of: str) -> Lost:
+    """What is raised if a process is lost that reads a source."""
+    return lambda how: SourceError(of, f"a process that reads it {how}", "pack it again")
 
 
 class WorkerPool:

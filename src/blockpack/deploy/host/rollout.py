@@ -97,16 +97,7 @@ def deploy(
     deployment = OpenCommit.of(os.fspath(repository), revision, jobs)
     with ExitStack() as opened, deployment, Root.held(root) as place:
         before, build_report, damaged = place.current(), None, None
-        outcome: Outcome = "unchanged"
-        why: Why = "deploy"
-        wanted: Generation | OpenCommit
-        if before is not None and deployment.commit in place.outcomes().held:
-            outcome, why = "held", "rollback"
-            wanted = _held(before, deployment, secrets, opened)
-        else:
-            wanted, newest = deployment, place.newest()
-            if newest is not None and _is_wanted(newest, deployment, secrets, limit):
-                wanted = newest
+        outcome, why, wanted = _wanted(place, deployment, secrets, limit, opened)
         if isinstance(wanted, Generation) and _is_to_be_activated(place, wanted, on_activate):
             outcome = "activated"
             damaged = damage(wanted, progress)
@@ -119,20 +110,13 @@ def deploy(
         commit = wanted.commit()
         if outcome in ("deployed", "activated"):
             activate(place, wanted, before, why, on_activate)
-        left = None
-        outdated: list[Generation] = []
-        try:
-            if keep is not None:
-                outdated = place.outdated(keep)
-                place.remove(outdated)
-        except TargetError as error:  # what is live is what was asked for
-            left = str(error)
+        removed, left = ((), None) if keep is None else _thinned(place, keep)
     return DeployReport(
         outcome=outcome,
         generation=wanted,
         commit=commit,
         build=build_report,
-        removed=tuple(each.number for each in outdated if not each.path.exists()),
+        removed=removed,
         left=left,
         damaged=None if damaged is None else str(damaged),
         seconds=time.monotonic() - begun,
@@ -194,6 +178,29 @@ def _is_to_be_activated(place: Root, wanted: Generation, command: str | None) ->
     found = place.outcomes()
     untold = found.pending is not None and command is not None
     return wanted != place.current() or untold or wanted.number in found.failed
+
+
+def _wanted(
+    place: Root, deployment: OpenCommit, secrets: Secrets, limit: int | None, opened: ExitStack
+) -> tuple[Outcome, Why, Generation | OpenCommit]:
+    """What is to be live, or what it is to be made of; why; and what that comes to if it is."""
+    live, newest = place.current(), place.newest()
+    if live is not None and deployment.commit in place.outcomes().held:
+        return "held", "rollback", _held(live, deployment, secrets, opened)
+    if newest is not None and _is_wanted(newest, deployment, secrets, limit):
+        return "unchanged", "deploy", newest
+    return "unchanged", "deploy", deployment
+
+
+def _thinned(place: Root, keep: int) -> tuple[tuple[int, ...], str | None]:
+    """Remove generations as `collect` does: the numbers of what is gone, and why others are not."""
+    left, outdated = None, []
+    try:
+        outdated = place.outdated(keep)
+        place.remove(outdated)
+    except TargetError as error:  # what is live is what was asked for
+        left = str(error)
+    return tuple(each.number for each in outdated if not each.path.exists()), left
 
 
 def _held(

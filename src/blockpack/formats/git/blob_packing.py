@@ -19,20 +19,19 @@ from typing import Self
 
 from attrs import define, field
 
-from ...errors import SourceError
 from ...model.entry import File
 from ...model.extent import FileRange
 from ...model.values import numerous
 from ...reading.extents import open_source, read_extent
 from ...reading.spool import Spool, SpoolWriter
-from ...workers.pool import shared_out
+from ...workers.pool import lost_reader, shared_out
 from ...workers.processors import Jobs
 from ...workers.sharing import jobs_for, stretches
 from . import deflate
 from .deflate import PIECE, Storing, is_worth_it
 from .inflate import crc32
 from .objects import begin_id, object_id
-from .pack_format import BLOB, adler_of, object_header, stored_size
+from .pack_format import BLOB, adler_of, most_packed, object_header, stored_size
 
 LARGE = 64 << 10
 """Incompressible files from this size on (bytes) stay where they are."""
@@ -83,11 +82,12 @@ class Packer:
         """The blob of each file, in order. Raises `SourceError` and `TargetError`."""
         workers = jobs_for(len(files), jobs, _COST * sum(file.size for file in files))
         shares = stretches(files, max(workers, 2))  # what comes of one is in memory twice
-        needs = (sum(_most_packed(file.size) for file in share) for share in shares)
+        needs = (sum(most_packed(file.size) for file in share) for share in shares)
         rooms = [0, *accumulate(needs)]
         packed: list[list[PackedBlob]] = [[]] * len(shares)
+        lost = lost_reader("the source")
         for number, facts in shared_out(
-            len(shares), workers, lambda number: self._share(shares[number], rooms[number]), _lost
+            len(shares), workers, lambda number: self._share(shares[number], rooms[number]), lost
         ):
             pairs = zip(shares[number], facts, strict=True)
             packed[number] = [PackedBlob(file, *fact) for file, fact in pairs]
@@ -154,12 +154,3 @@ class Packer:
             put(encoder.flush())
             source.check()
         return digest.digest(), length, crc, None if stays else start, storing.adler
-
-
-def _most_packed(size: int) -> int:
-    """The most that content of `size` bytes takes, its header included (zlib's deflateBound)."""
-    return size + (size >> 12) + (size >> 14) + (size >> 25) + 64
-
-
-def _lost(how: str) -> SourceError:
-    return SourceError("the source", f"a process that reads it {how}", "pack it again")

@@ -81,6 +81,11 @@ def offset_header(distance: int) -> bytes:
     return bytes(packed)
 
 
+def most_packed(size: int) -> int:
+    """The most that an object of `size` bytes takes, its header included (zlib's deflateBound)."""
+    return size + (size >> 12) + (size >> 14) + (size >> 25) + 64
+
+
 def stored_size(size: int) -> int:
     """The length of the zlib stream that stores `size` bytes."""
     blocks = max(1, -(-size // STORED))

@@ -11,10 +11,9 @@ from typing import Self
 
 from attrs import frozen
 
-from ...errors import SourceError
 from ...formats.git.index import IndexLookup, index_path
 from ...formats.git.pack_format import BLOB, type_and_size
-from ...workers.pool import shared_out
+from ...workers.pool import lost_reader, shared_out
 from ...workers.processors import Jobs, processors
 from .loose import LooseBlobs
 from .packs import Packs
@@ -75,7 +74,7 @@ class Places:
                 len(shares),
                 processors(jobs),
                 lambda number: cls._found(shares[number], lookups, loose),
-                _lost,
+                lost_reader("the repository"),
             )
         )
         places = cls.unknown(0)
@@ -118,7 +117,3 @@ _Lookup = tuple[int, int, Callable[[bytes], int | None]]
 
 def _arrays(places: Places) -> tuple[array[int], array[int], array[int]]:
     return places.packs, places.offsets, places.sizes
-
-
-def _lost(how: str) -> SourceError:
-    return SourceError("the repository", f"a process that reads it {how}", "pack it again")

@@ -16,12 +16,10 @@ from contextlib import suppress
 
 from ...formats.git.index import HEAD_SIZE, index_path, is_index
 from ...formats.git.inflate import InflateError, decompress
+from ...formats.git.pack_format import most_packed
 from .loose import opened
 
 _PACK = ".pack"
-
-_FRAME = 64
-"""More bytes than a zlib stream has besides its blocks."""
 
 MOST_PACKS = 64
 """The most packs of a repository that are open at once, for descriptors are scarce. Git packs a
@@ -63,7 +61,7 @@ class Packs:
 
     def read(self, number: int, offset: int, size: int) -> bytes | None:
         """The `size` bytes of the blob at `offset` of pack `number`; None if git is to read it."""
-        most = size + (size >> 12) + (size >> 14) + _FRAME  # as zlib's compressBound()
+        most = most_packed(size)
         try:
             last, start, ahead = self._read
             at = offset - start
