@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, BinaryIO, Self, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ..errors import (
     Deviation,
@@ -25,6 +25,7 @@ from ..layers.disk.record import DISK
 from ..model.entry import EPOCH, NANOSECONDS, name_of, parent_of, text_of
 from ..model.links import led_to
 from ..planning.layout import Fact
+from ..reading.closing import Closing
 from ..reading.positional import PositionalReader, ReaderThrough
 from ..workers.sharing import Advance
 from ..writing.progress import Meter, Tell
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from ..layers.verity.reader import VerityReader
 
 
-class Image:
+class Image(Closing):
     """An image that is open for reading; a context manager that closes it.
 
     It is a collection of its entries, in its own order: ``"a/b.txt" in image``,
@@ -240,12 +241,6 @@ class Image:
     def close(self) -> None:
         """Let go of the image's file, if it was opened here."""
         self.reader.data.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Image: {self.format}, {self.size:,} bytes>"

@@ -17,13 +17,14 @@ from ..errors import SourceError, reading_errors
 from ..model.content import FilesOnDisk
 from ..model.entry import File, decode
 from ..model.extent import Data, Extent, FileRange, Readable, Stream, WholeStore
+from .closing import Closing
 from .positional import AGAIN, READ_ONLY, ReopenedReader
 
 SOURCE_FLAGS = READ_ONLY | getattr(os, "O_NONBLOCK", 0)
 """Flags for opening a source: one that became a pipe must not hang us."""
 
 
-class OpenSource:
+class OpenSource(Closing):
     """What extents refer to, open to be read; a context manager.
 
     Its methods raise `SourceError`.
@@ -41,15 +42,6 @@ class OpenSource:
 
     def check(self) -> object:
         """Raise if it is not as it was planned, as far as that shows by now."""
-
-    def close(self) -> None:
-        """Let go of it."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class OpenData(OpenSource):

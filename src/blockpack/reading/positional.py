@@ -14,9 +14,10 @@ import stat
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, cast
 
 from ..errors import ImageError, SourceError, reading_errors
+from .closing import Closing
 
 READ_AHEAD = 128 << 10
 """Bytes that a file object reads at once, if less is asked for."""
@@ -54,7 +55,7 @@ def open_for_reading(
         return os.open(path, READ_ONLY)
 
 
-class PositionalReader(ABC):
+class PositionalReader(Closing, ABC):
     """Bytes that are read at any position by any thread; a context manager that closes.
 
     `size` is how many there are.
@@ -114,15 +115,6 @@ class PositionalReader(ABC):
     def in_file(self) -> tuple[DescriptorReader, int] | None:
         """The file that has these bytes as they are, and where in it; None if none has."""
         return None
-
-    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
-        """Let go of what is read."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class PositionalFile(io.RawIOBase):

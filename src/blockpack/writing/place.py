@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from typing import Self
 
 from ..errors import TargetError
+from ..reading.closing import Closing
 from ..reading.ownership import open_trusted, own_uid, require_trusted, require_unshared
 from .temporary_names import SECRET, is_temporary, temporary_name
 from .wiping import open_to_wipe, overwrite
@@ -38,7 +39,7 @@ Name = str | bytes
 """One part of a path."""
 
 
-class Place:
+class Place(Closing):
     """A directory that is open; a context manager that closes it.
 
     `path` is how it was found, for messages. `status` is what it was when it was opened. Methods
@@ -361,12 +362,6 @@ class Place:
         if self.descriptor >= 0:
             descriptor, self.descriptor = self.descriptor, -1
             os.close(descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def settle(target: int | Name, mode: int | None = None, mtime_ns: int | None = None) -> None:

@@ -15,11 +15,11 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Self
 
 from ... import __version__
 from ...errors import BlockpackError, raise_problems
 from ...model.tree import Tree
+from ...reading.closing import Closing
 from ...sources.exclude import excluding
 from ...sources.options import ScanOptions
 from ...workers.processors import Jobs
@@ -29,7 +29,7 @@ from ..record import Origin
 from .inventory import Inventory, Subtree
 
 
-class Deployment(ABC):
+class Deployment(Closing, ABC):
     """A deployment that is open, and read by up to `jobs` processes; a context manager that lets go
     of it. `inventory` has what was looked at of directories.
     """
@@ -119,16 +119,6 @@ class Deployment(ABC):
             submodules=spec.submodules,
             jobs=self._jobs,
         )
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of it."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 Reopen = Callable[[Jobs], Deployment]

@@ -111,6 +111,3 @@ class OpenDirectory(Deployment):
         else:
             joined = tree_of(os.fsencode(location), stock.listings())
         tree.join(part.at, joined)
-
-    def close(self) -> None:
-        """There is nothing to let go of."""

@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 
 from ...errors import SourceError
 from ...formats.git.objects import LINK, SUBMODULE, TREE
+from ...reading.closing import Closing
 from .cat_file import CatFile, end, keep
 from .repository import Repository, Revision
 from .trees import Listing, TreeWalk
@@ -29,7 +30,7 @@ class FoundObject:
 
 
 @define
-class Lookup:
+class Lookup(Closing):
     """One revision, open to be looked into; a context manager that lets go of it.
 
     `named` is how the user gave it. Nothing is followed, and nothing is fetched.
@@ -88,13 +89,7 @@ class Lookup:
             raise SourceError(path, f"is {_KINDS[found.mode]}, and should be a file")
         return self.reader.object(found.oid.hex(), path, most)[1]
 
-    def __enter__(self) -> Self:
-        return self
-
     def close(self) -> None:
         """End git."""
         end(self.repository)
         self.reader.close()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

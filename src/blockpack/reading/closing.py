@@ -1,0 +1,20 @@
+"""What is open until it is closed, or until the end of a ``with`` block."""
+
+from __future__ import annotations
+
+from typing import Self
+
+
+class Closing:
+    """Something that is open; a context manager that closes it."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        """Let go of it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
