@@ -18,6 +18,7 @@ from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
 from ..planning.options import optional_size
 from ..planning.volume import MOST
+from ..reading.closing import on_failure
 from ..reading.positional import (
     BytesReader,
     DescriptorReader,
@@ -75,7 +76,7 @@ def open_image(
             raise UsageError("", rule, "give one, not both")
         key = read_key(key_file)
     data, name, addressed = _data(source)
-    try:
+    with on_failure(data.close):
         if partition is not None and addressed is not None:
             raise UsageError(name, "two partitions are named", "name one, here or there")
         wanted = addressed if partition is None else str(partition)
@@ -83,9 +84,6 @@ def open_image(
         if isinstance(source, Layout) and (offset := source.geometry.get("hash_offset")):
             verity = verity._replace(offset=int(offset))
         return _opened(data, name, wanted, key, sector_size, report, verity)
-    except BaseException:
-        data.close()
-        raise
 
 
 def _data(source: ImageSource) -> tuple[PositionalReader, str, str | None]:
@@ -120,12 +118,8 @@ def open_at(address: str) -> tuple[PositionalReader, str | None]:
                 return open_url(address), None
         return open_url(place), partition
     descriptor = open_for_reading(place, address)
-    with reading_errors(address):
-        try:
-            return DescriptorReader(descriptor), partition
-        except BaseException:
-            os.close(descriptor)
-            raise
+    with reading_errors(address), on_failure(lambda: os.close(descriptor)):
+        return DescriptorReader(descriptor), partition
 
 
 class Verity(NamedTuple):
@@ -145,12 +139,9 @@ class Verity(NamedTuple):
 
         if self.file is not None:
             hashes = _part_at(self.file)
-            try:
+            with on_failure(hashes.close):
                 tree = tree_at(hashes, self.offset or 0, self.file)
                 return VerityReader(data, hashes, tree, self.root_hash, name)
-            except BaseException:
-                hashes.close()
-                raise
         found = None
         if self.offset is not None:
             found = tree_at(data, self.offset, name)
@@ -187,11 +178,8 @@ def _verity(
 def _part_at(address: str) -> PositionalReader:
     """What reads the file or the partition at an address."""
     data, partition = open_at(address)
-    try:
+    with on_failure(data.close):
         return data if partition is None else partition_of(data, address, partition).data
-    except BaseException:
-        data.close()
-        raise
 
 
 def _opened(

@@ -10,6 +10,7 @@ import os
 import stat
 
 from ..errors import BlockpackError
+from .closing import on_failure
 
 _FLAGS = (
     getattr(os, "O_CLOEXEC", 0)
@@ -77,11 +78,8 @@ def open_trusted(
     _require(os.stat(path, dir_fd=dir_fd, follow_symlinks=follow), name, error, *needs)
     no_link = 0 if follow else _NO_LINK
     descriptor = os.open(path, flags | _FLAGS | no_link, dir_fd=dir_fd)
-    try:
+    with on_failure(lambda: os.close(descriptor)):
         _require(os.fstat(descriptor), name, error, *needs)
-    except BaseException:
-        os.close(descriptor)
-        raise
     return descriptor
 
 

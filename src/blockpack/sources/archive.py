@@ -31,6 +31,7 @@ from ..images.open_image import format_of, head_of, partition_of
 from ..model.entry import EPOCH, NANOSECONDS, File, check_path, decode
 from ..model.extent import Extent, FileRange
 from ..model.tree import Tree
+from ..reading.closing import on_failure
 from ..reading.positional import (
     AGAIN,
     BytesReader,
@@ -250,7 +251,7 @@ def _opened(
 ) -> InImage:
     """What is in a file by its descriptor, which is closed in the end; or in a partition there."""
     spool = None
-    try:
+    with on_failure(lambda: os.close(descriptor)):
         with reading_errors(name):
             if _is_read_once(descriptor, name, path) or is_compressed(descriptor):
                 spool = spooled(descriptor, name)
@@ -258,15 +259,9 @@ def _opened(
             os.close(descriptor)
             descriptor, path = os.dup(spool.descriptor), spool.path
         data = DescriptorReader(descriptor)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    try:
+    with on_failure(data.close):
         image = Image(_reader(data, name, partition))
         source = InImage(image, name, path or _path_of(descriptor), spool)
-    except BaseException:
-        data.close()
-        raise
     weakref.finalize(source, data.close)
     return source
 

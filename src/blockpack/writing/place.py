@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from typing import Self
 
 from ..errors import TargetError
-from ..reading.closing import Closing
+from ..reading.closing import Closing, on_failure
 from ..reading.ownership import open_trusted, own_uid, require_trusted, require_unshared
 from .temporary_names import SECRET, is_temporary, temporary_name
 from .wiping import open_to_wipe, overwrite
@@ -98,12 +98,9 @@ class Place(Closing):
         even enter it, if it is to be `private`. Otherwise it is closed, and `TargetError` raised.
         """
         path = os.fsdecode(self.path)
-        try:
+        with on_failure(self.close):
             require_trusted(path, self.status, TargetError)
             require_unshared(path, self.status, TargetError, private=private)
-        except BaseException:
-            self.close()
-            raise
         return self
 
     def forsake(self) -> None:
@@ -115,11 +112,8 @@ class Place(Closing):
     @classmethod
     def _held(cls, path: Name, above: int | None, name: Name, flags: int) -> Self:
         descriptor = os.open(name, _DIRECTORY | flags, dir_fd=above)
-        try:
+        with on_failure(lambda: os.close(descriptor)):
             return cls(path, descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
 
     def inside(self, name: Name, *, make: int | None = None) -> Self:
         """The directory `name` in here; a link is none. With `make` it is made, as by `own`."""

@@ -13,6 +13,7 @@ from ...errors import SourceError, require_path
 from ...formats.git.objects import TREE
 from ...model.entry import File
 from ...model.tree import Tree
+from ...reading.closing import on_failure
 from ...sources.git.attributes import own_attributes
 from ...sources.git.lookup import FoundObject, Lookup
 from ...sources.git.revision_tree import revision_tree
@@ -49,11 +50,8 @@ class OpenCommit(Deployment):
         """The commit that `revision` names in the repository at `path`. Raises `SourceError`."""
         require_path(path), require_path(revision)  # git takes both as arguments
         opened = Lookup.of(path, revision)
-        try:
+        with on_failure(opened.close):
             return cls(path, opened, jobs)
-        except BaseException:
-            opened.close()
-            raise
 
     def reopened(self) -> Reopen:
         """What opens it again, in any process."""

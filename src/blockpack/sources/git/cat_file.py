@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from ...errors import SourceError, reason
 from ...formats.git.origin import Facts
+from ...reading.closing import on_failure
 from .program import ended, start
 
 if TYPE_CHECKING:
@@ -68,11 +69,8 @@ class CatFile:
         except OSError as error:
             rule = f"there is no room for git's output: {reason(error)}"
             raise SourceError(repository.path, rule) from None
-        try:
+        with on_failure(self._errors.close):
             self._process = start(command, repository.git_dir, repository.path, self._errors)
-        except BaseException:
-            self._errors.close()
-            raise
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests = self._process.stdin
         _widen(self._process.stdout)
