@@ -6,7 +6,7 @@ repository; what does so (`sources.git`) is what is described here.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping
 from typing import ClassVar, Protocol
 
@@ -62,7 +62,7 @@ class ObjectSource(Protocol):
         """A file for each blob of these ids and sizes (bytes), by the path that it has."""
 
 
-class BlobStore(WholeStore):
+class BlobStore(WholeStore, ABC):
     """Blobs of a repository."""
 
     forkable: ClassVar[bool] = True
