@@ -98,7 +98,7 @@ class Spool:
         """The length of the file in bytes."""
         return os.fstat(self.descriptor).st_size
 
-    def write(self, data: bytes, offset: int) -> None:
+    def write(self, data: bytes | bytearray, offset: int) -> None:
         """Write `data` at `offset` bytes. Raises `TargetError`."""
         view = memoryview(data)
         with _errors():

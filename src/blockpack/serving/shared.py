@@ -2,8 +2,8 @@
 
 CPython counts the references to an object in the object itself, so a forked process gets a copy of
 each page of the plan that it looks at: in the end, of all. Connections do not look at it. A process
-that ends at once makes the extents that one of them asks for first, and some that follow. It writes
-them to a temporary file, as records, and where each record is into memory that all processes share.
+that ends at once makes the extents that one of them asks for first, and some that follow. It puts
+them as records into memory that all processes share, and metadata into a temporary file.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any
 from ..errors import TargetError
 from ..model.extent import Data, Extent, FileRange, Zeros
 from ..planning.layout import Layout
-from ..planning.layout_reader import MOST_OPEN, SMALL, LayoutReader
+from ..planning.layout_reader import MOST_OPEN, LayoutReader
 from ..reading.extents import SOURCE_FLAGS, read_range
-from ..reading.spool import Spool, SpoolWriter
+from ..reading.spool import Spool
 
 _SECONDS = 0.25
 """For how long a process makes records: that of the item that was asked for, and what follows."""
@@ -34,6 +34,9 @@ _SOME = 64
 _TICK = 0.001
 """Seconds between two looks at what it has made."""
 
+_SAMPLES = 256
+"""Records that are looked at, at most, to tell how much memory all will take."""
+
 _LENGTH_BITS = 16
 _LENGTH = (1 << _LENGTH_BITS) - 1
 _UNSUITABLE = 1
@@ -41,22 +44,16 @@ _UNSUITABLE = 1
 is longer; before they are made it is 0.
 """
 
-_AT_ONCE = 32 << 10
-"""Bytes of records that are read at once, and of the longest record."""
-
-_TYPICAL = 768
-"""Bytes of an ordinary record."""
-
-_SHORT = 4 << 10
-"""Bytes of metadata, at most, that are a part of their record."""
+_LARGE = 1 << 20
+"""Bytes of a file from which on it stays open: one of less is read by few requests."""
 
 _MOST_KEPT = 1 << 20
 """Bytes of metadata that a connection keeps for itself, of what has no record."""
 
 _Values = tuple[Any, ...]
 """An extent in a record: where it ends; how much further on its bytes are in their source than in
-the image, or None for zeros; path, size and time of the file. Metadata has size 0: it is in the
-spool if there is a path, and else in the record, whose end is position 0 then.
+the image; path, size and time of the file. Metadata has size 0, and is in the spool; zeros have no
+path either.
 """
 
 
@@ -75,10 +72,9 @@ class SharedReader(LayoutReader):
         for run in layout.runs:
             self._offsets.extend(run.offsets[:-1])
         self._offsets.append(self.size)
-        self._words = memoryview(mmap.mmap(-1, 8 * len(self._offsets))).cast("Q")
-        self._words[:: mmap.PAGESIZE // 8].tolist()  # so the first process has the memory, too
-        self._records = memoryview(bytearray(_AT_ONCE))
-        self._begin = self._count = 0  # where in the spool they are, and how many bytes
+        self._words = _memory(8 * len(self._offsets)).cast("Q")
+        self._records = _memory(self._estimate())
+        self._used = _memory(8).cast("Q")  # bytes of records
         self._descriptors: dict[bytes, int] = {}
         """Of large files, by their paths; each read compares size and time with the record's."""
         self._maker = 0
@@ -98,29 +94,21 @@ class SharedReader(LayoutReader):
                 if at >= end:
                     return
                 continue
-            first = (word >> _LENGTH_BITS) - self._begin
-            last = first + (word & _LENGTH)
-            if first < 0 or last > self._count:
-                first, last = 0, last - first
-                self._begin = word >> _LENGTH_BITS
-                ahead = self._records[: min(last + _TYPICAL + (end - at) // 4, _AT_ONCE)]
-                self._count = os.preadv(self._spool.descriptor, (ahead,), self._begin)
-            for stop, shift, path, size, mtime_ns in marshal.loads(self._records[first:last]):
+            start = word >> _LENGTH_BITS
+            record = self._records[start : start + (word & _LENGTH)]
+            for stop, shift, path, size, mtime_ns in marshal.loads(record):
                 if stop <= at:
                     continue
                 part = view[at - position : stop - position]
-                if size > SMALL:
+                if size > _LARGE:
                     descriptor = self._descriptors.get(path) or self._opened(path)
                     read_range(part, path, at + shift, size, mtime_ns, descriptor)
                 elif size:
                     read_range(part, path, at + shift, size, mtime_ns)
                 elif path:
                     os.preadv(self._spool.descriptor, (part,), at + shift)
-                elif shift is None:
-                    part[:] = bytes(len(part))
                 else:
-                    start = last + at + shift
-                    part[:] = self._records[start : start + len(part)]
+                    part[:] = bytes(len(part))
                 at = stop
                 if at >= end:
                     return
@@ -134,6 +122,18 @@ class SharedReader(LayoutReader):
         return self._descriptors.get(path, -1)
 
     # Records ----------------------------------------------------------------------------------
+
+    def _estimate(self) -> int:
+        """Bytes that all records will take, and a quarter more."""
+        items = len(self._offsets) - 1
+        some = range(0, items, items // _SAMPLES + 1)
+        taken = sum(len(_record(self._extents_of(item), 0, bytearray())) for item in some)
+        return taken * items // max(len(some), 1) * 5 // 4 + _LENGTH
+
+    def _extents_of(self, item: int) -> list[Extent]:
+        number = bisect_right(self._firsts, item) - 1
+        first = item - self._firsts[number]
+        return list(self._runs[number].make(first, first + 1))
 
     def _asked_for(self, item: int) -> int:
         """Have a process make the record of an item, and then some that follow; the item's word."""
@@ -171,10 +171,7 @@ class SharedReader(LayoutReader):
         while item < stop and time.monotonic() < until:
             made = [list(run.make(each, each + 1)) for each in range(item - first, stop - first)]
             os.lockf(self._spool.descriptor, os.F_LOCK, 0)
-            try:
-                self._words[item:stop] = self._written(made)
-            except TargetError:
-                self._words[item:stop] = array("Q", [_UNSUITABLE]) * len(made)
+            self._words[item:stop] = self._put(made)
             os.lockf(self._spool.descriptor, os.F_ULOCK, 0)
             if making is None:
                 return
@@ -184,35 +181,50 @@ class SharedReader(LayoutReader):
             while stop < min(item + _SOME, end) and not self._words[stop]:
                 stop += 1
 
-    def _written(self, made: list[list[Extent]]) -> array[int]:
-        """Write the records of items to the end of the spool; their words."""
+    def _put(self, made: list[list[Extent]]) -> array[int]:
+        """Put records of items to those that are there; their words."""
         words = array("Q")
-        writer = SpoolWriter(self._spool, self._spool.size)
+        metadata = bytearray()
+        used, end = self._used[0], self._spool.size
         for extents in made:
-            short: list[bytes] = []
-            values = [_values(each, writer, short) for each in extents]
-            record = b"".join([marshal.dumps(values), *short])
-            suitable = None not in values and len(record) <= _AT_ONCE
-            words.append(writer.at << _LENGTH_BITS | len(record) if suitable else _UNSUITABLE)
-            writer.put(record)
-        writer.flush()
+            record = _record(extents, end, metadata)
+            room = min(_LENGTH, len(self._records) - used)
+            if not 0 < len(record) <= room:
+                words.append(_UNSUITABLE)
+                continue
+            self._records[used : used + len(record)] = record
+            words.append(used << _LENGTH_BITS | len(record))
+            used += len(record)
+        self._used[0] = used
+        try:
+            self._spool.write(metadata, end)
+        except TargetError:
+            return array("Q", [_UNSUITABLE]) * len(made)
         return words
 
 
-def _values(extent: Extent, writer: SpoolWriter, short: list[bytes]) -> _Values | None:
-    """What a record has of an extent; None for a stream. Metadata is written before the record, or
-    put first of what is `short`, which is its end.
+def _memory(count: int) -> memoryview[int]:
+    """`count` bytes of zeros that forked processes share; this one has all of them, too."""
+    shared = memoryview(mmap.mmap(-1, count))
+    shared[:: mmap.PAGESIZE].tolist()
+    return shared
+
+
+def _record(extents: list[Extent], end: int, metadata: bytearray) -> bytes:
+    """The record of an item; nothing if a stream is among its extents. Its metadata is put to that
+    which follows the `end` of the spool.
     """
-    stop = extent.offset + extent.length
-    if type(extent) is FileRange:
-        return stop, extent.start - extent.offset, extent.path, extent.size, extent.mtime_ns
-    if type(extent) is Zeros:
-        return stop, None, b"", 0, 0
-    if type(extent) is not Data:
-        return None
-    if extent.length > _SHORT:
-        start = writer.at
-        writer.put(extent.data)
-        return stop, start - extent.offset, b"spool", 0, 0
-    short.insert(0, extent.data)
-    return stop, -sum(map(len, short)) - extent.offset, b"", 0, 0
+    values: list[_Values] = []
+    for extent in extents:
+        stop, shift = extent.offset + extent.length, -extent.offset
+        if type(extent) is FileRange:
+            shift += extent.start
+            values.append((stop, shift, extent.path, extent.size, extent.mtime_ns))
+        elif type(extent) is Zeros:
+            values.append((stop, 0, b"", 0, 0))
+        elif type(extent) is Data:
+            values.append((stop, shift + end + len(metadata), b"spool", 0, 0))
+            metadata += extent.data
+        else:
+            return b""
+    return marshal.dumps(values)
