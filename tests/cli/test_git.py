@@ -214,7 +214,7 @@ def test_an_empty_directory_is_left_out_with_a_warning(
 ) -> None:
     (source / "hollow").mkdir()
     image = tmp_path / "image"
-    said = "warning: hollow: git keeps no empty directories; it is left out"
+    said = "warning: hollow: git keeps no empty directories; it is left out [empty-directory]"
     assert said in command("pack", source, image, "--format", "git").messages
     assert said in command("plan", source, "--format", "git").messages
     assert command("pack", source, image, "--format", "git", "-q").messages == []

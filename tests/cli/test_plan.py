@@ -118,9 +118,11 @@ def test_what_cannot_be_packed_cannot_be_planned(command: Command, source: Path)
 def test_warnings_go_to_standard_error(command: Command, source: Path) -> None:
     (source / "aux.txt").write_bytes(b"")
     result = command("plan", source, "--format", "fat")
-    assert result.messages == ["warning: aux.txt: Windows takes this name for a device"]
+    assert result.messages == [
+        "warning: aux.txt: Windows takes this name for a device [device-name]"
+    ]
     warnings = json.loads(command("plan", source, "--format", "fat", "--json").out)["warnings"]
-    assert warnings == ["aux.txt: Windows takes this name for a device"]
+    assert warnings == ["aux.txt: Windows takes this name for a device [device-name]"]
 
 
 @pytest.mark.parametrize("form", ["tar", "fat"])  # which round files up

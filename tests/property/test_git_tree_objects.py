@@ -202,7 +202,7 @@ def test_empty_directories_are_left_out_with_a_warning() -> None:
     for path in ("full/hollow", "outer/inner", "\x1b"):
         tree.mkdir(path)
     layout = blockpack.GitVolume().plan(tree)
-    said = ": git keeps no empty directories; it is left out"
+    said = ": git keeps no empty directories; it is left out [empty-directory]"
     assert sorted(map(str, layout.warnings)) == [
         f"\\x1b{said}",
         f"full/hollow{said}",
@@ -240,7 +240,7 @@ def test_the_mirage_profile_warns_of_large_blobs(tmp_path: Path) -> None:
     tree = blockpack.scan(tmp_path)
     warnings = blockpack.GitVolume(profile="mirage", compression=1).plan(tree).warnings
     assert list(map(str, warnings)) == [
-        "large: 67,108,864 bytes; the profile's reader holds it in memory, twice"
+        "large: 67,108,864 bytes; the profile's reader holds it in memory, twice [large-file]"
     ]
     tree.remove("not quite")
     assert blockpack.GitVolume(compression=1).plan(tree).warnings == ()

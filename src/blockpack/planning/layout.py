@@ -35,7 +35,9 @@ class LayoutWarning(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        return printable(f"{self.path}: {self.text}" if self.path else self.text)
+        return (
+            printable(f"{self.path}: {self.text}" if self.path else self.text) + f" [{self.code}]"
+        )
 
 
 class Placement(NamedTuple):
@@ -67,12 +69,12 @@ class Layout:
     """The planned image of a volume: every byte of it, before one is written. Two are equal if
     their bytes must be: of the same format, with the same geometry and extents.
 
-    `size` and `sector_size` are in bytes, and so is `largest_sector`: a device of larger sectors
-    is none that a reader finds it on. `geometry` has the format's own facts by name,
-    `warnings` what a user should hear of. `placements` gives each entry and where its bytes
-    are. `forkable` tells whether several processes may read the sources side by side. `claim` is
-    called before the image is written; it raises what speaks against it. `layer_refused` is what
-    speaks against a layer around it. `title` is the format as people call it.
+    `size` and `sector_size` are in bytes, and so is `largest_sector`: readers do not find it on a
+    device of larger ones. `geometry` has the format's own facts by name, `warnings` what a user
+    should hear of. `placements` gives each entry and where its bytes are. `forkable` tells whether
+    several processes may read the sources side by side. `claim` is called before the image is
+    written, and may raise an error. `layer_refused` is why no layer, such as encryption, may be
+    around it. `title` is the format as people call it.
 
     Raises `ValueError` if the runs do not cover the image exactly.
     """
