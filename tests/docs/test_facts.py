@@ -185,15 +185,17 @@ def test_every_error_is_in_the_library_page() -> None:
 
 
 def profile_tables() -> dict[tuple[str, ...], list[list[str]]]:
-    """The tables before the sections of profiles, by their headings."""
-    page = sections(DOCS / "profiles.md")
-    assert set(PROFILES) <= page.keys()
-    return {tuple(heading): rows for heading, *rows in tables(page["Profiles"])}
+    """The tables of the page, by their headings."""
+    page = DOCS / "profiles.md"
+    assert set(PROFILES) <= sections(page).keys()
+    return {tuple(heading): rows for heading, *rows in tables(page.read_text("utf-8"))}
 
 
 def test_profiles_and_their_readers_are_those_of_the_code() -> None:
-    rows = profile_tables()["profile", "reader"]
-    assert rows == [[f"`{each.name}`", each.summary] for each in PROFILES.values()]
+    assert profile_tables()["profile", "reader", "formats"] == [
+        [f"`{each.name}`", each.summary, ", ".join(each.formats) or "all"]
+        for each in PROFILES.values()
+    ]
 
 
 def test_limits_of_profiles_are_those_of_the_code() -> None:

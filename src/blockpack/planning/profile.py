@@ -214,6 +214,7 @@ PROFILES = {
         Profile(
             name="uefi",
             summary="UEFI firmware, such as OVMF",
+            formats=("fat",),
             files=(
                 WantedFile(
                     path="EFI/BOOT/BOOT*.EFI",
@@ -243,7 +244,7 @@ PROFILES = {
                     presence="required",
                     syntax="yaml",
                     expected_keys=("instance-id",),
-                    purpose="cloud-init takes no seed without it, and sees by its instance-id "
+                    purpose="cloud-init wants this file in every seed, and sees by its instance-id "
                     "whether a machine is new",
                 ),
                 WantedFile(
