@@ -74,6 +74,16 @@ def test_errors_tell_nothing_of_what_is_secret(
     assert list(leaks(*tmp_path.glob("dist"))) == []
 
 
+def test_a_source_that_is_missing_is_named_as_the_manifest_has_it(
+    tmp_path: Path, keeper: tuple[Path, str]
+) -> None:
+    place = secret_deployment(tmp_path / "d", keeper[1], IN_CIPHER)
+    (place / "vault").rename(tmp_path / "elsewhere")
+    with pytest.raises(Problems) as caught:
+        built(place, tmp_path / "dist", keeper[0])
+    assert "vault: cannot be read: no such file" in str(list(everything(caught.value)))
+
+
 def test_warnings_tell_nothing_of_what_is_secret(ram: Path, keeper: tuple[Path, str]) -> None:
     """Git has no empty directories, and tells which it left out."""
     place = secret_deployment(ram / "d", keeper[1], IN_CLEAR.replace("tar", "git"))

@@ -15,11 +15,15 @@ from ...errors import (
     UsageError,
 )
 from ..image_errors import out_of_memory
+from ..source.paths import PartError
 
 if TYPE_CHECKING:
     from ..manifest.specs import ImageSpec
 
 _T = TypeVar("_T")
+
+_TOLD = SecretError, PartError
+"""What has no detail of a volume."""
 
 
 def redacted(spec: ImageSpec, work: Callable[[], _T], *passed: type[BlockpackError]) -> _T:
@@ -55,8 +59,8 @@ def _bare(error: BlockpackError) -> BlockpackError:
 
 
 def _without_names(spec: ImageSpec, error: BlockpackError) -> Problems:
-    errors: list[BlockpackError] = [_bare(m) for m in error.errors if isinstance(m, SecretError)]
-    others = [member for member in error.errors if not isinstance(member, SecretError)]
+    errors = [_bare(member) for member in error.errors if isinstance(member, _TOLD)]
+    others = [member for member in error.errors if not isinstance(member, _TOLD)]
     for kind, rule, remedy in _KINDS:
         count = sum(isinstance(member, kind) for member in others)
         if count:

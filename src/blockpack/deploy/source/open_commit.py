@@ -24,7 +24,7 @@ from ..manifest.specs import ImageSpec, Part, TreeSpec
 from ..record import FromCommit
 from .deployment import Deployment, Reopen, digest_of
 from .inventory import Subtree
-from .paths import MOST_BYTES, NO_MANIFEST
+from .paths import MOST_BYTES, NO_MANIFEST, PartError
 
 
 class OpenCommit(Deployment):
@@ -114,7 +114,7 @@ class OpenCommit(Deployment):
         if found is None:
             remedy = "commit it; git keeps no empty directories: add a file"
             rule = f"is not in commit {self.commit[:12]}"
-            raise SourceError(part.path, rule, f"{remedy} or remove it from {MANIFEST}")
+            raise PartError(part.path, rule, f"{remedy} or remove it from {MANIFEST}")
         return found
 
     def _join(self, tree: Tree, part: Part, spec: TreeSpec) -> None:

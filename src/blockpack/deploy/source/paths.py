@@ -54,10 +54,14 @@ def inside(root: str, path: str | os.PathLike[str]) -> str | None:
     return os.fsencode(os.path.relpath(place, top)).decode("utf-8", "surrogateescape")
 
 
+class PartError(SourceError):
+    """A part that the manifest names is none: nothing is told of what is in it."""
+
+
 def place_of(root: str, path: str) -> str:
     """Where the part `path` of the directory `root` is; a directory's place ends in a slash.
 
-    Raises `SourceError` if there is none, or it is or goes through a symbolic link.
+    Raises `PartError` if there is none, or it is or goes through a symbolic link.
     """
     place = os.path.join(os.fsencode(root), b"")
     for part in path.encode("utf-8", "surrogateescape").split(b"/") if path else ():
@@ -65,14 +69,14 @@ def place_of(root: str, path: str) -> str:
         try:
             kind = os.lstat(place).st_mode
         except OSError as error:
-            raise SourceError.of(path, "cannot be read", error) from None
+            raise PartError.of(path, "cannot be read", error) from None
         if stat.S_ISDIR(kind):
             place += b"/"
         elif not stat.S_ISREG(kind):
             if not stat.S_ISLNK(kind):
-                raise SourceError(path, "is neither a file nor a directory", "name one")
+                raise PartError(path, "is neither a file nor a directory", "name one")
             rule = "is a symbolic link, or goes through one"
-            raise SourceError(path, rule, "give the path that it leads to")
+            raise PartError(path, rule, "give the path that it leads to")
     return os.fsdecode(place)
 
 
