@@ -13,7 +13,7 @@ from blockpack import Problems, UsageError
 from blockpack.deploy import check
 from blockpack.deploy.manifest.consumers import CONSUMERS, Device
 from blockpack.deploy.manifest.parser import Manifest
-from blockpack.deploy.manifest.unikernel_limits import LIMITS, Limit
+from blockpack.deploy.manifest.unikernel_limits import LIMITS, SEEN, Limit
 from blockpack.deploy.record import VOLUME_NAME
 from blockpack.layers.ccm import encrypted_size
 from cli.running import Command
@@ -198,13 +198,13 @@ def hinted(consumers: Sequence[str], *devices: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: f"{limit.device} {limit.beside}")
 def test_what_cannot_be_built_together_is_said_once(limit: Limit) -> None:
-    device, beside, why, instead, seen = limit
+    device, beside, why, instead = limit
     if beside == "tar_kv_rw" or (device, beside) == ("docteur", "ccm_block"):
         return  # no manifest asks for these
     consumers = ["mirage", *([beside] if beside in CONSUMERS else [])]
     others = [beside] if beside in VOLUMES else []
     found = [text for name, text in hinted(consumers, device, *others) if why in text]
-    assert len(found) == 1 and instead in found[0] and seen in found[0]
+    assert len(found) == 1 and instead in found[0] and SEEN in found[0]
     assert not any(why in text for _, text in hinted([], device, *others))
     if others:
         assert not any(why in text for _, text in hinted(["mirage"], device))

@@ -15,22 +15,21 @@ if TYPE_CHECKING:
 MIRAGE = "4.11.1"
 """The newest version of mirage for which the table holds."""
 
-MODE = "mode Light"
-"""A mode of docteur's; which one a unikernel uses is not known here."""
+SEEN = "2026-11"
+"""When that was looked at."""
 
 
 class Limit(NamedTuple):
     """That `device` of MirageOS' configuration does not go with `beside`, which is another device,
-    what is around the same image (``ccm_block``), a consumer, a mode of it, or nothing.
+    what is around the same image (``ccm_block``), a consumer, or nothing.
 
-    `why` has the versions, `seen` the month in which they were looked at, `instead` the way out.
+    `why` has the versions, `instead` the way out.
     """
 
     device: str
     beside: str
     why: str
     instead: str
-    seen: str = "2026-11"
 
 
 LIMITS = (
@@ -72,12 +71,6 @@ LIMITS = (
         "docteur-solo5 0.0.7 acquires its device from Solo5, which its bindings for Xen refuse",
         'format = "tar"',
     ),
-    Limit(
-        "docteur",
-        MODE,
-        "mirage 4.11 gives ~analyze, which that mode of docteur 0.0.7 does not take",
-        "mode Fast",
-    ),
 )
 """All that is known."""
 
@@ -99,7 +92,7 @@ def limits(consumers: Collection[str], devices: Sequence[Device]) -> Iterator[tu
         for device in devices:
             own = {mirage_device(device), *(["ccm_block"] if device.encrypted else [])}
             known = is_mirage or limit.beside in consumers
-            around = {*others, *own, *consumers, "", MODE}
+            around = {*others, *own, *consumers, ""}
             if known and limit.device in own and limit.beside in around:
                 yield device.name, told(limit)
 
@@ -108,4 +101,4 @@ def told(limit: Limit) -> str:
     """A row as a sentence."""
     beside = f" with {limit.beside}" if limit.beside else ""
     rule = f"{limit.device}{beside} cannot be built or used with mirage {MIRAGE}"
-    return f"{rule}: {limit.why} ({limit.seen}); use {limit.instead}"
+    return f"{rule}: {limit.why} ({SEEN}); use {limit.instead}"
