@@ -1,5 +1,5 @@
 """Signatures for the API pages: those of classes of attrs and of named tuples, which stand in no
-source; words that an argument may be instead of their type's name; permission bits in octal.
+source; what an argument may be instead of its type's name; permission bits in octal.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ PUBLIC = {
     if isinstance(found, type) and (attrs.has(found) or hasattr(found, "_fields"))
 }
 
+TOLD = {name for name in dir(blockpack) if not callable(getattr(blockpack, name))}
+"""Other names for types that the pages explain."""
+
 
 class Signatures(griffe.Extension):
     """Makes signatures of public names whole, when all modules are loaded."""
@@ -35,8 +38,9 @@ class Signatures(griffe.Extension):
             _complete(cls, parameters)
 
     def on_function(self, *, func: griffe.Function, **_: Any) -> None:
-        """Complete the parameters of a function."""
+        """Complete the parameters of a function, and what it returns."""
         _complete(func, func.parameters)
+        func.returns = _spelled(func, func.returns)
 
 
 def _parameter(cls: griffe.Class, made: inspect.Parameter) -> griffe.Parameter:
@@ -69,8 +73,26 @@ def _complete(owner: griffe.Object, parameters: griffe.Parameters) -> None:
     for each in parameters:
         if each.name == "mode" and str(each.default).isdecimal():
             each.default = oct(int(str(each.default)))
-        if isinstance(each.annotation, griffe.ExprName):
-            with suppress(KeyError, griffe.AliasResolutionError):
-                named = owner.modules_collection[each.annotation.canonical_path]
-                if named.is_attribute and "Literal[" in str(named.value):
-                    each.annotation = named.value
+        each.annotation = _spelled(owner, each.annotation)
+
+
+def _spelled(owner: griffe.Object, annotation: Any) -> Any:
+    """A type with what other names for types stand for; those that have a page keep them."""
+    if isinstance(annotation, griffe.ExprName):
+        with suppress(KeyError, griffe.AliasResolutionError):
+            named = owner.modules_collection[annotation.canonical_path]
+            if (
+                named.is_attribute
+                and isinstance(named.value, griffe.Expr)
+                and named.name not in TOLD
+            ):
+                return _spelled(owner, named.value)
+    elif isinstance(annotation, griffe.ExprBinOp):
+        left, right = (_spelled(owner, side) for side in (annotation.left, annotation.right))
+        return griffe.ExprBinOp(left, annotation.operator, right)
+    elif isinstance(annotation, griffe.ExprSubscript):
+        return griffe.ExprSubscript(annotation.left, _spelled(owner, annotation.slice))
+    elif isinstance(annotation, griffe.ExprTuple):
+        elements = [_spelled(owner, each) for each in annotation.elements]
+        return griffe.ExprTuple(elements, implicit=annotation.implicit)
+    return annotation

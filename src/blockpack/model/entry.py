@@ -90,7 +90,7 @@ class File:
 
 
 Entry = File | Directory | Symlink
-"""What a tree consists of."""
+"""What a tree consists of: a `File`, a `Directory` or a `Symlink`."""
 
 
 class Store(Protocol):

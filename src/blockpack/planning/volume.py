@@ -60,13 +60,12 @@ class Volume(ABC):
     """The options that say how large an image is and of which type, but not what it shows."""
 
     root_type: ClassVar[str] = ""
-    """How Linux calls the file system that an image is, if that can be its root."""
+    """The name that Linux has for the file system (``rootfstype=``), if it can be a root."""
     smaller: ClassVar[Mapping[str, int | None]] = {}
-    """Options that may cost room, with the value by which they cost least if there is one; none
-    where planning again takes long."""
+    """Options that may cost room, each with the value that costs least if one is known; none where
+    planning again takes long."""
     fills: ClassVar[bool] = False
-    """Whether an image should be as large as the partition that it is for, since nothing that reads
-    it makes it so."""
+    """Whether an image should fill the partition that it is for, since nothing grows it later."""
 
     profile: Profile = field(
         default=PROFILES["any"], converter=profile_named, repr=lambda profile: profile.name
@@ -127,7 +126,7 @@ class Volume(ABC):
 
     @property
     def layer_refused(self) -> UsageError | None:
-        """What speaks against a layer around the images: then it is encrypted for nobody."""
+        """Why no layer, such as encryption, may be around its images; None if one may."""
         return None
 
     def seconds(self, entry: Entry) -> int:
