@@ -20,7 +20,8 @@ _OUTCOMES = {
     "deployed": "is live",
     "activated": "is live again",
     "unchanged": "is live already",
-    "held": "stays live, for it was rolled back to; deploy another commit, or 'rollback --to N'",
+    "held": "stays live, because it was rolled back to; "
+    "deploy another commit, or 'rollback --to N'",
 }
 
 
