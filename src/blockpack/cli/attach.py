@@ -25,24 +25,18 @@ EXAMPLE = "blockpack attach /var/lib/www --for qemu"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("place", metavar="ROOT|DIST", help="directory of a deploy or build")
-    parser.add_argument(
-        "--for",
-        dest="consumer",
-        required=True,
-        choices=CONSUMERS,
-        metavar="CONSUMER",
-        help=", ".join(CONSUMERS),
-    )
-    flags.add_repeatable(parser, "--only", "NAME", "attach only this volume")
-    flags.add_repeatable(parser, "--writable", "NAME", "attach this volume of DIST writable")
+    flags.value(parser, "place", "ROOT|DIST", "directory of a deploy or build")
+    how = {"dest": "consumer", "required": True, "choices": CONSUMERS}
+    flags.value(parser, "--for", "CONSUMER", ", ".join(CONSUMERS), **how)
+    flags.repeatable(parser, "--only", "NAME", "attach only this volume")
+    flags.repeatable(parser, "--writable", "NAME", "attach this volume of DIST writable")
     flags.add(parser, "--json")
     xen = parser.add_argument_group("xen")
-    xen.add_argument("--template", metavar="FILE", help="MirageOS' NAME.xl.in to fill in")
-    xen.add_argument("--kernel", metavar="FILE", help="value of @KERNEL@")
-    xen.add_argument("--memory", type=int, metavar="N", help="value of @MEMORY@, in MiB")
+    flags.value(xen, "--template", "FILE", "MirageOS' NAME.xl.in to fill in")
+    flags.value(xen, "--kernel", "FILE", "value of @KERNEL@")
+    flags.value(xen, "--memory", "N", "value of @MEMORY@, in MiB", type=int)
     bridges = "value of @NETWORK:NAME@ as NAME=BRIDGE, or of all"
-    flags.add_repeatable(xen, "--network", "BRIDGE", bridges)
+    flags.repeatable(xen, "--network", "BRIDGE", bridges)
 
 
 def run(arguments: Namespace) -> int:

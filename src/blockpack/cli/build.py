@@ -24,10 +24,10 @@ EXAMPLE = "blockpack build --out dist"
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add(parser, "source")
-    parser.add_argument("--out", metavar="DIST", required=True, help="directory for the images")
-    flags.add_repeatable(parser, "--only", "NAME", "build only this volume")
+    flags.value(parser, "--out", "DIST", "directory for the images", required=True)
+    flags.repeatable(parser, "--only", "NAME", "build only this volume")
     flags.add(parser, "--jobs", "--executor")
-    parser.add_argument("--depfile", metavar="FILE", help="write a rule for Make and Ninja")
+    flags.value(parser, "--depfile", "FILE", "write a rule for Make and Ninja")
     flags.add_secrets(parser)
     flags.add(parser, "--max-size", "--json", "--quiet")
 

@@ -15,7 +15,7 @@ EXAMPLE = "blockpack cat www.img index.html"
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add(parser, "image", "--key-file")
-    parser.add_argument("path", metavar="PATH", type=flags.entry_text, help="a file in the image")
+    flags.value(parser, "path", "PATH", "a file in the image", type=flags.entry_text)
 
 
 def run(arguments: Namespace) -> int:

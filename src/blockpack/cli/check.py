@@ -26,16 +26,9 @@ EXAMPLE = "blockpack check"
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add(parser, "source", "--jobs", "--max-size")
-    parser.add_argument(
-        "--for",
-        dest="consumers",
-        action="append",
-        default=[],
-        choices=CONSUMERS,
-        metavar="CONSUMER",
-        help="check for this consumer, not the manifest's; repeatable",
-    )
-    parser.add_argument("--to", metavar="ROOT", help="as a deploy to ROOT would: by its host.toml")
+    what = "check for this consumer, not the manifest's"
+    flags.repeatable(parser, "--for", "CONSUMER", what, dest="consumers", choices=CONSUMERS)
+    flags.value(parser, "--to", "ROOT", "as a deploy to ROOT would: by its host.toml")
     flags.add(parser, "--json", "--quiet")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from importlib.resources import files
 
+from . import flags
 from .output import emit
 
 EXAMPLE = "blockpack completion bash"
@@ -13,7 +14,7 @@ EXAMPLE = "blockpack completion bash"
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     shells = ("bash", "zsh", "fish")
-    parser.add_argument("shell", metavar="SHELL", choices=shells, help=", ".join(shells))
+    flags.value(parser, "shell", "SHELL", ", ".join(shells), choices=shells)
 
 
 def run(arguments: Namespace) -> int:

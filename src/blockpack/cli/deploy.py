@@ -30,27 +30,15 @@ EXAMPLE = "blockpack deploy www.git@main --to /var/lib/www --keep 3 --save"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument(
-        "repository",
-        metavar="REPO[@REV]",
-        nargs="?",
-        help="local repository and revision (default HEAD)",
-    )
-    parser.add_argument(
-        "--to", metavar="ROOT", required=True, help="directory for generations of images"
-    )
-    parser.add_argument(
-        "--save", action="store_true", help="save these options in ROOT/host.toml, for next time"
-    )
-    parser.add_argument(
-        "--keep", type=int, metavar="N", help="remove all but the newest N that passed"
-    )
+    what = "local repository and revision (default HEAD)"
+    flags.value(parser, "repository", "REPO[@REV]", what, nargs="?")
+    flags.value(parser, "--to", "ROOT", "directory for generations of images", required=True)
+    flags.switch(parser, "--save", "save these options in ROOT/host.toml, for next time")
+    flags.value(parser, "--keep", "N", "remove all but the newest N that passed", type=int)
     flags.add(parser, "--on-activate")
     flags.add_secrets(parser)
-    parser.add_argument(
-        "--runtime-dir",
-        metavar="DIR",
-        help="in RAM, for images of secrets in clear (/run/blockpack)",
+    flags.value(
+        parser, "--runtime-dir", "DIR", "in RAM, for images of secrets in clear (/run/blockpack)"
     )
     flags.add(parser, "--max-size")
     flags.add(parser, "--jobs", default=None)

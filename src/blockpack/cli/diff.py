@@ -47,8 +47,8 @@ class Change(NamedTuple):
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     what = "an image, a source, or a directory of built images"
-    parser.add_argument("old", metavar="A", help=what)
-    parser.add_argument("new", metavar="B", help="the same")
+    flags.value(parser, "old", "A", what)
+    flags.value(parser, "new", "B", "the same")
     flags.add(parser, "--json", "--quiet")
 
 

@@ -63,11 +63,11 @@ class Described(NamedTuple):
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     target.add_target(parser)
-    flags.add_repeatable(parser, "--partition", "P", "NAME=SOURCE:FORMAT:PROFILE,KEY=VALUE")
-    flags.add_repeatable(parser, "--raw", "F@N", "put the file F at byte N")
+    flags.repeatable(parser, "--partition", "P", "NAME=SOURCE:FORMAT:PROFILE,KEY=VALUE")
+    flags.repeatable(parser, "--raw", "F@N", "put the file F at byte N")
     for option in DISK:
         add_option(parser, option)
-    parser.add_argument("--plan", action="store_true", help="show what would be written, only")
+    flags.switch(parser, "--plan", "show what would be written, only")
     target.add_options(parser)
 
 

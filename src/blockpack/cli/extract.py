@@ -16,7 +16,7 @@ EXAMPLE = "blockpack extract www.img out"
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add(parser, "image", "--key-file")
-    parser.add_argument("directory", metavar="DIR", help="a new or an empty directory")
+    flags.value(parser, "directory", "DIR", "a new or an empty directory")
     flags.add(parser, "--quiet")
 
 

@@ -15,6 +15,8 @@ from ..workers.processors import Jobs
 
 _Value = TypeVar("_Value")
 
+Parser = ArgumentParser | _ArgumentGroup
+
 SOURCE = "directory, archive, image, git:REPO@REV, URL, or '-'"
 
 
@@ -92,9 +94,16 @@ def add_secrets(parser: ArgumentParser) -> None:
     add(parser, "--key-file", help="key for secret volumes (default: a new one for each)")
 
 
-def add_repeatable(
-    parser: ArgumentParser | _ArgumentGroup, flag: str, metavar: str, help: str
-) -> None:
-    """An argument that may be given several times."""
-    told = f"{help}; repeatable"
-    parser.add_argument(flag, action="append", default=[], metavar=metavar, help=told)
+def value(parser: Parser, name: str, metavar: str | tuple[str, ...], help: str, **how: Any) -> None:
+    """An argument with a value."""
+    parser.add_argument(name, metavar=metavar, help=help, **how)
+
+
+def repeatable(parser: Parser, name: str, metavar: str, help: str, **how: Any) -> None:
+    """An argument with a value that may be given several times."""
+    value(parser, name, metavar, f"{help}; repeatable", action="append", default=[], **how)
+
+
+def switch(parser: Parser, name: str, help: str) -> None:
+    """An argument that is given or not."""
+    parser.add_argument(name, action="store_true", help=help)

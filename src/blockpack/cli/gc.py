@@ -16,12 +16,8 @@ EXAMPLE = "blockpack gc /var/lib/www --keep 3"
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add(parser, "root")
-    parser.add_argument(
-        "--keep",
-        type=int,
-        metavar="N",
-        help="generations to keep that passed; the live one and one to go back to always stay",
-    )
+    what = "generations to keep that passed; the live one and one to go back to always stay"
+    flags.value(parser, "--keep", "N", what, type=int)
     flags.add(parser, "--quiet")
 
 

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from ..errors import UsageError, reading_errors
 from ..planning.layout import Layout
+from . import flags
 
 _SIGNATURE = ".roothash.p7s"
 """What systemd looks for beside an image, whose name may end in ``.raw`` before it."""
@@ -43,10 +44,10 @@ def add_verity(parser: ArgumentParser, *, beside: bool = False) -> None:
     how: dict[str, Any] = {"metavar": "FILE", "nargs": "?"} if beside else {"action": "store_const"}
     told = "add a hash tree of dm-verity" + ("; with FILE, beside IMAGE" if beside else "")
     group.add_argument("--verity", const="", help=told, **how)
-    group.add_argument("--verity-salt", metavar="HEX", help="its salt, or '-' (from the plan)")
+    flags.value(group, "--verity-salt", "HEX", "its salt, or '-' (from the plan)")
     if beside:
-        group.add_argument("--sign-key", metavar="FILE", help="sign its root hash by this key")
-        group.add_argument("--sign-cert", metavar="FILE", help="certificate of the key")
+        flags.value(group, "--sign-key", "FILE", "sign its root hash by this key")
+        flags.value(group, "--sign-cert", "FILE", "certificate of the key")
 
 
 def files(arguments: Namespace) -> list[str]:

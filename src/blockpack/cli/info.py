@@ -23,9 +23,7 @@ _TITLES = ("#", "name", "type", "start", "size", "content")
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add(parser, "image", "--key-file", "--json")
-    parser.add_argument(
-        "--digest", action="store_true", help="read all of it, for the SHA-256 of it and its tree"
-    )
+    flags.switch(parser, "--digest", "read all of it, for the SHA-256 of it and its tree")
 
 
 def run(arguments: Namespace) -> int:

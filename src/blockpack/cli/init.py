@@ -14,6 +14,7 @@ from ..errors import SourceError, UsageError, printable
 from ..writing.place import Place
 from ..writing.replacement import replacing
 from ..writing.targets import target_errors
+from . import flags
 from .output import emit, say
 
 EXAMPLE = "blockpack init site"
@@ -21,17 +22,10 @@ EXAMPLE = "blockpack init site"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument(
-        "directory",
-        metavar="DIR",
-        nargs="?",
-        default=os.curdir,
-        help="directory to write it for (default .)",
-    )
-    parser.add_argument("--force", action="store_true", help="replace an existing manifest")
-    parser.add_argument(
-        "--schema", action="store_true", help="print the JSON schema of manifests, for editors"
-    )
+    what = "directory to write it for (default .)"
+    flags.value(parser, "directory", "DIR", what, nargs="?", default=os.curdir)
+    flags.switch(parser, "--force", "replace an existing manifest")
+    flags.switch(parser, "--schema", "print the JSON schema of manifests, for editors")
 
 
 def run(arguments: Namespace) -> int:

@@ -28,14 +28,8 @@ _AT_ONCE = 1000
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add(parser, "image", "--key-file")
-    parser.add_argument(
-        "path",
-        metavar="PATH",
-        nargs="?",
-        default="",
-        type=flags.entry_text,
-        help="list only this entry and what is in it",
-    )
+    how = {"nargs": "?", "default": "", "type": flags.entry_text}
+    flags.value(parser, "path", "PATH", "list only this entry and what is in it", **how)
     parser.add_argument("-l", "--long", action="store_true", help="also show mode, size and time")
     flags.add(parser, "--json")
 

@@ -44,9 +44,9 @@ _SHOWN = {
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("source", metavar="SOURCE", help="an image; with --format, what is packed")
-    parser.add_argument("other", metavar="OTHER", nargs="?", help="another, to see what differs")
-    parser.add_argument("--html", metavar="FILE", help="write a page for a browser")
+    flags.value(parser, "source", "SOURCE", "an image; with --format, what is packed")
+    flags.value(parser, "other", "OTHER", "another, to see what differs", nargs="?")
+    flags.value(parser, "--html", "FILE", "write a page for a browser")
     flags.add(parser, "--key-file", help="the images are encrypted with the key in FILE")
     packing.add_options(parser)
 

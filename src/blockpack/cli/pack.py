@@ -20,7 +20,7 @@ EXAMPLE = "blockpack pack site www.img --format fat --label WWW --free 10M"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("source", metavar="SOURCE", help=flags.SOURCE)
+    flags.value(parser, "source", "SOURCE", flags.SOURCE)
     target.add_target(parser)
     target.add_options(parser)
     flags.add(parser, "--key-file", help="encrypt IMAGE with the key in FILE")

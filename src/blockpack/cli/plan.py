@@ -39,9 +39,9 @@ _FLAGS = {option.name: option.flag for option in VOLUME}
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("source", metavar="SOURCE", help=flags.SOURCE)
+    flags.value(parser, "source", "SOURCE", flags.SOURCE)
     flags.add(parser, "--json")
-    parser.add_argument("--bmap", metavar="FILE", help="write a block map, for bmaptool")
+    flags.value(parser, "--bmap", "FILE", "write a block map, for bmaptool")
     packing.add_options(parser)
     hash_trees.add_verity(parser)
 

@@ -17,8 +17,8 @@ EXAMPLE = "blockpack rollback /var/lib/www"
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add(parser, "root")
-    parser.add_argument(
-        "--to", type=int, metavar="N", help="go to generation N (default: newest older that passed)"
+    flags.value(
+        parser, "--to", "N", "go to generation N (default: newest older that passed)", type=int
     )
     flags.add(parser, "--on-activate", "--quiet")
 

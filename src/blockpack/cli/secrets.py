@@ -13,6 +13,7 @@ from ..deploy.secrets.held_file import MOST_BYTES, HeldFile
 from ..deploy.secrets.history import audit
 from ..errors import TargetError, UsageError, printable
 from ..layers.memory import guarded
+from . import flags
 from .output import emit, say
 
 STANDARD_INPUT = "-"
@@ -25,34 +26,27 @@ def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     encrypt = commands.add_parser("encrypt", help="encrypt files for the manifest's recipients")
-    encrypt.add_argument(
-        "files", metavar="FILE", nargs="+", help="becomes FILE.age; '-' is standard input"
-    )
+    flags.value(encrypt, "files", "FILE", "becomes FILE.age; '-' is standard input", nargs="+")
     encrypt.add_argument("-o", "--output", metavar="FILE.age", help="output file for '-'")
-    encrypt.add_argument("--remove", action="store_true", help="wipe and remove the plain files")
-    encrypt.add_argument("--force", action="store_true", help="replace existing files")
+    flags.switch(encrypt, "--remove", "wipe and remove the plain files")
+    flags.switch(encrypt, "--force", "replace existing files")
     edit = commands.add_parser("edit", help="edit an encrypted file")
     edit.add_argument("file", metavar="FILE.age")
     rekey = commands.add_parser("rekey", help="encrypt again, for the recipients of today")
     for command in (edit, rekey):
-        command.add_argument(
-            "--identity", metavar="FILE", required=True, help="age or SSH identity that opens it"
+        flags.value(
+            command, "--identity", "FILE", "age or SSH identity that opens it", required=True
         )
     history = commands.add_parser(
         "audit", help="look for plain secrets in the commits on standard input"
     )
-    history.add_argument("repository", metavar="REPO", help="repository of the commits")
-    history.add_argument(
-        "--manifest-of",
-        metavar="REV",
-        action="append",
-        help="also use the manifest of this revision",
+    flags.value(history, "repository", "REPO", "repository of the commits")
+    flags.value(
+        history, "--manifest-of", "REV", "also use the manifest of this revision", action="append"
     )
     for command in (encrypt, edit, rekey):
-        command.add_argument(
-            "--deployment",
-            metavar="DIR",
-            help="directory of the manifest (found from FILE upwards)",
+        flags.value(
+            command, "--deployment", "DIR", "directory of the manifest (found from FILE upwards)"
         )
 
 

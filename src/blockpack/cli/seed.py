@@ -12,7 +12,7 @@ from ..planning.options import TREE, VOLUME
 from ..planning.profile import PROFILES
 from ..planning.wanted_files import matching
 from ..reading.extents import file_bytes
-from . import target
+from . import flags, target
 from .pack import run as run
 
 EXAMPLE = "blockpack seed seed seed.img --hostname web"
@@ -25,12 +25,10 @@ _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes; all else is as ``pack --profile nocloud`` has it."""
-    parser.add_argument("source", metavar="SOURCE", help="what has user-data in it: a directory, …")
+    flags.value(parser, "source", "SOURCE", "what has user-data in it: a directory, …")
     target.add_target(parser)
-    parser.add_argument("--hostname", metavar="NAME", help="name of the machine")
-    parser.add_argument(
-        "--instance-id", metavar="ID", help="name of the instance (by what SOURCE has)"
-    )
+    flags.value(parser, "--hostname", "NAME", "name of the machine")
+    flags.value(parser, "--instance-id", "ID", "name of the instance (by what SOURCE has)")
     target.add_options(parser)
     parser.set_defaults(
         **dict.fromkeys((option.name for option in VOLUME), None)

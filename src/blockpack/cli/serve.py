@@ -18,13 +18,11 @@ EXAMPLE = "blockpack serve site --format fat --socket www.sock"
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument(
-        "source",
-        metavar="SOURCE",
-        help="what is packed; or, without --format, an image or a deployment",
+    flags.value(
+        parser, "source", "SOURCE", "what is packed; or, without --format, an image or a deployment"
     )
-    parser.add_argument("--socket", metavar="PATH", help="a Unix socket, for this user alone")
-    parser.add_argument("--listen", metavar="HOST:PORT", help="a TCP address")
+    flags.value(parser, "--socket", "PATH", "a Unix socket, for this user alone")
+    flags.value(parser, "--listen", "HOST:PORT", "a TCP address")
     parser.add_argument("--name", default="", help="the export's name (the default export)")
     flags.add(parser, "--jobs", help="processes that scan (auto)")
     flags.add(parser, "--quiet")

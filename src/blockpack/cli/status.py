@@ -23,12 +23,8 @@ EXAMPLE = "blockpack status /var/lib/www --diff 3 4"
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add(parser, "root")
-    parser.add_argument(
-        "--diff", nargs=2, type=int, metavar=("OLD", "NEW"), help="how two generations differ"
-    )
-    parser.add_argument(
-        "--verify", action="store_true", help="read all that is live; if it is damaged, end with 6"
-    )
+    flags.value(parser, "--diff", ("OLD", "NEW"), "how two generations differ", nargs=2, type=int)
+    flags.switch(parser, "--verify", "read all that is live; if it is damaged, end with 6")
     flags.add(parser, "--json")
 
 

@@ -21,21 +21,17 @@ from .progress_bar import progress_bar
 
 def add_target(parser: ArgumentParser) -> None:
     """Where an image is written to."""
-    parser.add_argument("image", metavar="IMAGE", help="file or device; '-' is standard output")
+    flags.value(parser, "image", "IMAGE", "file or device; '-' is standard output")
 
 
 def add_options(parser: ArgumentParser) -> None:
     """How it is written, and what is written beside it."""
     flags.add(parser, "--json", "--jobs")
-    parser.add_argument("--manifest", metavar="FILE", help="write offsets and digests to FILE")
-    parser.add_argument("--bmap", metavar="FILE", help="write a block map to FILE, for bmaptool")
+    flags.value(parser, "--manifest", "FILE", "write offsets and digests to FILE")
+    flags.value(parser, "--bmap", "FILE", "write a block map to FILE, for bmaptool")
     flags.add(parser, "--quiet")
-    parser.add_argument("--fsync", action="store_true", help="flush the image to the disk")
-    parser.add_argument(
-        "--allow-device",
-        action="store_true",
-        help="IMAGE may be a device; everything on it is lost",
-    )
+    flags.switch(parser, "--fsync", "flush the image to the disk")
+    flags.switch(parser, "--allow-device", "IMAGE may be a device; everything on it is lost")
 
 
 def file_of(arguments: Namespace) -> str | None:

@@ -27,13 +27,13 @@ EXAMPLE = "blockpack verify www.img site"
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.add(parser, "image", "--key-file")
-    parser.add_argument(
-        "source", metavar="SOURCE", nargs="?", help="compare every byte, name and time with this"
+    flags.value(
+        parser, "source", "SOURCE", "compare every byte, name and time with this", nargs="?"
     )
     flags.add(parser, "--quiet")
-    parser.add_argument("--root-hash", metavar="HEX", help="the root hash of the hash tree")
-    parser.add_argument("--verity", metavar="FILE", help="the hash tree, if it is not behind IMAGE")
-    parser.add_argument("--hash-offset", metavar="N", help="byte where the hash tree begins")
+    flags.value(parser, "--root-hash", "HEX", "the root hash of the hash tree")
+    flags.value(parser, "--verity", "FILE", "the hash tree, if it is not behind IMAGE")
+    flags.value(parser, "--hash-offset", "N", "byte where the hash tree begins")
     packing.add_options(parser, " (that of IMAGE)")
 
 

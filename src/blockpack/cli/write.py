@@ -17,17 +17,13 @@ EXAMPLE = "blockpack write card.img /dev/sdX --bmap card.bmap --verify --allow-d
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument(
-        "image", metavar="IMAGE", help="an image of any kind, or a partition of a disk: card.img#2"
+    flags.value(
+        parser, "image", "IMAGE", "an image of any kind, or a partition of a disk: card.img#2"
     )
-    parser.add_argument("target", metavar="DEVICE", help="a device; or a file, which is replaced")
-    parser.add_argument("--bmap", metavar="FILE", help="write what this block map says alone")
-    parser.add_argument("--verify", action="store_true", help="read back what was written")
-    parser.add_argument(
-        "--allow-device",
-        action="store_true",
-        help="DEVICE may be a device; everything on it is lost",
-    )
+    flags.value(parser, "target", "DEVICE", "a device; or a file, which is replaced")
+    flags.value(parser, "--bmap", "FILE", "write what this block map says alone")
+    flags.switch(parser, "--verify", "read back what was written")
+    flags.switch(parser, "--allow-device", "DEVICE may be a device; everything on it is lost")
     flags.add(parser, "--quiet")
 
 
