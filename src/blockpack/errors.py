@@ -251,9 +251,8 @@ def require_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> s
     except UnicodeEncodeError:  # a lone surrogate
         is_path = False
     if not is_path:
-        raise UsageError(
-            name, "is not a path: it holds a NUL or half a character", "leave that out"
-        )
+        rule = "is not a path: it holds a NUL or half a character"
+        raise UsageError(name, rule, "leave that out")
     return name
 
 

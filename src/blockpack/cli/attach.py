@@ -73,9 +73,8 @@ def _check(arguments: Namespace) -> None:
     if arguments.template is None:
         for option in ("kernel", "memory", "network"):
             if getattr(arguments, option):
-                raise UsageError(
-                    "", f"--{option} fills in a skeleton", "give --template NAME.xl.in"
-                )
+                rule = f"--{option} fills in a skeleton"
+                raise UsageError("", rule, "give --template NAME.xl.in")
     elif arguments.only:
         raise UsageError("", "a skeleton has all disks of its machine", "leave out --only")
     elif arguments.consumer != _TEMPLATE:

@@ -101,9 +101,8 @@ def _standard_input() -> bytes:
         raise UsageError("", "standard input is closed", "give the secret there")
     data = sys.stdin.buffer.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise UsageError(
-            "-", f"has more than the {MOST_BYTES >> 20} MiB of a secret", "encrypt it in parts"
-        )
+        rule = f"has more than the {MOST_BYTES >> 20} MiB of a secret"
+        raise UsageError("-", rule, "encrypt it in parts")
     return data
 
 

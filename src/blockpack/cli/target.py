@@ -44,9 +44,8 @@ def file_of(arguments: Namespace) -> str | None:
         image: str = arguments.image
         return image
     if arguments.json:
-        raise UsageError(
-            "", "the image and JSON cannot both go to standard output", "leave one out"
-        )
+        rule = "the image and JSON cannot both go to standard output"
+        raise UsageError("", rule, "leave one out")
     if binary_output().isatty():
         raise UsageError("", "an image does not belong on a terminal", "redirect the output")
     return None

@@ -55,9 +55,8 @@ def read_private(path: str | os.PathLike[str], most: int) -> bytes:
             mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
             if os.name == "posix" and mode & 0o077:
                 rule = f"others may read or write it (mode {mode:04o})"
-                raise UsageError(
-                    name, rule, f"run 'chmod 600 {name}', and consider who may have read it"
-                )
+                remedy = f"run 'chmod 600 {name}', and consider who may have read it"
+                raise UsageError(name, rule, remedy)
             no_dumps()
             return os.read(descriptor, most)
         finally:

@@ -79,9 +79,8 @@ def _rules(lines: Iterable[str]) -> Iterator[tuple[re.Pattern[str], bool]]:
         except ValueError as error:
             raise UsageError("", f"invalid exclude pattern {line!r}: {error}", _AS_GIT) from None
         except re.error as error:
-            raise UsageError(
-                "", f"invalid exclude pattern {line!r}: {error.msg}", _AS_GIT
-            ) from None
+            rule = f"invalid exclude pattern {line!r}: {error.msg}"
+            raise UsageError("", rule, _AS_GIT) from None
 
 
 _AS_GIT = "write it as in a .gitignore"

@@ -283,9 +283,8 @@ class Streaming(Target):
         if written is not None:
             if not 0 < written <= len(data):
                 rule = f"its write() took {written:,} of {len(data):,} bytes"
-                raise TargetError(
-                    self.name, rule, "give a file object that writes what it is given"
-                )
+                remedy = "give a file object that writes what it is given"
+                raise TargetError(self.name, rule, remedy)
             return written
         if isinstance(self.file, io.RawIOBase):  # it has no room
             self._wait()

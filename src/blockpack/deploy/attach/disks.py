@@ -66,9 +66,8 @@ def deployed(
     if live:
         directory /= CURRENT
     elif not directory.is_dir():
-        raise SourceError(
-            str(place), "is not a directory", "give the directory of a build or a deploy"
-        )
+        rule = "is not a directory"
+        raise SourceError(str(place), rule, "give the directory of a build or a deploy")
     record = BuildRecord.read(directory)
     known = [image.name for image in record.volumes]
     wrong = [

@@ -84,6 +84,5 @@ def _entries(generation: Generation, placements: str) -> Mapping[str, tuple[Any,
     except OSError as error:
         raise SourceError.of(str(path), "cannot be read", error) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ImageError(
-            str(path), "is not a list of placements: it is damaged", "deploy again"
-        ) from None
+        rule = "is not a list of placements: it is damaged"
+        raise ImageError(str(path), rule, "deploy again") from None

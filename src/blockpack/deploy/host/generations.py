@@ -103,9 +103,8 @@ class Generations:
         directory, _, name = target.rpartition("/")
         found = self._named(name) if directory == DIRECTORY else None
         if found is None or not found.path.is_dir():
-            raise TargetError(
-                path, f"leads to {target!r}, which is not a generation", "fix the link"
-            )
+            rule = f"leads to {target!r}, which is not a generation"
+            raise TargetError(path, rule, "fix the link")
         return found
 
     def live_since(self) -> float | None:

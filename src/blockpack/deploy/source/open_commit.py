@@ -126,9 +126,8 @@ class OpenCommit(Deployment):
         only = ScanOptions(excluded=lambda path, _: path != name)
         file = revision_tree(self._opened, above, only).get(name)
         if not isinstance(file, File):
-            raise SourceError(
-                part.path, "is neither a file nor a directory", "name a file or a directory"
-            )
+            rule = "is neither a file nor a directory"
+            raise SourceError(part.path, rule, "name a file or a directory")
         tree.put(evolve(file, path=part.at or name))
 
     def close(self) -> None:

@@ -44,9 +44,8 @@ class Address(NamedTuple):
                 if end == len(rest):
                     revision = "HEAD"
                 return cls(rest[:end], revision, decode(os.fsencode(subdir)))
-        raise SourceError(
-            rest[: ends[0]] if ends else rest, "is not a directory", "give the path of a repository"
-        )
+        rule = "is not a directory"
+        raise SourceError(rest[: ends[0]] if ends else rest, rule, "give the path of a repository")
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -123,9 +123,8 @@ class LfsStore:
             except OSError as error:
                 rule = f"its LFS object {oid} cannot be read: {reason(error)}"
                 raise SourceError(path, rule, f"check {place}") from None
-        raise SourceError(
-            path, f"its LFS object {oid} is not in the repository", f"fetch it: {self._fetch}"
-        )
+        rule = f"its LFS object {oid} is not in the repository"
+        raise SourceError(path, rule, f"fetch it: {self._fetch}")
 
     @property
     def _fetch(self) -> str:
