@@ -23,7 +23,7 @@ from ..errors import (
 from ..formats.reader import ImageEntry, ImageReader, Report
 from ..layers.disk.record import DISK
 from ..model.entry import EPOCH, NANOSECONDS, name_of, parent_of, text_of
-from ..model.links import led_to
+from ..model.link_walk import led_to
 from ..planning.layout import Fact
 from ..reading.closing import Closing
 from ..reading.positional import PositionalReader, ReaderThrough

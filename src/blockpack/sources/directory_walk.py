@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BlockpackError, EntryError, SourceError, reading_errors, reason
 from ..model.path_bytes import decode, encode
-from .link_errors import link_into_itself, link_leads_out, link_refused
+from .symlinks import instead_of_link, leads_into_itself, leads_out
 
 if TYPE_CHECKING:
     from .options import Excluded, Symlinks
@@ -220,24 +220,20 @@ class DirectoryWalk:
         self, item: os.DirEntry[Any], location: bytes, path: str, above: frozenset[tuple[int, int]]
     ) -> os.stat_result | None:
         """What a link leads to; None if it is left out, or a problem."""
-        if self._symlinks == "skip":
-            return None
-        if self._symlinks == "error":
-            self.problems.append(link_refused(path))
-            return None
-        try:
-            status = item.stat(follow_symlinks=True)
-        except OSError as error:
-            rule = f"is a link that leads nowhere ({reason(error)})"
-            self.problems.append(SourceError(path, rule, "mend or exclude it"))
-            return None
-        if self._confined and not self._is_inside(location):
-            self.problems.append(link_leads_out(path))
-            return None
-        if stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) in above:
-            self.problems.append(link_into_itself(path))
-            return None
-        return status
+
+        def follow() -> os.stat_result:
+            try:
+                status = item.stat(follow_symlinks=True)
+            except OSError as error:
+                rule = f"is a link that leads nowhere ({reason(error)})"
+                raise SourceError(path, rule, "mend or exclude it") from None
+            if self._confined and not self._is_inside(location):
+                raise leads_out(path)
+            if stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) in above:
+                raise leads_into_itself(path)
+            return status
+
+        return instead_of_link(path, self._symlinks, follow, self.problems.append)
 
     def _is_inside(self, location: bytes) -> bool:
         """Whether what `location` leads to is in the root."""

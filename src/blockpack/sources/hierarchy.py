@@ -20,8 +20,8 @@ from ..model.entry import Directory, Entry, File, Symlink, check_path, check_tar
 from ..model.extent import Extent, Readable, Stream
 from ..model.tree import Tree
 from ..reading.positional import PositionalFile, PositionalReader, ReopenedReader
-from .link_errors import link_into_itself, link_refused
 from .options import UNPACKABLE, ScanOptions
+from .symlinks import instead_of_link, leads_into_itself
 
 
 @contextmanager
@@ -200,22 +200,17 @@ class _Walk:
             return None
         if found.kind != "symlink" or self.options.symlinks == "keep":
             return found
-        if self.options.symlinks == "error":
-            self.problems.append(link_refused(path))
-        if self.options.symlinks != "follow":
-            return None
-        try:
+
+        def follow() -> ImageEntry:
             actual = self.source.followed(found)
-        except SourceError as error:
-            self.problems.append(error)
-            return None
-        if actual is None:
-            rule = f"is a link to {found.target!r}, which leads nowhere in the source"
-            self.problems.append(SourceError(path, rule, "mend or exclude it"))
-        elif actual.kind == "directory" and self.source.place(actual.path) in above:
-            self.problems.append(link_into_itself(path))
-            return None
-        return actual
+            if actual is None:
+                rule = f"is a link to {found.target!r}, which leads nowhere in the source"
+                raise SourceError(path, rule, "mend or exclude it")
+            if actual.kind == "directory" and self.source.place(actual.path) in above:
+                raise leads_into_itself(path)
+            return actual
+
+        return instead_of_link(path, self.options.symlinks, follow, self.problems.append)
 
     def _entry(self, path: str, found: ImageEntry) -> Entry | None:
         """`found` as an entry of the tree; None if it is a problem."""

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator
 from attrs import evolve
 
 from ...model.entry import Entry, Symlink, parent_of
-from ...model.links import led_to
+from ...model.link_walk import led_to
 from ...model.tree import Tree
 from .age import SUFFIX, has_suffix
 

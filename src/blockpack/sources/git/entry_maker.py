@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 
-from ...errors import EntryError, SourceError
+from ...errors import BlockpackError, EntryError, SourceError
 from ...formats.git.objects import LINK, PERMISSIONS, TREE
 from ...model.content import DISK
 from ...model.entry import NANOSECONDS, Directory, Entry, File, Symlink
@@ -20,7 +20,7 @@ from .blob_places import TOO_LARGE, UNKNOWN, Places
 from .blobs import Blobs
 from .loose import LooseBlobs
 from .packs import Packs, object_directories
-from .trees import Found, Problem, link_target
+from .trees import Found, link_target
 
 if TYPE_CHECKING:
     from .lfs import LfsStore
@@ -37,7 +37,7 @@ class EntryMaker:
     lookup: Lookup
     jobs: Jobs
     with_lfs: frozenset[str]
-    problems: list[Problem] = field(factory=list, init=False)
+    problems: list[BlockpackError] = field(factory=list, init=False)
     _lfs_store: LfsStore | None = field(default=None, init=False)
 
     def entries(self, found: Sequence[Found]) -> list[Entry]:
@@ -117,7 +117,7 @@ class EntryMaker:
             self._note(error)
             return None
 
-    def _note(self, error: Problem) -> None:
+    def _note(self, error: BlockpackError) -> None:
         """A problem to be told with all others, unless it is the end of git."""
         if not self.lookup.reader.alive:
             raise error

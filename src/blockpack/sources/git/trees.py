@@ -11,16 +11,16 @@ from collections.abc import Iterator
 
 from attrs import define, field
 
-from ...errors import EntryError, SourceError
+from ...errors import BlockpackError, EntryError, SourceError
 from ...formats.git import objects
 from ...formats.git.objects import LINK, MODES, SUBMODULE, TREE
 from ...formats.git.refused_names import are_plain, refused
 from ...formats.git.tree_reader import EndlessTreesError, TreeReader
 from ...model.entry import decode, parent_of
-from ...model.links import EndlessLinksError, LeadsOutError, led_to
+from ...model.link_walk import EndlessLinksError, LeadsOutError, led_to
 from ...model.values import numerous
-from ..link_errors import link_into_itself, link_leads_out, link_refused
 from ..options import ScanOptions
+from ..symlinks import instead_of_link, leads_into_itself, leads_out
 from .cat_file import CatFile
 from .repository import Repository
 
@@ -50,8 +50,6 @@ class Found:
 Listing = dict[str, tuple[int, bytes]]
 """The entries of a tree that can be: name → mode and object id."""
 
-Problem = EntryError | SourceError
-
 _Level = tuple[Iterator[Found], str]
 """A directory in the middle of the walk, and where it really is."""
 
@@ -68,8 +66,8 @@ class TreeWalk:
     reader: CatFile
     top: bytes
     options: ScanOptions = field(factory=ScanOptions)
-    problems: list[Problem] = field(factory=list)
-    hostile: list[Problem] = field(factory=list)
+    problems: list[BlockpackError] = field(factory=list)
+    hostile: list[BlockpackError] = field(factory=list)
     attribute_files: dict[str, tuple[int, bytes]] = field(factory=dict)
     _trees: TreeReader = field(init=False)
     _listings: dict[str, Listing] = field(factory=dict, init=False)
@@ -191,22 +189,19 @@ class TreeWalk:
 
     def _link(self, link: Found, above: set[str]) -> Found | None:
         """What to pack in place of a link that is not kept; None if nothing, or a problem."""
-        if self.options.symlinks == "skip":
-            return None
-        if self.options.symlinks == "error":
-            self.problems.append(link_refused(link.path))
-            return None
-        try:
+
+        def follow() -> Found:
             followed = self._follow(link)
-        except (EntryError, SourceError) as error:
+            if followed.mode == TREE and followed.real in above:
+                raise leads_into_itself(link.path)
+            return followed
+
+        def report(error: BlockpackError) -> None:
             if not self.reader.alive:
-                raise
+                raise error
             self.problems.append(error)
-            return None
-        if followed.mode == TREE and followed.real in above:
-            self.problems.append(link_into_itself(link.path))
-            return None
-        return followed
+
+        return instead_of_link(link.path, self.options.symlinks, follow, report)
 
     def _follow(self, link: Found) -> Found:
         """What a link leads to, in this very tree. Raises `EntryError`, or `SourceError`."""
@@ -225,7 +220,7 @@ class TreeWalk:
         try:
             at = led_to(parent_of(link.real), link.real.rpartition("/")[2], target_of)
         except LeadsOutError:
-            raise link_leads_out(link.path) from None
+            raise leads_out(link.path) from None
         except EndlessLinksError:
             rule = "is a link that leads in a circle"
             raise SourceError(link.path, rule, "mend or exclude it", "symlinks=keep") from None
