@@ -4,7 +4,8 @@
   (`grub_fat_spelling`); it finds files whatever their case.
 - Of tar it knows no pax headers: each is a directory ``PaxHeaders`` to it. GNU's long names are
   read. A link is shown as the file that it leads to.
-- ``ls`` passes over what it cannot open, like a link to nowhere: `grub_read` does not let it.
+- ``ls -l`` passes over what it cannot open, like a link to nowhere, or shows question marks (2.14):
+  `grub_read` lets it do neither.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def _listed(image: Path, directory: str) -> list[tuple[str, bool]]:
     long = _grub(image, "ls", "-l", directory).decode()
     entries = []
     for line in filter(None, long.split("\n")):
+        if line.startswith("?"):
+            continue
         found = _ENTRY.fullmatch(line)
         assert found, f"GRUB lists {line!r} in {directory!r}"
         name = found[2]
