@@ -67,7 +67,11 @@ class Tool:
         else:
             text = (RULES / "dune").read_text()
             (self.www / "dune").write_text(text + DUNE)
-            (self.www / "dune-project").write_text("(lang dune 2.9)\n")
+            version = subprocess.run(
+                ["dune", "--version"], stdout=subprocess.PIPE, check=True
+            ).stdout
+            newest = ".".join(version.decode().split(".")[:2])
+            (self.www / "dune-project").write_text(f"(lang dune {newest})\n")
             self.images = self.www / "_build/default/images"
 
     def __call__(self) -> list[str]:
@@ -133,7 +137,10 @@ def test_what_depends_on_an_image_is_made_when_that_changed(tool: Tool, tmp_path
 
 def test_an_image_that_somebody_removed_is_built_again(tool: Tool) -> None:
     tool()
-    (tool.images / "site.img").unlink()
+    if tool.name == "dune":  # which does not look into _build since 3.23
+        shutil.rmtree(tool.www / "_build")
+    else:
+        (tool.images / "site.img").unlink()
     tool()
     assert "index.html" in contents(tool.images / "site.img")
     assert tool() == []
