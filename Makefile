@@ -14,7 +14,7 @@ TEST_PACKAGES := git mtools dosfstools '7zip|p7zip-full' libarchive-tools busybo
 	btrfs-progs xfsprogs e2fsprogs erofs-utils util-linux qemu-system-x86 cpio kmod tmux strace zip ninja-build \
 	libvirt-clients libxml2-utils 'libvirt-common|libvirt0' 'libxenmisc4.17|libxenmisc4.20' \
 	ocaml libcmdliner-ocaml-dev openssh-client ocaml-dune shellcheck systemd make \
-	grub-common sleuthkit pax perl ovmf libnbd-bin python3-libnbd nbdkit 'nbdfuse|libnbd-bin' qemu-utils bmap-tools file \
+	grub-common sleuthkit pax perl ovmf 'efi-shell-x64|ovmf' libnbd-bin python3-libnbd nbdkit 'nbdfuse|libnbd-bin' qemu-utils bmap-tools file \
 	bash zsh fish man-db groff mandoc \
 	fdisk gdisk parted 'systemd-repart|systemd' systemd-boot-efi \
 	zstd casync cryptsetup-bin dmsetup openssl gcc pkg-config libseccomp-dev erofs-utils

@@ -23,6 +23,9 @@ FIRMWARES = (Path("/usr/share/ovmf/OVMF.fd"), Path("/usr/share/qemu/OVMF.fd"))
 BOOT_LOADER = Path("/usr/lib/systemd/boot/efi/systemd-bootx64.efi")
 """systemd-boot, where Debian has it."""
 
+SHELL = Path("/usr/share/efi-shell-x64/shellx64.efi")
+"""The firmware's shell, where Debian has it: that of 2025.11 and later does not start its own."""
+
 RESULTS_SIZE = 256 << 20
 """The size of the volume for results, in bytes; as a file on the host it is sparse."""
 
@@ -66,8 +69,10 @@ def _make_results(results: Path, scratch: Path, count: int) -> None:
     script = scratch / "startup.nsh"
     script.write_text("".join(f"{line}\r\n" for line in _script(count)))
     run_silent("mcopy", ["-i", results, script, "::/"])
-    for number in range(count):
-        run_silent("mmd", ["-i", results, f"::/{number}"])
+    directories = [f"::/{number}" for number in range(count)]
+    run_silent("mmd", ["-i", results, *directories, "::/EFI", "::/EFI/BOOT"])
+    if SHELL.exists():
+        run_silent("mcopy", ["-i", results, SHELL, "::/EFI/BOOT/BOOTX64.EFI"])
 
 
 def _script(count: int) -> Iterator[str]:
