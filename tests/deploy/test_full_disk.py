@@ -19,14 +19,18 @@ from faults.mounts import file_system
 
 @contextmanager
 def full(kind: str, place: Path) -> Iterator[Host]:
-    """A host with three generations on a disk that is full to the last byte, for root as well."""
+    """A host with three generations on a disk that is full to the last byte, for root as well.
+
+    Each has more than XFS takes for itself of what becomes free: with its parent pointers, which
+    later mkfs.xfs makes, above half a megabyte.
+    """
     with file_system(
         kind, place, {"xfs": 320 << 20, "btrfs": 128 << 20}.get(kind, 16 << 20)
     ) as mount:
         host = Host(place)
         host.root = mount / "root"
         for _ in range(3):
-            host.commit(**{"media/film.bin": os.urandom(500_000)})
+            host.commit(**{"media/film.bin": os.urandom(1_000_000)})
             host.deploy()
         fill(mount)
         yield host
