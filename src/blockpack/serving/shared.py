@@ -19,7 +19,7 @@ from itertools import accumulate
 from typing import Any
 
 from ..errors import TargetError
-from ..model.extent import Data, Extent, FileRange, Zeros
+from ..model.extent import Extent, FileRange, Stream, StreamStore, Zeros
 from ..planning.layout import Layout
 from ..planning.layout_reader import MOST_OPEN, LayoutReader
 from ..reading.extents import SOURCE_FLAGS, read_range
@@ -52,9 +52,11 @@ _MOST_KEPT = 1 << 20
 
 _Values = tuple[Any, ...]
 """An extent in a record: where it ends; how much further on its bytes are in their source than in
-the image; path, size and time of the file. Metadata has size 0, and is in the spool; zeros have no
-path either.
+the image; path, size and time of the file. What is no file has size 0: metadata, which is in the
+spool, zeros, which have no path, and streams, of which there is more in place of a path.
 """
+
+_SPOOL = b"spool"
 
 
 class SharedReader(LayoutReader):
@@ -73,6 +75,8 @@ class SharedReader(LayoutReader):
             self._offsets.extend(run.offsets[:-1])
         self._offsets.append(self.size)
         self._words = _memory(8 * len(self._offsets)).cast("Q")
+        self._stores: list[StreamStore] = []
+        """Those that samples of the streams are of."""
         self._records = _memory(self._estimate())
         self._used = _memory(8).cast("Q")  # bytes of records
         self._descriptors: dict[bytes, int] = {}
@@ -105,10 +109,15 @@ class SharedReader(LayoutReader):
                     read_range(part, path, at + shift, size, mtime_ns, descriptor)
                 elif size:
                     read_range(part, path, at + shift, size, mtime_ns)
-                elif path:
+                elif path == _SPOOL:
                     os.preadv(self._spool.descriptor, (part,), at + shift)
-                else:
+                elif not path:
                     part[:] = bytes(len(part))
+                else:
+                    store, key, name, offset, whole = path
+                    where = offset, stop - offset, self._stores[store]
+                    stream = Stream(*where, key, name, offset + shift, whole)
+                    self._read(stream, at - offset, part)
                 at = stop
                 if at >= end:
                     return
@@ -124,11 +133,17 @@ class SharedReader(LayoutReader):
     # Records ----------------------------------------------------------------------------------
 
     def _estimate(self) -> int:
-        """Bytes that all records will take, and a quarter more."""
+        """Bytes that all records will take, and an eighth more."""
         items = len(self._offsets) - 1
         some = range(0, items, items // _SAMPLES + 1)
-        taken = sum(len(_record(self._extents_of(item), 0, bytearray())) for item in some)
-        return taken * items // max(len(some), 1) * 5 // 4 + _LENGTH
+        taken = 0
+        for item in some:
+            extents = self._extents_of(item)
+            for extent in extents:
+                if isinstance(extent, Stream) and extent.store not in self._stores:
+                    self._stores.append(extent.store)
+            taken += len(self._record(extents, 0, bytearray()))
+        return taken * items // max(len(some), 1) * 9 // 8 + _LENGTH
 
     def _extents_of(self, item: int) -> list[Extent]:
         number = bisect_right(self._firsts, item) - 1
@@ -187,7 +202,7 @@ class SharedReader(LayoutReader):
         metadata = bytearray()
         used, end = self._used[0], self._spool.size
         for extents in made:
-            record = _record(extents, end, metadata)
+            record = self._record(extents, end, metadata)
             room = min(_LENGTH, len(self._records) - used)
             if not 0 < len(record) <= room:
                 words.append(_UNSUITABLE)
@@ -202,29 +217,33 @@ class SharedReader(LayoutReader):
             return array("Q", [_UNSUITABLE]) * len(made)
         return words
 
+    def _record(self, extents: list[Extent], end: int, metadata: bytearray) -> bytes:
+        """The record of an item, nothing if it cannot have one. Its metadata is put to that
+        which follows the `end` of the spool.
+        """
+        values: list[_Values] = []
+        try:
+            for extent in extents:
+                stop, shift = extent.offset + extent.length, -extent.offset
+                if isinstance(extent, FileRange):
+                    shift += extent.start
+                    values.append((stop, shift, extent.path, extent.size, extent.mtime_ns))
+                elif isinstance(extent, Zeros):
+                    values.append((stop, 0, b"", 0, 0))
+                elif isinstance(extent, Stream):
+                    store = self._stores.index(extent.store)
+                    source = store, extent.key, extent.name, extent.offset, extent.size
+                    values.append((stop, shift + extent.start, source, 0, 0))
+                else:
+                    values.append((stop, shift + end + len(metadata), _SPOOL, 0, 0))
+                    metadata += extent.data
+            return marshal.dumps(values)
+        except ValueError:  # no sample was of that store, or the key is a value of another kind
+            return b""
+
 
 def _memory(count: int) -> memoryview[int]:
     """`count` bytes of zeros that forked processes share; this one has all of them, too."""
     shared = memoryview(mmap.mmap(-1, count))
     shared[:: mmap.PAGESIZE].tolist()
     return shared
-
-
-def _record(extents: list[Extent], end: int, metadata: bytearray) -> bytes:
-    """The record of an item; nothing if a stream is among its extents. Its metadata is put to that
-    which follows the `end` of the spool.
-    """
-    values: list[_Values] = []
-    for extent in extents:
-        stop, shift = extent.offset + extent.length, -extent.offset
-        if type(extent) is FileRange:
-            shift += extent.start
-            values.append((stop, shift, extent.path, extent.size, extent.mtime_ns))
-        elif type(extent) is Zeros:
-            values.append((stop, 0, b"", 0, 0))
-        elif type(extent) is Data:
-            values.append((stop, shift + end + len(metadata), b"spool", 0, 0))
-            metadata += extent.data
-        else:
-            return b""
-    return marshal.dumps(values)
