@@ -71,7 +71,7 @@ else:
 
 @contextmanager
 def serving_program(
-    site: Path, socket: Path, how: str, *, most: int = 256, idle: float = 1.0
+    site: Path | str, socket: Path, how: str, *, most: int = 256, idle: float = 1.0
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program that serves a site as FAT, from its first thread or, if that is `how`, from another
     of its ``threads``; `most` connections at a time.

@@ -14,6 +14,7 @@ import pytest
 
 import blockpack
 from judges.programs import run
+from repositories import GitRepository
 from serving.client import EIO, Client
 from serving.servers import connections_of, private_memory, serving, serving_program, uri
 
@@ -68,8 +69,15 @@ def test_every_connection_reads_the_image(
             assert all_of(client, piece) == image
 
 
-def test_what_one_connection_asked_for_is_not_made_again(site: Path, tmp_path: Path) -> None:
-    with serving_program(site, tmp_path / "x.sock", "processes"):
+@pytest.mark.parametrize("of", ["", "git:"])
+def test_what_one_connection_asked_for_is_not_made_again(
+    site: Path, tmp_path: Path, of: str
+) -> None:
+    if of:
+        repository = GitRepository.init(site)
+        repository.git("add", ".")
+        repository.git("commit", "--quiet", "--message=x")
+    with serving_program(f"{of}{site}", tmp_path / "x.sock", "processes"):
         for piece in (65536, 4096, 512 << 10):
             with Client(tmp_path / "x.sock") as client:
                 all_of(client.go(), piece)
