@@ -130,11 +130,11 @@ def _command(node: Node) -> str | None:
     return text
 
 
-def _count(node: Node) -> int | None:
+def _count(node: Node, wanted: str = "a number from 1 on") -> int | None:
     value = node.value
     if not is_number(value) or value < 1:
         told = "less" if is_number(value) else kind(value)
-        node.complain(f"is a number from 1 on, not {told}")
+        node.complain(f"is {wanted}, not {told}")
     elif value > _MOST_COUNT:
         node.complain(f"is at most {_MOST_COUNT:,}")
     else:
@@ -143,7 +143,7 @@ def _count(node: Node) -> int | None:
 
 
 def _jobs(node: Node) -> Jobs | None:
-    return "auto" if node.value == "auto" else _count(node)
+    return "auto" if node.value == "auto" else _count(node, 'a number from 1 on, or "auto"')
 
 
 _READERS: Mapping[str, Callable[[Node], Any]] = {
