@@ -18,8 +18,9 @@ import pytest
 import blockpack
 
 ROOMS = (
-    "public",
     "errors",
+    "arguments",
+    "public",
     "model",
     "workers",
     "reading",

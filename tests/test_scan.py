@@ -287,8 +287,8 @@ def test_a_pattern_goes_for_names_below_a_name_with_a_newline(tmp_path: Path) ->
 
 
 def test_one_string_is_no_list_of_patterns(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"are a list, not '\*\.psd'; exclude=\['\*\.psd'\]"):
-        scan(tmp_path, exclude="*.psd")
+    with pytest.raises(UsageError, match=r"'\*\.psd' is not list of str"):
+        blockpack.scan(tmp_path, exclude="*.psd")
 
 
 def test_what_a_filesystem_tells_nothing_of_can_be_excluded(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""Public names that are imported when they are first used: build hooks start blockpack often."""
+"""Public names that are imported when they are first used: build hooks start blockpack often. What
+public functions are given is checked.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,14 @@ def public(
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         import sys
         from importlib import import_module
+        from types import FunctionType
 
-        found: object = getattr(import_module(f".{home[name]}", package), name)
+        from .arguments import checked
+
+        module = import_module(f".{home[name]}", package)
+        if isinstance(found := getattr(module, name), FunctionType):
+            found = checked(found)
+            setattr(module, name, found)  # where `pickle` looks for it
         setattr(sys.modules[package], name, found)
         return found
 

@@ -75,7 +75,7 @@ def test_what_linux_has_not_is_refused(tmp_path: Path) -> None:
         ("d/link", "its target has 4,096 bytes, and Linux reads 4,095"),
     ]
     too_many = blockpack.Tree()
-    too_many.put(blockpack.File("huge", 3 << 40, blockpack.Tree, None))  # type: ignore[arg-type]
+    too_many.put(blockpack.File("huge", 3 << 40, MEMORY, None))
     rule = "the image has more than 4,294,967,295 blocks of 512 bytes"
     assert refusals(too_many, block_size=512) == [("", rule)]
 
@@ -90,7 +90,7 @@ def test_what_linux_has_not_is_refused(tmp_path: Path) -> None:
         ({"block_size": 8192}, "invalid block size 8192"),
         ({"block_size": 512, "sector_size": 4096}, "no device of 4096-byte sectors"),
         ({"block_size": 2048, "profile": "linux-5.10"}, "profile linux-5.10 reads blocks of 4096"),
-        ({"inline": "on"}, "invalid inline 'on'"),
+        ({"inline": "on"}, "'on' is not 'auto' or 'off'; give inline=INLINE"),
         ({"profile": "nocloud"}, "profile nocloud reads fat, not erofs"),
     ],
     ids=str,

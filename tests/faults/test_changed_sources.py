@@ -233,7 +233,7 @@ def test_a_source_that_may_not_be_read_any_more_is_named() -> None:
         assert code == 0, errors
         assert output.decode() == (
             f"{source}/secret: cannot be read: permission denied; "
-            "pack again while nothing changes it\n"
+            "start again while nothing changes it\n"
         )
 
 

@@ -186,7 +186,7 @@ except blockpack.SourceError as error:
         os.utime(victim, ns=(before, before))
     assert (code, errors) == (0, "")
     assert output.decode() == (
-        f"{victim}: was modified since it was planned; pack again while nothing changes it\n"
+        f"{victim}: was modified since it was planned; start again while nothing changes it\n"
     )
     assert still_old(target)
 

@@ -25,7 +25,7 @@ from ..workers.sharing import jobs_for, stretches
 from ..writing.parallel import write_with
 from ..writing.progress import Meter, Tell
 from ..writing.targets import COPIED_AT_ONCE, Copyable, Copying, Span, Target, holes_and_data
-from .image import Image, require_image
+from .image import Image
 from .open_image import open_image
 
 
@@ -68,10 +68,7 @@ def differences(
 
 
 def _opened(image: Image | Layout) -> AbstractContextManager[Image]:
-    if isinstance(image, Layout):
-        return open_image(image)
-    require_image(image)
-    return nullcontext(image)
+    return open_image(image) if isinstance(image, Layout) else nullcontext(image)
 
 
 ANYWHERE = ("kind", "size", "target")

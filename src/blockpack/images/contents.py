@@ -14,7 +14,7 @@ from ..planning.layout_reader import LayoutReader
 from ..planning.runs import Run
 from ..reading.positional import PositionalReader, reader_of
 from ..writing.progress import SILENT, Meter, Tell
-from .image import Image, require_image
+from .image import Image
 
 _CHUNK = 1 << 20
 
@@ -44,7 +44,6 @@ def contents(what: Image | Layout, *, progress: Tell | None = None) -> dict[str,
     """
     if isinstance(what, Layout):
         return manifest(what, progress=progress)
-    require_image(what)
     facts = what.info()
     sector_size = int(facts.get("sector_size", _SECTOR))
     listed = [_entry(what, entry) for entry in what]

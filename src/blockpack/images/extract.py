@@ -27,7 +27,7 @@ from ..writing.progress import Meter, Tell
 from ..writing.targets import target_errors
 from ..writing.temporary_names import temporary_name
 from .creation import Creation, Outcome
-from .image import Image, require_image
+from .image import Image
 from .naming import unholdable
 from .soundness import unsound
 
@@ -47,7 +47,6 @@ def extract(
     are devices, or are damaged: all others were extracted.
     """
     require_jobs(jobs)
-    require_image(image)
     path = require_path(directory)
     refused: dict[str, BlockpackError] = {error.path: error for error in _unsafe(image.entries)}
     entries = [

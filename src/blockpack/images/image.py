@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from ..arguments import checked
 from ..errors import (
     Deviation,
     ImageError,
     NotAFileError,
     NotInImageError,
-    UsageError,
     raise_problems,
 )
 from ..formats.reader import ImageEntry, ImageReader, Report
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ..layers.verity.reader import VerityReader
 
 
+@checked
 class Image(Closing):
     """An image that is open for reading; a context manager that closes it.
 
@@ -310,13 +311,6 @@ class _ProgressReader(ReaderThrough):
         if end > self._furthest:
             self._advance(end - self._furthest)
             self._furthest = end
-
-
-def require_image(what: object) -> None:
-    """Raise `UsageError` unless it is an open image."""
-    if not isinstance(what, Image):
-        rule = f"{type(what).__name__} is not an open image"
-        raise UsageError("", rule, "open it: open_image(…)")
 
 
 def _text(path: str | PurePath) -> str:

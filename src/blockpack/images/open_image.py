@@ -16,7 +16,7 @@ from ..formats.registry import Format, formats
 from ..layers.disk.record import DISK, begins_a_disk
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
-from ..planning.options import optional_size
+from ..planning.options import Size, optional_size
 from ..planning.volume import MOST
 from ..reading.closing import on_failure
 from ..reading.positional import (
@@ -47,11 +47,11 @@ def open_image(
     *,
     key: bytes | None = None,
     key_file: str | os.PathLike[str] | None = None,
-    sector_size: int | None = None,
+    sector_size: Size | None = None,
     partition: int | str | None = None,
     report: Report | None = None,
     root_hash: str | None = None,
-    hash_offset: int | str | None = None,
+    hash_offset: Size | None = None,
     hash_tree: str | os.PathLike[str] | None = None,
 ) -> Image:
     """The image at `source`; or of a disk that is there, in one `partition`, by number or name.
@@ -83,7 +83,7 @@ def open_image(
         verity = _verity(root_hash, optional_size(hash_offset), hash_tree)
         if isinstance(source, Layout) and (offset := source.geometry.get("hash_offset")):
             verity = verity._replace(offset=int(offset))
-        return _opened(data, name, wanted, key, sector_size, report, verity)
+        return _opened(data, name, wanted, key, optional_size(sector_size), report, verity)
 
 
 def _data(source: ImageSource) -> tuple[PositionalReader, str, str | None]:

@@ -16,6 +16,7 @@ from fnmatch import translate
 from functools import total_ordering
 from typing import IO, TYPE_CHECKING, Any
 
+from ..arguments import checked
 from ..errors import NotADirectoryInImageError, NotInImageError
 from ..formats.reader import ImageEntry
 from ..model.entry import NANOSECONDS, encode, text_of
@@ -32,6 +33,7 @@ _TIMES = ("atime", "mtime", "ctime")
 
 
 @total_ordering
+@checked
 class ImagePath:
     """A path in `image`, be there something or not; an empty one is the root."""
 

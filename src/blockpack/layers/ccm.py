@@ -23,7 +23,7 @@ from ..model.content import Opened
 from ..model.extent import Extent, Stream
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
-from ..planning.options import optional_size
+from ..planning.options import Size, parse_size
 from ..planning.runs import Run
 from ..planning.volume import MOST
 from ..reading.positional import PositionalFile, ReaderThrough
@@ -103,7 +103,7 @@ def encrypted_size(size: int) -> int:
     return 2 * size
 
 
-def encrypt(layout: Layout, key: bytes, *, sector_size: int | str | None = None) -> Layout:
+def encrypt(layout: Layout, key: bytes, *, sector_size: Size | None = None) -> Layout:
     """The layout of the image of `layout`, encrypted: twice as long, and different each time.
 
     `key` has 16, 24 or 32 bytes. `sector_size` is that of the device (bytes), by default the one
@@ -116,7 +116,7 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: int | str | None = None)
     """
     if layout.layer_refused is not None:
         raise layout.layer_refused
-    size = optional_size(sector_size) or layout.sector_size
+    size = layout.sector_size if sector_size is None else parse_size(sector_size)
     require_sector_size(size)
     if size > layout.sector_size:
         rule = f"the image is planned for sectors of {layout.sector_size} bytes, not of {size}"

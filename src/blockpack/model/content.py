@@ -100,6 +100,40 @@ class Opened:
         return self._identity or self
 
 
+class _Called(Opened):
+    """What a caller's callable opens."""
+
+    def open(self, key: Hashable, name: str) -> Readable:
+        """It from its start. Raises `UsageError` for what is no binary file."""
+        return _Guarded(self._opening(), name)
+
+
+class _Guarded:
+    """A caller's file object, which gives bytes, and no more than are asked for, or an error."""
+
+    def __init__(self, file: Readable, path: str) -> None:
+        if not hasattr(file, "read") or not hasattr(file, "close"):
+            rule = f"{type(file).__name__} is not a file object"
+            raise UsageError(path, rule, "give what opens a binary file")
+        require_open(file, path)
+        self._file = file
+        self._path = path
+        self.close = file.close
+
+    def read(self, most: int, /) -> bytes:
+        return _bytes_of(self._file, most, self._path)
+
+
+def _bytes_of(file: Readable | SeekingFile, most: int, path: str) -> bytes:
+    data: object = file.read(most)
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise UsageError(path, f"read() gives {type(data).__name__}", "open it in the mode 'rb'")
+    if len(data) > most:
+        rule = f"read() gives {len(data):,} bytes, and {most:,} were asked for"
+        raise UsageError(path, rule, "give a binary file")
+    return bytes(data)
+
+
 class _Shared:
     """A caller's file object, read from a position of one's own."""
 
@@ -113,7 +147,7 @@ class _Shared:
         with self._lock:
             require_open(self._file, self._path)
             self._file.seek(self._position)
-            data = self._file.read(most)
+            data = _bytes_of(self._file, most, self._path)
         self._position += len(data)
         return data
 
@@ -131,10 +165,10 @@ def file_of(path: str, content: Content, size: int | None) -> File:
     if callable(content):
         if size is None:
             raise UsageError(path, "a callable needs a size", "give its size")
-        return File(path, size, Opened(content), None)
+        return File(path, size, _Called(content), None)
     found = _measured(path, content)
     if size is not None and size != found.size:
-        rule = f"has {found.size:,} bytes, and size says {size:,}"
+        rule = f"has {found.size:,} bytes, and size says {size}"
         raise UsageError(path, rule, "leave the size out")
     return found
 
@@ -150,20 +184,18 @@ def _measured(path: str, content: object) -> File:
         require_open(content, path)
         with reading_errors(path):
             size = content.seek(0, os.SEEK_END)
-            is_binary = isinstance(content.read(0), bytes)
-        if not is_binary:
-            raise UsageError(path, "is a text file object", "open it in the mode 'rb'")
+            _bytes_of(content, 0, path)
         return File(path, size, Opened(lambda: _Shared(content, path, lock)), None)
     if hasattr(content, "open"):
-        opened = Opened(lambda: content.open("rb"))
-        return File(path, _length(path, content), opened, None)
+        opened = _Called(lambda: content.open("rb"))
+        return File(path, _length(path, opened), opened, None)
     rule = f"{type(content).__name__} is not content for a file"
     raise UsageError(path, rule, "give bytes, a Path, a file object, or what opens one and a size")
 
 
-def _length(path: str, resource: Resource) -> int:
+def _length(path: str, resource: Opened) -> int:
     """The bytes of a resource, which has no size but that of what is read."""
-    with reading_errors(path), closing(resource.open("rb")) as file:
+    with reading_errors(path), closing(resource.open(None, path)) as file:
         return sum(map(len, iter(lambda: file.read(1 << 20), b"")))
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from attrs import define, evolve, field
 
+from ..arguments import checked, require_fields
 from ..errors import EntryError, UsageError
 from .content import Content, file_of
 from .entry import (
@@ -138,6 +139,7 @@ class Tree:
             if isinstance(found, Directory):
                 self._children.setdefault(found.path, {})
 
+    @checked
     def join(self, at: str | PurePath, other: Tree) -> None:
         """Add everything in `other` below the directory `at` (empty: the root).
 
@@ -174,6 +176,7 @@ class Tree:
         self.forkable = self.forkable and other.forkable
         self.origin = origin
 
+    @checked
     def remove(self, path: str | PurePath) -> None:
         """Remove the entry `path`, a directory with everything in it.
 
@@ -220,6 +223,7 @@ class Tree:
     def __repr__(self) -> str:
         return f"<Tree: {len(self):,} entries>"
 
+    @checked
     def children(self, path: str = "") -> list[Entry]:
         """What the directory `path` holds, sorted by name; the root is the empty path.
 
@@ -257,14 +261,10 @@ class Tree:
 
 
 def _require_entry(entry: object) -> None:
-    """Raise `UsageError` unless it is an entry with whole numbers."""
+    """Raise `UsageError` unless it is an entry whose fields are of their types."""
     if not isinstance(entry, File | Directory | Symlink):
         raise UsageError("", f"{entry!r} is not an entry", "give a File, a Directory or a Symlink")
-    size = entry.size if isinstance(entry, File) else 0
-    for number in (size, entry.mode, entry.mtime_ns, entry.uid, entry.gid):
-        if not isinstance(number, int):
-            rule = f"{number!r} is not a whole number"
-            raise UsageError(entry.path, rule, "give sizes, modes, times and owners as int")
+    require_fields(entry)
 
 
 def _above(path: str) -> Iterator[Directory]:

@@ -139,10 +139,3 @@ class Layout:
 def round_up(number: int, unit: int) -> int:
     """The least multiple of `unit` that is not below `number`."""
     return -(-number // unit) * unit
-
-
-def require_layout(what: object) -> None:
-    """Raise `UsageError` unless it is a layout."""
-    if not isinstance(what, Layout):
-        rule = f"{type(what).__name__} is not a layout"
-        raise UsageError("", rule, "plan one: volume.plan(tree)")

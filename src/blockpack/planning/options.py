@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from ..errors import UsageError
 
@@ -23,7 +23,7 @@ _SIZE = r"(?ai)(\d{1,19})([KMGT]?)(i?B)?"
 _POWERS = "KMGT"
 
 
-def parse_size(size: int | str) -> int:
+def parse_size(size: Size) -> int:
     """A number of bytes; in a text, with K, M, G or T for powers of 1024. Raises `UsageError`."""
     if isinstance(size, int) and not isinstance(size, bool):
         return size
@@ -34,7 +34,11 @@ def parse_size(size: int | str) -> int:
     return int(match[1]) << 10 * power
 
 
-def optional_size(size: int | str | None) -> int | None:
+Size = Annotated[int | str, parse_size, "a size such as 4096, 64K, 16M or 2G"]
+"""A number of bytes, or a text that is one."""
+
+
+def optional_size(size: Size | None) -> int | None:
     """The same for an option that may be left out."""
     return None if size is None else parse_size(size)
 
@@ -205,33 +209,13 @@ PARTITION = (
 def require_choice(option: str, value: object, choices: tuple[object, ...]) -> None:
     """Raise `UsageError` unless `value` is one of `choices`."""
     if value not in choices:
-        known = ", ".join(map(str, choices))
-        raise UsageError("", f"invalid {option} {value!r}", f"give one of {known}")
-
-
-def require_kinds(values: AttrsInstance, options: Iterable[Option]) -> None:
-    """Raise `UsageError` for a value that is none of the words which its option takes; or no text,
-    or not true or false, where its option takes that and has no converter.
-    """
-    from attrs import fields_dict
-
-    known = fields_dict(type(values))
-    for option in options:
-        item = known.get(option.name)
-        value = getattr(values, option.name, None)
-        if item is None or value is item.default:
-            continue
-        if option.kind == "choice":
-            require_choice(option.key.replace("-", " "), str(value), option.choices)
-        wanted = {"text": str, "flag": bool}.get(option.kind, object)
-        if item.converter is None and not isinstance(value, wanted):
-            remedy = "give a text" if wanted is str else "give True or False"
-            raise UsageError("", f"{option.name} is {value!r}", remedy)
+        rule = f"invalid {option.replace('_', ' ')} {value!r}"
+        raise UsageError("", rule, f"give one of {', '.join(map(str, choices))}")
 
 
 def number_or_word(value: str | int) -> Any:
     """A choice as a number, if it is one."""
-    return int(value) if str(value).isdecimal() else value
+    return int(value) if re.fullmatch("[0-9]{1,9}", str(value)) else value
 
 
 def taken_by(volume_class: type[AttrsInstance]) -> tuple[Option, ...]:

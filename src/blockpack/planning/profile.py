@@ -7,12 +7,30 @@ readers behind them.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
+from ..arguments import checked
 from ..errors import UsageError
 
 GiB = 1 << 30
 """Bytes in a gibibyte."""
+
+SectorSize = Literal[512, 4096]
+"""Bytes in a sector of the devices that there are."""
+
+FatBits = Literal[12, 16, 32]
+"""The types of FAT."""
+
+_Item = TypeVar("_Item")
+
+
+def _require_some(values: tuple[object, ...]) -> None:
+    if not values:
+        raise UsageError("", "a reader that reads nothing")
+
+
+Some = Annotated[tuple[_Item, ...], _require_some, "a tuple of one or more that there are"]
+"""One or more."""
 
 Names = Literal["unicode", "bmp", "cp437", "ascii"]
 """The characters in a long name: all of Unicode, those of one UTF-16 unit, those of code page 437,
@@ -28,6 +46,7 @@ Presence = Literal["required", "expected", "optional"]
 """Whether an image without it is refused, warned of, or fine."""
 
 
+@checked
 class Medium(NamedTuple):
     """What a kind of medium has in its boot sector; sizes in bytes, 0 for any."""
 
@@ -47,6 +66,7 @@ FIXED_DISK = Medium(0, 0xF8, 63, 255, 512, 0, 0x80)
 nothing else."""
 
 
+@checked
 class WantedFile(NamedTuple):
     """A file that the reader looks for, and what it has to be. Capitals do not matter."""
 
@@ -62,19 +82,20 @@ class WantedFile(NamedTuple):
     """Keys that are worth a warning if they are not there."""
 
 
+@checked
 class FatLimits(NamedTuple):
     """What a reader of FAT accepts. Sizes are in bytes."""
 
-    types: tuple[int, ...] = (12, 16, 32)
-    preferred_types: tuple[int, ...] = ()
+    types: Some[FatBits] = (12, 16, 32)
+    preferred_types: tuple[FatBits, ...] = ()
     """Types that are taken before others, in this order, where the content fills them."""
-    doubtful_types: tuple[int, ...] = ()
+    doubtful_types: tuple[FatBits, ...] = ()
     """Types that not all of these readers take, or read in full: worth a warning."""
-    sector_sizes: tuple[int, ...] = (512, 4096)
-    sector_size: int = 512
+    sector_sizes: Some[SectorSize] = (512, 4096)
+    sector_size: SectorSize = 512
     media: tuple[Medium, ...] = ()
     """The media that it reads, the usual one first; if there are none, any size is fine."""
-    fats: tuple[int, ...] = (2, 1)
+    fats: Some[Literal[1, 2]] = (2, 1)
     """How many allocation tables there may be, the usual number first."""
     spare_cluster: bool = False
     """Whether the last cluster stays free even in an image of a given size."""
@@ -102,6 +123,7 @@ class FatLimits(NamedTuple):
     """Files from this size on are worth a warning, for the reader holds them in memory."""
 
 
+@checked
 class TarLimits(NamedTuple):
     """What a reader of tar accepts. Sizes are in bytes."""
 
@@ -111,13 +133,14 @@ class TarLimits(NamedTuple):
     """The longest payload of an extended header (pax or GNU)."""
     base_256: bool = True
     """Whether numbers too large for octal may be written in base 256 (GNU)."""
-    sector_size: int = 512
+    sector_size: SectorSize = 512
     """The largest sector of its devices: it does not read a shorter tail."""
     long_padding: bool = False
     """Whether padding may have extended headers of more than 512 bytes, so that none of it need be
     an entry ``./``, which gives the directory that is extracted into its mode."""
 
 
+@checked
 class GitLimits(NamedTuple):
     """What a reader of git objects accepts. Sizes are in bytes."""
 
@@ -125,21 +148,23 @@ class GitLimits(NamedTuple):
     """Whether files may have the mode of an executable one."""
     symlinks: bool = True
     """Whether symbolic links are understood."""
-    object_formats: tuple[str, ...] = ("sha1", "sha256")
+    object_formats: Some[Literal["sha1", "sha256"]] = ("sha1", "sha256")
     """The hashes that make ids."""
     large_blob: int | None = None
     """Files from this size on are worth a warning, for the reader holds them in memory."""
 
 
+@checked
 class ErofsLimits(NamedTuple):
     """What a reader of EROFS accepts. Sizes are in bytes."""
 
-    block_sizes: tuple[int, ...] = (4096, 2048, 1024, 512)
+    block_sizes: Some[int] = (4096, 2048, 1024, 512)
     """The sizes that a block may have, the usual one first."""
     doubtful_block_sizes: tuple[int, ...] = ()
     """Sizes that not all of these readers take: worth a warning."""
 
 
+@checked
 class Profile(NamedTuple):
     """One consumer's limits, and the files that it looks for."""
 
@@ -349,7 +374,7 @@ def profile_named(profile: str | Profile) -> Profile:
     """The profile of that name; a profile is returned as it is. Raises `UsageError`."""
     if isinstance(profile, Profile):
         return profile
-    if not isinstance(profile, str) or profile not in PROFILES:
+    if profile not in PROFILES:
         known = ", ".join(PROFILES)
         raise UsageError("", f"there is no profile {profile!r}", f"choose from {known}")
     return PROFILES[profile]

@@ -17,7 +17,7 @@ from ..model.entry import EPOCH, NANOSECONDS, Entry
 from ..model.tree import Tree
 from ..workers.processors import Jobs
 from .layout import Layout, round_up
-from .options import VOLUME, optional_size, parse_size, require_kinds
+from .options import optional_size, parse_size
 from .profile import PROFILES, Profile, profile_named
 
 Mtime = Literal["fixed", "keep", "clamp"]
@@ -78,9 +78,6 @@ class Volume(ABC):
     pad: int = field(default=PADDING, converter=parse_size)
 
     def __attrs_post_init__(self) -> None:
-        if not isinstance(self.epoch, int) or isinstance(self.epoch, bool):
-            raise UsageError("", f"epoch is {self.epoch!r}", "give whole seconds since 1970")
-        require_kinds(self, VOLUME)
         if self.profile.formats:
             self.require_read("format", self.profile.formats)
         if self.sector_size not in (512, 4096):

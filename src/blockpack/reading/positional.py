@@ -22,7 +22,7 @@ from .closing import Closing
 READ_AHEAD = 128 << 10
 """Bytes that a file object reads at once, if less is asked for."""
 
-AGAIN = "pack again while nothing changes it"
+AGAIN = "start again while nothing changes it"
 """What to do about a source that changed."""
 
 READ_ONLY = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)

@@ -26,10 +26,6 @@ def excluding(patterns: Iterable[str]) -> Excluded | None:
 
     Raises `UsageError` for what is not a pattern.
     """
-    # The characters of a text would be patterns, a star among them.
-    if isinstance(patterns, str) or not isinstance(patterns, Iterable):
-        rule = f"exclude patterns are a list, not {patterns!r}"
-        raise UsageError("", rule, f"exclude=[{patterns!r}] is one")
     lines = list(patterns)
     for line in lines:
         if not isinstance(line, str):

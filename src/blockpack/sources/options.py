@@ -7,7 +7,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from ..planning.options import TREE, require_kinds
+from ..arguments import checked
 from ..workers.processors import Jobs, require_jobs
 
 Symlinks = Literal["error", "follow", "keep", "skip"]
@@ -24,6 +24,7 @@ UNPACKABLE = "this source cannot be packed as it is"
 """What is said of a source with problems."""
 
 
+@checked
 @frozen(kw_only=True)
 class ScanOptions:
     """The options of a scan. Raises `UsageError` for values that they do not have.
@@ -37,5 +38,4 @@ class ScanOptions:
     jobs: Jobs = 1
 
     def __attrs_post_init__(self) -> None:
-        require_kinds(self, TREE)
         require_jobs(self.jobs)

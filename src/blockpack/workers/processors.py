@@ -6,12 +6,9 @@ A module of its own: most runs use one process, and need not import the pool.
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Annotated, Literal
 
 from ..errors import UsageError
-
-Jobs = int | Literal["auto"]
-"""How many processes work: a number (1 is this one alone), or as many as pay."""
 
 MOST_WORKERS = 16
 """More would wait for the same disk."""
@@ -22,6 +19,10 @@ def require_jobs(jobs: Jobs) -> None:
     if jobs != "auto" and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):
         rule = f"the number of processes is 1 or more, or 'auto'; not {jobs!r}"
         raise UsageError("", rule, option="jobs=auto")
+
+
+Jobs = Annotated[int | Literal["auto"], require_jobs, "a number from 1 on, or 'auto'"]
+"""How many processes work: a number (1 is this one alone), or as many as pay."""
 
 
 def processors(jobs: Jobs) -> int:

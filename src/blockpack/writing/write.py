@@ -13,7 +13,7 @@ from typing import BinaryIO
 from attrs import frozen
 
 from ..errors import TargetError, UsageError, require_path
-from ..planning.layout import Layout, require_layout
+from ..planning.layout import Layout
 from ..planning.runs import literal
 from ..workers.pool import lost_process
 from ..workers.processors import Jobs, require_jobs
@@ -76,7 +76,6 @@ def write(
     `TargetError` if the target is full, too small, busy or cannot be written.
     """
     require_jobs(jobs)
-    require_layout(layout)
     begun = time.monotonic()
     meter = Meter("packing", layout.size, progress)
     with _opened(layout, target, fsync, allow_device, private, sparing) as opened:

@@ -30,6 +30,7 @@ from ...errors import (
 )
 from ...layers.memory import guarded
 from ...planning.layout import Layout, LayoutWarning
+from ...planning.options import Size
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs, require_jobs
 from ...writing.progress import Meter, Progress
@@ -93,7 +94,7 @@ def build(
     progress: Callable[[Progress], object] | None = None,
     earlier: Earlier | None = None,
     secrets: Secrets | None = None,
-    max_size: int | str | None = None,
+    max_size: Size | None = None,
 ) -> BuildReport:
     """Build the deployment `source`, a directory or ``git:REPO@REV``, or one that is open, into
     the directory `out`.

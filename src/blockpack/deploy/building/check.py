@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 
 from ...errors import BlockpackError, EntryError, raise_problems
 from ...planning.layout import LayoutWarning
+from ...planning.options import Size
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs
 from ...writing.progress import Meter, Progress
@@ -48,7 +49,7 @@ def check(
     source: str | os.PathLike[str],
     *,
     jobs: Jobs = 1,
-    max_size: int | str | None = None,
+    max_size: Size | None = None,
     consumers: Sequence[str] = (),
     progress: Callable[[Progress], object] | None = None,
 ) -> tuple[CheckedVolume, ...]:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from ...errors import EntryError, UsageError
 from ...layers.ccm import encrypted_size
-from ...planning.options import optional_size
+from ...planning.options import Size, optional_size
 
 if TYPE_CHECKING:
     from ..manifest.specs import ImageSpec
     from ..record import ImageRecord
 
 
-def limit_of(max_size: int | str | None) -> int | None:
+def limit_of(max_size: Size | None) -> int | None:
     """A limit in bytes, of a number or a text such as ``2G``; None if there is none.
 
     Raises `UsageError` for an invalid limit.

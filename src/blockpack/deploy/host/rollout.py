@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from attrs import frozen
 
 from ...errors import BlockpackError, TargetError, UsageError, require_path
+from ...planning.options import Size
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs, require_jobs
 from ...writing.progress import Meter, Tell
@@ -70,7 +71,7 @@ def deploy(
     jobs: Jobs = 1,
     progress: Tell | None = None,
     secrets: Secrets | None = None,
-    max_size: int | str | None = None,
+    max_size: Size | None = None,
 ) -> DeployReport:
     """Make the commit `revision` of a repository the live generation under the directory `root`.
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
+from ...arguments import checked
 from ...planning.options import TREE, VOLUME, keys, require_choice
 from ..file_names import MANIFEST
 from ..record import VOLUME_NAME
@@ -91,6 +92,7 @@ class Manifest:
         return {**own, **self.disks}
 
     @classmethod
+    @checked
     def parse(
         cls, text: str | bytes, file: str = MANIFEST, consumers: Sequence[str] = ()
     ) -> Manifest:

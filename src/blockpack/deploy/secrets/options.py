@@ -6,9 +6,10 @@ import hashlib
 import os
 from typing import Self
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
-from ...errors import UsageError
+from ...arguments import checked
+from ...errors import UsageError, require_path
 
 RUNTIME = "/run/blockpack"
 """Where deploys put images that are not encrypted, by default."""
@@ -17,6 +18,11 @@ _LONGEST, _DIGITS = 200, 12
 """Characters of the name that a deployment has in there, and of what tells its roots apart."""
 
 
+def _path(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else require_path(path)
+
+
+@checked
 @frozen(kw_only=True)
 class Secrets:
     """How secret volumes are opened and closed; all are paths.
@@ -28,9 +34,9 @@ class Secrets:
     empty.
     """
 
-    identity: str | None = None
-    key_file: str | None = None
-    runtime: str | None = None
+    identity: str | None = field(default=None, converter=_path)
+    key_file: str | None = field(default=None, converter=_path)
+    runtime: str | None = field(default=None, converter=_path)
 
     def require_key_elsewhere(self, directory: str) -> None:
         """Raise `UsageError` if the key file is among the images: builds remove keys from there."""

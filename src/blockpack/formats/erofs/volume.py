@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
+from ...arguments import checked
 from ...errors import UsageError
 from ...model.tree import Tree
 from ...planning.layout import Layout, LayoutWarning
@@ -34,6 +35,7 @@ def _label(label: str) -> str:
     return label
 
 
+@checked
 @frozen(kw_only=True)
 class ErofsVolume(PosixVolume):
     """An EROFS file system as an image, without compression and extended attributes.
@@ -53,7 +55,7 @@ class ErofsVolume(PosixVolume):
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        require_choice("block size", self.block_size, BLOCK_SIZES)
+        require_choice("block_size", self.block_size, BLOCK_SIZES)
         self.require_read("block_size", self.profile.erofs.block_sizes, "blocks of {} bytes")
         if self.block_size < self.sector_size:
             rule = f"no device of {self.sector_size}-byte sectors has blocks of {self.block_size}"

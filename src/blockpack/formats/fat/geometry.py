@@ -219,7 +219,9 @@ def _ranked(survey: Survey) -> Iterator[list[tuple[int, int]]]:
         size = volume.size
         advised = (cluster for most, cluster in _FAT32_CLUSTERS if size <= most)
         usual = {12: PREFERRED, 16: PREFERRED, 32: next(advised, LARGEST_PREFERRED)}
-        rank = {bits: number for number, bits in enumerate(preferred, -len(preferred))}
+        rank: dict[int, int] = {
+            bits: number for number, bits in enumerate(preferred, -len(preferred))
+        }
         pairs.sort(key=lambda pair: (rank.get(pair[0], 0), _distance(pair[1], usual[pair[0]])))
         yield from ([pair] for pair in pairs)
         return

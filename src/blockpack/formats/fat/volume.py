@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from attrs import evolve, field, frozen
 
+from ...arguments import checked
 from ...errors import BlockpackError, EntryError, Problems, UsageError, problems, raise_problems
 from ...model.entry import name_of
 from ...model.tree import Tree
@@ -32,6 +33,7 @@ def _label(label: str) -> str:
     return label
 
 
+@checked
 @frozen(kw_only=True)
 class FatVolume(Volume):
     """A FAT file system as an image, without a partition table.

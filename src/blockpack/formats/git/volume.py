@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from attrs import field, frozen
 
+from ...arguments import checked
 from ...errors import BlockpackError, EntryError, UsageError, raise_problems
 from ...model.entry import Directory, decode, encode
 from ...model.tree import Tree
@@ -48,6 +49,7 @@ def _compression(value: str | int) -> Compression:
     return level
 
 
+@checked
 @frozen(kw_only=True)
 class GitVolume(Volume):
     """A commit, its trees and its blobs as an image.

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
+from ...arguments import checked
 from ...errors import EntryError, UsageError
 from ...model.entry import Entry, File
 from ...model.extent import Data, Extent
@@ -56,6 +57,7 @@ def _alignment(align: int | str) -> int | str:
     return number
 
 
+@checked
 @frozen(kw_only=True)
 class TarVolume(PosixVolume):
     """A tar archive as an image.

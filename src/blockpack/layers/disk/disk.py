@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from attrs import evolve, field, frozen
 
+from ...arguments import checked
 from ...errors import UsageError, printable
 from ...model.content import Content
 from ...model.entry import File
 from ...planning.layout import Layout, round_up
-from ...planning.options import DISK, optional_size, parse_size, require_choice, require_kinds
+from ...planning.options import Size, optional_size, parse_size, require_choice
 from ...planning.volume import MOST, PADDING
 from . import gpt, mbr
 from .disk_plan import REST, DiskPlan
 from .partition_types import PartitionType, implied_type, parse_type
 from .placement import Place
 from .table import BOOT, SECTOR_SIZES, SHOWN, Kind
-
-_Value = TypeVar("_Value")
 
 ALIGN = 1 << 20
 """What partitions begin at multiples of, as everybody has them (bytes)."""
@@ -40,12 +39,12 @@ def _type(type: str | int | PartitionType) -> PartitionType:
     return found
 
 
-def _partition_size(size: int | str | None) -> int | Literal["rest"] | None:
+def _partition_size(size: Size | Literal["rest"] | None) -> int | Literal["rest"] | None:
     return "rest" if size == REST else optional_size(size)
 
 
 def _flags(flags: str | Iterable[str]) -> tuple[str, ...]:
-    found = (flags,) if isinstance(flags, str) else _several(flags, str, "flags")
+    found = (flags,) if isinstance(flags, str) else tuple(flags)
     known = (*gpt.FLAGS, BOOT, SHOWN)
     for flag in found:
         if flag not in known and not (re.fullmatch("[0-9]{1,2}", flag) and int(flag) < 64):
@@ -63,24 +62,15 @@ def _guid(id: str | None) -> str | None:
     return id.upper()
 
 
-def _several(values: Iterable[_Value], kind: type[_Value], name: str) -> tuple[_Value, ...]:
-    """All `values`, which are of one kind. Raises `UsageError`."""
-    found = tuple(values) if isinstance(values, Iterable) else (values,)
-    for value in found:
-        if not isinstance(value, kind):
-            rule = f"{type(value).__name__} is not for {name}"
-            raise UsageError("", rule, f"give a list of {kind.__name__}")
-    return found
-
-
 def _partitions(partitions: Iterable[Partition]) -> tuple[Partition, ...]:
-    return _several(partitions, Partition, "partitions")
+    return tuple(partitions)
 
 
 def _raws(raws: Iterable[Raw]) -> tuple[Raw, ...]:
-    return _several(raws, Raw, "raw pieces")
+    return tuple(raws)
 
 
+@checked
 @frozen
 class Partition:
     """A partition: a layout, or a finished image (a path, bytes, a file of a tree), or room.
@@ -113,7 +103,7 @@ class Partition:
         if self.layout is None and self.size is None:
             raise UsageError("", "a partition without content needs a size", "give one, or 'rest'")
         _require_offset(self.offset or 0)
-        if not isinstance(self.name, str) or "\0" in self.name:
+        if "\0" in self.name:
             raise UsageError("", f"{self.name!r} is not a name", "give a text")
         try:
             units = len(self.name.encode("utf-16-le")) // 2
@@ -157,6 +147,7 @@ def planned(plan: Plan, options: Mapping[str, Any], *, fills: bool) -> Partition
     return evolve(partition(given), fill=partition if fills else None)
 
 
+@checked
 @frozen
 class Raw:
     """Bytes at `offset` of a disk, beside all partitions, such as a board's boot loader.
@@ -176,6 +167,7 @@ def _require_offset(offset: int) -> None:
         raise UsageError("", f"no disk has a byte {offset:,}", "give another offset")
 
 
+@checked
 @frozen(kw_only=True)
 class Disk:
     """A disk with a `table` (``gpt``, ``mbr``, ``hybrid``) around `partitions`, and `raw` pieces.
@@ -201,8 +193,7 @@ class Disk:
     pad: int = field(default=PADDING, converter=parse_size)
 
     def __attrs_post_init__(self) -> None:
-        require_kinds(self, DISK)
-        require_choice("sector size", self.sector_size, SECTOR_SIZES)
+        require_choice("sector_size", self.sector_size, SECTOR_SIZES)
         for name in ("size", "align", "entries_at", "pad"):
             self._require_sectors(name, getattr(self, name))
         if self.table == "mbr":

@@ -8,6 +8,7 @@ import json
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
+from ...arguments import checked
 from ...errors import UsageError
 from ...planning.layout import round_up
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _BLOCK = 4096  # of which the signature of a partition is a multiple
 
 
+@checked
 class Signer:
     """Signs with a `key` and its `certificate`, both PEM. Raises `UsageError` if they are not, or
     no pair, and without the library.

@@ -17,9 +17,9 @@ from ...errors import EntryError, UsageError
 from ...model.content import Opened
 from ...model.extent import Stream
 from ...planning.ids import guid, identity
-from ...planning.layout import Layout, require_layout
+from ...planning.layout import Layout
 from ...planning.layout_reader import LayoutReader
-from ...planning.options import optional_size, parse_size, require_choice
+from ...planning.options import Size, optional_size, parse_size, require_choice
 from ...planning.runs import Run, zeros
 from ...reading.positional import PositionalFile
 from ...workers.processors import Jobs
@@ -34,15 +34,15 @@ class TreeOptions(TypedDict, total=False):
 
     salt: bytes | str | None
     uuid: str | None
-    data_block_size: int | str | None
-    hash_block_size: int | str
+    data_block_size: Size | None
+    hash_block_size: Size
     algorithm: str
 
 
 def verity(
     layout: Layout,
     *,
-    hash_offset: int | str | None = None,
+    hash_offset: Size | None = None,
     jobs: Jobs = 1,
     advance: Advance = ignore,
     **options: Unpack[TreeOptions],
@@ -100,19 +100,18 @@ def _planned(
     layout: Layout,
     salt: bytes | str | None = None,
     uuid: str | None = None,
-    data_block_size: int | str | None = None,
-    hash_block_size: int | str = 4096,
+    data_block_size: Size | None = None,
+    hash_block_size: Size = 4096,
     algorithm: str = "sha256",
 ) -> HashTree:
     """The tree, without an offset. Raises `UsageError` and `EntryError`."""
-    require_layout(layout)
     data_size = optional_size(data_block_size)
     if data_size is None:
         data_size = min(layout.largest_sector, BLOCK_SIZES[-1])
     hash_size = parse_size(hash_block_size)
-    require_choice("block size of verity", data_size, BLOCK_SIZES)
-    require_choice("block size of verity", hash_size, BLOCK_SIZES)
-    require_choice("hash of verity", algorithm, ALGORITHMS)
+    require_choice("data_block_size", data_size, BLOCK_SIZES)
+    require_choice("hash_block_size", hash_size, BLOCK_SIZES)
+    require_choice("algorithm", algorithm, ALGORITHMS)
     if layout.format == CIPHER:
         rule = "a hash tree is for the kernel, which does not decrypt these sectors"
         raise UsageError("", rule, "leave out one of the two; each sector is authenticated anyway")

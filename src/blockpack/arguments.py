@@ -1,0 +1,165 @@
+"""Arguments are held against their annotations: what a type checker refuses is a `UsageError`, too,
+which has the argument's name, before anything is done.
+
+A list will do for a tuple; a text is no list of texts. What is annotated with what is imported for
+type checkers alone may be anything: whoever uses it says what is wrong.
+"""
+
+from __future__ import annotations
+
+import builtins
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache, wraps
+from inspect import unwrap
+from operator import attrgetter
+from types import FunctionType, NoneType, UnionType
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar, Union, cast
+
+from attrs import fields, has
+
+from .errors import UsageError
+
+_Target = TypeVar("_Target", bound=Callable[..., Any])
+
+_fitting: set[tuple[type, ...]] = set()
+"""The types of values and of their fields that were found right: there may be a million of them."""
+
+
+def checked(target: _Target) -> _Target:
+    """A function that refuses what its annotations exclude; or a class that does when it is made
+    (one of attrs, a named tuple, or any other), as do its own public methods.
+
+    A kind that no type tells is ``Annotated[type, test, words]``; the test raises `UsageError`.
+    """
+    if not isinstance(target, type):
+        return cast("_Target", _checking(target, target))
+    made: Any = target
+    for name, each in [*vars(made).items()]:
+        if isinstance(each, FunctionType) and name[0] != "_":
+            setattr(made, name, _checking(each, each))
+    if not issubclass(made, tuple):
+        made.__init__ = _checking(made.__init__, made if has(made) else made.__init__)
+        return target
+    made.__new__.__annotations__ = dict(made.__annotations__)  # help() shows no others in words
+    made.__new__ = _checking(made.__new__, made)
+    made._replace = lambda self, **changes: made(**{**self._asdict(), **changes})
+    return target
+
+
+def _checking(function: Callable[..., Any], annotated: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, of whose arguments the annotations of something tell."""
+    code = unwrap(function).__code__
+    names = code.co_varnames[: code.co_argcount]
+
+    @wraps(function)
+    def called(*given: Any, **named: Any) -> Any:
+        kinds = _kinds(annotated)
+        for name, value in (*zip(names, given, strict=False), *named.items()):
+            _require(name, value, kinds.get(name, object))
+        return function(*given, **named)
+
+    return called
+
+
+@cache
+def _fields_of(made: Any) -> Callable[[object], tuple[object, ...]]:
+    return attrgetter(*made.__match_args__)
+
+
+def require_fields(value: object) -> None:
+    """Raise `UsageError` for a value of attrs, made unchecked, whose fields are of other types."""
+    made: Any = type(value)
+    found = _fields_of(made)(value)
+    types = made, *map(type, found)
+    if types not in _fitting:
+        for name, each in zip(made.__match_args__, found, strict=True):
+            _require(name, each, _kinds(made)[name])
+        if tuple not in types:  # in which there may be others
+            _fitting.add(types)
+
+
+def _require(name: str, value: object, kind: Any) -> None:
+    if type(value) is not kind and not _fits(value, kind):
+        rule = f"{_shown(value)} is not {_words(kind)}"
+        raise UsageError("", rule, option=f"{name}={name.upper()}")
+
+
+class _Names(dict[str, Any]):
+    """What annotations name; what is there for type checkers alone is any object."""
+
+    def __missing__(self, name: str) -> object:
+        return object
+
+
+@cache
+def _kinds(target: Any) -> dict[str, Any]:
+    """What each argument has to be; where it is converted, what is taken for that."""
+    if not isinstance(target, type):
+        names = _Names(vars(builtins) | unwrap(target).__globals__)
+        hints = typing.get_type_hints(target, localns=names, include_extras=True)
+        for kind in [*hints.values()]:
+            if typing.get_origin(kind) is typing.Unpack:
+                hints |= typing.get_type_hints(typing.get_args(kind)[0], include_extras=True)
+        return hints
+    hints = typing.get_type_hints(target, include_extras=True)
+    for each in fields(target) if has(target) else ():
+        if each.converter is not None:
+            hints[each.alias] = next(iter(_kinds(each.converter).values()))
+    return hints
+
+
+def _parts(kind: Any) -> tuple[Any, Any]:
+    origin = typing.get_origin(kind) or kind
+    return Union if origin is UnionType else origin, typing.get_args(kind)
+
+
+def _fits(value: object, kind: Any) -> bool:
+    origin, inner = _parts(kind)
+    if origin is Union:
+        return any(_fits(value, each) for each in inner)
+    if origin is Literal:
+        return any(type(value) is type(each) and value == each for each in inner)
+    if origin is Annotated:
+        with suppress(UsageError):
+            inner[1](value)
+            return _fits(value, inner[0])
+        return False
+    if origin is Callable:
+        return callable(value)
+    if origin is BinaryIO:  # of which nobody's file objects are instances
+        return hasattr(value, "read") or hasattr(value, "write")
+    if getattr(origin, "_is_protocol", False):
+        return all(hasattr(value, name) for name in vars(origin) if name[0] != "_")
+    with suppress(TypeError):  # it is no class
+        if not isinstance(value, (tuple, list) if origin is tuple else origin):
+            return False
+    if not inner or not isinstance(value, Collection):
+        return origin is not int or not isinstance(value, bool)
+    if isinstance(value, Mapping):
+        return all(all(map(_fits, pair, inner)) for pair in value.items())
+    if origin is tuple and inner[-1] is not Ellipsis:
+        return len(value) == len(inner) and all(map(_fits, value, inner))
+    return not isinstance(value, str | bytes) and all(_fits(each, inner[0]) for each in value)
+
+
+def _words(kind: Any) -> str:
+    origin, inner = _parts(kind)
+    if origin in (Union, Literal):
+        *most, last = dict.fromkeys(map(repr if origin is Literal else _words, inner))
+        return f"{', '.join(most)} or {last}" if most else last
+    if origin is Annotated:
+        return str(inner[2])
+    if inner and issubclass(origin, Iterable):
+        name = "list" if origin in (Iterable, Sequence) else origin.__name__
+        return f"{name} of {_words(inner[0])}"
+    return "None" if origin is NoneType else str(origin.__name__)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str | bytes | int | float | tuple | list | dict | None):
+        with suppress(ValueError):  # a number of too many digits
+            shown = repr(value)
+            return shown if len(shown) <= 60 else f"{shown[:60]}…"
+    return type(value).__name__
