@@ -162,7 +162,8 @@ def _summary(report: DeployReport) -> str:
         images = report.build.record.volumes
         new = [image for image in images if image.name in report.build.built]
         size = sum(image.size or 0 for image in new)
-        parts.append(f"{len(new)} built ({amount(size)}), {len(report.build.shared)} shared")
+        told = f" ({amount(size)})" if size else ""  # not of secret images
+        parts.append(f"{len(new)} built{told}, {len(report.build.shared)} shared")
     if report.removed:
         parts.append(f"{len(report.removed)} removed")
     return ", ".join(parts)

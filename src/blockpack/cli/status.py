@@ -106,7 +106,8 @@ def _lines(found: Status) -> Iterator[str]:
         if each.damaged is not None:
             yield f"{mark} {each.number:>5}  damaged: {each.damaged}"
             continue
-        shown = f"{each.commit[:12]}  {amount(each.size):>12}  {_outcome(each)}"
+        size = amount(each.size) if each.size else "secret"
+        shown = f"{each.commit[:12]}  {size:>12}  {_outcome(each)}"
         yield f"{mark} {each.number:>5}  {shown}"
     yield f"all take {amount(found.disk_use)} on the disk"
     if found.outdated:
