@@ -10,7 +10,6 @@ share of each kind; the long ones keep their names.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
@@ -24,6 +23,7 @@ from ..formats.reader import ImageReader
 from ..model.entry import File
 from ..model.extent import Data, Extent, FileRange, Zeros
 from ..planning.layout import Layout
+from ..reading.closing import held
 from ..reading.positional import PositionalReader, holes, open_for_reading
 from ..writing.clone import BLOCK
 from .image import Image
@@ -263,10 +263,8 @@ def _holes_of(path: bytes, begin: int, end: int) -> list[tuple[int, int]]:
         descriptor = open_for_reading(path, "")
     except BlockpackError:
         return []
-    try:
+    with held(descriptor):
         return list(holes(descriptor, end, begin))
-    finally:
-        os.close(descriptor)
 
 
 def _kind(extent: Extent, name: str, last: str) -> str:

@@ -7,6 +7,7 @@ import re
 import stat
 
 from ..errors import TargetError, UsageError, printable, reading_errors, require_path
+from ..reading.closing import held
 from ..reading.ownership import open_trusted
 from .ccm import KEY_SIZES, require_key_size
 from .memory import no_dumps
@@ -49,18 +50,14 @@ def read_private(path: str | os.PathLike[str], most: int) -> bytes:
     Raises `SourceError` and `UsageError` as `read_key` does.
     """
     name = printable(require_path(path))
-    with reading_errors(name):
-        descriptor = open_trusted(path, UsageError, follow=True)
-        try:
-            mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-            if os.name == "posix" and mode & 0o077:
-                rule = f"others may read or write it (mode {mode:04o})"
-                remedy = f"run 'chmod 600 {name}', and consider who may have read it"
-                raise UsageError(name, rule, remedy)
-            no_dumps()
-            return os.read(descriptor, most)
-        finally:
-            os.close(descriptor)
+    with reading_errors(name), held(open_trusted(path, UsageError, follow=True)) as descriptor:
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if os.name == "posix" and mode & 0o077:
+            rule = f"others may read or write it (mode {mode:04o})"
+            remedy = f"run 'chmod 600 {name}', and consider who may have read it"
+            raise UsageError(name, rule, remedy)
+        no_dumps()
+        return os.read(descriptor, most)
 
 
 def make_key(path: str | os.PathLike[str], size: int = 32) -> bytes:

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from ..errors import TargetError
 from ..model.extent import FileRange, Zeros
 from ..planning.layout import Layout
+from ..reading.closing import held
 from .clone import BLOCK
 from .place import Place
 from .replacement import replaceable, replacing
@@ -111,14 +112,12 @@ def device(path: str, layout: Layout, *, sparing: bool = False) -> Iterator[Seek
             if error.errno == errno.EBUSY:
                 raise TargetError(name, "the device is in use", "unmount it first") from None
             raise
-    try:
+    with held(descriptor):
         with target_errors(name):
             _require_fit(name, descriptor, layout)
         yield Seekable(name, descriptor, holes=False, sparing=sparing)
         with target_errors(name):
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _require_fit(name: str, descriptor: int, layout: Layout) -> None:

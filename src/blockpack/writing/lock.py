@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ..errors import TargetError
+from ..reading.closing import held
 from .place import Name, Place
 
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -32,7 +33,7 @@ def locked(place: Place, busy: TargetError, file: Name | None = None) -> Iterato
     except OSError as error:
         raise TargetError.of(busy.path, "cannot be locked", error) from None
     patience = time.monotonic() + _PATIENCE
-    try:
+    with held(descriptor):
         while True:
             try:
                 flock(descriptor, LOCK_EX | LOCK_NB)
@@ -52,8 +53,6 @@ def locked(place: Place, busy: TargetError, file: Name | None = None) -> Iterato
         finally:
             with suppress(OSError):  # processes of an executor may have inherited the descriptor
                 flock(descriptor, LOCK_UN)
-    finally:
-        os.close(descriptor)
 
 
 def is_locked(place: Place, file: Name | None = None) -> bool:
@@ -64,14 +63,11 @@ def is_locked(place: Place, file: Name | None = None) -> bool:
         descriptor = _open(place, file, os.O_RDONLY)
     except (OSError, TargetError):
         return False
-    try:
-        flock(descriptor, LOCK_SH | LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
+    with held(descriptor), suppress(OSError):
+        try:
+            flock(descriptor, LOCK_SH | LOCK_NB)
+        except BlockingIOError:
+            return True
     return False
 
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from typing import Self
 
 from ..errors import TargetError
-from ..reading.closing import Closing, on_failure
+from ..reading.closing import Closing, held, on_failure
 from ..reading.ownership import open_trusted, own_uid, require_trusted, require_unshared
 from .temporary_names import SECRET, is_temporary, temporary_name
 from .wiping import open_to_wipe, overwrite
@@ -218,13 +218,10 @@ class Place(Closing):
         self, name: Name, mode: int | None = None, mtime_ns: int | None = None, flush: bool = False
     ) -> None:
         """As `settle` does for a file in here, as `open_file` opens it; then it may be flushed."""
-        descriptor = self.open_file(name)
-        try:
+        with held(self.open_file(name)) as descriptor:
             settle(descriptor, mode, mtime_ns)
             if flush:
                 os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     def read(self, name: Name, most: int = -1) -> bytes:
         """The bytes of a file in here, up to `most`, as `open_file` opens it."""
@@ -248,8 +245,8 @@ class Place(Closing):
 
     def link(self, name: Name, other: Place, target: Name) -> None:
         """A new name in here for the file `target` of the `other` place."""
-        held = {"src_dir_fd": other.descriptor, "dst_dir_fd": self.descriptor}
-        os.link(target, name, **held, follow_symlinks=False)
+        ends = {"src_dir_fd": other.descriptor, "dst_dir_fd": self.descriptor}
+        os.link(target, name, **ends, follow_symlinks=False)
 
     def lstat(self, name: Name) -> os.stat_result:
         """The status of what is in here by that name."""
@@ -262,8 +259,8 @@ class Place(Closing):
     def rename(self, name: Name, new: Name, to: Place | None = None) -> None:
         """Rename `name`, in place of what has the new name in here, or in the place `to`."""
         to = to or self
-        held = {"src_dir_fd": self.descriptor, "dst_dir_fd": to.descriptor}
-        os.replace(name, new, **held)
+        ends = {"src_dir_fd": self.descriptor, "dst_dir_fd": to.descriptor}
+        os.replace(name, new, **ends)
 
     def rmdir(self, name: Name) -> None:
         """Remove the empty directory `name`."""
@@ -272,11 +269,8 @@ class Place(Closing):
     def names(self) -> list[str]:
         """The names of all that is in here."""
         # By a descriptor of its own: some file systems show one what was there when it was opened.
-        fresh = os.open(os.curdir, _DIRECTORY, dir_fd=self.descriptor)
-        try:
+        with held(os.open(os.curdir, _DIRECTORY, dir_fd=self.descriptor)) as fresh:
             return os.listdir(fresh)
-        finally:
-            os.close(fresh)
 
     def flush(self) -> None:
         """Make the names in here durable."""
@@ -288,13 +282,9 @@ class Place(Closing):
         It is unless it has another name, or is not a regular file.
         """
         wiped = False
-        with suppress(OSError, TargetError):
-            descriptor = open_to_wipe(name, self.descriptor)
-            try:
-                overwrite(descriptor)
-                wiped = True
-            finally:
-                os.close(descriptor)
+        with suppress(OSError, TargetError), held(open_to_wipe(name, self.descriptor)) as file:
+            overwrite(file)
+            wiped = True
         self.unlink(name)
         return wiped
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ..errors import TargetError
+from ..reading.closing import held
 from ..reading.ownership import own_uid
 from .place import FDS, Name, Place
 from .temporary_names import temporary_name
@@ -108,17 +109,9 @@ def replaceable(place: Place, name: Name) -> os.stat_result | None:
 def _give_name(place: Place, descriptor: int, name: str) -> None:
     """Give a nameless file a name (open(2), "O_TMPFILE")."""
     # Following the link in /proc takes linkat(), which Python calls if given a directory.
-    files = os.open(FDS, os.O_RDONLY)
-    try:
-        os.link(
-            str(descriptor),
-            name,
-            src_dir_fd=files,
-            dst_dir_fd=place.descriptor,
-            follow_symlinks=True,
-        )
-    finally:
-        os.close(files)
+    with held(os.open(FDS, os.O_RDONLY)) as files:
+        ends = {"src_dir_fd": files, "dst_dir_fd": place.descriptor}
+        os.link(str(descriptor), name, **ends, follow_symlinks=True)
 
 
 def _inherit(place: Place, name: Name, before: os.stat_result, descriptor: int) -> None:

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 
 from ..errors import TargetError
+from ..reading.closing import held
 from ..reading.ownership import open_trusted
 
 _ZEROS = bytes(1 << 20)
@@ -31,11 +32,8 @@ def open_to_wipe(name: str | bytes, dir_fd: int | None) -> int:
     try:
         return opened(os.O_WRONLY)
     except PermissionError:  # it is read-only, as an image of a generation
-        descriptor = opened(os.O_RDONLY)
-        try:
+        with held(opened(os.O_RDONLY)) as descriptor:
             os.fchmod(descriptor, 0o600)
-        finally:
-            os.close(descriptor)
         return opened(os.O_WRONLY)
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from attrs import evolve, field, frozen
 
+from ...reading.closing import held
 from ...writing.place import Place
 
 HISTORY = "activations.jsonl"
@@ -148,8 +149,8 @@ def append(root: Place, values: Mapping[str, Any]) -> None:
     """Add a line to the history in `root`; it is on the disk then. Raises as `read` does."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     line = json.dumps({"time": now, **values}).encode("ascii") + b"\n"
-    descriptor = root.open_file(HISTORY, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+    with held(root.open_file(HISTORY, flags, 0o644)) as descriptor:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a crash tore the last line
             line = b"\n" + line
@@ -162,8 +163,6 @@ def append(root: Place, values: Mapping[str, Any]) -> None:
                 os.ftruncate(descriptor, size)
             raise
         _set_aside(descriptor)
-    finally:
-        os.close(descriptor)
     if not size:
         root.flush()
 

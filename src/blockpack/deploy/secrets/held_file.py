@@ -17,6 +17,7 @@ from typing import Self
 from attrs import evolve, field, frozen
 
 from ...errors import BlockpackError, SourceError, TargetError, UsageError, reading_errors
+from ...reading.closing import held
 from ...reading.ownership import open_trusted, require_trusted
 from ...writing.place import Place
 from ...writing.replacement import replacing
@@ -132,10 +133,8 @@ class HeldFile:
             descriptor = _open(self.place, self.name, self.path, TargetError, flags)
         except FileNotFoundError:
             raise self._refusal("was removed or renamed meanwhile") from None
-        try:
+        with held(descriptor):
             yield descriptor
-        finally:
-            os.close(descriptor)
 
     def _require_same(self, descriptor: int) -> None:
         """Raise `TargetError` unless an open file is the one that was read, as it was."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 
+from ...reading.closing import held
+
 TYPES = ("tmpfs", "ramfs")
 """File systems in RAM, as Linux calls them."""
 
@@ -22,11 +24,9 @@ def file_system(place: str | bytes | os.PathLike[str] | int) -> str:
     Raises `OSError` if there is no such file.
     """
     if not isinstance(place, int):
-        descriptor = os.open(place, getattr(os, "O_PATH", 0) | getattr(os, "O_CLOEXEC", 0))
-        try:
+        flags = getattr(os, "O_PATH", 0) | getattr(os, "O_CLOEXEC", 0)
+        with held(os.open(place, flags)) as descriptor:
             return file_system(descriptor)
-        finally:
-            os.close(descriptor)
     try:
         with open(f"/proc/self/fdinfo/{place}", encoding="ascii") as facts:
             mount = re.search(r"^mnt_id:\s*(\d+)$", facts.read(), re.M)
