@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import pickle
+import pydoc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,26 @@ def test_a_reader_that_there_cannot_be(limits: Any, wrong: Any) -> None:
         limits(**right, **wrong)
     with pytest.raises(UsageError, match=f"give {min(wrong)}="):
         limits(**right)._replace(**wrong)
+
+
+@pytest.mark.parametrize(
+    "other", ["fatfs", blockpack.Profile.like("fatfs")], ids=["name", "profile"]
+)
+def test_a_profile_like_another(other: Any) -> None:
+    known = blockpack.FatVolume(profile="fatfs").profile
+    made = blockpack.Profile.like(other, name="chip", fat={"types": (16,)})
+    assert made._asdict() == {**known._asdict(), "name": "chip", "fat": made.fat}
+    assert made.fat._asdict() == {**known.fat._asdict(), "types": (16,)}
+    for wrong in ({"formats": 3}, {"fat": 3}, {"fat": {"types": "16"}}):
+        with pytest.raises(UsageError, match=r"; give (formats|fat|types)="):
+            blockpack.Profile.like(other, **wrong)
+    with pytest.raises(UsageError, match="there is no profile 'fatsf'"):
+        blockpack.Profile.like("fatsf")
+
+
+def test_help_tells_the_types_of_limits_as_they_are_written() -> None:
+    for made in (blockpack.Profile, blockpack.FatLimits, blockpack.Medium):
+        assert "ForwardRef" not in pydoc.render_doc(made)
 
 
 def test_a_function_that_is_checked_can_be_sent_to_another_process() -> None:

@@ -42,7 +42,9 @@ def checked(target: _Target) -> _Target:
     if not issubclass(made, tuple):
         made.__init__ = _checking(made.__init__, made if has(made) else made.__init__)
         return target
-    made.__new__.__annotations__ = dict(made.__annotations__)  # help() shows no others in words
+    kinds = made.__annotations__.items()  # as help() shows them, texts
+    kinds = {name: getattr(kind, "__forward_arg__", kind) for name, kind in kinds}
+    made.__annotations__ = made.__new__.__annotations__ = kinds
     made.__new__ = _checking(made.__new__, made)
     made._replace = lambda self, **changes: made(**{**self._asdict(), **changes})
     return target
@@ -123,8 +125,10 @@ def _fits(value: object, kind: Any) -> bool:
         return any(type(value) is type(each) and value == each for each in inner)
     if origin is Annotated:
         with suppress(UsageError):
-            inner[1](value)
-            return _fits(value, inner[0])
+            fits = _fits(value, inner[0])
+            if fits:
+                inner[1](value)
+            return fits
         return False
     if origin is Callable:
         return callable(value)

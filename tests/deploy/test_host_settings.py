@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockpack import Problems, TargetError
+from blockpack import ManifestError, Problems, TargetError
 from blockpack.deploy.host.rollout import collect, deploy, rollback
 from blockpack.deploy.host.settings import KEYS, HostSettings
 from cli.running import process
@@ -95,17 +96,32 @@ def test_all_that_is_wrong_is_told_with_its_lines(host: Host) -> None:
     told = process("deploy", "--to", host.root, code=2).err
     problems = (
         "repository: is an absolute path",
-        "keep: is a number from 1 on, not less",
+        "keep: is a number from 1 to 2,147,483,647, not 0",
         "did you mean 'on-activate'",
         "max-size: ",
     )
     for number, what in enumerate(problems, 1):
         assert f"host.toml:{number}: " in told and what in told
     assert "host.toml:5: jobs: " in told
-    assert "host.toml:6: on-activate: is not a command: it holds a NUL" in told
+    assert "host.toml:6: on-activate: holds a NUL" in told
     assert "host.toml:7: key-file: is text, not a fraction" in told
     with pytest.raises(Problems, match="is not a valid file of settings"):
         HostSettings.of(host.root)
+
+
+@pytest.mark.parametrize("key", ["keep", "max-size", "jobs"])
+@given(st.integers(max_value=0) | st.integers(min_value=1 << 64) | st.floats() | st.booleans())
+def test_every_number_is_told_with_its_key_and_what_is_allowed(key: str, wrong: object) -> None:
+    text = f"{key} = {str(wrong).lower()}\n"
+    with pytest.raises(Problems) as raised:
+        HostSettings.parse(text, "host.toml")
+    (error,) = raised.value.errors
+    assert isinstance(error, ManifestError) and (error.file, error.line) == ("host.toml", 1)
+    assert error.key == key and re.match(
+        r"is .*(from 1 to|4096|1 byte or more)|.*large", error.rule
+    )
+    if type(wrong) is int and -(1 << 64) < wrong <= 0:
+        assert error.rule.endswith(f", not {wrong}")
 
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)

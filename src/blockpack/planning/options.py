@@ -165,7 +165,9 @@ GIT = (
         "around the pack: docteur, bundle or pack (docteur)",
         "docteur bundle pack",
     ),
-    Option("compression", "number", "N", "level from 0 (none) to 9 (auto)"),
+    Option(
+        "compression", "choice", "N", "level from 0 (none) to 9 (auto)", "auto 0 1 2 3 4 5 6 7 8 9"
+    ),
     Option("object_format", "choice", "H", "hash of ids: sha1 or sha256 (sha1)", "sha1 sha256"),
     Option("message", "text", "TEXT", "message of the commit"),
     Option("author", "text", "WHO", "author of the commit, 'NAME <EMAIL>'"),

@@ -7,7 +7,8 @@ readers behind them.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from ..arguments import checked
 from ..errors import UsageError
@@ -177,6 +178,17 @@ class Profile(NamedTuple):
     tar: TarLimits = TarLimits()
     git: GitLimits = GitLimits()
     erofs: ErofsLimits = ErofsLimits()
+
+    @classmethod
+    def like(cls, other: str | Profile, **changes: Any) -> Profile:
+        """One that is as `other`, a profile or its name, but for `changes`: of limits those that
+        differ, by their names (``fat={"names": "ascii"}``). Raises `UsageError`.
+        """
+        profile = profile_named(other)
+        for name, change in changes.items():
+            if isinstance(change, Mapping):
+                changes[name] = getattr(profile, name)._replace(**change)
+        return profile._replace(**changes)
 
 
 _FLOPPIES = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import stat
 from contextlib import suppress
@@ -146,9 +147,12 @@ def _host_and_port(address: str) -> tuple[str, int]:
     if not colon or address.endswith("]"):
         host, port = address, str(PORT)
     host = host.removeprefix("[").removesuffix("]") or "localhost"
-    if not port.isdecimal() or int(port) > 0xFFFF:
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > 0xFFFF:
         raise UsageError(address, "is not HOST:PORT", "give a port from 0 to 65535")
-    return host, int(port)
+    with suppress(UnicodeError):  # a name of no host (RFC 3490)
+        host.encode("idna")
+        return host, int(port)
+    raise UsageError(address, "is not HOST:PORT", "give the name or address of this machine")
 
 
 def passed_sockets() -> list[Listener]:

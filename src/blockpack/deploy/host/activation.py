@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+from typing import Annotated
 
-from ...errors import ActivationError, BlockpackError
+from ...errors import ActivationError, BlockpackError, require_path
 from .generations import Generation
 from .history import Why
 from .root import Root
+
+Command = Annotated[str, lambda text: require_path(text or "true"), "text without NUL"]
+"""What a shell runs: as a path, it holds no NUL."""
 
 
 def activate(

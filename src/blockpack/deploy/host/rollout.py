@@ -25,7 +25,7 @@ from ..image_errors import final_names
 from ..manifest.parser import Manifest
 from ..secrets import Secrets
 from ..source.open_commit import OpenCommit
-from .activation import activate
+from .activation import Command, activate
 from .generations import Generation, Generations
 from .history import Why
 from .root import Root
@@ -66,7 +66,7 @@ def deploy(
     root: str | os.PathLike[str],
     *,
     keep: int | None = None,
-    on_activate: str | None = None,
+    on_activate: Command | None = None,
     executor: Executor | str | None = None,
     jobs: Jobs = 1,
     progress: Tell | None = None,
@@ -128,7 +128,7 @@ def rollback(
     root: str | os.PathLike[str],
     to: int | None = None,
     *,
-    on_activate: str | None = None,
+    on_activate: Command | None = None,
     progress: Tell | None = None,
 ) -> Generation:
     """Make an older generation live: the newest older one that passed, or that of the number `to`.

@@ -17,7 +17,7 @@ from ...reading.ownership import require_unshared
 from ...workers.processors import Jobs
 from ...writing.place import Place
 from ...writing.replacement import replace
-from ..manifest.document import Document, Node, is_number, kind, shown, toml
+from ..manifest.document import Document, Node, is_number, shown, told, toml
 from .root import target_errors
 
 FILE = "host.toml"
@@ -70,7 +70,7 @@ class HostSettings:
         top = document.top
         top.require_known(KEYS)
         found = {
-            field.name: _READERS.get(field.name, Node.text)(top[key(field.name)])
+            field.name: _READERS.get(field.name, _text)(top[key(field.name)])
             for field in fields(cls)
             if key(field.name) in top
         }
@@ -114,43 +114,43 @@ KEYS = tuple(key(field.name) for field in fields(HostSettings))
 _MOST_COUNT = (1 << 31) - 1
 
 
-def _path(node: Node) -> str | None:
-    text = node.text()
-    if text is not None and not os.path.isabs(text):
-        node.complain(f"is an absolute path, not {shown(text)}")
-    elif text is not None and "\0" in text:
-        node.complain("is not a path: it holds a NUL")
-    return text
-
-
-def _command(node: Node) -> str | None:
+def _text(node: Node) -> str | None:
     text = node.text()
     if text is not None and "\0" in text:
-        node.complain("is not a command: it holds a NUL")
+        node.complain("holds a NUL", "leave that out")
     return text
 
 
-def _count(node: Node, wanted: str = "a number from 1 on") -> int | None:
+def _path(node: Node) -> str | None:
+    text = _text(node)
+    if text is not None and not os.path.isabs(text):
+        node.complain(f"is an absolute path, not {shown(text)}")
+    return text
+
+
+def _count(node: Node, others: str = "") -> int | None:
     value = node.value
-    if not is_number(value) or value < 1:
-        told = "less" if is_number(value) else kind(value)
-        node.complain(f"is {wanted}, not {told}")
-    elif value > _MOST_COUNT:
-        node.complain(f"is at most {_MOST_COUNT:,}")
-    else:
+    if is_number(value) and 1 <= value <= _MOST_COUNT:
         return int(value)
+    node.complain(f"is {others}a number from 1 to {_MOST_COUNT:,}, not {told(value)}")
     return None
 
 
 def _jobs(node: Node) -> Jobs | None:
-    return "auto" if node.value == "auto" else _count(node, 'a number from 1 on, or "auto"')
+    return "auto" if node.value == "auto" else _count(node, "'auto' or ")
+
+
+def _size(node: Node) -> int | None:
+    size = node.size()
+    if size is not None and size < 1:
+        node.complain(f"is a size of 1 byte or more, not {told(size)}")
+    return size
 
 
 _READERS: Mapping[str, Callable[[Node], Any]] = {
     **dict.fromkeys(("repository", "identity", "key_file", "runtime_dir"), _path),
-    "on_activate": _command,
     "keep": _count,
-    "max_size": Node.size,
+    "max_size": _size,
     "jobs": _jobs,
 }
 """What takes the values of keys that are not just text."""

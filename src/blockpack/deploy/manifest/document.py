@@ -223,13 +223,10 @@ class Node:
 
     def not_one_of(self, known: tuple[str, ...]) -> None:
         """Note that it is none of `known`, and which of them it may stand for."""
-        remedy, found = "", kind(self.value)
-        if isinstance(self.value, str):
-            remedy = self.document.meant(self.value, {name: name for name in known})
-            found = shown(self.value)
-        elif is_number(self.value):
-            found = str(self.value)
-        self.complain(f"is one of {', '.join(known)}; not {found}", remedy)
+        spellings = {name: name for name in known}
+        is_text = isinstance(self.value, str)
+        remedy = self.document.meant(self.value, spellings) if is_text else ""
+        self.complain(f"is one of {', '.join(known)}; not {told(self.value)}", remedy)
 
 
 def dotted(path: Path) -> str:
@@ -277,6 +274,13 @@ def kind(value: Any) -> str:
     if is_number(value):
         return "a number"
     return "a fraction" if isinstance(value, float) else kinds.get(type(value), "a date or time")
+
+
+def told(value: Any) -> str:
+    """A value, if it is a text or a number that can be shown; else what it is."""
+    if isinstance(value, str):
+        return shown(value)
+    return str(value) if is_number(value) and -HUGE < value < HUGE else kind(value)
 
 
 def toml(value: object) -> str:
