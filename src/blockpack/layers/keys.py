@@ -7,7 +7,7 @@ import re
 import stat
 
 from ..errors import TargetError, UsageError, printable, reading_errors, require_path
-from ..reading.closing import held
+from ..reading.closing import held, on_failure
 from ..reading.ownership import open_trusted
 from .ccm import KEY_SIZES, require_key_size
 from .memory import no_dumps
@@ -80,15 +80,11 @@ def make_key(path: str | os.PathLike[str], size: int = 32) -> bytes:
         raise TargetError(name, rule, "choose another name") from None
     except OSError as error:
         raise TargetError.of(name, "no key can be made there", error) from None
-    try:
-        write_key(descriptor, key)
-    except BaseException as error:
-        os.unlink(path)  # half a key is none
-        if isinstance(error, OSError):
+    with held(descriptor), on_failure(lambda: os.unlink(path)):  # half a key is none
+        try:
+            write_key(descriptor, key)
+        except OSError as error:
             raise TargetError.of(name, "the key cannot be written", error) from None
-        raise
-    finally:
-        os.close(descriptor)
     return key
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import partial
 from typing import Annotated
 
 from ...errors import ActivationError, BlockpackError, require_path
+from ...reading.closing import on_failure
 from .generations import Generation
 from .history import Why
 from .root import Root
@@ -36,15 +38,13 @@ def activate(
     root.switch(generation, why, before, command=command is not None)
     if command is None:
         return
-    try:
+    undone = partial(root.switch, before, "undone", generation, command=True)
+    with on_failure(undone):  # the next run tells the host
         failed = _run(root, command, generation, before, why)
-    except BaseException:
-        root.switch(before, "undone", generation, command=True)  # the next run tells the host
-        raise
     if failed is None:
         root.passed(generation)
         return
-    root.switch(before, "undone", generation, command=True, reason=f"the command {failed}")
+    undone(reason=f"the command {failed}")
     again = None
     if before is not None:
         try:
