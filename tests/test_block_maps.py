@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,15 +94,6 @@ def test_bmaptools_own_map_is_taken(site: Path, tmp_path: Path, kind: str) -> No
     run("bmaptool", ["create", image, "-o", bmap])
     told = process("write", image, target, "--bmap", bmap, "--verify").err
     assert "read back the same" in told
-    assert target.read_bytes() == image.read_bytes()
-
-
-def test_a_file_that_standard_output_is_sent_to_is_read_back(site: Path, tmp_path: Path) -> None:
-    image, target = tmp_path / "image", tmp_path / "target"
-    process("pack", site, image, "-q", "--format", "tar")
-    words = (sys.executable, "-m", "blockpack", "write", image, "/dev/stdout", "--verify")
-    with open(target, "wb") as file:
-        subprocess.run(words, stdout=file, check=True)
     assert target.read_bytes() == image.read_bytes()
 
 

@@ -39,13 +39,33 @@ def test_image_and_manifest_are_never_one_file(
         assert not there or Path("o.tar").read_bytes() == OLD
 
 
-def test_a_manifest_is_no_file_called_minus(command: Command, source: Path, tmp_path: Path) -> None:
-    result = command("pack", source, tmp_path / "o.tar", "--manifest", "-", code=2)
-    assert "into a pipe: /dev/stdout" in result.err
-    assert not (tmp_path / "o.tar").exists()
-    command("pack", source, tmp_path / "o.tar")
-    result = command("write", tmp_path / "o.tar", "-", code=2)
-    assert "into a pipe: /dev/stdout" in result.err and not Path("-").exists()
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
+def test_standard_output_is_written_to_by_any_name_and_never_replaced(
+    command: Command, source: Path, tmp_path: Path, name: str
+) -> None:
+    """By every command, also where it is a file to which something else was written before."""
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    name = str(tmp_path / name) if name == "link" else name
+    image, made = tmp_path / "o.tar", tmp_path / "made"
+    pack = ("pack", source, image, "--format", "tar", "-q")
+    command(*pack)
+    for words in (
+        ("pack", source, name, "--format", "tar", "-q"),
+        ("write", image, name, "-q"),
+        ("map", image, "--html", name),
+        (*pack, "--manifest", name),
+    ):
+        command(*(made if word is name else word for word in words))
+        with open(tmp_path / "out", "wb") as file:
+            file.write(b"before\n")
+            file.flush()
+            process(*words, stdout=file.fileno())
+            assert os.fstat(file.fileno()).st_ino == (tmp_path / "out").stat().st_ino
+        assert (tmp_path / "out").read_bytes() == b"before\n" + made.read_bytes(), words
+    told = process("write", image, name, "--verify", code=5).err
+    assert "is a stream, and cannot be read back" in told
+    assert "a hash tree goes to a file" in process(*pack, "--verity", name, code=2).err
+    assert not (tmp_path / "-").exists() and not Path("-").exists()
 
 
 def test_image_and_manifest_are_never_two_names_of_one_file(
@@ -289,7 +309,6 @@ def test_every_output_is_held_against_the_source(
     before = files_in(tmp_path)
     told = command(*words, "source/index.html", code=2).err
     assert "is a file of the source, and would be overwritten" in told
-    assert "goes to a file" in command(*words, "-", code=2).err
     assert files_in(tmp_path) == before
 
 

@@ -99,6 +99,16 @@ def value(parser: Parser, name: str, metavar: str | tuple[str, ...], help: str, 
     parser.add_argument(name, metavar=metavar, help=help, **how)
 
 
+def written(path: str) -> str:
+    """What an argument names that is written: ``-`` is standard output."""
+    return "/dev/stdout" if path == "-" else path
+
+
+def output(parser: Parser, name: str, metavar: str, help: str) -> None:
+    """An argument that names what is written."""
+    value(parser, name, metavar, help, type=written)
+
+
 def repeatable(parser: Parser, name: str, metavar: str, help: str, **how: Any) -> None:
     """An argument with a value that may be given several times."""
     value(parser, name, metavar, f"{help}; repeatable", action="append", default=[], **how)

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from ..errors import UsageError, reading_errors
 from ..planning.layout import Layout
+from ..writing.files import own_descriptor
 from . import flags
 
 _SIGNATURE = ".roothash.p7s"
@@ -41,7 +42,11 @@ class Sealed(NamedTuple):
 def add_verity(parser: ArgumentParser, *, beside: bool = False) -> None:
     """Options for a hash tree; `beside` if it and its signature can go to files of their own."""
     group = parser.add_argument_group("verity")
-    how: dict[str, Any] = {"metavar": "FILE", "nargs": "?"} if beside else {"action": "store_const"}
+    how: dict[str, Any] = (
+        {"metavar": "FILE", "nargs": "?", "type": flags.written}
+        if beside
+        else {"action": "store_const"}
+    )
     told = "add a hash tree of dm-verity" + ("; with FILE, beside IMAGE" if beside else "")
     group.add_argument("--verity", const="", help=told, **how)
     flags.value(group, "--verity-salt", "HEX", "its salt, or '-' (from the plan)")
@@ -62,7 +67,8 @@ def files(arguments: Namespace) -> list[str]:
     found = [arguments.verity] if arguments.verity else []
     if signs[0] is not None:
         image = arguments.image
-        if image == "-" or (os.path.exists(image) and not os.path.isfile(image)):
+        is_file = os.path.isfile(image) or not os.path.exists(image)
+        if not is_file or own_descriptor(image) is not None:
             rule = "a signature lies beside the image, which goes to no file"
             raise UsageError("", rule, "write the image to a file")
         found.append(_signature_file(arguments))

@@ -46,7 +46,7 @@ def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.value(parser, "source", "SOURCE", "an image; with --format, what is packed")
     flags.value(parser, "other", "OTHER", "another, to see what differs", nargs="?")
-    flags.value(parser, "--html", "FILE", "write a page for a browser")
+    flags.output(parser, "--html", "FILE", "write a page for a browser")
     flags.add(parser, "--key-file", help="the images are encrypted with the key in FILE")
     packing.add_options(parser)
 

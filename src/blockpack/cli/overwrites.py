@@ -17,6 +17,7 @@ from ..layers.ccm_reader import sector_size_of
 from ..layers.disk.record import begins_a_disk
 from ..layers.keys import read_key
 from ..sources.registry import place_of
+from ..writing.files import own_descriptor
 from ..writing.write import require_target
 from .own_files import path_inside
 
@@ -25,18 +26,11 @@ _HEAD = 8192
 
 
 class Output(NamedTuple):
-    """A file that a run writes: where, what it is, and whether an earlier one begins so. An image
-    at ``-`` is standard output.
-    """
+    """A file that a run writes: where, what it is, and whether an earlier one begins so."""
 
     path: str
     what: str
     is_earlier: Callable[[bytes], bool]
-
-    @property
-    def place(self) -> str:
-        """Its path, of standard output, too."""
-        return "/dev/stdout" if self.path == "-" else self.path
 
 
 def outputs_of(
@@ -72,31 +66,30 @@ def check_outputs(
     for number, output in enumerate(outputs):
         path, what, _ = output
         on_device = what in ("an image", "a copy", "a hash tree")
-        if (path == "-" and what != "an image") or (not on_device and _is(path, stat.S_ISBLK)):
-            remedy = "into a pipe: /dev/stdout" if path == "-" else "choose another target"
-            raise UsageError(path, f"{what} goes to a file", remedy)
-        if any(_is_same(output.place, other.place) for other in outputs[:number]):
+        to_output = what == "a hash tree" and own_descriptor(path) == 1  # where its root hash goes
+        if to_output or (not on_device and _is(path, stat.S_ISBLK)):
+            raise UsageError(path, f"{what} goes to a file", "choose another target")
+        if any(_is_same(output.path, other.path) for other in outputs[:number]):
             raise UsageError(path, "is written twice", "give each file a name of its own")
-        if any(_is_same(output.place, other) for other in read if other is not None):
+        if any(_is_same(output.path, other) for other in read if other is not None):
             raise UsageError(path, "is read, and would be overwritten", "choose another target")
         for source in sources:
             _check_overwrites(source, output)
     for output in outputs:
-        if output.path != "-":
-            require_target(output.path, allow_device=allow_device)
-    return [output.path for output in outputs if output.path != "-"]
+        require_target(output.path, allow_device=allow_device)
+    return [output.path for output in outputs]
 
 
 def _check_overwrites(source: str, output: Output) -> None:
     whole, _ = place_of(source)
     is_archive = _is(whole, stat.S_ISREG) or _is(whole, stat.S_ISBLK)
-    if is_archive and _is_same(whole, output.place):
+    if is_archive and _is_same(whole, output.path):
         raise UsageError(output.path, "is the source", "choose another target")
-    if path_inside(source, output.place) is None:
+    if path_inside(source, output.path) is None:
         return
     with suppress(OSError):  # what cannot be read here is for the writer to refuse
-        if _is(output.place, stat.S_ISREG):
-            with open(output.place, "rb") as file:
+        if _is(output.path, stat.S_ISREG):
+            with open(output.path, "rb") as file:
                 head = file.read(_HEAD)
             if head and not output.is_earlier(head):
                 rule = "is a file of the source, and would be overwritten"

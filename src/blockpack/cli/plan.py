@@ -41,7 +41,7 @@ def arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     flags.value(parser, "source", "SOURCE", flags.SOURCE)
     flags.add(parser, "--json")
-    flags.value(parser, "--bmap", "FILE", "write a block map, for bmaptool")
+    flags.output(parser, "--bmap", "FILE", "write a block map, for bmaptool")
     packing.add_options(parser)
     hash_trees.add_verity(parser)
 

@@ -12,6 +12,7 @@ from attrs import asdict
 from ..errors import UsageError, printable
 from ..planning.layout import Layout
 from ..workers.processors import require_jobs
+from ..writing.files import own_descriptor
 from ..writing.progress import Tell
 from ..writing.write import Report, write, write_bytes
 from . import flags
@@ -21,14 +22,14 @@ from .progress_bar import progress_bar
 
 def add_target(parser: ArgumentParser) -> None:
     """Where an image is written to."""
-    flags.value(parser, "image", "IMAGE", "file or device; '-' is standard output")
+    flags.output(parser, "image", "IMAGE", "file or device; '-' is standard output")
 
 
 def add_options(parser: ArgumentParser) -> None:
     """How it is written, and what is written beside it."""
     flags.add(parser, "--json", "--jobs")
-    flags.value(parser, "--manifest", "FILE", "write offsets and digests to FILE")
-    flags.value(parser, "--bmap", "FILE", "write a block map to FILE, for bmaptool")
+    flags.output(parser, "--manifest", "FILE", "write offsets and digests to FILE")
+    flags.output(parser, "--bmap", "FILE", "write a block map to FILE, for bmaptool")
     flags.add(parser, "--quiet")
     flags.switch(parser, "--fsync", "flush the image to the disk")
     flags.switch(parser, "--allow-device", "IMAGE may be a device; everything on it is lost")
@@ -40,8 +41,8 @@ def file_of(arguments: Namespace) -> str | None:
     Raises `UsageError` if that cannot be, or the number of processes.
     """
     require_jobs(arguments.jobs)
-    if arguments.image != "-":
-        image: str = arguments.image
+    image: str = arguments.image
+    if own_descriptor(image) != 1:
         return image
     if arguments.json:
         rule = "the image and JSON cannot both go to standard output"
@@ -60,7 +61,7 @@ def write_layout(
     with progress_bar(quiet=arguments.quiet) as progress:
         report = write(
             layout,
-            binary_output() if arguments.image == "-" else arguments.image,
+            binary_output() if own_descriptor(arguments.image) == 1 else arguments.image,
             progress=progress,
             jobs=arguments.jobs,
             fsync=arguments.fsync,
@@ -110,7 +111,7 @@ def _write_block_map(layout: Layout, image: str, path: str) -> None:
     """Write the map of what has to be right; its digests are of the image, where that is a file."""
     from ..images.block_map import BlockMap  # slow to import
 
-    if os.path.isfile(image):
+    if os.path.isfile(image) and own_descriptor(image) is None:
         with open(image, "rb") as file:
             found = BlockMap.of(layout, file)
     else:

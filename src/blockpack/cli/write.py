@@ -20,7 +20,7 @@ def arguments(parser: ArgumentParser) -> None:
     flags.value(
         parser, "image", "IMAGE", "an image of any kind, or a partition of a disk: card.img#2"
     )
-    flags.value(parser, "target", "DEVICE", "a device; or a file, which is replaced")
+    flags.output(parser, "target", "DEVICE", "a device; a file, which is replaced; or '-'")
     flags.value(parser, "--bmap", "FILE", "write what this block map says alone")
     flags.switch(parser, "--verify", "read back what was written")
     flags.switch(parser, "--allow-device", "DEVICE may be a device; everything on it is lost")

@@ -14,6 +14,7 @@ from ..model.extent import Extent, FileRange, Zeros
 from ..planning.layout import Layout
 from ..planning.runs import Run
 from ..reading.positional import DescriptorReader, PositionalReader, open_for_reading
+from ..writing.files import own_descriptor
 from ..writing.progress import Tell
 from ..writing.write import Report, write
 from .address import split_address
@@ -41,7 +42,8 @@ def write_image(
     image is in no file, `ImageError` if it is not the one of the map, and `TargetError` as `write`
     does, if what is read back differs, or before anything is written if nothing can be.
     """
-    if verify and os.path.exists(target) and stat.S_IFMT(os.stat(target).st_mode) in _STREAMS:
+    is_stream = os.path.exists(target) and stat.S_IFMT(os.stat(target).st_mode) in _STREAMS
+    if verify and (is_stream or own_descriptor(target) is not None):
         rule = "is a stream, and cannot be read back"
         raise TargetError(os.fspath(target), rule, "write to it without verifying")
     whole, partition = open_at(image)
@@ -68,10 +70,9 @@ def write_image(
 
         offsets = [*(offset for offset, _, _ in stretches), data.size]
         layout = Layout(format="image", runs=(Run(offsets, make),), sector_size=BLOCK)
-        place = os.path.realpath(target)  # /dev/stdout leads to the file that is replaced
         report = write(layout, target, progress=progress, allow_device=allow_device, sparing=True)
         if verify:
-            _compare(data, place, os.fspath(target), [each[:2] for each in stretches if each[2]])
+            _compare(data, os.fspath(target), [each[:2] for each in stretches if each[2]])
     return report
 
 
@@ -102,13 +103,11 @@ def _require_same(block_map: BlockMap, data: PositionalReader, image: str) -> No
             raise ImageError(image, rule, "give the map that was made with it")
 
 
-def _compare(
-    data: PositionalReader, place: str, target: str, wanted: list[tuple[int, int]]
-) -> None:
-    """Read back what was written at `place`, which is called `target`. Raises `TargetError` for the
+def _compare(data: PositionalReader, target: str, wanted: list[tuple[int, int]]) -> None:
+    """Read back what was written at `target`. Raises `TargetError` for the
     first range that differs.
     """
-    with DescriptorReader(open_for_reading(place, target)) as written:
+    with DescriptorReader(open_for_reading(target, target)) as written:
         if hasattr(os, "posix_fadvise"):  # from the medium, and not from memory
             os.posix_fadvise(written.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         for start, length in wanted:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,8 @@ from .transfer import LARGE
 _BLKSSZGET = 0x1268
 
 _MOST_LINKS = 40  # as Linux follows
+
+_OPEN_FILE = re.compile("/(?:dev|proc/(?:self|thread-self))/fd/([0-9]{1,9})")
 
 
 @contextmanager
@@ -83,11 +86,29 @@ def _final(path: str) -> str:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
+def own_descriptor(path: str | os.PathLike[str]) -> int | None:
+    """The number of the open file of this process that `path` is a name of, as ``/dev/stdout`` is
+    of standard output; None if it is of none. What is open is written to, and never replaced.
+    """
+    at = os.fspath(path)
+    for _ in range(_MOST_LINKS):
+        found = _OPEN_FILE.fullmatch(os.path.abspath(at))
+        if found:
+            return int(found[1])
+        try:
+            at = os.path.join(os.path.dirname(at), os.readlink(at))
+        except OSError:
+            break
+    return None
+
+
 @contextmanager
 def stream(path: str) -> Iterator[Streaming]:
-    """A pipe, or a device that takes bytes in order. Raises `TargetError`."""
+    """A pipe, a device that takes bytes in order, or what is open. Raises `TargetError`."""
+    number = own_descriptor(path)
     with target_errors(path):
-        file = open(path, "wb", buffering=0)  # noqa: SIM115 - closing it may fail, too
+        opened = path if number is None else os.dup(number)
+        file = open(opened, "wb", buffering=0)  # noqa: SIM115 - closing it may fail, too
     try:
         yield Streaming(path, file, file.fileno())
     finally:

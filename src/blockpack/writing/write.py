@@ -17,7 +17,7 @@ from ..planning.layout import Layout
 from ..planning.runs import literal
 from ..workers.pool import lost_process
 from ..workers.processors import Jobs, require_jobs
-from .files import device, final_place, regular_file, stream
+from .files import device, final_place, own_descriptor, regular_file, stream
 from .parallel import write_with
 from .progress import Meter, Tell
 from .targets import Seekable, Streaming, target_errors
@@ -156,7 +156,7 @@ def _kind(path: str) -> str:
         return "block device"
     if stat.S_ISCHR(mode) and not _keeps_nothing(status.st_rdev):
         return "character device"
-    return "file" if stat.S_ISREG(mode) else "stream"
+    return "file" if stat.S_ISREG(mode) and own_descriptor(path) is None else "stream"
 
 
 def _keeps_nothing(device: int) -> bool:

@@ -286,7 +286,7 @@ complete -c blockpack -n '_shtab_blockpack_using write' -l verify -d 'read back 
 complete -c blockpack -n '_shtab_blockpack_using write' -l allow-device -d 'DEVICE may be a device; everything on it is lost'
 complete -c blockpack -n '_shtab_blockpack_using write' -s q -l quiet -d 'print nothing but errors'
 complete -c blockpack -n '_shtab_blockpack_using write; and test $_shtab_blockpack_npos -eq 0' -ka "(_blockpack_files)" -d 'an image of any kind, or a partition of a disk: card.img#2'
-complete -c blockpack -n '_shtab_blockpack_using write; and test $_shtab_blockpack_npos -eq 1' -ka "(_blockpack_files)" -d 'a device; or a file, which is replaced'
+complete -c blockpack -n '_shtab_blockpack_using write; and test $_shtab_blockpack_npos -eq 1' -ka "(_blockpack_files)" -d 'a device; a file, which is replaced; or '"'"'-'"'"''
 complete -c blockpack -n '_shtab_blockpack_using; and test $_shtab_blockpack_npos -eq 0' -a diff -d 'Show what differs between two images, sources or commits.'
 complete -c blockpack -n '_shtab_blockpack_using diff' -s h -l help -d 'show this help message and exit'
 complete -c blockpack -n '_shtab_blockpack_using diff' -l json -d 'print JSON (docs/json.md)'

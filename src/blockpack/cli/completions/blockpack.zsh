@@ -554,7 +554,7 @@ _shtab_blockpack_write_options=(
   "--allow-device[DEVICE may be a device\; everything on it is lost]"
   {-q,--quiet}"[print nothing but errors]"
   ":an image of any kind, or a partition of a disk\: card.img\#2:_files"
-  ":a device\; or a file, which is replaced:_files"
+  ":a device\; a file, which is replaced\; or \'-\':_files"
 )
 
 # guard to ensure default positional specs are added only once per session
