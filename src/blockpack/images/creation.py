@@ -16,7 +16,6 @@ from ..errors import BlockpackError, ImageError, SourceError, TargetError
 from ..formats.reader import ImageEntry
 from ..model.entry import encode, name_of, parent_of
 from ..planning.volume import MOST
-from ..reading.closing import held
 from ..reading.recent import Recent
 from ..reading.window import AHEAD, Window
 from ..workers.sharing import Advance
@@ -150,9 +149,11 @@ class Creation:
         place = self._at(above)
         descriptor = place.create(name)
         try:
-            with held(descriptor):
+            try:
                 self._fill(entry, descriptor)
                 settle(descriptor, entry.mode & 0o777, entry.mtime_ns)
+            finally:
+                os.close(descriptor)
         except BaseException:
             place.unlink(name)
             raise
