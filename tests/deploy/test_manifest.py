@@ -76,7 +76,7 @@ def test_a_manifest_says_what_to_build() -> None:
                 options={
                     "container": "pack",
                     "size": 64 << 20,
-                    "compression": 9,
+                    "compression": "9",
                     "oneffs": True,
                 },
                 submodules="skip",
