@@ -100,8 +100,13 @@ _CLASSES = {
 
 
 def _without_classes(brackets: re.Match[str]) -> str:
-    """A bracket expression as pathspec understands it: it knows no classes. Raises `ValueError`."""
+    """A bracket expression as pathspec understands it: it knows no classes. Raises `ValueError`.
+
+    What is escaped stays so, but for spaces, which pathspec 0.11 takes off the end even then.
+    """
     text = brackets[0]
+    if text[1:].isspace():
+        return f"[{text[1]}]"
     if text[0] == "[" and r"\-" in text:
         raise ValueError(f"{text!r} escapes a '-'; write it last in the brackets")
     if text[0] == "[" and "[:" in text:
