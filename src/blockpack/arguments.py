@@ -89,18 +89,14 @@ def _require(name: str, value: object, kind: Any) -> None:
         raise UsageError("", rule, option=f"{name}={name.upper()}")
 
 
-class _Names(dict[str, Any]):
-    """What annotations name; what is there for type checkers alone is any object."""
-
-    def __missing__(self, name: str) -> object:
-        return object
-
-
 @cache
 def _kinds(target: Any) -> dict[str, Any]:
     """What each argument has to be; where it is converted, what is taken for that."""
     if not isinstance(target, type):
-        names = _Names(vars(builtins) | unwrap(target).__globals__)
+        names = vars(builtins) | unwrap(target).__globals__
+        for kind in target.__annotations__.values():
+            for name in compile(kind, "", "eval").co_names if isinstance(kind, str) else ():
+                names.setdefault(name, object)  # what is there for type checkers alone
         hints = typing.get_type_hints(target, localns=names, include_extras=True)
         for kind in [*hints.values()]:
             if typing.get_origin(kind) is typing.Unpack:
