@@ -97,7 +97,7 @@ def test_the_problems_of_all_volumes_are_indented_under_them(
         (("build", "git:nowhere@HEAD", "--out", "dist"), 4, "directory"),
         (("build", ".", "--out", "dist"), 4, "has no blockpack.toml"),
         (("build", "."), 2, "--out"),
-        (("build", "d", "--out", "dist", "--jobs", "0"), 2, "1 or more"),
+        (("build", "d", "--out", "dist", "--jobs", "0"), 2, "a number from 1 on"),
         (("build", "d", "--out", "d"), 2, "build into a directory of its own"),
         (("build", "d", "--out", "d/blockpack.toml"), 5, "not a directory"),
         (
