@@ -13,7 +13,7 @@ import mmap
 import os
 import time
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from contextlib import suppress
 from itertools import accumulate
 from typing import Any
@@ -33,6 +33,9 @@ _SOME = 64
 
 _TICK = 0.001
 """Seconds between two looks at what it has made."""
+
+_BETWEEN = 8
+"""Items, on average, between two places of which is known where in the table of items they are."""
 
 _SAMPLES = 256
 """Records that are looked at, at most, to tell how much memory all will take."""
@@ -74,6 +77,9 @@ class SharedReader(LayoutReader):
         for run in layout.runs:
             self._offsets.extend(run.offsets[:-1])
         self._offsets.append(self.size)
+        self._apart = (self.size * _BETWEEN // len(self._offsets)).bit_length()
+        places = range(0, self.size + (2 << self._apart), 1 << self._apart)
+        self._items = array("Q", (bisect_left(self._offsets, place) for place in places))
         self._words = _memory(8 * len(self._offsets)).cast("Q")
         self._stores: list[StreamStore] = []
         """Those that samples of the streams are of."""
@@ -87,7 +93,8 @@ class SharedReader(LayoutReader):
     def read_into(self, view: memoryview, position: int) -> None:
         """As any reader does. Nearly all that is served is read here, so it calls little."""
         at, end = position, position + len(view)
-        item = bisect_right(self._offsets, position) - 1
+        place = position >> self._apart  # a search among all items would take longer
+        item = bisect_right(self._offsets, position, self._items[place], self._items[place + 1]) - 1
         while True:
             word = self._words[item] or self._asked_for(item)
             item += 1
@@ -103,7 +110,9 @@ class SharedReader(LayoutReader):
             for stop, shift, path, size, mtime_ns in marshal.loads(record):
                 if stop <= at:
                     continue
-                part = view[at - position : stop - position]
+                part = view
+                if at > position or stop < end:
+                    part = view[at - position : stop - position]
                 if size > _LARGE:
                     descriptor = self._descriptors.get(path) or self._opened(path)
                     read_range(part, path, at + shift, size, mtime_ns, descriptor)

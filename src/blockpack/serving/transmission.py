@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from operator import length_hint
 
 from ..errors import BlockpackError
 from . import protocol
@@ -57,10 +58,8 @@ class Transmission:
 
         Several come at once where a client does not wait for each reply.
         """
-        requests = self._wire.messages(protocol.REQUEST.size)
-        left = len(requests)
-        for head, cookie, offset, length in protocol.REQUEST.iter_unpack(requests):
-            left -= protocol.REQUEST.size
+        requests = protocol.REQUEST.iter_unpack(self._wire.messages(protocol.REQUEST.size))
+        for head, cookie, offset, length in requests:
             if head == _PLAIN_READ and 0 < length <= MOST_AT_ONCE and offset + length <= self._size:
                 self._read(cookie, offset, length)  # as nearly all are
                 continue
@@ -70,6 +69,7 @@ class Transmission:
             if command == protocol.WRITE:
                 if length > protocol.MOST_BYTES:
                     return False
+                left = length_hint(requests) * protocol.REQUEST.size
                 self._wire.give_back(left)  # what comes next is its data
                 self._wire.skip(length)
             self._answer(flags, command, cookie, offset, length)

@@ -14,14 +14,16 @@ MOST_WORKERS = 16
 """More would wait for the same disk."""
 
 
+_JOBS = "a number from 1 on, or 'auto'"
+
+
 def require_jobs(jobs: Jobs) -> None:
     """Raise `UsageError` for a number of processes that there cannot be."""
     if jobs != "auto" and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):
-        rule = f"the number of processes is 1 or more, or 'auto'; not {jobs!r}"
-        raise UsageError("", rule, option="jobs=auto")
+        raise UsageError("", f"{jobs!r} is not {_JOBS}", option="jobs=JOBS")
 
 
-Jobs = Annotated[int | Literal["auto"], require_jobs, "a number from 1 on, or 'auto'"]
+Jobs = Annotated[int | Literal["auto"], require_jobs, _JOBS]
 """How many processes work: a number (1 is this one alone), or as many as pay."""
 
 
