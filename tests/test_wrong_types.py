@@ -242,6 +242,9 @@ def test_a_profile_like_another(other: Any) -> None:
     for wrong in ({"formats": 3}, {"fat": 3}, {"fat": {"types": "16"}}):
         with pytest.raises(UsageError, match=r"; give (formats|fat|types)="):
             blockpack.Profile.like(other, **wrong)
+    for misspelt in ({"fatt": 3}, {"fat": {"nmes": "ascii"}}):
+        with pytest.raises(UsageError, match=r"has no (fatt|nmes); choose from (name|types), "):
+            blockpack.Profile.like(other, **misspelt)
     with pytest.raises(UsageError, match="there is no profile 'fatsf'"):
         blockpack.Profile.like("fatsf")
 

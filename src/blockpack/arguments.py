@@ -67,17 +67,19 @@ def _checking(function: Callable[..., Any], annotated: Callable[..., Any]) -> Ca
 
 
 @cache
-def _fields_of(made: Any) -> Callable[[object], tuple[object, ...]]:
-    return attrgetter(*made.__match_args__)
+def _fields_of(made: Any) -> tuple[list[str], Callable[[object], tuple[object, ...]]]:
+    names = [field.name for field in fields(made)]
+    return names, attrgetter(*names)
 
 
 def require_fields(value: object) -> None:
     """Raise `UsageError` for a value of attrs, made unchecked, whose fields are of other types."""
     made: Any = type(value)
-    found = _fields_of(made)(value)
+    names, values = _fields_of(made)
+    found = values(value)
     types = made, *map(type, found)
     if types not in _fitting:
-        for name, each in zip(made.__match_args__, found, strict=True):
+        for name, each in zip(names, found, strict=True):
             _require(name, each, _kinds(made)[name])
         if tuple not in types:  # in which there may be others
             _fitting.add(types)
@@ -119,7 +121,7 @@ def _fits(value: object, kind: Any) -> bool:
     if origin is Union:
         return any(_fits(value, each) for each in inner)
     if origin is Literal:
-        return any(type(value) is type(each) and value == each for each in inner)
+        return value in inner and not isinstance(value, bool | float)
     if origin is Annotated:
         with suppress(UsageError):
             fits = _fits(value, inner[0])

@@ -251,6 +251,7 @@ def test_a_closed_standard_output_is_an_error_and_no_crash(source: Path, tmp_pat
         ("ls", tmp_path / "x.tar"),
         ("cat", tmp_path / "x.tar", "index.html"),
         ("pack", source, "-", "--format", "tar"),
+        ("write", tmp_path / "x.tar", "-"),
     ):
         command = ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *python(*arguments)]
         done = subprocess.run(

@@ -65,6 +65,10 @@ def test_standard_output_is_written_to_by_any_name_and_never_replaced(
     told = process("write", image, name, "--verify", code=5).err
     assert "is a stream, and cannot be read back" in told
     assert "a hash tree goes to a file" in process(*pack, "--verity", name, code=2).err
+    for option in ("--manifest", "--bmap"):
+        assert "nothing else can go" in process(*pack, "--json", option, name, code=2).err
+    plan = ("plan", source, "--format", "tar", "--bmap", name)
+    assert "nothing else can go" in process(*plan, code=2).err
     assert not (tmp_path / "-").exists() and not Path("-").exists()
 
 

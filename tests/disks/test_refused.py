@@ -32,6 +32,7 @@ SWAP = Partition(size="1M", type="swap")
         ({"type": "swap", "flags": ["growfs"]}, "'growfs' is not a flag"),
         ({"type": "swap", "flags": "64"}, "'64' is not a flag"),
         ({"type": "swap", "flags": 5}, "5 is not str or list of str"),
+        ({"type": "swap", "flags": iter([5])}, "5 is not a flag"),
         ({"type": "swap", "id": "x"}, "'x' is not a GUID"),
         ({"type": "swap", "id": 5}, "5 is not str or None"),
         ({"type": "swap", "id": UNUSED}, f"'{UNUSED}' is not a GUID"),
@@ -68,7 +69,9 @@ def test_values_of_a_partition(options: dict[str, Any], rule: str) -> None:
         ({"id": UNUSED}, "is not a GUID"),
         ({"partitions": 5}, "5 is not list of Partition"),
         ({"partitions": ["x"]}, "['x'] is not list of Partition"),
+        ({"partitions": iter(["x"])}, "('x',) is not list of Partition"),
         ({"raw": [("u-boot", 8192)]}, "is not list of Raw"),
+        ({"raw": iter([5])}, "(5,) is not list of Raw"),
     ],
 )
 def test_values_of_a_disk(options: dict[str, Any], rule: str) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from heapq import nlargest
 from typing import Any
 
-from ..errors import BlockpackError, printable
+from ..errors import BlockpackError, UsageError, printable
 from ..images.block_map import BlockMap
 from ..images.contents import placed
 from ..images.space_map import share
@@ -18,6 +18,7 @@ from ..model.extent import Extent, FileRange, Stream, Zeros
 from ..model.tree import Tree
 from ..planning.layout import Layout
 from ..planning.options import VOLUME
+from ..writing.files import own_descriptor
 from ..writing.write import write_bytes
 from . import flags, hash_trees, packing
 from .output import emit, emit_facts, emit_json, say
@@ -63,6 +64,9 @@ def show(layout: Layout, arguments: Namespace, lines: Iterable[str] = (), **more
     asked for.
     """
     if arguments.bmap is not None:
+        if own_descriptor(arguments.bmap) == 1:
+            rule = "the plan is printed, so nothing else can go to standard output"
+            raise UsageError(arguments.bmap, rule, "write it to a file")
         write_bytes(BlockMap.of(layout).encoded(), arguments.bmap)
     if arguments.json:
         emit_json({**_json(layout), **more})

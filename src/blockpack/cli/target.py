@@ -42,14 +42,18 @@ def file_of(arguments: Namespace) -> str | None:
     """
     require_jobs(arguments.jobs)
     image: str = arguments.image
-    if own_descriptor(image) != 1:
+    if arguments.json and any(map(_is_output, (image, arguments.manifest, arguments.bmap))):
+        rule = "JSON is printed, so nothing else can go to standard output"
+        raise UsageError("", rule, "write it to a file")
+    if not _is_output(image):
         return image
-    if arguments.json:
-        rule = "the image and JSON cannot both go to standard output"
-        raise UsageError("", rule, "leave one out")
     if binary_output().isatty():
         raise UsageError("", "an image does not belong on a terminal", "redirect the output")
     return None
+
+
+def _is_output(path: str | None) -> bool:
+    return path is not None and own_descriptor(path) == 1
 
 
 def write_layout(
@@ -61,7 +65,7 @@ def write_layout(
     with progress_bar(quiet=arguments.quiet) as progress:
         report = write(
             layout,
-            binary_output() if own_descriptor(arguments.image) == 1 else arguments.image,
+            binary_output() if _is_output(arguments.image) else arguments.image,
             progress=progress,
             jobs=arguments.jobs,
             fsync=arguments.fsync,

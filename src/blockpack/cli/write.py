@@ -7,8 +7,9 @@ from argparse import ArgumentParser, Namespace
 from ..errors import printable, reading_errors
 from ..images.block_map import MOST, BlockMap
 from ..images.device_copy import write_image
+from ..writing.files import own_descriptor
 from . import flags
-from .output import amount, say
+from .output import amount, binary_output, say
 from .overwrites import Output, check_outputs
 from .progress_bar import progress_bar
 
@@ -36,6 +37,8 @@ def run(arguments: Namespace) -> int:
         with reading_errors(arguments.bmap), open(arguments.bmap, "rb") as file:
             data = file.read(MOST + 1)
         block_map = BlockMap.parse(data, arguments.bmap)
+    if own_descriptor(arguments.target) == 1:
+        binary_output()  # raises if it is closed
     with progress_bar(quiet=arguments.quiet) as progress:
         report = write_image(
             image,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _ROOT_HASH = re.compile("(?:[0-9A-Fa-f]{8}){5,16}").fullmatch
 
-ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Layout
+ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Layout
 """Where an image is: a path (a device's too), a URL that fsspec opens, its bytes, a binary file
 that seeks, or a layout, which is read as if it had been written. A path or URL may lead to a
 partition of a disk, by its number or name: ``card.img#2``."""

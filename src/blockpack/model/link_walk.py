@@ -19,7 +19,8 @@ class EndlessLinksError(LookupError):
 
 
 def led_to(at: str, path: str, target_of: Callable[[str, bool], str | None]) -> str:
-    """Where `path` leads from the directory `at` on: a path without links, ``.`` and ``..``.
+    """Where `path` leads from the directory `at` on, even if it begins with a slash: a path without
+    links, ``.`` and ``..``.
 
     `target_of` is asked of each path on the way, and whether it is the last one. It gives what a
     link says that is to be followed, and else None; it raises what is wrong with what is there.

@@ -7,7 +7,7 @@ readers behind them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from ..arguments import checked
@@ -185,10 +185,20 @@ class Profile(NamedTuple):
         differ, by their names (``fat={"names": "ascii"}``). Raises `UsageError`.
         """
         profile = profile_named(other)
+        _require_fields(profile, changes)
         for name, change in changes.items():
-            if isinstance(change, Mapping):
-                changes[name] = getattr(profile, name)._replace(**change)
+            limits = getattr(profile, name)
+            if isinstance(change, Mapping) and hasattr(limits, "_replace"):
+                _require_fields(limits, change)
+                changes[name] = limits._replace(**change)
         return profile._replace(**changes)
+
+
+def _require_fields(value: Any, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in value._fields:
+            rule = f"{type(value).__name__} has no {name}"
+            raise UsageError("", rule, f"choose from {', '.join(value._fields)}")
 
 
 _FLOPPIES = (

@@ -148,7 +148,7 @@ def _kind(path: str) -> str:
         try:
             status = os.stat(path)
         except FileNotFoundError:
-            return "file"
+            return "file" if own_descriptor(path) is None else "stream"
     mode = status.st_mode
     if stat.S_ISDIR(mode):
         return "directory"

@@ -184,10 +184,13 @@ def _is_to_be_activated(place: Root, wanted: Generation, command: str | None) ->
 def _wanted(
     place: Root, deployment: OpenCommit, secrets: Secrets, limit: int | None, opened: ExitStack
 ) -> tuple[Outcome, Why, Generation | OpenCommit]:
-    """What is to be live, or what it is to be made of; why; and what that comes to if it is."""
-    live, newest = place.current(), place.newest()
+    """The outcome if nothing has to be built or activated; why; and the generation that is to be
+    live, or the commit that it is to be made of.
+    """
+    live = place.current()
     if live is not None and deployment.commit in place.outcomes().held:
         return "held", "rollback", _held(live, deployment, secrets, opened)
+    newest = place.newest()
     if newest is not None and _is_wanted(newest, deployment, secrets, limit):
         return "unchanged", "deploy", newest
     return "unchanged", "deploy", deployment

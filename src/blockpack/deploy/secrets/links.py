@@ -45,6 +45,8 @@ def _led_to(tree: Tree, link: Symlink, *, follow: bool) -> Entry | None:
             raise LookupError
         return None
 
+    if link.target.startswith("/"):
+        return None
     try:
         return tree.get(led_to(parent_of(link.path), link.target, target_of))
     except LookupError:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from attrs import evolve, field, frozen
 
-from ...arguments import checked
+from ...arguments import checked, require_fields
 from ...errors import UsageError, printable
 from ...model.content import Content
 from ...model.entry import File
@@ -47,7 +47,8 @@ def _flags(flags: str | Iterable[str]) -> tuple[str, ...]:
     found = (flags,) if isinstance(flags, str) else tuple(flags)
     known = (*gpt.FLAGS, BOOT, SHOWN)
     for flag in found:
-        if flag not in known and not (re.fullmatch("[0-9]{1,2}", flag) and int(flag) < 64):
+        bit = isinstance(flag, str) and re.fullmatch("[0-9]{1,2}", flag)
+        if flag not in known and not (bit and int(flag) < 64):
             rule = f"{flag!r} is not a flag of partitions"
             raise UsageError("", rule, f"give one of {', '.join(known)}, or the number of a bit")
     return found
@@ -193,6 +194,7 @@ class Disk:
     pad: int = field(default=PADDING, converter=parse_size)
 
     def __attrs_post_init__(self) -> None:
+        require_fields(self)  # what an iterator gave is there by now
         require_choice("sector_size", self.sector_size, SECTOR_SIZES)
         for name in ("size", "align", "entries_at", "pad"):
             self._require_sectors(name, getattr(self, name))
