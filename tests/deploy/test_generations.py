@@ -194,7 +194,7 @@ def test_a_generation_that_is_damaged_hides_no_other(tmp_path: Path) -> None:
 def test_options_are_looked_at_though_there_is_nothing_to_do(tmp_path: Path) -> None:
     host = Host(tmp_path)
     host.deploy()
-    with pytest.raises(UsageError, match="0 is not a number from 1 on, or 'auto'; give jobs=JOBS"):
+    with pytest.raises(UsageError, match="0 is not a number from 1 on, or 'auto'; give jobs="):
         host.deploy(jobs=0)
 
 

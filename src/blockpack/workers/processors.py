@@ -20,7 +20,7 @@ _JOBS = "a number from 1 on, or 'auto'"
 def require_jobs(jobs: Jobs) -> None:
     """Raise `UsageError` for a number of processes that there cannot be."""
     if jobs != "auto" and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):
-        raise UsageError("", f"{jobs!r} is not {_JOBS}", option="jobs=JOBS")
+        raise UsageError("", f"{jobs!r} is not {_JOBS}", option="jobs=auto")
 
 
 Jobs = Annotated[int | Literal["auto"], require_jobs, _JOBS]
