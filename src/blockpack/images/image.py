@@ -25,7 +25,7 @@ from ..layers.disk.record import DISK
 from ..model.entry import EPOCH, NANOSECONDS, name_of, parent_of, text_of
 from ..model.link_walk import led_to
 from ..planning.layout import Fact
-from ..reading.closing import Closing
+from ..reading.lifetime import Closing
 from ..reading.positional import PositionalReader, ReaderThrough
 from ..workers.sharing import Advance
 from ..writing.progress import Meter, Tell

@@ -18,7 +18,7 @@ from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
 from ..planning.options import Size, optional_size
 from ..planning.volume import MOST
-from ..reading.closing import on_failure
+from ..reading.lifetime import on_failure
 from ..reading.positional import (
     BytesReader,
     DescriptorReader,

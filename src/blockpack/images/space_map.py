@@ -23,7 +23,7 @@ from ..formats.reader import ImageReader
 from ..model.entry import File
 from ..model.extent import Data, Extent, FileRange, Zeros
 from ..planning.layout import Layout
-from ..reading.closing import held
+from ..reading.lifetime import held
 from ..reading.positional import PositionalReader, holes, open_for_reading
 from ..writing.clone import BLOCK
 from .image import Image

@@ -7,7 +7,7 @@ import re
 import stat
 
 from ..errors import TargetError, UsageError, printable, reading_errors, require_path
-from ..reading.closing import held, on_failure
+from ..reading.lifetime import held, on_failure
 from ..reading.ownership import open_trusted
 from .ccm import KEY_SIZES, require_key_size
 from .memory import no_dumps

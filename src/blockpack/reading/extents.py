@@ -17,7 +17,7 @@ from ..errors import SourceError, reading_errors
 from ..model.content import FilesOnDisk
 from ..model.entry import File, decode
 from ..model.extent import Data, Extent, FileRange, Readable, Stream, WholeStore
-from .closing import Closing
+from .lifetime import Closing
 from .positional import AGAIN, READ_ONLY, ReopenedReader
 
 SOURCE_FLAGS = READ_ONLY | getattr(os, "O_NONBLOCK", 0)

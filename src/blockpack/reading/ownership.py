@@ -10,7 +10,7 @@ import os
 import stat
 
 from ..errors import BlockpackError
-from .closing import on_failure
+from .lifetime import on_failure
 
 _FLAGS = (
     getattr(os, "O_CLOEXEC", 0)

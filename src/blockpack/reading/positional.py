@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, cast
 
 from ..errors import ImageError, SourceError, reading_errors
-from .closing import Closing
+from .lifetime import Closing
 
 READ_AHEAD = 128 << 10
 """Bytes that a file object reads at once, if less is asked for."""

@@ -31,7 +31,7 @@ from ..images.open_image import format_of, head_of, partition_of
 from ..model.entry import EPOCH, NANOSECONDS, File, check_path, decode
 from ..model.extent import Extent, FileRange
 from ..model.tree import Tree
-from ..reading.closing import on_failure
+from ..reading.lifetime import on_failure
 from ..reading.positional import (
     AGAIN,
     BytesReader,

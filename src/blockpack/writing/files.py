@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from ..errors import TargetError
 from ..model.extent import FileRange, Zeros
 from ..planning.layout import Layout
-from ..reading.closing import held
+from ..reading.lifetime import held
 from .clone import BLOCK
 from .place import Place
 from .replacement import replaceable, replacing

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ..errors import TargetError
-from ..reading.closing import held
+from ..reading.lifetime import held
 from .place import Name, Place
 
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)

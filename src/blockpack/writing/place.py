@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from typing import Self
 
 from ..errors import TargetError
-from ..reading.closing import Closing, held, on_failure
+from ..reading.lifetime import Closing, held, on_failure
 from ..reading.ownership import open_trusted, own_uid, require_trusted, require_unshared
 from .temporary_names import SECRET, is_temporary, temporary_name
 from .wiping import open_to_wipe, overwrite

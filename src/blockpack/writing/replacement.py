@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ..errors import TargetError
-from ..reading.closing import held
+from ..reading.lifetime import held
 from ..reading.ownership import own_uid
 from .place import FDS, Name, Place
 from .temporary_names import temporary_name

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 
 from ..errors import TargetError
-from ..reading.closing import held
+from ..reading.lifetime import held
 from ..reading.ownership import open_trusted
 
 _ZEROS = bytes(1 << 20)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Annotated
 
 from ...errors import ActivationError, BlockpackError, require_path
-from ...reading.closing import on_failure
+from ...reading.lifetime import on_failure
 from .generations import Generation
 from .history import Why
 from .root import Root

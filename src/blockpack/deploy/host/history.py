@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from attrs import evolve, field, frozen
 
-from ...reading.closing import held
+from ...reading.lifetime import held
 from ...writing.place import Place
 
 HISTORY = "activations.jsonl"

@@ -17,7 +17,7 @@ from typing import Self
 from attrs import evolve, field, frozen
 
 from ...errors import BlockpackError, SourceError, TargetError, UsageError, reading_errors
-from ...reading.closing import held
+from ...reading.lifetime import held
 from ...reading.ownership import open_trusted, require_trusted
 from ...writing.place import Place
 from ...writing.replacement import replacing

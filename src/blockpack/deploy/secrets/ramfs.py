@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 
-from ...reading.closing import held
+from ...reading.lifetime import held
 
 TYPES = ("tmpfs", "ramfs")
 """File systems in RAM, as Linux calls them."""

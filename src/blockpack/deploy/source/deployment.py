@@ -19,7 +19,7 @@ from functools import cached_property
 from ... import __version__
 from ...errors import BlockpackError, raise_problems
 from ...model.tree import Tree
-from ...reading.closing import Closing
+from ...reading.lifetime import Closing
 from ...sources.exclude import excluding
 from ...sources.options import ScanOptions
 from ...workers.processors import Jobs

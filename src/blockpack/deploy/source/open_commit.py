@@ -13,7 +13,7 @@ from ...errors import SourceError, require_path
 from ...formats.git.objects import TREE
 from ...model.entry import File
 from ...model.tree import Tree
-from ...reading.closing import on_failure
+from ...reading.lifetime import on_failure
 from ...sources.git.attributes import own_attributes
 from ...sources.git.lookup import FoundObject, Lookup
 from ...sources.git.revision_tree import revision_tree

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from ...errors import SourceError, reason
 from ...formats.git.origin import Facts
-from ...reading.closing import on_failure
+from ...reading.lifetime import on_failure
 from .program import ended, start
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from ...errors import SourceError
 from ...formats.git.objects import LINK, SUBMODULE, TREE
-from ...reading.closing import Closing
+from ...reading.lifetime import Closing
 from .cat_file import CatFile, end, keep
 from .repository import Repository, Revision
 from .trees import Listing, TreeWalk
