@@ -13,8 +13,9 @@ Found = TypeVar("Found")
 def instead_of_link(
     path: str, how: str, follow: Callable[[], Found], report: Callable[[BlockpackError], object]
 ) -> Found | None:
-    """What is packed in place of a link that is not kept: what `follow` finds if that is `how`;
-    None if it is left out, or a problem, which is reported.
+    """What is packed in place of a link that is not kept. If `how` is ``follow``, what `follow`
+    finds; if it is ``skip``, nothing (None); and for ``error``, or where nothing can be followed,
+    what is wrong is reported, and nothing is packed.
     """
     try:
         if how == "error":
