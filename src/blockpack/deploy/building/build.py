@@ -20,14 +20,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
-from ...errors import (
-    BlockpackError,
-    EntryError,
-    TargetError,
-    UsageError,
-    raise_problems,
-    require_path,
-)
+from ...errors import BlockpackError, TargetError, UsageError, raise_problems, require_path
 from ...layers.memory import guarded
 from ...planning.layout import Layout, LayoutWarning
 from ...planning.options import Size
@@ -46,7 +39,7 @@ from .build_state import State, VolumeState, digest, environment, unchanged
 from .depfile import require_replaceable, rule, write
 from .dist import Dist, held
 from .executors import executor_named, outcomes, outcomes_on
-from .limit import is_larger, limit_of, require_within, size_there
+from .limit import is_larger, limit_of
 from .secret_images import serves
 from .secret_volumes import SecretBuilds, SecretPlan
 from .sharing import Earlier, share
@@ -194,11 +187,10 @@ class _Build:
         self._check_names()
         chosen = [spec for name, spec in images.items() if name in (self.only or [name])]
         pending = [spec for spec in chosen if not self._is_there(spec)]
-        errors = list(self._too_large(spec for spec in chosen if spec not in pending))
         staging = self.dist.staging()
         try:
             pending = [spec for spec in pending if not self._share(spec, staging)]
-            self._make(pending, staging, errors)
+            self._make(pending, staging)
         except BaseException:
             with suppress(TargetError):  # the first error is the one to tell
                 self._write(complete=False)
@@ -231,22 +223,13 @@ class _Build:
         raise_problems("nothing was built", errors)
 
     def _is_there(self, spec: ImageSpec) -> bool:
-        """Whether the volume need not be built."""
+        """Whether the volume need not be built. Planning refuses one that is too large."""
         if not self.dist.has(spec.name, self.wanted[spec.name]):
             return False
-        if not spec.secret:
-            return True
-        image = self.dist.records[spec.name]
-        return serves(image, self.dist.directory, spec, self.secrets)
-
-    def _too_large(self, specs: Iterable[ImageSpec]) -> Iterator[BlockpackError]:
-        """The errors for those volumes whose images are there, and larger than is allowed."""
-        for spec in specs:
-            size = size_there(self.dist.records[spec.name], self.dist.directory)
-            try:
-                require_within(spec, size, self.max_size)
-            except EntryError as error:
-                yield of_image(spec.title, error)
+        image, directory = self.dist.records[spec.name], self.dist.directory
+        if is_larger(image, directory, self.max_size):
+            return False
+        return not spec.secret or serves(image, directory, spec, self.secrets)
 
     def _share(self, spec: ImageSpec, staging: str) -> bool:
         """Take an image over from an earlier build, if there is one with this fingerprint."""
@@ -268,8 +251,9 @@ class _Build:
 
     # Making --------------------------------------------------------------------------------------
 
-    def _make(self, specs: Sequence[ImageSpec], staging: str, errors: list[BlockpackError]) -> None:
-        """Plan all images, then make them. Raises `Problems`, with the `errors` before that."""
+    def _make(self, specs: Sequence[ImageSpec], staging: str) -> None:
+        """Plan all images, then make them. Raises `Problems`."""
+        errors: list[BlockpackError] = []
         open_specs = [spec for spec in specs if not spec.secret]
         tasks = [self._task(spec, staging) for spec in open_specs]
         made: Made

@@ -47,15 +47,12 @@ def require_within(spec: ImageSpec, size: int, max_size: int | None) -> None:
 
 
 def is_larger(image: ImageRecord, directory: str | os.PathLike[str], max_size: int | None) -> bool:
-    """Whether an image in `directory` has more than `max_size` bytes."""
-    return max_size is not None and size_there(image, directory) > max_size
-
-
-def size_there(image: ImageRecord, directory: str | os.PathLike[str]) -> int:
-    """Bytes of an image in `directory`; one that is gone has none."""
+    """Whether an image in `directory` has more than `max_size` bytes; one that is gone has none."""
     with suppress(OSError):
-        return os.stat(os.path.join(directory, image.file)).st_size
-    return 0
+        return (
+            max_size is not None and os.stat(os.path.join(directory, image.file)).st_size > max_size
+        )
+    return False
 
 
 def size_in_file(spec: ImageSpec, size: int) -> int:
