@@ -1,17 +1,26 @@
 """A small NBD client: random reads, or one read as soon as a server answers.
 
 A program of its own, run by a bare interpreter, so that what it costs is little and the same for
-every server. Reads of 4 KiB, `depth` of them under way at a time.
+every server. Reads of 4 KiB, `depth` of them under way at a time. What follows ``--`` is a server
+to be started first and ended at last; it starts while this one imports what it needs.
 """
 
 from __future__ import annotations
 
-import argparse
-import random
-import socket
-import struct
-import subprocess
-import time
+import os
+import sys
+
+server = 0
+if "--" in sys.argv:
+    command = sys.argv[sys.argv.index("--") + 1 :]
+    server = os.posix_spawnp(command[0], command, os.environ)
+
+import argparse  # noqa: E402
+import random  # noqa: E402
+import signal  # noqa: E402
+import socket  # noqa: E402
+import struct  # noqa: E402
+import time  # noqa: E402
 
 SIZE = 4096
 PATIENCE = 60.0
@@ -70,7 +79,6 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=1)
     parser.add_argument("server", nargs="*", help="a server to start first, and to end at last")
     arguments = parser.parse_args()
-    server = subprocess.Popen(arguments.server) if arguments.server else None
     try:
         with connect(arguments.socket) as connection:
             blocks = agree(connection) // SIZE
@@ -78,9 +86,9 @@ def main() -> None:
             offsets = [chosen.randrange(blocks) * SIZE for _ in range(arguments.reads)]
             read(connection, offsets, arguments.depth)
     finally:
-        if server is not None:
-            server.kill()
-            server.wait()
+        if server:
+            os.kill(server, signal.SIGKILL)
+            os.waitpid(server, 0)
 
 
 if __name__ == "__main__":
