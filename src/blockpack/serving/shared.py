@@ -40,6 +40,9 @@ _BETWEEN = 8
 _SAMPLES = 256
 """Records that are looked at, at most, to tell how much memory all will take."""
 
+_PLAIN = 2
+"""The version of marshal's format without references within a record, which take time to read."""
+
 _LENGTH_BITS = 16
 _LENGTH = (1 << _LENGTH_BITS) - 1
 _UNSUITABLE = 1
@@ -246,7 +249,7 @@ class SharedReader(LayoutReader):
                 else:
                     values.append((stop, shift + end + len(metadata), _SPOOL, 0, 0))
                     metadata += extent.data
-            return marshal.dumps(values)
+            return marshal.dumps(values, _PLAIN)
         except ValueError:  # no sample was of that store, or the key is a value of another kind
             return b""
 
