@@ -22,7 +22,7 @@ SLOW = {
         "logging",
         "multiprocessing",
     ),
-    *("pathlib", "pathspec", "pickle", "random", "shutil", "socket", "subprocess"),
+    *("pathlib", "pathspec", "pickle", "random", "rich", "shutil", "socket", "subprocess"),
     *("tempfile", "tomllib", "urllib", "zipfile"),
 }
 """Modules that take long to import, most of them for their own imports."""

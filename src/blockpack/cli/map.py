@@ -19,7 +19,7 @@ from ..planning.layout_reader import LayoutReader
 from ..sources.git.address import SCHEME
 from ..writing.write import write_bytes
 from . import flags, packing
-from .output import amount, emit, has_colour, say
+from .output import amount, emit, say
 from .overwrites import check_outputs, outputs_of
 
 EXAMPLE = "blockpack map site --format fat --html map.html"
@@ -71,11 +71,7 @@ def run(arguments: Namespace) -> int:
         return 0
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     for number, each in enumerate(maps):
-        emit(
-            "\n".join(
-                [""] * bool(number) + list(_drawn(each, width, colour=has_colour(sys.stdout)))
-            )
-        )
+        emit("\n".join([""] * bool(number) + list(_drawn(each, width, colour=_has_colour()))))
     return 0
 
 
@@ -93,6 +89,11 @@ def _opened(
         raise UsageError("", "a source has no key", "leave --key-file out")
     asked = Namespace(**{**vars(arguments), "source": name})
     return packing.layout(packing.volume(asked), asked, left_out)
+
+
+def _has_colour() -> bool:
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stdout is not None and sys.stdout.isatty() and not plain
 
 
 def _drawn(space: SpaceMap, width: int, *, colour: bool) -> Iterator[str]:

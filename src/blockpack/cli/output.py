@@ -108,12 +108,6 @@ def _output() -> TextIO:
     return sys.stdout
 
 
-def has_colour(file: TextIO | None) -> bool:
-    """Whether what is printed there may have colours."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return file is not None and file.isatty() and not plain
-
-
 def emit_json(value: Any) -> None:
     """A JSON document on standard output; names that are not UTF-8 have surrogate escapes."""
     import json  # only where JSON is asked for

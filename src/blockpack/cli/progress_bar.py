@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from attrs import define
 
-from .output import has_colour, say, unit_of
+from .output import say, unit_of
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
     from ..writing.progress import Progress, Tell
 
 _SECONDS = 3.0
@@ -29,7 +30,7 @@ def progress_bar(*, quiet: bool) -> Iterator[Tell | None]:
     """What hears how far something is, and shows it on standard error; None if nobody looks."""
     if quiet or sys.stderr is None:
         yield None
-    elif not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    elif not sys.stderr.isatty():
         yield _Lines().tell
     else:
         bar = _Bar()
@@ -91,28 +92,48 @@ class _Bar:
 
     def __init__(self) -> None:
         self._pace = _Pace()
-        self._colours = ("\033[36m", "\033[0m") if has_colour(sys.stderr) else ("", "")
+        self._bar: RichProgress | None = None
 
     def tell(self, progress: Progress) -> None:
         """Show how far it is."""
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-        columns -= 1  # a full line would wrap
+        if self._bar is None:
+            self._bar = self._started()
+        columns = self._bar.console.width
         told = self._pace.told(progress, narrow=columns < _NARROW)
-        width = min(_WIDEST, columns - len(f"{progress.work}  {told}"))
-        done = width * progress.done // progress.total if progress.total else 0
-        line = f"{progress.work} {told}"[:columns]
-        if width > 0:
-            paint, plain = self._colours
-            bar = f"{paint}{'=' * done}{plain}{'-' * (width - done)}"
-            line = f"{progress.work} {bar} {told}"
-        self._show(line)
+        room = columns - len(f"{progress.work} {told} ")
+        self._drawn.bar_width = max(1, min(_WIDEST, room))
+        self._bar.update(
+            self._task,
+            description=progress.work,
+            total=progress.total or None,
+            completed=progress.done,
+            told=told,
+            refresh=True,
+        )
         if progress.finished:
             self.close()
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        self._show("")
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
-    def _show(self, line: str) -> None:
-        with suppress(OSError):  # nobody is there to see it
-            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+    def _started(self) -> RichProgress:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as RichProgress
+
+        self._drawn = BarColumn()
+        # Without a thread of its own, so that the writer may fork.
+        bar = RichProgress(
+            TextColumn("{task.description}"),
+            self._drawn,
+            TextColumn("{task.fields[told]}"),
+            console=Console(stderr=True),
+            auto_refresh=False,
+            transient=True,
+        )
+        self._task = bar.add_task("", total=None, told="")
+        bar.start()
+        return bar
