@@ -8,12 +8,15 @@ looked for where none of these is meant.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UsageError
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
+
     from ..planning.volume import Volume
     from .reader import ImageReader
 
@@ -71,15 +74,16 @@ FORMATS = {
 def formats() -> Iterator[Format]:
     """All formats, those of other packages last."""
     yield from FORMATS.values()
-    yield from added(GROUP)
-
-
-def added(group: str) -> Iterator[Any]:
-    """What the entry points of a group lead to."""
-    from importlib.metadata import entry_points  # slow to import, and seldom needed
-
-    for point in entry_points(group=group):
+    for point in entry_points(GROUP):
         yield point.load()
+
+
+@cache
+def entry_points(group: str) -> EntryPoints:
+    """The entry points of a group, looked for once: the metadata of all packages are read."""
+    from importlib import metadata  # slow to import, and seldom needed
+
+    return metadata.entry_points(group=group)
 
 
 def format_named(name: str) -> Format:

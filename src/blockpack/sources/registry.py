@@ -13,6 +13,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..formats.registry import entry_points
 from ..images.address import split_address
 
 if TYPE_CHECKING:
@@ -84,9 +85,7 @@ def _added(source: str) -> Scanner | None:
     scheme = re.match(_SCHEME, source)
     if scheme is None or os.path.lexists(source):
         return None
-    from importlib.metadata import entry_points  # slow to import, and seldom needed
-
-    for point in entry_points(group=GROUP, name=scheme[0][:-1]):
+    for point in entry_points(GROUP).select(name=scheme[0][:-1]):
         found: Scanner = point.load()
         return found
     return None

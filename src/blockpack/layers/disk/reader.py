@@ -10,13 +10,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from functools import cached_property
 
 from attrs import evolve, frozen
 
 from ...errors import Deviation, ImageError, NotInImageError, reading_errors
 from ...formats.reader import ImageEntry, ImageReader, Pieces, Report
-from ...formats.registry import FORMATS, GROUP, Format, added, format_of
+from ...formats.registry import Format, format_of, formats
 from ...model.entry import EPOCH, NANOSECONDS
 from ...planning.layout import Fact
 from ...reading.positional import PartReader, PositionalReader
@@ -192,12 +191,7 @@ class DiskReader(ImageReader):
             head = data.read_at(0, _HEAD)
         if not any(head):
             return None
-        return format_of(head, FORMATS.values()) or format_of(head, self._added)
-
-    @cached_property
-    def _added(self) -> list[Format]:
-        """The formats of other packages, which take their time to be found."""
-        return list(added(GROUP))
+        return format_of(head, formats())
 
     def _is_known(self, at: int) -> bool:
         return self._format(PartReader(self.data, at, self.size)) is not None
