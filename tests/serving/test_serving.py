@@ -15,7 +15,7 @@ import pytest
 
 import blockpack
 from judges.programs import require
-from serving.client import EIO, Client
+from serving.client import BLOCK_STATUS, EIO, Client
 from serving.servers import Serve, serving, uri
 from serving.servers import blockpack as command
 
@@ -151,16 +151,61 @@ def test_a_request_is_answered_before_the_server_ends(site: Path, tmp_path: Path
     assert not socket.exists()
 
 
+def test_a_signal_leaves_no_socket_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that comes as soon as the socket has its name."""
+
+    class Ended(BaseException):
+        pass
+
+    def end(*_: object) -> None:
+        raise Ended
+
+    def rename(*names: str) -> None:
+        named(*names)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    named = os.rename
+    monkeypatch.setattr(os, "rename", rename)
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with pytest.raises(Ended):
+            blockpack.serve(blockpack.FatVolume().plan(blockpack.Tree()), tmp_path / "x.sock")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not any(tmp_path.iterdir())
+
+
+def test_whoever_started_it_may_ignore_the_end_of_its_children(site: Path, tmp_path: Path) -> None:
+    """What a process ignores (SIGCHLD), those that it starts ignore too (execve(2))."""
+    socket = tmp_path / "x.sock"
+    ignoring = ["env", "--ignore-signal=CHLD"]
+    with subprocess.Popen(
+        [*ignoring, *command("serve", site, "--format", "tar", "--socket", socket)],
+        stderr=subprocess.PIPE,
+    ) as server:
+        assert server.stderr is not None and b"serving" in server.stderr.readline()
+        copied = subprocess.run([require("nbdcopy"), uri(socket), tmp_path / "copy.img"])
+        server.terminate()
+        assert not server.stderr.read()
+    assert copied.returncode == 0
+
+
 def test_an_image_that_changes_is_an_error(serve: Serve, tmp_path: Path) -> None:
+    """Also where it had a hole, of which nothing is read to answer."""
     image = tmp_path / "www.img"
-    blockpack.write(blockpack.FatVolume().plan(blockpack.Tree()), image)
+    blockpack.write(blockpack.FatVolume(free=4 << 20).plan(blockpack.Tree()), image)
     with Client(serve(image)) as client:
-        assert len(client.go().read(0, 512)) == 512
+        client.go(allocation=True)
+        assert len(client.read(0, 512)) == 512
         with open(image, "r+b") as file:
+            file.seek(2 << 20)
             file.write(b"other")
         os.utime(image, (1, 1))
-        with pytest.raises(OSError, match="changed"):
-            client.read(0, 512)
+        for at in (0, 2 << 20):
+            with pytest.raises(OSError, match="changed"):
+                client.read(at, 512)
+            client.ask(BLOCK_STATUS, at, 512)
+            assert client.reply().error == EIO
 
 
 def test_a_socket_whose_server_takes_nobody_for_now_is_in_use(site: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Self
 
 from ..planning.runs import WORTHWHILE
@@ -27,27 +27,38 @@ class Allocation:
     """The stretches of an export of `size` bytes by turns: data, zeros, data, …
 
     Boundary *i* is where the *i*-th change is: zeros begin at the even ones and end at the odd.
+    `check` is called before anything is told; it raises an error if the map is out of date.
     """
 
-    def __init__(self, size: int, stretches: Iterable[tuple[int, int]] = ()) -> None:
+    def __init__(
+        self,
+        size: int,
+        stretches: Iterable[tuple[int, int]] = (),
+        check: Callable[[], object] = int,
+    ) -> None:
         self.size = size
+        self._check = check
         self._boundaries = array("Q", _joined(stretches))
 
     @classmethod
-    def of_file(cls, descriptor: int, size: int, begin: int = 0) -> Self:
+    def of_file(cls, descriptor: int, size: int, begin: int, check: Callable[[], object]) -> Self:
         """The holes of an open file from byte `begin` on; none where they are not told."""
         found = holes(descriptor, begin + size, begin)
-        return cls(size, ((start - begin, stop - begin) for start, stop in found))
+        return cls(size, ((start - begin, stop - begin) for start, stop in found), check)
 
     def is_zero(self, offset: int, length: int) -> bool:
         """Whether a stretch is known to be all zeros."""
         number = bisect_right(self._boundaries, offset)
-        return bool(number & 1) and offset + length <= self._boundaries[number]
+        zero = bool(number & 1) and offset + length <= self._boundaries[number]
+        if zero:
+            self._check()
+        return zero
 
     def descriptors(self, offset: int, length: int, most: int) -> bytes:
         """The descriptors of `length` bytes from `offset` on; of their first part, if it takes
         more than `most`.
         """
+        self._check()
         parts: list[bytes] = []
         number = bisect_right(self._boundaries, offset)
         end = offset + length

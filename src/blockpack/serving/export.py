@@ -52,13 +52,14 @@ class Export(NamedTuple):
         from ..images.open_image import partition_of
 
         place, partition = split_address(path)
-        image: PositionalReader
-        image = file = _Image(open_for_reading(place, path), path)
+        file = _Image(open_for_reading(place, path), path)
+        image: PositionalReader = file
         try:
             if partition is not None:
                 image = partition_of(file, path, partition).data
             _, begin = image.in_file() or (file, 0)
-            allocation = Allocation.of_file(file.descriptor, image.size, begin)
+            check = file.require_unchanged
+            allocation = Allocation.of_file(file.descriptor, image.size, begin, check)
         except BaseException:
             file.close()
             raise
@@ -82,11 +83,17 @@ class _Image(DescriptorReader):
         """As of any reader. Raises `SourceError` if the image has changed."""
         try:
             super().read_into(view, position)
-            changed = self._current_stamp() != self._stamp
         except ImageError:  # it ends early
-            changed = True
-        if changed:
-            raise SourceError(self._name, "has changed since it is served", "serve it again")
+            raise self._changed() from None
+        self.require_unchanged()
+
+    def require_unchanged(self) -> None:
+        """Raise `SourceError` if the image has changed."""
+        if self._current_stamp() != self._stamp:
+            raise self._changed()
+
+    def _changed(self) -> SourceError:
+        return SourceError(self._name, "has changed since it is served", "serve it again")
 
     def _current_stamp(self) -> tuple[int, int]:
         status = self.check()

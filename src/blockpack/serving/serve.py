@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from ..errors import UsageError, require_path
+from ..workers.pool import signals_held
 from ..workers.processors import may_fork
 from .export import Export, Servable
 from .listening import passed_sockets, tcp_sockets, unix_socket
@@ -42,16 +43,19 @@ def serve(
         for export in opened:
             stack.enter_context(export.reader)
         listeners = tcp_sockets(listen) if listen is not None else []
-        if socket is not None:
-            listeners.append(unix_socket(require_path(socket)))
-        listeners = listeners or passed_sockets()
-        if not listeners:
-            rule = "clients need a way in"
-            raise UsageError("", rule, "give the path of a socket, or an address", "socket=PATH")
-        with Server(opened, listeners, log or _silent, forking=forking) as server:
-            if ready is not None:
-                ready(server.addresses())
-            server.serve()
+        with signals_held():  # a socket is not left behind
+            if socket is not None:
+                listeners.append(unix_socket(require_path(socket)))
+            listeners = listeners or passed_sockets()
+            if not listeners:
+                rule, remedy = "clients need a way in", "give the path of a socket, or an address"
+                raise UsageError("", rule, remedy, "socket=PATH")
+            server = Server(opened, listeners, log or _silent, forking=forking)
+            stack.enter_context(server)
+            addresses = () if ready is None else server.addresses()
+        if ready is not None:
+            ready(addresses)
+        server.serve()
 
 
 def _silent(_: str) -> None:

@@ -22,6 +22,8 @@ from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 from ..errors import UsageError
+from ..reading.lifetime import held, on_failure
+from ..workers.pool import ENDING, signals_held
 from . import protocol
 from .export import Export
 from .listening import Listener
@@ -39,8 +41,6 @@ _PAUSE = 0.5
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN)
 """What the system says when it has no descriptor, memory or process to spare."""
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _MOST_TOLD = 10_000
 """Things of which is known that they were told."""
@@ -222,25 +222,17 @@ class Server:
         own handlers: else it would be left behind, or end the server.
         """
         news, telling = os.pipe()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        try:
-            pid = os.fork()
+        with held(telling), signals_held():
+            with on_failure(lambda: os.close(news)):
+                pid = os.fork()
             if not pid:
                 for descriptor in (news, *self._processes, self._selector.fileno()):
                     os.close(descriptor)
-                self._child(connection, place, telling, mask)
+                self._child(connection, place, telling)
             self._processes[news] = _Process(place, pid)
             self._selector.register(news, selectors.EVENT_READ)
-        except OSError:
-            os.close(news)
-            raise
-        finally:
-            os.close(telling)
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-    def _child(
-        self, connection: socket.socket, place: int, telling: int, mask: Iterable[int]
-    ) -> NoReturn:
+    def _child(self, connection: socket.socket, place: int, telling: int) -> NoReturn:
         """One connection, from here to the end of the process."""
 
         def tell(about: str, text: str) -> None:
@@ -251,9 +243,10 @@ class Server:
         code = 1
         try:
             wire = Wire(connection, self._clocks[place : place + 1], self._process)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server tells when to end
+            for number in ENDING:
+                signal.signal(number, signal.SIG_IGN)  # the server tells when to end
             signal.signal(signal.SIGTERM, lambda *_: wire.end())
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
             for listener in self._listeners:
                 listener.socket.close()
             converse(wire, self._exports, tell)

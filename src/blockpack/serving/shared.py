@@ -167,10 +167,11 @@ class SharedReader(LayoutReader):
         if os.getpid() == self._owner:  # before there are others
             self._make(item)
         while self._maker and not self._words[item]:
-            if os.waitpid(self._maker, os.WNOHANG)[0]:
-                self._maker = 0
-            else:
-                time.sleep(_TICK)
+            with suppress(ChildProcessError):  # somebody else waits for all, or nobody is to
+                if not os.waitpid(self._maker, os.WNOHANG)[0]:
+                    time.sleep(_TICK)
+                    continue
+            self._maker = 0
         if self._words[item]:
             return self._words[item]
         done, making = os.pipe()

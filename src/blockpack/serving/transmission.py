@@ -88,8 +88,12 @@ class Transmission:
             self._read(cookie, offset, length)
         elif command == protocol.BLOCK_STATUS:
             most = 1 if flags & protocol.REQUEST_ONE else MOST_DESCRIPTORS
-            found = self._export.allocation.descriptors(offset, length, most)
-            self._wire.send(protocol.block_status(cookie, self._context or 0, found))
+            try:
+                found = self._export.allocation.descriptors(offset, length, most)
+            except BlockpackError as error:
+                self._fail_to_read(cookie, error, offset, length)
+            else:
+                self._wire.send(protocol.block_status(cookie, self._context or 0, found))
         elif self._structured:  # nothing is written, so all is flushed
             self._wire.send(protocol.nothing(cookie))
         else:
@@ -126,16 +130,15 @@ class Transmission:
         wire = self._wire
         begin = wire.unsent
         structured = self._structured
-        if structured and self._export.allocation.is_zero(offset, length):
-            wire.send(protocol.hole(cookie, offset, length, last=last))
-            return True
         data = begin + (protocol.DATA_HEAD.size if structured else protocol.SIMPLE_REPLY.size)
         end = data + length
         try:
+            if structured and self._export.allocation.is_zero(offset, length):
+                wire.send(protocol.hole(cookie, offset, length, last=last))
+                return True
             self._read_into(wire.replies[data:end], offset)
         except BlockpackError as error:
-            self._note(error, offset, length)
-            self._fail(cookie, *_UNREADABLE)
+            self._fail_to_read(cookie, error, offset, length)
             return False
         if structured:
             head = protocol.CHUNK_MAGIC, last, protocol.OFFSET_DATA, cookie, 8 + length, offset
@@ -163,16 +166,19 @@ class Transmission:
                 try:
                     self._read_into(wire.replies[wire.unsent : until], at)
                 except BlockpackError as error:
-                    self._note(error, at, count)
-                    if sending:
-                        raise Gone("a source changed within a reply") from None
-                    self._fail(cookie, *_UNREADABLE)
+                    self._fail_to_read(cookie, error, at, count, within_reply=sending)
                     return
                 if sending:
                     wire.put(until)
 
-    def _note(self, error: BlockpackError, at: int, count: int) -> None:
+    def _fail_to_read(
+        self, cookie: int, error: BlockpackError, at: int, count: int, *, within_reply: bool = False
+    ) -> None:
+        """Tell the host what it was, and the client that it was."""
         self._log(error.path, f"bytes {at:,} to {at + count:,} cannot be read: {error}")
+        if within_reply:
+            raise Gone("a source changed within a reply")
+        self._fail(cookie, *_UNREADABLE)
 
     def _fail(self, cookie: int, error: int, message: str) -> None:
         self._wire.send(

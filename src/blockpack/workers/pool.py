@@ -33,7 +33,7 @@ Send = Callable[[object], None]
 
 _FRAME = struct.Struct("=Q")  # bytes of the message that follows; none when all has been done
 _NUMBER = struct.Struct("=I")
-_ENDING = [
+ENDING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 """The signals that end a process which cleans up; not every system has them all."""
@@ -258,7 +258,7 @@ def signals_held() -> Iterator[None]:
     """Keep back the signals that end a process, between two things that belong together: as a
     worker's birth and its being known, for it could not be ended.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
     finally:
@@ -288,11 +288,11 @@ def _live(work: Callable[[Send], None], report: int, not_ours: Iterable[int]) ->
 
     status = 1
     try:
-        for number in _ENDING:
+        for number in ENDING:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and stops us
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         for descriptor in not_ours:
             os.close(descriptor)
         try:
