@@ -123,13 +123,15 @@ def test_what_is_in_use_or_no_socket_is_not_replaced(
     used = serve(site, "--format", "tar")
     plain = tmp_path / "file"
     plain.write_text("precious")
-    for path in (used, plain):
+    unreachable = tmp_path / ("a" * 108)  # unix(7): sun_path has 108 bytes, with the NUL
+    for path in (used, plain, unreachable):
         done = subprocess.run(
             command("serve", site, "--format", "tar", "--socket", path),
             check=False,
             capture_output=True,
         )
         assert done.returncode == 5
+    assert not unreachable.exists()
     assert plain.read_text() == "precious"
     with Client(used) as client:
         assert client.go().size

@@ -69,12 +69,7 @@ def unix_socket(path: str) -> Listener:
         listener.close()
         with suppress(OSError):
             os.unlink(temporary)
-        if "too long" in str(error):
-            rule = (
-                "is too long for a socket: 107 bytes, of which its directory has 75, are the most"
-            )
-            raise TargetError(path, rule, "choose a shorter one") from None
-        raise TargetError.of(path, "cannot be listened on", error) from None
+        raise _error(path, error) from None
     finally:
         os.umask(before)
     return Listener(listener, path, inode)
@@ -82,12 +77,9 @@ def unix_socket(path: str) -> Listener:
 
 def _require_free(path: str) -> None:
     """Raise `TargetError` unless nothing is at `path`, or a socket that nobody serves."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return
-    if not stat.S_ISSOCK(status.st_mode):
-        raise TargetError(path, "is there already, and is not a socket", "choose another path")
+    with suppress(OSError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise TargetError(path, "is there already, and is not a socket", "choose another path")
     with Socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)  # who serves it may take no more clients for now
         try:
@@ -95,10 +87,17 @@ def _require_free(path: str) -> None:
         except BlockingIOError:
             pass
         except OSError as error:
-            if error.errno == errno.ECONNREFUSED:
+            if error.errno in (errno.ECONNREFUSED, errno.ENOENT):
                 return
-            raise TargetError.of(path, "cannot be replaced", error) from None
+            raise _error(path, error) from None
     raise TargetError(path, "is served by another process", "stop that, or choose another path")
+
+
+def _error(path: str, error: OSError) -> TargetError:
+    if "too long" not in str(error):
+        return TargetError.of(path, "cannot be listened on", error)
+    rule = "is too long for a socket: 107 bytes, of which its directory has 75, are the most"
+    return TargetError(path, rule, "choose a shorter one")
 
 
 def tcp_sockets(address: str) -> list[Listener]:
