@@ -20,7 +20,7 @@ from attrs import frozen
 from ..errors import ImageError
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
-from ..reading.positional import PositionalReader, reader_of
+from ..reading.positional import PositionalReader, reader_of, with_gaps
 
 BLOCK = 4096
 """Bytes of a block."""
@@ -207,12 +207,9 @@ def _number(text: str) -> int:
 
 def _mapped(free: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
     """The first and last blocks of all that is not in the `free` stretches as a whole."""
-    at = 0
-    for start, end in free:
-        first, stop = -(-start // BLOCK), -(-end // BLOCK) if end == size else end // BLOCK
-        if first < stop:
-            if at < first:
-                yield at, first - 1
-            at = stop
-    if at * BLOCK < size:
-        yield at, -(-size // BLOCK) - 1
+    whole = (
+        (-(-start // BLOCK), -(-end // BLOCK if end == size else end // BLOCK))
+        for start, end in free
+    )
+    blocks = with_gaps((each for each in whole if each[0] < each[1]), 0, -(-size // BLOCK))
+    return ((begin, end - 1) for begin, end, is_free in blocks if not is_free)

@@ -9,7 +9,7 @@ links as files where there are none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 from attrs import frozen
@@ -17,14 +17,14 @@ from attrs import frozen
 from ..errors import ImageError, printable
 from ..formats.reader import ImageEntry, differing
 from ..planning.layout import Layout
-from ..reading.positional import PositionalReader
+from ..reading.positional import PositionalReader, holes, with_gaps
 from ..reading.window import AHEAD, Window
 from ..workers.pool import lost_process, shared_out
 from ..workers.processors import Jobs, require_jobs
 from ..workers.sharing import jobs_for, stretches
 from ..writing.parallel import write_with
 from ..writing.progress import Meter, Tell
-from ..writing.targets import COPIED_AT_ONCE, Copyable, Copying, Span, Target, holes_and_data
+from ..writing.targets import COPIED_AT_ONCE, Copyable, Copying, Span, Target
 from .image import Image
 from .open_image import open_image
 
@@ -131,14 +131,14 @@ class _Compared(Target):
 
     def zeros(self, offset: int, length: int, *, free: bool = False) -> None:
         """Compare with zeros, which holes are."""
-        stretches = [(0, length, False)]
-        if found := self._reader.in_file():
-            file, begin = found
-            span = Span(begin + offset, length, offset)
-            stretches = list(holes_and_data(file.descriptor, span, 0, sparse=True))
-        for start, end, is_hole in stretches:
+        begin = 0
+        found: Iterable[tuple[int, int]] = ()
+        if there := self._reader.in_file():
+            file, begin = there
+            found = holes(file.descriptor, begin + offset + length, begin + offset)
+        for start, end, is_hole in with_gaps(found, begin + offset, begin + offset + length):
             for at in range(start, end if not is_hole else start, COPIED_AT_ONCE):
-                self._compare(memoryview(self._zeros)[: min(COPIED_AT_ONCE, end - at)], offset + at)
+                self._compare(memoryview(self._zeros)[: min(COPIED_AT_ONCE, end - at)], at - begin)
 
     def copy(self, source: Copyable, span: Span, copying: Copying) -> None:
         """Read both."""

@@ -13,15 +13,20 @@ from ..errors import ImageError, TargetError, UsageError, reading_errors
 from ..model.extent import Extent, FileRange, Zeros
 from ..planning.layout import Layout
 from ..planning.runs import Run
-from ..reading.positional import DescriptorReader, PositionalReader, open_for_reading
+from ..reading.positional import (
+    DescriptorReader,
+    PartReader,
+    PositionalReader,
+    open_for_reading,
+    with_gaps,
+)
 from ..writing.files import own_descriptor
 from ..writing.progress import Tell
 from ..writing.write import Report, write
 from .address import split_address
 from .block_map import BLOCK, BlockMap, digest_of
 from .open_image import open_at, partition_of
-
-_PIECE = 1 << 20
+from .sectors import differing_sectors
 
 _STREAMS = (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR)
 
@@ -56,11 +61,12 @@ def write_image(
         status = file.check()
         if block_map is not None:
             _require_same(block_map, data, image)
-        stretches = list(_stretches(block_map, data.size))
+        stretches = _stretches(block_map, data.size)
         path = os.fsencode(os.path.abspath(split_address(image)[0]))
 
         def make(start: int, stop: int) -> Iterator[Extent]:
-            for offset, length, wanted in stretches[start:stop]:
+            for offset, end, wanted in stretches[start:stop]:
+                length = end - offset
                 if wanted:
                     yield FileRange(
                         offset, length, path, file.size, status.st_mtime_ns, begin + offset
@@ -76,20 +82,12 @@ def write_image(
     return report
 
 
-def _stretches(block_map: BlockMap | None, size: int) -> Iterator[tuple[int, int, bool]]:
-    """Offset, length, and whether that is to be written, in order."""
-    at = 0
+def _stretches(block_map: BlockMap | None, size: int) -> list[tuple[int, int, bool]]:
+    """Begins and ends, and whether that is to be written, in order."""
     whole = [(0, size)]
     if block_map is not None:
         whole = [(f * BLOCK, min((last + 1) * BLOCK, size)) for f, last, _ in block_map.ranges]
-    for start, end in whole:
-        if at < start:
-            yield at, start - at, False
-        if start < end:
-            yield start, end - start, True
-        at = end
-    if at < size:
-        yield at, size - at, False
+    return list(with_gaps(whole, 0, size))
 
 
 def _require_same(block_map: BlockMap, data: PositionalReader, image: str) -> None:
@@ -104,19 +102,15 @@ def _require_same(block_map: BlockMap, data: PositionalReader, image: str) -> No
 
 
 def _compare(data: PositionalReader, target: str, wanted: list[tuple[int, int]]) -> None:
-    """Read back what was written at `target`. Raises `TargetError` for the
-    first range that differs.
-    """
+    """Read back what was written. Raises `TargetError` for the first bytes that differ."""
     with DescriptorReader(open_for_reading(target, target)) as written:
         if hasattr(os, "posix_fadvise"):  # from the medium, and not from memory
             os.posix_fadvise(written.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        for start, length in wanted:
-            for at in range(start, start + length, _PIECE):
-                count = min(_PIECE, start + length - at)
-                with reading_errors(target):
-                    ours, theirs = data.read_at(at, count), written.read_at(at, count)
-                if ours != theirs:
-                    differing = [n for n in range(count) if ours[n : n + 1] != theirs[n : n + 1]]
-                    first, last = at + differing[0], at + differing[-1]
-                    rule = f"differs from what was written in bytes {first:,} to {last:,}"
-                    raise TargetError(target, rule, "see whether the medium is sound")
+        for start, end in wanted:
+            ours, theirs = (PartReader(each, start, end - start) for each in (data, written))
+            with reading_errors(target):
+                found = next(differing_sectors(ours, theirs, 1), None)
+            if found is not None:
+                first, last = start + found[0], start + found[1]
+                rule = f"differs from what was written in bytes {first:,} to {last:,}"
+                raise TargetError(target, rule, "see whether the medium is sound")

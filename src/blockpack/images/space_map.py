@@ -24,7 +24,7 @@ from ..model.entry import File
 from ..model.extent import Data, Extent, FileRange, Zeros
 from ..planning.layout import Layout
 from ..reading.lifetime import held
-from ..reading.positional import PositionalReader, holes, open_for_reading
+from ..reading.positional import PositionalReader, holes, open_for_reading, with_gaps
 from ..writing.clone import BLOCK
 from .image import Image
 from .open_image import open_image
@@ -367,21 +367,13 @@ def _with_holes(data: PositionalReader, whole: Stretch) -> Iterator[Stretch]:
 
 def _holed(whole: Stretch, found: Iterable[tuple[int, int]]) -> Iterator[Stretch]:
     """A stretch without its holes, and these."""
-    at, stop = whole.offset, whole.offset + whole.length
-    for begin, end in found:
-        yield whole._replace(offset=at, length=begin - at)
-        yield whole._replace(offset=begin, length=end - begin, kind="hole")
-        at = end
-    yield whole._replace(offset=at, length=stop - at)
+    for begin, end, is_hole in with_gaps(found, whole.offset, whole.offset + whole.length):
+        kind = "hole" if is_hole else whole.kind
+        yield whole._replace(offset=begin, length=end - begin, kind=kind)
 
 
 def _compared(one: PositionalReader, other: PositionalReader, size: int) -> Iterator[Stretch]:
-    at = 0
-    for first, last in differing_sectors(one, other, SECTOR):
-        begin, end = first * SECTOR, min((last + 1) * SECTOR, size)
-        if at < begin:
-            yield Stretch(at, begin - at, "same")
-        yield Stretch(begin, end - begin, "differs")
-        at = end
-    if at < size:
-        yield Stretch(at, size - at, "same")
+    sectors = differing_sectors(one, other, SECTOR)
+    differing = ((first * SECTOR, min((last + 1) * SECTOR, size)) for first, last in sectors)
+    for begin, end, differs in with_gaps(differing, 0, size):
+        yield Stretch(begin, end - begin, "differs" if differs else "same")

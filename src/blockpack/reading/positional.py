@@ -13,7 +13,7 @@ import os
 import stat
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, cast
 
 from ..errors import ImageError, SourceError, reading_errors
@@ -391,3 +391,19 @@ def holes(descriptor: int, size: int, at: int = 0) -> Iterator[tuple[int, int]]:
         except OSError:
             return
         yield hole, min(at, size)
+
+
+def with_gaps(
+    stretches: Iterable[tuple[int, int]], start: int, stop: int
+) -> Iterator[tuple[int, int, bool]]:
+    """All from `start` to `stop`, as begins and ends, and whether each is one of the `stretches`,
+    which are in order, or lies between them.
+    """
+    for begin, end in stretches:
+        if start < begin:
+            yield start, begin, False
+        if begin < end:
+            yield begin, end, True
+        start = end
+    if start < stop:
+        yield start, stop, False

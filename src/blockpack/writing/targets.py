@@ -20,7 +20,7 @@ from typing import BinaryIO, NamedTuple, Protocol, Self
 from attrs import define
 
 from ..errors import TargetError, require_open
-from ..reading.positional import PositionalReader
+from ..reading.positional import PositionalReader, holes, with_gaps
 from ..workers.sharing import Advance
 from .clone import Cloner
 
@@ -198,7 +198,10 @@ class Seekable(Target):
             self.tally.cloned += done
             copying.advance(done)
         sparse = getattr(status, "st_blocks", 0) * 512 < status.st_size
-        for start, end, is_hole in holes_and_data(source.descriptor, span, done, sparse):
+        begin, length = span.start, span.length
+        found = holes(source.descriptor, begin + length, begin + done) if sparse else ()
+        there = ((start - begin, end - begin) for start, end in found)
+        for start, end, is_hole in with_gaps(there, done, length):
             if is_hole:
                 self.zeros(span.offset + start, end - start)
                 copying.advance(end - start)
@@ -212,31 +215,6 @@ class Seekable(Target):
         """Copy `most` bytes of `span` from `at` on by `copy_file_range`; how many these were."""
         to = span.offset + at
         return os.copy_file_range(source, self.descriptor, most, span.start + at, to)
-
-
-def holes_and_data(
-    source: int, span: Span, done: int, sparse: bool
-) -> Iterator[tuple[int, int, bool]]:
-    """What is left of `span` after `done` bytes, as (start, end, whether it is a hole)."""
-    base, length = span.start, span.length
-    while done < length:
-        if not sparse:
-            yield done, length, False
-            return
-        try:
-            data = os.lseek(source, base + done, os.SEEK_DATA) - base
-            hole = os.lseek(source, base + data, os.SEEK_HOLE) - base
-        except OSError as error:
-            # ENXIO: no data from there on. Whoever reads on will see whether the source shrank.
-            if error.errno != errno.ENXIO:
-                sparse = False  # holes are not told here
-                continue
-            data = hole = length
-        if data > done:
-            yield done, min(data, length), True
-        if data < length:
-            yield data, min(hole, length), False
-        done = hole
 
 
 class Streaming(Target):

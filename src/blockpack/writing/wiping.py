@@ -7,14 +7,13 @@ bytes all the same (docs/threat-model.md).
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-from collections.abc import Iterator
 
 from ..errors import TargetError
 from ..reading.lifetime import held
 from ..reading.ownership import open_trusted
+from ..reading.positional import holes, with_gaps
 
 _ZEROS = bytes(1 << 20)
 
@@ -45,25 +44,8 @@ def overwrite(descriptor: int) -> None:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         return
-    for at, end in _blocks(descriptor, status.st_size):
-        while at < end:
+    size = status.st_size
+    for at, end, is_hole in with_gaps(holes(descriptor, size), 0, size):
+        while at < end and not is_hole:
             at += os.pwrite(descriptor, _ZEROS[: end - at], at)
     os.fsync(descriptor)
-
-
-def _blocks(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where a file has blocks: begins and ends, or all of it where there is no telling."""
-    if not hasattr(os, "SEEK_DATA"):
-        yield 0, size
-        return
-    at = 0
-    while at < size:
-        try:
-            begin = os.lseek(descriptor, at, os.SEEK_DATA)
-            end = os.lseek(descriptor, begin, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno != errno.ENXIO:  # which is to say that there are no more
-                yield at, size
-            return
-        yield begin, min(end, size)
-        at = end
