@@ -13,53 +13,30 @@ import os
 import stat
 from typing import Self
 
-from ..errors import SourceError, reading_errors
+from ..errors import SourceError
 from ..model.content import FilesOnDisk
 from ..model.entry import File, decode
 from ..model.extent import Data, Extent, FileRange, Readable, Stream, WholeStore
 from .lifetime import Closing
-from .positional import AGAIN, READ_ONLY, ReopenedReader
+from .positional import AGAIN, READ_ONLY, BytesReader, ReopenedReader
 
 SOURCE_FLAGS = READ_ONLY | getattr(os, "O_NONBLOCK", 0)
 """Flags for opening a source: one that became a pipe must not hang us."""
 
 
-class OpenSource(Closing):
-    """What extents refer to, open to be read; a context manager.
-
-    Its methods raise `SourceError`.
-    """
-
-    extent: Extent
-
-    def serves(self, extent: Extent) -> bool:
-        """Whether the bytes of `extent` are in this source, as it was planned."""
-        return extent is self.extent
-
-    def read_into(self, view: memoryview, position: int) -> None:
-        """Fill `view` with the bytes from `position` on."""
-        raise NotImplementedError
-
-    def check(self) -> object:
-        """Raise if it is not as it was planned, as far as that shows by now."""
-
-
-class OpenData(OpenSource):
+class OpenData(BytesReader):
     """Bytes that need no opening."""
 
-    def __init__(self, extent: Data) -> None:
-        self.extent = extent
-        self._data = extent.data
+    def serves(self, extent: Extent) -> bool:
+        """False: there is nothing to be kept open."""
+        return False
 
-    def read_into(self, view: memoryview, position: int) -> None:
-        """Fill `view` with the bytes from `position` on."""
-        view[:] = self._data[position : position + len(view)]
+    def check(self) -> None:
+        """Nothing changes them."""
 
 
-class OpenFile(OpenSource):
-    """The file that a `FileRange` refers to, open at every position."""
-
-    extent: FileRange
+class OpenFile(Closing):
+    """The file that a `FileRange` refers to, open at every position; a context manager."""
 
     def __init__(self, extent: FileRange, descriptor: int) -> None:
         self.extent = extent
@@ -117,10 +94,10 @@ class OpenFile(OpenSource):
         os.close(self.descriptor)
 
 
-class OpenStream(OpenSource):
-    """What a `Stream` is read from. Raises `SourceError` if it cannot be opened."""
-
-    extent: Stream
+class OpenStream(ReopenedReader):
+    """What a `Stream` is read from. Raises `SourceError` if it cannot be opened, and if it has less
+    bytes than were planned, or more.
+    """
 
     def __init__(self, extent: Stream) -> None:
         self.extent = extent
@@ -128,28 +105,16 @@ class OpenStream(OpenSource):
         def opening() -> Readable:
             return extent.store.open(extent.key, extent.name)
 
-        with reading_errors(extent.name):
-            self._reader = ReopenedReader(opening, extent.size, extent.name, seeks=False)
+        super().__init__(opening, extent.size, extent.name, seeks=False)
 
     def serves(self, extent: Extent) -> bool:
         """Whether the bytes of `extent` are in this stream."""
         own = self.extent
         return type(extent) is Stream and extent.store is own.store and extent.key == own.key
 
-    def read_into(self, view: memoryview, position: int) -> None:
-        """Fill `view` with the bytes from `position` on. Raises `SourceError` if there are less."""
-        with reading_errors(self.extent.name):
-            self._reader.fill(view, position)
 
-    def check(self) -> None:
-        """Raise `SourceError` if all has been read that was planned, and there is more."""
-        with reading_errors(self.extent.name):
-            self._reader.require_end()
-
-    def close(self) -> None:
-        """Let go of it. Raises `SourceError`."""
-        with reading_errors(self.extent.name):
-            self._reader.close()
+OpenSource = OpenData | OpenFile | OpenStream
+"""What extents refer to, open to be read; its methods raise `SourceError`."""
 
 
 def open_source(extent: Extent) -> OpenSource:
@@ -159,7 +124,7 @@ def open_source(extent: Extent) -> OpenSource:
     if isinstance(extent, Stream):
         return OpenStream(extent)
     assert isinstance(extent, Data)
-    return OpenData(extent)
+    return OpenData(extent.data)
 
 
 def read_extent(extent: Extent, view: memoryview) -> None:

@@ -294,12 +294,14 @@ class ReopenedReader(PositionalReader):
     It is moved only where it has to be, for that may cost a connection. One that does not seek is
     opened again to go back; so is one of which that is only said, without `seeks`.
 
-    Raises `SourceError` about `name` if there are less than `size` bytes, or more, with the
-    `remedy` for that.
+    Raises `SourceError` about `name` for what goes wrong; and if there are less than `size` bytes,
+    or more, with the `remedy` for that.
     """
 
     forkable = False
     remedy = AGAIN
+    errors = staticmethod(reading_errors)
+    """What turns errors of the file object into such."""
 
     def __init__(
         self, opening: Callable[[], Any], size: int, name: str, *, seeks: bool = True
@@ -310,20 +312,22 @@ class ReopenedReader(PositionalReader):
         self._seeks = seeks
         self._lock = threading.Lock()
         self._at = 0
-        self._file = opening()
+        with self.errors(name):
+            self._file = opening()
 
     def pread(self, view: memoryview, position: int) -> int:
         """By `read`, at its place."""
-        with self._lock:
+        with self.errors(self.name), self._lock:
             if position != self._at:
                 self._move(position)
             data = self._read(len(view))
             view[: len(data)] = data
-            return len(data)
+        self.check()
+        return len(data)
 
-    def require_end(self) -> None:
+    def check(self) -> None:
         """Raise `SourceError` if all has been read, and there is more."""
-        with self._lock:
+        with self.errors(self.name), self._lock:
             if self._at == self.size and self._file.read(1):
                 raise SourceError(self.name, "is longer than its planned size", self.remedy)
 
@@ -348,7 +352,8 @@ class ReopenedReader(PositionalReader):
 
     def close(self) -> None:
         """Close the file object."""
-        self._file.close()
+        with self.errors(self.name):
+            self._file.close()
 
 
 def reader_of(file: BinaryIO) -> PositionalReader:

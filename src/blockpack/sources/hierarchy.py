@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from attrs import define, field
 
@@ -236,18 +235,4 @@ class _Walk:
 class ForeignFile(ReopenedReader):
     """A library's file object. Whatever it raises is a `SourceError` about its name."""
 
-    def __init__(self, opening: Callable[[], Any], size: int, name: str) -> None:
-        with foreign_errors(name):
-            super().__init__(opening, size, name)
-
-    def pread(self, view: memoryview, position: int) -> int:
-        """By `read`, at its place."""
-        with foreign_errors(self.name):
-            count = super().pread(view, position)
-            self.require_end()
-            return count
-
-    def close(self) -> None:
-        """Close the file object."""
-        with foreign_errors(self.name):
-            super().close()
+    errors = staticmethod(foreign_errors)

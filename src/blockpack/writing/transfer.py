@@ -15,7 +15,7 @@ from typing import Self
 from ..model.extent import Data, Extent, FileRange, Stream, Zeros
 from ..planning.layout import Layout
 from ..planning.runs import extents_of
-from ..reading.extents import OpenFile, OpenStream, read_extent, read_file
+from ..reading.extents import OpenFile, OpenSource, open_source, read_extent, read_file
 from ..workers.sharing import Advance
 from .targets import Copying, Span, Target
 
@@ -40,8 +40,7 @@ class Transfer:
         self._buffer = self._copying.buffer
         self._start = 0  # the image's offset of the buffer's first byte
         self._fill = 0
-        self._stream: OpenStream | None = None  # of which there may be more to come
-        self._file: OpenFile | None = None  # the same
+        self._source: OpenSource | None = None  # of which there may be more to come
 
     def run(self, layout: Layout, start: int = 0, stop: int | None = None) -> None:
         """Write the items of `layout` that begin at byte `start` or later, and before `stop`.
@@ -77,15 +76,14 @@ class Transfer:
         if position != end:
             raise ValueError(f"the last extent ends at byte {position}, not at {end}")
         self._flush()
-        self._close_file()
+        if isinstance(self._source, OpenFile):
+            self._source.check()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close_stream()
-        if self._file is not None:
-            self._file.close()
+        self._close()
 
     def _extent(self, extent: Extent, position: int) -> int:
         """Write the extent that is to be at `position`; where it ends."""
@@ -103,7 +101,7 @@ class Transfer:
             self._start = extent.offset
         view = self._buffer[self._fill : self._fill + length]
         if type(extent) is FileRange and extent.size > BUFFER:
-            self._read_part(extent, view)
+            self._opened(extent).read_into(view, extent.start)
         else:
             read_extent(extent, view)
         self._fill += length
@@ -114,19 +112,6 @@ class Transfer:
             self._target.write(self._buffer[: self._fill], self._start)
             self._advance(self._fill)
             self._fill = 0
-
-    def _read_part(self, extent: FileRange, view: memoryview) -> None:
-        if self._file is None or not self._file.serves(extent):
-            self._close_file()
-            self._file = OpenFile.of(extent)
-            self._file.check()
-        self._file.read_into(view, extent.start)
-
-    def _close_file(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            with file:
-                file.check()
 
     def _large(self, extent: Extent) -> None:
         if type(extent) is Data:
@@ -153,16 +138,19 @@ class Transfer:
             self._advance(len(view))
         stream.check()
         if extent.start + extent.length >= extent.size:
-            self._close_stream()
+            self._close()
 
-    def _opened(self, extent: Stream) -> OpenStream:
-        """The stream of `extent`: the open one, if it serves."""
-        if self._stream is None or not self._stream.serves(extent):
-            self._close_stream()
-            self._stream = OpenStream(extent)
-        return self._stream
+    def _opened(self, extent: FileRange | Stream) -> OpenSource:
+        """The source of `extent`: the open one, if it serves. Another one is as it was planned."""
+        if self._source is None or not self._source.serves(extent):
+            if self._source is not None:
+                self._source.check()
+            self._close()
+            self._source = open_source(extent)
+            self._source.check()
+        return self._source
 
-    def _close_stream(self) -> None:
-        stream, self._stream = self._stream, None  # first, or an interrupt would close it twice
-        if stream is not None:
-            stream.close()
+    def _close(self) -> None:
+        source, self._source = self._source, None  # first, or an interrupt would close it twice
+        if source is not None:
+            source.close()
