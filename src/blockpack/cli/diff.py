@@ -19,7 +19,7 @@ from ..formats.tar.volume import TarVolume
 from ..images.address import split_address
 from ..images.compare import ANYWHERE, differences
 from ..images.image import Image
-from ..images.open_image import format_of, head_of, open_at, open_image
+from ..images.open_image import format_of, open_at, open_image
 from ..images.remote import is_url
 from ..images.sectors import differing_sectors
 from ..layers.disk.record import DISK
@@ -161,7 +161,7 @@ def _is_image(name: str) -> bool:
     if not is_remote and (not os.path.exists(place) or os.path.isdir(place)):
         return False
     with suppress(BlockpackError) if is_remote else nullcontext(), open_at(name)[0] as data:
-        return format_of(head_of(data, name)) is not None
+        return format_of(data, name) is not None
     return False
 
 

@@ -164,13 +164,10 @@ def _verity(
     root_hash: str | None, offset: int | None, file: str | os.PathLike[str] | None
 ) -> Verity:
     """What is said of a hash tree. Raises `UsageError` for what cannot be."""
-    if root_hash is not None and not (isinstance(root_hash, str) and _ROOT_HASH(root_hash)):
+    if root_hash is not None and not _ROOT_HASH(root_hash):
         raise UsageError("", f"{root_hash!r} is not a root hash", "give 64 hexadecimal digits")
     if offset is not None and not 0 <= offset <= MOST:
         raise UsageError("", f"no hash tree begins at byte {offset:,}", option="hash_offset=N")
-    if file is not None and not isinstance(file, str | os.PathLike):
-        rule = f"{type(file).__name__} is not a hash tree"
-        raise UsageError("", rule, "give the path of a file, or of a partition")
     place = None if file is None else require_path(file)
     return Verity(root_hash and root_hash.lower(), offset, place)
 
@@ -193,7 +190,7 @@ def _opened(
 ) -> Image:
     device = _is_device(data)
     of_partition: ImageReader | None = None
-    if partition is not None and (key is None or format_of(head_of(data, name)) is DISK):
+    if partition is not None and (key is None or format_of(data, name) is DISK):
         found = partition_of(data, name, partition)
         if key is None:
             of_partition = found.opened()
@@ -211,7 +208,7 @@ def _opened(
     try:
         layer = decrypted(data, name, key, sector_size, device=device)
     except ImageError:
-        plain = format_of(head_of(data, name))
+        plain = format_of(data, name)
         if plain is None:
             raise
         rule = f"is not encrypted: it is a plain image of the format {plain.name}"
@@ -238,7 +235,7 @@ def recognised(data: PositionalReader, name: str, *, device: bool = False) -> Im
     """The reader for what is in `data`. Raises `ImageError` if it is of no format."""
     with reading_errors(name):
         data = unframed(data) or data  # whose first sector tells nothing
-    format = format_of(head_of(data, name))
+    format = format_of(data, name)
     if format is None:
         whats = (format.what for format in formats() if format.what)
         rule = f"not {', '.join(whats)} or a partitioned disk"
@@ -248,14 +245,10 @@ def recognised(data: PositionalReader, name: str, *, device: bool = False) -> Im
     return format.reader_class()(data, device=device)
 
 
-def head_of(data: PositionalReader, name: str) -> bytes:
-    """What tells the format of an image, its first bytes. Raises `SourceError`."""
+def format_of(data: PositionalReader, name: str) -> Format | None:
+    """The format of an image by its first bytes, if any, or `DISK`. Raises `SourceError`."""
     with reading_errors(name):
-        return data.read_at(0, 4096)
-
-
-def format_of(head: bytes) -> Format | None:
-    """The format of images that begin with `head`, if any; a disk's is `DISK`."""
+        head = data.read_at(0, 4096)
     return DISK if begins_a_disk(head) else registry.format_of(head, formats())
 
 

@@ -27,8 +27,8 @@ from ..errors import (
 from ..formats.reader import ImageEntry, ImageReader
 from ..images.address import split_address
 from ..images.image import Image
-from ..images.open_image import format_of, head_of, partition_of
-from ..model.entry import EPOCH, NANOSECONDS, File, check_path, decode
+from ..images.open_image import format_of, partition_of
+from ..model.entry import File, check_path, decode
 from ..model.extent import Extent, FileRange
 from ..model.tree import Tree
 from ..reading.lifetime import on_failure
@@ -37,6 +37,7 @@ from ..reading.positional import (
     BytesReader,
     DescriptorReader,
     PositionalReader,
+    ReaderThrough,
     open_for_reading,
 )
 from .decompression import is_compressed, spooled
@@ -90,27 +91,16 @@ class InImage(Hierarchy):
         """The paths of what are hard links to one file, with that file's number."""
         numbers: dict[str, int] = {}
         for entry in self._entries.values():
-            if entry.kind == "hardlink" and (target := self._target(entry)) is not None:
+            target = self._entries.get(entry.target) if entry.kind == "hardlink" else None
+            if target is not None and target.kind != "hardlink":
                 number = numbers.setdefault(target.path, len(numbers))
                 yield target.path, number
                 yield entry.path, number
 
-    def _target(self, link: ImageEntry) -> ImageEntry | None:
-        """The file that a hard link leads to, which readers have found; None if there is none."""
-        found = self._entries.get(link.target)
-        return None if found is None or found.kind == "hardlink" else found
-
     def entry(self, path: str) -> ImageEntry | None:
         """What is at `path`: a hard link is a file; a directory may be one by what it holds."""
-        found = self._entries.get(path)
-        if found is None:
-            if path not in self._image.names:
-                return None
-            return ImageEntry(path=path, kind="directory", mode=0o755, mtime_ns=EPOCH * NANOSECONDS)
-        if found.kind != "hardlink":
-            return found
-        target = self._target(found)
-        return None if target is None else evolve(target, path=path)
+        found = self._image.resolve(path, follow_symlinks=False)
+        return found if found is None or found.path == path else evolve(found, path=path)
 
     def listing(self, directory: str) -> Iterator[ImageEntry | BlockpackError]:
         """What is in a directory; names that no directory holds are told with all of their path."""
@@ -132,8 +122,7 @@ class InImage(Hierarchy):
 
     def followed(self, link: ImageEntry) -> ImageEntry | None:
         """What a link leads to inside of the image."""
-        found = self._image.resolve(link.path)
-        return found if found is None or found.kind == "directory" else self.entry(found.path)
+        return self._image.resolve(link.path)
 
     def file(self, path: str, entry: ImageEntry) -> File:
         """The file, by where it begins if that is all there is to know."""
@@ -161,11 +150,8 @@ class InImage(Hierarchy):
 
     def reader(self, entry: ImageEntry, name: str) -> PositionalReader:
         """The bytes of a file, by the format's reader."""
-        return _Content(self, entry, name)
-
-    def content(self, entry: ImageEntry) -> PositionalReader:
-        """The bytes of a file, as the format's reader reads them."""
-        return self._reader.content(entry)
+        with foreign_errors(name):
+            return _Content(self, self._reader.content(entry), name)
 
     def identity(self, key: Hashable) -> Hashable:
         """Of a file on disk that is as it was, the same key means the same bytes."""
@@ -186,26 +172,20 @@ class InImage(Hierarchy):
                 raise SourceError(self.name, "was modified since it was planned", AGAIN)
 
 
-class _Content(PositionalReader):
-    """A file in an image whose every error is a `SourceError` about `name`."""
+class _Content(ReaderThrough):
+    """The `content` of a file in an image, whose every error is a `SourceError` about `name`."""
 
-    def __init__(self, source: InImage, entry: ImageEntry, name: str) -> None:
-        super().__init__(entry.size)
+    def __init__(self, source: InImage, content: PositionalReader, name: str) -> None:
+        super().__init__(content, content.size)
         self._source = source
-        self.name = name
-        with foreign_errors(name):
-            self._content = source.content(entry)
+        self._name = name
 
     def pread(self, view: memoryview, position: int) -> int:
         """As the reader does, from an archive that is what it was."""
-        with foreign_errors(self.name):
-            count = self._content.pread(view, position)
+        with foreign_errors(self._name):
+            count = self._whole.pread(view, position)
             self._source.require_unchanged()
             return count
-
-    def close(self) -> None:
-        """Let go of the content."""
-        self._content.close()
 
 
 def scan_file(source: str | bytes, options: ScanOptions, start: str = "", name: str = "") -> Tree:
@@ -278,9 +258,9 @@ def _is_read_once(descriptor: int, name: str, path: bytes | None) -> bool:
 
 def _reader(data: PositionalReader, name: str, partition: str | None) -> ImageReader:
     """What reads an archive, an image or a partition. Raises `SourceError` if nothing does."""
-    head = head_of(data, name)
-    format = format_of(head)
-    reader_class = ZipReader if ZipReader.recognises(head) else format and format.reader_class()
+    format = format_of(data, name)
+    is_zip = ZipReader.recognises(data.read_at(0, 4))
+    reader_class = ZipReader if is_zip else format and format.reader_class()
     if reader_class is None:
         rule = "is not a directory, an archive or an image"
         raise SourceError(name, rule, "give a directory, a tar or zip archive, or a plain image")
