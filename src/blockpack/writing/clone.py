@@ -11,6 +11,8 @@ import errno
 import os
 import struct
 
+from ..reading.lifetime import on_failure
+
 FICLONERANGE = 0x4020940D
 """The ioctl's number (linux/fs.h); its argument is `struct file_clone_range`."""
 
@@ -41,25 +43,10 @@ class Cloner:
         length -= length % BLOCK
         if device in self._refused or not length or (offset | start) % BLOCK:
             return 0
-        try:
-            from fcntl import ioctl  # not on Windows
-
-            ioctl(target, FICLONERANGE, _RANGE.pack(source, start, length, offset))
-        except ImportError:
+        refusal = _refusal(source, target, start, length, offset)
+        if refusal in _NEVER:
             self._refused.add(device)
-            return 0
-        except OSError as error:
-            if error.errno in _NEVER:
-                self._refused.add(device)
-                return 0
-            if error.errno in _NOT_THIS:
-                return 0
-            raise
-        return length
-
-
-FICLONE = 0x40049409
-"""The ioctl's number for a whole file (linux/fs.h); its argument is the source's descriptor."""
+        return 0 if refusal else length
 
 
 def clone_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> bool:
@@ -67,14 +54,30 @@ def clone_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
 
     Raises `OSError` if it cannot be made, or there is no room.
     """
-    from fcntl import ioctl  # not on Windows
+    with (
+        open(source, "rb") as old,
+        open(target, "xb") as new,
+        on_failure(lambda: os.unlink(target)),
+    ):
+        refusal = _refusal(old.fileno(), new.fileno(), 0, 0, 0)  # no length: to the end
+    if refusal:
+        os.unlink(target)
+    return not refusal
 
-    with open(source, "rb") as old, open(target, "xb") as new:
-        try:
-            ioctl(new.fileno(), FICLONE, old.fileno())
-        except OSError as error:
-            os.unlink(target)
-            if error.errno not in (*_NEVER, *_NOT_THIS):
-                raise
-            return False
-    return True
+
+def _refusal(source: int, target: int, start: int, length: int, offset: int) -> int:
+    """Clone a range: 0, or the number of the error by which the system says that it does not.
+
+    Raises `OSError` for others.
+    """
+    try:
+        from fcntl import ioctl  # not on Windows
+
+        ioctl(target, FICLONERANGE, _RANGE.pack(source, start, length, offset))
+    except ImportError:
+        return errno.ENOSYS
+    except OSError as error:
+        if error.errno in (*_NEVER, *_NOT_THIS):
+            return error.errno
+        raise
+    return 0
