@@ -38,18 +38,19 @@ class Format(NamedTuple):
 
     def volume_class(self) -> type[Volume]:
         """What plans images of this format."""
-        found: type[Volume] = _load(self.volume)
+        found: type[Volume] = load(self.volume)
         return found
 
     def reader_class(self) -> type[ImageReader]:
         """What reads them."""
-        found: type[ImageReader] = _load(self.reader)
+        found: type[ImageReader] = load(self.reader)
         return found
 
 
-def _load(name: str) -> Any:
+def load(name: str, package: str | None = None) -> Any:
+    """What is at ``MODULE:ATTRIBUTE``, where a module may be one of `package`."""
     module, _, attribute = name.partition(":")
-    return getattr(import_module(module), attribute)
+    return getattr(import_module(module, package), attribute)
 
 
 def _own(name: str, title: str, what: str, suffix: str | None = None) -> Format:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..formats.registry import entry_points
+from ..formats.registry import entry_points, load
 from ..images.address import split_address
 
 if TYPE_CHECKING:
@@ -41,8 +40,7 @@ class SourceKind(NamedTuple):
 
     def load(self) -> Scanner:
         """What scans sources of this kind."""
-        module, _, function = self.scanner.partition(":")
-        found: Scanner = getattr(import_module(module, __package__), function)
+        found: Scanner = load(self.scanner, __package__)
         return found
 
 
