@@ -20,7 +20,7 @@ from ..planning.layout import Layout
 from ..reading.positional import PositionalReader, holes, with_gaps
 from ..reading.window import AHEAD, Window
 from ..workers.pool import lost_process, shared_out
-from ..workers.processors import Jobs, require_jobs
+from ..workers.processors import Jobs
 from ..workers.sharing import jobs_for, stretches
 from ..writing.parallel import write_with
 from ..writing.progress import Meter, Tell
@@ -52,7 +52,6 @@ def compare(
     Raises `ImageError` if nothing can be read of one of the two, and `SourceError` if a source of a
     layout is missing or has changed.
     """
-    require_jobs(jobs)
     with _opened(image) as opened:
         if isinstance(other, Layout) and has_the_bytes(opened, other, jobs, progress):
             return []

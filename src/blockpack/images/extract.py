@@ -20,7 +20,7 @@ from ..errors import BlockpackError, ImageError, TargetError, raise_problems, re
 from ..formats.reader import ImageEntry
 from ..model.entry import encode, parent_of
 from ..workers.pool import lost_process, shared_out
-from ..workers.processors import Jobs, require_jobs
+from ..workers.processors import Jobs
 from ..workers.sharing import SharedCount, jobs_for, stretches
 from ..writing.place import Place, settle
 from ..writing.progress import Meter, Tell
@@ -46,7 +46,6 @@ def extract(
     read; then nothing is left behind. Raises `Problems` at the end for entries that lead elsewhere,
     are devices, or are damaged: all others were extracted.
     """
-    require_jobs(jobs)
     path = require_path(directory)
     refused: dict[str, BlockpackError] = {error.path: error for error in _unsafe(image.entries)}
     entries = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from attrs import field, frozen
@@ -22,18 +23,11 @@ def _owner(owner: str | tuple[int, int]) -> Owner:
     if owner == "keep":
         return "keep"
     parts = owner.split(":") if isinstance(owner, str) else owner
-    ids = tuple(map(_id, parts)) if isinstance(parts, tuple | list) else ()
+    ids = tuple(int(part) if re.fullmatch("[0-9]{1,10}", str(part)) else -1 for part in parts)
     if len(ids) != 2 or not all(0 <= number < 1 << 32 for number in ids):
         rule = f"owner is 'keep' or UID:GID of 32 bits each, not {owner!r}"
         raise UsageError("", rule, option="owner=0:0")
     return ids
-
-
-def _id(number: str | int) -> int:
-    """A number of an owner; -1 for what is not a number."""
-    if isinstance(number, str):
-        return int(number) if number.isascii() and number.isdecimal() and len(number) <= 10 else -1
-    return number if isinstance(number, int) else -1
 
 
 @frozen(kw_only=True, init=False, repr=False, eq=False)  # each format has its own

@@ -8,7 +8,7 @@ from typing import Literal
 from attrs import frozen
 
 from ..arguments import checked
-from ..workers.processors import Jobs, require_jobs
+from ..workers.processors import Jobs
 
 Symlinks = Literal["error", "follow", "keep", "skip"]
 """What to do with symbolic links: refuse, pack what they point to, keep, or leave out."""
@@ -36,6 +36,3 @@ class ScanOptions:
     symlinks: Symlinks = "keep"
     submodules: Submodules = "error"
     jobs: Jobs = 1
-
-    def __attrs_post_init__(self) -> None:
-        require_jobs(self.jobs)

@@ -16,7 +16,7 @@ from ..errors import TargetError, UsageError, require_path
 from ..planning.layout import Layout
 from ..planning.runs import literal
 from ..workers.pool import lost_process
-from ..workers.processors import Jobs, require_jobs
+from ..workers.processors import Jobs
 from .files import device, final_place, own_descriptor, regular_file, stream
 from .parallel import write_with
 from .progress import Meter, Tell
@@ -75,7 +75,6 @@ def write(
     Raises `SourceError` if a source is missing or has changed since it was planned, and
     `TargetError` if the target is full, too small, busy or cannot be written.
     """
-    require_jobs(jobs)
     begun = time.monotonic()
     meter = Meter("packing", layout.size, progress)
     with _opened(layout, target, fsync, allow_device, private, sparing) as opened:

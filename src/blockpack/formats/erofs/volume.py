@@ -27,7 +27,7 @@ _LABEL_BYTES = 15  # and a NUL
 
 def _label(label: str) -> str:
     """A label; empty for none. Raises `UsageError`."""
-    if not isinstance(label, str) or not label.isprintable():
+    if not label.isprintable():
         remedy = "give a text in UTF-8, of characters that can be printed"
         raise UsageError("", f"invalid label {label!r}", remedy)
     if len(label.encode()) > _LABEL_BYTES:

@@ -27,7 +27,7 @@ FatType = Literal["auto"] | int
 
 def _label(label: str) -> str:
     """A label; empty for none. Raises `UsageError`."""
-    if label != "" and not (isinstance(label, str) and boot_sector.is_label(label)):
+    if label and not boot_sector.is_label(label):
         wanted = 'printable ASCII characters, none of "*+,./:;<=>?[\\]|, no space at either end'
         raise UsageError("", f"invalid label {label!r}", f"give 1 to 11 {wanted}")
     return label

@@ -55,12 +55,10 @@ def _flags(flags: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _guid(id: str | None) -> str | None:
-    if id is None:
-        return None
-    if not (isinstance(id, str) and gpt.is_guid(id.upper()) and id.strip("0-")):
+    if id is not None and not (gpt.is_guid(id.upper()) and id.strip("0-")):
         rule = f"{id!r} is not a GUID of anything"
         raise UsageError("", rule, "give one such as uuidgen prints")
-    return id.upper()
+    return id and id.upper()
 
 
 def _partitions(partitions: Iterable[Partition]) -> tuple[Partition, ...]:
