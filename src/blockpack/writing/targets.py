@@ -14,7 +14,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import BinaryIO, NamedTuple, Protocol, Self
 
 from attrs import define
@@ -199,6 +198,11 @@ class Seekable(Target):
             copying.advance(done)
         sparse = getattr(status, "st_blocks", 0) * 512 < status.st_size
         begin, length = span.start, span.length
+
+        def copy_range(at: int, most: int) -> int:
+            own, to = self.descriptor, span.offset + at
+            return os.copy_file_range(source.descriptor, own, most, begin + at, to)
+
         found = holes(source.descriptor, begin + length, begin + done) if sparse else ()
         there = ((start - begin, end - begin) for start, end in found)
         for start, end, is_hole in with_gaps(there, done, length):
@@ -207,14 +211,8 @@ class Seekable(Target):
                 copying.advance(end - start)
             else:
                 if hasattr(os, "copy_file_range"):
-                    call = partial(self._copy_range, source.descriptor, span)
-                    start = self._by_the_kernel(call, start, end, copying)
+                    start = self._by_the_kernel(copy_range, start, end, copying)
                 self.read_and_write(source, span, start, end, copying)
-
-    def _copy_range(self, source: int, span: Span, at: int, most: int) -> int:
-        """Copy `most` bytes of `span` from `at` on by `copy_file_range`; how many these were."""
-        to = span.offset + at
-        return os.copy_file_range(source, self.descriptor, most, span.start + at, to)
 
 
 class Streaming(Target):
@@ -290,18 +288,18 @@ class Streaming(Target):
     def copy(self, source: Copyable, span: Span, copying: Copying) -> None:
         """Have the kernel send the file where it can, else read and write."""
         done = 0
-        if self.descriptor is not None and hasattr(os, "sendfile"):
-            call = partial(self._send, self.descriptor, source.descriptor, span)
-            done = self._by_the_kernel(call, 0, span.length, copying)
-        self.read_and_write(source, span, done, span.length, copying)
+        own = self.descriptor
+        if own is not None and hasattr(os, "sendfile"):
 
-    def _send(self, target: int, source: int, span: Span, at: int, most: int) -> int:
-        """Send `most` bytes of `span` from `at` on by `sendfile`; how many these were."""
-        while True:
-            try:
-                return os.sendfile(target, source, span.start + at, most)
-            except BlockingIOError:
-                self._wait()
+            def send(at: int, most: int) -> int:
+                while True:
+                    try:
+                        return os.sendfile(own, source.descriptor, span.start + at, most)
+                    except BlockingIOError:
+                        self._wait()
+
+            done = self._by_the_kernel(send, 0, span.length, copying)
+        self.read_and_write(source, span, done, span.length, copying)
 
 
 def _name_of(file: BinaryIO) -> str:
