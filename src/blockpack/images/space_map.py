@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain, islice
 from math import inf
 from typing import NamedTuple, Self, TypeVar
@@ -247,24 +248,13 @@ def _of_layout(layout: Layout, files: Iterable[_Placed]) -> Iterator[Stretch]:
                 yield Stretch(start, end - start, "padding")
                 start = end
         last = _kind(extent, name, last)
-        found: list[tuple[int, int]] = []
-        if isinstance(extent, FileRange) and stop - start >= _LEAST_WITH_HOLES:
-            begin = extent.start + start - extent.offset
-            found = [
-                (hole + start - begin, end + start - begin)
-                for hole, end in _holes_of(extent.path, begin, begin + stop - start)
-            ]
-        yield from _holed(Stretch(start, stop - start, last, name), found)
-
-
-def _holes_of(path: bytes, begin: int, end: int) -> list[tuple[int, int]]:
-    """The holes of a source; none if it is not there: to say so is for whoever reads it."""
-    try:
-        descriptor = open_for_reading(path, "")
-    except BlockpackError:
-        return []
-    with held(descriptor):
-        return list(holes(descriptor, end, begin))
+        whole = Stretch(start, stop - start, last, name)
+        if isinstance(extent, FileRange) and whole.length >= _LEAST_WITH_HOLES:
+            # That a source is not there is for whoever reads it to say.
+            with suppress(BlockpackError), held(open_for_reading(extent.path, "")) as descriptor:
+                yield from _holed(whole, descriptor, extent.start + start - extent.offset)
+                continue
+        yield whole
 
 
 def _kind(extent: Extent, name: str, last: str) -> str:
@@ -355,21 +345,20 @@ def _between(
 
 def _with_holes(data: PositionalReader, whole: Stretch) -> Iterator[Stretch]:
     """A stretch of `data` without the holes that its file has there, and these."""
-    found: Iterable[tuple[int, int]] = ()
     file = data.in_file()
     if file and whole.length >= _LEAST_WITH_HOLES:
-        begin = file[1]
-        start = begin + whole.offset
-        there = holes(file[0].descriptor, start + whole.length, start)
-        found = ((hole - begin, end - begin) for hole, end in there)
-    yield from _holed(whole, found)
+        yield from _holed(whole, file[0].descriptor, file[1] + whole.offset)
+    else:
+        yield whole
 
 
-def _holed(whole: Stretch, found: Iterable[tuple[int, int]]) -> Iterator[Stretch]:
-    """A stretch without its holes, and these."""
-    for begin, end, is_hole in with_gaps(found, whole.offset, whole.offset + whole.length):
+def _holed(whole: Stretch, descriptor: int, begin: int) -> Iterator[Stretch]:
+    """A stretch that lies in a file from byte `begin` on, without the holes there, and these."""
+    for start, end, is_hole in with_gaps(
+        holes(descriptor, begin + whole.length, begin), begin, begin + whole.length
+    ):
         kind = "hole" if is_hole else whole.kind
-        yield whole._replace(offset=begin, length=end - begin, kind=kind)
+        yield whole._replace(offset=whole.offset + start - begin, length=end - start, kind=kind)
 
 
 def _compared(one: PositionalReader, other: PositionalReader, size: int) -> Iterator[Stretch]:
