@@ -80,18 +80,21 @@ def _pieces(file: Any) -> Iterator[bytes]:
         yield data
 
 
-def _streams(file: Any, library: str, decompressor: str) -> Iterator[bytes]:
-    """One stream after another, and zeros between them. (The libraries' own file objects take what
-    follows a stream, and is none, for nothing: a damaged stream would be lost without a word.)
+def _streams(
+    file: Any, begin: Callable[[], Any], most: int = _PIECE, *bound: int
+) -> Iterator[bytes]:
+    """One stream after another, and zeros between them, `most` bytes at a time; as many come out
+    as the `bound` says. (The libraries' own file objects take what follows a stream, and is none,
+    for nothing: a damaged stream would be lost without a word. And zstandard's takes what was cut
+    short for whole.)
     """
-    begin = getattr(import_module(library), decompressor)
     stream: Any = None
-    while data := file.read(_PIECE):
+    while data := file.read(most):
         while data := data if stream else data.lstrip(b"\0"):
             stream = stream or begin()
-            yield stream.decompress(data, _PIECE)
-            while not (stream.eof or stream.needs_input):
-                yield stream.decompress(b"", _PIECE)
+            yield stream.decompress(data, *bound)
+            while bound and not (stream.eof or stream.needs_input):
+                yield stream.decompress(b"", *bound)
             data, stream = (stream.unused_data, None) if stream.eof else (b"", stream)
     if stream is not None:
         raise EOFError("it is cut short")
@@ -109,26 +112,18 @@ def _zstd(file: Any) -> Iterator[bytes]:
     except ImportError:
         rule = "zstd takes Python 3.14, or the library backports.zstd or zstandard"
         raise UsageError("", rule, "install one, or decompress it") from None
-    return _frames(file, zstandard.ZstdDecompressor(max_window_size=1 << 31))
+    frame = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj
+    return _streams(file, frame, _FRAME_PIECE)
 
 
-def _frames(file: Any, decompressor: Any) -> Iterator[bytes]:
-    """zstandard's own file object takes what was cut short for whole."""
-    frame = None
-    while data := file.read(_FRAME_PIECE):
-        while data:
-            frame = frame or decompressor.decompressobj()
-            yield frame.decompress(data)
-            data, ended = frame.unused_data, frame.eof
-            frame = None if ended else frame
-    if frame is not None:
-        raise EOFError("it is cut short")
+def _bounded(file: Any, library: str, decompressor: str) -> Iterator[bytes]:
+    return _streams(file, getattr(import_module(library), decompressor), _PIECE, _PIECE)
 
 
 _KINDS: dict[bytes, _Unpack] = {
     b"\x1f\x8b": lambda file: _pieces(import_module("gzip").GzipFile(fileobj=file)),
-    b"BZh": lambda file: _streams(file, "bz2", "BZ2Decompressor"),
-    b"\xfd7zXZ\0": lambda file: _streams(file, "lzma", "LZMADecompressor"),
+    b"BZh": lambda file: _bounded(file, "bz2", "BZ2Decompressor"),
+    b"\xfd7zXZ\0": lambda file: _bounded(file, "lzma", "LZMADecompressor"),
     b"\x28\xb5\x2f\xfd": _zstd,
 }
 """What a compressed file begins with, and what decompresses it."""
