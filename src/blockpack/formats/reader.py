@@ -23,8 +23,8 @@ from ..model.values import numerous
 from ..planning.layout import Fact
 from ..reading.positional import PositionalReader
 
-_SCAN = 1 << 20
-"""Bytes behind the end that are read at once."""
+_PIECE = 1 << 20
+"""Bytes that are read at once."""
 
 MAX_PATH = 4096
 """The longest path in characters that is read. Linux has no longer ones."""
@@ -131,10 +131,11 @@ class ImageReader(ABC):
         """The first byte behind the `end` that is no zero; None on a device, where whatever was on
         it before goes on behind the image. Raises `ImageError`.
         """
-        for at in range(self.end, 0 if self.device else self.size, _SCAN):
-            data = self.read_at(at, min(_SCAN, self.size - at))
+        at = self.end
+        for data in self.pieces(at, 0 if self.device else self.size):
             if rest := data.lstrip(b"\0"):
                 return at + len(data) - len(rest)
+            at += len(data)
         return None
 
     def content(self, entry: ImageEntry) -> PositionalReader:
@@ -144,6 +145,11 @@ class ImageReader(ABC):
     def stored(self, entry: ImageEntry) -> Pieces:
         """The pieces of the image that a file's bytes are in, also where a format packs them."""
         return entry.extents
+
+    def pieces(self, start: int, end: int) -> Iterator[bytes]:
+        """The bytes `start` to `end` of the image, some at a time. Raises as `read_at` does."""
+        for at in range(start, end, _PIECE):
+            yield self.read_at(at, min(_PIECE, end - at))
 
     def read_at(self, offset: int, length: int) -> bytes:
         """`length` bytes at `offset` of the image. Raises `ImageError` if they are not there."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import stat
 import struct
 import threading
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 from attrs import evolve
 
 from ..errors import Deviation, ImageError, SourceError
+from ..formats.git.inflate import crc_of
 from ..formats.reader import ImageEntry, ImageReader, Kind, Pieces, Report
 from ..model.entry import EPOCH, NANOSECONDS, decode
 from ..planning.layout import Fact
@@ -53,9 +53,6 @@ _TIMESTAMP, _OLD_UNIX, _NTFS, _OWNER = 0x5455, 0x5855, 0x000A, 0x7875
 
 _NTFS_EPOCH = 11_644_473_600
 """Seconds from 1601 to 1970."""
-
-_PIECE = 1 << 20
-"""Bytes that are read at once."""
 
 
 class ZipReader(ImageReader):
@@ -160,10 +157,7 @@ class ZipReader(ImageReader):
         size = member.file_size
         if magic != _MAGICS[0] or member.compress_size != size or start + size > self.size:
             raise ImageError(path, "cannot be read: its two headers differ, or it is cut short")
-        crc = 0
-        for at in range(start, start + size, _PIECE):
-            crc = zlib.crc32(self.read_at(at, min(_PIECE, start + size - at)), crc)
-        if crc != member.CRC:
+        if crc_of(self.pieces(start, start + size)) != member.CRC:
             raise ImageError(path, "cannot be read: Bad CRC-32")
         return ((start, size),) if size else ()
 

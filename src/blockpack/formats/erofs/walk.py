@@ -40,7 +40,6 @@ _KINDS: dict[int, tuple[Kind, int]] = {
 _DOTS = (b".", b"..")
 _NAMEOFF = slice(8, 10)
 """Where in a block the first entry says where the names begin."""
-_AT_ONCE = 64 << 10
 _UNCOUNTED = 1
 """The links of directories whose are not counted."""
 _SOME_TEXT, _TEXT_GAIN = 16 << 20, 16
@@ -192,8 +191,7 @@ class Walk:
         for offset, length in self._inodes.content(inode):
             if offset is None:
                 raise ImageError("", "has a hole, and is no file")
-            for at in range(0, length, _AT_ONCE):
-                yield self._reader.read_at(offset + at, min(_AT_ONCE, length - at))
+            yield from self._reader.pieces(offset, offset + length)
 
     def _mtime_ns(self, path: str, inode: Inode) -> int:
         seconds, nanoseconds = inode.mtime, inode.nanoseconds

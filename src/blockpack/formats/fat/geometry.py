@@ -82,6 +82,11 @@ class Geometry:
         return self.sectors_per_fat * self.sector_size
 
     @property
+    def fat_offsets(self) -> range:
+        """Where each FAT begins."""
+        return range(self.fat_offset, self.root_offset, self.fat_size)
+
+    @property
     def root_offset(self) -> int:
         """Where the root directory begins, on FAT12 and FAT16."""
         return self.fat_offset + self.fats * self.fat_size

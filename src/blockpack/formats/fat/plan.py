@@ -66,8 +66,8 @@ class FatPlan:
         # Size and free space are in the geometry already.
         size = round_up(geometry.size, 1 if self.volume.size else self.volume.pad)
         runs = [literal(0, self._reserved())]
-        for number in range(geometry.fats):
-            runs += self._table(geometry.fat_offset + number * geometry.fat_size)
+        for offset in geometry.fat_offsets:
+            runs += self._table(offset)
         if geometry.bits != 32:
             offsets = [geometry.root_offset, geometry.data_offset]
             runs.append(Run(offsets, self._root, dense=True))

@@ -114,7 +114,7 @@ class FatReader(ImageReader):
 
     def _allocation(self) -> Allocation:
         geometry = self.geometry
-        offset = geometry.fat_offset + self._active * geometry.fat_size
+        offset = geometry.fat_offsets[self._active]
         return Allocation(self.read_at, offset, geometry.bits, geometry.clusters)
 
     @property
@@ -149,20 +149,15 @@ class FatReader(ImageReader):
     def _table_deviations(self) -> Iterator[str]:
         geometry = self.geometry
         active = self._active
-        for copy in range(geometry.fats):
-            if copy != active and any(map(ne, self._fat(active), self._fat(copy))):
+        starts = geometry.fat_offsets
+        for copy, start in enumerate(starts):
+            pair = (self.pieces(at, at + geometry.fat_size) for at in (starts[active], start))
+            if copy != active and any(map(ne, *pair)):
                 known = f"FAT {active + 1}, which counts" if active else "the first"
                 yield f"FAT {copy + 1} differs from {known}"
                 break
         if self._allocation().media != self.boot.media:
             yield "the FAT does not begin with the media byte"
-
-    def _fat(self, number: int) -> Iterator[bytes]:
-        """One of the tables, in pieces."""
-        size = self.geometry.fat_size
-        start = self.geometry.fat_offset + number * size
-        for at in range(0, size, 1 << 20):
-            yield self.read_at(start + at, min(1 << 20, size - at))
 
     def _fat32_deviations(self, free: int) -> Iterator[str]:
         boot, sector = self.boot, self.geometry.sector_size

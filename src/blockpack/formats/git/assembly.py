@@ -12,6 +12,7 @@ import hashlib
 from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 from attrs import define, evolve, field, frozen
@@ -23,7 +24,7 @@ from ...reading.extents import OpenFile
 from ...reading.spool import Spool
 from .blob_packing import PackedBlob
 from .deflate import PIECE, Storing, packed
-from .inflate import adler32, crc32
+from .inflate import adler32, crc32, crc_of
 from .objects import begin_id, object_id
 from .pack_format import BLOB, ZLIB_STORED, adler_trailer, object_header, pack_header, stored_blocks
 
@@ -133,10 +134,7 @@ class Assembly:
 
         Raises `SourceError`.
         """
-        whole = crc32(head)
-        for data in store.read(start, length):
-            whole = crc32(data, whole)
-        self._note(oid, whole)
+        self._note(oid, crc_of(chain([head], store.read(start, length))))
         self._add(head)
         self._grow(oid, crc, store, start, length)
 

@@ -9,6 +9,7 @@ may have read all and not know yet that this was its end.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # whichever it is, they are as zlib's are
@@ -22,4 +23,13 @@ else:
         from zlib import adler32, crc32, decompress
         from zlib import error as InflateError
 
-__all__ = ["InflateError", "adler32", "crc32", "decompress"]
+
+def crc_of(pieces: Iterable[bytes]) -> int:
+    """The CRC-32 of all `pieces`, one after the other."""
+    crc = 0
+    for piece in pieces:
+        crc = crc32(piece, crc)
+    return crc
+
+
+__all__ = ["InflateError", "adler32", "crc32", "crc_of", "decompress"]

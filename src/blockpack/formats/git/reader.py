@@ -26,7 +26,7 @@ from .blob_reader import BlobReader
 from .commit_entries import CommitEntries
 from .index import HEAD_SIZE as INDEX_HEAD
 from .index import PackIndex
-from .inflate import crc32
+from .inflate import crc_of
 from .objects import OID_SIZES, committed, is_oid, parents
 from .pack_format import COMMIT, HEADER, KINDS, SIGNATURE, TAG, VERSION
 from .sequence import PackedObject
@@ -44,8 +44,6 @@ _MOST_TAGS = 16
 
 _MOST_SHOWN = 5
 """Commits and references that a message names."""
-
-_CHUNK = 1 << 20
 
 
 @frozen
@@ -288,10 +286,7 @@ class GitReader(ImageReader):
         for oid, crc in zip(index.oids, index.crcs, strict=True):
             if oid not in found:  # it is damaged, which was told
                 continue
-            actual = 0
-            for data in self._chunks(found[oid].offset, found[oid].end):
-                actual = crc32(data, actual)
-            if actual != crc:
+            if crc_of(self._chunks(found[oid].offset, found[oid].end)) != crc:
                 report(ImageError("", f"object {oid.hex()}: its CRC-32 in the index is wrong"))
         if self._framing.index_offset % SECTOR:
             report(ImageError("", "the index does not begin a sector, where docteur looks for it"))
@@ -304,16 +299,13 @@ class GitReader(ImageReader):
 
     def _verify_oneffs(self, pack_size: int, report: Report) -> None:
         size, crc = container.oneffs_facts(self._head)
-        actual = 0
-        for data in self._chunks(0, min(size, self._pack_size)):
-            actual = crc32(data, actual)
-        if size != pack_size or actual != crc:
+        if size != pack_size or crc_of(self._chunks(0, min(size, self._pack_size))) != crc:
             report(ImageError("", "the OneFFS' size or CRC-32 is not that of its pack"))
 
     def _chunks(self, start: int, end: int) -> Iterator[bytes]:
         """The pack's bytes `start` to `end`."""
-        for at in range(start, end, _CHUNK):
-            yield self._pack_bytes(at, min(_CHUNK, end - at))
+        at = self._framing.pack_offset
+        return self.pieces(at + start, at + end)
 
 
 def _shown(names: Collection[str]) -> str:

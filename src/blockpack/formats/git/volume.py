@@ -27,7 +27,7 @@ from .assembly import Assembly, Pack
 from .container import DOCTEUR, Container, bundle_header, docteur_header, oneffs_header
 from .deflate import AUTO_LEVEL, Compression
 from .index import pack_index
-from .inflate import crc32
+from .inflate import crc_of
 from .new_commit import NewCommit
 from .objects import OID_SIZES, ObjectFormat, encode_commit, object_id
 from .pack_format import BLOB, object_header, stored_size
@@ -229,11 +229,8 @@ class GitVolume(Volume):
 
 def _crc(pack: Pack) -> int:
     """The CRC-32 of a pack's bytes."""
-    crc = 0
     with Layout(format="pack", runs=(pack.run(0),), sector_size=1).open() as file:
-        while data := file.read(1 << 20):
-            crc = crc32(data, crc)
-    return crc
+        return crc_of(iter(lambda: file.read(1 << 20), b""))
 
 
 def _filler_sizes(missing: int, pad: int) -> Iterator[int]:

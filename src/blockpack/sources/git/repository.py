@@ -142,11 +142,8 @@ class Repository:
 
     def facts(self, asked: Mapping[bytes, str]) -> Iterator[tuple[bytes, Facts | SourceError]]:
         """What each object is that is `asked` for; see `CatFile.facts`. Raises `SourceError`."""
-        reader = CatFile.of(self, contents=False)
-        try:
+        with closing(CatFile.of(self, contents=False)) as reader:
             yield from reader.facts(asked)
-        finally:
-            reader.close()
 
     def reachable(self, commit: str) -> frozenset[bytes]:
         """The ids of a commit, all before it, and all that they hold. Raises `SourceError`."""
