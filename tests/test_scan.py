@@ -287,7 +287,7 @@ def test_a_pattern_goes_for_names_below_a_name_with_a_newline(tmp_path: Path) ->
 
 
 def test_one_string_is_no_list_of_patterns(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"'\*\.psd' is not list of str"):
+    with pytest.raises(UsageError, match=r"exclude: is '\*\.psd'; give list of str"):
         blockpack.scan(tmp_path, exclude="*.psd")
 
 

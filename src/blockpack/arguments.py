@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import builtins
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, wraps
 from inspect import unwrap
@@ -20,7 +20,7 @@ from typing import Annotated, Any, BinaryIO, Literal, TypeVar, Union, cast
 
 from attrs import fields, has
 
-from .errors import UsageError
+from .errors import UsageError, raise_usage
 
 _Target = TypeVar("_Target", bound=Callable[..., Any])
 
@@ -55,12 +55,16 @@ def _checking(function: Callable[..., Any], annotated: Callable[..., Any]) -> Ca
     """`function`, of whose arguments the annotations of something tell."""
     code = unwrap(function).__code__
     names = code.co_varnames[: code.co_argcount]
+    makes_tuple = isinstance(annotated, type) and issubclass(annotated, tuple)
 
     @wraps(function)
     def called(*given: Any, **named: Any) -> Any:
         kinds = _kinds(annotated)
-        for name, value in (*zip(names, given, strict=False), *named.items()):
-            _require(name, value, kinds.get(name, object))
+        passed = (*zip(names, given, strict=False), *named.items())
+        raise_usage(_refusals((name, each, kinds.get(name, object)) for name, each in passed))
+        raise_usage(_unconverted(annotated, passed))
+        if makes_tuple:
+            given, named = tuple(map(_frozen, given)), {n: _frozen(v) for n, v in named.items()}
         return function(*given, **named)
 
     return called
@@ -79,16 +83,33 @@ def require_fields(value: object) -> None:
     found = values(value)
     types = made, *map(type, found)
     if types not in _fitting:
-        for name, each in zip(names, found, strict=True):
-            _require(name, each, _kinds(made)[name])
+        kinds = map(_kinds(made).__getitem__, names)
+        raise_usage(_refusals(zip(names, found, kinds, strict=True)))
         if tuple not in types:  # in which there may be others
             _fitting.add(types)
 
 
-def _require(name: str, value: object, kind: Any) -> None:
-    if type(value) is not kind and not _fits(value, kind):
-        rule = f"{_shown(value)} is not {_words(kind)}"
-        raise UsageError("", rule, option=f"{name}={name.upper()}")
+def _refusals(arguments: Iterable[tuple[str, object, Any]]) -> Iterator[UsageError]:
+    """What is wrong with arguments, of each its name, its value and what it has to be."""
+    for name, value, kind in arguments:
+        if type(value) is not kind and not _fits(value, kind):
+            yield UsageError(name, f"is {_shown(value)}", f"give {_words(kind)}")
+
+
+def _unconverted(made: Any, arguments: Iterable[tuple[str, object]]) -> Iterator[UsageError]:
+    """What converters say against arguments of a class of attrs."""
+    known = {field.alias: field.converter for field in fields(made)} if has(made) else {}
+    for name, value in arguments:
+        try:
+            if not isinstance(value, Iterator):  # which gives what it has only once
+                (known.get(name) or id)(value)
+        except UsageError as error:
+            yield error
+
+
+def _frozen(value: object) -> object:
+    """A value for what is never changed: lists as tuples."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 @cache

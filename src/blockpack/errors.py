@@ -228,6 +228,21 @@ class Problems(BlockpackError, ExceptionGroup[BlockpackError]):
         return "\n".join([printable(self.message), *(f"  {error}" for error in self.exceptions)])
 
 
+class WrongUsage(Problems, UsageError):
+    """Several arguments or options that are wrong, found together."""
+
+    exit_code = UsageError.exit_code
+
+
+def raise_usage(errors: Iterable[UsageError]) -> None:
+    """Raise what is wrong with arguments or options, if anything is: one error as itself."""
+    found = list(errors)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        raise WrongUsage(f"{len(found):,} problems: wrong arguments or options", found)
+
+
 def problems(message: str, errors: Sequence[BlockpackError]) -> Problems:
     """The group of one or more `errors`; `message` gets their number."""
     noun = "problem" if len(errors) == 1 else "problems"

@@ -111,7 +111,8 @@ def test_the_number_of_jobs_changes_no_byte(
 def test_a_number_of_jobs_that_is_none_is_wrong_usage(
     command: Command, source: Path, tmp_path: Path, jobs: str
 ) -> None:
-    assert "--jobs" in command("pack", source, tmp_path / "x.tar", f"--jobs={jobs}", code=2).err
+    for words in (("pack", source, tmp_path / "x.tar"), ("serve", "none", "--socket", "none")):
+        assert "; give --jobs auto" in command(*words, f"--jobs={jobs}", code=2).err
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -151,6 +151,19 @@ def test_times_are_compared_by_the_rule_that_is_given(
     assert len(command("verify", tmp_path / "x.tar", source, *KEEP, code=1).lines) == 9
 
 
+@pytest.mark.parametrize("options", [("--mtime", "keep"), ("--mtime", "keep", "--mode", "keep")])
+def test_options_that_may_be_missing_are_named(
+    command: Command, source: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    (source / "empty").chmod(0o600)
+    command("pack", source, tmp_path / "x.tar", *options)
+    told = command("verify", tmp_path / "x.tar", source, code=1).messages
+    assert told == [f"if it was packed with {' '.join(options)}, give that here, too"]
+    assert command("verify", tmp_path / "x.tar", source, *options).code == 0
+    (source / "more").write_bytes(b"")
+    assert command("verify", tmp_path / "x.tar", source, code=1).messages == []
+
+
 def test_what_was_excluded_is_no_difference_with_the_same_patterns(
     command: Command, source: Path, tmp_path: Path
 ) -> None:

@@ -341,9 +341,12 @@ def test_a_manifest_that_is_too_large_is_not_even_looked_at() -> None:
 
 
 def test_of_too_many_problems_the_rest_is_counted() -> None:
-    found = complaints(TAR + "".join(f"k{number} = 1\n" for number in range(1000)))
+    text = TAR + "".join(f"k{number} = 1\n" for number in range(1000))
+    found = complaints(text)
     assert len(found) == MOST_PROBLEMS + 1
     assert found[-1].endswith(f"there are {1000 - MOST_PROBLEMS} more problems")
+    with pytest.raises(Problems, match=r"^1,000 problems: "):
+        Manifest.parse(text)
 
 
 def test_limits_are_far_above_what_is_asked_for() -> None:

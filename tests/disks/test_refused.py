@@ -21,24 +21,24 @@ SWAP = Partition(size="1M", type="swap")
         ({"type": "lunix"}, "'lunix' is not a partition type"),
         ({"type": 0}, "is not a partition type"),
         ({"type": "0x100"}, "is not a partition type"),
-        ({"type": True}, "True is not str, int or PartitionType"),
+        ({"type": True}, "is True"),
         ({"type": "0x05"}, "holds other partitions"),
         ({"type": 0xEE}, "holds other partitions"),
         ({"type": "swap", "name": "n" * 37}, "has 37 UTF-16 units"),
         ({"type": "swap", "name": "🏝" * 19}, "has 38 UTF-16 units"),
         ({"type": "swap", "name": "\0"}, "is not a name"),
         ({"type": "swap", "name": "\udc80"}, "is not Unicode"),
-        ({"type": "swap", "name": b"x"}, "b'x' is not str"),
+        ({"type": "swap", "name": b"x"}, "is b'x'"),
         ({"type": "swap", "flags": ["growfs"]}, "'growfs' is not a flag"),
         ({"type": "swap", "flags": "64"}, "'64' is not a flag"),
-        ({"type": "swap", "flags": 5}, "5 is not str or list of str"),
+        ({"type": "swap", "flags": 5}, "is 5"),
         ({"type": "swap", "flags": iter([5])}, "5 is not a flag"),
         ({"type": "swap", "id": "x"}, "'x' is not a GUID"),
-        ({"type": "swap", "id": 5}, "5 is not str or None"),
+        ({"type": "swap", "id": 5}, "is 5"),
         ({"type": "swap", "id": UNUSED}, f"'{UNUSED}' is not a GUID"),
         ({"type": UNUSED}, f"'{UNUSED}' is not a partition type"),
         ({"type": "swap", "size": 0}, "no partition has 0 bytes"),
-        ({"type": "swap", "size": "large"}, "'large' is not a size"),
+        ({"type": "swap", "size": "large"}, "is 'large'"),
         ({"type": "swap", "size": None}, "a partition without content needs a size"),
         ({"type": "swap", "offset": -512}, "no disk has a byte -512"),
     ],
@@ -46,13 +46,13 @@ SWAP = Partition(size="1M", type="swap")
 def test_values_of_a_partition(options: dict[str, Any], rule: str) -> None:
     with pytest.raises(UsageError) as caught:
         Partition(**{"size": "1M", **options})
-    assert rule in caught.value.rule and caught.value.remedy
+    assert rule in str(caught.value) and caught.value.remedy
 
 
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
-        ({"table": "bsd"}, "'bsd' is not 'gpt', 'mbr' or 'hybrid'"),
+        ({"table": "bsd"}, "table: is 'bsd'"),
         ({"sector_size": 1024}, "invalid sector size"),
         ({"align": 1000}, "the disk's align is a multiple of the sector size 512, not 1000"),
         ({"align": 0}, "the disk's align"),
@@ -61,23 +61,23 @@ def test_values_of_a_partition(options: dict[str, Any], rule: str) -> None:
         ({"entries_at": "1025"}, "the disk's entries-at"),
         ({"pad": 1}, "the disk's pad"),
         ({"entries": 0}, "room for 1 to 1024 entries"),
-        ({"entries": "many"}, "'many' is not int or None"),
+        ({"entries": "many"}, "is 'many'"),
         ({"table": "mbr", "entries": 56}, "entries is for a GPT"),
         ({"table": "mbr", "entries_at": 4096}, "entries-at is for a GPT"),
         ({"table": "mbr", "id": "x"}, "'x' is not an MBR's id"),
         ({"id": "0x12345678"}, "is not a GUID"),
         ({"id": UNUSED}, "is not a GUID"),
-        ({"partitions": 5}, "5 is not list of Partition"),
-        ({"partitions": ["x"]}, "['x'] is not list of Partition"),
-        ({"partitions": iter(["x"])}, "('x',) is not list of Partition"),
-        ({"raw": [("u-boot", 8192)]}, "is not list of Raw"),
-        ({"raw": iter([5])}, "(5,) is not list of Raw"),
+        ({"partitions": 5}, "is 5; give list of Partition"),
+        ({"partitions": ["x"]}, "is ['x']; give list of Partition"),
+        ({"partitions": iter(["x"])}, "is ('x',); give list of Partition"),
+        ({"raw": [("u-boot", 8192)]}, "give list of Raw"),
+        ({"raw": iter([5])}, "is (5,); give list of Raw"),
     ],
 )
 def test_values_of_a_disk(options: dict[str, Any], rule: str) -> None:
     with pytest.raises(UsageError) as caught:
         Disk(**{"partitions": [SWAP], **options})
-    assert rule in caught.value.rule and caught.value.remedy
+    assert rule in str(caught.value) and caught.value.remedy
 
 
 def errors(**options: Any) -> dict[str, str]:

@@ -90,7 +90,7 @@ def test_what_linux_has_not_is_refused(tmp_path: Path) -> None:
         ({"block_size": 8192}, "invalid block size 8192"),
         ({"block_size": 512, "sector_size": 4096}, "no device of 4096-byte sectors"),
         ({"block_size": 2048, "profile": "linux-5.10"}, "profile linux-5.10 reads blocks of 4096"),
-        ({"inline": "on"}, "'on' is not 'auto' or 'off'; give inline=INLINE"),
+        ({"inline": "on"}, "inline: is 'on'; give 'auto' or 'off'"),
         ({"profile": "nocloud"}, "profile nocloud reads fat, not erofs"),
     ],
     ids=str,

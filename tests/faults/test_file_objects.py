@@ -55,6 +55,23 @@ def test_a_compressed_file_decompresses_to_the_image(
     assert report.copied == layout.size
 
 
+class Written:
+    """What can be written to, and nothing else."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: memoryview) -> int:
+        self.data += data[:70_000]
+        return len(data[:70_000])
+
+
+def test_what_can_only_be_written_to_gets_the_image(layout: blockpack.Layout) -> None:
+    target: Any = Written()
+    assert blockpack.write(layout, target).copied == layout.size
+    assert differ_at(target.data, rendered(layout)) is None
+
+
 def test_a_compressor_before_a_pipe_compresses_all_of_the_image(layout: blockpack.Layout) -> None:
     with read_slowly() as (writer, parts), gzip.open(writer, "wb") as file:
         blockpack.write(layout, cast(BinaryIO, file))

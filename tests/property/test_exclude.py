@@ -55,7 +55,8 @@ plain_patterns = st.builds(
     st.sampled_from(["", "", "!"]),
     st.sampled_from(["", "/"]),
     st.lists(plain_globs | st.just("**"), min_size=1, max_size=3).filter(
-        lambda parts: parts[-1] == "*" or parts[-1].strip("*")
+        # Of "b**/**/" git's own answers contradict one another.
+        lambda parts: parts[-1].strip("*") or not any("**" in p and p.strip("*") for p in parts)
     ),
     st.sampled_from(["", "/"]),
 )
@@ -72,6 +73,7 @@ plain_paths = st.lists(
 )
 @example(["*", "!*/", "!*.c"], ["x.c", "a/x.c", "a/b/x.c", "a/b", "a/b.d"])
 @example(["a/*", "!a/b.c"], ["a/b.c", "a/c", "b"])
+@example(["a/**/", "!b/**/", "b/c"], ["a/b", "a/b/c", "b/c", "b/c/a"])
 @example(["***/b", "!a/***/c", "/****"], ["a/b", "a/x/b", "b", "a/c", "a/x/y/c", "c***/b"])
 def test_patterns_match_as_git_has_them_match(lines: list[str], found: list[str]) -> None:
     assert {path for path in found if leaves_out(lines, path)} == ignored(lines, found)

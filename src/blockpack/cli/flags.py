@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..errors import UsageError
-from ..workers.processors import Jobs
+from ..workers.processors import Jobs, require_jobs
 
 _Value = TypeVar("_Value")
 
@@ -45,9 +45,12 @@ def _size(text: str) -> int:
 
 def _jobs(text: str) -> Jobs:
     try:
-        return "auto" if text == "auto" else int(text)
+        jobs: Jobs = "auto" if text == "auto" else int(text)
+        require_jobs(jobs)
     except ValueError:
-        raise ArgumentTypeError(f"a number, or 'auto'; not {text!r}") from None
+        rule = f"{text!r} is not a number from 1 on"
+        raise ArgumentTypeError(f"{rule}; give --jobs auto") from None
+    return jobs
 
 
 _SHARED: dict[str, dict[str, Any]] = {

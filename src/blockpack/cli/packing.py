@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import UsageError, raise_usage
 from ..formats.registry import FORMATS, Format, format_named, format_of_file, formats
 from ..model.tree import Tree
 from ..planning.layout import Layout
@@ -82,14 +82,16 @@ def volume(
     volume_class = _format(arguments, format).volume_class()
     taken = taken_by(volume_class)
     given: dict[str, Any] = dict(told or {})
+    foreign = []
     for option in VOLUME:
         value = getattr(arguments, option.name)
         if value is None or option.name in leaving_out:
             continue
         if option not in taken:
             rule = f"{option.flag} is not for the format {volume_class.format}"
-            raise UsageError("", rule, "leave it out")
+            foreign.append(UsageError("", rule, "leave it out"))
         given[option.name] = value
+    raise_usage(foreign)
     return volume_class(**given)
 
 

@@ -21,6 +21,9 @@ from .progress_bar import progress_bar
 DIFFERENT = 1
 """The exit code for a sound image that differs from its source."""
 
+_TELLING = {"has another time": "mtime", "the mode differs": "mode", "the owner differs": "owner"}
+"""The option of an image that differs in such a way alone, perhaps since that was ``keep``."""
+
 EXAMPLE = "blockpack verify www.img site"
 
 
@@ -54,6 +57,12 @@ def run(arguments: Namespace) -> int:
     if problems:
         return ImageError.exit_code
     if found:
+        ways = {next(filter(each.what.startswith, _TELLING), "") for each in found}
+        names = [name for way, name in _TELLING.items() if way in ways]
+        ungiven = all(getattr(arguments, name) is None for name in names)
+        if len(names) == len(ways) and ungiven and not arguments.quiet:
+            options = " ".join(spelled("verify", name, "keep") for name in names)
+            say(f"if it was packed with {options}, give that here, too")
         return DIFFERENT
     if not arguments.quiet:
         same = "" if layout is None else f", and the same as {arguments.source}"

@@ -23,7 +23,7 @@ from ..errors import (
 from ..formats.reader import ImageEntry, ImageReader, Report
 from ..layers.disk.record import DISK
 from ..model.entry import EPOCH, NANOSECONDS, name_of, parent_of, text_of
-from ..model.link_walk import led_to
+from ..model.link_walk import LeadsNowhereError, led_to
 from ..planning.layout import Fact
 from ..reading.lifetime import Closing
 from ..reading.positional import PositionalReader, ReaderThrough
@@ -228,12 +228,12 @@ class Image(Closing):
             if found is not None and found.kind == "symlink":
                 return None if is_last and not follow_symlinks else found.target
             if here not in names and (found is None or not is_last):
-                raise LookupError
+                raise LeadsNowhereError
             return None
 
         try:
             at = led_to(at, path[len(at) :], target_of)
-        except LookupError:
+        except LeadsNowhereError:
             return None
         if at in entries:
             return entries[at]

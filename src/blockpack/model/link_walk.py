@@ -10,11 +10,15 @@ _MOST = 40
 """Links that a path may lead through, as on Linux."""
 
 
-class LeadsOutError(LookupError):
+class LeadsNowhereError(Exception):
+    """A path leads to nothing."""
+
+
+class LeadsOutError(LeadsNowhereError):
     """A path leads out of the tree."""
 
 
-class EndlessLinksError(LookupError):
+class EndlessLinksError(LeadsNowhereError):
     """A path leads through too many links, as in a circle."""
 
 

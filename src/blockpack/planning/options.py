@@ -211,8 +211,13 @@ PARTITION = (
 def require_choice(option: str, value: object, choices: tuple[object, ...]) -> None:
     """Raise `UsageError` unless `value` is one of `choices`."""
     if value not in choices:
-        rule = f"invalid {option.replace('_', ' ')} {value!r}"
-        raise UsageError("", rule, f"give one of {', '.join(map(str, choices))}")
+        raise not_one_of(option, value, choices)
+
+
+def not_one_of(option: str, value: object, choices: tuple[object, ...]) -> UsageError:
+    """That the value of an option is none of the `choices`."""
+    rule = f"invalid {option.replace('_', ' ')} {value!r}"
+    return UsageError("", rule, f"give one of {', '.join(map(str, choices))}")
 
 
 def number_or_word(value: str | int) -> Any:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
-from ..errors import BlockpackError, EntryError, UsageError, raise_problems
+from ..errors import BlockpackError, EntryError, UsageError, raise_problems, raise_usage
 from ..model.entry import EPOCH, NANOSECONDS, Entry
 from ..model.tree import Tree
 from ..workers.processors import Jobs
@@ -25,6 +25,9 @@ Mtime = Literal["fixed", "keep", "clamp"]
 
 MOST = (1 << 63) - 1
 """The largest offset (bytes) and the latest time (seconds since 1970) that systems have."""
+
+SECTOR_SIZES = (512, 4096)
+"""The sectors (bytes) that devices have."""
 
 PADDING = 4096
 """Images are a multiple of this many bytes: what every block layer accepts."""
@@ -78,38 +81,43 @@ class Volume(ABC):
     pad: int = field(default=PADDING, converter=parse_size)
 
     def __attrs_post_init__(self) -> None:
+        raise_usage(self.refusals())
+
+    def refusals(self) -> Iterator[UsageError]:
+        """Which options are wrong, or do not go together."""
         if self.profile.formats:
-            self.require_read("format", self.profile.formats)
-        if self.sector_size not in (512, 4096):
+            yield from self.unread("format", self.profile.formats)
+        if self.sector_size not in SECTOR_SIZES:
             rule = f"the sector size is 512 or 4096, not {self.sector_size}"
-            raise UsageError("", rule, option="sector_size=512")
+            yield UsageError("", rule, option="sector_size=512")
+            return
         if self.pad < 1 or self.pad % self.sector_size:
             rule = f"padding is a multiple of the sector size {self.sector_size}, not {self.pad}"
-            raise UsageError("", rule, option="pad=4096")
+            yield UsageError("", rule, option="pad=4096")
         if self.size is not None and self.free is not None:
-            raise UsageError("", "give a size or free space, not both")
+            yield UsageError("", "give a size or free space, not both")
         if self.size is not None and (self.size <= 0 or self.size % self.sector_size):
             rule = f"the size is a multiple of the sector size {self.sector_size}, not {self.size}"
-            raise UsageError("", rule, option=f"size={_whole(self.size, self.sector_size)}")
+            yield UsageError("", rule, option=f"size={_whole(self.size, self.sector_size)}")
         if self.free is not None and self.free < 0:
-            raise UsageError("", f"free space is 0 bytes or more, not {self.free}", option="free=0")
+            yield UsageError("", f"free space is 0 bytes or more, not {self.free}", option="free=0")
         if max(self.size or 0, self.free or 0, self.pad) > MOST:
-            raise UsageError("", f"no file can have more than {MOST:,} bytes", "ask for less")
+            yield UsageError("", f"no file can have more than {MOST:,} bytes", "ask for less")
         if abs(self.epoch) > MOST:
             rule = f"no system has the time {self.epoch}, in seconds since 1970"
-            raise UsageError("", rule, "give one of today: {option}", f"epoch={EPOCH}")
+            yield UsageError("", rule, "give one of today: {option}", f"epoch={EPOCH}")
 
-    def require_read(
+    def unread(
         self, option: str, known: Sequence[object], what: str = "{}", *, best: object = None
-    ) -> None:
-        """Raise `UsageError` unless the value of an option is one of those that the profile reads,
-        `known`. `what` is what a value is called, with ``{}`` in its place; `best` is advised.
+    ) -> Iterator[UsageError]:
+        """Whether the value of an option is none of those that the profile reads, `known`. `what`
+        is what a value is called, with ``{}`` in its place; `best` is advised.
         """
         value = getattr(self, option)
         if value not in known:
             wanted = " or ".join(map(what.format, known))
             rule = f"profile {self.profile.name} reads {wanted}, not {what.format(value)}"
-            raise UsageError("", rule, option=f"{option}={best or known[0]}")
+            yield UsageError("", rule, option=f"{option}={best or known[0]}")
 
     @abstractmethod
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:

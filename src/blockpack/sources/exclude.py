@@ -68,6 +68,7 @@ def _rules(lines: Iterable[str]) -> Iterator[tuple[re.Pattern[str], bool]]:
     for line in lines:
         try:
             line = _MANY_STARS.sub(r"\1**", _BRACKETS.sub(_without_classes, line))
+            line = _ANY_DIRECTORY.sub(r"\1**/*/", line)
             expression, leaves_out = kind.pattern_to_regex(line)
             if expression is not None and leaves_out is not None:
                 # A name may hold a newline, and pathspec's dots are for any character.
@@ -86,6 +87,9 @@ _BRACKETS = re.compile(r"\\.|\[[!^]?\]?(?:\[:[a-z]*:\]|\\.|[^]\\])*\]", re.DOTAL
 
 _MANY_STARS = re.compile(r"(^!?|/)\*{3,}(?=/|\s*$)")
 """Three stars and more, all of a name: git takes them for two (wildmatch), pathspec for one."""
+
+_ANY_DIRECTORY = re.compile(r"(^!?|/)\*\*/(?=\s*$)")
+"""Any directory below, for git; pathspec takes any file, too."""
 
 _CLASSES = {
     "alnum": "A-Za-z0-9",

@@ -268,9 +268,9 @@ class Streaming(Target):
         return len(data)
 
     def flush(self) -> None:
-        """Flush the file object."""
+        """Flush the file object, if it knows how."""
         with target_errors(self.name):
-            while True:
+            while hasattr(self.file, "flush"):
                 try:
                     self.file.flush()
                     return

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from ...errors import ManifestError, UsageError, printable, problems, raise_problems
+from ...errors import ManifestError, Problems, UsageError, printable, problems, raise_problems
 from ...planning.options import parse_size
 from .line_numbers import Lines, Path, TooMuch
 
@@ -65,6 +65,8 @@ class Document:
         if self._left_out:
             rule = f"there are {self._left_out:,} more problems"
             found.append(ManifestError(self.file, found[-1].line, "", rule))
+            message = f"{len(self._problems) + self._left_out:,} problems: {self._refused}"
+            raise Problems(message, found)
         raise_problems(self._refused, found)
 
     def meant(self, name: str, known: Mapping[str, str]) -> str:

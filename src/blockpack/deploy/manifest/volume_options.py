@@ -127,7 +127,7 @@ def _refused(make: Callable[..., object], options: Mapping[str, Any]) -> str | N
     try:
         make(**options)
     except UsageError as error:
-        return error.told(as_key)
+        return error.errors[0].told(as_key)
     return None
 
 

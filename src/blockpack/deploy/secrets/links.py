@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator
 from attrs import evolve
 
 from ...model.entry import Entry, Symlink, parent_of
-from ...model.link_walk import led_to
+from ...model.link_walk import LeadsNowhereError, led_to
 from ...model.tree import Tree
 from .age import SUFFIX, has_suffix
 
@@ -42,12 +42,12 @@ def _led_to(tree: Tree, link: Symlink, *, follow: bool) -> Entry | None:
         if isinstance(found, Symlink):
             return None if is_last and not follow else found.target
         if found is None or (found.kind != "directory" and not is_last):
-            raise LookupError
+            raise LeadsNowhereError
         return None
 
     if link.target.startswith("/"):
         return None
     try:
         return tree.get(led_to(parent_of(link.path), link.target, target_of))
-    except LookupError:
+    except LeadsNowhereError:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 from attrs import field, frozen
@@ -11,7 +11,7 @@ from ...arguments import checked
 from ...errors import UsageError
 from ...model.tree import Tree
 from ...planning.layout import Layout, LayoutWarning
-from ...planning.options import parse_size, require_choice
+from ...planning.options import not_one_of, parse_size
 from ...planning.posix_volume import PosixVolume
 from ...workers.processors import Jobs
 from .plan import ErofsPlan
@@ -53,13 +53,16 @@ class ErofsVolume(PosixVolume):
     block_size: int = field(default=4096, converter=parse_size)
     inline: Literal["auto", "off"] = "auto"
 
-    def __attrs_post_init__(self) -> None:
-        super().__attrs_post_init__()
-        require_choice("block_size", self.block_size, BLOCK_SIZES)
-        self.require_read("block_size", self.profile.erofs.block_sizes, "blocks of {} bytes")
+    def refusals(self) -> Iterator[UsageError]:
+        """Which options are wrong, or do not go together, or are nothing for the profile."""
+        yield from super().refusals()
+        if self.block_size not in BLOCK_SIZES:
+            yield not_one_of("block_size", self.block_size, BLOCK_SIZES)
+            return
+        yield from self.unread("block_size", self.profile.erofs.block_sizes, "blocks of {} bytes")
         if self.block_size < self.sector_size:
             rule = f"no device of {self.sector_size}-byte sectors has blocks of {self.block_size}"
-            raise UsageError("", rule, option=f"block_size={self.sector_size}")
+            yield UsageError("", rule, option=f"block_size={self.sector_size}")
 
     @property
     def inline_below(self) -> int:

@@ -14,7 +14,7 @@ from ...model.tree import Tree
 from ...planning.layout import Layout, LayoutWarning
 from ...planning.options import number_or_word, optional_size, parse_size
 from ...planning.profile import FIXED_DISK, LabelCase, Medium
-from ...planning.volume import Volume
+from ...planning.volume import SECTOR_SIZES, Volume
 from ...planning.wanted_files import WantedFiles, matching
 from ...workers.processors import Jobs
 from . import boot_sector, flash_frame, names
@@ -87,38 +87,41 @@ class FatVolume(Volume):
         return self.profile.fat.fats[0]
 
     def __attrs_post_init__(self) -> None:
+        if self.label_case == "upper":
+            object.__setattr__(self, "label", self.label.upper())
+        super().__attrs_post_init__()
+
+    def refusals(self) -> Iterator[UsageError]:
+        """Which options are wrong, or do not go together, or are nothing for the profile."""
         limits = self.profile.fat
         who = f"profile {self.profile.name} reads"
         if limits.media and (self.medium not in limits.media or self.free is not None):
             known = ", ".join(f"{medium.size >> 10}K" for medium in limits.media)
             rule = f"{who} media of {known}, and no other sizes"
-            raise UsageError("", rule, "leave free space out", f"size={limits.media[0].size}")
-        super().__attrs_post_init__()
-        if self.label_case == "upper":
-            object.__setattr__(self, "label", self.label.upper())
+            yield UsageError("", rule, "leave free space out", f"size={limits.media[0].size}")
+        else:
+            yield from super().refusals()
         if limits.labels and self.label not in limits.labels:
             rule = f"{who} volumes labelled {' or '.join(limits.labels)}, not {self.label!r}"
             if self.label_case != limits.label_case == "keep":
-                raise UsageError("", rule, option="label_case=keep")
-            raise UsageError("", rule, "leave the label out")
-        self.require_read("sector_size", limits.sector_sizes, "sectors of {} bytes")
-        if self.fat_type != "auto":
-            self.require_read("fat_type", limits.types, "FAT{}", best="auto")
-        self.require_read("fats", limits.fats, "a FAT count of {}")
-        if self.wear_levelling:
-            self._require_flash(who)
+                yield UsageError("", rule, option="label_case=keep")
+            else:
+                yield UsageError("", rule, "leave the label out")
         sizes = cluster_sizes(self.sector_size, self.medium)
-        if self.cluster_size is not None and self.cluster_size not in sizes:
-            known = ", ".join(map(str, sizes))
-            rule = f"{self.cluster_size} is not a cluster size"
-            raise UsageError("", rule, f"give one of {known}")
-
-    def _require_flash(self, who: str) -> None:
-        if not self.profile.fat.wear_levelling:
-            raise UsageError("", f"{who} no frame of wear levelling", option="profile=fatfs")
-        if self.size is not None and flash_frame.room(self.size) < flash_frame.SECTOR:
-            rule = f"{self.size:,} bytes leave nothing beside the frame of wear levelling"
-            raise UsageError("", rule, "give a larger size")
+        if self.sector_size in SECTOR_SIZES:
+            yield from self.unread("sector_size", limits.sector_sizes, "sectors of {} bytes")
+            if self.cluster_size is not None and self.cluster_size not in sizes:
+                rule = f"{self.cluster_size} is not a cluster size"
+                yield UsageError("", rule, f"give one of {', '.join(map(str, sizes))}")
+        if self.fat_type != "auto":
+            yield from self.unread("fat_type", limits.types, "FAT{}", best="auto")
+        yield from self.unread("fats", limits.fats, "a FAT count of {}")
+        if self.wear_levelling and not limits.wear_levelling:
+            yield UsageError("", f"{who} no frame of wear levelling", option="profile=fatfs")
+        size = self.size if self.wear_levelling else None
+        if size is not None and flash_frame.room(size) < flash_frame.SECTOR:
+            rule = f"{size:,} bytes leave nothing beside the frame of wear levelling"
+            yield UsageError("", rule, "give a larger size")
 
     @property
     def medium(self) -> Medium:

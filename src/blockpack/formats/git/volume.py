@@ -79,26 +79,29 @@ class GitVolume(Volume):
     oneffs: bool = False
     history: bool = False
 
-    def __attrs_post_init__(self) -> None:
-        super().__attrs_post_init__()
+    def refusals(self) -> Iterator[UsageError]:
+        """Which options are wrong, or do not go together, or are nothing for the profile."""
+        yield from super().refusals()
         if self.object_format != "sha1" and self.container == "docteur":
-            raise UsageError("", "docteur knows SHA-1 alone", option="container=bundle")
-        self.require_read("object_format", self.profile.git.object_formats, "ids of {}")
+            yield UsageError("", "docteur knows SHA-1 alone", option="container=bundle")
+        yield from self.unread("object_format", self.profile.git.object_formats, "ids of {}")
         if self.oneffs and self.container != "pack":
-            raise UsageError("", "a OneFFS holds a pack", option="container=pack")
+            yield UsageError("", "a OneFFS holds a pack", option="container=pack")
         if self.container != "pack" and (self.size is not None or self.free is not None):
             rule = f"a {self.container} ends with its content"
-            raise UsageError("", rule, "leave size and free out")
+            yield UsageError("", rule, "leave size and free out")
         if not 0 <= self.epoch < 1 << 40:
             rule = f"git has no commit of the time {self.epoch}"
-            raise UsageError("", rule, "set SOURCE_DATE_EPOCH to another")
-        if self.author is not None:
-            _require_author(self.author)
-        _require_branch(self.branch)
+            yield UsageError("", rule, "set SOURCE_DATE_EPOCH to another")
+        if self.author is not None and not _is_author(self.author):
+            yield UsageError("", f"{self.author!r} is not an author", "give NAME <EMAIL>")
+        if not _is_branch(self.branch):
+            rule = f"git takes no branch of the name {self.branch!r}"
+            yield UsageError("", rule, "give another one")
         if "\0" in (self.message or "") or not _is_text(self.message or ""):
-            raise UsageError("", "a commit's message is UTF-8 and holds no NUL", "give another one")
+            yield UsageError("", "a commit's message is UTF-8 and holds no NUL", "give another one")
         if self.history and self.container == "pack":
-            raise UsageError("", "a pack for git-kv holds one commit", option="container=bundle")
+            yield UsageError("", "a pack for git-kv holds one commit", option="container=bundle")
 
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
         """The layout of the image of a commit of `tree`. Reads the contents of all files, by
@@ -243,10 +246,9 @@ def _filler_sizes(missing: int, pad: int) -> Iterator[int]:
         target += pad
 
 
-def _require_author(author: str) -> None:
+def _is_author(author: str) -> bool:
     found = re.fullmatch(r"[^<>\n\0]*[^<>\s\0] <[^<>\s\0]+>", author)
-    if found is None or not _is_text(author):
-        raise UsageError("", f"{author!r} is not an author", "give NAME <EMAIL>")
+    return found is not None and _is_text(author)
 
 
 def _is_text(text: str) -> bool:
@@ -257,13 +259,13 @@ def _is_text(text: str) -> bool:
         return False
 
 
-def _require_branch(branch: str) -> None:
-    """Raise `UsageError` if git takes no branch of that name (git-check-ref-format(1)).
+def _is_branch(branch: str) -> bool:
+    """Whether git takes a branch of that name (git-check-ref-format(1)).
 
     Each part of it becomes the name of a file, with ``.lock`` while it is written.
     """
     parts = branch.split("/")
-    sound = (
+    return (
         branch.isprintable()
         and not set(branch) & set(" ~^:?*[\\")
         and not any(bad in branch for bad in ("..", "@{"))
@@ -273,5 +275,3 @@ def _require_branch(branch: str) -> None:
         and max(len(encode(part)) for part in parts) <= 250
         and all(part and part[0] != "." and not part.endswith((".", ".lock")) for part in parts)
     )
-    if not sound:
-        raise UsageError("", f"git takes no branch of the name {branch!r}", "give another one")
