@@ -65,7 +65,8 @@ class PositionalReader(Closing, ABC):
     """Whether a forked process may go on reading, beside this one."""
 
     read_ahead: int = 0
-    """How many bytes cost about as much to read as one; 0 where each has its price."""
+    """How many bytes are worth reading at once, where some of them are needed; 0 where each has its
+    price."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -176,7 +177,7 @@ class PositionalFile(io.RawIOBase):
 class DescriptorReader(PositionalReader):
     """A file or a device, by a descriptor of its own."""
 
-    read_ahead = 64 << 10
+    read_ahead = 256 << 10
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -212,7 +213,7 @@ class DescriptorReader(PositionalReader):
 class BytesReader(PositionalReader):
     """Bytes in memory."""
 
-    read_ahead = 64 << 10
+    read_ahead = 256 << 10
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
         self._data = memoryview(data).cast("B")
@@ -272,7 +273,7 @@ class SeekingReader(PositionalReader):
 
     forkable = False  # its position may be shared
 
-    read_ahead = 64 << 10
+    read_ahead = 256 << 10
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -43,6 +43,15 @@ class Names:
             self._shared[path] = self._shared[target] if shared else self._entries.get(target)
         self._entries[path] = entry
 
+    def extend(self, files: list[ImageEntry], *, doubtful: bool) -> None:
+        """Take in several files."""
+        by_path = {file.path: file for file in files}
+        if len(by_path) == len(files) and self._entries.keys().isdisjoint(by_path):
+            self._entries.update(by_path)
+            return
+        for file in files:
+            self.add(file, doubtful=doubtful)
+
     def __iter__(self) -> Iterator[ImageEntry]:
         """The entries, each path once."""
         if not self._shared:

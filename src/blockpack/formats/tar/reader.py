@@ -16,7 +16,7 @@ from . import header, sparse
 from .extended import Extended
 from .header import Header
 from .names import Names
-from .walk import META, Archive, Stored
+from .walk import META, Archive, PlainFiles, Stored
 
 if TYPE_CHECKING:
     from ..erofs.reader import ErofsReader
@@ -37,9 +37,11 @@ _KINDS: Mapping[bytes, Kind] = {
 }
 _TIME = re.compile(rb"(-?)(\d{1,19})(?:\.(\d*))?")
 _MAX_ID = (1 << 32) - 1
-_IDS, _MTIME, _PREFIX = slice(100, 124), slice(136, 148), 345
+_IDS, _MTIME = slice(100, 124), slice(136, 148)
+_ODD = ("\0\0", "//", "\0/", "\0./", "/./", "\0.\0", "/.\0")
+"""What tells, between names that are set between zeros, that one of them is not a path as it is."""
+
 _MOST_NAME = 1 << 16
-_MOST_ALIKE = 4096
 _SOME_PIECES = 1 << 16
 """Pieces of sparse files that any archive may have; a larger one more."""
 
@@ -74,7 +76,12 @@ class TarReader(ImageReader):
     def info(self) -> Mapping[str, Fact]:
         """The dialect, the number of entries, where it ends (bytes), and which EROFS it is."""
         archive = Archive(self, lambda _: None)
-        members = sum(stored.name_of(stored.header) not in (b"./", b".") for stored in archive)
+        members = 0
+        for found in archive:
+            if isinstance(found, PlainFiles):
+                members += len(found.names) - found.names.count(b".")
+            else:
+                members += found.name_of(found.header) not in (b"./", b".")
         facts: dict[str, Fact] = {}
         if self._erofs is not None:
             members -= 1
@@ -141,10 +148,13 @@ class TarReader(ImageReader):
         archive = Archive(self, report)
         names = Names(report)
         members = _Members(self, archive, report)
-        for stored in archive:
-            if stored.start == header.BLOCK and self._is_erofs:
+        for found in archive:
+            if isinstance(found, PlainFiles):
+                names.extend(members.files(found), doubtful=archive.searched)
                 continue
-            entry = members.entry(stored)
+            if found.start == header.BLOCK and self._is_erofs:
+                continue
+            entry = members.entry(found)
             if entry is not None:
                 names.add(entry, doubtful=archive.searched)
         return archive, names
@@ -159,30 +169,42 @@ class _Members:
         self._report = report
         # Each piece takes some content, so that honest ones are far below.
         self._most_pieces = _SOME_PIECES + reader.size // 64
-        self._alike: dict[bytes, tuple[int, int, int, int]] = {}
+        self._alike = header.Remembered(self._alike_numbers)
+
+    def files(self, files: PlainFiles) -> list[ImageEntry]:
+        """The entries of plain files, all at once."""
+        text = decode(b"\0".join((b"", *files.names, b"")))
+        if text.count("\0./") == len(files.names):  # as ``tar -c .`` writes them
+            text = text.replace("\0./", "\0")
+        found = [self._alike[block[_IDS] + block[_MTIME]] for block in files.blocks]
+        alike = [numbers for numbers in found if numbers]
+        if len(alike) < len(found) or any(odd in text for odd in _ODD):
+            return [entry for stored in files.stored if (entry := self.entry(stored))]
+        rows = zip(text.split("\0")[1:-1], files.sizes, alike, files.starts, strict=True)
+        return [
+            ImageEntry(
+                path, "file", size, mode, mtime, uid, gid, "", ((start, size),) if size else ()
+            )
+            for path, size, (mode, mtime, uid, gid), start in rows
+        ]
+
+    def _alike_numbers(self, fields: bytes) -> tuple[int, int, int, int] | None:
+        """What `_numbers_of` makes of the fields of mode, owners and time; None if one is odd."""
+        mode, uid, gid = (self._numbers[fields[at : at + 8]] for at in (0, 8, 16))
+        seconds = self._numbers[fields[24:]]
+        if mode is None or uid is None or gid is None or seconds is None:
+            return None
+        mtime = seconds * NANOSECONDS
+        return None if any(_invalid(mode, mtime, uid, gid)) else (mode & 0o7777, mtime, uid, gid)
 
     def entry(self, stored: Stored) -> ImageEntry | None:
         """The entry that a member describes; None for the root, and for one that has no name."""
-        name, block = stored.plain, stored.block
-        if name is not None and not block[_PREFIX]:  # most are alike but for name and size
-            alike = self._alike.get(block[_IDS] + block[_MTIME])
-            if (
-                alike is not None
-                and name[:1] not in b"./"
-                and b"/." not in name
-                and b"//" not in name
-            ):
-                start, size = stored.start, stored.size
-                extents: Pieces = ((start, size),) if size else ()
-                return ImageEntry(decode(name), "file", size, *alike, "", extents)
         fields = stored.header
         named = self._named(stored, fields)
         if named is None:
             return None
         path, kind = named
-        mode, mtime, uid, gid = alike = self._numbers_of(fields, stored.extended, path)
-        if stored.plain is not None and len(self._alike) < _MOST_ALIKE:
-            self._alike[block[_IDS] + block[_MTIME]] = alike
+        mode, mtime, uid, gid = self._numbers_of(fields, stored.extended, path)
         target = ""
         if kind in ("symlink", "hardlink"):
             target = decode(stored.linkname_of(fields))
@@ -256,18 +278,28 @@ class _Members:
                 uid = _id(owner)
             if group := records.get(b"gid"):
                 gid = _id(group)
-        if mode is None:
-            self._deviates(path, "has an invalid mode")
-        if mtime is None or abs(mtime) > MOST * NANOSECONDS:
-            self._deviates(path, "has an invalid time")
-            mtime = 0
-        if uid is None or gid is None or not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
-            self._deviates(path, "has an invalid owner")
-            uid = gid = 0
-        return (mode or 0) & 0o7777, mtime, uid, gid
+        for what in _invalid(mode, mtime, uid, gid):
+            self._deviates(path, f"has an invalid {what}")
+            if what == "time":
+                mtime = 0
+            elif what == "owner":
+                uid = gid = 0
+        return (mode or 0) & 0o7777, mtime or 0, uid or 0, gid or 0
 
     def _deviates(self, path: str, rule: str) -> None:
         self._report(Deviation(path, rule))
+
+
+def _invalid(
+    mode: int | None, mtime: int | None, uid: int | None, gid: int | None
+) -> Iterator[str]:
+    """Which numbers of a member are none, or more than there can be."""
+    if mode is None:
+        yield "mode"
+    if mtime is None or abs(mtime) > MOST * NANOSECONDS:
+        yield "time"
+    if uid is None or gid is None or not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
+        yield "owner"
 
 
 def _normal(path: str) -> str:

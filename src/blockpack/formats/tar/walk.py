@@ -17,7 +17,18 @@ from ...model.entry import decode
 from ..reader import ImageReader, Report
 from . import header, sparse
 from .extended import Extended
-from .header import BLOCK, END, Header, Numbers, Remembered, Sums, is_header, padded, text
+from .header import (
+    BLOCK,
+    END,
+    NAME_SIZE,
+    Header,
+    Numbers,
+    Remembered,
+    Sums,
+    is_header,
+    padded,
+    text,
+)
 
 MAX_EXTENDED = 1 << 20
 """The longest extended header that is read, in bytes; no real one comes near."""
@@ -32,8 +43,8 @@ _WITHOUT_CONTENT = (header.HARDLINK, header.SYMLINK, header.DIRECTORY, b"3", b"4
 _NAMES_OF_EXTENDED = (b"@LongLink", b"PaxHeader")
 _BEHIND_DAMAGE = "the extended header before it is damaged"
 _FILES = (header.FILE, b"\0", b"7")
-_NAME, _DIGITS, _TYPEFLAG, _MAGIC = slice(0, 100), slice(124, 135), 156, slice(257, 265)
-_FILE, _ENDS = ord("0"), b"\0 "
+_DIGITS, _TAIL = slice(124, 135), slice(156, 512)
+_TYPEFLAG, _FILE, _SLASH, _ENDS = 156, ord("0"), ord("/"), b"\0 "
 
 _NEAR = 16 << 10
 """Bytes from header to header up to which all is read, and above which only headers are."""
@@ -50,14 +61,13 @@ class Stored(NamedTuple):
     """A member as it stands: its header's block, and `size` bytes of content from `start` on.
 
     `extended` is what was said about it before, None for nothing. `damage` is what makes its
-    content uncertain. `plain` is the name of a file of which its header says all. `pieces` are the
-    fields with the pieces of an old GNU sparse file, and its size.
+    content uncertain. `pieces` are the fields with the pieces of an old GNU sparse file, and its
+    size.
     """
 
     block: bytes
     start: int
     size: int
-    plain: bytes | None = None
     extended: Extended | None = None
     damage: str = ""
     pieces: tuple[bytes, bytes] | None = None
@@ -89,6 +99,23 @@ class Stored(NamedTuple):
         return text(fields.linkname)
 
 
+class PlainFiles(NamedTuple):
+    """Files one after the other, of which their own headers say all: most of most archives.
+
+    Names, header blocks, and where contents start and how long they are (bytes).
+    """
+
+    names: list[bytes]
+    blocks: list[bytes]
+    starts: list[int]
+    sizes: list[int]
+
+    @property
+    def stored(self) -> Iterator[Stored]:
+        """The same one by one."""
+        return map(Stored, self.blocks, self.starts, self.sizes)
+
+
 class Archive:
     """The members of the archive that `reader` reads, once through; `report` is told what is wrong.
 
@@ -103,6 +130,8 @@ class Archive:
         self.dialect = "v7"
         self.numbers: Numbers = Remembered(header.number)
         self._sums: Sums = Remembered(header.low_half)
+        self._plain_tails: Remembered[bytes, bool] = Remembered(self._is_plain)
+        self._magic = b""
         self.searched = False
         """Whether members since were found by a search, and may be those of another archive that
         lies in a content of this one."""
@@ -113,67 +142,95 @@ class Archive:
         self._overall = Extended()
         self._next: Extended | None = None
 
-    def __iter__(self) -> Iterator[Stored]:
+    def __iter__(self) -> Iterator[Stored | PlainFiles]:
         with reading_errors("the image"):
             yield from self._members()
 
-    def _members(self) -> Iterator[Stored]:
-        sums, size, overall = self._sums, self.size, self._overall.records
-        magic = b""
+    def _members(self) -> Iterator[Stored | PlainFiles]:
         at: int | None = 0
-        buffer, base, last = b"", 0, -1  # what was read at once, and the last header in it
         while at is not None:
-            place = at - base
-            if 0 <= place <= last:
-                block = buffer[place : place + BLOCK]
-                self._served += 1
-            else:
-                block = self._block(at)
-                if len(block) < BLOCK:
-                    break
-                buffer, base = self._buffer, self._base
-                last = len(buffer) - BLOCK
-            if not is_header(block, sums):
+            block = self._block(at)
+            if len(block) < BLOCK:
+                break
+            # The first one comes by itself, for it may be a file system.
+            if (
+                at
+                and block[_TYPEFLAG] == _FILE
+                and self._next is None
+                and not self._overall.records
+            ):
+                files = self._plain_files(at)
+                if files.sizes:
+                    yield files
+                    at = files.starts[-1] + padded(files.sizes[-1])
+                    continue
+            if not is_header(block, self._sums):
                 if block == _ZEROS:
                     break
                 at = self._damaged(at, Header.unpack(block))
-                continue
-            start = at + BLOCK
-            name = block[_NAME].rstrip(b"\0")
-            digits = block[_DIGITS]
-            if (  # most members are plain files, and read at a fraction of the cost
-                block[_TYPEFLAG] == _FILE
-                and self._next is None
-                and digits.isdigit()
-                and b"8" not in digits
-                and b"9" not in digits
-                and block[_DIGITS.stop] in _ENDS
-                and block[_MAGIC] == magic
-                and not overall
-                and name[-1:] != b"/"
-                and b"\0" not in name
-                and (length := int(digits, 8)) <= size - start
-            ):
-                yield Stored(block, start, length, name)
-                at = start + (length + BLOCK - 1 & -BLOCK)
                 continue
             fields = Header.unpack(block)
             if fields.typeflag in META:
                 at = self._meta(at, fields)
                 continue
-            if fields.magic != magic:
-                magic = fields.magic
-                self._meet(magic)
-            stored, at = self._stored(block, fields, start)
+            if fields.magic != self._magic:
+                self._meet(fields.magic)
+            stored, at = self._stored(block, fields, at + BLOCK)
             yield stored
-        self.end = size
+        self.end = self.size
         if at is not None:
             self._ended(at, block)
         if self._next is not None:
             self.report(ImageError("", "the archive ends after an extended header"))
 
+    def _plain_files(self, at: int) -> PlainFiles:
+        """The plain files from `at` on, as far as headers have been read."""
+        files = names, blocks, starts, sizes = PlainFiles([], [], [], [])
+        buffer, base, sums = self._buffer, self._base, self._sums
+        last = len(buffer) - BLOCK
+        place = at - base
+        plain = b""
+        while place <= last:  # there may be a million, so this calls little
+            block = buffer[place : place + BLOCK]
+            tail, digits = block[_TAIL], block[_DIGITS]
+            if tail != plain and not self._plain_tails[tail]:
+                break
+            plain = tail
+            end = block.find(0, 0, NAME_SIZE)
+            if end < 0:
+                end = NAME_SIZE
+            if (
+                block[end - 1] == _SLASH
+                or not digits.isdigit()
+                or block[_DIGITS.stop] not in _ENDS
+                or not is_header(block, sums)
+            ):
+                break
+            try:
+                size = int(digits, 8)
+            except ValueError:
+                break
+            start = base + place + BLOCK
+            if size > self.size - start:
+                break
+            names.append(block[:end])
+            blocks.append(block)
+            starts.append(start)
+            sizes.append(size)
+            place += BLOCK + (size + BLOCK - 1 & -BLOCK)
+        self._served += max(len(sizes) - 1, 0)
+        return files
+
+    def _is_plain(self, tail: bytes) -> bool:
+        """Whether the fields behind the checksum are those of a file with a short name."""
+        fields = Header.unpack(bytes(_TAIL.start) + tail)
+        is_file = fields.typeflag == header.FILE
+        return is_file and fields.magic == self._magic and not fields.prefix[0]
+
     def _meet(self, magic: bytes) -> None:
         """Note the dialect that a magic tells."""
+        self._magic = magic
+        self._plain_tails.clear()
         if magic == header.GNU:
             self.dialect = "gnu"
         elif magic[:5] == header.USTAR[:5] and self.dialect == "v7":
@@ -187,6 +244,8 @@ class Archive:
             self._buffer = self._read_at(at, (near and self._data.read_ahead) or BLOCK)
             self._base = at
             self._served = place = 0
+        else:
+            self._served += 1
         return self._buffer[place : place + BLOCK]
 
     def _read_at(self, at: int, length: int) -> bytes:
@@ -284,7 +343,7 @@ class Archive:
             pieces, start = self._more_pieces(block, start)
         size = sizes[0] if sizes else 0
         doubt = damage or (said.damage if said else "")
-        stored = Stored(block, start, size, None, said, doubt, pieces)
+        stored = Stored(block, start, size, said, doubt, pieces)
         if fields.typeflag in _WITHOUT_CONTENT or (
             fields.typeflag in _FILES and stored.name_of(fields).endswith(b"/")
         ):
