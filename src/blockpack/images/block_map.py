@@ -208,7 +208,7 @@ def _number(text: str) -> int:
 def _mapped(free: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
     """The first and last blocks of all that is not in the `free` stretches as a whole."""
     whole = (
-        (-(-start // BLOCK), -(-end // BLOCK if end == size else end // BLOCK))
+        (-(-start // BLOCK), -(-end // BLOCK) if end == size else end // BLOCK)
         for start, end in free
     )
     blocks = with_gaps((each for each in whole if each[0] < each[1]), 0, -(-size // BLOCK))
