@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from ..errors import ImageError
 from ..formats.reader import ImageEntry
-from ..model.entry import check_path, check_target, parent_of
-
-_PLAIN = re.compile(r"(?:[ -\-0-~][ -.0-~]*/)*[ -\-0-~][ -.0-~]*").fullmatch
-"""Paths of printable ASCII without an empty part or one that begins with a dot: they are sound."""
+from ..model.entry import are_sound, check_path, check_target, parent_of
 
 
 def unsound(entries: Mapping[str, ImageEntry]) -> Iterator[ImageError]:
     """What keeps `entries` (by path) from being those of a tree: bad paths, and bad links."""
+    sound = are_sound(entries)  # nearly all trees'
     for path, entry in entries.items():
-        if entry.kind != "symlink" and _PLAIN(path):
-            continue  # nearly all are; it is the quick way to see that
-        error = check_path(path)
+        error = None if sound else check_path(path)
         if error is None and entry.kind == "symlink":
             error = check_target(path, entry.target)
         if error is not None:

@@ -13,7 +13,7 @@ by surrogate escapes (PEP 383), as `os.fsdecode` does it.
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
@@ -191,6 +191,13 @@ def check_path(path: str) -> EntryError | None:
             shown = f"part '{part}'" if part else "empty part"
             return EntryError(path, f"a path has no {shown}", "write it without")
     return _check_text(path, path)
+
+
+def are_sound(paths: Iterable[str]) -> bool:
+    """Whether `check_path` has nothing against any of these: all are looked at as one text."""
+    text = "/".join(("", *paths, ""))
+    odd = any(each in text for each in ("\0", "//", "/./", "/../"))
+    return not odd and _check_text(text, text) is None
 
 
 def check_target(path: str, target: str) -> EntryError | None:
