@@ -209,11 +209,12 @@ def test_modes_and_times_at_their_limits_are_taken() -> None:
         assert (tree[f"{number}"].mode, tree[f"{number}"].mtime_ns) == (0o7777, mtime_ns)
 
 
-def test_a_content_has_no_negative_size() -> None:
+@pytest.mark.parametrize("size", [-1, 1 << 63, 1 << 200])
+def test_a_content_has_a_size_that_files_have(size: int) -> None:
     tree = Tree()
     tree.add("there", b"x")
-    with pytest.raises(blockpack.EntryError, match="a: no file has -1 bytes"):
-        tree.add("a", io.BytesIO, size=-1)
+    with pytest.raises(blockpack.EntryError, match=f"a: no file has {size:,} bytes"):
+        tree.add("a", io.BytesIO, size=size)
     assert paths(tree) == ["there"]
 
 

@@ -196,7 +196,7 @@ class Resource:
         [],
         object(),
         io.StringIO("x"),
-        *map(Reads, (None, 3, "", "x", b"xyz", [])),
+        *map(Reads, (None, 3, "", "x", b"xyz", memoryview(b"xyzw").cast("H")[:1], [])),
     ],
     ids=kind_of,
 )
@@ -206,7 +206,7 @@ def test_what_a_callable_opens(opened: Any) -> None:
     tree.add("a", lambda: opened, size=1)
     with pytest.raises(UsageError, match=r"^a: .*; (give|open) "):
         blockpack.write(TarVolume().plan(tree), io.BytesIO())
-    if getattr(opened, "data", b"") != b"xyz":  # which never ends
+    if not isinstance(getattr(opened, "data", ""), bytes | memoryview):  # which never end
         with pytest.raises(UsageError, match=r"^b: .*; (give|open|leave) "):
             tree.add("b", Resource(opened))  # type: ignore[arg-type]
 

@@ -87,6 +87,7 @@ VOLUMES = {
     "FAT32, a partition table around itself": Volume(40 * MIB, "-F32 -s1 --mbr=y"),
     "Atari, FAT12": Volume(2 * MIB, "-A -F12"),
     "Atari, FAT16": Volume(8 * MIB, "-A"),
+    "Atari, 3 FATs": Volume(8 * MIB, "-A -f3"),
     "a floppy disk, as mkfs.fat likes it": Volume(1440 << 10, ""),
     "a disk, as mkfs.fat likes it": Volume(600 * MIB, ""),
 }

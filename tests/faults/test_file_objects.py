@@ -154,20 +154,29 @@ def test_a_raw_file_that_does_not_block_gets_the_image(
 class Refusing(io.BytesIO):
     """Takes a number of bytes at a time that is none of those it was given."""
 
-    took = 0
+    took: Any = 0
 
-    def write(self, data: Any, /) -> int:
+    def write(self, data: Any, /) -> Any:
         return self.took
 
 
-@pytest.mark.parametrize("took", [0, -1, 1 << 30])
+@pytest.mark.parametrize("took", [0, -1, 1 << 30, "1", 1.0, b"x"])
 def test_a_file_object_that_does_not_take_what_it_is_given_is_an_error(
-    layout: blockpack.Layout, took: int
+    layout: blockpack.Layout, took: object
 ) -> None:
     target = Refusing()
     target.took = took
-    with pytest.raises(blockpack.TargetError, match=r"its write\(\) took"):
+    with pytest.raises(blockpack.TargetError, match=r"its write\(\) tells"):
         blockpack.write(layout, target)
+
+
+def test_a_text_file_is_no_target(layout: blockpack.Layout, tmp_path: Path) -> None:
+    with (tmp_path / "text").open("w") as file:
+        for target in (file, io.StringIO()):
+            wrong: Any = target
+            with pytest.raises(blockpack.UsageError, match="is a text file; open it in the mode"):
+                blockpack.write(layout, wrong)
+    assert (tmp_path / "text").read_bytes() == b""
 
 
 def closed() -> io.BytesIO:

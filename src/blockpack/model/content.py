@@ -128,10 +128,11 @@ def _bytes_of(file: Readable | SeekingFile, most: int, path: str) -> bytes:
     data: object = file.read(most)
     if not isinstance(data, bytes | bytearray | memoryview):
         raise UsageError(path, f"read() gives {type(data).__name__}", "open it in the mode 'rb'")
-    if len(data) > most:
-        rule = f"read() gives {len(data):,} bytes, and {most:,} were asked for"
+    found = bytes(data)  # a view may have a length of its own
+    if len(found) > most:
+        rule = f"read() gives {len(found):,} bytes, and {most:,} were asked for"
         raise UsageError(path, rule, "give a binary file")
-    return bytes(data)
+    return found
 
 
 class _Shared:

@@ -160,8 +160,8 @@ def check_entry(entry: Entry) -> EntryError | None:
     if isinstance(entry, Symlink) and (error := check_target(entry.path, entry.target)):
         return error
     if isinstance(entry, File):
-        if entry.size < 0:
-            return EntryError(entry.path, f"no file has {entry.size} bytes", "give its size")
+        if not 0 <= entry.size < 1 << 63:
+            return EntryError(entry.path, f"no file has {entry.size:,} bytes", "give its size")
         if isinstance(entry.key, bytes) and entry.store is MEMORY and len(entry.key) != entry.size:
             rule = f"has {len(entry.key):,} bytes, and size says {entry.size:,}"
             return EntryError(entry.path, rule, "leave the size out")

@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple, Protocol, Self
 
 from attrs import define
 
-from ..errors import TargetError, require_open
+from ..errors import TargetError, UsageError, require_open
 from ..reading.positional import PositionalReader, holes, with_gaps
 from ..workers.sharing import Advance
 from .clone import Cloner
@@ -232,6 +232,8 @@ class Streaming(Target):
         """
         name = _name_of(file)
         require_open(file, name)
+        if hasattr(file, "encoding"):
+            raise UsageError(name, "is a text file", "open it in the mode 'wb'")
         raw = getattr(file, "raw", file)
         if type(raw) is io.FileIO and not raw.seekable():
             stream = cls(name, file, raw.fileno())
@@ -257,8 +259,8 @@ class Streaming(Target):
             self._wait()
             return getattr(error, "characters_written", 0)
         if written is not None:
-            if not 0 < written <= len(data):
-                rule = f"its write() took {written:,} of {len(data):,} bytes"
+            if not isinstance(written, int) or not 0 < written <= len(data):
+                rule = f"its write() tells {written!r} of {len(data):,} bytes"
                 remedy = "give a file object that writes what it is given"
                 raise TargetError(self.name, rule, remedy)
             return written

@@ -180,7 +180,7 @@ class BootSector:
         """Whether these counts are so much like those of a FAT file system that they cannot be
         anything else by chance.
         """
-        return self.number_of_fats <= 2 and (self.media == 0xF0 or self.media >= MEDIA_FIXED)
+        return self.number_of_fats <= 4 and (self.media == 0xF0 or self.media >= MEDIA_FIXED)
 
 
 _OWN = tuple(field.name for field in fields(BootSector))
