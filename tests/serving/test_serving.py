@@ -153,6 +153,11 @@ def test_a_request_is_answered_before_the_server_ends(site: Path, tmp_path: Path
     assert not socket.exists()
 
 
+def test_an_image_that_is_elsewhere_is_to_be_fetched_first(tmp_path: Path) -> None:
+    with pytest.raises(blockpack.UsageError, match="in no file of this machine"):
+        blockpack.serve("https://www.example/www.img", tmp_path / "x.sock")
+
+
 def test_a_signal_leaves_no_socket_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that comes as soon as the socket has its name."""
 

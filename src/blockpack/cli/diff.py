@@ -157,7 +157,7 @@ def _as_image(name: str, like: Image | None) -> Image:
 def _is_image(name: str) -> bool:
     """Whether there is an image of that name, or at that URL; all else is a source."""
     place, _ = split_address(name)
-    is_remote = is_url(place) and not os.path.lexists(place)
+    is_remote = is_url(place)
     if not is_remote and (not os.path.exists(place) or os.path.isdir(place)):
         return False
     with suppress(BlockpackError) if is_remote else nullcontext(), open_at(name)[0] as data:

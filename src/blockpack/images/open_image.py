@@ -111,7 +111,7 @@ def open_at(address: str) -> tuple[PositionalReader, str | None]:
     Raises `SourceError`, and `UsageError` for a URL without fsspec.
     """
     place, partition = split_address(address)
-    if is_url(place) and not os.path.lexists(place):
+    if is_url(place):
         # Elsewhere a name may have a '#'; http never sends what is behind one (RFC 3986, 3.5).
         if partition is not None and not place.rpartition("::")[2].startswith("http"):
             with suppress(SourceError):

@@ -9,6 +9,7 @@ server each answer does (`web`), of other filesystems what they tell of the file
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from typing import Any, Protocol
@@ -141,7 +142,7 @@ def _opened(filesystem: Any, path: str, name: str) -> _RemoteFile:
 
 def is_url(name: str) -> bool:
     """Whether a name is a URL, and no path."""
-    return "://" in name
+    return "://" in name and not os.path.lexists(name)
 
 
 def open_url(url: str) -> RemoteReader:

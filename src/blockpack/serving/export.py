@@ -50,8 +50,11 @@ class Export(NamedTuple):
     def _of_image(cls, name: str, path: str) -> Self:
         from ..images.address import split_address  # layouts have no use for it, and begin sooner
         from ..images.open_image import partition_of
+        from ..images.remote import is_url
 
         place, partition = split_address(path)
+        if is_url(place):
+            raise UsageError(path, "is in no file of this machine", "fetch it first")
         file = _Image(open_for_reading(place, path), path)
         image: PositionalReader = file
         try:
