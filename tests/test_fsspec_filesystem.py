@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import posixpath
+import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,8 +76,43 @@ def test_ranges_are_read(filesystem: Any) -> None:
 
 
 def test_nothing_is_written(filesystem: Any) -> None:
-    with pytest.raises(OSError, match="never written"):
-        filesystem.open("new", "wb")
+    for change, *words in (("open", "new", "wb"), ("mkdir", "new"), ("rm", "e.csv")):
+        with pytest.raises(OSError, match="never written"):
+            getattr(filesystem, change)(*words)
+
+
+def test_links_are_what_they_lead_to(tmp_path: Path) -> None:
+    """As in fsspec's filesystem of local files; hard links, too, which others' archives have."""
+    from pyarrow import dataset
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "t.csv").write_text("x\n1\n2\n")
+    os.link(tmp_path / "a" / "t.csv", tmp_path / "hard.csv")
+    for name, target in (("soft.csv", "a/t.csv"), ("way", "a"), ("circle", "."), ("dead", "no")):
+        os.symlink(target, tmp_path / name)
+    archive = tmp_path / "others.tar"
+    names = ["a", "hard.csv", "soft.csv", "way", "circle", "dead"]
+    with tarfile.open(archive, "w") as file:
+        for name in names:
+            file.add(tmp_path / name, name)
+    there, here = (
+        fsspec.filesystem(protocol, **options)
+        for protocol, options in (("blockpack", {"fo": str(archive)}), ("dir", local(tmp_path)))
+    )
+    for path in (*names, "a/t.csv", "way/t.csv", "circle/way/t.csv"):
+        for ask in ("isfile", "isdir", "exists"):
+            assert getattr(there, ask)(path) == getattr(here, ask)(path), (ask, path)
+        assert path == "dead" or there.size(path) == here.size(path) or there.isdir(path)
+    found = ["a/t.csv", "circle", "dead", "hard.csv", "soft.csv", "way"]
+    assert there.find("") == found
+    assert there.ls("way", detail=False) == ["way/t.csv"]
+    for path in ("soft.csv", "hard.csv", "way/t.csv"):
+        read = dataset.dataset(path, filesystem=there, format="csv").to_table()
+        assert read.to_pydict() == {"x": [1, 2]}
+
+
+def local(directory: Path) -> dict[str, Any]:
+    return {"path": str(directory), "fs": fsspec.filesystem("file")}
 
 
 def test_threads_share_one(filesystem: Any) -> None:

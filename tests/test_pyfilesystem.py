@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tarfile
 import threading
 import unittest
 import warnings
@@ -59,6 +61,25 @@ def test_facts_are_those_of_the_entries(opened: Any) -> None:
     assert info.permissions is not None and info.permissions.mode == 0o644
     assert info.modified is not None
     assert opened.getinfo("/").is_dir
+
+
+def test_links_are_what_they_lead_to(tmp_path: Path) -> None:
+    """Hard links, too; and no walk goes in circles."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").write_bytes(b"abc")
+    os.link(tmp_path / "a" / "file", tmp_path / "hard")
+    for name, target in (("soft", "a/file"), ("way", "a"), ("circle", ".")):
+        os.symlink(target, tmp_path / name)
+    archive = tmp_path / "others.tar"
+    with tarfile.open(archive, "w") as file:
+        for name in ("a", "hard", "soft", "way", "circle"):
+            file.add(tmp_path / name, name)
+    with fs.open_fs(f"blockpack://{archive}") as opened:
+        for path in ("/hard", "/soft", "/way/file", "/circle/way/file"):
+            assert opened.isfile(path) and opened.getsize(path) == 3
+            assert opened.readbytes(path) == b"abc"
+        assert opened.listdir("/way") == ["file"]
+        assert set(opened.walk.files("/")) == {"/a/file", "/hard", "/soft", "/way", "/circle"}
 
 
 def test_files_are_read_anywhere(opened: Any) -> None:

@@ -239,6 +239,15 @@ class Image(Closing):
             return entries[at]
         return ImageEntry(path=at, kind="directory", mode=0o755, mtime_ns=EPOCH * NANOSECONDS)
 
+    def shown(self, path: str) -> ImageEntry | None:
+        """What is at `path`, as listings show it; None if nothing is.
+
+        A link to a file is the file; one to a directory is itself, so that no walk goes in circles.
+        """
+        found, link = self.resolve(path), self.entries.get(path)
+        is_way = found is None or found.kind == "directory"
+        return link if is_way and link is not None else found
+
     def close(self) -> None:
         """Let go of the image's file, if it was opened here."""
         self.reader.data.close()

@@ -20,6 +20,8 @@ from ..images.open_image import open_image
 from ..images.remote import RemoteReader
 from ..model.entry import NANOSECONDS
 
+_TYPES = {"file": "file", "directory": "directory", "symlink": "link"}
+
 
 class BlockpackFileSystem(AbstractFileSystem):  # type: ignore[misc]
     """What is in the image `fo`: a path, a URL, a binary file that seeks, or an open `Image`.
@@ -52,26 +54,60 @@ class BlockpackFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return str(super()._strip_protocol(path)).strip("/")
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
-        """What is at a path. `extents` are where its bytes lie in the image, (offset, length)."""
+        """What is at a path, or at the end of the link there.
+
+        `extents` are where its bytes lie in the image, (offset, length).
+        """
         path = self._strip_protocol(path)
-        if path in self.image.names and path not in self.image:  # there by what it holds
-            return {"name": path, "size": 0, "type": "directory"}
-        return _facts(path, self.image.get(path))
+        return self._facts(path, self.image.resolve(path) or self.image.get(path))
+
+    def exists(self, path: str, **_: Any) -> bool:
+        """Whether anything is at a path; a link leads to something."""
+        return self.image.resolve(self._strip_protocol(path)) is not None
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         """What is in a directory, or a file itself; dictionaries, or names without `detail`."""
         path = self._strip_protocol(path)
-        names = self.image.names.get(path)
-        if names is None:
+        at = self.image.resolve(path)
+        if at is None or at.kind != "directory":
             found = [self.info(path)]
         else:
-            found = [self.info(f"{path}/{name}" if path else name) for name in sorted(names)]
+            names = sorted(self.image.names[at.path])
+            shown = ((name, self.image.shown(f"{at.path}/{name}".lstrip("/"))) for name in names)
+            found = [
+                self._facts(f"{path}/{name}".lstrip("/"), each)
+                for name, each in shown
+                if each is not None
+            ]
         return found if detail else [facts["name"] for facts in found]
+
+    def _facts(self, path: str, entry: ImageEntry) -> dict[str, Any]:
+        facts: dict[str, Any] = {
+            "name": path,
+            "size": entry.size,
+            "type": _TYPES.get(entry.kind, "other"),
+            "mode": entry.mode,
+            "mtime": entry.mtime_ns / NANOSECONDS,
+            "uid": entry.uid,
+            "gid": entry.gid,
+        }
+        if entry.kind == "file":
+            facts["extents"] = [tuple(extent) for extent in entry.extents]
+        link = self.image.entries.get(path)
+        if link is not None and link.kind == "symlink":
+            facts |= {"islink": True, "destination": link.target}
+        return facts
 
     def _open(self, path: str, mode: str = "rb", *_: Any, **__: Any) -> BinaryIO:
         if mode != "rb":
-            raise OSError(errno.EROFS, "an image is read, and never written to", path)
+            self._refuse(path)
         return self.image.open(self._strip_protocol(path))
+
+    def _refuse(self, path: str, *_: Any, **__: Any) -> Any:
+        raise OSError(errno.EROFS, "an image is read, and never written to", path)
+
+    mkdir: Any = _refuse
+    makedirs = rmdir = cp_file = _rm = _refuse
 
     def cat_file(
         self, path: str, start: int | None = None, end: int | None = None, **_: Any
@@ -96,23 +132,3 @@ def _remote(
     filesystem, path = url_to_fs(url, **given)
     reader = RemoteReader(filesystem, path, url)
     return open_image(reader.file(owned=True), key_file=key_file)
-
-
-_TYPES = {"file": "file", "directory": "directory", "symlink": "link"}
-
-
-def _facts(path: str, entry: ImageEntry) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "name": path,
-        "size": entry.size,
-        "type": _TYPES.get(entry.kind, "other"),
-        "mode": entry.mode,
-        "mtime": entry.mtime_ns / NANOSECONDS,
-        "uid": entry.uid,
-        "gid": entry.gid,
-    }
-    if entry.kind == "file":
-        facts["extents"] = [tuple(extent) for extent in entry.extents]
-    if entry.target:
-        facts["destination"] = entry.target
-    return facts

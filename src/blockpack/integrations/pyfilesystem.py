@@ -53,20 +53,20 @@ class BlockpackFS(FS):
     def getinfo(self, path: str, namespaces: Collection[str] | None = None) -> Info:
         """What is known of a path; in the namespace ``blockpack`` where its bytes are."""
         inside = self._inside(path)
-        entry = self.image.entries.get(inside)
-        if entry is None and inside not in self.image.names:
+        entry = self.image.shown(inside)
+        if entry is None:
             raise errors.ResourceNotFound(path)
-        return Info(_facts(basename(path), entry, namespaces or ()))
+        link = self.image.entries.get(inside, entry)
+        return Info(_facts(basename(path), entry, link.target or None, namespaces or ()))
 
     def listdir(self, path: str) -> list[str]:
         """The names in a directory."""
-        inside = self._inside(path)
-        names = self.image.names.get(inside)
-        if names is None:
-            if inside in self.image:
-                raise errors.DirectoryExpected(path)
+        found = self.image.resolve(self._inside(path))
+        if found is None:
             raise errors.ResourceNotFound(path)
-        return sorted(names)
+        if found.kind != "directory":
+            raise errors.DirectoryExpected(path)
+        return sorted(self.image.names[found.path])
 
     def openbin(self, path: str, mode: str = "r", buffering: int = -1, **_: Any) -> BinaryIO:
         """A file of the image, read anywhere."""
@@ -75,10 +75,11 @@ class BlockpackFS(FS):
         if asked.writing:
             raise errors.ResourceReadOnly(path)
         inside = self._inside(path)
-        if inside in self.image.names:
-            raise errors.FileExpected(path)
-        if inside not in self.image:
+        found = self.image.resolve(inside)
+        if found is None:
             raise errors.ResourceNotFound(path)
+        if found.kind == "directory":
+            raise errors.FileExpected(path)
         try:
             return self.image.open(inside)
         except BlockpackError as error:
@@ -112,23 +113,23 @@ class BlockpackFS(FS):
         return str(self.validatepath(path)).strip("/")
 
 
-def _facts(name: str, entry: ImageEntry | None, namespaces: Collection[str]) -> dict[str, Any]:
-    is_dir = entry is None or entry.kind == "directory"
-    facts: dict[str, Any] = {"basic": {"name": name, "is_dir": is_dir}}
+def _facts(
+    name: str, entry: ImageEntry, target: str | None, namespaces: Collection[str]
+) -> dict[str, Any]:
+    facts: dict[str, Any] = {"basic": {"name": name, "is_dir": entry.kind == "directory"}}
     if "details" in namespaces:
-        kind = "directory" if entry is None else entry.kind
         facts["details"] = {
-            "type": int(_TYPES.get(kind, ResourceType.unknown)),
-            "size": 0 if entry is None else entry.size,
-            "modified": None if entry is None else entry.mtime_ns / NANOSECONDS,
+            "type": int(_TYPES.get(entry.kind, ResourceType.unknown)),
+            "size": entry.size,
+            "modified": entry.mtime_ns / NANOSECONDS,
         }
-    if "access" in namespaces and entry is not None:
+    if "access" in namespaces:
         bits = [f"{who}_{what}" for who in "ugo" for what in "rwx"]
         granted = [bit for n, bit in enumerate(bits) if entry.mode >> (8 - n) & 1]
         facts["access"] = {"permissions": granted, "uid": entry.uid, "gid": entry.gid}
     if "link" in namespaces:
-        facts["link"] = {"target": entry.target if entry is not None and entry.target else None}
-    if "blockpack" in namespaces and entry is not None:
+        facts["link"] = {"target": target}
+    if "blockpack" in namespaces:
         facts["blockpack"] = {"extents": [tuple(extent) for extent in entry.extents]}
     return facts
 
