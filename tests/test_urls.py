@@ -71,6 +71,18 @@ def test_archives_keep_modes_and_links(
         assert contents(scan(source, symlinks="follow"))["link"] == b"#!/bin/sh\n"
 
 
+def test_a_part_of_an_archive_may_be_a_link_and_is_never_behind_one(tmp_path: Path) -> None:
+    tree = blockpack.Tree()
+    tree.add("a/sub/f", b"deep")
+    tree.symlink("link", "a")
+    blockpack.write(blockpack.TarVolume().plan(tree), tmp_path / "t.tar")
+    for part in ("a", "link"):
+        found = contents(scan(f"tar://{tmp_path}/t.tar!/{part}"))
+        assert found == {"sub": None, "sub/f": b"deep"}
+    with pytest.raises(SourceError, match="there is no link/sub in it"):
+        scan(f"tar://{tmp_path}/t.tar!/link/sub")
+
+
 def test_a_directory_by_its_url_keeps_modes_owners_and_times(tmp_path: Path) -> None:
     pytest.importorskip("fs")
     (tmp_path / "s").mkdir()

@@ -99,6 +99,8 @@ class InImage(Hierarchy):
 
     def entry(self, path: str) -> ImageEntry | None:
         """What is at `path`: a hard link is a file; a directory may be one by what it holds."""
+        if path not in self._entries and path not in self._image.names:
+            return None  # no link on the way to it is followed
         found = self._image.resolve(path, follow_symlinks=False)
         return found if found is None or found.path == path else evolve(found, path=path)
 
