@@ -54,10 +54,11 @@ def _wrong(error: BlockpackError) -> Iterator[str]:
     if type(error.path) is not str or type(error.rule) is not str or not error.rule:
         yield f"{error!r} has no path or no rule"
         return
-    words = _QUOTED.sub("", f"{error.rule} {error.remedy}").split()
-    flags = _FLAGS & {word.strip(".,;:()") for word in words}
-    if flags:
-        yield f"{error} names {flags}, which the library has not"
+    told = f"{error.rule} {error.remedy}"
+    if "--" in told:
+        flags = _FLAGS & {word.strip(".,;:()") for word in _QUOTED.sub("", told).split()}
+        if flags:
+            yield f"{error} names {flags}, which the library has not"
     name, _, value = error.option.partition("=")
     if error.option and as_keyword(name, value) not in error.remedy:
         yield f"{error} does not name {error.option}"

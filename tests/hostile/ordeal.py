@@ -118,7 +118,19 @@ def damage_is_told() -> Iterator[None]:
             assert str(each).isprintable(), str(each)
 
 
-STEPS: tuple[Callable[[Image], object], ...] = (walk, read, lambda image: dict(image.info()))
+def read_through(data: bytes, gain: int = 4) -> int:
+    """Do all that reading is with the image `data`; how many entries can be read."""
+    steps: tuple[Callable[[Image], object], ...] = (
+        *(lambda image: dict(image.info()), walk),
+        lambda image: read(image, gain),
+    )
+    count = 0
+    with damage_is_told(), in_time(), blockpack.open_image(io.BytesIO(data)) as image:
+        for step in steps:
+            with damage_is_told():
+                step(image)
+        count = len(image)
+    return count
 
 
 def snapshot(root: Path) -> dict[str, bytes | None]:
@@ -185,9 +197,7 @@ def undergo(
     Formats that compress have files of up to `gain` times the image; what is verified takes
     `memory` bytes at most.
     """
-    for step in (walk, lambda image: read(image, gain), lambda image: dict(image.info())):
-        with damage_is_told(), in_time(), blockpack.open_image(io.BytesIO(data)) as image:
-            step(image)
+    count = read_through(data, gain)
     try:
         with in_memory(memory), blockpack.open_image(io.BytesIO(data)) as image:
             problems = verify(image)
@@ -221,11 +231,6 @@ def undergo(
                 if os.path.isfile(name) and not os.path.islink(name):
                     assert image.read(os.path.relpath(name, out)) == after[name], name
 
-    try:
-        with blockpack.open_image(path, report=lambda _: None) as image:
-            count = len(image)
-    except blockpack.ImageError:
-        count = 0
     codes: dict[str, int] = {}
     messages = ""
     for name, *more in commands:

@@ -312,7 +312,7 @@ def test_trees_without_end_are_refused(
     name: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They cost no more than they have bytes. What is read before that is less here."""
-    monkeypatch.setattr(tree_reader, "MOST_FREE", 2048)
+    monkeypatch.setattr(tree_reader, "MOST_FREE", 1024)
     verdict = undergo(TREES[name](), tmp_path, capsys, commands=OF_MASSES)
     ends = ("its trees have no end", "has a path of more than 4,096")
     assert any(end in problem for problem in verdict.problems for end in ends)
@@ -334,7 +334,7 @@ def test_trees_that_are_equal_are_listed_each_time(
     widths: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As real ones are: many more files in few trees than any trees may come to."""
-    monkeypatch.setattr(tree_reader, "MOST_FREE", 2048)
+    monkeypatch.setattr(tree_reader, "MOST_FREE", 1024)
     pack = Pack()
     oid, mode = pack.blob(b"x"), FILE
     for width in widths:
