@@ -210,7 +210,7 @@ def test_a_root_that_leads_nowhere_is_told(tmp_path: Path) -> None:
 def test_what_is_live_is_built_anew_though_its_record_is_damaged(tmp_path: Path) -> None:
     host = deployed_twice(tmp_path)
     rolled_back = rollback(host.root)
-    commit = rolled_back.commit()
+    commit = rolled_back.record().commit
     for damage in (b"{", None):
         live = Generations(host.root).current()
         assert live is not None

@@ -204,7 +204,7 @@ def test_what_is_live_is_verified_when_that_is_asked_for(host: Host) -> None:
 
 def test_a_rollback_that_went_to_what_is_damaged_now_is_built_anew(host: Host) -> None:
     host.deploy_times(2)
-    commit = rollback(host.root).commit()
+    commit = rollback(host.root).record().commit
     damage(host, 1)
     with pytest.raises(ImageError):
         verify_live(host.root)

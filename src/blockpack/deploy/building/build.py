@@ -118,7 +118,7 @@ def build(
         deployment.leave_out(directory)
         if depfile is not None:
             deployment.leave_out(depfile)
-        with held(directory, in_ram=secrets.runtime is not None) as place:
+        with held(directory) as place:
             options = tuple(only), executor, jobs, progress, earlier, secrets, limit
             run = _Build(deployment, Dist(place), *options)
             report = run.run(depfile)

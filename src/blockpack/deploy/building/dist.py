@@ -32,11 +32,10 @@ from .sharing import digest_of
 
 
 @contextmanager
-def held(directory: str, *, in_ram: bool = False) -> Iterator[Place]:
+def held(directory: str) -> Iterator[Place]:
     """Keep other runs out of the directory, which is ours, and made if there is none.
 
-    What a run that was killed left there is removed, with secret images that are `in_ram` if it is
-    a directory of which nobody else has made anything. Raises `TargetError`.
+    What a run that was killed left there is removed. Raises `TargetError`.
     """
     try:
         place = Place.own(directory, make=0o755)
@@ -48,18 +47,18 @@ def held(directory: str, *, in_ram: bool = False) -> Iterator[Place]:
     with place:
         try:
             with locked(place, busy):
-                _tidy(place, in_ram=in_ram)
+                _tidy(place)
                 try:
                     yield place
                 finally:
-                    _tidy(place, in_ram=in_ram)
+                    _tidy(place)
         finally:
             place.forsake()
 
 
-def _tidy(place: Place, *, in_ram: bool) -> None:
+def _tidy(place: Place) -> None:
     try:
-        retire_staged(place, in_ram=in_ram)
+        retire_staged(place)
     except OSError as error:
         rule = "leftovers of a killed run cannot be removed"
         raise TargetError.of(os.fsdecode(place.path), rule, error) from None

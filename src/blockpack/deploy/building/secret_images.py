@@ -16,7 +16,7 @@ from ...writing.place import Place
 from ..record import BuildRecord, ImageRecord
 from ..secrets.options import Secrets
 from ..secrets.ramfs import is_ram
-from ..secrets.runtime import linked_directory, wipe_linked
+from ..secrets.runtime import linked_directory, remove_link
 
 if TYPE_CHECKING:
     from ..manifest.specs import ImageSpec
@@ -83,40 +83,33 @@ def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secre
         raise SecretError(image.title, "is not what was written", "check the disk")
 
 
-def retire(place: Place, *, in_ram: bool) -> None:
+def retire(place: Place) -> None:
     """Wipe what is secret in a directory of images that is to be removed.
 
     That is what the record there tells to be, what was not yet given its name, and without a record
     what nobody else may read; but nothing that has another name, and is still in use there. Links
-    are followed only if what is `in_ram` is to be wiped, and only to what a deploy put there.
-    Raises `OSError`.
+    are followed only to what a deploy put there. Raises `OSError`.
     """
     secret = _secret_files(place)
-    retire_staged(place, in_ram=in_ram)
+    retire_staged(place)
     for name in place.names():
         status = place.lstat(name)
         if stat.S_ISLNK(status.st_mode):
-            _remove_link(place, name, in_ram=in_ram)
+            remove_link(place, name)
             continue
         private = not status.st_mode & 0o077 if secret is None else name in secret
         if private and stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
             place.wipe(name)
 
 
-def retire_staged(place: Place, *, in_ram: bool) -> None:
+def retire_staged(place: Place) -> None:
     """Remove what a run that was killed left in a directory of images, and wipe what is secret."""
     for name in place.leftovers():
         with suppress(OSError), place.inside(name) as staged:
             for each in staged.names():
                 if stat.S_ISLNK(staged.lstat(each).st_mode):
-                    _remove_link(staged, each, in_ram=in_ram)
+                    remove_link(staged, each)
     place.tidy()
-
-
-def _remove_link(place: Place, name: str, *, in_ram: bool) -> None:
-    if in_ram:
-        wipe_linked(place, name)
-    place.unlink(name)
 
 
 def _secret_files(place: Place) -> frozenset[str] | None:

@@ -17,7 +17,7 @@ from ...writing.files import free_bytes
 from ...writing.place import Place
 from ...writing.targets import Seekable, target_errors
 from ...writing.transfer import Transfer
-from ..file_names import DISK, IMAGE
+from ..file_names import IMAGE
 from ..manifest.specs import ImageSpec, TreeSpec
 from ..secrets.age import Identities
 from ..secrets.opening import of_its, open_tree
@@ -56,6 +56,7 @@ class SecretBuilds:
         self._key: bytes | None = None
         self._identities: Identities | None = None
         self._runtime: Place | None = None
+        self._in_runtime = secrets.runtime is not None
         if secrets.key_file is not None:
             self._key = read_key(secrets.key_file)
         if secrets.identity is not None:
@@ -65,7 +66,7 @@ class SecretBuilds:
         """The volume's image, as it is before it is encrypted. Raises `BlockpackError`."""
         spec = task.spec
         if _in_clear(spec):
-            self._require_ram(spec, nearest(self._home(task)))
+            require_ram(spec, nearest(self._home(task)), runtime=self._in_runtime)
         planned = redacted(spec, lambda: self._plan(task, deployment))
         size = size_in_file(spec, planned.layout.size)
         redacted(spec, lambda: require_within(spec, size, task.max_size), EntryError)
@@ -88,11 +89,6 @@ class SecretBuilds:
             layout = task.spec.plan(opened, epoch=task.epoch)
         size_in_file(task.spec, layout.size)  # of which there is one
         return SecretPlan(task, layout, plain)
-
-    def _require_ram(self, spec: ImageSpec, place: str | int) -> None:
-        """Raise `SecretError` unless an image in the clear may lie in a directory, or open file."""
-        runtime = self._secrets.runtime is not None
-        require_ram(spec.title, place, runtime, can_encrypt=spec.format != DISK)
 
     def _home(self, task: Task) -> str:
         """The directory that the image itself goes into."""
@@ -127,7 +123,7 @@ class SecretBuilds:
                 place = self._runtime = self._runtime or make_runtime(home)
             with place.private(name) as descriptor:
                 if _in_clear(spec):
-                    self._require_ram(spec, descriptor)
+                    require_ram(spec, descriptor, runtime=self._in_runtime)
                 redacted(spec, lambda: _transfer(layout, path, descriptor), TargetError)
 
     def close(self) -> None:

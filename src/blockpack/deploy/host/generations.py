@@ -52,14 +52,17 @@ class Generation:
         """The record of its build. Raises `SourceError`, `ImageError` and `Problems`."""
         return BuildRecord.read(self.path)
 
-    def commit(self) -> str:
-        """The id of the commit that it was built from. Raises as `record` does."""
-        return self.record().commit
+    @property
+    def commit(self) -> str | None:
+        """The id of the commit that it was built from, if that can be told."""
+        with suppress(BlockpackError):
+            return self.record().commit
+        return None
 
     @property
     def revision(self) -> str:
         """What git finds its commit by: the id, or how that begins if the record is damaged."""
-        return commit_of(self) or self.name.partition("-")[2]
+        return self.commit or self.name.partition("-")[2]
 
 
 class Generations:
@@ -85,10 +88,6 @@ class Generations:
                 return sorted(filter(None, map(self._named, names)))
         except FileNotFoundError:
             return []
-
-    def newest(self) -> Generation | None:
-        """The generation that was made last, if any is there."""
-        return max(self.all(), default=None)
 
     def current(self) -> Generation | None:
         """The live generation. Raises `TargetError` if ``current`` is not a link of ours."""
@@ -119,7 +118,7 @@ class Generations:
             return is_locked(root, LOCK)
         return False
 
-    def numbered(self, number: int | None) -> Generation:
+    def numbered(self, number: int) -> Generation:
         """The generation of that number. Raises `UsageError` if it does not exist."""
         generations = {generation.number: generation for generation in self.all()}
         if number in generations:
@@ -188,11 +187,3 @@ def _is_directory(directory: Place, name: str) -> bool:
     with suppress(FileNotFoundError):
         return stat.S_ISDIR(directory.lstat(name).st_mode)
     return False
-
-
-def commit_of(generation: Generation | None) -> str | None:
-    """The commit of a generation, if that can be told."""
-    if generation is not None:
-        with suppress(BlockpackError):
-            return generation.commit()
-    return None

@@ -108,7 +108,7 @@ def deploy(
         if isinstance(wanted, OpenCommit):
             outcome = "deployed"
             wanted, build_report = _made(place, wanted, secrets, make, progress)
-        commit = wanted.commit()
+        commit = wanted.record().commit
         if outcome in ("deployed", "activated"):
             activate(place, wanted, before, why, on_activate)
         removed, left = ((), None) if keep is None else _thinned(place, keep)
@@ -190,7 +190,7 @@ def _wanted(
     live = place.current()
     if live is not None and deployment.commit in place.outcomes().held:
         return "held", "rollback", _held(live, deployment, secrets, opened)
-    newest = place.newest()
+    newest = max(place.all(), default=None)
     if newest is not None and _is_wanted(newest, deployment, secrets, limit):
         return "unchanged", "deploy", newest
     return "unchanged", "deploy", deployment

@@ -26,7 +26,7 @@ from ...writing.temporary_names import temporary_name
 from ..building.secret_images import retire
 from ..record import BuildRecord
 from . import history
-from .generations import CURRENT, DIRECTORY, LOCK, Generation, Generations, commit_of
+from .generations import CURRENT, DIRECTORY, LOCK, Generation, Generations
 from .history import Why
 
 NEW = ".new-"
@@ -240,7 +240,7 @@ class Root(Generations):
             return
         if is_directory:
             with directory.inside(name) as place:
-                retire(place, in_ram=True)
+                retire(place)
         directory.remove([name])
         with suppress(FileNotFoundError):
             directory.lstat(name)
@@ -257,10 +257,10 @@ def _line(
     """What the history is told of a switch."""
     values = {
         "generation": None if generation is None else generation.number,
-        "commit": commit_of(generation),
+        "commit": None if generation is None else generation.commit,
         "why": why,
         "before": None if before is None else before.number,
-        "commit_before": commit_of(before),
+        "commit_before": None if before is None else before.commit,
         "command": command,
     }
     return values if reason is None else {**values, "reason": reason}

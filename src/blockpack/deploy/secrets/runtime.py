@@ -13,32 +13,31 @@ from contextlib import suppress
 
 from ...errors import SecretError, TargetError, reason
 from ...writing.place import Place
-from ..file_names import GENERATION
+from ..file_names import DISK, GENERATION
+from ..manifest.specs import ImageSpec
 from .ramfs import TYPES, file_system, is_ram
 
 _TRIES = 8
 
 
-def require_ram(title: str, place: str | int, runtime: bool, *, can_encrypt: bool) -> None:
-    """Raise `SecretError` unless a directory, or an open file, is on a RAM file system.
-
-    `title` is what the image is called. `runtime` tells that it is where deploys put images that
-    are not encrypted, `can_encrypt` that this one may be.
+def require_ram(spec: ImageSpec, place: str | int, *, runtime: bool) -> None:
+    """Raise `SecretError` unless a directory, or an open file, is on a RAM file system, as that of
+    an image in the clear has to be. `runtime` tells that it is where deploys put those.
     """
     try:
         found = file_system(place)
     except OSError as error:
-        raise SecretError.of(title, f"{place} cannot be read", error) from None
+        raise SecretError.of(spec.title, f"{place} cannot be read", error) from None
     if found in TYPES:
         return
     where = "the directory for images in RAM" if runtime else "the directory of the images"
     rule = f"its image is not encrypted, and {where} is on {found}, which is not a RAM file system"
     remedy = "add allow_persistent = true to its secret volumes"
-    if can_encrypt:
+    if spec.format != DISK:
         remedy = 'add cipher = "aes-ccm" or allow_persistent = true to the volume'
     if runtime:
-        raise SecretError(title, rule, remedy, "runtime=DIR")
-    raise SecretError(title, rule, f"{remedy}, or build into /run")
+        raise SecretError(spec.title, rule, remedy, "runtime=DIR")
+    raise SecretError(spec.title, rule, f"{remedy}, or build into /run")
 
 
 def nearest(path: str) -> str:
@@ -96,15 +95,16 @@ def linked_directory(place: Place, name: str) -> Place | None:
     return None
 
 
-def wipe_linked(place: Place, name: str) -> None:
-    """Wipe the image in RAM that the link `name` leads to, if a deploy put it there; and remove
-    what is empty then. Raises `OSError`.
+def remove_link(place: Place, name: str) -> None:
+    """Remove the link `name`, and wipe the image in RAM that it leads to, if a deploy put it there;
+    and remove what is empty then. Raises `OSError`.
     """
     home = linked_directory(place, name)
     if home is not None:
         with home, suppress(FileNotFoundError):
             home.wipe(name)
         remove_empty(os.fsdecode(home.path))
+    place.unlink(name)
 
 
 def remove_empty(directory: str) -> None:
