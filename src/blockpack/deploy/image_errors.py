@@ -27,6 +27,15 @@ def of_image(title: str, error: BlockpackError) -> Problems:
 
 
 @contextmanager
+def noted(errors: list[BlockpackError], title: str = "") -> Iterator[None]:
+    """Add the error that ends the block to others; with a `title`, as that of an image."""
+    try:
+        yield
+    except BlockpackError as error:
+        errors.append(of_image(title, error) if title else error)
+
+
+@contextmanager
 def final_names() -> Iterator[None]:
     """Have errors about a file name the place that it is to get, not where it is made."""
     try:

@@ -17,6 +17,7 @@ from attrs import frozen
 
 from ...errors import BlockpackError, SourceError, UsageError, printable, raise_problems
 from ..host.generations import CURRENT
+from ..image_errors import noted
 from ..manifest.consumers import SERIAL, Device
 from ..record import BuildRecord, HashTreeRecord, ImageRecord
 
@@ -83,15 +84,12 @@ def deployed(
         wrong += [
             UsageError(name, rule, "copy the image, and attach the copy") for name in writable
         ]
-    disks = []
-    problems = []
+    disks: list[Disk] = []
+    problems: list[BlockpackError] = []
     for number, image in enumerate(record.volumes):
-        if only and image.name not in only:
-            continue
-        try:
-            disks.append(_disk(directory, number, image, image.name in writable))
-        except BlockpackError as error:
-            problems.append(error)
+        if not only or image.name in only:
+            with noted(problems):
+                disks.append(_disk(directory, number, image, image.name in writable))
     if wrong:
         raise_problems("these images cannot be attached", [*wrong, *problems])
     return Deployed(name=record.name, live=live, disks=tuple(disks), problems=tuple(problems))

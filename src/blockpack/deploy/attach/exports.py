@@ -11,7 +11,7 @@ from ...serving.export import Servable
 from ...workers.processors import Jobs
 from ..file_names import MANIFEST, RECORD
 from ..host.generations import CURRENT
-from ..image_errors import of_image
+from ..image_errors import noted
 from ..source.open_deployment import open_deployment
 from .disks import deployed
 
@@ -46,10 +46,8 @@ def exports(source: str, say: Say, jobs: Jobs = 1) -> Iterator[Mapping[str, Serv
             if spec.secret:
                 say(f"{spec.title}: secret, and not served")
                 continue
-            try:
+            with noted(problems, spec.title):
                 layouts[name] = spec.plan(deployment.tree, jobs=jobs)
-            except BlockpackError as error:
-                problems.append(of_image(spec.title, error))
         raise_problems("this deployment cannot be served", problems)
         yield _some(source, layouts)
 

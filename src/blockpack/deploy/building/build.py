@@ -27,7 +27,7 @@ from ...planning.options import Size
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs, require_jobs
 from ...writing.progress import Meter, Progress
-from ..image_errors import final_names, of_image
+from ..image_errors import final_names, noted, of_image
 from ..manifest.specs import ImageSpec
 from ..record import BuildRecord
 from ..secrets import Secrets
@@ -285,10 +285,8 @@ class _Build:
         planned = []
         meter = Meter("planning", len(tasks), self.progress if tasks else None, "volumes")
         for task in tasks:
-            try:
+            with noted(errors, task.spec.title):
                 planned.append((task, plan(task, self.deployment)))
-            except BlockpackError as error:
-                errors.append(of_image(task.spec.title, error))
             meter.advance()
         meter.finish()
         return planned
@@ -330,10 +328,8 @@ class _Build:
         with guarded(), closing(SecretBuilds(self.secrets)) as builds:
             planned: list[SecretPlan] = []
             for spec in specs:
-                try:
+                with noted(errors):  # which names the volume itself
                     planned.append(builds.plan(self._task(spec, staging), self.deployment))
-                except BlockpackError as error:  # it names the volume itself
-                    errors.append(error)
             raise_problems("nothing was built", errors)
             # By volumes, for bytes would tell how large they are.
             meter = Meter("building secrets", len(planned), self.progress, "volumes")
@@ -341,11 +337,10 @@ class _Build:
                 state = self.wanted[plan.task.spec.name]
                 if plan.plain:  # nothing of those is noted, not even a digest
                     state = state._replace(fingerprint="", inputs=None)
-                try:
+                built = None
+                with noted(errors):
                     built = builds.make(plan)
-                except BlockpackError as error:
-                    errors.append(error)
-                else:
+                if built is not None:
                     self._finish(built, state, staging)
                 meter.advance()
             meter.finish()

@@ -18,7 +18,7 @@ from ...planning.options import Size
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs
 from ...writing.progress import Meter, Progress
-from ..image_errors import of_image
+from ..image_errors import noted
 from ..manifest.parser import Manifest
 from ..manifest.specs import ImageSpec
 from ..secrets.opening import require_encrypted
@@ -65,7 +65,7 @@ def check(
     """
     limit = limit_of(max_size)
     epoch = source_date_epoch()
-    checked = []
+    checked: list[CheckedVolume] = []
     errors: list[BlockpackError] = []
     with open_deployment(source, jobs=jobs) as deployment:
         manifest = deployment.manifest
@@ -74,15 +74,13 @@ def check(
         hints = list(manifest.hints())
         meter = Meter("checking", len(manifest.images), progress, "volumes")
         for spec in manifest.images.values():
-            told = [
-                LayoutWarning("", "consumer", text) for name, text in hints if name == spec.name
-            ]
-            try:
+            # Errors of a secret image name it already.
+            with noted(errors, "" if spec.secret else spec.title):
                 volume = _checked(deployment, spec, epoch, jobs, limit)
+                told = (
+                    LayoutWarning("", "consumer", text) for name, text in hints if name == spec.name
+                )
                 checked.append(evolve(volume, warnings=(*volume.warnings, *told)))
-            except BlockpackError as error:
-                # Those of a secret image say so already.
-                errors.append(error if spec.secret else of_image(spec.title, error))
             meter.advance()
         meter.finish()
     raise_problems("this deployment cannot be built", errors)

@@ -31,7 +31,7 @@ from ...writing import replacement
 from ...writing.place import Place
 from ...writing.targets import target_errors
 from ..file_names import MANIFEST
-from ..image_errors import of_image
+from ..image_errors import noted
 from ..manifest.parser import Manifest
 from ..source.open_directory import OpenDirectory
 from .age import SUFFIX, Closed, Identities, encrypted, recipients_of
@@ -133,11 +133,8 @@ class Keeper:
         errors: list[BlockpackError] = []
         with guarded():
             for path in paths:
-                try:
-                    with HeldFile.reading(path) as file:
-                        _opened(file, identities)
-                except BlockpackError as error:
-                    errors.append(error)
+                with noted(errors), HeldFile.reading(path) as file:
+                    _opened(file, identities)
             raise_problems(_NOT_ANEW, errors)
             for number, path in enumerate(paths):
                 try:
@@ -158,15 +155,10 @@ class Keeper:
         found: dict[str, str] = {}
         errors: list[BlockpackError] = []
         for spec in self.manifest.volumes.values():
-            if not spec.secret:
-                continue
-            try:
-                tree = deployment.tree(spec)
-            except BlockpackError as error:
-                errors.append(of_image(spec.title, error))
-                continue
-            for path in map(_path, encrypted_files(tree).values()):
-                found.setdefault(os.path.realpath(path), path)  # a volume may follow links
+            if spec.secret:
+                with noted(errors, spec.title):
+                    for path in map(_path, encrypted_files(deployment.tree(spec)).values()):
+                        found.setdefault(os.path.realpath(path), path)  # a volume may follow links
         raise_problems(_NOT_ANEW, errors)
         return sorted(found.values())
 
