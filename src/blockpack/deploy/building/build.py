@@ -35,7 +35,7 @@ from ..source.deployment import Deployment
 from ..source.open_commit import OpenCommit
 from ..source.open_deployment import open_deployment
 from ..source.open_directory import OpenDirectory
-from .build_state import State, VolumeState, digest, environment, unchanged
+from .build_state import State, VolumeState, key_of
 from .depfile import require_replaceable, rule, write
 from .dist import Dist, held
 from .executors import executor_named, outcomes, outcomes_on
@@ -144,13 +144,11 @@ class _Build:
     epoch: int = field(factory=source_date_epoch, init=False)
 
     def run(self, depfile: str | None) -> BuildReport:
-        report = self._nothing_to_do()
         text = None
         if depfile is not None:
             require_replaceable(depfile)
             text = rule(self.dist.record_file, self.deployment)
-        if report is None:
-            report = self._build()
+        report = self._build()
         if depfile is not None and text is not None:
             write(depfile, text)
             self.dist.date(self.deployment.inventory.begun)
@@ -169,28 +167,15 @@ class _Build:
             for name, spec in self.deployment.manifest.images.items()
         }
 
-    def _nothing_to_do(self) -> BuildReport | None:
-        """The report of a run that finds all as it was left; None if anything is not."""
-        record, opened = self.dist.record, self.deployment
-        if self.only or record is None or not isinstance(opened, OpenDirectory):
-            return None
-        if self.secrets.key_file is not None:
-            return None  # the key is to be tried
-        if unchanged(opened.path, self.dist.directory, opened.inventory) is None:
-            return None
-        if any(is_larger(image, self.dist.directory, self.max_size) for image in record.volumes):
-            return None
-        return BuildReport(record=record, unchanged=tuple(image.name for image in record.volumes))
-
     def _build(self) -> BuildReport:
         images = self.deployment.manifest.images
         self._check_names()
         chosen = [spec for name, spec in images.items() if name in (self.only or [name])]
         pending = [spec for spec in chosen if not self._is_there(spec)]
-        staging = self.dist.staging()
         try:
-            pending = [spec for spec in pending if not self._share(spec, staging)]
-            self._make(pending, staging)
+            if pending:
+                staging = self.dist.staging()
+                self._make([spec for spec in pending if not self._share(spec, staging)], staging)
         except BaseException:
             with suppress(TargetError):  # the first error is the one to tell
                 self._write(complete=False)
@@ -364,12 +349,7 @@ class _Build:
             source=opened.origin,
             volumes=self.dist.images(opened.manifest.images),
         )
-        state = State(
-            source=opened.root if isinstance(opened, OpenDirectory) else "",
-            manifest=digest(opened.text),
-            environment=environment(),
-            record=digest(record.encoded()),
-            complete=complete,
-            volumes=self.dist.states,
-        )
+        root = opened.root if isinstance(opened, OpenDirectory) else ""
+        key = key_of(root, opened.text, record.encoded()) if complete else ""
+        state = State(key, self.dist.states)
         return self.dist.write(record, state)

@@ -26,7 +26,7 @@ from ..source.paths import manifest_text
 STATE = ".blockpack-build.json"
 """The file's name, beside the images."""
 
-SCHEMA = 2
+SCHEMA = 3
 
 _UNREADABLE = OSError, SourceError, ValueError, TypeError, KeyError, AttributeError, RecursionError
 
@@ -81,18 +81,11 @@ class VolumeState(NamedTuple):
 
 
 class State(NamedTuple):
-    """A build as a whole.
-
-    `source` is the directory that it was made of, `manifest` the digest of the manifest,
-    `environment` what else it depends on, `record` the digest of the record. It is `complete` if
-    every volume of the manifest was built.
+    """A build: the images that it left, and the `key` of what it depends on as a whole (`key_of`),
+    which is empty unless every volume of the manifest was built.
     """
 
-    source: str = ""
-    manifest: str = ""
-    environment: str = ""
-    record: str = ""
-    complete: bool = False
+    key: str = ""
     volumes: Mapping[str, VolumeState] = MappingProxyType({})
 
     @classmethod
@@ -101,17 +94,17 @@ class State(NamedTuple):
         try:
             with open(open_trusted(os.path.join(directory, STATE), SourceError), "rb") as file:
                 values = json.load(file)
-            if values.pop("schema") != SCHEMA:
-                return cls()
-            volumes = {name: VolumeState.of(told) for name, told in values.pop("volumes").items()}
-            return cls(**values, volumes=volumes)
+            if values["schema"] == SCHEMA:
+                told = values["volumes"].items()
+                return cls(values["key"], {name: VolumeState.of(each) for name, each in told})
         except _UNREADABLE:
-            return cls()
+            pass
+        return cls()
 
     def encoded(self) -> bytes:
         """The state as it is in its file."""
         volumes = {name: volume._asdict() for name, volume in self.volumes.items()}
-        values = {"schema": SCHEMA, **self._asdict(), "volumes": volumes}
+        values = {"schema": SCHEMA, "key": self.key, "volumes": volumes}
         return json.dumps(values, indent=1).encode("ascii") + b"\n"
 
 
@@ -123,14 +116,10 @@ def unchanged(source: str, directory: str, inventory: Inventory) -> list[str] | 
     try:
         with Place.own(directory) as dist:
             left, record = dist.leftovers(), dist.read(RECORD)
-        if not (
-            state.complete
-            and state.environment == environment()
-            and state.source == os.path.abspath(source)
-            and state.manifest == digest(manifest_text(source))
-            and state.record == digest(record)
-            and all(volume.is_whole(directory) for volume in state.volumes.values())
-            and not left
+        if (
+            left
+            or state.key != key_of(os.path.abspath(source), manifest_text(source), record)
+            or not all(volume.is_whole(directory) for volume in state.volumes.values())
         ):
             return None
         for volume in state.volumes.values():
@@ -142,16 +131,14 @@ def unchanged(source: str, directory: str, inventory: Inventory) -> list[str] | 
     return list(state.volumes)
 
 
-def environment() -> str:
-    """What a build depends on beside its source and its manifest."""
+def key_of(directory: str, manifest: bytes, record: bytes) -> str:
+    """What tells a build: of which directory it was made, by which manifest, and in which
+    environment; and what its record says.
+    """
     import zlib
 
     from ... import __version__
 
     # The deflated parts of an image are what this zlib makes of them.
-    return f"{__version__} {os.environ.get('SOURCE_DATE_EPOCH', '')} {zlib.ZLIB_RUNTIME_VERSION}"
-
-
-def digest(data: bytes) -> str:
-    """What tells bytes from others."""
-    return hashlib.sha256(data).hexdigest()
+    environment = __version__, os.environ.get("SOURCE_DATE_EPOCH"), zlib.ZLIB_RUNTIME_VERSION
+    return hashlib.sha256(repr((directory, manifest, record, *environment)).encode()).hexdigest()

@@ -241,11 +241,12 @@ class Dist:
         Raises `TargetError`.
         """
         old = self.record
-        if not state.complete and not self.changed:
+        if not state.key and not self.changed:
             return old or record
         if old is None or record.encoded() != old.encoded():
             self._replace(RECORD, record.encoded())
-        self._replace(STATE, state.encoded())
+        if state != self.state:
+            self._replace(STATE, state.encoded())
         return record
 
     def _replace(self, name: str, data: bytes) -> None:
