@@ -24,7 +24,6 @@ EXAMPLE = "blockpack attach /var/lib/www --for qemu"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.value(parser, "place", "ROOT|DIST", "directory of a deploy or build")
     how = {"dest": "consumer", "required": True, "choices": CONSUMERS}
     flags.value(parser, "--for", "CONSUMER", ", ".join(CONSUMERS), **how)
@@ -40,7 +39,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Print how a machine gets the images that were built, or are live."""
     _check(arguments)
     found = deployed(arguments.place, arguments.writable, arguments.only)
     consumer = consumer_for(arguments.consumer, found)

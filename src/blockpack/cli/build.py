@@ -10,7 +10,7 @@ from ..deploy.building.build_state import unchanged
 from ..deploy.source.inventory import Inventory
 from ..errors import printable
 from . import flags
-from .output import amount, emit_report, say
+from .output import amount, emit_report, say, say_warnings
 
 if TYPE_CHECKING:
     from ..deploy.building.build import BuildReport
@@ -22,7 +22,6 @@ EXAMPLE = "blockpack build --out dist"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.add(parser, "source")
     flags.value(parser, "--out", "DIST", "directory for the images", required=True)
     flags.repeatable(parser, "--only", "NAME", "build only this volume")
@@ -57,8 +56,7 @@ def run(arguments: Namespace) -> int:
             max_size=arguments.max_size,
         )
     if not arguments.quiet:
-        for told in report.told():
-            say(f"warning: {told}")
+        say_warnings(report.told())
     if arguments.json:
         emit_report(as_json(report), "the images are built")
     elif not arguments.quiet:

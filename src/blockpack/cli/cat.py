@@ -13,13 +13,11 @@ EXAMPLE = "blockpack cat www.img index.html"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.add(parser, "image", "--key-file")
     flags.value(parser, "path", "PATH", "a file in the image", type=flags.entry_text)
 
 
 def run(arguments: Namespace) -> int:
-    """Copy one file of the image to standard output."""
     with open_image(arguments.image, key_file=arguments.key_file) as image:
         target = Streaming.to(binary_output())
         copy_content(image.content(arguments.path), target, Copying.by(lambda _: None))

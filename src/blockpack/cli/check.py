@@ -12,7 +12,7 @@ from ..deploy.host.settings import HostSettings
 from ..deploy.image_errors import title_of
 from ..deploy.manifest.consumers import CONSUMERS
 from . import flags
-from .output import amount, emit, emit_json, say
+from .output import amount, emit, emit_json, say_warnings
 from .progress_bar import progress_bar
 
 
@@ -24,7 +24,6 @@ EXAMPLE = "blockpack check"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.add(parser, "source", "--jobs", "--max-size")
     what = "check for this consumer, not the manifest's"
     flags.repeatable(parser, "--for", "CONSUMER", what, dest="consumers", choices=CONSUMERS)
@@ -33,7 +32,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Check a deployment for problems, and write nothing."""
     max_size = arguments.max_size
     if max_size is None and arguments.to is not None:
         max_size = HostSettings.of(arguments.to).max_size
@@ -51,8 +49,8 @@ def run(arguments: Namespace) -> int:
     if arguments.quiet:
         return 0
     for volume in checked:
-        for warning in volume.warnings:
-            say(f"warning: {title_of(volume.name, volume.format)}: {warning}")
+        title = title_of(volume.name, volume.format)
+        say_warnings(f"{title}: {warning}" for warning in volume.warnings)
     for volume in checked:
         size = "secret" if volume.size is None else amount(volume.size)
         emit(f"{volume.name:<16} {volume.format:<4} {size:>12}")

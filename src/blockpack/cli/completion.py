@@ -12,13 +12,11 @@ EXAMPLE = "blockpack completion bash"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     shells = ("bash", "zsh", "fish")
     flags.value(parser, "shell", "SHELL", ", ".join(shells), choices=shells)
 
 
 def run(arguments: Namespace) -> int:
-    """Print the script that has a shell complete commands, options and paths."""
     script = files(__package__).joinpath(f"completions/blockpack.{arguments.shell}")
     emit(script.read_text("utf-8").rstrip())
     return 0

@@ -13,7 +13,7 @@ from ..errors import BlockpackError, UsageError, printable
 from ..sources.git.address import Address
 from . import build as built
 from . import flags
-from .output import amount, emit_report, say, say_error
+from .output import amount, emit_report, say, say_error, say_warnings
 from .progress_bar import progress_bar
 
 _OUTCOMES = {
@@ -29,7 +29,6 @@ EXAMPLE = "blockpack deploy www.git@main --to /var/lib/www --keep 3 --save"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     what = "local repository and revision (default HEAD)"
     flags.value(parser, "repository", "REPO[@REV]", what, nargs="?")
     flags.value(parser, "--to", "ROOT", "directory for generations of images", required=True)
@@ -46,7 +45,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Make a commit the live generation."""
     if not arguments.to:
         raise UsageError("", "--to is empty", "give the directory to deploy to")
     given = _given(arguments)
@@ -75,8 +73,7 @@ def run(arguments: Namespace) -> int:
             say(f"to try again: {_command(arguments, given)}")
         return error.exit_code
     if not arguments.quiet:
-        for told in report.build.told() if report.build else ():
-            say(f"warning: {told}")
+        say_warnings(report.build.told() if report.build else ())
         if report.damaged is not None:
             say(f"warning: built again: {report.damaged}")
         if report.left is not None:

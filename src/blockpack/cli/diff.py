@@ -45,7 +45,6 @@ class Change(NamedTuple):
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     what = "an image, a source, or a directory of built images"
     flags.value(parser, "old", "A", what)
     flags.value(parser, "new", "B", "the same")

@@ -21,7 +21,7 @@ from ..planning.layout import Layout
 from ..planning.options import ALL, DISK, PARTITION, TREE, Option, key_of, keys, taken_by
 from ..sources.scan import scan
 from . import flags, target
-from .output import emit, say, spelled
+from .output import say_warnings, spelled
 from .overwrites import check_outputs, outputs_of
 from .own_files import leave_out, say_left_out
 from .packing import FormatNames, add_option
@@ -61,7 +61,6 @@ class Described(NamedTuple):
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     target.add_target(parser)
     flags.repeatable(parser, "--partition", "P", "NAME=SOURCE:FORMAT:PROFILE,KEY=VALUE")
     flags.repeatable(parser, "--raw", "F@N", "put the file F at byte N")
@@ -72,8 +71,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Build the disk, or show it."""
-    image = None if arguments.plan else target.file_of(arguments)
+    if not arguments.plan:
+        target.require_writable(arguments)
     described = [parse(text) for text in arguments.partition]
     raws = [_raw(text) for text in arguments.raw]
     files = [each.source for each in described if each.source]
@@ -94,13 +93,9 @@ def run(arguments: Namespace) -> int:
         plan.show(layout, arguments, ["", *rows], partitions=json)
         return 0
     if not arguments.quiet:
-        for warning in layout.warnings:
-            say(f"warning: {warning}")
+        say_warnings(layout.warnings)
     more: dict[str, Any] = {"partitions": _told(layout)[0]} if arguments.json else {}
     target.write_layout(layout, arguments, **more)
-    for name in ("root_hash", "usr_hash"):
-        if name in layout.geometry and not arguments.json:
-            (say if image is None else emit)(str(layout.geometry[name]))
     return 0
 
 

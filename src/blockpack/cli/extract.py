@@ -14,14 +14,12 @@ EXAMPLE = "blockpack extract www.img out"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.add(parser, "image", "--key-file")
     flags.value(parser, "directory", "DIR", "a new or an empty directory")
     flags.add(parser, "--quiet")
 
 
 def run(arguments: Namespace) -> int:
-    """Copy everything in the image to a new or empty directory."""
     with (
         open_image(arguments.image, key_file=arguments.key_file) as image,
         progress_bar(quiet=arguments.quiet) as progress,

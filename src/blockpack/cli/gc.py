@@ -14,7 +14,6 @@ EXAMPLE = "blockpack gc /var/lib/www --keep 3"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.add(parser, "root")
     what = "generations to keep that passed; the live one and one to go back to always stay"
     flags.value(parser, "--keep", "N", what, type=int)
@@ -22,7 +21,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Remove old generations."""
     keep = arguments.keep
     if keep is None:
         keep = HostSettings.of(arguments.root).keep

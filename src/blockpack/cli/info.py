@@ -21,13 +21,11 @@ _TITLES = ("#", "name", "type", "start", "size", "content")
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.add(parser, "image", "--key-file", "--json")
     flags.switch(parser, "--digest", "read all of it, for the SHA-256 of it and its tree")
 
 
 def run(arguments: Namespace) -> int:
-    """Show the image's format, size and geometry, and the partitions of a disk."""
     with open_image(arguments.image, key_file=arguments.key_file) as image:
         facts = dict(image.info())
         if image.layer is not None:

@@ -21,7 +21,6 @@ EXAMPLE = "blockpack init site"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     what = "directory to write it for (default .)"
     flags.value(parser, "directory", "DIR", what, nargs="?", default=os.curdir)
     flags.switch(parser, "--force", "replace an existing manifest")
@@ -29,7 +28,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Write a manifest for the directory."""
     if arguments.schema:
         emit(files("blockpack").joinpath("deploy/schema.json").read_text("utf-8").rstrip())
         return 0

@@ -26,7 +26,6 @@ _AT_ONCE = 1000
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.add(parser, "image", "--key-file")
     how = {"nargs": "?", "default": "", "type": flags.entry_text}
     flags.value(parser, "path", "PATH", "list only this entry and what is in it", **how)

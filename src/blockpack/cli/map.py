@@ -43,7 +43,6 @@ _SHOWN = {
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.value(parser, "source", "SOURCE", "an image; with --format, what is packed")
     flags.value(parser, "other", "OTHER", "another, to see what differs", nargs="?")
     flags.output(parser, "--html", "FILE", "write a page for a browser")

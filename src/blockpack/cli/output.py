@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, BinaryIO, TextIO
@@ -35,6 +35,12 @@ def say(message: str) -> None:
         for line in _PASSWORD.sub("", message).splitlines():
             text = line.encode(encoding, "backslashreplace").decode(encoding)
             print(f"blockpack: {text}", file=sys.stderr, flush=True)
+
+
+def say_warnings(warnings: Iterable[object]) -> None:
+    """What a user should hear of, though it can be done."""
+    for warning in warnings:
+        say(f"warning: {warning}")
 
 
 def say_error(error: BaseException, command: str = "", margin: str = "") -> None:

@@ -11,7 +11,7 @@ from ..layers.keys import read_key
 from ..planning.layout import Layout
 from ..planning.volume import Volume
 from . import flags, hash_trees, packing, target
-from .output import emit, say
+from .output import say_warnings
 from .overwrites import check_outputs, outputs_of
 from .own_files import say_left_out
 
@@ -19,7 +19,6 @@ EXAMPLE = "blockpack pack site www.img --format fat --label WWW --free 10M"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.value(parser, "source", "SOURCE", flags.SOURCE)
     target.add_target(parser)
     target.add_options(parser)
@@ -29,14 +28,11 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Pack the source into the image."""
-    image = target.file_of(arguments)
+    target.require_writable(arguments)
     layout = _planned(packing.volume(arguments), arguments)
     sealed = hash_trees.sealed(layout, arguments)
     beside = partial(hash_trees.write_beside, sealed, arguments)
     target.write_layout(sealed.layout, arguments, beside, **sealed.json)
-    if sealed.root_hash and not arguments.json:
-        (say if image is None else emit)(sealed.root_hash)
     return 0
 
 
@@ -61,6 +57,5 @@ def _planned(volume: Volume, arguments: Namespace) -> Layout:
     layout = packing.layout(volume, arguments, [*outputs, *keys])
     if not arguments.quiet:
         say_left_out([source], outputs, keys)
-        for warning in layout.warnings:
-            say(f"warning: {warning}")
+        say_warnings(layout.warnings)
     return layout if key is None else encrypt(layout, key)

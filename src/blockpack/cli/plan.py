@@ -21,7 +21,7 @@ from ..planning.options import VOLUME
 from ..writing.files import own_descriptor
 from ..writing.write import write_bytes
 from . import flags, hash_trees, packing
-from .output import emit, emit_facts, emit_json, say
+from .output import emit, emit_facts, emit_json, say_warnings
 from .overwrites import check_outputs, outputs_of
 from .own_files import say_left_out
 
@@ -39,7 +39,6 @@ _FLAGS = {option.name: option.flag for option in VOLUME}
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.value(parser, "source", "SOURCE", flags.SOURCE)
     flags.add(parser, "--json")
     flags.output(parser, "--bmap", "FILE", "write a block map, for bmaptool")
@@ -48,7 +47,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Show what ``pack`` would write."""
     hash_trees.files(arguments)
     outputs = check_outputs([arguments.source], outputs_of(arguments))
     tree = packing.tree(arguments, outputs)
@@ -71,8 +69,7 @@ def show(layout: Layout, arguments: Namespace, lines: Iterable[str] = (), **more
     if arguments.json:
         emit_json({**_json(layout), **more})
         return
-    for warning in layout.warnings:
-        say(f"warning: {warning}")
+    say_warnings(layout.warnings)
     emit_facts(layout.format, layout.size, {"sector_size": layout.sector_size, **layout.geometry})
     counts: Counter[str] = Counter()
     lengths: Counter[str] = Counter()

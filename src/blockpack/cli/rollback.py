@@ -15,7 +15,6 @@ EXAMPLE = "blockpack rollback /var/lib/www"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.add(parser, "root")
     flags.value(
         parser, "--to", "N", "go to generation N (default: newest older that passed)", type=int
@@ -24,7 +23,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Make an older generation live."""
     command = arguments.on_activate
     if command is None:
         command = HostSettings.of(arguments.root).on_activate

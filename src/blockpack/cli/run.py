@@ -43,7 +43,9 @@ COMMANDS = {
     "attach": "print the configuration that attaches images to a machine",
     "completion": "print a script that completes arguments in a shell",
 }
-"""What each command does; the module of its name has its arguments, an example, and `run`."""
+"""What each command does. In the module of its name, `arguments` adds what it takes to a parser,
+`EXAMPLE` is for its help, and `run` does it and gives the exit code.
+"""
 
 INTERRUPTED = 130
 

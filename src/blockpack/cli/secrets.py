@@ -23,7 +23,6 @@ EXAMPLE = "blockpack secrets encrypt --remove vault/tls.key"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     encrypt = commands.add_parser("encrypt", help="encrypt files for the manifest's recipients")
     flags.value(encrypt, "files", "FILE", "becomes FILE.age; '-' is standard input", nargs="+")

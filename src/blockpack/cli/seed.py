@@ -24,7 +24,7 @@ _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes; all else is as ``pack --profile nocloud`` has it."""
+    """All else is as ``pack --profile nocloud`` has it."""
     flags.value(parser, "source", "SOURCE", "what has user-data in it: a directory, …")
     target.add_target(parser)
     flags.value(parser, "--hostname", "NAME", "name of the machine")

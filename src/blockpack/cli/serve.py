@@ -10,14 +10,13 @@ from ..errors import UsageError
 from ..serving.export import Servable
 from ..serving.serve import serve
 from . import flags, hash_trees, packing
-from .output import emit, flush_output, say
+from .output import emit, flush_output, say, say_warnings
 from .run import Terminated
 
 EXAMPLE = "blockpack serve site --format fat --socket www.sock"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.value(
         parser, "source", "SOURCE", "what is packed; or, without --format, an image or a deployment"
     )
@@ -72,6 +71,5 @@ def _servable(arguments: Namespace) -> Servable:
         emit(sealed.root_hash)
         flush_output()
     if not arguments.quiet:
-        for warning in layout.warnings:
-            say(f"warning: {warning}")
+        say_warnings(layout.warnings)
     return sealed.layout

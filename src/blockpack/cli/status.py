@@ -21,7 +21,6 @@ EXAMPLE = "blockpack status /var/lib/www --diff 3 4"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.add(parser, "root")
     flags.value(parser, "--diff", ("OLD", "NEW"), "how two generations differ", nargs=2, type=int)
     flags.switch(parser, "--verify", "read all that is live; if it is damaged, end with 6")
@@ -29,7 +28,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Show what is live, or how two generations differ."""
     if arguments.diff is not None:
         place = Generations.existing(arguments.root)
         old, new = map(place.numbered, arguments.diff)

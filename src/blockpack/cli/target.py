@@ -16,7 +16,7 @@ from ..writing.files import own_descriptor
 from ..writing.progress import Tell
 from ..writing.write import Report, write, write_bytes
 from . import flags
-from .output import amount, binary_output, emit_report, say
+from .output import amount, binary_output, emit, emit_report, say
 from .progress_bar import progress_bar
 
 
@@ -35,21 +35,15 @@ def add_options(parser: ArgumentParser) -> None:
     flags.switch(parser, "--allow-device", "IMAGE may be a device; everything on it is lost")
 
 
-def file_of(arguments: Namespace) -> str | None:
-    """The file that is to be written; None is standard output.
-
-    Raises `UsageError` if that cannot be, or the number of processes.
-    """
+def require_writable(arguments: Namespace) -> None:
+    """Raise `UsageError` if the image cannot go where it is to go, or by so many processes."""
     require_jobs(arguments.jobs)
-    image: str = arguments.image
-    if arguments.json and any(map(_is_output, (image, arguments.manifest, arguments.bmap))):
+    to_output = _is_output(arguments.image)
+    if arguments.json and (to_output or any(map(_is_output, (arguments.manifest, arguments.bmap)))):
         rule = "JSON is printed, so nothing else can go to standard output"
         raise UsageError("", rule, "write it to a file")
-    if not _is_output(image):
-        return image
-    if binary_output().isatty():
+    if to_output and binary_output().isatty():
         raise UsageError("", "an image does not belong on a terminal", "redirect the output")
-    return None
 
 
 def _is_output(path: str | None) -> bool:
@@ -78,8 +72,12 @@ def write_layout(
             _write_block_map(layout, arguments.image, arguments.bmap)
     if arguments.json:
         emit_report({**_json(layout, report), **more}, f"{arguments.image} is written")
-    elif not arguments.quiet:
+        return
+    if not arguments.quiet:
         say(_summary(layout, report))
+    for name in ("root_hash", "usr_hash"):  # of hash trees
+        if name in layout.geometry:
+            (say if _is_output(arguments.image) else emit)(str(layout.geometry[name]))
 
 
 def _json(layout: Layout, report: Report) -> dict[str, Any]:

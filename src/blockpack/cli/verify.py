@@ -28,7 +28,6 @@ EXAMPLE = "blockpack verify www.img site"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.add(parser, "image", "--key-file")
     flags.value(
         parser, "source", "SOURCE", "compare every byte, name and time with this", nargs="?"

@@ -17,7 +17,6 @@ EXAMPLE = "blockpack write card.img /dev/sdX --bmap card.bmap --verify --allow-d
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
     flags.value(
         parser, "image", "IMAGE", "an image of any kind, or a partition of a disk: card.img#2"
     )
@@ -29,7 +28,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Write the image."""
     image, target = arguments.image, Output(arguments.target, "a copy", bool)
     check_outputs([image], [target], [arguments.bmap], allow_device=arguments.allow_device)
     block_map = None
