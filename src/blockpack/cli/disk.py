@@ -22,8 +22,7 @@ from ..planning.options import ALL, DISK, PARTITION, TREE, Option, key_of, keys,
 from ..sources.scan import scan
 from . import flags, target
 from .output import say_warnings, spelled
-from .overwrites import check_outputs, outputs_of
-from .own_files import leave_out, say_left_out
+from .outputs import check_outputs, leave_out, outputs_of, say_left_out
 from .packing import FormatNames, add_option
 from .run import meant
 

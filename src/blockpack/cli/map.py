@@ -20,7 +20,7 @@ from ..sources.git.address import SCHEME
 from ..writing.write import write_bytes
 from . import flags, packing
 from .output import amount, emit, say
-from .overwrites import check_outputs, outputs_of
+from .outputs import check_outputs, outputs_of
 
 EXAMPLE = "blockpack map site --format fat --html map.html"
 

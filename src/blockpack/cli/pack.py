@@ -12,8 +12,7 @@ from ..planning.layout import Layout
 from ..planning.volume import Volume
 from . import flags, hash_trees, packing, target
 from .output import say_warnings
-from .overwrites import check_outputs, outputs_of
-from .own_files import say_left_out
+from .outputs import check_outputs, outputs_of, say_left_out
 
 EXAMPLE = "blockpack pack site www.img --format fat --label WWW --free 10M"
 

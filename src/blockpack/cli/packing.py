@@ -16,7 +16,7 @@ from ..planning.volume import Volume
 from ..sources.scan import scan
 from ..workers.processors import Jobs
 from . import flags
-from .own_files import leave_out
+from .outputs import leave_out
 
 
 def _names() -> str:

@@ -22,8 +22,7 @@ from ..writing.files import own_descriptor
 from ..writing.write import write_bytes
 from . import flags, hash_trees, packing
 from .output import emit, emit_facts, emit_json, say_warnings
-from .overwrites import check_outputs, outputs_of
-from .own_files import say_left_out
+from .outputs import check_outputs, outputs_of, say_left_out
 
 EXAMPLE = "blockpack plan site --format tar"
 

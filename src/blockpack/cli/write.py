@@ -10,7 +10,7 @@ from ..images.device_copy import write_image
 from ..writing.files import own_descriptor
 from . import flags
 from .output import amount, binary_output, say
-from .overwrites import Output, check_outputs
+from .outputs import Output, check_outputs
 from .progress_bar import progress_bar
 
 EXAMPLE = "blockpack write card.img /dev/sdX --bmap card.bmap --verify --allow-device"

@@ -1,4 +1,6 @@
-"""Checks that a run does not overwrite what it reads, nor any other file of the source."""
+"""What a run writes. It overwrites nothing that it reads, nor any other file of the source; what
+of it lies in the source is no part of it, as keys are none.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,17 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
-from ..errors import UsageError
+from ..errors import UsageError, printable
 from ..formats.registry import format_named
 from ..layers.ccm_reader import sector_size_of
 from ..layers.disk.record import begins_a_disk
 from ..layers.keys import read_key
+from ..model.entry import decode
+from ..model.tree import Tree
 from ..sources.registry import place_of
 from ..writing.files import own_descriptor
 from ..writing.write import require_target
-from .own_files import path_inside
+from .output import say
 
 _HEAD = 8192
 """Bytes that tell what a file is: two sectors, which an encrypted one takes, of 4096."""
@@ -78,6 +82,33 @@ def check_outputs(
     for output in outputs:
         require_target(output.path, allow_device=allow_device)
     return [output.path for output in outputs]
+
+
+def say_left_out(sources: Iterable[str], outputs: Iterable[str], keys: Iterable[str] = ()) -> None:
+    """Say which of the files to be written, and of the `keys`, are in the sources already."""
+    for source in sources:
+        for output in outputs:
+            if path_inside(source, output) is not None and os.path.isfile(output):
+                say(f"warning: {printable(output)}: is in the source; it is left out, and replaced")
+        for key in keys:
+            if path_inside(source, key) is not None:
+                say(f"warning: {printable(key)}: is in the source; it is left out, for it is a key")
+
+
+def leave_out(tree: Tree, source: str, outputs: Iterable[str]) -> None:
+    """Take out of the `tree` of `source` what this very run writes, or reads as the image."""
+    for output in outputs:
+        path = path_inside(source, output)
+        if path is not None and path in tree:
+            tree.remove(path)
+
+
+def path_inside(source: str, output: str) -> str | None:
+    """The path that `output` has in the tree of `source`; None if it is not in there."""
+    whole, inside = place_of(source)
+    root = os.path.join(os.path.realpath(os.path.join(whole, inside.strip("/"))), "")
+    place = os.path.realpath(output)
+    return decode(os.fsencode(place[len(root) :])) if place.startswith(root) else None
 
 
 def _check_overwrites(source: str, output: Output) -> None:
