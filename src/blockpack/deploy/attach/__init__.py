@@ -1,22 +1,16 @@
 """Attaching: the lines of configuration or the arguments with which a machine gets its images.
 
 `attach.disks` says which images there are and where, `attach.consumer` what every consumer has in
-common, and one module a consumer how it wants to be told.
+common, `attach.machines` and `attach.mirage` how each wants to be told.
 """
 
 from __future__ import annotations
 
 from ...planning.options import require_choice
-from .albatross import Albatross
-from .cloud_hypervisor import CloudHypervisor
 from .consumer import Consumer
 from .disks import Deployed
-from .firecracker import Firecracker
-from .libvirt import Libvirt
+from .machines import Albatross, CloudHypervisor, Firecracker, Libvirt, Qemu, Solo5, Xen
 from .mirage import Mirage
-from .qemu import Qemu
-from .solo5 import Solo5
-from .xen import Xen
 
 _CLASSES: dict[str, type[Consumer]] = {
     "xen": Xen,

@@ -19,7 +19,7 @@ from attrs import field, frozen
 from ...errors import BlockpackError, SourceError, UsageError, printable, raise_problems
 from .consumer import Consumer
 from .disks import Deployed
-from .xen import escaped
+from .machines import escaped
 
 _PLACEHOLDER = re.compile(
     r"(?:access=(?P<access>r[ow])(?P<between>[^'\"\n@]*))?"
