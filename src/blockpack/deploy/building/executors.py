@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -127,20 +127,14 @@ def _not_built(error: Exception) -> TargetError:
     )
 
 
-@contextmanager
-def executor_named(name: str) -> Iterator[Executor]:
+def executor_named(name: str) -> AbstractContextManager[Executor]:
     """The executor that `name` stands for, shut down at the end.
 
     ``dask://HOST:PORT`` is a cluster of dask.distributed (the extra ``blockpack[dask]``),
     ``MODULE:CALLABLE`` what a function of yours returns. Raises `UsageError`, and `TargetError`
     for a cluster that does not answer.
     """
-    if name.startswith(DASK):
-        with _dask(name.removeprefix(DASK)) as cluster:
-            yield cluster
-        return
-    with _called(name) as executor:
-        yield executor
+    return _dask(name.removeprefix(DASK)) if name.startswith(DASK) else _called(name)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from ...images.open_image import open_image
 from ...layers.ccm_reader import sector_size_of
 from ...layers.keys import read_key
 from ...layers.memory import guarded
+from ...reading.lifetime import held
 from ...writing.place import Place
 from ..record import BuildRecord, ImageRecord
 from ..secrets.options import Secrets
@@ -56,14 +57,12 @@ def _is_ours(directory: str | os.PathLike[str], file: str) -> bool:
 
 def _opens(path: str, key: bytes, sector_size: int) -> bool:
     """Whether an image of such sectors opens with the key."""
-    with open(path, "rb") as file:
+    with held(os.open(path, os.O_RDONLY)) as file:
 
         def read(offset: int, length: int) -> bytes:
-            file.seek(offset)
-            return file.read(length)
+            return os.pread(file, length, offset)
 
-        size = file.seek(0, os.SEEK_END)
-        return sector_size_of(key, read, size, (sector_size,)) is not None
+        return sector_size_of(key, read, os.fstat(file).st_size, (sector_size,)) is not None
 
 
 def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secrets) -> None:
