@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockpack import FatVolume, GitVolume, ManifestError, Problems, TarVolume
-from blockpack.deploy.manifest.document import LARGEST, MOST_PROBLEMS
+from blockpack.deploy.file_names import MOST_BYTES
+from blockpack.deploy.manifest.document import MOST_PROBLEMS
 from blockpack.deploy.manifest.parser import MOST_VOLUMES, VOLUME_KEYS, Manifest
 from blockpack.deploy.manifest.specs import Part, VolumeSpec
 from blockpack.deploy.manifest.tree_tables import MOST_PATTERNS
@@ -300,7 +301,7 @@ def test_what_is_no_toml_is_one_error_with_its_line(text: str | bytes, expected:
 # Hostile manifests -------------------------------------------------------------------------------
 
 HOSTILE = {
-    "large": "#" * (LARGEST + 1),
+    "large": "#" * (MOST_BYTES + 1),
     "arrays": f"{DEPLOYMENT}x = {'[' * 500_000}",
     "inline tables": f"{DEPLOYMENT}x = {'{a=' * 300_000}",
     "dotted key": f"{DEPLOYMENT}{'a.' * 400_000}a = 1",
@@ -333,10 +334,10 @@ def test_hostile_manifests_are_refused_in_good_time(text: str) -> None:
 
 
 def test_a_manifest_that_is_too_large_is_not_even_looked_at() -> None:
-    assert complaint(TAR + "#" * LARGEST) == (
+    assert complaint(TAR + "#" * MOST_BYTES) == (
         "1: a manifest has no more than 1,048,576 bytes; give patterns instead of names"
     )
-    Manifest.parse(TAR + "#" * (LARGEST - len(TAR)))
+    Manifest.parse(TAR + "#" * (MOST_BYTES - len(TAR)))
 
 
 def test_of_too_many_problems_the_rest_is_counted() -> None:

@@ -7,6 +7,7 @@ from importlib.resources import files
 
 import pytest
 
+from blockpack.deploy import file_names
 from blockpack.deploy.manifest import disk_tables, document, line_numbers, parser, tree_tables
 from blockpack.deploy.manifest.disk_tables import DISK_KEYS, PARTITION_KEYS, RAW_KEYS
 from blockpack.deploy.manifest.parser import DEPLOYMENT_KEYS, OWN_KEYS, VOLUME_KEYS, Manifest
@@ -75,7 +76,7 @@ def test_defaults_are_those_of_the_schema() -> None:
 def test_limits_are_those_of_the_code() -> None:
     (table,) = tables(sections(PAGE)["Limits"])
     assert [int(limit.replace(",", "")) for _, limit in table[1:]] == [
-        document.LARGEST,
+        file_names.MOST_BYTES,
         line_numbers.MOST_LEVELS,
         line_numbers.MOST_ITEMS,
         parser.MOST_VOLUMES,

@@ -19,10 +19,10 @@ from blockpack import errors
 from blockpack.cli import pack as pack_command
 from blockpack.cli import run, verify
 from blockpack.cli.output import ReportError
+from blockpack.deploy import file_names
 from blockpack.deploy.manifest import parser
 from blockpack.deploy.manifest.tree_tables import MOST_PARTS
 from blockpack.deploy.secrets import held_file
-from blockpack.deploy.source import paths
 from blockpack.formats.fat import dir_entry
 from blockpack.formats.git import commit_entries, store
 from blockpack.formats.reader import MAX_PATH
@@ -136,7 +136,7 @@ LIMITS = {
         "directories in one another in a git source": trees.MOST_DEPTH,
         "bytes of an image at a URL that is read whole, for its server gives no ranges": MOST_WHOLE,
         "bytes of a file that a [profile](profiles.md) has looked into": MOST_PARSED,
-        "bytes of a deployment's manifest": paths.MOST_BYTES,
+        "bytes of a deployment's manifest": file_names.MOST_BYTES,
         "volumes of a deployment": parser.MOST_VOLUMES,
         "disks of a deployment": parser.MOST_DISKS,
         "recipients of secrets": parser.MOST_RECIPIENTS,

@@ -7,6 +7,9 @@ import re
 MANIFEST = "blockpack.toml"
 """The manifest, at the root of a deployment's tree."""
 
+MOST_BYTES = 1 << 20
+"""Bytes of a manifest, and of a file of settings, at most."""
+
 RECORD = "manifest.json"
 """The file name of a build's record (`record`), beside the images."""
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
 
-from ...errors import BlockpackError, ImageError, UsageError
+from ...errors import BlockpackError, UsageError
 from ...formats.registry import FORMATS
 from ...layers.verity.hash_tree import SUPERBLOCK
 from ..manifest.consumers import CONSUMERS, SECTOR, hints
@@ -38,7 +38,7 @@ class Consumer(ABC):
         obstacles = list(self.obstacles())
         self.problems = [*deployed.problems, *obstacles]
         for disk in deployed.disks if not obstacles else ():
-            refusals = [ImageError(disk.name, *each) for each in self.rules.refusals(disk)]
+            refusals = list(self.rules.refusals(disk))
             self.problems += refusals
             if not refusals:
                 self.disks.append(disk)

@@ -17,13 +17,11 @@ from ...reading.ownership import require_unshared
 from ...workers.processors import Jobs
 from ...writing.place import Place
 from ...writing.replacement import replace
+from ..file_names import MOST_BYTES
 from ..manifest.document import Document, Node, is_number, shown, told, toml
 from .root import target_errors
 
 FILE = "host.toml"
-
-_MOST = 1 << 20
-"""Bytes of the file: as of a manifest."""
 
 
 @frozen(kw_only=True)
@@ -60,7 +58,7 @@ class HostSettings:
                 return cls()
             with open(descriptor, "rb") as file:
                 require_unshared(path, os.fstat(descriptor), TargetError)
-                text = file.read(_MOST + 1)
+                text = file.read(MOST_BYTES + 1)
         return cls.parse(text, path)
 
     @classmethod

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from attrs import field, frozen
 
+from ...errors import ImageError
 from ..file_names import DISK
 from .unikernel_limits import limits
 
@@ -55,14 +55,6 @@ class Device:
     def in_clear(self) -> bool:
         """Whether it holds secrets that nothing but its place protects."""
         return self.secret and not self.encrypted
-
-
-class Refusal(NamedTuple):
-    """Why a consumer cannot use an image, what to do, and the option (`BlockpackError`)."""
-
-    rule: str
-    remedy: str
-    option: str = ""
 
 
 Hints = Callable[[Device], Iterator[str]]
@@ -116,26 +108,27 @@ class Rules:
     hints: Hints = lambda device: iter(())
     most: int | None = None
 
-    def refusals(self, device: Device) -> Iterator[Refusal]:
+    def refusals(self, device: Device) -> Iterator[ImageError]:
         """All that keeps the consumer from using an image."""
-        if not re.fullmatch(self.name, device.name):
-            yield Refusal("its name cannot be a device's name there", "rename the volume")
+        name = device.name
+        if not re.fullmatch(self.name, name):
+            yield ImageError(name, "its name cannot be a device's name there", "rename the volume")
         if self.copies and device.in_clear:
             rule = "holds secrets in clear, and would be copied to a disk"
-            yield Refusal(rule, 'build it with cipher = "aes-ccm"')
+            yield ImageError(name, rule, 'build it with cipher = "aes-ccm"')
         if self.sector_size not in (None, device.sector_size) and device.encrypted:
             rule = f"is encrypted in sectors of {device.sector_size} bytes, and the device has"
             option = f"sector_size={self.sector_size}"
-            yield Refusal(f"{rule} {self.sector_size}", "build it with {option}", option)
+            yield ImageError(name, f"{rule} {self.sector_size}", "build it with {option}", option)
         unit = max(self.multiple, device.sector_size)
         if device.size and not device.size % unit:
             return
         rule = f"its size is not a multiple of {unit:,} bytes, as the device's is"
         if device.container == "docteur" and unit == MiB:  # it is read to its end
-            yield Refusal(rule, "use tar: an image for docteur cannot be padded")
+            yield ImageError(name, rule, "use tar: an image for docteur cannot be padded")
         else:
             shown = "1M" if unit == MiB else str(max(unit, 4096))
-            yield Refusal(rule, "build it with {option}", f"pad={shown}")
+            yield ImageError(name, rule, "build it with {option}", f"pad={shown}")
 
 
 _SOLO5 = Rules(

@@ -13,10 +13,8 @@ from attrs import frozen
 
 from ...errors import ManifestError, Problems, UsageError, printable, problems, raise_problems
 from ...planning.options import parse_size
+from ..file_names import MOST_BYTES
 from .line_numbers import Lines, Path, TooMuch
-
-LARGEST = 1 << 20
-"""Bytes that a manifest has at most."""
 
 MOST_PROBLEMS = 200
 """Problems that are reported at most: nobody reads more, and each takes time."""
@@ -84,8 +82,8 @@ class Document:
 
     def _decoded(self, text: str | bytes) -> str:
         size = len(text)
-        if size > LARGEST:
-            rule = f"a {self.noun} has no more than {LARGEST:,} bytes"
+        if size > MOST_BYTES:
+            rule = f"a {self.noun} has no more than {MOST_BYTES:,} bytes"
             raise self._refusal(1, rule, "give patterns instead of names")
         if isinstance(text, str):
             return text

@@ -21,9 +21,8 @@ from ...sources.git.cat_file import CatFile
 from ...sources.git.program import ended, run
 from ...sources.git.repository import Repository
 from ...sources.options import Excluded
-from ..file_names import MANIFEST
+from ..file_names import MANIFEST, MOST_BYTES
 from ..manifest.parser import Manifest
-from ..source.paths import MOST_BYTES
 from .age import has_suffix, is_closed
 
 _MOST_SHOWN = 20

@@ -19,12 +19,12 @@ from ...sources.git.lookup import FoundObject, Lookup
 from ...sources.git.revision_tree import revision_tree
 from ...sources.options import ScanOptions
 from ...workers.processors import Jobs
-from ..file_names import MANIFEST
+from ..file_names import MANIFEST, MOST_BYTES
 from ..manifest.specs import ImageSpec, Part, TreeSpec
 from ..record import FromCommit
 from .deployment import Deployment, Reopen, digest_of
 from .inventory import Subtree
-from .paths import MOST_BYTES, NO_MANIFEST, PartError
+from .paths import NO_MANIFEST, PartError
 
 
 class OpenCommit(Deployment):
@@ -65,8 +65,7 @@ class OpenCommit(Deployment):
         if found is None:
             rule = f"commit {self.commit[:12]} has no {MANIFEST}"
             raise SourceError(self.path, rule, NO_MANIFEST)
-        name = self.manifest_file
-        return self._opened.read(found, name, MOST_BYTES)
+        return self._opened.read(found, self.manifest_file, MOST_BYTES)
 
     def files(self) -> Iterator[bytes]:
         """What changes when a name comes to stand for another commit."""

@@ -11,10 +11,7 @@ from collections.abc import Iterable
 
 from ...errors import SourceError, UsageError
 from ...reading.ownership import open_trusted
-from ..file_names import MANIFEST
-
-MOST_BYTES = 1 << 20
-"""Bytes of a manifest, at most."""
+from ..file_names import MANIFEST, MOST_BYTES
 
 NO_MANIFEST = "write one (start with 'blockpack init'), or give the directory that has it"
 
