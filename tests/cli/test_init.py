@@ -17,7 +17,7 @@ from blockpack import scan
 from blockpack.deploy.building.build import build
 from blockpack.deploy.building.check import check
 from blockpack.deploy.manifest.parser import Manifest
-from blockpack.deploy.manifest.specs import Part
+from blockpack.deploy.manifest.specs import Part, volume_of
 from blockpack.deploy.manifest.starter import LARGE, starter
 from cli.running import Command
 
@@ -195,7 +195,9 @@ def test_whatever_directories_are_called_the_manifest_is_sound(names: set[str]) 
         assert Manifest.parse(found.text) == found.manifest
         for spec in found.manifest.volumes.values():
             (part,) = spec.parts
-            spec.volume().plan(scan(Path(place) / part.path, exclude=spec.exclude))
+            volume_of(spec.format, **spec.options).plan(
+                scan(Path(place) / part.path, exclude=spec.exclude)
+            )
 
 
 def test_every_key_is_explained_once(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from blockpack import Problems, UsageError
 from blockpack.deploy import check
 from blockpack.deploy.manifest.consumers import CONSUMERS, Device
 from blockpack.deploy.manifest.parser import Manifest
+from blockpack.deploy.manifest.specs import volume_of
 from blockpack.deploy.manifest.unikernel_limits import LIMITS, SEEN, Limit
 from blockpack.deploy.record import VOLUME_NAME
 from blockpack.layers.ccm import encrypted_size
@@ -147,12 +148,12 @@ def test_a_consumer_can_use_whatever_a_manifest_for_it_has_built(consumer: str) 
             (spec,) = Manifest.parse(for_(consumer, "".join(bodies))).volumes.values()
         except Problems:
             continue
-        layout = spec.volume().plan(tree)
+        layout = volume_of(spec.format, **spec.options).plan(tree)
         size = layout.size if spec.cipher is None else encrypted_size(layout.size)
         device = Device(
             name=spec.name,
             format=layout.format,
-            profile=spec.volume().profile.name,
+            profile=volume_of(spec.format, **spec.options).profile.name,
             sector_size=layout.sector_size,
             size=size,
             container=str(layout.geometry.get("container")),

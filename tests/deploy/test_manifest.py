@@ -14,7 +14,7 @@ from blockpack import FatVolume, GitVolume, ManifestError, Problems, TarVolume
 from blockpack.deploy.file_names import MOST_BYTES
 from blockpack.deploy.manifest.document import MOST_PROBLEMS
 from blockpack.deploy.manifest.parser import MOST_VOLUMES, VOLUME_KEYS, Manifest
-from blockpack.deploy.manifest.specs import Part, VolumeSpec
+from blockpack.deploy.manifest.specs import Part, VolumeSpec, volume_of
 from blockpack.deploy.manifest.tree_tables import MOST_PATTERNS
 from deploy.manifests import (
     AGE,
@@ -92,7 +92,10 @@ def test_a_manifest_says_what_to_build() -> None:
 
 
 def test_specs_make_volumes() -> None:
-    volumes = {name: spec.volume() for name, spec in Manifest.parse(FULL).volumes.items()}
+    volumes = {
+        name: volume_of(spec.format, **spec.options)
+        for name, spec in Manifest.parse(FULL).volumes.items()
+    }
     assert volumes == {
         "site": FatVolume(profile="mirage", free=16 << 20),
         "media": TarVolume(align=4096, mtime="keep"),
@@ -112,7 +115,7 @@ def test_a_manifest_goes_to_other_processes() -> None:
 @pytest.mark.parametrize("text", SOUND.values(), ids=SOUND)
 def test_sound_manifests_are_taken(text: str) -> None:
     for spec in Manifest.parse(text).volumes.values():
-        spec.volume()
+        volume_of(spec.format, **spec.options)
 
 
 def test_numbers_and_words_are_one_value() -> None:
@@ -388,7 +391,7 @@ def test_whatever_a_table_says_is_a_volume_or_a_list_of_problems(table: dict[str
     except Problems as problems:
         assert all(re.match(r"blockpack\.toml:\d+: ", str(error)) for error in problems.exceptions)
         return
-    spec.volume()
+    volume_of(spec.format, **spec.options)
     assert {part.path for part in spec.parts}.isdisjoint({"..", "/"})
 
 

@@ -24,6 +24,8 @@ _OUTCOMES = {
     "deploy another commit, or 'rollback --to N'",
 }
 
+_SETTINGS = "keep", "on_activate", "identity", "key_file", "runtime_dir", "max_size", "jobs"
+"""What is saved in host.toml, beside the repository and its revision."""
 
 EXAMPLE = "blockpack deploy www.git@main --to /var/lib/www --keep 3 --save"
 
@@ -90,20 +92,8 @@ def _given(arguments: Namespace) -> HostSettings:
     repository = revision = None
     if arguments.repository is not None:
         repository, revision = _address(arguments.repository)
-    paths = {
-        name: value and os.path.abspath(value)
-        for name in ("identity", "key_file", "runtime_dir")
-        if (value := getattr(arguments, name)) is not None
-    }
-    return HostSettings(
-        repository=repository and os.path.abspath(repository),
-        revision=revision,
-        on_activate=arguments.on_activate,
-        keep=arguments.keep,
-        max_size=arguments.max_size,
-        jobs=arguments.jobs,
-        **paths,
-    )
+    own = {name: getattr(arguments, name) for name in _SETTINGS}
+    return HostSettings(repository=repository, revision=revision, **own)
 
 
 def _saved(arguments: Namespace, given: HostSettings) -> HostSettings:
@@ -128,7 +118,7 @@ def _command(arguments: Namespace, given: HostSettings) -> str:
     if given.repository is not None:
         words.append(given.repository + (f"@{given.revision}" if given.revision else ""))
     words += ["--to", os.path.abspath(arguments.to)]
-    for name in ("keep", "on_activate", "identity", "key_file", "runtime_dir", "max_size", "jobs"):
+    for name in _SETTINGS:
         if (value := getattr(given, name)) is not None:
             words += [f"--{key(name)}", str(value)]
     if arguments.executor is not None:

@@ -62,10 +62,9 @@ class Options:
 
 
 def _problems(config: Mapping[str, Any]) -> Iterator[UsageError]:
-    known = {name: name for name in OPTIONS}
     for name in config:
         if name not in OPTIONS and name not in _HATCHLINGS:
-            near = nearest(name, known)
+            near = nearest(name, OPTIONS)
             meant = f"did you mean {near!r}?" if near else f"choose from {', '.join(OPTIONS)}"
             yield UsageError("", f"there is no option {name!r}", meant)
     for name in ("directory", "into", "keep-in"):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from ...errors import BlockpackError, UsageError, raise_problems
+from ...planning.volume import source_date_epoch
 from ...serving.export import Servable
 from ...workers.processors import Jobs
 from ..file_names import MANIFEST, RECORD
@@ -40,6 +41,7 @@ def exports(source: str, say: Say, jobs: Jobs = 1) -> Iterator[Mapping[str, Serv
         yield _some(source, {disk.name: disk.path for disk in images.disks if not disk.in_clear})
         return
     with open_deployment(source, jobs=jobs) as deployment:
+        epoch = source_date_epoch()
         layouts: dict[str, Servable] = {}
         problems: list[BlockpackError] = []
         for name, spec in deployment.manifest.images.items():
@@ -47,7 +49,7 @@ def exports(source: str, say: Say, jobs: Jobs = 1) -> Iterator[Mapping[str, Serv
                 say(f"{spec.title}: secret, and not served")
                 continue
             with noted(problems, spec.title):
-                layouts[name] = spec.plan(deployment.tree, jobs=jobs)
+                layouts[name] = spec.plan(deployment.tree, epoch=epoch, jobs=jobs)
         raise_problems("this deployment cannot be served", problems)
         yield _some(source, layouts)
 

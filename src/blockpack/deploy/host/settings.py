@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from attrs import asdict, evolve, fields, frozen
+from attrs import asdict, evolve, field, fields, frozen
 
 from ...errors import TargetError, UsageError, require_path
 from ...reading.ownership import require_unshared
@@ -24,21 +24,25 @@ from .root import target_errors
 FILE = "host.toml"
 
 
+def _absolute(path: str | None) -> str | None:
+    return path and os.path.abspath(path)
+
+
 @frozen(kw_only=True)
 class HostSettings:
     """How a host deploys; None is what was not said.
 
-    `repository`, `identity`, `key_file` and `runtime_dir` are absolute paths. `max_size` is in
-    bytes.
+    `repository`, `identity`, `key_file` and `runtime_dir` are paths, which become absolute.
+    `max_size` is in bytes.
     """
 
-    repository: str | None = None
+    repository: str | None = field(default=None, converter=_absolute)
     revision: str | None = None
     on_activate: str | None = None
     keep: int | None = None
-    identity: str | None = None
-    key_file: str | None = None
-    runtime_dir: str | None = None
+    identity: str | None = field(default=None, converter=_absolute)
+    key_file: str | None = field(default=None, converter=_absolute)
+    runtime_dir: str | None = field(default=None, converter=_absolute)
     max_size: int | None = None
     jobs: Jobs | None = None
 
@@ -68,9 +72,9 @@ class HostSettings:
         top = document.top
         top.require_known(KEYS)
         found = {
-            field.name: _READERS.get(field.name, _text)(top[key(field.name)])
-            for field in fields(cls)
-            if key(field.name) in top
+            each.name: _READERS.get(each.name, _text)(top[key(each.name)])
+            for each in fields(cls)
+            if key(each.name) in top
         }
         if "revision" in top and "repository" not in top:
             top["revision"].complain("belongs to a repository", "set repository, too")
@@ -106,7 +110,7 @@ def key(name: str) -> str:
     return name.replace("_", "-")
 
 
-KEYS = tuple(key(field.name) for field in fields(HostSettings))
+KEYS = tuple(key(each.name) for each in fields(HostSettings))
 """All keys of the file."""
 
 _MOST_COUNT = (1 << 31) - 1

@@ -111,7 +111,7 @@ def _volume_in(node: Node, volumes: Mapping[str, VolumeSpec | None]) -> VolumeSp
     if name is None:
         return None
     if name not in volumes:
-        remedy = node.document.meant(name, {each: each for each in volumes})
+        remedy = node.document.meant(name, volumes)
         node.complain(f"there is no volume {shown(name)}", remedy or "add [volumes.NAME]")
     found = volumes.get(name)
     if found is not None and found.cipher is not None:

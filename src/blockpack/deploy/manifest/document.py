@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -67,12 +67,16 @@ class Document:
             raise Problems(message, found)
         raise_problems(self._refused, found)
 
-    def meant(self, name: str, known: Mapping[str, str]) -> str:
-        """The remedy for a name that is none of those in `known`, if there is a near one; what is
-        not reported any more costs no search.
+    def meant(
+        self, name: str, known: Iterable[str], spellings: Mapping[str, str] = MappingProxyType({})
+    ) -> str:
+        """The remedy for a name that is none of the `known`, if one of them, or of other spellings,
+        is near; what is not reported any more costs no search.
         """
-        near = nearest(name, known) if len(self._problems) < MOST_PROBLEMS else None
-        return f"did you mean '{near}'?" if near else ""
+        if len(self._problems) >= MOST_PROBLEMS:
+            return ""
+        near = nearest(name, [*known, *spellings])
+        return f"did you mean '{spellings.get(near, near)}'?" if near else ""
 
     # What is no document at all
 
@@ -138,10 +142,9 @@ class Node:
         """Note the keys of a table that are none of `known`, and which is nearest; `spellings` has
         other names of known keys.
         """
-        names = {**{name: name for name in known}, **spellings}
         for key in self.value:
             if key not in known:
-                remedy = self.document.meant(key, names) or "remove it"
+                remedy = self.document.meant(key, known, spellings) or "remove it"
                 self[key].complain("unknown key", remedy)
 
     def table(self, remedy: str) -> Node | None:
@@ -223,9 +226,7 @@ class Node:
 
     def not_one_of(self, known: tuple[str, ...]) -> None:
         """Note that it is none of `known`, and which of them it may stand for."""
-        spellings = {name: name for name in known}
-        is_text = isinstance(self.value, str)
-        remedy = self.document.meant(self.value, spellings) if is_text else ""
+        remedy = self.document.meant(self.value, known) if isinstance(self.value, str) else ""
         self.complain(f"is one of {', '.join(known)}; not {told(self.value)}", remedy)
 
 
@@ -250,17 +251,13 @@ def shortened(text: str, most: int = _LONGEST_SHOWN) -> str:
     return printable(text if len(text) <= most else f"{text[:most]}…")
 
 
-def nearest(name: str, known: Mapping[str, str]) -> str | None:
-    """What `name` may have meant, of what the spellings in `known` stand for."""
-    lowered = name.lower()
-    if lowered in known:
-        return known[lowered]
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Which of the `known` names is meant by `name`, if one is near."""
     if len(name) > _LONGEST_SHOWN:
         return None
     from difflib import get_close_matches
 
-    matches = get_close_matches(lowered, known, n=1)
-    return known[matches[0]] if matches else None
+    return next(iter(get_close_matches(name.lower(), known, n=1)), None)
 
 
 def is_number(value: Any) -> bool:

@@ -193,7 +193,7 @@ def _named(node: Node, most: int, keys: tuple[str, ...], taken: dict[str, Path])
         if isinstance(table.value, dict):
             found.append(table)
             continue
-        meant = nearest(name, {key: key for key in keys})
+        meant = nearest(name, keys)
         remedy = f"put it below [{key}.NAME]" if meant else f"write [{key}.{name}]"
         table.complain(f"is the table of a {noun}, not {kind(table.value)}", remedy)
     return found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from attrs import evolve, field, frozen
 
 from ...errors import BlockpackError, SourceError, raise_problems
-from ...formats.registry import FORMATS, format_named
+from ...formats.registry import FORMATS
 from ...layers.disk.disk import Disk, Partition, Raw, planned
 from ...layers.disk.verity_partitions import verity_partitions
 from ...layers.verity.hash_tree import HASH_BLOCK
@@ -145,18 +145,13 @@ class VolumeSpec(TreeSpec):
             return self
         return evolve(self, options={**self.options, "size": size})
 
-    def volume(self) -> Volume:
-        """The volume that plans the image. Raises `UsageError` (for SOURCE_DATE_EPOCH)."""
-        return format_named(self.format).volume_class()(**dict[str, Any](self.options))
-
-    def plan(self, tree_of: TreeOf, *, epoch: int | None = None, jobs: Jobs = 1) -> Layout:
+    def plan(self, tree_of: TreeOf, *, epoch: int, jobs: Jobs = 1) -> Layout:
         """The layout of the image; `epoch` (seconds since 1970) is SOURCE_DATE_EPOCH's.
 
         Raises `BlockpackError` with all that cannot be packed.
         """
-        volume = self.volume() if epoch is None else evolve(self.volume(), epoch=epoch)
         tree = tree_of(self)
-        layout = volume.plan(tree, jobs=jobs)
+        layout = volume_of(self.format, **self.options, epoch=epoch).plan(tree, jobs=jobs)
         if self.verity:
             layout = verity(layout, jobs=jobs)
         if self.secret:
@@ -182,8 +177,11 @@ class VolumeSpec(TreeSpec):
 
 
 def volume_of(format: str, /, **options: Any) -> Volume:
-    """The volume with such options, independent of SOURCE_DATE_EPOCH. Raises `UsageError`."""
-    return FORMATS[format].volume_class()(**{**options, "epoch": EPOCH})
+    """The volume with such options, independent of SOURCE_DATE_EPOCH unless `epoch` is among them.
+
+    Raises `UsageError`.
+    """
+    return FORMATS[format].volume_class()(**{"epoch": EPOCH, **options})
 
 
 @frozen(kw_only=True)
@@ -205,7 +203,7 @@ class FileSpec(TreeSpec):
         """What tells it from all else that is on a disk."""
         return self.name
 
-    def plan(self, tree_of: TreeOf, *, epoch: int | None = None, jobs: Jobs = 1) -> File:
+    def plan(self, tree_of: TreeOf, *, epoch: int, jobs: Jobs = 1) -> File:
         """The file. Raises `BlockpackError`, also for what is none."""
         found = tree_of(self).get(self.name)
         if not isinstance(found, File):
@@ -322,7 +320,7 @@ class DiskSpec:
             return int(given)
         return sum(each.least_size for each in self.partitions)
 
-    def plan(self, tree_of: TreeOf, *, epoch: int | None = None, jobs: Jobs = 1) -> Layout:
+    def plan(self, tree_of: TreeOf, *, epoch: int, jobs: Jobs = 1) -> Layout:
         """The layout of the image; `epoch` (seconds since 1970) is SOURCE_DATE_EPOCH's.
 
         Raises `BlockpackError` with all that cannot be packed, also `Problems` of several volumes.

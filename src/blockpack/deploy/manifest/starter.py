@@ -80,20 +80,21 @@ name = {name}
 
 @frozen
 class Draft:
-    """One volume of a starter: the keys of its table in order, and notes about it."""
+    """One volume of a starter: the keys of its table, and notes about it."""
 
     name: str
     keys: dict[str, object]
-    notes: tuple[str, ...] = ()
+    notes: list[str]
 
     def lines(self, told: set[str]) -> Iterator[str]:
-        """The table. Keys are explained unless they are `told` already."""
+        """The table, with its keys in order. They are explained unless they are `told` already."""
         yield f"[volumes.{self.name}]"
         yield from (f"# {printable(note)}" for note in self.notes)
-        written = {key: f"{key} = {toml(value)}" for key, value in self.keys.items()}
-        for key, line in written.items():
-            yield line if key in told else f"{line:<27} # {_WHY[key]}"
-        told.update(written)
+        for key, why in _WHY.items():
+            if self.keys.get(key):
+                line = f"{key} = {toml(self.keys[key])}"
+                yield line if key in told else f"{line:<27} # {why}"
+                told.add(key)
 
 
 @frozen
@@ -194,7 +195,7 @@ def _draft(root: Path, source: str, name: str, exclude: tuple[str, ...] = ()) ->
             paths = _listed(each.file.path for each in private if each.what == what)
             notes.append(f"Left out, because it {what}: {paths}")
     keys: dict[str, object] = {"source": source, "exclude": left_out}
-    return _ordered(name, {**keys, **_fitting(tree, notes)}, notes)
+    return Draft(name, {**keys, **_fitting(tree, notes)}, notes)
 
 
 def _secret(source: str, name: str, exclude: list[str], private: list[Exposed]) -> Draft:
@@ -206,7 +207,7 @@ def _secret(source: str, name: str, exclude: list[str], private: list[Exposed]) 
     if plain or not private:
         notes.append("Add recipients above, and run 'blockpack secrets encrypt --remove' on it.")
     keys: dict[str, object] = {"source": source, "exclude": exclude, "format": "tar"}
-    return _ordered(name, {**keys, "secret": True, "cipher": "aes-ccm"}, notes)
+    return Draft(name, {**keys, "secret": True, "cipher": "aes-ccm"}, notes)
 
 
 def _listed(paths: Iterable[str]) -> str:
@@ -240,11 +241,6 @@ def _fitting(tree: Tree, notes: list[str]) -> dict[str, object]:
         notes.append(f"It does not fit a tar for mirage: {error.errors[0]}")
         return {"format": "tar", **aligned}
     return {"format": "tar", "profile": "mirage", **aligned}
-
-
-def _ordered(name: str, keys: dict[str, object], notes: list[str]) -> Draft:
-    """The draft with its keys in the order in which they are explained."""
-    return Draft(name, {key: keys[key] for key in _WHY if keys.get(key)}, tuple(notes))
 
 
 def _volume_name(name: str, others: Iterable[Draft]) -> str:
