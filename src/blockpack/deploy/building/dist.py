@@ -73,21 +73,23 @@ class Dist:
     """
 
     place: Place
-    record: BuildRecord | None = field(init=False)
+    record: BuildRecord | None = field(default=None, init=False)
     state: State = field(init=False)
     records: dict[str, ImageRecord] = field(factory=dict, init=False)
     states: dict[str, VolumeState] = field(factory=dict, init=False)
     changed: bool = field(default=False, init=False)
     _mode: int = field(default=0o600, init=False)
+    _before: dict[str, ImageRecord] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.record = _record(self.directory)
+        with suppress(SourceError, ImageError, Problems):
+            self.record = BuildRecord.read(self.directory)
+            self._before = {image.name: image for image in self.record.volumes}
         self.state = State.read(self.directory)
-        for image in self.record.volumes if self.record else ():
+        for name, image in self._before.items():
             known = self._kept(image)
             if known is not None:
-                self.records[image.name] = image
-                self.states[image.name] = known
+                self.records[name], self.states[name] = image, known
 
     def _kept(self, image: ImageRecord) -> VolumeState | None:
         """The state of an image that is as it was built.
@@ -133,11 +135,6 @@ class Dist:
         last = len(places)
         return tuple(sorted(self.records.values(), key=lambda image: places.get(image.name, last)))
 
-    def _recorded(self, name: str) -> ImageRecord | None:
-        """The image in the record of the last build."""
-        images = self.record.volumes if self.record else ()
-        return next((image for image in images if image.name == name), None)
-
     # Giving names --------------------------------------------------------------------------------
 
     def staging(self, *, secret: bool = False) -> str:
@@ -162,7 +159,7 @@ class Dist:
         with signals_held():
             self.changed = True
             self._forget(image.name)
-            before = self._recorded(image.name)
+            before = self._before.get(image.name)
             wiping = image.secret or (before is not None and before.secret)
             files = {}
             with (
@@ -204,8 +201,7 @@ class Dist:
         """Remove the files of all but these volumes, if they are as they were left; their names."""
         removed = []
         for name in [name for name in self.state.volumes if name not in volumes]:
-            image = self._recorded(name)
-            secret = image is not None and image.secret
+            secret = name in self._before and self._before[name].secret
             for file, left in self.state.volumes[name].files.items():
                 if self._is_there(file, left) and self._remove(file, wiping=secret):
                     removed.append(file)
@@ -264,10 +260,3 @@ class Dist:
         except OSError as error:
             where = self.record_file
             raise TargetError.of(where, "its time cannot be set", error) from None
-
-
-def _record(directory: str) -> BuildRecord | None:
-    """The record of the last build; None if there is none that can be read."""
-    with suppress(SourceError, ImageError, Problems):
-        return BuildRecord.read(directory)
-    return None
