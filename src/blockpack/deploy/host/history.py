@@ -55,14 +55,12 @@ class Outcomes:
     held: frozenset[object] = frozenset()
     pending: Pending | None = None
 
-    def with_passed(self, number: int) -> Outcomes:
-        """These, and that a generation passed."""
+    def with_outcome(self, number: int, failure: str | None = None) -> Outcomes:
+        """These, and that a generation passed, or why it failed."""
         failed = {each: reason for each, reason in self.failed.items() if each != number}
-        return evolve(self, passed=self.passed | {number}, failed=failed)
-
-    def with_failed(self, number: int, reason: str) -> Outcomes:
-        """These, and that a generation failed."""
-        return evolve(self, passed=self.passed - {number}, failed={**self.failed, number: reason})
+        if failure is None:
+            return evolve(self, passed=self.passed | {number}, failed=failed)
+        return evolve(self, passed=self.passed - {number}, failed={**failed, number: failure})
 
 
 def outcomes(events: Iterable[Mapping[str, Any]], numbers: frozenset[int]) -> Outcomes:
@@ -72,30 +70,23 @@ def outcomes(events: Iterable[Mapping[str, Any]], numbers: frozenset[int]) -> Ou
         number, before = _number(event, "generation"), _number(event, "before")
         why = event.get("why")
         if "outcome" in event:
-            now = _with_outcome(now, event, number, numbers)
+            if now.pending is not None and now.pending.generation == number:
+                now = evolve(now, pending=None)
+            if number in numbers:
+                is_passed = event["outcome"] == "passed"
+                failure = None if is_passed else str(event.get("reason") or "failed")
+                now = now.with_outcome(number, failure)
         elif why == "undone":
             # As it was before; of what it is undone from, it is known why.
             now, reason = before_switch, event.get("reason")
             if isinstance(reason, str) and before in numbers:
-                now = now.with_failed(before, reason)
+                now = now.with_outcome(before, reason)
             is_told = number is None or not event.get("command")
             now = evolve(now, pending=None if is_told else Pending(number or 0, number))
         else:
             before_switch = now
             now = _switched(now, event, number, before, numbers)
     return now
-
-
-def _with_outcome(
-    now: Outcomes, event: Mapping[str, Any], number: int | None, numbers: frozenset[int]
-) -> Outcomes:
-    if now.pending is not None and now.pending.generation == number:
-        now = evolve(now, pending=None)
-    if number not in numbers:
-        return now
-    if event["outcome"] == "passed":
-        return now.with_passed(number)
-    return now.with_failed(number, str(event.get("reason") or "failed"))
 
 
 def _switched(
@@ -114,7 +105,7 @@ def _switched(
     if event.get("command"):
         pending = Pending(number or 0, before)
     elif number in numbers:  # there is no command that could fail
-        now = now.with_passed(number)
+        now = now.with_outcome(number)
     return evolve(now, held=held, passed_over=over, pending=pending)
 
 
