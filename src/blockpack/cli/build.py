@@ -34,9 +34,8 @@ def arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Build the volumes of a deployment whose inputs changed."""
     asked = arguments.only or arguments.depfile or arguments.json or arguments.key_file
-    limited = arguments.max_size is not None
     inventory = Inventory(arguments.jobs)
-    if not asked and not limited and _has_nothing_to_do(arguments, inventory):
+    if not asked and arguments.max_size is None and _has_nothing_to_do(arguments, inventory):
         return 0
     from ..deploy.building.build import build
     from ..deploy.source.open_deployment import open_deployment

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Any
 
 from attrs import asdict
 
-from ..deploy.building.check import CheckedVolume, check
+from ..deploy.building.check import check
 from ..deploy.host.settings import HostSettings
 from ..deploy.image_errors import title_of
 from ..deploy.manifest.consumers import CONSUMERS
 from . import flags
 from .output import amount, emit, emit_json, say_warnings
 from .progress_bar import progress_bar
-
-
-def _json(volume: CheckedVolume) -> dict[str, Any]:
-    return {**asdict(volume), "warnings": list(map(str, volume.warnings))}
-
 
 EXAMPLE = "blockpack check"
 
@@ -44,7 +38,8 @@ def run(arguments: Namespace) -> int:
             progress=progress,
         )
     if arguments.json:
-        emit_json({"volumes": list(map(_json, checked))})
+        told = [{**asdict(each), "warnings": list(map(str, each.warnings))} for each in checked]
+        emit_json({"volumes": told})
         return 0
     if arguments.quiet:
         return 0

@@ -84,15 +84,12 @@ def _print(changes: list[Change], sectors: list[tuple[int, int]] | None) -> None
 
 
 def _json(changes: list[Change], sectors: list[tuple[int, int]] | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"changes": [_told(change) for change in changes]}
+    told = ({name: each for name, each in change._asdict().items() if each} for change in changes)
+    found: dict[str, Any] = {"changes": list(told)}
     if sectors is not None:
         found["sector_size"] = _SECTOR
         found["sectors"] = [list(each) for each in sectors]
     return found
-
-
-def _told(change: Change) -> dict[str, str]:
-    return {name: value for name, value in change._asdict().items() if value}
 
 
 # Images and sources -------------------------------------------------------------------------------

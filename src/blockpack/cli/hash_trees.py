@@ -33,11 +33,6 @@ class Sealed(NamedTuple):
         """In hex; empty without a tree."""
         return str(self.layout.geometry.get("root_hash", ""))
 
-    @property
-    def json(self) -> dict[str, Any]:
-        """What is told beside the image's own facts."""
-        return {"verity": self.file} if self.file else {}
-
 
 def add_verity(parser: ArgumentParser, *, beside: bool = False) -> None:
     """Options for a hash tree; `beside` if it and its signature can go to files of their own."""

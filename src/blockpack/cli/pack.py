@@ -31,7 +31,8 @@ def run(arguments: Namespace) -> int:
     layout = _planned(packing.volume(arguments), arguments)
     sealed = hash_trees.sealed(layout, arguments)
     beside = partial(hash_trees.write_beside, sealed, arguments)
-    target.write_layout(sealed.layout, arguments, beside, **sealed.json)
+    more = {"verity": sealed.file} if sealed.file else {}
+    target.write_layout(sealed.layout, arguments, beside, **more)
     return 0
 
 

@@ -90,13 +90,9 @@ def _json(layout: Layout, report: Report) -> dict[str, Any]:
 
 
 def _summary(layout: Layout, report: Report) -> str:
-    parts = [
-        f"{printable(report.target)}: {layout.title}, {amount(report.size)} "
-        f"in {report.seconds:.2f} s"
-    ]
-    if report.cloned:
-        parts.append(f"{amount(report.cloned)} cloned")
-    return ", ".join(parts)
+    name, cloned = printable(report.target), report.cloned
+    told = f"{name}: {layout.title}, {amount(report.size)} in {report.seconds:.2f} s"
+    return f"{told}, {amount(cloned)} cloned" if cloned else told
 
 
 def _write_manifest(layout: Layout, path: str, progress: Tell | None) -> None:
