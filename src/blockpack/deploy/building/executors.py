@@ -43,7 +43,10 @@ Planned = Sequence[tuple[Task, Layout]]
 
 
 def outcomes(planned: Planned, jobs: Jobs, meter: Meter) -> Iterator[Outcome]:
-    """Make all images by up to `jobs` processes of this machine; `meter` counts as in `make`."""
+    """Make all images by up to `jobs` processes of this machine; `meter` counts as in `make`.
+
+    Raises `TargetError` if a process came to an end by itself.
+    """
     most = processors(jobs)
     workers = min(most, len(planned))
     pool = None
@@ -53,8 +56,24 @@ def outcomes(planned: Planned, jobs: Jobs, meter: Meter) -> Iterator[Outcome]:
     if pool is None:
         yield from (_made(planned, number, jobs, meter) for number in range(len(planned)))
         return
+    # The largest ones first, or one would be begun when all others are done.
+    order = sorted(range(len(planned)), key=lambda number: -planned[number][1].size)
+
+    def made(meter: Meter) -> Iterator[Outcome]:
+        return (_made(planned, order[place], most // workers, meter) for place in pool.numbers())
+
+    def work(send: Send) -> None:
+        for outcome in made(Meter("", sys.maxsize, increments(send))):
+            send(outcome)
+
     with pool:
-        yield from _forked(pool, planned, workers, most // workers, meter)
+        if not pool.start(workers, work):  # this process does it, if no other can be had
+            yield from made(meter)
+        for message in pool.messages():
+            if isinstance(message, int):
+                meter.advance(message)
+            elif isinstance(message, tuple):
+                yield message
 
 
 def _made(planned: Planned, number: int, jobs: Jobs, meter: Meter) -> Outcome:
@@ -65,31 +84,6 @@ def _made(planned: Planned, number: int, jobs: Jobs, meter: Meter) -> Outcome:
         return number, error
     except MemoryError:
         return number, out_of_memory()
-
-
-def _forked(
-    pool: WorkerPool, planned: Planned, workers: int, jobs: int, meter: Meter
-) -> Iterator[Outcome]:
-    """Make images side by side; in this process, if no other can be had.
-
-    Raises `TargetError` if a process came to an end by itself.
-    """
-    # The largest ones first, or one would be begun when all others are done.
-    order = sorted(range(len(planned)), key=lambda number: -planned[number][1].size)
-
-    def work(send: Send) -> None:
-        own = Meter("", sys.maxsize, increments(send))
-        for place in pool.numbers():
-            send(_made(planned, order[place], jobs, own))
-
-    if not pool.start(workers, work):
-        for place in pool.numbers():
-            yield _made(planned, order[place], jobs, meter)
-    for message in pool.messages():
-        if isinstance(message, int):
-            meter.advance(message)
-        elif isinstance(message, tuple):
-            yield message
 
 
 def outcomes_on(

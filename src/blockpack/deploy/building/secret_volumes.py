@@ -139,23 +139,15 @@ def _in_clear(spec: ImageSpec) -> bool:
 
 
 def _transfer(layout: Layout, path: str, descriptor: int) -> None:
-    if layout.format == CIPHER:
-        _require_room(path, layout.size)
+    """Write an image. Raises `TargetError`, for one without holes before the disk is full."""
+    free = free_bytes(os.path.dirname(path))
+    if layout.format == CIPHER and layout.size > free:
+        rule = f"the image takes more than the {free:,} bytes that are free there"
+        raise TargetError(path, rule, "free some space, or choose another place")
     with target_errors(path):
         os.ftruncate(descriptor, layout.size)
     with Transfer(Seekable(path, descriptor, holes=True), lambda count: None) as transfer:
         transfer.run(layout)
-
-
-def _require_room(path: str, size: int) -> None:
-    """Raise `TargetError` if `size` bytes do not fit beside `path`: what is encrypted has no holes.
-
-    Without that a disk would be full before it is told.
-    """
-    free = free_bytes(os.path.dirname(path))
-    if size > free:
-        rule = f"the image takes more than the {free:,} bytes that are free there"
-        raise TargetError(path, rule, "free some space, or choose another place")
 
 
 def _fresh_key(staging: Place, name: str) -> bytes:

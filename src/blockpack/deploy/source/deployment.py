@@ -47,9 +47,8 @@ class Deployment(Closing, ABC):
         self._jobs = jobs
         self.inventory = inventory or Inventory(jobs)
 
-    @abstractmethod
     def leave_out(self, path: str | os.PathLike[str]) -> None:
-        """Take what is at `path` for no part of it, if that is in it.
+        """Take what is at `path` for no part of it, if that is in it: not in a commit.
 
         Raises `UsageError` if nothing would be left.
         """
@@ -70,9 +69,9 @@ class Deployment(Closing, ABC):
         return Manifest.parse(self.text, self.manifest_file)
 
     @property
-    @abstractmethod
     def subtrees(self) -> Mapping[str, tuple[Subtree, ...]]:
-        """What images are made of in a directory, by their names."""
+        """What images are made of in a directory, by their names; of a commit nothing is."""
+        return {}
 
     @property
     @abstractmethod

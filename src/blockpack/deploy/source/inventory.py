@@ -166,11 +166,6 @@ def _packed(rows: list[Row], *, dated: bool) -> tuple[bytes, int, bytes]:
     return hashlib.sha256(packed).digest(), latest, packed
 
 
-def tick(latest: int) -> int:
-    """For how long (nanoseconds) the clock may show the time `latest` of a file's change."""
-    return TICK if latest % 1_000_000_000 else COARSE_TICK
-
-
 def settled(latest: int, looked: int) -> bool | None:
     """Whether what was modified since it was `looked` at shows a later time than `latest`.
 
@@ -178,11 +173,12 @@ def settled(latest: int, looked: int) -> bool | None:
     have been changes meanwhile. None if the time is in the future: what changes then cannot be
     told. Times are in nanoseconds since 1970.
     """
-    end = latest + tick(latest)
+    tick = TICK if latest % 1_000_000_000 else COARSE_TICK
+    end = latest + tick
     if end <= looked:
         return True
     left = end - time.time_ns()
-    if left > tick(latest) + TICK:
+    if left > tick + TICK:
         return None
     time.sleep(max(left, 0) / 1e9)
     return False

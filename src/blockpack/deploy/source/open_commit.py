@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
-from typing import ClassVar, Self
+from typing import Self
 
 from attrs import evolve
 
@@ -29,8 +29,6 @@ from .paths import NO_MANIFEST, PartError
 
 class OpenCommit(Deployment):
     """A deployment in a commit of the repository at `path`."""
-
-    subtrees: ClassVar[Mapping[str, tuple[Subtree, ...]]] = {}
 
     def __init__(self, path: str, opened: Lookup, jobs: Jobs) -> None:
         super().__init__(jobs)
@@ -56,9 +54,6 @@ class OpenCommit(Deployment):
     def reopened(self) -> Reopen:
         """What opens it again, in any process."""
         return partial(OpenCommit.of, os.path.abspath(self.path), self.commit)
-
-    def leave_out(self, path: str | os.PathLike[str]) -> None:
-        """A commit never holds what is being written."""
 
     def _text(self) -> bytes:
         found = self._opened.find(MANIFEST)
