@@ -34,9 +34,13 @@ def arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Build the volumes of a deployment whose inputs changed."""
     asked = arguments.only or arguments.depfile or arguments.json or arguments.key_file
-    inventory = Inventory(arguments.jobs)
-    if not asked and arguments.max_size is None and _has_nothing_to_do(arguments, inventory):
-        return 0
+    begun, inventory = time.monotonic(), Inventory(arguments.jobs)
+    if not asked and arguments.max_size is None:  # found out before anything slow is imported
+        names = unchanged(arguments.source, arguments.out, inventory)
+        if names is not None:
+            if not arguments.quiet:
+                say(_unchanged(len(names), time.monotonic() - begun))
+            return 0
     from ..deploy.building.build import build
     from ..deploy.source.open_deployment import open_deployment
     from .progress_bar import progress_bar
@@ -72,15 +76,6 @@ def secrets_of(arguments: Namespace | HostSettings) -> Secrets | None:
     from ..deploy.secrets import Secrets
 
     return Secrets(identity=arguments.identity, key_file=arguments.key_file, runtime=runtime)
-
-
-def _has_nothing_to_do(arguments: Namespace, inventory: Inventory) -> bool:
-    """Whether nothing changed, found out before anything slow is imported."""
-    begun = time.monotonic()
-    names = unchanged(arguments.source, arguments.out, inventory)
-    if names is not None and not arguments.quiet:
-        say(_unchanged(len(names), time.monotonic() - begun))
-    return names is not None
 
 
 def as_json(report: BuildReport) -> dict[str, Any]:

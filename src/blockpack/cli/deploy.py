@@ -50,7 +50,10 @@ def run(arguments: Namespace) -> int:
     if not arguments.to:
         raise UsageError("", "--to is empty", "give the directory to deploy to")
     given = _given(arguments)
-    settings = given.over(_saved(arguments, given))
+    saved = HostSettings.of(arguments.to)
+    if given.repository not in (None, saved.repository):  # with which the revision goes
+        saved = HostSettings(revision="HEAD").over(saved)
+    settings = given.over(saved)
     if settings.repository is None:
         raise UsageError("", "there is no repository to deploy", "give REPO, and --save it")
     try:
@@ -94,14 +97,6 @@ def _given(arguments: Namespace) -> HostSettings:
         repository, revision = _address(arguments.repository)
     own = {name: getattr(arguments, name) for name in _SETTINGS}
     return HostSettings(repository=repository, revision=revision, **own)
-
-
-def _saved(arguments: Namespace, given: HostSettings) -> HostSettings:
-    """What was saved before, of which the revision goes with the repository."""
-    saved = HostSettings.of(arguments.to)
-    if given.repository is None or given.repository == saved.repository:
-        return saved
-    return HostSettings(revision="HEAD").over(saved)
 
 
 def _address(text: str) -> tuple[str, str | None]:

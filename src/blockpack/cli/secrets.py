@@ -59,7 +59,7 @@ def run(arguments: Namespace) -> int:
 def _encrypt(arguments: Namespace) -> int:
     """Encrypt files; the exit code: that of a target where some of one may be left on a disk."""
     kept = False
-    targets = dict(zip(arguments.files, _targets(arguments), strict=True))
+    targets = _targets(arguments)
     for file in arguments.files:
         if file != STANDARD_INPUT and file.endswith(SUFFIX):
             raise UsageError(file, "already has the name of an encrypted file", "leave it out")
@@ -105,7 +105,7 @@ def _standard_input() -> bytes:
     return data
 
 
-def _targets(arguments: Namespace) -> list[str]:
+def _targets(arguments: Namespace) -> dict[str, str]:
     """Where each file goes. Raises `UsageError`."""
     if (arguments.output is not None) != (STANDARD_INPUT in arguments.files):
         rule = "--output and '-' (standard input) go together"
@@ -116,7 +116,7 @@ def _targets(arguments: Namespace) -> list[str]:
     if name is not None and (name == SUFFIX or not name.endswith(SUFFIX)):
         rule = f"--output ends in NAME{SUFFIX}, since secret volumes open only such files"
         raise UsageError("", rule, "give such a name")
-    return [arguments.output or f"{file}{SUFFIX}" for file in arguments.files]
+    return {file: arguments.output or f"{file}{SUFFIX}" for file in arguments.files}
 
 
 def _edit(arguments: Namespace) -> None:

@@ -107,7 +107,9 @@ class SecretBuilds:
                 own = self._key
                 if own is None:
                     key = f"{spec.name}{KEY_SUFFIX}"
-                    own = _fresh_key(staging, key)
+                    own = os.urandom(_KEY_BYTES)
+                    with target_errors(key), staging.private(key) as descriptor:
+                        write_key(descriptor, own)
                 layout = encrypt(layout, own)
             self._write(task, staging, name, layout)
         record = image_record(spec, plan.layout, secret=True, cipher=spec.cipher, key=key)
@@ -148,14 +150,6 @@ def _transfer(layout: Layout, path: str, descriptor: int) -> None:
         os.ftruncate(descriptor, layout.size)
     with Transfer(Seekable(path, descriptor, holes=True), lambda count: None) as transfer:
         transfer.run(layout)
-
-
-def _fresh_key(staging: Place, name: str) -> bytes:
-    """A new key, and the file that holds it. Raises `TargetError`."""
-    key = os.urandom(_KEY_BYTES)
-    with target_errors(name), staging.private(name) as descriptor:
-        write_key(descriptor, key)
-    return key
 
 
 def _warnings(plan: SecretPlan) -> Iterator[LayoutWarning]:

@@ -142,7 +142,9 @@ def rollback(
         current = place.current()
         wanted = place.numbered(to) if to is not None else place.way_back()
         if wanted is None:
-            raise UsageError(place.root, *_no_way_back(place))
+            others = [str(each.number) for each in place.all() if each != current]
+            remedy = f"name one of {', '.join(others)} with --to" if others else "deploy one"
+            raise UsageError(place.root, "has no older generation that passed", remedy)
         if _is_to_be_activated(place, wanted, on_activate):
             damaged = damage(wanted, progress)
             if damaged is not None:
@@ -163,13 +165,6 @@ def collect(root: str | os.PathLike[str], keep: int) -> tuple[int, ...]:
         outdated = place.outdated(keep)
         place.remove(outdated)
     return tuple(generation.number for generation in outdated)
-
-
-def _no_way_back(place: Root) -> tuple[str, str]:
-    """Why there is nothing to go back to, and what to do."""
-    others = [str(each.number) for each in place.all() if each != place.current()]
-    rule = "has no older generation that passed"
-    return rule, f"name one of {', '.join(others)} with --to" if others else "deploy one"
 
 
 def _is_to_be_activated(place: Root, wanted: Generation, command: str | None) -> bool:

@@ -41,7 +41,11 @@ class OpenCommit(Deployment):
         """The commit's id, in hexadecimal digits."""
         self.manifest_file = f"{commit[:12]}:{MANIFEST}"
         self.origin = FromCommit(commit, opened.revision.tree)
-        self.text = self._text()
+        found = opened.find(MANIFEST)
+        if found is None:
+            rule = f"commit {commit[:12]} has no {MANIFEST}"
+            raise SourceError(path, rule, NO_MANIFEST)
+        self.text = opened.read(found, self.manifest_file, MOST_BYTES)
 
     @classmethod
     def of(cls, path: str, revision: str, jobs: Jobs = 1) -> Self:
@@ -54,13 +58,6 @@ class OpenCommit(Deployment):
     def reopened(self) -> Reopen:
         """What opens it again, in any process."""
         return partial(OpenCommit.of, os.path.abspath(self.path), self.commit)
-
-    def _text(self) -> bytes:
-        found = self._opened.find(MANIFEST)
-        if found is None:
-            rule = f"commit {self.commit[:12]} has no {MANIFEST}"
-            raise SourceError(self.path, rule, NO_MANIFEST)
-        return self._opened.read(found, self.manifest_file, MOST_BYTES)
 
     def files(self) -> Iterator[bytes]:
         """What changes when a name comes to stand for another commit."""
