@@ -35,7 +35,7 @@ from ..source.deployment import Deployment
 from ..source.open_commit import OpenCommit
 from ..source.open_deployment import open_deployment
 from ..source.open_directory import OpenDirectory
-from .build_state import State, VolumeState, key_of
+from .build_state import State, key_of
 from .depfile import require_replaceable, rule, write
 from .dist import Dist, held
 from .executors import executor_named, outcomes, outcomes_on
@@ -155,17 +155,10 @@ class _Build:
         return report
 
     @cached_property
-    def wanted(self) -> Mapping[str, VolumeState]:
-        """How each volume will be noted once it is built, but for its files."""
-        return {
-            name: VolumeState(
-                fingerprint=self.deployment.fingerprint(spec, self.epoch),
-                inputs=self.deployment.inputs[name],
-                subtrees=self.deployment.subtrees.get(name, ()),
-                files={},
-            )
-            for name, spec in self.deployment.manifest.images.items()
-        }
+    def wanted(self) -> Mapping[str, str]:
+        """The fingerprints that tell the images; empty for one whose inputs are unknown."""
+        images = self.deployment.manifest.images.items()
+        return {name: self.deployment.fingerprint(spec, self.epoch) for name, spec in images}
 
     def _build(self) -> BuildReport:
         images = self.deployment.manifest.images
@@ -181,7 +174,7 @@ class _Build:
                 self._write(complete=False)
             raise
         removed = () if self.only else tuple(self.dist.remove_others(images))
-        complete = all(self.dist.has(name, state) for name, state in self.wanted.items())
+        complete = all(self.dist.has(name, wanted) for name, wanted in self.wanted.items())
         record = self._write(complete=complete)
         names = [spec.name for spec in chosen]
         made = {*self.built, *self.shared}
@@ -218,8 +211,8 @@ class _Build:
 
     def _share(self, spec: ImageSpec, staging: str) -> bool:
         """Take an image over from an earlier build, if there is one with this fingerprint."""
-        state = self.wanted[spec.name]
-        found = (self.earlier or {}).get(state.fingerprint)
+        wanted = self.wanted[spec.name]
+        found = (self.earlier or {}).get(wanted)
         if found is None:
             return False
         size = found[0].size or 0
@@ -230,7 +223,7 @@ class _Build:
         if image is None:
             return False
         meter.finish()
-        self.dist.put(image, state, staging)
+        self.dist.put(image, wanted, staging)
         self.shared.append(spec.name)
         return True
 
@@ -319,22 +312,21 @@ class _Build:
             # By volumes, for bytes would tell how large they are.
             meter = Meter("building secrets", len(planned), self.progress, "volumes")
             for plan in planned:
-                state = self.wanted[plan.task.spec.name]
-                if plan.plain:  # nothing of those is noted, not even a digest
-                    state = state._replace(fingerprint="", inputs=None)
+                # Nothing is noted of files that were not encrypted, not even a digest.
+                wanted = "" if plan.plain else self.wanted[plan.task.spec.name]
                 built = None
                 with noted(errors):
                     built = builds.make(plan)
                 if built is not None:
-                    self._finish(built, state, staging)
+                    self._finish(built, wanted, staging)
                 meter.advance()
             meter.finish()
 
-    def _finish(self, built: Built, wanted: VolumeState, staging: str) -> None:
+    def _finish(self, built: Built, wanted: str, staging: str) -> None:
         image = built.record
         if isinstance(self.deployment, OpenCommit) and not image.secret:
             # That of a directory means something on this machine alone.
-            image = evolve(image, fingerprint=wanted.fingerprint or None)
+            image = evolve(image, fingerprint=wanted or None)
         self.dist.put(image, wanted, staging)
         self.built.append(image.name)
         self.warnings += ((image.name, warning) for warning in built.warnings)
@@ -349,7 +341,11 @@ class _Build:
             source=opened.origin,
             volumes=self.dist.images(opened.manifest.images),
         )
-        root = opened.root if isinstance(opened, OpenDirectory) else ""
-        key = key_of(root, opened.text, record.encoded()) if complete else ""
-        state = State(key, self.dist.states)
+        key, names = "", opened.manifest.images
+        if complete:
+            root = opened.root if isinstance(opened, OpenDirectory) else ""
+            inputs = (opened.inputs[name] for name in names)
+            key = key_of(root, opened.text, record.encoded(), inputs)
+        subtrees = tuple(opened.subtrees.get(name, ()) for name in names)
+        state = State(key, subtrees, self.dist.states)
         return self.dist.write(record, state)

@@ -9,10 +9,9 @@ imported, the manifest is compared and not parsed, and no file is read but the b
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
@@ -20,7 +19,7 @@ from ...errors import BlockpackError, SourceError
 from ...reading.ownership import open_trusted
 from ...writing.place import Place
 from ..file_names import RECORD
-from ..source.inventory import Inventory, Subtree
+from ..source.inventory import Inventory, Subtree, digest_of
 from ..source.paths import manifest_text
 
 STATE = ".blockpack-build.json"
@@ -57,23 +56,16 @@ def _is_as_left(directory: str, name: str, left: Signature) -> bool:
 
 
 class VolumeState(NamedTuple):
-    """A volume as it was built: its fingerprint, and the files that were made of it.
-
-    `subtrees` are what it was made of, if that was in a directory, and `inputs` tells what was
-    there. `files` has signatures by names.
-    """
+    """A volume as it was built: its fingerprint, and the signatures of its files by their names."""
 
     fingerprint: str
-    inputs: str | None
-    subtrees: tuple[Subtree, ...]
     files: Mapping[str, Signature]
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """The one that `values` are, which were JSON. Raises errors of any kind."""
-        subtrees = tuple(map(Subtree.of, values["subtrees"]))
         files = {name: tuple(left) for name, left in values["files"].items()}
-        return cls(values["fingerprint"], values["inputs"], subtrees, files)
+        return cls(values["fingerprint"], files)
 
     def is_whole(self, directory: str) -> bool:
         """Whether all files are in `directory`, as they were left."""
@@ -82,10 +74,12 @@ class VolumeState(NamedTuple):
 
 class State(NamedTuple):
     """A build: the images that it left, and the `key` of what it depends on as a whole (`key_of`),
-    which is empty unless every volume of the manifest was built.
+    which is empty unless every volume of the manifest was built. `subtrees` are what each was made
+    of, if that was in a directory.
     """
 
     key: str = ""
+    subtrees: tuple[tuple[Subtree, ...], ...] = ()
     volumes: Mapping[str, VolumeState] = MappingProxyType({})
 
     @classmethod
@@ -95,8 +89,9 @@ class State(NamedTuple):
             with open(open_trusted(os.path.join(directory, STATE), SourceError), "rb") as file:
                 values = json.load(file)
             if values["schema"] == SCHEMA:
-                told = values["volumes"].items()
-                return cls(values["key"], {name: VolumeState.of(each) for name, each in told})
+                volumes = {name: VolumeState.of(each) for name, each in values["volumes"].items()}
+                subtrees = (tuple(map(Subtree.of, each)) for each in values["subtrees"])
+                return cls(values["key"], tuple(subtrees), volumes)
         except _UNREADABLE:
             pass
         return cls()
@@ -104,7 +99,7 @@ class State(NamedTuple):
     def encoded(self) -> bytes:
         """The state as it is in its file."""
         volumes = {name: volume._asdict() for name, volume in self.volumes.items()}
-        values = {"schema": SCHEMA, "key": self.key, "volumes": volumes}
+        values = {"schema": SCHEMA, **self._asdict(), "volumes": volumes}
         return json.dumps(values, indent=1).encode("ascii") + b"\n"
 
 
@@ -117,28 +112,28 @@ def unchanged(source: str, directory: str, inventory: Inventory) -> list[str] | 
         with Place.own(directory) as dist:
             left, record = dist.leftovers(), dist.read(RECORD)
         if (
-            left
-            or state.key != key_of(os.path.abspath(source), manifest_text(source), record)
+            not state.key
+            or left
             or not all(volume.is_whole(directory) for volume in state.volumes.values())
         ):
             return None
-        for volume in state.volumes.values():
-            told = inventory.digest(volume.subtrees)
-            if told is None or told != volume.inputs:
-                return None
+        inputs = map(inventory.digest, state.subtrees)
+        if state.key != key_of(os.path.abspath(source), manifest_text(source), record, inputs):
+            return None
     except (BlockpackError, OSError):  # it is for the build to tell
         return None
     return list(state.volumes)
 
 
-def key_of(directory: str, manifest: bytes, record: bytes) -> str:
-    """What tells a build: of which directory it was made, by which manifest, and in which
-    environment; and what its record says.
+def key_of(directory: str, manifest: bytes, record: bytes, inputs: Iterable[str | None]) -> str:
+    """What tells a build: of which directory it was made, by which manifest, of which inputs of its
+    volumes, and in which environment; and what its record says. Empty if an input is unknown.
     """
     import zlib
 
     from ... import __version__
 
     # The deflated parts of an image are what this zlib makes of them.
-    environment = __version__, os.environ.get("SOURCE_DATE_EPOCH"), zlib.ZLIB_RUNTIME_VERSION
-    return hashlib.sha256(repr((directory, manifest, record, *environment)).encode()).hexdigest()
+    environment = __version__, os.environ.get("SOURCE_DATE_EPOCH", ""), zlib.ZLIB_RUNTIME_VERSION
+    facts = directory, manifest, record, *environment, *inputs
+    return "" if None in facts else digest_of(facts)

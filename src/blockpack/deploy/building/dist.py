@@ -123,11 +123,9 @@ class Dist:
 
     # What is there -------------------------------------------------------------------------------
 
-    def has(self, name: str, wanted: VolumeState) -> bool:
-        """Whether the image of that name is the wanted one."""
-        known = self.states.get(name)
-        told = wanted.fingerprint
-        return known is not None and bool(told) and known.fingerprint == told
+    def has(self, name: str, wanted: str) -> bool:
+        """Whether the image of that name is the one that has the wanted fingerprint."""
+        return wanted != "" and name in self.states and self.states[name].fingerprint == wanted
 
     def images(self, order: Iterable[str]) -> tuple[ImageRecord, ...]:
         """All images, by their names in that order; those that are not in it come last."""
@@ -151,11 +149,8 @@ class Dist:
             rule = f"nothing can be written there: {reason(error)}"
             raise TargetError(self.directory, rule, "give a directory to build into") from None
 
-    def put(self, image: ImageRecord, state: VolumeState, staging: str) -> None:
-        """Give the files of an image, which are in `staging`, their names.
-
-        Raises `TargetError`.
-        """
+    def put(self, image: ImageRecord, fingerprint: str, staging: str) -> None:
+        """Give the files of an image, which are in `staging`, their names. Raises `TargetError`."""
         with signals_held():
             self.changed = True
             self._forget(image.name)
@@ -174,7 +169,7 @@ class Dist:
                 if old and old in left and old not in files and self._is_there(old, left[old]):
                     self._remove(old, wiping=wiping)
             self.records[image.name] = image
-            self.states[image.name] = state._replace(files=files)
+            self.states[image.name] = VolumeState(fingerprint, files)
 
     def _forget(self, name: str) -> None:
         self.records.pop(name, None)

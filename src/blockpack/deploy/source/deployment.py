@@ -10,7 +10,6 @@ it changed; one git process answers for all that is read of a commit.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +25,7 @@ from ...workers.processors import Jobs
 from ..manifest.parser import Manifest
 from ..manifest.specs import ImageSpec, Part, TreeSpec
 from ..record import Origin
-from .inventory import Inventory, Subtree
+from .inventory import Inventory, Subtree, digest_of
 
 
 class Deployment(Closing, ABC):
@@ -122,8 +121,3 @@ class Deployment(Closing, ABC):
 
 Reopen = Callable[[Jobs], Deployment]
 """Opens a deployment, of which so many processes read; any process can be given it."""
-
-
-def digest_of(facts: object) -> str:
-    """What tells these facts from others."""
-    return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()

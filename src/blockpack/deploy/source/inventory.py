@@ -95,7 +95,7 @@ class Inventory:
     def digest(self, subtrees: Iterable[Subtree]) -> str | None:
         """What tells all that is in these from anything else; None if that is unknown."""
         digests = [self.of(subtree).digest for subtree in subtrees]
-        return None if None in digests else hashlib.sha256(repr(digests).encode()).hexdigest()
+        return None if None in digests else digest_of(digests)
 
     def locations(self, subtree: Subtree) -> Iterator[bytes]:
         """Where all is that is in a subtree; that of a directory ends in a slash.
@@ -136,7 +136,7 @@ def _taken(subtree: Subtree, jobs: Jobs) -> Stock:
             times = found.st_mtime_ns, found.st_ctime_ns
             name = os.path.basename(location)
             facts = name, found.st_mode, found.st_size, *times, found.st_ino
-            return Stock(hashlib.sha256(repr(facts).encode()).hexdigest(), found.st_ctime_ns)
+            return Stock(digest_of(facts), found.st_ctime_ns)
         walk = DirectoryWalk(
             os.fsencode(location),
             excluded=excluding(exclude),
@@ -164,6 +164,11 @@ def _packed(rows: list[Row], *, dated: bool) -> tuple[bytes, int, bytes]:
             rows = [row if row[1] is not None else (*row[:3], 0, *row[4:]) for row in rows]
     packed = marshal.dumps(rows, _MARSHAL)
     return hashlib.sha256(packed).digest(), latest, packed
+
+
+def digest_of(facts: object) -> str:
+    """What tells these facts from others."""
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def settled(latest: int, looked: int) -> bool | None:

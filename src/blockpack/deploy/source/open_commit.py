@@ -22,8 +22,8 @@ from ...workers.processors import Jobs
 from ..file_names import MANIFEST, MOST_BYTES
 from ..manifest.specs import ImageSpec, Part, TreeSpec
 from ..record import FromCommit
-from .deployment import Deployment, Reopen, digest_of
-from .inventory import Subtree
+from .deployment import Deployment, Reopen
+from .inventory import Subtree, digest_of
 from .paths import NO_MANIFEST, PartError
 
 
