@@ -14,7 +14,7 @@ from ..deploy.attach.xl_template import Settings, filled_in, network
 from ..deploy.manifest.consumers import CONSUMERS
 from ..errors import UsageError, raise_problems
 from . import flags
-from .output import binary_output, emit_json, flush_output, say
+from .output import binary_output, emit_json, flush_output, picked, say
 
 _TEMPLATE = "xen"
 """The consumer that has a skeleton to fill in."""
@@ -86,8 +86,7 @@ def _json(
 ) -> dict[str, Any]:
     return {
         "for": arguments.consumer,
-        "name": consumer.deployed.name,
-        "live": consumer.deployed.live,
+        **picked(consumer.deployed, "name", "live"),
         "volumes": [_volume(disk) for disk in consumer.disks],
         "arguments": consumer.arguments(),
         "lines": lines,
@@ -98,13 +97,8 @@ def _json(
 
 def _volume(disk: Disk) -> dict[str, Any]:
     return {
-        "name": disk.name,
-        "path": disk.path,
-        "format": disk.format,
-        "sector_size": disk.sector_size,
+        **picked(disk, "name", "path", "format", "sector_size"),
         "read_only": not disk.writable,
-        "secret": disk.secret,
-        "cipher": disk.cipher,
-        "key": disk.key,
+        **picked(disk, "secret", "cipher", "key"),
         "root_hash": None if disk.verity is None else disk.verity.root_hash,
     }

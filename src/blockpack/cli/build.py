@@ -10,7 +10,7 @@ from ..deploy.building.build_state import unchanged
 from ..deploy.source.inventory import Inventory
 from ..errors import printable
 from . import flags
-from .output import amount, emit_report, say, say_warnings
+from .output import amount, emit_report, picked, say, say_warnings
 
 if TYPE_CHECKING:
     from ..deploy.building.build import BuildReport
@@ -84,10 +84,7 @@ def as_json(report: BuildReport) -> dict[str, Any]:
         "name": report.record.name,
         "volumes": [
             {
-                "name": image.name,
-                "file": image.file,
-                "size": image.size,
-                "sha256": image.sha256,
+                **picked(image, "name", "file", "size", "sha256"),
                 "outcome": outcome(report, image.name),
             }
             for image in report.record.volumes

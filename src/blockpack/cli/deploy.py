@@ -13,7 +13,7 @@ from ..errors import BlockpackError, UsageError, printable
 from ..sources.git.address import Address
 from . import build as built
 from . import flags
-from .output import amount, emit_report, say, say_error, say_warnings
+from .output import amount, emit_report, picked, say, say_error, say_warnings
 from .progress_bar import progress_bar
 
 _OUTCOMES = {
@@ -131,9 +131,7 @@ def _json(report: DeployReport) -> dict[str, Any]:
         "commit": report.commit,
         "build": None if report.build is None else built.as_json(report.build),
         "removed": list(report.removed),
-        "left": report.left,
-        "damaged": report.damaged,
-        "seconds": report.seconds,
+        **picked(report, "left", "damaged", "seconds"),
     }
 
 

@@ -10,7 +10,7 @@ from ..errors import printable, raise_problems
 from ..images.open_image import open_image
 from ..layers.disk.record import DISK
 from . import flags
-from .output import amount, emit, emit_facts, emit_json
+from .output import amount, emit, emit_facts, emit_json, picked
 
 if TYPE_CHECKING:
     from ..layers.disk.reader import OpenPartition
@@ -53,13 +53,10 @@ def partition_json(partition: OpenPartition) -> dict[str, Any]:
     """A partition as JSON values."""
     entry = partition.entry
     return {
-        "number": entry.number,
-        "name": entry.name,
+        **picked(entry, "number", "name"),
         "type": partition.type,
         "type_id": entry.type,
-        "id": entry.id,
-        "start": entry.start,
-        "size": entry.size,
+        **picked(entry, "id", "start", "size"),
         "flags": list(partition.flags),
         "content": partition.content,
         "label": partition.volume_label,

@@ -114,6 +114,11 @@ def _output() -> TextIO:
     return sys.stdout
 
 
+def picked(value: object, *names: str) -> dict[str, Any]:
+    """The attributes of those names, for JSON."""
+    return {name: getattr(value, name) for name in names}
+
+
 def emit_json(value: Any) -> None:
     """A JSON document on standard output; names that are not UTF-8 have surrogate escapes."""
     import json  # only where JSON is asked for

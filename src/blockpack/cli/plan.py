@@ -21,7 +21,7 @@ from ..planning.options import VOLUME
 from ..writing.files import own_descriptor
 from ..writing.write import write_bytes
 from . import flags, hash_trees, packing
-from .output import emit, emit_facts, emit_json, say_warnings
+from .output import emit, emit_facts, emit_json, picked, say_warnings
 from .outputs import check_outputs, outputs_of, say_left_out
 
 EXAMPLE = "blockpack plan site --format tar"
@@ -137,9 +137,7 @@ def _line(name: str, text: str) -> str:
 
 def _json(layout: Layout) -> dict[str, Any]:
     return {
-        "format": layout.format,
-        "size": layout.size,
-        "sector_size": layout.sector_size,
+        **picked(layout, "format", "size", "sector_size"),
         "geometry": dict(layout.geometry),
         "warnings": list(map(str, layout.warnings)),
         "entries": [placed(placement) for placement in layout.placements()],
@@ -148,7 +146,7 @@ def _json(layout: Layout) -> dict[str, Any]:
 
 
 def _extent(extent: Extent) -> dict[str, Any]:
-    values: dict[str, Any] = {"offset": extent.offset, "length": extent.length, "kind": extent.kind}
+    values = picked(extent, "offset", "length", "kind")
     if isinstance(extent, FileRange):
         values |= {"path": decode(extent.path), "start": extent.start}
     elif isinstance(extent, Stream):

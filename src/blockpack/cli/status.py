@@ -14,7 +14,7 @@ from ..deploy.host.generations import Generations
 from ..deploy.host.status import GenerationStatus, Status, status, verify_live
 from ..errors import printable
 from . import flags
-from .output import SIGNS, amount, emit, emit_json
+from .output import SIGNS, amount, emit, emit_json, picked
 from .progress_bar import progress_bar
 
 EXAMPLE = "blockpack status /var/lib/www --diff 3 4"
@@ -53,34 +53,23 @@ def run(arguments: Namespace) -> int:
 def _json(found: Status) -> dict[str, Any]:
     live = found.live
     return {
-        "root": found.root,
-        "name": found.name,
+        **picked(found, "root", "name"),
         "live": None if live is None else live.number,
         "unfinished": found.unfinished,
         "generations": [_generation(each) for each in found.generations],
         "compared": found.compared,
         "changes": list(map(asdict, found.changes)),
-        "way_back": found.way_back,
-        "disk_use": found.disk_use,
+        **picked(found, "way_back", "disk_use"),
         "gc": {"keep": found.keep, "generations": list(found.outdated), "freed": found.freed},
     }
 
 
 def _generation(each: GenerationStatus) -> dict[str, Any]:
     return {
-        "number": each.number,
-        "name": each.name,
-        "commit": each.commit,
-        "live": each.live,
+        **picked(each, "number", "name", "commit", "live"),
         "live_since": None if each.live_since is None else _time(each.live_since),
-        "size": each.size,
-        "passed": each.passed,
-        "failed": each.failed,
-        "damaged": each.damaged,
-        "volumes": [
-            {"name": image.name, "format": image.format, "size": image.size, "sha256": image.sha256}
-            for image in each.volumes
-        ],
+        **picked(each, "size", "passed", "failed", "damaged"),
+        "volumes": [picked(image, "name", "format", "size", "sha256") for image in each.volumes],
     }
 
 

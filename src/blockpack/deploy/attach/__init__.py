@@ -14,9 +14,7 @@ from .mirage import Mirage
 
 _CLASSES: dict[str, type[Consumer]] = {
     "xen": Xen,
-    "solo5": Solo5,
-    "solo5-hvt": Solo5,
-    "solo5-spt": Solo5,
+    **dict.fromkeys(("solo5", "solo5-hvt", "solo5-spt"), Solo5),
     "albatross": Albatross,
     "qemu": Qemu,
     "libvirt": Libvirt,

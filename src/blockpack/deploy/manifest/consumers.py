@@ -146,9 +146,7 @@ CONSUMERS = {
         sector_size=XEN_SECTOR,
         hints=_xen,  # its devices have numbers, and no names
     ),
-    "solo5": _SOLO5,
-    "solo5-hvt": _SOLO5,
-    "solo5-spt": _SOLO5,
+    **dict.fromkeys(("solo5", "solo5-hvt", "solo5-spt"), _SOLO5),
     "albatross": Rules(
         defaults={"sector_size": 4096, "pad": MiB},
         multiple=MiB,
