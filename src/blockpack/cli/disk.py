@@ -53,11 +53,6 @@ class Described(NamedTuple):
     profile: str
     values: dict[str, list[str]]
 
-    def value(self, key: str) -> str | None:
-        """The last value of a key, if there is one."""
-        found = self.values.get(key)
-        return found[-1] if found else None
-
 
 def arguments(parser: ArgumentParser) -> None:
     target.add_target(parser)
@@ -242,8 +237,8 @@ def _planned(
     if arguments.sector_size is not None:
         given.setdefault("sector_size", arguments.sector_size)
     volume = volume_class(**given)
-    key_file = described.value("key-file")
-    secret = None if key_file is None else read_key(key_file)
+    key_files = described.values.get("key-file")
+    secret = read_key(key_files[-1]) if key_files else None
     tree = scan(described.source, jobs=arguments.jobs, **of_tree)
     leave_out(tree, described.source, left_out)
 

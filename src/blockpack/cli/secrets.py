@@ -33,9 +33,7 @@ def arguments(parser: ArgumentParser) -> None:
     edit.add_argument("file", metavar="FILE.age")
     rekey = commands.add_parser("rekey", help="encrypt again, for the recipients of today")
     for command in (edit, rekey):
-        flags.value(
-            command, "--identity", "FILE", "age or SSH identity that opens it", required=True
-        )
+        flags.add(command, "--identity", required=True, help="age or SSH identity that opens it")
     history = commands.add_parser(
         "audit", help="look for plain secrets in the commits on standard input"
     )

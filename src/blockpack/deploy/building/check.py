@@ -25,7 +25,7 @@ from ..secrets.opening import require_encrypted
 from ..secrets.redact import redacted
 from ..source.deployment import Deployment
 from ..source.open_deployment import open_deployment
-from .limit import limit_of, require_within, size_in_file
+from .limit import limit_of, require_within
 from .task import Task, plan
 
 UNSEEN = LayoutWarning("", "secret", "not opened by check")
@@ -91,11 +91,7 @@ def _checked(
     deployment: Deployment, spec: ImageSpec, epoch: int, jobs: Jobs, max_size: int | None
 ) -> CheckedVolume:
     if spec.secret:
-
-        def look() -> None:
-            require_within(spec, size_in_file(spec, spec.least_size), max_size)
-
-        redacted(spec, look, EntryError)
+        redacted(spec, lambda: require_within(spec, spec.least_size, max_size), EntryError)
         for volume in spec.volumes:
             if volume.secret:
                 require_encrypted(deployment, volume)

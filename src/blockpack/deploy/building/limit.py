@@ -34,10 +34,13 @@ def limit_of(max_size: Size | None) -> int | None:
 
 
 def require_within(spec: ImageSpec, size: int, max_size: int | None) -> None:
-    """Raise `EntryError` unless an image has at most `max_size` bytes, or there is no limit.
+    """Raise `EntryError` unless an image, which has `size` bytes before it is encrypted, has at
+    most `max_size`, or there is no limit; and for one that is too large to be encrypted.
 
     Nothing that is in it is named.
     """
+    if spec.cipher is not None:
+        size = encrypted_size(size)
     if max_size is None or size <= max_size:
         return
     has = "is larger" if spec.secret else f"has {size:,} bytes, more"
@@ -53,11 +56,3 @@ def is_larger(image: ImageRecord, directory: str | os.PathLike[str], max_size: i
             max_size is not None and os.stat(os.path.join(directory, image.file)).st_size > max_size
         )
     return False
-
-
-def size_in_file(spec: ImageSpec, size: int) -> int:
-    """Bytes of the file that an image of `size` bytes goes into: more, if it is encrypted.
-
-    Raises `EntryError`.
-    """
-    return size if spec.cipher is None else encrypted_size(size)

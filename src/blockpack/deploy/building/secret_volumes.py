@@ -27,7 +27,7 @@ from ..secrets.runtime import make_runtime, nearest, remove_empty, require_ram
 from ..source.deployment import Deployment
 from ..source.open_commit import OpenCommit
 from .build_state import KEY_SUFFIX
-from .limit import require_within, size_in_file
+from .limit import require_within
 from .task import Built, Task, image_record
 
 _KEY_BYTES = 32
@@ -68,7 +68,7 @@ class SecretBuilds:
         if _in_clear(spec):
             require_ram(spec, nearest(self._home(task)), runtime=self._in_runtime)
         planned = redacted(spec, lambda: self._plan(task, deployment))
-        size = size_in_file(spec, planned.layout.size)
+        size = planned.layout.size
         redacted(spec, lambda: require_within(spec, size, task.max_size), EntryError)
         return planned
 
@@ -87,7 +87,7 @@ class SecretBuilds:
 
         with in_memory():
             layout = task.spec.plan(opened, epoch=task.epoch)
-        size_in_file(task.spec, layout.size)  # of which there is one
+        require_within(task.spec, layout.size, None)  # or it is too large to be encrypted
         return SecretPlan(task, layout, plain)
 
     def _home(self, task: Task) -> str:

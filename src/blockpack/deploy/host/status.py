@@ -103,7 +103,9 @@ def status(root: str | os.PathLike[str]) -> Status:
         )
         found.append(each)
     before, changes = _changes(records, current)
-    way_back, keep = place.way_back(), _keep(root)
+    way_back, keep = place.way_back(), 1  # if this host does not say
+    with suppress(BlockpackError):
+        keep = HostSettings.of(root).keep or keep
     outdated = place.outdated(keep)
     kept = [each for each in place.all() if each not in outdated]
     used = disk_use(each.path for each in place.all())
@@ -135,13 +137,6 @@ def verify_live(root: str | os.PathLike[str], progress: Tell | None = None) -> N
     with suppress(TargetError), Root.held(root) as held:
         held.failed(current, str(damaged))
     raise damaged
-
-
-def _keep(root: str | os.PathLike[str]) -> int:
-    """How many generations this host keeps; 1 if it does not say."""
-    with suppress(BlockpackError):
-        return HostSettings.of(root).keep or 1
-    return 1
 
 
 def _changes(

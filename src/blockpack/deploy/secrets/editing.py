@@ -128,11 +128,10 @@ def _lock(directory: Place) -> bool:
     """Lock a directory until all have closed it who have it from here; False if others have."""
     from fcntl import LOCK_EX, LOCK_NB, flock
 
-    try:
+    with suppress(OSError):
         flock(directory.descriptor, LOCK_EX | LOCK_NB)
-    except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _remove(above: Place, directory: Place) -> None:
