@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockpack import Problems, Tree
-from blockpack.deploy.secrets.links import opened_links
+from blockpack.deploy.secrets.opening import opened_links
 from blockpack.model.entry import Symlink
 from deploy.secret_deployments import IN_CIPHER, built, sealed, secret_deployment
 from judges import ccm

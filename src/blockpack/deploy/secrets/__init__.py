@@ -12,8 +12,7 @@ text, and not as a cause or a context either.
 `opening` decrypts what volumes are made of (`building.secret_volumes` makes them), `runtime` is
 about where their images may lie. `files` maintains the encrypted files, `held_file` has none of
 them lost, `editing` has them edited, and `history` looks for what should have been one. One thing
-each: `age` encrypts, `links` are followed to what was decrypted, `redact` keeps errors silent, and
-`ramfs` tells what is on no disk.
+each: `age` encrypts, `redact` keeps errors silent, and `ramfs` tells what is on no disk.
 """
 
 from .options import Secrets

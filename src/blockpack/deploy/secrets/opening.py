@@ -1,15 +1,20 @@
-"""The tree of a secret volume with its encrypted files decrypted, in the memory of this process."""
+"""The tree of a secret volume with its encrypted files decrypted, in the memory of this process.
+
+A file ``keys/2026.age`` is ``keys/2026`` there. So a link that leads to it, through whatever other
+links, loses the suffix as well, from its own name and from the last name in its target.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import ClassVar, NoReturn
 
 from attrs import evolve
 
 from ...errors import BlockpackError, Problems, SecretError, raise_problems
-from ...model.entry import Entry, File
+from ...model.entry import Entry, File, Symlink, parent_of
 from ...model.extent import Data
+from ...model.link_walk import LeadsNowhereError, led_to
 from ...model.tree import Tree
 from ...reading.extents import file_bytes
 from ..manifest.specs import TreeSpec, VolumeSpec
@@ -17,7 +22,6 @@ from ..source.deployment import Deployment
 from ..source.open_commit import OpenCommit
 from .age import SUFFIX, Closed, Identities, has_suffix, is_closed
 from .held_file import MOST_BYTES
-from .links import opened_links, opened_name
 from .redact import redacted
 
 
@@ -169,6 +173,43 @@ def _opened(tree: Tree, contents: Mapping[str, bytes]) -> Tree:
         rule = f"{of_its(clashes)} named as another file, except for '{SUFFIX}'"
         raise SecretError("", rule, "rename one of the two")
     return opened
+
+
+def opened_name(path: str) -> str:
+    """What an encrypted file, or a link to one, is called where it is decrypted."""
+    return path.removesuffix(SUFFIX) if has_suffix(path) else path
+
+
+def opened_links(tree: Tree, closed: Container[str]) -> Iterator[tuple[Symlink, Symlink]]:
+    """The links of `tree` that lead to a file of the paths `closed`, before and after."""
+    for link in tree:
+        if not isinstance(link, Symlink):
+            continue
+        named, final = _led_to(tree, link, follow=False), _led_to(tree, link, follow=True)
+        if named is not None and final is not None and final.path in closed:
+            target = link.target.removesuffix(SUFFIX) if has_suffix(named.path) else link.target
+            yield link, evolve(link, path=opened_name(link.path), target=target)
+
+
+def _led_to(tree: Tree, link: Symlink, *, follow: bool) -> Entry | None:
+    """What the target of a link names, or with `follow` leads to in the end; None if that is not
+    in the tree.
+    """
+
+    def target_of(path: str, is_last: bool) -> str | None:
+        found = tree.get(path)
+        if isinstance(found, Symlink):
+            return None if is_last and not follow else found.target
+        if found is None or (found.kind != "directory" and not is_last):
+            raise LeadsNowhereError
+        return None
+
+    if link.target.startswith("/"):
+        return None
+    try:
+        return tree.get(led_to(parent_of(link.path), link.target, target_of))
+    except LeadsNowhereError:
+        return None
 
 
 def _unencrypted(count: int, spec: TreeSpec) -> SecretError:
