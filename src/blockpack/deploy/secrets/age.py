@@ -68,8 +68,29 @@ class Identities:
         Raises `SourceError` if it cannot be read, and `UsageError` if others than its owner may
         read or write it, and for what is not an identity.
         """
-        name = printable(os.fspath(path))
-        return cls(name, _identities(name, read_private(path, _MOST_IDENTITY)))
+        pyrage, name = library(), printable(os.fspath(path))
+        data = read_private(path, _MOST_IDENTITY)
+        if data.lstrip().startswith(b"-----BEGIN"):
+            return cls(name, (_ssh_identity(name, data),))
+        if is_closed(data):
+            rule = "is itself encrypted, and blockpack never asks for a passphrase"
+            raise UsageError(name, rule, "give an unencrypted one")
+        keys = []
+        errors: list[BlockpackError] = []
+        for number, line in enumerate(data.splitlines(), 1):
+            text = line.strip().decode("ascii", "replace")
+            if not text or text.startswith("#"):
+                continue
+            try:
+                keys.append(pyrage.x25519.Identity.from_str(text))
+            except pyrage.IdentityError:
+                rule = "cannot be used as an identity"
+                errors.append(UsageError(f"{name}:{number}", rule, "leave it out"))
+        known = "those of age begin with AGE-SECRET-KEY-1; those of plugins cannot be used"
+        raise_problems(f"{name} is not a file of identities ({known})", errors)
+        if not keys:
+            raise UsageError(name, "holds no identity", "make one with 'age-keygen'")
+        return cls(name, tuple(keys))
 
     def open(self, data: bytes) -> bytes | Closed:
         """What is encrypted in `data`, or why it cannot be told."""
@@ -84,32 +105,6 @@ class Identities:
             if type(error).__name__ != "PanicException":  # of Rust's, for a file that it trips over
                 raise
             return Closed.DAMAGED
-
-
-def _identities(name: str, data: bytes) -> tuple[Any, ...]:
-    pyrage = library()
-    if data.lstrip().startswith(b"-----BEGIN"):
-        return (_ssh_identity(name, data),)
-    if is_closed(data):
-        rule = "is itself encrypted, and blockpack never asks for a passphrase"
-        raise UsageError(name, rule, "give an unencrypted one")
-    keys = []
-    errors: list[BlockpackError] = []
-    for number, line in enumerate(data.splitlines(), 1):
-        text = line.strip().decode("ascii", "replace")
-        if not text or text.startswith("#"):
-            continue
-        try:
-            keys.append(pyrage.x25519.Identity.from_str(text))
-        except pyrage.IdentityError:
-            errors.append(
-                UsageError(f"{name}:{number}", "cannot be used as an identity", "leave it out")
-            )
-    known = "those of age begin with AGE-SECRET-KEY-1; those of plugins cannot be used"
-    raise_problems(f"{name} is not a file of identities ({known})", errors)
-    if not keys:
-        raise UsageError(name, "holds no identity", "make one with 'age-keygen'")
-    return tuple(keys)
 
 
 def _ssh_identity(name: str, data: bytes) -> Any:
@@ -138,14 +133,9 @@ def recipients_of(recipients: Iterable[str], where: str) -> list[Any]:
         try:
             found.append(kind.from_str(text))
         except pyrage.RecipientError:
-            shown = text if len(text) < 80 else f"{text[:77]}…"
-            errors.append(
-                UsageError(
-                    where,
-                    f"{printable(shown)} cannot be used as a recipient",
-                    "give age1… or an SSH key",
-                )
-            )
+            shown = printable(text if len(text) < 80 else f"{text[:77]}…")
+            rule = f"{shown} cannot be used as a recipient"
+            errors.append(UsageError(where, rule, "give age1… or an SSH key"))
     raise_problems("nothing was encrypted", errors)
     if not found:
         rule = "names no recipients, so nobody could open the secrets"
