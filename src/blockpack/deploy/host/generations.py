@@ -106,12 +106,6 @@ class Generations:
             raise TargetError(path, rule, "fix the link")
         return found
 
-    def live_since(self) -> float | None:
-        """When ``current`` was switched, in seconds since 1970."""
-        with suppress(OSError, TargetError), self._place() as root:
-            return root.lstat(CURRENT).st_mtime
-        return None
-
     def busy(self) -> bool:
         """Whether a run is at work there now."""
         with suppress(OSError, TargetError), self._place() as root:

@@ -13,7 +13,7 @@ from ...writing.progress import Tell
 from ..record import BuildRecord, ImageRecord
 from .differences import VolumeChange, differences
 from .disk_use import disk_use
-from .generations import Generation, Generations
+from .generations import CURRENT, Generation, Generations
 from .root import Root
 from .settings import HostSettings
 from .soundness import damage
@@ -82,7 +82,9 @@ def status(root: str | os.PathLike[str]) -> Status:
     Raises `SourceError` if nothing was ever deployed there.
     """
     place = Generations.existing(root)
-    current, since, outcomes = place.current(), place.live_since(), place.outcomes()
+    current, since, outcomes = place.current(), None, place.outcomes()
+    with suppress(OSError):
+        since = os.lstat(os.path.join(place.root, CURRENT)).st_mtime
     records: dict[Generation, BuildRecord] = {}
     found: list[GenerationStatus] = []
     for generation in place.all():
