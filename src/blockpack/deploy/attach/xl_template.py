@@ -61,14 +61,57 @@ def filled_in(path: Path, consumer: Consumer, settings: Settings) -> tuple[str, 
     """
     raise_problems("xen cannot use all of these images", consumer.problems)
     deployed = consumer.deployed
-    filling = _Filling(deployed, settings)
-    text = "".join(map(filling.line, _read(path).splitlines(keepends=True)))
-    raise_problems(f"{printable(str(path))} cannot be filled in", filling.problems)
+    # ``block_of_file NAME`` may have a volume's name, or its file's.
+    names = [(name, disk) for disk in deployed.disks for name in (disk.name, basename(disk.path))]
+    disks, used = dict(names), set[str]()
+    problems: list[BlockpackError] = []
+
+    def replaced(match: re.Match[str]) -> str:
+        kind, name, access = match["kind"], match["name"], match["access"]
+        disk = disks.get(basename(name)) if kind == "BLOCK" and name else None
+        if disk is not None:
+            used.add(disk.name)
+            access = access and ("rw" if disk.writable else "ro")
+        value, *why = (disk.path,) if disk is not None else _value(kind, name, deployed, settings)
+        if value is None:
+            placeholder = f"@{kind}@" if name is None else f"@{kind}:{printable(name)}@"
+            problems.append(UsageError(placeholder, *why))
+            return match[0]
+        return (f"access={access}{match['between']}" if access else "") + escaped(value)
+
+    text = "".join(
+        line if line.lstrip().startswith("#") else _PLACEHOLDER.sub(replaced, line)
+        for line in _read(path).splitlines(keepends=True)
+    )
+    raise_problems(f"{printable(str(path))} cannot be filled in", problems)
     return text, [
         f"{disk.name}: the skeleton has no @BLOCK:{disk.name}@, and does not attach it"
         for disk in deployed.disks
-        if disk.name not in filling.used
+        if disk.name not in used
     ]
+
+
+def _value(
+    kind: str, name: str | None, deployed: Deployed, settings: Settings
+) -> tuple[str | None, str, str, str]:
+    """What a placeholder but a disk's stands for, if that is known; and the rule, the remedy and
+    the option to tell if it is not.
+    """
+    if kind == "BLOCK" and name is not None:
+        known = ", ".join(disk.name for disk in deployed.disks)
+        return None, "there is no such volume", f"there are {known}", ""
+    if kind == "NETWORK" and name is not None:
+        bridge = settings.networks.get(name, settings.networks.get(""))
+        return bridge, "no bridge is given", "", f"network={name}=BRIDGE"
+    values = {
+        "NAME": deployed.name,
+        "KERNEL": os.path.abspath(settings.kernel) if settings.kernel else None,
+        "MEMORY": str(settings.memory) if settings.memory else None,
+    }
+    if kind in values and name is None:
+        option = f"{kind.lower()}={'N' if kind == 'MEMORY' else 'FILE'}"
+        return values[kind], "is not given", "", option
+    return None, "is not a placeholder of MirageOS' skeletons", "check its name", ""
 
 
 def _read(path: Path) -> str:
@@ -81,55 +124,3 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError:
         remedy = "give the skeleton that mirage wrote"
         raise SourceError(str(path), "is not text in UTF-8", remedy) from None
-
-
-class _Filling:
-    """A skeleton that is being filled in, line by line."""
-
-    def __init__(self, deployed: Deployed, settings: Settings) -> None:
-        # ``block_of_file NAME`` may have a volume's name, or its file's.
-        self._disks = {
-            name: disk for disk in deployed.disks for name in (disk.name, basename(disk.path))
-        }
-        self._networks = settings.networks
-        self._values = {
-            "NAME": deployed.name,
-            "KERNEL": os.path.abspath(settings.kernel) if settings.kernel else None,
-            "MEMORY": str(settings.memory) if settings.memory else None,
-        }
-        self.used: set[str] = set()
-        self.problems: list[BlockpackError] = []
-
-    def line(self, line: str) -> str:
-        """The line with all placeholders replaced; comments are left alone."""
-        if line.lstrip().startswith("#"):
-            return line
-        return _PLACEHOLDER.sub(self._replaced, line)
-
-    def _replaced(self, match: re.Match[str]) -> str:
-        kind, name, access = match["kind"], match["name"], match["access"]
-        disk = self._disks.get(basename(name)) if kind == "BLOCK" and name else None
-        if disk is not None:
-            self.used.add(disk.name)
-            access = access and ("rw" if disk.writable else "ro")
-        value, *why = (disk.path,) if disk is not None else self._value(kind, name)
-        if value is None:
-            placeholder = f"@{kind}@" if name is None else f"@{kind}:{printable(name)}@"
-            self.problems.append(UsageError(placeholder, *why))
-            return match[0]
-        return (f"access={access}{match['between']}" if access else "") + escaped(value)
-
-    def _value(self, kind: str, name: str | None) -> tuple[str | None, str, str, str]:
-        """What a placeholder but a disk's stands for, if that is known; and the rule, the remedy
-        and the option to tell if it is not.
-        """
-        if kind == "BLOCK" and name is not None:
-            known = dict.fromkeys(disk.name for disk in self._disks.values())
-            return None, "there is no such volume", f"there are {', '.join(known)}", ""
-        if kind == "NETWORK" and name is not None:
-            bridge = self._networks.get(name, self._networks.get(""))
-            return bridge, "no bridge is given", "", f"network={name}=BRIDGE"
-        if kind in self._values and name is None:
-            option = f"{kind.lower()}={'N' if kind == 'MEMORY' else 'FILE'}"
-            return self._values[kind], "is not given", "", option
-        return None, "is not a placeholder of MirageOS' skeletons", "check its name", ""
