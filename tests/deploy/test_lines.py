@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockpack.deploy.manifest import line_numbers
-from blockpack.deploy.manifest.line_numbers import MOST_LEVELS, Lines, Path, TooMuch
+from blockpack.deploy.manifest.line_numbers import MOST_LEVELS, Lines, Path
+from blockpack.errors import ManifestError
 from hostile.ordeal import in_time
 
 SCALARS = (
@@ -232,7 +233,7 @@ def test_what_is_not_there_is_where_its_table_is() -> None:
     ids=["arrays", "inline tables", "dotted key", "table", "array of tables"],
 )
 def test_deep_nesting_is_refused_with_its_line(text: str) -> None:
-    with pytest.raises(TooMuch) as caught:
+    with pytest.raises(ManifestError) as caught:
         Lines(f"# first\n{text}\n")
     assert caught.value.line == 2
 
@@ -241,7 +242,7 @@ def test_nesting_has_one_limit_however_it_is_written() -> None:
     deepest = ".".join("a" * (MOST_LEVELS - 1)) + " = [1]"
     assert Lines(deepest).line(("a",) * (MOST_LEVELS - 1)) == 1
     for deeper in (f"b.{deepest}", f"[b]\n{deepest}", deepest.replace("[1]", "[[1]]")):
-        with pytest.raises(TooMuch):
+        with pytest.raises(ManifestError):
             Lines(deeper)
 
 
@@ -251,7 +252,7 @@ def test_items_have_a_limit_and_it_tells_where(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(line_numbers, "MOST_ITEMS", 1000)
     most = "\n".join(f"k{number} = 1" for number in range(1000))
     assert len(Lines(most).known) == 1000
-    with pytest.raises(TooMuch) as caught:
+    with pytest.raises(ManifestError) as caught:
         Lines(f"{most}\nlast = 1\n")
     assert caught.value.line == 1001
 
@@ -266,5 +267,5 @@ def test_items_have_a_limit_and_it_tells_where(monkeypatch: pytest.MonkeyPatch) 
     ids=range(11),
 )
 def test_time_is_linear(text: str) -> None:
-    with in_time(), suppress(TooMuch):
+    with in_time(), suppress(ManifestError):
         Lines(text)

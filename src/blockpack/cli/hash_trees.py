@@ -21,11 +21,10 @@ _MOST = 1 << 20
 
 
 class Sealed(NamedTuple):
-    """An image with its hash tree: behind it, or if there is one, in a `file` beside it."""
+    """An image with its hash tree: behind it, or as a `tree` for a file beside it."""
 
     layout: Layout
     tree: Layout | None = None
-    file: str = ""
     signature: bytes = b""
 
     @property
@@ -106,7 +105,7 @@ def sealed(layout: Layout, arguments: Namespace) -> Sealed:
         if arguments.verity:
             tree = hash_tree(layout, **options)
             layout = evolve(layout, geometry={**layout.geometry, **tree.geometry})
-            found = Sealed(layout, tree, arguments.verity)
+            found = Sealed(layout, tree)
         else:
             found = Sealed(verity(layout, **options))
         meter.finish()
@@ -119,7 +118,7 @@ def write_beside(found: Sealed, arguments: Namespace) -> None:
 
     if found.tree is not None:
         device = arguments.allow_device
-        write(found.tree, found.file, fsync=arguments.fsync, allow_device=device)
+        write(found.tree, arguments.verity, fsync=arguments.fsync, allow_device=device)
     if found.signature:
         write_bytes(found.signature, _signature_file(arguments))
 

@@ -31,7 +31,7 @@ def run(arguments: Namespace) -> int:
     layout = _planned(packing.volume(arguments), arguments)
     sealed = hash_trees.sealed(layout, arguments)
     beside = partial(hash_trees.write_beside, sealed, arguments)
-    more = {"verity": sealed.file} if sealed.file else {}
+    more = {"verity": arguments.verity} if arguments.verity else {}
     target.write_layout(sealed.layout, arguments, beside, **more)
     return 0
 

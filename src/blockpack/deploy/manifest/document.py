@@ -14,7 +14,7 @@ from attrs import frozen
 from ...errors import ManifestError, Problems, UsageError, printable, problems, raise_problems
 from ...planning.options import parse_size
 from ..file_names import MOST_BYTES
-from .line_numbers import Lines, Path, TooMuch
+from .line_numbers import Lines, Path
 
 MOST_PROBLEMS = 200
 """Problems that are reported at most: nobody reads more, and each takes time."""
@@ -42,8 +42,8 @@ class Document:
         decoded = self._decoded(text)
         try:
             self._lines = Lines(decoded)
-        except TooMuch as error:
-            raise self._refusal(error.line, error.rule, "use fewer") from None
+        except ManifestError as error:
+            raise self._refusal(error.line, error.rule, error.remedy) from None
         try:
             self.top = Node(self, (), tomllib.loads(decoded))
         except (ValueError, RecursionError) as error:  # also numbers of too many digits

@@ -14,6 +14,8 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
+from ...errors import ManifestError
+
 Path = tuple[str | int, ...]
 """Keys, and the numbers of elements of arrays, that lead to a value."""
 
@@ -35,18 +37,9 @@ _KEY = '"\\u0000"='
 """The key of a table's own line, and how TOML writes it."""
 
 
-class TooMuch(Exception):
-    """There is more in the document than it may hold; `line` is where, `rule` what is broken."""
-
-    def __init__(self, line: int, rule: str) -> None:
-        super().__init__(line, rule)
-        self.line = line
-        self.rule = rule
-
-
 class Lines:
     """The line of each key and element of the document `text`, the first one being 1; of none if it
-    is no TOML. Raises `TooMuch`.
+    is no TOML. Raises `ManifestError` if there is too much in it.
     """
 
     def __init__(self, text: str) -> None:
@@ -58,10 +51,10 @@ class Lines:
             return
         for path, line in _lines(values, ()):
             if len(path) > MOST_LEVELS:
-                raise _too_deep(line)
+                raise _too_much(line)
             self.known[path] = line
             if len(self.known) > MOST_ITEMS:
-                raise TooMuch(line, f"there are more than {MOST_ITEMS:,} keys and elements")
+                raise _too_much(line, f"{MOST_ITEMS:,} keys and elements")
 
     def line(self, path: Path) -> int:
         """The line of `path`, or of what holds it if there is no such thing."""
@@ -93,14 +86,14 @@ def _numbered(text: str) -> Iterator[str]:
                 state = "header" if state == "start" and token == "[" else "key"
             dots += token == "."
             if dots >= MOST_LEVELS:
-                raise _too_deep(line)
+                raise _too_much(line)
             yield token
             if state == "key" and token == "=":
                 state = "value"
         elif token in ("[", "{"):
             inside.append(token)
             if len(inside) > MOST_LEVELS:
-                raise _too_deep(line)
+                raise _too_much(line)
             yield f"[{line}," if token == "[" else f"{{{_KEY}{line}"
             state = "value" if token == "[" else "pair"
         elif token in ("]", "}") and inside:
@@ -135,5 +128,5 @@ def _own_line(value: Any) -> Any:
     return value if isinstance(value, int) else _own_line(value[0])
 
 
-def _too_deep(line: int) -> TooMuch:
-    return TooMuch(line, f"there are more than {MOST_LEVELS} levels of keys and elements")
+def _too_much(line: int, what: str = f"{MOST_LEVELS} levels of keys and elements") -> ManifestError:
+    return ManifestError("", line, "", f"there are more than {what}", "use fewer")

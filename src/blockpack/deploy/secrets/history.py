@@ -18,7 +18,7 @@ from ...formats.git.objects import EXECUTABLE, FILE, MODES, is_oid
 from ...model.entry import decode, encode
 from ...sources.exclude import excluding
 from ...sources.git.cat_file import CatFile
-from ...sources.git.program import ended, run
+from ...sources.git.program import ended
 from ...sources.git.repository import Repository
 from ...sources.options import Excluded
 from ..file_names import MANIFEST, MOST_BYTES
@@ -181,9 +181,8 @@ def _errors(found: Counter[tuple[str, str]]) -> Iterator[BlockpackError]:
 
 def _git(repository: Repository, asked: str, *command: str | bytes) -> str:
     """What git answers. Raises `SourceError`."""
-    data = encode(asked)
-    done = run(repository.command(*command), repository.git_dir, repository.path, data=data)
+    done = repository.git(*command, data=encode(asked))
     if done.returncode:
         rule = f"its commits cannot be read: {ended(done.returncode, done.stderr)}"
-        raise SourceError(repository.path, rule, f"look into it: {repository.told('fsck')}")
+        raise SourceError(repository.path, rule, repository.fsck)
     return decode(done.stdout)
