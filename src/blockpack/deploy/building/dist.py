@@ -78,7 +78,6 @@ class Dist:
     records: dict[str, ImageRecord] = field(factory=dict, init=False)
     states: dict[str, VolumeState] = field(factory=dict, init=False)
     changed: bool = field(default=False, init=False)
-    _mode: int = field(default=0o600, init=False)
     _before: dict[str, ImageRecord] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -142,7 +141,6 @@ class Dist:
         Raises `TargetError`.
         """
         try:
-            self._mode = self.place.mode(0o644)
             with self.place.make(temporary_name(secret=secret)) as made:
                 return os.fsdecode(made.path)
         except OSError as error:
@@ -184,7 +182,7 @@ class Dist:
         with target_errors(path):
             status = staging.lstat(name)
             if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and not secret:
-                staging.settle(name, self._mode)
+                staging.settle(name, self.place.mode(0o644))
             replaceable(self.place, name)
             with wiped(self.place, name, wipe=wiping):
                 staging.rename(name, name, self.place)

@@ -55,8 +55,7 @@ def open_tree(
     Of what is `committed` there may be no others. Raises `Problems`, and `SecretError` if two files
     would have one name.
     """
-    closed = encrypted_files(tree)
-    plain = _files(tree) - len(closed)
+    closed, plain = _parted(tree)
     errors: list[BlockpackError] = []
     if plain and committed:
         errors.append(_unencrypted(plain, spec))
@@ -74,9 +73,7 @@ def require_encrypted(deployment: Deployment, spec: VolumeSpec) -> None:
     """
 
     def look() -> None:
-        tree = deployment.tree(spec)
-        closed = encrypted_files(tree)
-        plain = _files(tree) - len(closed)
+        closed, plain = _parted(deployment.tree(spec))
         if not isinstance(deployment, OpenCommit):
             return
         if plain:
@@ -107,8 +104,10 @@ def _size(files: Mapping[str, File]) -> int:
     return sum(file.size for file in files.values())
 
 
-def _files(tree: Tree) -> int:
-    return sum(entry.kind == "file" for entry in tree)
+def _parted(tree: Tree) -> tuple[dict[str, File], int]:
+    """The encrypted files, and the number of the others."""
+    closed = encrypted_files(tree)
+    return closed, sum(entry.kind == "file" for entry in tree) - len(closed)
 
 
 def _contents(
