@@ -12,6 +12,7 @@ import pytest
 import blockpack
 from archives.making import FILE, HARD, TIME, by_tar, content, info_zip, links, rendered, tar_of
 from blockpack import File, FileRange, SourceError, Tree, scan
+from judges.programs import run
 
 
 def test_bytes_that_lie_in_one_piece_stay_there(site: Path, tmp_path: Path) -> None:
@@ -40,6 +41,17 @@ def test_an_archive_that_changes_after_the_scan_is_told(
     with pytest.raises(SourceError, match="was modified since it was planned"):
         blockpack.write(layout, tmp_path / "image")
     assert not (tmp_path / "image").exists()
+
+
+@pytest.mark.parametrize("words", [(), ("-A",)], ids=["as it is", "adjusted"])
+def test_a_zip_behind_a_program_is_read(site: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    plain, behind = tmp_path / "plain.zip", tmp_path / "behind.zip"
+    info_zip("-0")(site, plain)
+    behind.write_bytes(b"#!/bin/sh\nexit 1\n" + plain.read_bytes())
+    if words:
+        run("zip", ["-q", *words, behind])
+    trees = [blockpack.TarVolume().plan(scan(each)) for each in (behind, plain)]
+    assert blockpack.contents(trees[0]) == blockpack.contents(trees[1])
 
 
 def test_hard_links_of_two_archives_are_different_files(tmp_path: Path) -> None:

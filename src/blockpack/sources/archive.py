@@ -262,6 +262,7 @@ def _reader(data: PositionalReader, name: str, partition: str | None) -> ImageRe
     """What reads an archive, an image or a partition. Raises `SourceError` if nothing does."""
     format = format_of(data, name)
     is_zip = ZipReader.recognises(data.read_at(0, 4))
+    is_zip = is_zip or (format is None and ZipReader.recognises_end(data))
     reader_class = ZipReader if is_zip else format and format.reader_class()
     if reader_class is None:
         rule = "is not a directory, an archive or an image"

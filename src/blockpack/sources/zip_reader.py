@@ -34,6 +34,9 @@ _LOCAL = struct.Struct("<4s22xHH")
 _MAGICS = (b"PK\3\4", b"PK\5\6")
 """What an archive begins with, and one of nothing."""
 
+_LONGEST_END = 22 + 0xFFFF
+"""Bytes of the end of the central directory, with the longest comment."""
+
 _DOS, _UNIX, _DARWIN = 0, 3, 19
 """Systems that archives are made on."""
 
@@ -74,6 +77,12 @@ class ZipReader(ImageReader):
     def recognises(cls, head: bytes) -> bool:
         """By the magic of the first header."""
         return head.startswith(_MAGICS)
+
+    @classmethod
+    def recognises_end(cls, data: PositionalReader) -> bool:
+        """By the last record: before the first header there may be a program that unpacks it."""
+        length = min(data.size, _LONGEST_END)
+        return _MAGICS[1] in data.read_at(data.size - length, length)
 
     def info(self) -> Mapping[str, Fact]:
         """The number of entries."""
