@@ -353,8 +353,10 @@ def settle(target: int | Name, mode: int | None = None, mtime_ns: int | None = N
 
     `target` is its descriptor. File systems that have no such mode keep their own.
     """
-    with suppress(PermissionError):
-        if mode is not None:
+    if mode is not None:
+        try:
             os.chmod(target, mode)
+        except PermissionError:
+            mode = None  # `suppress` would take as long as the call, for each file of an image
     if mtime_ns is not None:
         os.utime(target, ns=(mtime_ns, mtime_ns))

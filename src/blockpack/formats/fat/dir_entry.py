@@ -112,6 +112,21 @@ def checksum(name: bytes) -> int:
     return rotated[rotated[rotated[rotated[rotated[total] + g] + h] + i] + j] + k & 0xFF
 
 
+def checksums(data: bytes) -> bytes:
+    """The same of each entry of a directory, were it a short one: of all at once, each in 16 bits
+    of one number.
+    """
+    lanes = bytes(2) * (len(data) // SIZE)
+    ones = int.from_bytes(b"\1\0" * (len(data) // SIZE), "little")
+    total = 0
+    for column in range(len(DOT)):
+        names = bytearray(lanes)
+        names[::2] = data[column::SIZE]
+        rotated = (total & ones) << 7 | (total >> 1 & ones * 0x7F)
+        total = rotated + int.from_bytes(names, "little") & ones * 0xFF
+    return total.to_bytes(len(lanes), "little")[::2]
+
+
 def pack_long(text: bytes, short: bytes) -> bytes:
     """The long-name entries that hold `text` (`names.long_text`) before the short name `short`."""
     check = checksum(short)

@@ -43,8 +43,9 @@ class _Texts:
     """The texts of a directory's long-name entries."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
         self._count = len(data) // SIZE
+        self._checks = data[13::SIZE]
+        self._checksums = dir_entry.checksums(data)
         # Last entry first, as a name has its parts. Of all at once, for there are many.
         units = bytearray(2 * LONG_UNITS * self._count)
         for place, offset in enumerate(_UNITS):
@@ -53,13 +54,13 @@ class _Texts:
         self._text = self._units.decode("utf-16-le", "surrogatepass")
         self._aligned = len(self._text) == LONG_UNITS * self._count  # without surrogate pairs
 
-    def name(self, index: int, orders: bytes, short: bytes) -> str | None:
+    def name(self, index: int, orders: bytes) -> str | None:
         """The name in the long-name entries right before `index`, which have the first bytes
         `orders`; None if it is not that of the entry there.
         """
         count = len(orders)
-        checks = self._data[(index - count) * SIZE + 13 : index * SIZE : SIZE]
-        if orders != _ORDERS.get(count) or checks.count(dir_entry.checksum(short)) != count:
+        checks = self._checksums[index : index + 1] * count
+        if orders != _ORDERS.get(count) or self._checks[index - count : index] != checks:
             return None
         first = (self._count - index) * LONG_UNITS
         last = first + count * LONG_UNITS
@@ -108,7 +109,9 @@ def read(data: bytes, path: str, wide: bool, report: Report) -> Listing:
         # All entries between are of long names.
         orders = firsts[before + 1 : index]
         before = index
-        short, attributes, case, *_, high, clock, date, low, size = values(data, index * SIZE)
+        short, attributes, case, _, _, _, _, high, clock, date, low, size = values(
+            data, index * SIZE
+        )
         if short[0] == dir_entry.FREE or attributes & dir_entry.VOLUME_ID:
             stray += _in_use(orders)
             if short[0] != dir_entry.FREE and not attributes & dir_entry.DIRECTORY:
@@ -123,7 +126,7 @@ def read(data: bytes, path: str, wide: bool, report: Report) -> Listing:
             start = _last_beginning(orders)
             stray += _in_use(orders[:start])
             orders = orders[start:]
-        name = texts.name(index, orders, short) if orders else _short_name(short, case)
+        name = texts.name(index, orders) if orders else _short_name(short, case)
         if name is None or name in names or "/" in name or "\0" in name:
             other = _short_name(short, case)
             if not orders or other in names or not _is_name(other):
