@@ -79,6 +79,14 @@ def differing(one: ImageEntry, other: ImageEntry, names: Iterable[str]) -> list[
     return ["kind"] if "kind" in found else found
 
 
+def too_long(path: str) -> ImageError | None:
+    """What keeps a path from being read, if it is longer than any."""
+    if len(path) <= MAX_PATH:
+        return None
+    rule = f"a path of {len(path):,} characters, and Linux has {MAX_PATH - 1:,}"
+    return ImageError(f"{path[:64]}…", rule)
+
+
 class ImageReader(ABC):
     """Reads one image of a format. `device` tells that it may go on behind what was written."""
 
@@ -146,6 +154,13 @@ class ImageReader(ABC):
         """The pieces of the image that a file's bytes are in, also where a format packs them."""
         return entry.extents
 
+    def require(self, offset: int, length: int) -> None:
+        """Raise `ImageError` unless the image has `length` bytes at `offset`."""
+        if offset + length > self.size:
+            needed = f"bytes {offset:,} to {offset + length:,} are needed"
+            rule = f"the image ends at byte {self.size:,}, and {needed}; it is cut short or damaged"
+            raise ImageError("", rule)
+
     def pieces(self, start: int, end: int) -> Iterator[bytes]:
         """The bytes `start` to `end` of the image, some at a time. Raises as `read_at` does."""
         for at in range(start, end, _PIECE):
@@ -153,12 +168,7 @@ class ImageReader(ABC):
 
     def read_at(self, offset: int, length: int) -> bytes:
         """`length` bytes at `offset` of the image. Raises `ImageError` if they are not there."""
-        if offset + length > self.size:
-            rule = (
-                f"the image ends at byte {self.size:,}, and bytes {offset:,} to "
-                f"{offset + length:,} are needed; it is cut short or damaged"
-            )
-            raise ImageError("", rule)
+        self.require(offset, length)
         with reading_errors("the image"):
             data = self.data.read_at(offset, length)
         if len(data) != length:

@@ -129,20 +129,14 @@ class Inodes:
         tail = size - whole
         if inode.end % block + tail > block:
             raise ImageError("", "its inline tail goes beyond a block's end")
-        self._require(inode.end, tail)
+        self._reader.require(inode.end, tail)
         pieces = ((inode.end, tail),)
         return (self._piece(inode.address, whole), *pieces) if whole else pieces
 
     def _piece(self, address: int, length: int) -> tuple[int, int]:
         offset = address * self._block_size
-        self._require(offset, length)
+        self._reader.require(offset, length)
         return offset, length
-
-    def _require(self, offset: int, length: int) -> None:
-        if offset + length > self._reader.size:
-            where = f"needs bytes {offset:,} to {offset + length:,}"
-            end = f"the image ends at byte {self._reader.size:,}; it is cut short or damaged"
-            raise ImageError("", f"{where}, and {end}")
 
     def _chunks(self, inode: Inode) -> Iterator[tuple[int | None, int]]:
         """The pieces of a file in chunks; those that lie end to end are one."""
@@ -163,7 +157,7 @@ class Inodes:
             if not length:
                 start = offset
             if offset is not None:
-                self._require(offset, step)
+                self._reader.require(offset, step)
                 last = offset + step
             length += step
         yield start, length

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import accumulate, chain
 
-from ...model.entry import NANOSECONDS, Directory, Entry, File, Symlink, encode
+from ...model.entry import NANOSECONDS, Directory, File, Symlink, encode
 from ...model.extent import Data, Extent, cut
 from ...planning.layout import round_up
 from ...planning.runs import Run, zeros
@@ -38,14 +38,9 @@ from .structures import (
 )
 from .survey import Survey
 
-FILE_TYPES: dict[type[Entry], int] = {
-    File: structures.REGULAR,
-    Directory: structures.DIRECTORY,
-    Symlink: structures.SYMLINK,
-}
-"""The `file_type` of a dirent, by the kind of entry."""
+_KINDS = {kind: (bits, file_type) for bits, (kind, file_type) in structures.KINDS.items()}
+"""The bits of an entry's mode that tell its kind, and its `file_type`, by that kind."""
 
-_S_IFMT: dict[type[Entry], int] = {File: 0o100000, Directory: 0o040000, Symlink: 0o120000}
 _64_BITS = (1 << 64) - 1
 
 
@@ -200,7 +195,7 @@ class Metadata:
         for child in self._children(number):
             entry = survey.entries[child]
             name = entry.path[start:].encode("utf-8", "surrogateescape")
-            names.append((name, nids[child], FILE_TYPES[type(entry)]))
+            names.append((name, nids[child], _KINDS[entry.kind][1]))
         names.sort()
         return packed(names, self._block_size)
 
@@ -215,11 +210,10 @@ class Metadata:
     def _inode(self, number: int) -> bytes:
         survey, volume = self.survey, self.survey.volume
         entry = survey.entries[number]
-        kind = type(entry)
         layout = FLAT_INLINE if survey.inline[number] else FLAT_PLAIN
-        mode = _S_IFMT[kind] | volume.mode_of(entry)
+        mode = _KINDS[entry.kind][0] | volume.mode_of(entry)
         links = survey.links.get(number, 1)
-        if kind is Directory:
+        if type(entry) is Directory:
             links = 2 + sum(
                 type(survey.entries[child]) is Directory for child in self._children(number)
             )

@@ -8,6 +8,10 @@ docs/format/erofs.md shows them. All numbers are little-endian.
 
 from __future__ import annotations
 
+import stat
+from collections.abc import Mapping
+
+from ..reader import Kind
 from ..structure import Structure
 
 SUPERBLOCK_OFFSET = 1024
@@ -157,6 +161,17 @@ NULL_ADDRESS = 0xFFFFFFFF
 
 # A dirent's `file_type` (Linux: FT_*, fs_types.h).
 UNKNOWN, REGULAR, DIRECTORY, CHARACTER, BLOCK, FIFO, SOCKET, SYMLINK = range(8)
+
+KINDS: Mapping[int, tuple[Kind, int]] = {
+    stat.S_IFREG: ("file", REGULAR),
+    stat.S_IFDIR: ("directory", DIRECTORY),
+    stat.S_IFLNK: ("symlink", SYMLINK),
+    stat.S_IFCHR: ("other", CHARACTER),
+    stat.S_IFBLK: ("other", BLOCK),
+    stat.S_IFIFO: ("other", FIFO),
+    stat.S_IFSOCK: ("other", SOCKET),
+}
+"""What an inode is by its mode, and which file type its directory says."""
 
 NAME_MAX = 255
 """Bytes of the longest name (EROFS_NAME_LEN)."""

@@ -17,7 +17,7 @@ from attrs import define, evolve
 from ...errors import Deviation, ImageError
 from ...model.entry import NANOSECONDS, decode
 from ...planning.volume import MOST
-from ..reader import MAX_PATH, ImageEntry, Kind, Pieces, Report
+from ..reader import ImageEntry, Pieces, Report, too_long
 from . import structures as disk
 from .inodes import Inode, Inodes
 
@@ -25,17 +25,6 @@ if TYPE_CHECKING:
     from .reader import ErofsReader
 
 ROOT = "the root directory"
-
-_KINDS: dict[int, tuple[Kind, int]] = {
-    stat.S_IFREG: ("file", disk.REGULAR),
-    stat.S_IFDIR: ("directory", disk.DIRECTORY),
-    stat.S_IFLNK: ("symlink", disk.SYMLINK),
-    stat.S_IFCHR: ("other", disk.CHARACTER),
-    stat.S_IFBLK: ("other", disk.BLOCK),
-    stat.S_IFIFO: ("other", disk.FIFO),
-    stat.S_IFSOCK: ("other", disk.SOCKET),
-}
-"""What an inode is, and which file type its directory says."""
 
 _DOTS = (b".", b"..")
 _NAMEOFF = slice(8, 10)
@@ -134,15 +123,14 @@ class Walk:
     def _entry(self, path: str, slot: _Slot) -> tuple[ImageEntry, Inode] | None:
         """The entry at `path` and its inode, if it can be read."""
         self._text_left -= len(path)
-        if len(path) > MAX_PATH:
-            rule = f"a path of {len(path):,} characters, and Linux has {MAX_PATH - 1:,}"
-            self._report(ImageError(f"{path[:64]}…", rule))
+        if error := too_long(path):
+            self._report(error)
             return None
         try:
             inode = self._inodes.read(slot.nid)
-            if inode.kind not in _KINDS:
+            if inode.kind not in disk.KINDS:
                 raise ImageError("", f"its mode {inode.mode:#o} is of nothing that Linux knows")
-            kind, file_type = _KINDS[inode.kind]
+            kind, file_type = disk.KINDS[inode.kind]
             known = self._seen.get(slot.nid)
             target = self._target(inode) if kind == "symlink" and known is None else ""
         except ImageError as error:
