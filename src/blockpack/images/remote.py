@@ -12,11 +12,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BlockpackError, SourceError, UsageError
 from ..reading.positional import PositionalReader
 from ..reading.recent import Recent
+
+if TYPE_CHECKING:
+    from .web import WebFile
 
 PAGE = 64 << 10
 """Bytes of a page."""
@@ -34,18 +37,10 @@ _TELLING = (
 """What filesystems call that by which one version of a file is told from another."""
 
 
-class _RemoteFile(Protocol):
-    """A file that is elsewhere: its size in bytes, and those at its begin if they are known."""
-
-    size: int
-    begin: bytes
-
-    def fetch(self, start: int, end: int) -> bytes:
-        """The bytes from `start` to `end`. Raises `SourceError` if the file has changed."""
-
-
 class _FsspecFile:
-    """A file on any filesystem of fsspec's."""
+    """A file on any filesystem of fsspec's: its size in bytes, and those at its begin if they are
+    known.
+    """
 
     begin = b""
 
@@ -60,7 +55,7 @@ class _FsspecFile:
         self.size = int(size)
 
     def fetch(self, start: int, end: int) -> bytes:
-        """By ``cat_file``, and by ``info``."""
+        """The bytes from `start` to `end`. Raises `SourceError` if the file has changed."""
         data: bytes = self._filesystem.cat_file(self._path, start=start, end=end)
         self._filesystem.invalidate_cache(self._path)
         if self._told() != self._version:
@@ -85,7 +80,7 @@ class RemoteReader(PositionalReader):
         self._name = name
         self._lock = threading.Lock()
         self._pages: Recent[int, bytes] = Recent(MOST_PAGES)
-        self._file: _RemoteFile = self._asked(_opened, filesystem, path, name)
+        self._file: _FsspecFile | WebFile = self._asked(_opened, filesystem, path, name)
         super().__init__(self._file.size)
         if self._file.begin:
             self._pages.keep(0, self._file.begin)
@@ -130,7 +125,7 @@ class RemoteReader(PositionalReader):
             raise SourceError(self._name, f"cannot be read: {told}") from error
 
 
-def _opened(filesystem: Any, path: str, name: str) -> _RemoteFile:
+def _opened(filesystem: Any, path: str, name: str) -> _FsspecFile | WebFile:
     """The file at `path`, on the web or elsewhere."""
     web = sys.modules.get("fsspec.implementations.http")  # which its filesystems come from
     if web is None or not isinstance(filesystem, web.HTTPFileSystem):

@@ -7,7 +7,6 @@ work wait in a queue, and each process takes the next one, this one too.
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import NamedTuple
 
 from ..planning.layout import Layout
 from ..workers.pool import Lost, shared_out
@@ -17,15 +16,10 @@ from .targets import Tally, Target
 from .transfer import Transfer
 
 
-class Piece(NamedTuple):
-    """The items that begin at byte `start` or later and before `stop`; None is no limit."""
-
-    start: int
-    stop: int | None
-
-
-def pieces(layout: Layout, jobs: int) -> list[Piece]:
-    """The layout in pieces of about equal work, in order."""
+def pieces(layout: Layout, jobs: int) -> list[tuple[int, int | None]]:
+    """The layout in pieces of about equal work, in order: each is the items that begin at one byte
+    or later, and before another; None is no limit.
+    """
     budget = max(_work(layout) // (jobs * PIECES), 1 << 20)
     borders = [0]
     left = budget
@@ -39,7 +33,7 @@ def pieces(layout: Layout, jobs: int) -> list[Piece]:
             stop = max(start + 1, min(by_bytes, start + left // ITEM_COST, len(run)))
             left -= run.offsets[stop] - run.offsets[start] + ITEM_COST * (stop - start)
             start = stop
-    return [Piece(start, stop) for start, stop in zip(borders, [*borders[1:], None], strict=True)]
+    return [*zip(borders, [*borders[1:], None], strict=True)]
 
 
 def _work(layout: Layout) -> int:
@@ -53,7 +47,7 @@ def write_with(layout: Layout, target: Target, jobs: Jobs, advance: Advance, los
     the first of them that failed raised; the others are stopped.
     """
     count = jobs_for(sum(map(len, layout.runs)), jobs) if layout.forkable else 1
-    plan = pieces(layout, count) if count > 1 else [Piece(0, None)]
+    plan = pieces(layout, count) if count > 1 else [(0, None)]
     done = SharedCount(advance)
     tally = Tally()
     with Transfer(target, done.count) as parts:

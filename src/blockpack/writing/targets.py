@@ -14,12 +14,13 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple, Protocol, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from attrs import define
 
 from ..errors import TargetError, UsageError, require_open
-from ..reading.positional import PositionalReader, holes, with_gaps
+from ..reading.extents import OpenFile
+from ..reading.positional import DescriptorReader, PositionalReader, holes, with_gaps
 from ..workers.sharing import Advance
 from .clone import Cloner
 
@@ -87,20 +88,8 @@ class Copying(NamedTuple):
         return cls(memoryview(mmap.mmap(-1, size, private)), advance)
 
 
-class ReadAnywhere(Protocol):
-    """What can be read anywhere."""
-
-    def read_into(self, view: memoryview, position: int) -> None:
-        """Fill `view` with the bytes from `position` on. Raises what speaks against it."""
-
-
-class Copyable(ReadAnywhere, Protocol):
-    """An open file, which the kernel can copy as well."""
-
-    descriptor: int
-
-    def check(self) -> os.stat_result:
-        """Its status. Raises what speaks against it."""
+Copyable = OpenFile | DescriptorReader
+"""An open file, which the kernel can copy."""
 
 
 class Target(ABC):
@@ -124,7 +113,12 @@ class Target(ABC):
         """Copy a part of a file that is open."""
 
     def read_and_write(
-        self, source: ReadAnywhere, span: Span, start: int, end: int, copying: Copying
+        self,
+        source: OpenFile | PositionalReader,
+        span: Span,
+        start: int,
+        end: int,
+        copying: Copying,
     ) -> None:
         """Copy what lies between `start` and `end` of it by way of the buffer."""
         for at in range(start, end, COPIED_AT_ONCE):

@@ -13,11 +13,10 @@ from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
 
-from ...errors import BlockpackError
 from ...model.extent import Data, Extent, FileRange, cut
 from ...planning.runs import Run
 from ...reading.extents import OpenFile
@@ -28,24 +27,16 @@ from .inflate import adler32, crc32, crc_of
 from .objects import begin_id, object_id
 from .pack_format import BLOB, ZLIB_STORED, adler_trailer, object_header, pack_header, stored_blocks
 
+if TYPE_CHECKING:
+    from .repository_packs import PackFile
+
+    ObjectFile = Spool | PackFile  # what holds packed objects
+
 STRETCH = 4 << 20
 """Blobs end to end in the spool are one item of the layout up to this size (bytes)."""
 
 _AHEAD = 3
 """Pieces that may wait for a hash; each is a little over 2 MiB."""
-
-
-class ObjectFile(Protocol):
-    """A file that holds packed objects: the spool, or a pack of a repository."""
-
-    def extent(self, offset: int, length: int, start: int) -> FileRange:
-        """`length` of its bytes, from `start` on, at `offset` of an image."""
-
-    def read(self, start: int, length: int) -> Iterator[bytes]:
-        """`length` of its bytes, from `start` on, in pieces."""
-
-    def damaged(self, oid: bytes) -> BlockpackError:
-        """The error for an object whose CRC-32 is not what it should be."""
 
 
 @frozen
