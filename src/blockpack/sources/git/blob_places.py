@@ -7,9 +7,7 @@ import os
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Self
-
-from attrs import frozen
+from typing import NamedTuple, Self
 
 from ...formats.git.index import IndexLookup, index_path
 from ...formats.git.pack_format import BLOB, type_and_size
@@ -34,8 +32,7 @@ _SHARE = 2_000
 """Blobs that one process looks for before it takes the next ones."""
 
 
-@frozen
-class Places:
+class Places(NamedTuple):
     """Where blobs are, in the order in which they were asked for.
 
     For each the number of its pack in `packs`, or `LOOSE`; in `offsets` where its zlib stream
@@ -79,7 +76,7 @@ class Places:
         )
         places = cls.unknown(0)
         for number in range(len(shares)):
-            for all_of_them, some in zip(_arrays(places), _arrays(found[number]), strict=True):
+            for all_of_them, some in zip(places, found[number], strict=True):
                 all_of_them.extend(some)
         return places
 
@@ -87,7 +84,7 @@ class Places:
     def _found(cls, oids: Sequence[bytes], lookups: Sequence[_Lookup], loose: LooseBlobs) -> Self:
         """Those of some blobs."""
         places = cls.unknown(len(oids))
-        packs, offsets, sizes = _arrays(places)
+        packs, offsets, sizes = places
         pread = os.pread
         for number, oid in enumerate(oids):
             for pack, descriptor, offset_of in lookups:
@@ -113,7 +110,3 @@ class Places:
 
 _Lookup = tuple[int, int, Callable[[bytes], int | None]]
 """A pack: its number, its descriptor, and where in it an object begins."""
-
-
-def _arrays(places: Places) -> tuple[array[int], array[int], array[int]]:
-    return places.packs, places.offsets, places.sizes

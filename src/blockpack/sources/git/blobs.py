@@ -12,12 +12,13 @@ import io
 import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 
 from ...errors import SourceError
 from ...formats.git.origin import BlobStore
 from ...model.entry import File
-from ...model.extent import Extent, Stream
+from ...model.extent import Extent, Readable, Stream
+from ...reading.lifetime import Closing
 from .blob_places import LOOSE, Places
 from .cat_file import CatFile
 from .loose import LooseBlobs
@@ -90,7 +91,7 @@ class Blobs(BlobStore):
             return self._loose.read(self.raw_oid(number), size)
         return self._packs.read(pack, offset, size)
 
-    def open(self, key: Hashable, name: str) -> BinaryIO:
+    def open(self, key: Hashable, name: str) -> Readable:
         """A blob from its start; `name` is for messages. Raises `SourceError`."""
         found = self.whole(key)
         if found is not None:
@@ -101,9 +102,9 @@ class Blobs(BlobStore):
             reader, self._idle = self._idle or CatFile.of(self._repository), None
             blob = _BlobStream(self, reader, number, name)
             if size > SMALL:
-                return cast(BinaryIO, blob)
+                return blob
             with blob:
-                return io.BytesIO(blob.read())
+                return io.BytesIO(blob.read(size))
 
     def give_back(self, reader: CatFile, number: int) -> None:
         """Take back the git that has told all of blob `number`."""
@@ -114,11 +115,10 @@ class Blobs(BlobStore):
                 reader.close()
 
 
-class _BlobStream(io.RawIOBase):
+class _BlobStream(Closing):
     """Blob `number` while `reader` tells its bytes. Raises `SourceError`."""
 
     def __init__(self, blobs: Blobs, reader: CatFile, number: int, path: str) -> None:
-        super().__init__()
         self._left = 0  # nothing for close() to read over, if it does not begin
         self._blobs = blobs
         self._reader = reader
@@ -148,13 +148,9 @@ class _BlobStream(io.RawIOBase):
             self._reader.finish()
             self._blobs.give_back(self._reader, self._number)
 
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Up to `size` bytes; all that is left without one. Raises `SourceError`."""
-        count = self._left if size is None or size < 0 else min(size, self._left)
+    def read(self, most: int, /) -> bytes:
+        """The next bytes, as many as there are up to `most`. Raises `SourceError`."""
+        count = min(most, self._left)
         if not count:
             return b""
         with self._reading():
@@ -163,17 +159,10 @@ class _BlobStream(io.RawIOBase):
             self._end_if_all()
         return data
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill `buffer` as far as the blob goes. Raises `SourceError`."""
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
     def close(self) -> None:
         """Let go of it, wherever it is."""
-        if not self.closed and self._left:
-            if self._left <= _WORTH_FINISHING and self._reader.alive:
-                self.read()
-            else:
-                self._reader.close()
-        super().close()
+        if 0 < self._left <= _WORTH_FINISHING and self._reader.alive:
+            self.read(self._left)
+        elif self._left:
+            self._left = 0
+            self._reader.close()

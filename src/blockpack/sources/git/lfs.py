@@ -20,6 +20,7 @@ from io import BufferedReader
 from attrs import frozen
 
 from ...errors import SourceError, reason
+from ...model.extent import FileRange
 from .loose import opened
 from .packs import object_directories
 from .repository import Repository
@@ -75,15 +76,6 @@ class Pointer:
         return None
 
 
-@frozen(weakref_slot=False)
-class LfsObject:
-    """The content of a file that Git LFS keeps: an ordinary file at `path`."""
-
-    path: bytes
-    size: int
-    mtime_ns: int
-
-
 @frozen
 class LfsStore:
     """The objects of Git LFS in a repository: those in its own directory, and those in the
@@ -108,8 +100,8 @@ class LfsStore:
         )
         return cls(repository, revision, tuple(dict.fromkeys((own, *borrowed))))
 
-    def find(self, pointer: Pointer, path: str) -> LfsObject:
-        """The content of the file `path`.
+    def find(self, pointer: Pointer, path: str) -> FileRange:
+        """The content of the file `path`, all of an ordinary file.
 
         Raises `SourceError` if it is not there, cannot be read, or is not what makes its name.
         """
@@ -130,7 +122,7 @@ class LfsStore:
     def _fetch(self) -> str:
         return self.repository.told(f"lfs fetch origin {shlex.quote(self.revision)}")
 
-    def _at(self, place: str, pointer: Pointer, path: str) -> LfsObject:
+    def _at(self, place: str, pointer: Pointer, path: str) -> FileRange:
         """The object at `place`. Raises `OSError`, and `SourceError` if it is another."""
         remedy = f"remove {place}, and fetch it: {self._fetch}"
         with open(opened(place), "rb") as file:
@@ -141,7 +133,8 @@ class LfsStore:
             if _digest(file, status) != pointer.oid:
                 rule = f"its LFS object {pointer.oid} is damaged: its bytes make another SHA-256"
                 raise SourceError(path, rule, remedy)
-        return LfsObject(os.fsencode(os.path.abspath(place)), pointer.size, status.st_mtime_ns)
+        whole = os.fsencode(os.path.abspath(place))
+        return FileRange(0, pointer.size, whole, pointer.size, status.st_mtime_ns)
 
 
 _digests: dict[tuple[int, ...], str] = {}
