@@ -17,7 +17,7 @@ from attrs import frozen
 from ..errors import ImageError, printable
 from ..formats.reader import ImageEntry, differing
 from ..planning.layout import Layout
-from ..reading.positional import PositionalReader, holes, with_gaps
+from ..reading.positional import BytesReader, PositionalReader, holes, with_gaps
 from ..reading.window import AHEAD, Window
 from ..workers.pool import lost_process, shared_out
 from ..workers.processors import Jobs
@@ -27,6 +27,7 @@ from ..writing.progress import Meter, Tell
 from ..writing.targets import COPIED_AT_ONCE, Copyable, Copying, Span, Target
 from .image import Image
 from .open_image import open_image
+from .sectors import differing_sectors
 
 
 @frozen
@@ -217,22 +218,14 @@ def _first_difference(
 ) -> str | None:
     """What is not the same about the bytes of two files of one size."""
     try:
-        if expected.size <= AHEAD:
-            # As bytes: views are compared one by one.
+        if expected.size > AHEAD:
+            contents = one.content(found), other.content(expected)
+        else:  # as bytes: views are compared one by one
             data, wanted = bytes(one.small(found)), bytes(other.small(expected))
-            return None if data == wanted else _where(data, wanted, 0)
-        contents = one.content(found), other.content(expected)
-        for at in range(0, expected.size, AHEAD):
-            data, wanted = (content.read_at(at, AHEAD) for content in contents)
-            if data != wanted:
-                return _where(data, wanted, at)
+            if data == wanted:
+                return None
+            contents = BytesReader(data), BytesReader(wanted)
+        differing = next(differing_sectors(*contents, 1), None)
     except ImageError as error:
         return f"cannot be read: {error.rule}"
-    return None
-
-
-def _where(found: bytes, expected: bytes, start: int) -> str:
-    for number, (one, other) in enumerate(zip(found, expected, strict=False)):
-        if one != other:
-            return f"differs from byte {start + number:,} on"
-    return f"ends at byte {start + min(len(found), len(expected)):,}"
+    return None if differing is None else f"differs from byte {differing[0]:,} on"
