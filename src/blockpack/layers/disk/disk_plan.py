@@ -106,7 +106,6 @@ class DiskPlan:
         self._problems += self._against_places(table)
         self._raise()
         self.table = with_ids(table, self.contents, self.raws)
-        self.labels = labels(self.table.entries)
 
     @property
     def _hash_trees(self) -> Iterator[Layout]:
@@ -363,20 +362,24 @@ class DiskPlan:
             layer_refused=next(refused, None),
         )
 
+    def _filled(self) -> Iterator[tuple[TableEntry, str, Layout]]:
+        """The partitions with a content: what the table has of them, their labels, and that."""
+        entries = self.table.entries
+        for entry, label, content in zip(entries, labels(entries), self.contents, strict=True):
+            if content is not None:
+                yield entry, label, content
+
     def _root_hashes(self) -> dict[str, Fact]:
         """Those of hash trees in partitions, under the names that systemd has for them."""
         found: dict[str, Fact] = {}
-        for entry, content in zip(self.table.entries, self.contents, strict=True):
-            if content is not None and content.format == FORMAT:
+        for entry, _, content in self._filled():
+            if content.format == FORMAT:
                 name = "usr_hash" if type_name(entry.type).startswith("usr") else "root_hash"
                 found[name] = content.geometry["root_hash"]
         return found
 
     def _warnings(self) -> Iterator[LayoutWarning]:
-        for entry, content in zip(self.table.entries, self.contents, strict=True):
-            if content is None:
-                continue
-            label = self.labels[entry.number - 1]
+        for entry, label, content in self._filled():
             for each in content.warnings:
                 yield each._replace(path=f"{label}/{each.path}" if each.path else label)
             partition = self.disk.partitions[entry.number - 1]
@@ -389,10 +392,8 @@ class DiskPlan:
 
     def _placements(self) -> Iterator[Placement]:
         """Each entry of each partition, below the partition's label."""
-        for entry, label, content in zip(
-            self.table.entries, self.labels, self.contents, strict=True
-        ):
-            if content is None or content.format in (IMAGE, CIPHER):
+        for entry, label, content in self._filled():
+            if content.format in (IMAGE, CIPHER):
                 continue
             yield Placement(Directory(label), None)
             for each in content.placements():
