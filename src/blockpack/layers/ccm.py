@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..errors import EntryError, UsageError
 from ..model.content import Opened
@@ -127,11 +127,11 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: Size | None = None) -> L
         )
         raise UsageError("", f"{rule} bytes", option=f"pad={size}")
     physical = encrypted_size(layout.size)
-    chance = _Chance.fresh()
+    chance = os.urandom(NONCE), os.urandom(32)
 
     def opening() -> PositionalFile:
         """All of it; any position can be read at once."""
-        return PositionalFile(EncryptedReader(layout, _Sealer(key, size, chance)), owned=True)
+        return PositionalFile(EncryptedReader(layout, _Sealer(key, size, *chance)), owned=True)
 
     claims = iter([True])  # there is one
 
@@ -149,7 +149,7 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: Size | None = None) -> L
         geometry={
             "cipher": CIPHER,
             "sectors": layout.size // size,
-            "first_nonce": chance.nonce(0).hex(),  # in the image for all to see; and two differ
+            "first_nonce": chance[0].hex(),  # in the image for all to see; and two differ
         },
         forkable=layout.forkable,
         claim=claim,
@@ -173,43 +173,31 @@ def _runs(size: int, image: Opened) -> tuple[Run, ...]:
     return tuple(Run(offsets, make(offsets)) for offsets in runs)
 
 
-class _Chance(NamedTuple):
-    """What is random about one encrypted layout, and its own."""
-
-    first_nonce: int
-    additional_key: bytes
-
-    @classmethod
-    def fresh(cls) -> _Chance:
-        return cls(int.from_bytes(os.urandom(NONCE)), os.urandom(32))
-
-    def nonce(self, sector: int) -> bytes:
-        """The nonce of the logical sector of that number."""
-        return ((self.first_nonce + sector) % _NONCES).to_bytes(NONCE)
-
-
 class _Sealer:
-    """Encrypts sectors (of `sector_size` bytes) of a layout with that `chance`."""
+    """Encrypts sectors (of `sector_size` bytes) of a layout, with a first nonce and an additional
+    key that are random, and its own.
+    """
 
-    def __init__(self, key: bytes, sector_size: int, chance: _Chance) -> None:
+    def __init__(
+        self, key: bytes, sector_size: int, first_nonce: bytes, additional_key: bytes
+    ) -> None:
         self.sector_size = sector_size
         self._encrypt = aes_ccm(key).encrypt
-        self._chance = chance
+        self._first_nonce = int.from_bytes(first_nonce)
         from cryptography.hazmat.primitives.ciphers import Cipher
         from cryptography.hazmat.primitives.ciphers.algorithms import AES
         from cryptography.hazmat.primitives.ciphers.modes import CTR
 
-        self._random = Cipher(AES(chance.additional_key), CTR(bytes(_BLOCK))).encryptor()
+        self._random = Cipher(AES(additional_key), CTR(bytes(_BLOCK))).encryptor()
 
     def seal(self, data: bytes, sector: int) -> bytes:
         """The physical sectors of `data`: logical ones, of which the first has that number."""
         size = self.sector_size
         encrypt = self._encrypt
-        nonce_of = self._chance.nonce
         additional_data = self._additional_data(sector, len(data))
         parts: list[bytes] = []
         for at in range(0, len(data), size):
-            nonce = nonce_of(sector)
+            nonce = ((self._first_nonce + sector) % _NONCES).to_bytes(NONCE)
             additional = additional_data[at : at + size - TAG - NONCE]
             parts += encrypt(nonce, data[at : at + size], additional), nonce, additional
             sector += 1
