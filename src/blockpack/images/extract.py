@@ -105,8 +105,9 @@ def _target(path: str, names: Iterable[str]) -> Iterator[Place]:
             yield work
             if not there:
                 with target_errors(name):
-                    mode = _mode_of_new_ones(work)
-                    settle(work.descriptor, mode)
+                    # What it has of its directory (set-group-id), and what the umask leaves.
+                    inherited = work.status.st_mode & 0o7000
+                    settle(work.descriptor, inherited | work.mode(0o777))
                     above.rename(temporary, os.path.basename(path))
         except BaseException:
             work.remove(map(encode, names))
@@ -119,15 +120,6 @@ def _target(path: str, names: Iterable[str]) -> Iterator[Place]:
 
 _LOST = lost_process("an extracting process", "nothing was extracted")
 _TAKEN = "is there already", "give a new or an empty directory"
-
-
-def _mode_of_new_ones(place: Place) -> int:
-    """The mode that this user's new directories get; only to make one tells it."""
-    name = temporary_name()
-    os.mkdir(name, dir_fd=place.descriptor)
-    mode = place.lstat(name).st_mode
-    place.rmdir(name)
-    return mode & 0o7777
 
 
 def _fill(
