@@ -25,7 +25,7 @@ from ..writing.progress import Tell
 from ..writing.write import Report, write
 from .address import split_address
 from .block_map import BLOCK, BlockMap, digest_of
-from .open_image import open_at, partition_of
+from .open_image import part_at
 from .sectors import differing_sectors
 
 _STREAMS = (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR)
@@ -51,9 +51,7 @@ def write_image(
     if verify and (is_stream or own_descriptor(target) is not None):
         rule = "is a stream, and cannot be read back"
         raise TargetError(os.fspath(target), rule, "write to it without verifying")
-    whole, partition = open_at(image)
-    with whole:
-        data = whole if partition is None else partition_of(whole, image, partition).data
+    with part_at(image) as data:
         found = data.in_file()
         if found is None:
             raise UsageError(image, "is in no file of this machine", "fetch it first")

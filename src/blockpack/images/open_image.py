@@ -138,7 +138,7 @@ class Verity(NamedTuple):
         from ..layers.verity.reader import VerityReader, stray_tree, tree_at, tree_behind
 
         if self.file is not None:
-            hashes = _part_at(self.file)
+            hashes = part_at(self.file)
             with on_failure(hashes.close):
                 tree = tree_at(hashes, self.offset or 0, self.file)
                 return VerityReader(data, hashes, tree, self.root_hash, name)
@@ -172,8 +172,8 @@ def _verity(
     return Verity(root_hash and root_hash.lower(), offset, place)
 
 
-def _part_at(address: str) -> PositionalReader:
-    """What reads the file or the partition at an address."""
+def part_at(address: str) -> PositionalReader:
+    """What reads the file or the partition at an address. Raises as the two do."""
     data, partition = open_at(address)
     with on_failure(data.close):
         return data if partition is None else partition_of(data, address, partition).data

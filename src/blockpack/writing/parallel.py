@@ -20,7 +20,8 @@ def pieces(layout: Layout, jobs: int) -> list[tuple[int, int | None]]:
     """The layout in pieces of about equal work, in order: each is the items that begin at one byte
     or later, and before another; None is no limit.
     """
-    budget = max(_work(layout) // (jobs * PIECES), 1 << 20)
+    work = layout.size + ITEM_COST * sum(map(len, layout.runs))
+    budget = max(work // (jobs * PIECES), 1 << 20)
     borders = [0]
     left = budget
     for run in layout.runs:
@@ -34,10 +35,6 @@ def pieces(layout: Layout, jobs: int) -> list[tuple[int, int | None]]:
             left -= run.offsets[stop] - run.offsets[start] + ITEM_COST * (stop - start)
             start = stop
     return [*zip(borders, [*borders[1:], None], strict=True)]
-
-
-def _work(layout: Layout) -> int:
-    return layout.size + ITEM_COST * sum(map(len, layout.runs))
 
 
 def write_with(layout: Layout, target: Target, jobs: Jobs, advance: Advance, lost: Lost) -> None:

@@ -37,9 +37,6 @@ def mode_of(entry: Entry, limits: GitLimits) -> int:
 MOST_PATH = 4096
 """The most bytes of a path, and of a link's target. No system has longer ones."""
 
-_LONGEST = MOST_PATH
-"""The most bytes of a name."""
-
 
 def refusals(tree: Tree, volume: GitVolume) -> Iterator[EntryError]:
     """What keeps entries of `tree` out of a repository, or from the profile's reader."""
@@ -73,7 +70,7 @@ def _too_long(entry: Entry) -> str | None:
 
 def _too_large(tree: Tree, oid_size: int) -> Iterator[EntryError]:
     """Directories whose trees would be larger than one that is read."""
-    most_names = MOST_META // (_LONGEST + _BESIDE_NAME + oid_size)
+    most_names = MOST_META // (MOST_PATH + _BESIDE_NAME + oid_size)
     for path, children in tree.directories():
         if len(children) <= most_names:
             continue

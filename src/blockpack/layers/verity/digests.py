@@ -69,15 +69,11 @@ def hashed(
     reader, block_size, blocks = data, tree.data_block_size, tree.data_blocks
     for level in tree.levels:
         _hash(tree, reader, block_size, blocks, spool, level, jobs, advance)
-        reader, block_size, blocks = part_of(spool, tree, level), tree.hash_block_size, level.blocks
+        block_size, blocks = tree.hash_block_size, level.blocks
+        reader = PartReader(opened(spool), level.start, blocks * block_size)
         advance = ignore  # higher levels are a hundredth of the work
     ((_, root),) = digests(tree, reader, block_size, 0, 1)
     return spool, root[: tree.digest_size]
-
-
-def part_of(spool: Spool, tree: HashTree, level: Level) -> PositionalReader:
-    """What reads the hash blocks of a level."""
-    return PartReader(opened(spool), level.start, level.blocks * tree.hash_block_size)
 
 
 def opened(spool: Spool) -> DescriptorReader:
