@@ -79,10 +79,8 @@ def differing(one: ImageEntry, other: ImageEntry, names: Iterable[str]) -> list[
     return ["kind"] if "kind" in found else found
 
 
-def too_long(path: str) -> ImageError | None:
-    """What keeps a path from being read, if it is longer than any."""
-    if len(path) <= MAX_PATH:
-        return None
+def too_long(path: str) -> ImageError:
+    """The error for a path that is longer than `MAX_PATH`."""
     rule = f"a path of {len(path):,} characters, and Linux has {MAX_PATH - 1:,}"
     return ImageError(f"{path[:64]}…", rule)
 

@@ -17,7 +17,7 @@ from attrs import define, evolve
 from ...errors import Deviation, ImageError
 from ...model.entry import NANOSECONDS, decode
 from ...planning.volume import MOST
-from ..reader import ImageEntry, Pieces, Report, too_long
+from ..reader import MAX_PATH, ImageEntry, Pieces, Report, too_long
 from . import structures as disk
 from .inodes import Inode, Inodes
 
@@ -123,8 +123,8 @@ class Walk:
     def _entry(self, path: str, slot: _Slot) -> tuple[ImageEntry, Inode] | None:
         """The entry at `path` and its inode, if it can be read."""
         self._text_left -= len(path)
-        if error := too_long(path):
-            self._report(error)
+        if len(path) > MAX_PATH:
+            self._report(too_long(path))
             return None
         try:
             inode = self._inodes.read(slot.nid)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from ...errors import Deviation, ImageError
-from ..reader import ImageEntry, Pieces, Report, too_long
+from ..reader import MAX_PATH, ImageEntry, Pieces, Report, too_long
 from . import dir_entry, listing
 from .allocation import Allocation, Runs
 from .listing import Listing, Slot
@@ -61,8 +61,8 @@ class Walk:
             above, parent, slots, end_to_end = pending[-1]
             for name, attributes, cluster, size, mtime_ns in slots:
                 path = above + name
-                if error := too_long(path):
-                    self._report(error)
+                if len(path) > MAX_PATH:
+                    self._report(too_long(path))
                 elif attributes & dir_entry.DIRECTORY:
                     yield ImageEntry(path, "directory", 0, 0o755, mtime_ns)
                     inside = self._directory(path, cluster, parent).slots
