@@ -191,9 +191,6 @@ def test_streams_may_be_closed_early_opened_again_and_read_in_turns(bare: GitRep
         assert stream.read(1) == b""
         stream.close()
         assert found[path] == files[path]
-    buffer = bytearray(7)
-    with opened("1") as stream:
-        assert stream.readinto(buffer) == 7 and buffer == files["1"][:7]
 
 
 def test_any_number_of_jobs_gives_the_same_bytes(bare: GitRepository, tmp_path: Path) -> None:
