@@ -204,7 +204,8 @@ class _Plan:
         entry = self.entries[index]
         volume = self.volume
         facts = volume.mode_of(entry), volume.seconds(entry), volume.owner_of(entry)
-        return Member.of(entry, *facts, self._linked.get(index))
+        linked = self._linked.get(index)
+        return Member.of(entry, *facts, None if linked is None else self.entries[linked].path)
 
     def parts(self, start: int, stop: int) -> Iterator[Part]:
         """What the members from `start` up to, not including, `stop` are made of."""
@@ -245,28 +246,19 @@ class _Plan:
 
     def placements(self) -> Iterator[Placement]:
         """Each entry and where its content lies; for a hard link, that of the file."""
-        first: dict[str, int | None] = {}
-        wanted = set(self._linked.values())
         for index, entry in enumerate(self.entries):
-            if type(entry) is not File:
-                yield Placement(entry, None)
-                continue
-            if index in self._linked:
-                yield Placement(entry, first[self._linked[index]])
-                continue
-            offset = self.offsets[index + 1] - entry.size if entry.size else None
-            if entry.path in wanted:
-                first[entry.path] = offset
-            yield Placement(entry, offset)
+            size = entry.size if type(entry) is File else 0
+            end = self.offsets[self._linked.get(index, index) + 1]
+            yield Placement(entry, end - size if size else None)
 
 
-def _hard_links(entries: list[Entry]) -> dict[int, str]:
-    """For each entry that is a hard link to an earlier one: its index → that one's path."""
-    first: dict[tuple[int, int], str] = {}
+def _hard_links(entries: list[Entry]) -> dict[int, int]:
+    """For each entry that is a hard link to an earlier one: its index → that one's."""
+    first: dict[tuple[int, int], int] = {}
     linked = {}
     for index, entry in enumerate(entries):
         if type(entry) is File and entry.inode is not None:
-            path = first.setdefault(entry.inode, entry.path)
-            if path != entry.path:
-                linked[index] = path
+            earlier = first.setdefault(entry.inode, index)
+            if earlier != index:
+                linked[index] = earlier
     return linked
