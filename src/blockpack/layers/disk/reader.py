@@ -8,7 +8,7 @@ one alone.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from attrs import evolve, frozen
@@ -119,10 +119,18 @@ class OpenPartition:
         path = entry.path.partition("/")[2]
         return evolve(entry, path=path, extents=_moved(entry.extents, -self.entry.start))
 
-    def error(self, error: ImageError) -> ImageError:
-        """An error in the partition as one of the disk."""
-        path = f"{self.label}/{error.path}" if error.path else self.label
-        return type(error)(path, error.rule, error.remedy)
+    def entries(self, report: Report, *, verify: bool) -> Iterator[ImageEntry]:
+        """The entries in it as those of the disk, and what is wrong with them."""
+
+        def told(error: ImageError) -> None:
+            path = f"{self.label}/{error.path}" if error.path else self.label
+            report(type(error)(path, error.rule, error.remedy))
+
+        reader = self.opened()
+        try:
+            yield from map(self.outside, reader.verify(told) if verify else reader.entries(told))
+        except ImageError as error:  # what nothing in it can be read beyond
+            told(error)
 
 
 class DiskReader(ImageReader):
@@ -226,17 +234,15 @@ class DiskReader(ImageReader):
 
     def entries(self, report: Report) -> Iterator[ImageEntry]:
         """Partition by partition."""
-        return self._read(report, lambda reader, told: reader.entries(told))
+        return self._read(report, verify=False)
 
     def verify(self, report: Report) -> Iterator[ImageEntry]:
         """All of the partitions, and then the table."""
-        yield from self._read(report, lambda reader, told: reader.verify(told))
+        yield from self._read(report, verify=True)
         for rule in (*self._overlaps(), *table_deviations(self, self.table)):
             report(Deviation("", rule))
 
-    def _read(
-        self, report: Report, read: Callable[[ImageReader, Report], Iterator[ImageEntry]]
-    ) -> Iterator[ImageEntry]:
+    def _read(self, report: Report, *, verify: bool) -> Iterator[ImageEntry]:
         for error in self._lost:
             report(error)
         for partition in self.partitions:
@@ -249,7 +255,7 @@ class DiskReader(ImageReader):
                 report(ImageError(partition.label, partition.damage))
             elif reader is not None:
                 yield ImageEntry(partition.label, "directory", 0, 0o755, EPOCH * NANOSECONDS)
-                yield from _entries(partition, reader, report, read)
+                yield from partition.entries(report, verify=verify)
 
     def _overlaps(self) -> Iterator[str]:
         """Which partitions overlap, although all of them could be read."""
@@ -288,20 +294,3 @@ def _signed(data: PositionalReader) -> str:
     with reading_errors("the image"):
         found = (name for name, at, magic in _SIGNATURES if data.read_at(at, len(magic)) == magic)
         return next(found, "")
-
-
-def _entries(
-    partition: OpenPartition,
-    reader: ImageReader,
-    report: Report,
-    read: Callable[[ImageReader, Report], Iterator[ImageEntry]],
-) -> Iterator[ImageEntry]:
-    """The entries in a partition as those of the disk, and what is wrong with them."""
-
-    def told(error: ImageError) -> None:
-        report(partition.error(error))
-
-    try:
-        yield from map(partition.outside, read(reader, told))
-    except ImageError as error:  # what nothing in it can be read beyond
-        told(error)
