@@ -33,30 +33,24 @@ def no_dumps() -> None:
 def guarded() -> Iterator[None]:
     """Keep the memory of this process out of dumps, and meanwhile out of swap if it may."""
     no_dumps()
-    locked = _lock()
+    library = _library() if _may_lock() else None
+    locked = library if library is not None and library.mlockall(_MCL_ALL) == 0 else None
     try:
         yield
     finally:
-        library = _library() if locked else None
-        if library is not None:
-            library.munlockall()
+        if locked is not None:
+            locked.munlockall()
 
 
-def _lock() -> bool:
-    """Keep all pages in RAM; False if this process may not, or not without limit."""
-    library = _library()
-    if library is None or not _is_allowed():
-        return False
-    return bool(library.mlockall(_MCL_ALL) == 0)
+def _may_lock() -> bool:
+    """Whether this process may keep its pages in RAM, and without limit."""
+    with suppress(ImportError):
+        import resource
 
-
-def _is_allowed() -> bool:
-    import resource
-
-    if os.geteuid() == 0:
-        return True
-    # With less than that, memory would run out where there is enough.
-    return resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY
+        # With less than that, memory would run out where there is enough.
+        most, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+        return os.geteuid() == 0 or most == resource.RLIM_INFINITY
+    return False
 
 
 def _library() -> Any:
