@@ -101,11 +101,6 @@ class Allocation:
             entries = self._entries(number)
             yield entries if number else entries[FIRST_CLUSTER:]
 
-    @property
-    def media(self) -> int:
-        """The media byte, which the table begins with. Raises `ImageError`."""
-        return self._read_at(self._offset, 1)[0]
-
     def follow_all(self, firsts: Sequence[int], counts: Sequence[int]) -> bool:
         """Follow chains that lie end to end, each in one piece of so many clusters, as those of a
         directory's files mostly do. False if they do not: then none was followed.

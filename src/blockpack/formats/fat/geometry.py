@@ -227,8 +227,13 @@ def _ranked(survey: Survey) -> Iterator[list[tuple[int, int]]]:
         rank: dict[int, int] = {
             bits: number for number, bits in enumerate(preferred, -len(preferred))
         }
-        pairs.sort(key=lambda pair: (rank.get(pair[0], 0), _distance(pair[1], usual[pair[0]])))
-        yield from ([pair] for pair in pairs)
+
+        def order(pair: tuple[int, int]) -> tuple[int, bool, int]:
+            """The usual cluster size before smaller ones, and those before larger ones."""
+            bits, size = pair
+            return rank.get(bits, 0), size > usual[bits], abs(size - usual[bits])
+
+        yield from ([pair] for pair in sorted(pairs, key=order))
         return
     usual_pairs = [pair for pair in pairs if pair[1] <= LARGEST_PREFERRED]
     for bits in preferred:
@@ -240,11 +245,6 @@ def _ranked(survey: Survey) -> Iterator[list[tuple[int, int]]]:
         yield [pair for pair in usual_pairs if _is_for_clones(survey, *pair)]
     yield usual_pairs
     yield pairs
-
-
-def _distance(cluster_size: int, usual: int) -> tuple[bool, int]:
-    """What sorts the usual cluster size before smaller ones, and those before larger ones."""
-    return cluster_size > usual, abs(cluster_size - usual)
 
 
 def _is_for_clones(survey: Survey, bits: int, cluster_size: int) -> bool:

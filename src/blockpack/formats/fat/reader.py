@@ -156,7 +156,7 @@ class FatReader(ImageReader):
                 known = f"FAT {active + 1}, which counts" if active else "the first"
                 yield f"FAT {copy + 1} differs from {known}"
                 break
-        if self._allocation().media != self.boot.media:
+        if self.read_at(starts[active], 1)[0] != self.boot.media:
             yield "the FAT does not begin with the media byte"
 
     def _fat32_deviations(self, free: int) -> Iterator[str]:

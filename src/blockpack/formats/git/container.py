@@ -38,11 +38,6 @@ _ONEFFS_MAGIC = b"\x1f\x1f"
 _CRC = slice(ONEFFS.size - 4, ONEFFS.size)
 
 
-def docteur_header(commit: bytes, index_offset: int) -> bytes:
-    """What stands before the pack; its index begins at `index_offset` of the image."""
-    return DOCTEUR.pack_all(commit, index_offset)
-
-
 def bundle_header(commit: bytes, branch: str, object_format: str) -> bytes:
     """What stands before the pack: the version, and what refers to the commit."""
     lines = ["# v2 git bundle"]
@@ -131,9 +126,3 @@ def _bundle(found: re.Match[bytes]) -> Framing | None:
         references[name.decode("utf-8", "replace")] = bytes.fromhex(oid.decode())
     incomplete = is_partial or bool(found["prerequisites"])
     return Framing("bundle", found.end(), object_format, references, incomplete=incomplete)
-
-
-def oneffs_facts(head: bytes) -> tuple[int, int]:
-    """The length and the CRC-32 of what a OneFFS holds, by its first sector."""
-    found = ONEFFS.unpack(head)
-    return found["length"], found["data_crc"]

@@ -298,7 +298,8 @@ class GitReader(ImageReader):
         return self.size if index is None or at is None else at + index.end
 
     def _verify_oneffs(self, pack_size: int, report: Report) -> None:
-        size, crc = container.oneffs_facts(self._head)
+        told = container.ONEFFS.unpack(self._head)
+        size, crc = told["length"], told["data_crc"]
         if size != pack_size or crc_of(self._chunks(0, min(size, self._pack_size))) != crc:
             report(ImageError("", "the OneFFS' size or CRC-32 is not that of its pack"))
 

@@ -24,7 +24,7 @@ from ...planning.volume import Volume
 from ...workers.processors import Jobs
 from . import tree_objects
 from .assembly import Assembly, Pack
-from .container import DOCTEUR, Container, bundle_header, docteur_header, oneffs_header
+from .container import DOCTEUR, Container, bundle_header, oneffs_header
 from .deflate import AUTO_LEVEL, Compression
 from .index import pack_index
 from .inflate import crc_of
@@ -216,7 +216,7 @@ class GitVolume(Volume):
                 pack.oids, pack.crcs, pack.offsets, pack.checksum, self.object_format
             )
             return [
-                literal(0, docteur_header(commit, index_offset)),
+                literal(0, DOCTEUR.pack_all(commit, index_offset)),
                 pack.run(offset),
                 zeros(end, index_offset),
                 literal(index_offset, index),
