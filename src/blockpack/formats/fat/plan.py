@@ -41,13 +41,15 @@ class FatPlan:
         self.directories = survey.directories
         self._fixed = dir_entry.fat_time(volume.epoch) if volume.mtime == "fixed" else None
         size = geometry.cluster_size
-        # FAT12 and FAT16 have a place for the root.
-        self._in_clusters = self.directories[geometry.bits != 32 :]
-        counts = (each.clusters(size) for each in self._in_clusters)
+        # FAT12 and FAT16 have a place for the root, right before the clusters.
+        in_clusters = self.directories[geometry.bits != 32 :]
+        counts = (each.clusters(size) for each in in_clusters)
         chains = array("I", accumulate(counts, initial=FIRST_CLUSTER))
-        self._directory_clusters = chains[:]  # where each begins, and where the files do
+        # Where each directory begins, and where the files do.
+        self._directory_offsets = array("Q", [geometry.root_offset] * (geometry.bits != 32))
+        self._directory_offsets.extend(map(geometry.offset_of, chains))
         self.cluster_of = {
-            each.path: first for each, first in zip(self._in_clusters, chains, strict=False)
+            each.path: first for each, first in zip(in_clusters, chains, strict=False)
         }
         self.cluster_of[""] = 0  # as '..' has it
         counts = (-(-file.size // size) for file in survey.files)
@@ -68,15 +70,8 @@ class FatPlan:
         runs = [literal(0, self._reserved())]
         for offset in geometry.fat_offsets:
             runs += self._table(offset)
-        if geometry.bits != 32:
-            offsets = [geometry.root_offset, geometry.data_offset]
-            runs.append(Run(offsets, self._root, dense=True))
         runs += [
-            Run(
-                array("Q", map(geometry.offset_of, self._directory_clusters)),
-                self._tables,
-                dense=True,
-            ),
+            Run(self._directory_offsets, self._tables, dense=True),
             Run(self.file_offsets, self._contents, dense=geometry.cluster_size <= WORTHWHILE),
             zeros(free, size, free=True),
         ]
@@ -170,16 +165,9 @@ class FatPlan:
     def _tables(self, start: int, stop: int) -> Iterator[Extent]:
         """The directories from `start` up to, not including, `stop`."""
         for index in range(start, stop):
-            first, end = map(self.geometry.offset_of, self._directory_clusters[index : index + 2])
-            data = self._entries(self._in_clusters[index])
+            first, end = self._directory_offsets[index : index + 2]
+            data = self._entries(self.directories[index])
             yield Data(first, data.ljust(end - first, b"\0"))
-
-    def _root(self, start: int, stop: int) -> Iterator[Extent]:
-        """The root directory of FAT12 and FAT16, the one item of its run."""
-        area = self.geometry.root_entries * dir_entry.SIZE
-        for _ in range(start, stop):
-            data = self._entries(self.directories[0]).ljust(area, b"\0")
-            yield Data(self.geometry.root_offset, data)
 
     def _entries(self, directory: PlannedDirectory) -> bytes:
         """A directory's entries."""
