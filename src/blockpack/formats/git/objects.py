@@ -8,7 +8,7 @@ An object's id is the hash of its type, a space, its size in decimal digits, a N
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise
 from typing import Any, Literal
 
@@ -44,6 +44,9 @@ MOST_BYTES = 1 << 30
 _COMMITTER = re.compile(rb"^author[^\n]*\ncommitter[^\n]*>[ \t\r]*([0-9]{1,4300})[^\n>]*\n", re.M)
 
 _PARENT = re.compile(rb"^parent ((?:[0-9a-f]{2}){20,32})$", re.M)
+
+_MOST_TAGS = 16
+"""Tags of tags that are followed."""
 
 _LATEST = 253_402_300_799
 """The end of the year 9999, in seconds since 1970: no commit is taken to be later."""
@@ -107,6 +110,19 @@ def field(data: bytes, key: bytes) -> str | None:
     """The value of the first line of a commit or a tag, if its key is `key`."""
     found, _, value = data.partition(b"\n")[0].partition(b" ")
     return value.decode("ascii", "replace") if found == key else None
+
+
+def peeled(oid: bytes, read: Callable[[bytes], tuple[bytes, bytes]]) -> tuple[bytes, bytes, bytes]:
+    """The id, the kind and the bytes of an object, or if it is a tag of what that leads to, through
+    tags of tags; `read` gives the latter two by an id. It is a tag still where that leads nowhere.
+    """
+    for _ in range(_MOST_TAGS):
+        kind, data = read(oid)
+        target = field(data, b"object") if kind == b"tag" else None
+        if target is None or not is_oid(target, len(oid)):
+            break
+        oid = bytes.fromhex(target)
+    return oid, kind, data
 
 
 def committed(data: bytes) -> int:

@@ -28,7 +28,7 @@ from .index import HEAD_SIZE as INDEX_HEAD
 from .index import PackIndex
 from .inflate import crc_of
 from .objects import OID_SIZES, committed, is_oid, parents
-from .pack_format import COMMIT, HEADER, KINDS, SIGNATURE, TAG, VERSION
+from .pack_format import COMMIT, HEADER, KINDS, SIGNATURE, VERSION
 from .sequence import PackedObject
 from .sequence import objects as read_through
 from .store import PackStore
@@ -38,9 +38,6 @@ SECTOR = 512
 
 _LEAST_OBJECT = 9
 """The least bytes that an object takes in a pack: a header and the zlib stream of nothing."""
-
-_MOST_TAGS = 16
-"""Tags of tags of one commit."""
 
 _MOST_SHOWN = 5
 """Commits and references that a message names."""
@@ -181,15 +178,15 @@ class GitReader(ImageReader):
 
     def _peeled(self, oid: bytes) -> tuple[bytes, bytes]:
         """The commit that a reference leads to, through annotated tags. Raises `ImageError`."""
-        for _ in range(_MOST_TAGS):
-            kind, data = self._objects.store.meta(oid)
-            if kind == COMMIT:
-                return oid, data
-            target = objects.field(data, b"object") if kind == TAG else None
-            if target is None or not is_oid(target, self._objects.store.oid_size):
-                raise ImageError("", f"object {oid.hex()} is a {KINDS[kind].decode()}, no commit")
-            oid = bytes.fromhex(target)
-        raise ImageError("", f"object {oid.hex()} is a tag of a tag, and so on")
+
+        def read(each: bytes) -> tuple[bytes, bytes]:
+            kind, data = self._objects.store.meta(each)
+            return KINDS[kind], data
+
+        found, kind, data = objects.peeled(oid, read)
+        if kind != KINDS[COMMIT]:
+            raise ImageError("", f"object {found.hex()} is a {kind.decode()}, no commit")
+        return found, data
 
     def _tip(self) -> bytes:
         """The commit of a pack that no other one in it has as a parent. Raises `ImageError`."""
