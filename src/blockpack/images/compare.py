@@ -199,18 +199,14 @@ class _Side:
     """The contents of one image, read for one process."""
 
     def __init__(self, image: Image) -> None:
-        self._reader = image.reader
+        self.reader = image.reader
         self._window = Window(image.reader.data)
 
     def small(self, entry: ImageEntry) -> memoryview | bytes:
         """All bytes of a small file, until the next one's."""
         if entry.extents:
             return self._window.joined(entry.extents)
-        return self._reader.content(entry).read_at(0, entry.size)
-
-    def content(self, entry: ImageEntry) -> PositionalReader:
-        """The bytes of any file."""
-        return self._reader.content(entry)
+        return self.reader.content(entry).read_at(0, entry.size)
 
 
 def _first_difference(
@@ -219,7 +215,7 @@ def _first_difference(
     """What is not the same about the bytes of two files of one size."""
     try:
         if expected.size > AHEAD:
-            contents = one.content(found), other.content(expected)
+            contents = one.reader.content(found), other.reader.content(expected)
         else:  # as bytes: views are compared one by one
             data, wanted = bytes(one.small(found)), bytes(other.small(expected))
             if data == wanted:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,11 @@ from ...formats.git.origin import BlobStore
 from ...model.entry import File
 from ...model.extent import Extent, Readable, Stream
 from ...reading.lifetime import Closing
+from ...workers.processors import Jobs
 from .blob_places import LOOSE, Places
 from .cat_file import CatFile
 from .loose import LooseBlobs
-from .packs import Packs
+from .packs import Packs, object_directories
 
 if TYPE_CHECKING:
     from .repository import Repository
@@ -36,24 +37,19 @@ _WORTH_FINISHING = 1 << 20  # bytes that are read over sooner than git is starte
 class Blobs(BlobStore):
     """Numbered blobs of one repository; a key is a number.
 
-    `oids` has their raw ids end to end, in the order of the tree, and `places` where they are.
+    `oids` are their raw ids, in the order of the tree; `jobs` processes look for them in `packs`.
     """
 
     def __init__(
-        self,
-        repository: Repository,
-        packs: Packs,
-        oids: bytes,
-        places: Places,
-        loose: LooseBlobs | None = None,
+        self, repository: Repository, packs: Packs, oids: Sequence[bytes], jobs: Jobs
     ) -> None:
         self._repository = repository
         self._packs = packs
-        self._loose = loose
-        self._oids = oids
+        self._loose = LooseBlobs([*object_directories(repository.common_dir)])
+        self._oids = b"".join(oids)
         self._oid_size = repository.oid_size
-        self._last = len(oids) // self._oid_size - 1
-        self.places = places
+        self._last = len(oids) - 1
+        self.places = Places.find(oids, packs, self._loose, self._oid_size, jobs)
         self._idle: CatFile | None = None
         """This process's git, when nothing is read from it."""
         self._lock = threading.RLock()
@@ -87,7 +83,7 @@ class Blobs(BlobStore):
         if not offset or size > SMALL:
             return None
         pack = places.packs[number]
-        if pack == LOOSE and self._loose is not None:
+        if pack == LOOSE:
             return self._loose.read(self.raw_oid(number), size)
         return self._packs.read(pack, offset, size)
 

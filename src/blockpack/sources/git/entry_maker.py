@@ -16,10 +16,9 @@ from ...formats.git.objects import LINK, PERMISSIONS, TREE
 from ...model.content import DISK
 from ...model.entry import NANOSECONDS, Directory, Entry, File, Symlink
 from ...workers.processors import Jobs
-from .blob_places import TOO_LARGE, UNKNOWN, Places
+from .blob_places import TOO_LARGE, UNKNOWN
 from .blobs import Blobs
-from .loose import LooseBlobs
-from .packs import Packs, object_directories
+from .packs import Packs
 from .trees import Found, link_target
 
 if TYPE_CHECKING:
@@ -43,13 +42,11 @@ class EntryMaker:
     def entries(self, found: Sequence[Found]) -> list[Entry]:
         """The entries of all `found`, in that order, as far as there is no problem with them."""
         files = [*filter(is_file, found)]
-        oids = [file.oid for file in files]
         repository = self.lookup.repository
         packs = Packs.shared(repository.pack_paths())
-        loose = LooseBlobs([*object_directories(repository.common_dir)])
-        places = Places.find(oids, packs, loose, repository.oid_size, self.jobs)
-        self._ask(files, places.sizes)
-        blobs = Blobs(repository, packs, b"".join(oids), places, loose)
+        blobs = Blobs(repository, packs, [file.oid for file in files], self.jobs)
+        sizes = blobs.places.sizes
+        self._ask(files, sizes)
         time = self.lookup.revision.seconds * NANOSECONDS
         entries: list[Entry | None] = []
         number = 0
@@ -60,8 +57,8 @@ class EntryMaker:
             elif entry.mode == LINK:
                 made = self._link(entry, time)
             else:
-                size, mode = places.sizes[number], PERMISSIONS[entry.mode]
-                made = File(entry.path, size, blobs, number, 0, mode, time)
+                mode = PERMISSIONS[entry.mode]
+                made = File(entry.path, sizes[number], blobs, number, 0, mode, time)
                 number += 1
                 if entry.real in self.with_lfs:
                     made = self._with_lfs(entry, made)

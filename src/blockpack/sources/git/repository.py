@@ -16,17 +16,13 @@ from ...errors import SourceError
 from ...formats.git import objects
 from ...formats.git.origin import Facts
 from ...model.entry import EPOCH, File
-from .blob_places import Places
 from .blobs import Blobs
 from .cat_file import CatFile
-from .loose import LooseBlobs
-from .packs import Packs, object_directories, pack_paths
+from .packs import Packs, pack_paths
 from .program import OPTIONS, ended, require_version, run
 
 _UNCHANGED = {"GIT_SHALLOW_FILE": os.devnull, "GIT_GRAFT_FILE": os.devnull}
 """Commits have the parents that they name, whatever a repository pretends."""
-
-_MOST_TAGS = 16  # a tag of a tag of a tag
 
 _MOST_SHOWN = 10  # branches that a message names
 
@@ -116,10 +112,10 @@ class Repository:
         return ("git", *OPTIONS, "--git-dir", self.git_dir, "--bare", *arguments)
 
     def git(
-        self, *arguments: str | bytes, data: bytes = b"", more: Mapping[str, str] | None = None
+        self, *arguments: str | bytes, more: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         """Run git here, as `program.run` does it."""
-        return run(self.command(*arguments), self.git_dir, self.path, data=data, more=more)
+        return run(self.command(*arguments), self.git_dir, self.path, more=more)
 
     def told(self, command: str) -> str:
         """What a user would type to have git do `command` here."""
@@ -158,10 +154,8 @@ class Repository:
 
     def blobs(self, sizes: Mapping[bytes, int], paths: Mapping[bytes, str]) -> list[File]:
         """A file for each blob of these ids and sizes (bytes), by the path that it has."""
-        packs, loose = Packs(()), LooseBlobs([*object_directories(self.common_dir)])
-        places = Places.find([*sizes], packs, loose, self.oid_size, 1)
-        places.sizes[:] = array("Q", sizes.values())
-        blobs = Blobs(self, packs, b"".join(sizes), places, loose)
+        blobs = Blobs(self, Packs(()), [*sizes], 1)
+        blobs.places.sizes[:] = array("Q", sizes.values())
         return [
             File(paths.get(oid, self.path), size, blobs, number)
             for number, (oid, size) in enumerate(sizes.items())
@@ -172,16 +166,15 @@ class Repository:
 
         Raises `SourceError` if it is neither.
         """
-        for _ in range(_MOST_TAGS):
-            kind, data = reader.object(oid, revision, objects.MOST_BYTES)
-            if kind == b"tree":
-                return Revision(None, oid, EPOCH)
-            if kind == b"commit":
-                return self._commit(oid, data)
-            target = objects.field(data, b"object") if kind == b"tag" else None
-            if target is None or not objects.is_oid(target, self.oid_size):
-                break
-            oid = target
+
+        def read(each: bytes) -> tuple[bytes, bytes]:
+            return reader.object(each.hex(), revision, objects.MOST_BYTES)
+
+        found, kind, data = objects.peeled(bytes.fromhex(oid), read)
+        if kind == b"tree":
+            return Revision(None, found.hex(), EPOCH)
+        if kind == b"commit":
+            return self._commit(found.hex(), data)
         raise SourceError(self.path, f"{revision!r} is neither a commit nor a tree")
 
     def _require_head(self) -> None:
