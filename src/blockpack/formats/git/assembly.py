@@ -13,7 +13,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import define, evolve, field, frozen
 
@@ -30,7 +30,7 @@ from .pack_format import BLOB, ZLIB_STORED, adler_trailer, object_header, pack_h
 if TYPE_CHECKING:
     from .repository_packs import PackFile
 
-    ObjectFile = Spool | PackFile  # what holds packed objects
+    ObjectFile: TypeAlias = Spool | PackFile  # what holds packed objects
 
 STRETCH = 4 << 20
 """Blobs end to end in the spool are one item of the layout up to this size (bytes)."""

@@ -77,10 +77,7 @@ class Lookup(Closing):
     def _directory(self, path: str, oid: bytes) -> tuple[Listing, Listing]:
         if path not in self._directories:
             walk = TreeWalk(self.repository, self.reader, oid)
-            prefix = f"{path}/" if path else ""
-            listing = walk.listing()
-            files = {prefix + name: file for name, file in walk.attribute_files.items()}
-            self._directories[path] = listing, files
+            self._directories[path] = walk.listing(path), walk.attribute_files
         return self._directories[path]
 
     def read(self, found: FoundObject, path: str, most: int) -> bytes:

@@ -114,9 +114,11 @@ class TreeWalk:
             else:
                 levels.pop()
 
-    def listing(self) -> Listing:
-        """The entries of `top`; those that cannot be are in `hostile`."""
-        return self._listing(self.top, "")
+    def listing(self, path: str) -> Listing:
+        """The entries of `top`, which is the directory `path` of a larger tree; those that cannot
+        be are in `hostile`.
+        """
+        return self._listing(self.top, path)
 
     def _children(self, path: str, real: str, oid: bytes) -> Iterator[Found]:
         """The entries of one directory by name, without what is left out or a problem."""
