@@ -112,10 +112,10 @@ class Repository:
         return ("git", *OPTIONS, "--git-dir", self.git_dir, "--bare", *arguments)
 
     def git(
-        self, *arguments: str | bytes, more: Mapping[str, str] | None = None
+        self, *arguments: str | bytes, data: bytes = b"", more: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         """Run git here, as `program.run` does it."""
-        return run(self.command(*arguments), self.git_dir, self.path, more=more)
+        return run(self.command(*arguments), self.git_dir, self.path, data=data, more=more)
 
     def told(self, command: str) -> str:
         """What a user would type to have git do `command` here."""
