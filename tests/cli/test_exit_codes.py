@@ -143,7 +143,9 @@ def test_4_is_for_a_source_that_cannot_be_read(
 
     monkeypatch.setattr(os, "scandir", refuse)  # not by permissions: tests may run as root
     result = command("pack", source, tmp_path / "x.tar", code=4)
-    assert "pages: cannot be read: permission denied; make it readable or exclude it" in result.err
+    told = "  pages: cannot be read: permission denied; make it readable or exclude it"
+    assert f"blockpack: {told}" in result.err
+    command("pack", source, tmp_path / "x.tar", "--exclude", "/pages")
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,18 @@ def test_space_that_others_use_up_meanwhile_leaves_the_old_image(
     said = write_fails(layout, target)
     monkeypatch.undo()
     assert said == f"{target}: {FULL}"
+
+
+def test_a_directory_of_temporary_files_that_is_full_is_named(
+    target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "archive.tar.gz"
+    with gzip.open(archive, "wb", compresslevel=1) as packed:
+        blockpack.write(planned(tmp_path, SIZE), cast("BinaryIO", packed))
+    monkeypatch.setenv("TMPDIR", str(target.parent))
+    with pytest.raises(blockpack.TargetError, match="set TMPDIR to a directory") as caught:
+        blockpack.scan(archive)
+    assert caught.value.path == str(target.parent)
 
 
 LIMITED = """

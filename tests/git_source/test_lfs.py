@@ -52,6 +52,7 @@ SPELLINGS = {
     "with spaces at the ends": pointer(end=b"  \n"),
     "with spaces before": b"  " + pointer(),
     "in capitals": pointer(oid=OID.upper()),
+    "with a sign": pointer().replace(b"size ", b"size +"),
 }
 
 

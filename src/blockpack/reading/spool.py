@@ -37,6 +37,10 @@ def _errors() -> Iterator[None]:
 
 
 def _directory() -> str:
+    """Where temporary files go; `tempfile` names another directory once that one is full."""
+    named = filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP")))
+    if os.path.isdir(directory := next(named, "/tmp")):
+        return directory
     import tempfile  # slow to import, and seldom needed
 
     return tempfile.gettempdir()
@@ -45,10 +49,8 @@ def _directory() -> str:
 def _temporary_file() -> tuple[int, str | None]:
     """The descriptor of a new file, and its path if it has one."""
     if _HAS_PATHS and hasattr(os, "O_TMPFILE"):
-        named = filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP")))
         with suppress(OSError):  # not every file system has files without a name
-            flags = os.O_TMPFILE | os.O_EXCL | os.O_RDWR
-            return os.open(next(named, "/tmp"), flags, 0o600), None
+            return os.open(_directory(), os.O_TMPFILE | os.O_EXCL | os.O_RDWR, 0o600), None
     import tempfile
 
     return tempfile.mkstemp(prefix="blockpack-")

@@ -104,7 +104,7 @@ class DirectoryWalk:
             try:
                 rows = self._listing(unread)
             except OSError as error:
-                self._unreadable(unread[0], error)
+                self._unreadable(unread, error)
                 continue
             if self._left_out:
                 rows = [row for row in rows if path_of(row) not in self._left_out]
@@ -117,18 +117,20 @@ class DirectoryWalk:
         location, prefix, above = unread
         for path in [row[0] for row in rows if row[1] is None]:
             below = b"%b%b/" % (location, encode(path[len(prefix) :]))
-            inside = above
+            inside, inner = above, f"{path}/"
             if self._symlinks == "follow":
                 try:
                     status = os.stat(below)
                 except OSError as error:
-                    self._unreadable(below, error)
+                    self._unreadable((below, inner, above), error)
                     continue
                 inside |= {(status.st_dev, status.st_ino)}
-            self.pending.append((below, f"{path}/", inside))
+            self.pending.append((below, inner, inside))
 
-    def _unreadable(self, location: bytes, error: OSError) -> None:
-        path = decode(location.rstrip(b"/"))
+    def _unreadable(self, unread: Unread, error: OSError) -> None:
+        """Note a directory, by its path in the tree; the root by where it is."""
+        location, prefix, _ = unread
+        path = prefix[:-1] or decode(location.rstrip(b"/"))
         self.problems.append(SourceError(path, f"cannot be read: {reason(error)}", _READABLE))
 
     def _listing(self, unread: Unread) -> list[Row]:

@@ -34,7 +34,7 @@ _VERSIONS = re.compile(
 """What pointers say of their version; git-lfs was called hawser and git-media before."""
 
 _OID = re.compile(rb"sha256:([0-9a-fA-F]{64})")
-_SIZE = re.compile(rb"[0-9]{1,18}")
+_SIZE = re.compile(rb"\+?[0-9]{1,18}")
 _EXTENSION = re.compile(rb"ext-\d-")
 
 _POINTS = re.compile(rb"^\s*(?:version\s[^\n]*(?:git-media|hawser|git-lfs)|oid\s+sha\w*:)", re.M)
