@@ -204,7 +204,7 @@ def test_what_is_too_much_is_refused(
 ) -> None:
     """Listing and verifying take no longer than the limits of deltas allow; one is lower here."""
     assert store._LEAST_WORK <= 1 << 30
-    monkeypatch.setattr(store, "_LEAST_WORK", 200 << 20)
+    monkeypatch.setattr(store, "_LEAST_WORK", 100 << 20)
     make, expected = REFUSED[name]
     data = CONTAINERS[container](*make())
     assert len(data) < 4 << 20
