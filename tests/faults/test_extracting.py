@@ -106,6 +106,7 @@ def test_a_full_disk_is_told_with_the_entry_and_given_back(
         out.mkdir(0o710)
     before = status(out) if there else None
     free = os.statvfs(small).f_bavail
+    opened_before = os.listdir("/proc/self/fd")
     with (
         blockpack.open_image(image) as opened,
         pytest.raises(
@@ -114,6 +115,7 @@ def test_a_full_disk_is_told_with_the_entry_and_given_back(
         ),
     ):
         extract(opened, out)
+    assert os.listdir("/proc/self/fd") == opened_before, "or its file system stays busy"
     assert os.statvfs(small).f_bavail == free
     assert list(small.rglob("*")) == ([out] if there else [])
     assert not there or status(out) == before

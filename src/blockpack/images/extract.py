@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from ..errors import BlockpackError, ImageError, TargetError, raise_problems, require_path
 from ..formats.reader import ImageEntry
@@ -127,25 +127,24 @@ def _fill(
 ) -> list[BlockpackError]:
     """Make all `entries` in `root`; what of them cannot be read."""
     progress = SharedCount(meter.advance)
-    creation = Creation(image, root, progress.count)
-    done = creation.make(_directories(entries))
-    for outcome in _files(image, entries, creation, jobs, progress):
-        done.add(outcome)
-    absent = {error.path for error in done.lost}
-    links = [entry for entry in entries if entry.kind in ("hardlink", "symlink")]
-    for entry in links:
-        if entry.kind == "hardlink" and entry.target in absent:
-            rule = f"links to {entry.target}, which cannot be read"
-            done.lost.append(ImageError(entry.path, rule))
-            absent.add(entry.path)
-    done.add(creation.make(entry for entry in links if entry.path not in absent))
-    raise_problems("nothing was extracted", done.unheld)
-    # A directory's time comes last, for what is made in it changes it; so does its mode, which may
-    # keep us out: what is in it comes before.
-    for entry in sorted(entries, key=lambda entry: -entry.path.count("/")):
-        if entry.kind == "directory":
-            creation.settle(entry)
-    creation.close()
+    with closing(Creation(image, root, progress.count)) as creation:
+        done = creation.make(_directories(entries))
+        for outcome in _files(image, entries, creation, jobs, progress):
+            done.add(outcome)
+        absent = {error.path for error in done.lost}
+        links = [entry for entry in entries if entry.kind in ("hardlink", "symlink")]
+        for entry in links:
+            if entry.kind == "hardlink" and entry.target in absent:
+                rule = f"links to {entry.target}, which cannot be read"
+                done.lost.append(ImageError(entry.path, rule))
+                absent.add(entry.path)
+        done.add(creation.make(entry for entry in links if entry.path not in absent))
+        raise_problems("nothing was extracted", done.unheld)
+        # A directory's time comes last, for what is made in it changes it; so does its mode, which
+        # may keep us out: what is in it comes before.
+        for entry in sorted(entries, key=lambda entry: -entry.path.count("/")):
+            if entry.kind == "directory":
+                creation.settle(entry)
     return done.lost
 
 
