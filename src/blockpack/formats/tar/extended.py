@@ -16,7 +16,8 @@ OVERALL = (b"mtime", b"uid", b"gid")
 """The records that a global header may give to all members."""
 
 _ONE_MEMBERS = (b"path", b"linkpath")
-_USED = frozenset({*OVERALL, *_ONE_MEMBERS, b"size"})
+_ONCE = frozenset({*_ONE_MEMBERS, b"size"})
+_USED = _ONCE | {*OVERALL}
 _SPARSE = b"GNU.sparse."
 _PAIR = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
 _TWO = "has two extended headers, of which readers take one or the other"
@@ -74,17 +75,14 @@ class Extended:
     linkname: bytes | None = None
     pairs: list[bytes] = Factory(list)
     damage: str = ""
-
-    @property
-    def sparse(self) -> bool:
-        """Whether it is a sparse file of GNU tar's pax formats."""
-        return bool(self.pairs) or any(key.startswith(_SPARSE) for key in self.records)
+    sparse: bool = False
+    """Whether it is a sparse file of GNU tar's pax formats."""
 
     def add(self, payload: bytes) -> None:
         """Take in the records of an ``x`` header. Raises `ValueError` if they are not well-formed,
         with all before the fault taken in.
         """
-        if self.sparse or any(keyword in self.records for keyword in (*_ONE_MEMBERS, b"size")):
+        if self.sparse or not _ONCE.isdisjoint(self.records):
             self.damage = _TWO
         for keyword, value in parse(payload):
             if keyword in _USED:
@@ -92,8 +90,10 @@ class Extended:
                 self.records[keyword] = value
             elif keyword in _PAIR:
                 self.pairs.append(value)
+                self.sparse = True
             elif keyword.startswith(_SPARSE):
                 self.records[keyword] = value
+                self.sparse = True
             else:
                 self._pass_over(keyword)
         if self.name not in (None, self.records.get(b"path", self.name)):

@@ -81,7 +81,7 @@ class TarReader(ImageReader):
             if isinstance(found, PlainFiles):
                 members += len(found.names) - found.names.count(b".")
             else:
-                members += found.name_of(found.header) not in (b"./", b".")
+                members += found.name not in (b"./", b".")
         facts: dict[str, Fact] = {}
         if self._erofs is not None:
             members -= 1
@@ -207,7 +207,7 @@ class _Members:
         mode, mtime, uid, gid = self._numbers_of(fields, stored.extended, path)
         target = ""
         if kind in ("symlink", "hardlink"):
-            target = decode(stored.linkname_of(fields))
+            target = decode(stored.linkname)
         if kind == "hardlink":
             target = _normal(target)
         content: tuple[int, Pieces, str] = 0, (), stored.extended.damage if stored.extended else ""
@@ -220,7 +220,7 @@ class _Members:
 
     def _named(self, stored: Stored, fields: Header) -> tuple[str, Kind] | None:
         """The path and the kind of a member; None for the root, and for one that has no name."""
-        name = stored.name_of(fields)
+        name = stored.name
         if len(name) > _MOST_NAME:
             rule = f"has a name of {len(name):,} bytes, more than any system takes"
             self._report(ImageError(f"{decode(name[:100])}…", rule))

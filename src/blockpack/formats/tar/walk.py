@@ -58,14 +58,14 @@ _ZEROS = bytes(BLOCK)
 
 
 class Stored(NamedTuple):
-    """A member as it stands: its header's block, and `size` bytes of content from `start` on.
+    """A member as it stands: its header, and `size` bytes of content from `start` on.
 
     `extended` is what was said about it before, None for nothing. `damage` is what makes its
     content uncertain. `pieces` are the fields with the pieces of an old GNU sparse file, and its
     size.
     """
 
-    block: bytes
+    header: Header
     start: int
     size: int
     extended: Extended | None = None
@@ -73,13 +73,9 @@ class Stored(NamedTuple):
     pieces: tuple[bytes, bytes] | None = None
 
     @property
-    def header(self) -> Header:
-        """The fields of the header, taken apart anew."""
-        return Header.unpack(self.block)
-
-    def name_of(self, fields: Header) -> bytes:
-        """The name, as the headers say it; `fields` are those of its own."""
-        said = self.extended
+    def name(self) -> bytes:
+        """The name, as the headers say it."""
+        fields, said = self.header, self.extended
         if said is not None:
             name = said.records.get(b"GNU.sparse.name") or said.records.get(b"path") or said.name
             if name is not None:
@@ -89,14 +85,15 @@ class Stored(NamedTuple):
             name = text(fields.prefix) + b"/" + name
         return name
 
-    def linkname_of(self, fields: Header) -> bytes:
+    @property
+    def linkname(self) -> bytes:
         """What a link leads to, in the same way."""
         said = self.extended
         if said is not None:
             name = said.records.get(b"linkpath") or said.linkname
             if name is not None:
                 return name
-        return text(fields.linkname)
+        return text(self.header.linkname)
 
 
 class PlainFiles(NamedTuple):
@@ -113,7 +110,7 @@ class PlainFiles(NamedTuple):
     @property
     def stored(self) -> Iterator[Stored]:
         """The same one by one."""
-        return map(Stored, self.blocks, self.starts, self.sizes)
+        return map(Stored, map(Header.unpack, self.blocks), self.starts, self.sizes)
 
 
 class Archive:
@@ -250,6 +247,9 @@ class Archive:
 
     def _read_at(self, at: int, length: int) -> bytes:
         """`length` bytes at `at`; less at the image's end, and none beyond."""
+        place = at - self._base
+        if 0 <= place <= len(self._buffer) - length:
+            return self._buffer[place : place + length]
         length = max(min(length, self.size - at), 0)
         data = self._data.read_at(at, length)
         if len(data) < length:
@@ -343,14 +343,14 @@ class Archive:
             pieces, start = self._more_pieces(block, start)
         size = sizes[0] if sizes else 0
         doubt = damage or (said.damage if said else "")
-        stored = Stored(block, start, size, said, doubt, pieces)
+        stored = Stored(fields, start, size, said, doubt, pieces)
         if fields.typeflag in _WITHOUT_CONTENT or (
-            fields.typeflag in _FILES and stored.name_of(fields).endswith(b"/")
+            fields.typeflag in _FILES and stored.name.endswith(b"/")
         ):
             # Some writers state a size nevertheless, and of these some have a content.
             if sizes and size > 0 and self._leads(start + padded(size), start):
                 rule = "has a content that none of its type has, and that is passed over"
-                self.report(Deviation(decode(stored.name_of(fields)), rule))
+                self.report(Deviation(decode(stored.name), rule))
                 return stored._replace(size=0), start + padded(size)
             return stored._replace(size=0), start
         if damage:
