@@ -281,7 +281,7 @@ def _of_disk(image: Image) -> Iterator[Stretch]:
     at = 0
     for partition in sorted(image.partitions, key=lambda each: each.entry.start):
         start, size = partition.entry.start, partition.data.size
-        if start < at or not size or partition.is_extended:
+        if start < at or not size or partition.entry.is_extended:
             continue
         yield from _between(reader, at, start, 0, SECTOR, "free")
         if partition.reader is None:

@@ -23,7 +23,7 @@ from .gpt import flags_of
 from .partition_types import type_name
 from .record import begins_a_disk
 from .table import BOOT, SHOWN, TableEntry, labels
-from .table_reader import is_extended, read_table, table_deviations
+from .table_reader import read_table, table_deviations
 
 _HEAD = 4096
 """Bytes that tell a format."""
@@ -67,14 +67,9 @@ class OpenPartition:
     damage: str = ""
 
     @property
-    def is_extended(self) -> bool:
-        """Whether it is no partition, but room for logical ones."""
-        return is_extended(self.entry)
-
-    @property
     def type(self) -> str:
         """What the partition is for: the name of its type, or else its GUID or byte."""
-        if self.is_extended:
+        if self.entry.is_extended:
             return "extended"
         return type_name(self.entry.type) or self.entry.type
 
@@ -181,7 +176,7 @@ class DiskReader(ImageReader):
     def _open(self, entry: TableEntry) -> OpenPartition:
         label = self._labels[entry.number]
         data = PartReader(self.data, entry.start, entry.size)
-        if is_extended(entry):
+        if entry.is_extended:
             return OpenPartition(entry, label, data)
         try:
             format = self._format(data)
@@ -262,7 +257,7 @@ class DiskReader(ImageReader):
         last: OpenPartition | None = None
         for partition in sorted(self.partitions, key=lambda each: each.entry.start):
             entry = partition.entry
-            if partition.is_extended or partition.damage:
+            if entry.is_extended or partition.damage:
                 continue
             if last is not None and entry.start < last.entry.end and entry.size:
                 yield f"partition {entry.number} overlaps partition {last.entry.number}"

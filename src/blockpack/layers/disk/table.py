@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from ...model.entry import check_path
 from ...planning.layout import Fact
+from . import mbr
 
 Kind = Literal["gpt", "mbr", "hybrid"]
 """A GUID partition table; a master boot record; or both, which have some partitions in common."""
@@ -52,6 +53,11 @@ class TableEntry:
     def end(self) -> int:
         """The byte just after the partition."""
         return self.start + self.size
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether it is no partition, but room for logical ones."""
+        return self.type in map(mbr.type_text, mbr.EXTENDED)
 
 
 def _entries(entries: Iterable[TableEntry]) -> tuple[TableEntry, ...]:

@@ -88,7 +88,7 @@ def _read_mbr(
 
     sector_size = max(SECTOR_SIZES, key=fitting)
     entries = [_table_entry(number, each, 0, sector_size) for number, each in used]
-    for extended in [each for each in entries if is_extended(each)]:
+    for extended in [each for each in entries if each.is_extended]:
         for logical in _logical(disk, extended, sector_size, report):
             number = max(mbr.PRIMARIES, entries[-1].number) + 1
             entries.append(evolve(logical, number=number))
@@ -108,11 +108,6 @@ def _table_entry(number: int, entry: Fields, base: int, sector_size: int) -> Tab
         attributes=entry["status"],
         active=entry["status"] == mbr.ACTIVE,
     )
-
-
-def is_extended(entry: TableEntry) -> bool:
-    """Whether it is no partition, but room for logical ones."""
-    return entry.type in map(mbr.type_text, mbr.EXTENDED)
 
 
 def _begins(
@@ -291,7 +286,7 @@ def table_deviations(disk: ImageReader, table: PartitionTable) -> Iterator[str]:
 
 def _stray(table: PartitionTable) -> Iterator[str]:
     """Logical partitions that are not in the room for them."""
-    rooms = [entry for entry in table.entries if is_extended(entry)]
+    rooms = [entry for entry in table.entries if entry.is_extended]
     for entry in table.entries:
         inside = any(room.start < entry.start and entry.end <= room.end for room in rooms)
         if entry.number > mbr.PRIMARIES and not inside:
