@@ -36,10 +36,10 @@ class PlannedDirectory:
 
     entry: Directory | None
     children: list[Entry]
-    entries: int
-    """The number of its 32-byte entries."""
     first_file: int
     """The index of its first file among all files."""
+    entries: int = 0
+    """The number of its 32-byte entries."""
 
     @property
     def path(self) -> str:
@@ -48,16 +48,12 @@ class PlannedDirectory:
 
     def names(self) -> list[str]:
         """The names of its children."""
-        return _names(self.path, self.children)
+        start = len(self.path) + 1 if self.entry else 0
+        return [child.path[start:] for child in self.children]
 
     def clusters(self, cluster_size: int) -> int:
         """The clusters that it takes; even an empty one has its own."""
         return max(1, -(-self.entries * dir_entry.SIZE // cluster_size))
-
-
-def _names(path: str, children: list[Entry]) -> list[str]:
-    start = len(path) + 1 if path else 0
-    return [child.path[start:] for child in children]
 
 
 @define
@@ -136,8 +132,8 @@ class Survey:
     def _add(self, entry: Directory | None, children: list[Entry]) -> list[str]:
         """Take in one directory, and what it holds; the names of that."""
         limits = self.limits
-        path = entry.path if entry else ""
-        listing = _names(path, children)
+        directory = PlannedDirectory(entry, children, len(self.files))
+        listing = directory.names()
         self._check_names(children, listing, limits)
         self._check_entries(children, limits)
         entries = len(listing) + sum([names.long_entries(name, limits) for name in listing])
@@ -149,8 +145,11 @@ class Survey:
             where = "a directory" if entry else "the root directory"
             most = dir_entry.MAX_ENTRIES
             rule = f"{where} takes {entries:,} entries of 32 bytes, and FAT has {most:,}"
-            self.problems.append(EntryError(path, rule, "spread it over several directories"))
-        self.directories.append(PlannedDirectory(entry, children, entries, len(self.files)))
+            self.problems.append(
+                EntryError(directory.path, rule, "spread it over several directories")
+            )
+        directory.entries = entries
+        self.directories.append(directory)
         self.files += [child for child in children if type(child) is File]
         return listing
 
