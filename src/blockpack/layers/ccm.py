@@ -25,7 +25,7 @@ from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
 from ..planning.options import Size, parse_size
 from ..planning.runs import Run
-from ..planning.volume import MOST
+from ..planning.volume import MOST, SECTOR_SIZES
 from ..reading.positional import PositionalFile, ReaderThrough
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ TITLE = "AES-CCM"
 
 KEY_SIZES = (16, 24, 32)
 """How many bytes a key may have: AES-128, AES-192 and AES-256."""
-
-SECTOR_SIZES = (512, 4096)
-"""Bytes in a sector of the devices that there are."""
 
 TAG = 16
 NONCE = 8

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..errors import ImageError, reading_errors
 from ..planning.layout import Fact
+from ..planning.volume import SECTOR_SIZES
 from ..reading.positional import PositionalReader, ReaderThrough
 from ..workers.sharing import Advance, ignore
-from .ccm import AT_ONCE, CIPHER, NONCE, SECTOR_SIZES, TAG, aes_ccm, require_sector_size
+from .ccm import AT_ONCE, CIPHER, NONCE, TAG, aes_ccm, require_sector_size
 from .damage import stretches, told
 
 

@@ -14,12 +14,12 @@ from ...model.content import Content
 from ...model.entry import File
 from ...planning.layout import Layout, round_up
 from ...planning.options import Size, optional_size, parse_size, require_choice
-from ...planning.volume import MOST, PADDING
+from ...planning.volume import MOST, PADDING, SECTOR_SIZES
 from . import gpt, mbr
 from .disk_plan import REST, DiskPlan
 from .partition_types import PartitionType, implied_type, parse_type
 from .placement import Place
-from .table import BOOT, SECTOR_SIZES, SHOWN, Kind
+from .table import BOOT, SHOWN, Kind
 
 ALIGN = 1 << 20
 """What partitions begin at multiples of, as everybody has them (bytes)."""

@@ -18,9 +18,6 @@ Kind = Literal["gpt", "mbr", "hybrid"]
 TITLES: dict[Kind, str] = {"gpt": "GPT disk", "mbr": "MBR disk", "hybrid": "hybrid disk"}
 """Tables as people call them."""
 
-SECTOR_SIZES = (512, 4096)
-"""Bytes in a sector of the disks that there are."""
-
 BOOT = "boot"
 """The flag of the partition that boots by an MBR."""
 

@@ -15,9 +15,10 @@ from attrs import evolve, field, frozen
 
 from ...errors import ImageError, reading_errors
 from ...formats.reader import ImageReader, Report
+from ...planning.volume import SECTOR_SIZES
 from . import gpt, mbr
 from .record import Fields, entries_of, is_used
-from .table import SECTOR_SIZES, PartitionTable, TableEntry
+from .table import PartitionTable, TableEntry
 
 MOST_ARRAY = 1 << 20
 """Bytes of the largest array of entries that is read: 8192 entries."""
