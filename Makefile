@@ -24,7 +24,7 @@ BENCH_PACKAGES := mtools dosfstools libarchive-tools btrfs-progs xfsprogs e2fspr
 # Tests start thousands of processes, which would compile all that they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo docs reference test fetched checked test-vm test-all test-oldest release sbom bench clean help
+.PHONY: demo docs reference test fetched linted typed tested test-vm test-all test-oldest release sbom bench clean help
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -53,19 +53,25 @@ docs:
 
 test:
 	@scripts/install-debian $(TEST_PACKAGES)
-	@$(MAKE) --no-print-directory -j 2 fetched checked
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(MAKE) --no-print-directory -j 2 fetched linted
+	@$(MAKE) --no-print-directory -j 2 typed tested
 
 fetched:
 	@scripts/fetch-kernel
 	@scripts/fetch-cloud-init
 	@scripts/fetch-solo5
 
-checked:
+linted:
 	@scripts/venv $(VENV) $(PYTHON) '.[test]'
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+# One processor would wait for the other while types are checked alone.
+typed:
 	$(BIN)/mypy
+
+tested:
+	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-vm:
 	@scripts/install-debian $(TEST_PACKAGES)

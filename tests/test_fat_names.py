@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +14,7 @@ GiB = 1 << 30
 
 TITLED = [
     (character, character.title())
-    for character in map(chr, range(sys.maxunicode + 1))
+    for character in map(chr, range(0x20000))  # beyond are ideographs, and private ones
     if len(character.upper()) != 1 == len(character.title())
     if character.title() != character
 ]
