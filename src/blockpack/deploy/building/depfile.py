@@ -11,14 +11,11 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ...errors import TargetError, UsageError, raise_problems, reading_errors
 from ...writing.write import require_target, write_bytes
 from ..file_names import RECORD
-
-if TYPE_CHECKING:
-    from ..source.deployment import Deployment
+from ..source.deployment import Deployment
 
 _UNTOLD = re.compile(rb"[\0-\x1f\x7f;|\\=%]|\(.*\)$|[& ]$", re.DOTALL)
 """What Make reads otherwise, escaped or not: also members of archives, ``lib(member)``; patterns;

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ...errors import EntryError, UsageError
 from ...layers.ccm import encrypted_size
 from ...planning.options import Size, optional_size
-
-if TYPE_CHECKING:
-    from ..manifest.specs import ImageSpec
-    from ..record import ImageRecord
+from ..manifest.specs import ImageSpec
+from ..record import ImageRecord
 
 
 def limit_of(max_size: Size | None) -> int | None:

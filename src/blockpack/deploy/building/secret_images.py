@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ...errors import BlockpackError, SecretError
 from ...images.open_image import open_image
@@ -14,13 +13,11 @@ from ...layers.keys import read_key
 from ...layers.memory import guarded
 from ...reading.lifetime import held
 from ...writing.place import Place
+from ..manifest.specs import ImageSpec
 from ..record import BuildRecord, ImageRecord
 from ..secrets.options import Secrets
 from ..secrets.ramfs import is_ram
 from ..secrets.runtime import linked_directory, remove_link
-
-if TYPE_CHECKING:
-    from ..manifest.specs import ImageSpec
 
 
 def serves(

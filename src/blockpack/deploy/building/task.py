@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import frozen
 
@@ -23,12 +23,10 @@ from ...writing.targets import target_errors
 from ...writing.write import write, write_bytes
 from ..file_names import IMAGE, PLACEMENTS
 from ..image_errors import out_of_memory
+from ..manifest.specs import ImageSpec
 from ..record import HashTreeRecord, ImageRecord
+from ..source.deployment import Deployment, Reopen
 from .limit import require_within
-
-if TYPE_CHECKING:
-    from ..manifest.specs import ImageSpec
-    from ..source.deployment import Deployment, Reopen
 
 
 @frozen

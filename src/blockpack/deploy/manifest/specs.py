@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from attrs import evolve, field, frozen
 
@@ -20,17 +20,15 @@ from ...layers.disk.verity_partitions import verity_partitions
 from ...layers.verity.hash_tree import HASH_BLOCK
 from ...layers.verity.verity import verity
 from ...model.entry import EPOCH, File
+from ...model.tree import Tree
 from ...planning.layout import Layout
 from ...planning.volume import Volume
+from ...sources.options import Submodules, Symlinks
 from ...workers.processors import Jobs
 from .. import exposure
 from ..file_names import DISK
 from ..image_errors import of_image, title_of
 from .consumers import Device
-
-if TYPE_CHECKING:
-    from ...model.tree import Tree
-    from ...sources.options import Submodules, Symlinks
 
 Value = str | int | bool
 """What an option has; a size is in bytes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from ...errors import (
     BlockpackError,
@@ -15,10 +15,8 @@ from ...errors import (
     UsageError,
 )
 from ..image_errors import out_of_memory
+from ..manifest.specs import ImageSpec
 from ..source.paths import PartError
-
-if TYPE_CHECKING:
-    from ..manifest.specs import ImageSpec
 
 _T = TypeVar("_T")
 
