@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from attrs import define
-
 from .output import say, unit_of
 
 if TYPE_CHECKING:
@@ -30,76 +28,41 @@ def progress_bar(*, quiet: bool) -> Iterator[Tell | None]:
     """What hears how far something is, and shows it on standard error; None if nobody looks."""
     if quiet or sys.stderr is None:
         yield None
-    elif not sys.stderr.isatty():
-        yield _Lines().tell
-    else:
-        bar = _Bar()
-        try:
-            yield bar.tell
-        finally:
-            bar.close()
+        return
+    shown = _Shown()
+    try:
+        yield shown.tell
+    finally:
+        shown.close()
 
 
-@define
-class _Pace:
-    """When a work began, and so how fast it is."""
-
-    _work: str = ""
-    _begun: float = 0.0
-
-    def told(self, progress: Progress, *, narrow: bool = False) -> str:
-        """How far the work is, and unless it is to be `narrow`, how fast, and how long it takes."""
-        now = time.monotonic()
-        if progress.work != self._work:
-            self._work, self._begun = progress.work, now
-        if not progress.total:
-            return ""
-        if progress.unit != "bytes":
-            return f"{progress.done:,}/{progress.total:,} {progress.unit}"
-        power, unit = unit_of(progress.total)
-        digits = 2 if unit in ("GiB", "TiB") else 1
-
-        def shown(count: float) -> str:
-            return f"{count / power:,.{digits}f}"
-
-        done = f"{shown(progress.done)}/{shown(progress.total)} {unit}"
-        seconds = now - self._begun
-        if narrow or not progress.done or not seconds:
-            return done
-        left = round(seconds * (progress.total - progress.done) / progress.done)
-        time_left = f"{left // 60}:{left % 60:02} left"
-        return f"{done}, {shown(progress.done / seconds)} {unit}/s, {time_left}"
-
-
-class _Lines:
-    """A line every few seconds."""
+class _Shown:
+    """A bar on a terminal while there is work, for what comes between may print there itself; or a
+    line every few seconds.
+    """
 
     def __init__(self) -> None:
-        self._pace = _Pace()
-        self._last = time.monotonic()
-
-    def tell(self, progress: Progress) -> None:
-        """Say how far it is, if nothing was said for some time."""
-        told = self._pace.told(progress)
-        now = time.monotonic()
-        if now - self._last >= _SECONDS:
-            self._last = now
-            say(f"{progress.work} {told}".rstrip())
-
-
-class _Bar:
-    """A bar on a terminal while there is work: what comes between may print there itself."""
-
-    def __init__(self) -> None:
-        self._pace = _Pace()
+        self._at_terminal = sys.stderr.isatty()
         self._bar: RichProgress | None = None
+        self._work = ""
+        self._begun = self._last = time.monotonic()
 
     def tell(self, progress: Progress) -> None:
         """Show how far it is."""
+        now = time.monotonic()
+        if progress.work != self._work:
+            self._work, self._begun = progress.work, now
+        if self._at_terminal:
+            self._draw(progress)
+        elif now - self._last >= _SECONDS:
+            self._last = now
+            say(f"{progress.work} {self._told(progress)}".rstrip())
+
+    def _draw(self, progress: Progress) -> None:
         if self._bar is None:
             self._bar = self._started()
         columns = self._bar.console.width
-        told = self._pace.told(progress, narrow=columns < _NARROW)
+        told = self._told(progress, narrow=columns < _NARROW)
         room = columns - len(f"{progress.work} {told} ")
         self._drawn.bar_width = max(1, min(_WIDEST, room))
         self._bar.update(
@@ -137,3 +100,23 @@ class _Bar:
         self._task = bar.add_task("", total=None, told="")
         bar.start()
         return bar
+
+    def _told(self, progress: Progress, *, narrow: bool = False) -> str:
+        """How far the work is, and unless it is to be `narrow`, how fast, and how long it takes."""
+        if not progress.total:
+            return ""
+        if progress.unit != "bytes":
+            return f"{progress.done:,}/{progress.total:,} {progress.unit}"
+        power, unit = unit_of(progress.total)
+        digits = 2 if unit in ("GiB", "TiB") else 1
+
+        def shown(count: float) -> str:
+            return f"{count / power:,.{digits}f}"
+
+        done = f"{shown(progress.done)}/{shown(progress.total)} {unit}"
+        seconds = time.monotonic() - self._begun
+        if narrow or not progress.done or not seconds:
+            return done
+        left = round(seconds * (progress.total - progress.done) / progress.done)
+        time_left = f"{left // 60}:{left % 60:02} left"
+        return f"{done}, {shown(progress.done / seconds)} {unit}/s, {time_left}"
