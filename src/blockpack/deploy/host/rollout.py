@@ -276,8 +276,8 @@ def _made(
     progress: Tell | None,
 ) -> tuple[Generation, BuildReport]:
     """A new generation, whole, verified and on the disk; `make` is `build`, with its options."""
-    name = place.next(deployment.commit).name
-    own = secrets.for_generation(deployment.manifest.name, place.root, name)
+    generation = place.next(deployment.commit)
+    own = secrets.for_generation(deployment.manifest.name, place.root, generation.name)
     with place.making() as made:
         earlier = earlier_images(each.path for each in place.all())
         report = make(deployment, made, earlier=earlier, secrets=own)
@@ -290,6 +290,6 @@ def _made(
                 require_sound(image, made, meter)
         meter.flush()
         os.unlink(os.path.join(made, STATE))  # it tells of this moment only
-        generation = place.adopt(made, deployment.commit)
+        place.adopt(made, generation)
         meter.finish()
         return generation, report

@@ -118,12 +118,11 @@ class Root(Generations):
         number = max(numbers, default=0) + 1
         return Generation(number, f"{number:04}-{commit[:12]}", self.root)
 
-    def adopt(self, made: str, commit: str) -> Generation:
+    def adopt(self, made: str, generation: Generation) -> None:
         """Make the directory `made` a generation, after it is all on the disk.
 
         Raises `TargetError`.
         """
-        generation = self.next(commit)
         volumes = BuildRecord.read(made).volumes
         secret = {name for image in volumes if image.secret for name in image.files}
         old = os.path.basename(made)
@@ -139,7 +138,6 @@ class Root(Generations):
                 place.flush()
             directory.rename(old, generation.name)
             directory.flush()
-        return generation
 
     # Switching -----------------------------------------------------------------------------------
 
