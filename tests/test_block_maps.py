@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from cli.running import process
 from faults.mounts import loop_device, require_root
 from faults.rendering import pattern
 from judges.programs import run
+from judges.verity import verify as judge_verity
 
 SIZE = 64 << 20
 ZEROS = "0" * 64
@@ -36,6 +38,12 @@ def fsck(device: Path) -> None:
     run("fsck.fat", ["-n", device])
 
 
+def verified(device: Path) -> None:
+    """Free clusters, too, are what the hash tree says: the kernel reads nothing else."""
+    facts = json.loads(process("info", device, "--json").out)["geometry"]
+    judge_verity(device, device, facts["root_hash"], facts["hash_offset"])
+
+
 def untar(device: Path) -> None:
     run("tar", ["-tf", device])
 
@@ -43,6 +51,7 @@ def untar(device: Path) -> None:
 KINDS: dict[str, tuple[tuple[str, ...], Callable[[Path], None] | None]] = {
     "fat": (("--format", "fat", "--free", "20M"), fsck),
     "fat32": (("--format", "fat", "--fat-type", "32", "--cluster-size", "512"), fsck),
+    "verity": (("--format", "fat", "--free", "20M", "--verity"), verified),
     "tar": (("--format", "tar", "--size", "20M"), untar),
     "docteur": (("--format", "git"), None),
     "pack": (("--format", "git", "--container", "pack"), None),
@@ -60,7 +69,7 @@ def test_what_is_mapped_suffices_on_a_used_medium(
     process("pack", site, image, "--bmap", bmap, "-q", *options)
     backing = tmp_path / "medium"
     backing.write_bytes(b"\xff" * SIZE)
-    if kind == "docteur":  # which is read to the end of its device
+    if kind in ("docteur", "verity"):  # which are read from the end of their device
         os.truncate(backing, image.stat().st_size)
     with loop_device(backing, backing.stat().st_size) as device:
         if writer == "bmaptool":

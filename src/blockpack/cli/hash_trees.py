@@ -78,7 +78,7 @@ def sealed(layout: Layout, arguments: Namespace) -> Sealed:
     """The layout with the tree that is asked for, if one is; all of it is read for that."""
     if arguments.verity is None:
         return Sealed(layout)
-    from ..layers.verity.verity import hash_tree, verity  # slow to import, and seldom needed
+    from ..layers.verity.verity import covered, hash_tree, verity  # slow to import
     from ..writing.progress import Meter
     from .progress_bar import progress_bar
 
@@ -104,7 +104,7 @@ def sealed(layout: Layout, arguments: Namespace) -> Sealed:
         }
         if arguments.verity:
             tree = hash_tree(layout, **options)
-            layout = evolve(layout, geometry={**layout.geometry, **tree.geometry})
+            layout = evolve(covered(layout), geometry={**layout.geometry, **tree.geometry})
             found = Sealed(layout, tree)
         else:
             found = Sealed(verity(layout, **options))

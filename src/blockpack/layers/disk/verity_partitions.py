@@ -17,7 +17,7 @@ from ...planning.layout import Layout
 from ...workers.processors import Jobs
 from ...workers.sharing import Advance, ignore
 from ..verity.signature import Signer
-from ..verity.verity import TreeOptions, hash_tree
+from ..verity.verity import TreeOptions, covered, hash_tree
 from .disk import Partition
 from .disk_plan import image_layout
 from .gpt import NAME_UNITS
@@ -63,7 +63,8 @@ def verity_partitions(
         own_name = f"{partition.name or name}-{kind}"[:NAME_UNITS]
         return Partition(data, type=f"{name}-{kind}", name=own_name, id=id)
 
-    found = [evolve(partition, id=first), beside("verity", tree, second)]
+    sealed = evolve(partition, id=first, layout=covered(content))
+    found = [sealed, beside("verity", tree, second)]
     if signer is not None:
         found.append(beside("verity-sig", signer.partition(root_hash), None))
     return tuple(found)

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import uuid as uuids
+from collections.abc import Iterator
 from typing import TypedDict, Unpack
 
 from attrs import evolve
 
 from ...errors import EntryError, UsageError
 from ...model.content import Opened
-from ...model.extent import Stream
+from ...model.extent import Stream, Zeros
 from ...planning.ids import guid, identity
 from ...planning.layout import Layout
 from ...planning.layout_reader import LayoutReader
 from ...planning.options import Size, optional_size, parse_size, require_choice
-from ...planning.runs import Run, zeros
+from ...planning.runs import Part, Run, zeros
 from ...reading.positional import PositionalFile
 from ...workers.processors import Jobs
 from ...workers.sharing import Advance, ignore
@@ -70,6 +71,7 @@ def verity(
         raise UsageError("", rule, option=f"hash_offset={tree.data_size}")
     tree = evolve(tree, offset=offset)
     behind = _layout(tree, layout, jobs, advance)
+    layout = covered(layout)
     moved = (run.moved(offset) for run in behind.runs)
     rule = "a hash tree is for the kernel, which decrypts nothing"
     return evolve(
@@ -94,6 +96,19 @@ def hash_tree(
         option = f"pad={tree.data_block_size}"
         raise UsageError("", f"{rule} {tree.data_block_size}", option=option)
     return _layout(tree, layout, jobs, advance)
+
+
+def covered(layout: Layout) -> Layout:
+    """The same image, no byte of which may be anything: a hash tree is about all of them."""
+
+    def required(run: Run) -> Run:
+        def parts(start: int, stop: int) -> Iterator[Part]:
+            for part in run.parts(start, stop):
+                yield evolve(part, free=False) if type(part) is Zeros else part
+
+        return run if run.dense else evolve(run, parts=parts)
+
+    return evolve(layout, runs=tuple(map(required, layout.runs)))
 
 
 def _planned(
