@@ -23,10 +23,9 @@ from ..errors import BlockpackError
 from ..formats.reader import ImageReader
 from ..model.entry import File
 from ..model.extent import Data, Extent, FileRange, Zeros
-from ..planning.layout import Layout
+from ..planning.layout import CLONE_BLOCK, Layout
 from ..reading.lifetime import held
 from ..reading.positional import PositionalReader, holes, open_for_reading, with_gaps
-from ..writing.clone import BLOCK
 from .image import Image
 from .open_image import open_image
 from .sectors import differing_sectors
@@ -267,8 +266,8 @@ def _kind(extent: Extent, name: str, last: str) -> str:
         return "padding" if last in PAYLOAD else "metadata"
     if isinstance(extent, Data):
         return "file" if name else "metadata"
-    if isinstance(extent, FileRange) and not (extent.offset | extent.start) % BLOCK:
-        return "clone" if extent.length >= BLOCK else "file"
+    if isinstance(extent, FileRange) and not (extent.offset | extent.start) % CLONE_BLOCK:
+        return "clone" if extent.length >= CLONE_BLOCK else "file"
     return "file"
 
 

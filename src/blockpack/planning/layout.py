@@ -20,6 +20,14 @@ from ..model.extent import Zeros
 from .layout_reader import LayoutReader
 from .runs import Extents, Run
 
+CLONE_BLOCK = 4096
+"""The block size of file systems that clone, in bytes; where it is larger, they refuse."""
+
+WORTH_CLONING = 64 << 10
+"""Extents from this size on (bytes) are cloned where they can be, so they are laid out for it and
+not gathered with others.
+"""
+
 Fact = int | str | bool
 """A value in `Layout.geometry`."""
 

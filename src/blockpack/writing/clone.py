@@ -11,15 +11,13 @@ import errno
 import os
 import struct
 
+from ..planning.layout import CLONE_BLOCK
 from ..reading.lifetime import on_failure
 
 FICLONERANGE = 0x4020940D
 """The ioctl's number (linux/fs.h); its argument is `struct file_clone_range`."""
 
 _RANGE = struct.Struct("=qQQQ")  # source descriptor, source offset, length, target offset
-
-BLOCK = 4096
-"""The block size of file systems that clone, in bytes; where it is larger, they refuse."""
 
 _NEVER = (errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.EACCES)
 _NOT_THIS = (errno.EINVAL, errno.ETXTBSY, errno.EAGAIN)
@@ -40,8 +38,8 @@ class Cloner:
         The number of bytes that are done: 0 where it is not possible. Raises `OSError` if
         the target's file system is full.
         """
-        length -= length % BLOCK
-        if device in self._refused or not length or (offset | start) % BLOCK:
+        length -= length % CLONE_BLOCK
+        if device in self._refused or not length or (offset | start) % CLONE_BLOCK:
             return 0
         refusal = _refusal(source, target, start, length, offset)
         if refusal in _NEVER:

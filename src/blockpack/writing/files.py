@@ -16,13 +16,11 @@ from contextlib import ExitStack, contextmanager
 
 from ..errors import TargetError
 from ..model.extent import FileRange, Zeros
-from ..planning.layout import Layout
+from ..planning.layout import CLONE_BLOCK, WORTH_CLONING, Layout
 from ..reading.lifetime import held
-from .clone import BLOCK
 from .place import Place
 from .replacement import replaceable, replacing
 from .targets import Seekable, Streaming, target_errors
-from .transfer import LARGE
 
 _BLKSSZGET = 0x1268
 
@@ -177,12 +175,12 @@ def _least(layout: Layout, device: int) -> int:
     for extent in layout.extents:
         if type(extent) is Zeros:
             continue
-        if type(extent) is FileRange and extent.length >= LARGE:
+        if type(extent) is FileRange and extent.length >= WORTH_CLONING:
             try:
                 status = os.stat(extent.path)
             except OSError:
                 continue  # the writer says what is wrong
-            if status.st_dev == device and not (extent.offset | extent.start) % BLOCK:
+            if status.st_dev == device and not (extent.offset | extent.start) % CLONE_BLOCK:
                 continue
             needed += min(extent.length, getattr(status, "st_blocks", extent.length) * 512)
         else:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Self
 
 from ..model.extent import Data, Extent, FileRange, Stream, Zeros
-from ..planning.layout import Layout
+from ..planning.layout import WORTH_CLONING, Layout
 from ..planning.runs import extents_of
 from ..reading.extents import OpenFile, OpenSource, open_source, read_extent, read_file
 from ..workers.sharing import Advance
@@ -21,9 +21,6 @@ from .targets import Copying, Span, Target
 
 BUFFER = 1 << 20
 """Bytes gathered before they are written: past this, larger writes gain nothing."""
-
-LARGE = 64 << 10
-"""Extents from this size on (bytes) are not gathered; what tar aligns, can be cloned."""
 
 
 class Transfer:
@@ -63,7 +60,7 @@ class Transfer:
                 fill = 0
             middle = fill + len(before)
             end = middle + size
-            if size < LARGE and read_file(file, buffer[middle:end]):
+            if size < WORTH_CLONING and read_file(file, buffer[middle:end]):
                 if not fill:
                     self._start = position
                 buffer[fill:middle] = before
@@ -91,7 +88,7 @@ class Transfer:
         length = len(extent.data) if type(extent) is Data else extent.length
         if extent.offset != position:
             raise ValueError(f"an extent begins at byte {extent.offset}, not at {position}")
-        if length >= LARGE:
+        if length >= WORTH_CLONING:
             self._flush()
             self._large(extent)
             return position + length

@@ -12,17 +12,11 @@ from collections.abc import Iterator
 from ...errors import EntryError
 from ...model.entry import File
 from ...model.extent import Zeros, cut
-from ...planning.layout import Layout, Placement, round_up
+from ...planning.layout import CLONE_BLOCK, WORTH_CLONING, Layout, Placement, round_up
 from ...planning.runs import Part, Run, zeros
 from .metadata import Metadata
 from .structures import NULL_ADDRESS, SLOT, SUPERBLOCK_OFFSET
 from .survey import Survey
-
-CLONED = 4096
-"""The boundary of large files: the block size of file systems that clone."""
-
-LARGE = 64 << 10
-"""From this size on (bytes) a file is worth cloning."""
 
 
 class ErofsPlan:
@@ -48,8 +42,8 @@ class ErofsPlan:
             if type(entry) is not File or sizes[number] == inline[number]:
                 continue
             length = sizes[number] - inline[number]
-            if length >= LARGE:
-                at = round_up(at, CLONED)
+            if length >= WORTH_CLONING:
+                at = round_up(at, CLONE_BLOCK)
             if at + length > NULL_ADDRESS * block_size:
                 rule = f"the image has more than {NULL_ADDRESS:,} blocks of {block_size:,} bytes"
                 best = "block_size=4096" if block_size < 4096 else ""

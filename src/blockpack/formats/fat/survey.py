@@ -16,7 +16,7 @@ from attrs import define, field
 from ...errors import BlockpackError, EntryError
 from ...model.entry import Directory, Entry, File, Symlink
 from ...model.tree import Tree
-from ...planning.layout import LayoutWarning, round_up
+from ...planning.layout import WORTH_CLONING, LayoutWarning, round_up
 from ...planning.profile import FatLimits, GiB
 from . import dir_entry, names
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 LARGEST = 4 * GiB - (64 << 10)
 """From this size on (bytes), a file is one of the `largest`."""
-
-CLONABLE = 64 << 10
-"""From this size on (bytes), a file is worth cloning rather than copying."""
 
 
 @define
@@ -88,7 +85,7 @@ class Survey:
             survey._digest_more("\0".join([path, *names, ""]).encode("utf-8", "surrogateescape"))
         sizes = array("Q", map(attrgetter("size"), survey.files))
         survey._digest_more(sizes)
-        large = sum([size for size in sizes if size >= CLONABLE])
+        large = sum([size for size in sizes if size >= WORTH_CLONING])
         survey.clonable = 0 < large >= sum(sizes) - large
         if volume.mtime != "fixed":
             survey._digest_more(array("q", map(volume.seconds, tree)))

@@ -21,7 +21,7 @@ from ...errors import EntryError, UsageError
 from ...model.entry import Entry, File
 from ...model.extent import Data, Extent
 from ...model.tree import Tree
-from ...planning.layout import Layout, LayoutWarning, Placement
+from ...planning.layout import CLONE_BLOCK, WORTH_CLONING, Layout, LayoutWarning, Placement
 from ...planning.options import parse_size
 from ...planning.posix_volume import EXECUTABLE, PLAIN, PosixVolume
 from ...planning.profile import TarLimits
@@ -32,12 +32,6 @@ from . import header
 from .header import BLOCK, file_headers
 from .members import Dialect, Member, blocks, refusals
 from .padding import comments, root_entries
-
-AUTO_ALIGNMENT = 4096
-"""The boundary of large payloads: the block size of file systems that clone."""
-
-AUTO_THRESHOLD = 64 << 10
-"""Payloads from this size on (bytes) are aligned by default: padding is then 6 % at most."""
 
 MAX_ALIGNMENT = 16 << 10
 """Padding for more takes so many headers that bsdtar gives up on the archive."""
@@ -137,8 +131,9 @@ class _Plan:
         limits = volume.profile.tar
         self._linked = _hard_links(entries) if limits.links else {}
         automatic = volume.align == "auto"
-        self.boundary = AUTO_ALIGNMENT if automatic else int(volume.align)
-        self._threshold = AUTO_THRESHOLD if automatic else self.boundary
+        # by default padding is 6 % of a payload at most
+        self.boundary = CLONE_BLOCK if automatic else int(volume.align)
+        self._threshold = WORTH_CLONING if automatic else self.boundary
         if self.boundary == BLOCK:
             self._threshold = sys.maxsize  # every payload is aligned as it is
         if volume.erofs and volume.sector_size > BLOCK:  # whose files begin on whole blocks
