@@ -11,6 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from blockpack.cli import main
 from hostile.ordeal import in_time
 
 pytest.importorskip("fs", reason="blockpack[fs] is not installed")
+fsspec = pytest.importorskip("fsspec", reason="blockpack[fsspec] is not installed")
 
 CONTENT = b"some content that deflates, some content that deflates, " * 40
 
@@ -255,3 +257,28 @@ def test_loops_of_links_end_and_pipes_are_refused_by_name(tmp_path: Path) -> Non
     assert {getattr(error, "path", "") for error in raised.value.exceptions} == {
         *("a/b/up", "a/self", "root", "a/pipe"),
     }
+
+
+LISTINGS: dict[str, Any] = {
+    "names alone": ["a"],
+    "no names": [{"type": "file", "size": 5}],
+    "a size below nothing": [{"name": "a", "type": "file", "size": -1}],
+    "a size that no file has": [{"name": "a", "type": "file", "size": 1 << 70}],
+    "a mode below nothing": [{"name": "a", "type": "file", "size": 5, "mode": -1}],
+    "half a character": [{"name": "a\ud800", "type": "file", "size": 5}],
+    "twice one name": [{"name": "a", "type": kind, "size": 5} for kind in ("file", "directory")],
+    "nothing at all": None,
+}
+
+
+@pytest.mark.parametrize("listing", LISTINGS.values(), ids=LISTINGS)
+def test_what_a_filesystem_cannot_mean_is_told_at_the_scan(listing: Any) -> None:
+    class Lying(fsspec.AbstractFileSystem):  # type: ignore[misc]
+        cachable = False
+
+        def ls(self, path: str, detail: bool = True, **_: object) -> Any:
+            return listing
+
+    with pytest.raises(blockpack.Problems) as caught:
+        scan(Lying())
+    assert len(caught.value.errors) == 1

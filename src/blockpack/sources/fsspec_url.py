@@ -43,13 +43,13 @@ class OnFsspec(Hierarchy):
         """What is in a directory."""
         full = self._full(directory)
         with foreign_errors(directory or full):
-            found = self._filesystem.ls(full, detail=True)
+            found = [(str(each["name"]), each) for each in self._filesystem.ls(full, detail=True)]
         names = set()
-        for facts in found:
-            name = str(facts["name"]).rstrip("/").rpartition("/")[2]
+        for place, facts in found:
+            name = place.rstrip("/").rpartition("/")[2]
             path = f"{directory}/{name}" if directory else name
             # Object stores list a directory's own marker in it, and may have two things of a name.
-            if not name or str(facts["name"]).strip("/") == full.strip("/"):
+            if not name or place.strip("/") == full.strip("/"):
                 continue
             if name in names:
                 yield EntryError(path, "is there twice", "exclude it")

@@ -15,7 +15,7 @@ from attrs import define, field
 
 from ..errors import BlockpackError, EntryError, Problems, SourceError, raise_problems, reason
 from ..formats.reader import ImageEntry
-from ..model.entry import Directory, Entry, File, Symlink, check_path, check_target, name_of
+from ..model.entry import Directory, Entry, File, Symlink, check_entry, check_path, name_of
 from ..model.extent import Extent, Readable, Stream
 from ..model.tree import Tree
 from ..reading.positional import PositionalFile, PositionalReader, ReopenedReader
@@ -213,22 +213,23 @@ class _Walk:
 
     def _entry(self, path: str, found: ImageEntry) -> Entry | None:
         """`found` as an entry of the tree; None if it is a problem."""
-        error: BlockpackError | None = check_path(path)
-        if error is None and found.damage:
+        error: BlockpackError | None = None
+        entry: Entry | None = None
+        if found.damage:
             error = SourceError(path, found.damage, "mend or exclude it")
-        if error is None and found.kind == "symlink":
-            error = check_target(path, found.target)
-        if error is not None:
-            self.problems.append(error)
         elif found.kind == "directory":
-            return Directory(path, found.mode, found.mtime_ns, found.uid, found.gid)
+            entry = Directory(path, found.mode, found.mtime_ns, found.uid, found.gid)
         elif found.kind == "symlink":
-            return Symlink(path, found.target, found.mode, found.mtime_ns, found.uid, found.gid)
+            entry = Symlink(path, found.target, found.mode, found.mtime_ns, found.uid, found.gid)
         elif found.kind == "file":
-            return self.source.file(path, found)
+            entry = self.source.file(path, found)
         else:
             rule = "is not a file, a directory or a link, and images hold nothing else"
-            self.problems.append(EntryError(path, rule, "exclude it"))
+            error = EntryError(path, rule, "exclude it")
+        error = (check_path(path) if entry is None else check_entry(entry)) or error
+        if error is None:
+            return entry
+        self.problems.append(error)
         return None
 
 
