@@ -183,6 +183,12 @@ class NotADirectoryInImageError(ImageError, NotADirectoryError):
     errno = errno.ENOTDIR
 
 
+class NotALinkError(ImageError, OSError):
+    """What is at that path of an image is not a symbolic link."""
+
+    errno = errno.EINVAL
+
+
 class ActivationError(BlockpackError):
     """The host's own command failed for a new generation of images; the switch to it is undone."""
 

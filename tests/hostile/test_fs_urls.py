@@ -273,7 +273,7 @@ LISTINGS: dict[str, Any] = {
 
 @pytest.mark.parametrize("listing", LISTINGS.values(), ids=LISTINGS)
 def test_what_a_filesystem_cannot_mean_is_told_at_the_scan(listing: Any) -> None:
-    class Lying(fsspec.AbstractFileSystem):  # type: ignore[misc]
+    class Lying(fsspec.AbstractFileSystem):  # type: ignore[misc, name-defined]
         cachable = False
 
         def ls(self, path: str, detail: bool = True, **_: object) -> Any:

@@ -17,7 +17,7 @@ from functools import total_ordering
 from typing import IO, TYPE_CHECKING, Any
 
 from ..arguments import checked
-from ..errors import NotADirectoryInImageError, NotInImageError
+from ..errors import NotADirectoryInImageError, NotALinkError, NotInImageError
 from ..formats.reader import ImageEntry
 from ..model.entry import NANOSECONDS, encode, text_of
 
@@ -53,12 +53,12 @@ class ImagePath:
         """The directory that it is in; the root's is the root."""
         return ImagePath(self._image, self._path.rpartition("/")[0])
 
-    def joinpath(self, *others: str | PurePath | ImagePath) -> ImagePath:
+    def joinpath(self, *others: str | os.PathLike[str] | ImagePath) -> ImagePath:
         """The path of what is below it; an absolute one begins at the root of the image."""
         joined = posixpath.join(self._path, *(_text(each) for each in others))
         return ImagePath(self._image, joined.lstrip("/"))
 
-    def __truediv__(self, other: str | PurePath | ImagePath) -> ImagePath:
+    def __truediv__(self, other: str | os.PathLike[str] | ImagePath) -> ImagePath:
         return self.joinpath(other)
 
     def __getattr__(self, name: str) -> Any:
@@ -131,11 +131,11 @@ class ImagePath:
     def readlink(self) -> ImagePath:
         """What a link says, as a path that is relative to its directory.
 
-        Raises `NotInImageError` if it is not a link.
+        Raises `NotInImageError`, and `ImageError` (also an `OSError`) for what is no link.
         """
         found = self._found(follow_symlinks=False)
         if found.kind != "symlink":
-            raise NotInImageError(self._path, "is not a symbolic link of the image", "name one")
+            raise NotALinkError(self._path, "is not a symbolic link", "name one")
         return ImagePath(self._image, found.target)
 
     def resolve(self, strict: bool = False) -> ImagePath:
@@ -330,7 +330,7 @@ class ImagePath:
         return found is not None and found.kind == kind
 
 
-def _text(path: str | PurePath | ImagePath) -> str:
+def _text(path: str | os.PathLike[str] | ImagePath) -> str:
     return path._path if isinstance(path, ImagePath) else text_of(path)
 
 

@@ -12,7 +12,7 @@ import stat
 import threading
 from collections.abc import Callable, Hashable
 from contextlib import closing
-from typing import IO, ClassVar, Protocol
+from typing import IO, ClassVar, Literal, Protocol
 
 from attrs import frozen
 
@@ -24,8 +24,8 @@ from .extent import Extent, FileRange, Readable, Stream
 class Resource(Protocol):
     """What `importlib.resources` gives for a file, as far as it is needed."""
 
-    def open(self, mode: str = "r") -> IO[bytes]:
-        """The file, for mode ``rb``."""
+    def open(self, mode: Literal["rb"]) -> IO[bytes]:
+        """The file."""
 
 
 class SeekingFile(Protocol):

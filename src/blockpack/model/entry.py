@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from attrs import field
 
@@ -24,9 +24,6 @@ from .extent import Data, Extent
 from .path_bytes import decode as decode
 from .path_bytes import encode as encode
 from .values import numerous, shortened
-
-if TYPE_CHECKING:
-    from pathlib import PurePath  # slow to import
 
 EPOCH = 315_532_800
 """1980-01-01 00:00:00 UTC in seconds since 1970: the earliest time that every format holds."""
@@ -130,12 +127,13 @@ def location(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> bytes
     return os.fsencode(require_path(path))
 
 
-def text_of(path: str | PurePath) -> str:
+def text_of(path: str | os.PathLike[str]) -> str:
     """The text of a path in a tree or image. Raises `UsageError` for what is none."""
-    if isinstance(path, str):
-        return path
-    if hasattr(path, "as_posix"):
-        return path.as_posix()
+    text = path.as_posix() if hasattr(path, "as_posix") else path
+    if isinstance(text, os.PathLike):
+        text = os.fspath(text)
+    if isinstance(text, str):
+        return text
     rule = f"{path!r} is not a path in a tree or image"
     raise UsageError("", rule, "give a text or a PurePosixPath")
 
