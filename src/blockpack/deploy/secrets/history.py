@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
-from typing import NamedTuple
 
 from attrs import frozen
 
@@ -63,14 +62,6 @@ class _Part:
         return name
 
 
-class _Change(NamedTuple):
-    """That a commit has a file at `path` as none of its parents has it."""
-
-    commit: str
-    path: str
-    oid: str
-
-
 def audit(path: str, revisions: Sequence[str], manifests_of: Sequence[str] = ()) -> None:
     """See to it that none of these commits of the repository at `path` has a secret in clear.
 
@@ -84,11 +75,12 @@ def audit(path: str, revisions: Sequence[str], manifests_of: Sequence[str] = ())
     parts = _parts(repository, known)
     found: Counter[tuple[str, str]] = Counter()
     is_clear = _clear(repository)
-    for change in _changes(repository, known[: len(revisions)], {part.path for part in parts}):
+    paths = {part.path for part in parts}
+    for commit, file, oid in _changes(repository, known[: len(revisions)], paths):
         for part in parts:
-            name = part.name_of(change.path)
-            if name is not None and (not has_suffix(name) or is_clear(change)):
-                found[change.commit, part.volume] += 1
+            name = part.name_of(file)
+            if name is not None and (not has_suffix(name) or is_clear(file, oid)):
+                found[commit, part.volume] += 1
                 break
     raise_problems("secrets are in the history in clear", _errors(found))
 
@@ -122,8 +114,12 @@ def _parts(repository: Repository, commits: Sequence[str]) -> list[_Part]:
     return [*found.values()]
 
 
-def _changes(repository: Repository, commits: Sequence[str], paths: Set[str]) -> Iterator[_Change]:
-    """The files below `paths` that are new or other in any of the `commits`."""
+def _changes(
+    repository: Repository, commits: Sequence[str], paths: Set[str]
+) -> Iterator[tuple[str, str, str]]:
+    """The files below `paths` that any of the `commits` has as none of its parents has them: the
+    commit, the path, and the file's id.
+    """
     if not paths:
         return
     below = () if "" in paths else sorted(paths)
@@ -140,21 +136,21 @@ def _changes(repository: Repository, commits: Sequence[str], paths: Set[str]) ->
         facts = field[parents:].split(" ")
         mode, oid = facts[parents], facts[2 * parents + 1]
         if MODES.get(mode.encode()) in (FILE, EXECUTABLE):
-            yield _Change(commit, path, oid)
+            yield commit, path, oid
 
 
-def _clear(repository: Repository) -> Callable[[_Change], bool]:
+def _clear(repository: Repository) -> Callable[[str, str], bool]:
     """Tells whether a file is in clear by its bytes; each blob is looked into once."""
     reader = CatFile(repository)
     known: dict[str, bool] = {}
 
-    def is_clear(change: _Change) -> bool:
-        if change.oid not in known:
-            known[change.oid] = False
+    def is_clear(path: str, oid: str) -> bool:
+        if oid not in known:
+            known[oid] = False
             with suppress(SourceError):  # it is larger
-                data = reader.object(change.oid, change.path, _MOST_OPENED)[1]
-                known[change.oid] = not is_closed(data) and not data.startswith(_LFS)
-        return known[change.oid]
+                data = reader.object(oid, path, _MOST_OPENED)[1]
+                known[oid] = not is_closed(data) and not data.startswith(_LFS)
+        return known[oid]
 
     return is_clear
 
