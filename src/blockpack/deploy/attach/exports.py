@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from ...errors import BlockpackError, UsageError, raise_problems
 from ...planning.volume import source_date_epoch
@@ -34,27 +34,24 @@ def exports(source: str, say: Say, jobs: Jobs = 1) -> Iterator[Mapping[str, Serv
     encrypted images. Raises `Problems` with all that cannot be planned, `UsageError` if nothing is
     left, and as `open_deployment` does.
     """
-    if not source.startswith("git:") and not os.path.lexists(os.path.join(source, MANIFEST)):
-        images = deployed(source)
-        for error in images.problems:
-            say(str(error))
-        yield _some(source, {disk.name: disk.path for disk in images.disks if not disk.in_clear})
-        return
-    with open_deployment(source, jobs=jobs) as deployment:
-        epoch = source_date_epoch()
-        layouts: dict[str, Servable] = {}
-        problems: list[BlockpackError] = []
-        for name, spec in deployment.manifest.images.items():
-            if spec.secret:
-                say(f"{spec.title}: secret, and not served")
-                continue
-            with noted(problems, spec.title):
-                layouts[name] = spec.plan(deployment.tree, epoch=epoch, jobs=jobs)
-        raise_problems("this deployment cannot be served", problems)
-        yield _some(source, layouts)
-
-
-def _some(source: str, found: Mapping[str, Servable]) -> Mapping[str, Servable]:
-    if not found:
-        raise UsageError(source, "has no image to serve", "give a deployment that has")
-    return found
+    found: dict[str, Servable] = {}
+    with ExitStack() as opened:
+        if source.startswith("git:") or os.path.lexists(os.path.join(source, MANIFEST)):
+            deployment = opened.enter_context(open_deployment(source, jobs=jobs))
+            epoch = source_date_epoch()
+            problems: list[BlockpackError] = []
+            for name, spec in deployment.manifest.images.items():
+                if spec.secret:
+                    say(f"{spec.title}: secret, and not served")
+                    continue
+                with noted(problems, spec.title):
+                    found[name] = spec.plan(deployment.tree, epoch=epoch, jobs=jobs)
+            raise_problems("this deployment cannot be served", problems)
+        else:
+            images = deployed(source)
+            for error in images.problems:
+                say(str(error))
+            found |= {disk.name: disk.path for disk in images.disks if not disk.in_clear}
+        if not found:
+            raise UsageError(source, "has no image to serve", "give a deployment that has")
+        yield found
