@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -149,14 +149,18 @@ class TarReader(ImageReader):
         names = Names(report)
         members = _Members(self, archive, report)
         for found in archive:
-            if isinstance(found, PlainFiles):
-                names.extend(members.files(found), doubtful=archive.searched)
-                continue
-            if found.start == header.BLOCK and self._is_erofs:
-                continue
-            entry = members.entry(found)
-            if entry is not None:
-                names.add(entry, doubtful=archive.searched)
+            one_by_one: Iterable[Stored] = ()
+            if isinstance(found, Stored):
+                if found.start != header.BLOCK or not self._is_erofs:
+                    one_by_one = (found,)
+            elif (files := members.files(found)) is not None:
+                names.extend(files, doubtful=archive.searched)
+            else:
+                one_by_one = found.stored
+            for stored in one_by_one:
+                entry = members.entry(stored)
+                if entry is not None:
+                    names.add(entry, doubtful=archive.searched)
         return archive, names
 
 
@@ -171,15 +175,15 @@ class _Members:
         self._most_pieces = _SOME_PIECES + reader.size // 64
         self._alike = header.Remembered(self._alike_numbers)
 
-    def files(self, files: PlainFiles) -> list[ImageEntry]:
-        """The entries of plain files, all at once."""
+    def files(self, files: PlainFiles) -> list[ImageEntry] | None:
+        """The entries of plain files, all at once; None if one has an odd name or number."""
         text = decode(b"\0".join((b"", *files.names, b"")))
         if text.count("\0./") == len(files.names):  # as ``tar -c .`` writes them
             text = text.replace("\0./", "\0")
         found = [self._alike[block[_IDS] + block[_MTIME]] for block in files.blocks]
         alike = [numbers for numbers in found if numbers]
         if len(alike) < len(found) or any(odd in text for odd in _ODD):
-            return [entry for stored in files.stored if (entry := self.entry(stored))]
+            return None
         rows = zip(text.split("\0")[1:-1], files.sizes, alike, files.starts, strict=True)
         return [
             ImageEntry(
