@@ -21,6 +21,7 @@ from blockpack import TarVolume, Tree, UsageError, deploy
 from blockpack.layers.verity.verity import TreeOptions
 from blockpack.model.entry import MEMORY
 from blockpack.planning.options import parse_size
+from blockpack.planning.profile import PROFILES
 
 LAYOUT = TarVolume().plan(Tree())
 
@@ -270,6 +271,17 @@ def test_lists_in_a_profile_are_tuples() -> None:
     fat: Any = {"types": [16], "labels": ["A", "B"]}
     made = blockpack.Profile(name="x", summary="y", formats=formats, fat=blockpack.FatLimits(**fat))
     assert hash(made) == hash(made._replace(formats=("fat",))) and made.fat.types == (16,)
+
+
+@pytest.mark.parametrize("name", [*PROFILES])
+def test_our_own_profiles_are_what_others_have_to_be(name: str) -> None:
+    def again(value: Any) -> Any:
+        if not isinstance(value, tuple):
+            return value
+        parts = map(again, value)
+        return tuple(parts) if type(value) is tuple else type(value)(*parts)
+
+    assert again(PROFILES[name]) == PROFILES[name]
 
 
 def test_help_tells_the_types_of_limits_as_they_are_written() -> None:

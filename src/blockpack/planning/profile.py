@@ -47,7 +47,6 @@ Presence = Literal["required", "expected", "optional"]
 """Whether an image without it is refused, warned of, or fine."""
 
 
-@checked
 class Medium(NamedTuple):
     """What a kind of medium has in its boot sector; sizes in bytes, 0 for any."""
 
@@ -67,7 +66,6 @@ FIXED_DISK = Medium(0, 0xF8, 63, 255, 512, 0, 0x80)
 nothing else."""
 
 
-@checked
 class WantedFile(NamedTuple):
     """A file that the reader looks for, and what it has to be. Capitals do not matter."""
 
@@ -83,7 +81,6 @@ class WantedFile(NamedTuple):
     """Keys that are worth a warning if they are not there."""
 
 
-@checked
 class FatLimits(NamedTuple):
     """What a reader of FAT accepts. Sizes are in bytes."""
 
@@ -124,7 +121,6 @@ class FatLimits(NamedTuple):
     """Files from this size on are worth a warning, for the reader holds them in memory."""
 
 
-@checked
 class TarLimits(NamedTuple):
     """What a reader of tar accepts. Sizes are in bytes."""
 
@@ -141,7 +137,6 @@ class TarLimits(NamedTuple):
     an entry ``./``, which gives the directory that is extracted into its mode."""
 
 
-@checked
 class GitLimits(NamedTuple):
     """What a reader of git objects accepts. Sizes are in bytes."""
 
@@ -155,7 +150,6 @@ class GitLimits(NamedTuple):
     """Files from this size on are worth a warning, for the reader holds them in memory."""
 
 
-@checked
 class ErofsLimits(NamedTuple):
     """What a reader of EROFS accepts. Sizes are in bytes."""
 
@@ -165,7 +159,6 @@ class ErofsLimits(NamedTuple):
     """Sizes that not all of these readers take: worth a warning."""
 
 
-@checked
 class Profile(NamedTuple):
     """One consumer's limits, and the files that it looks for."""
 
@@ -390,6 +383,9 @@ PROFILES = {
     )
 }
 """All profiles by name."""
+
+for _kind in (Medium, WantedFile, FatLimits, TarLimits, GitLimits, ErofsLimits, Profile):
+    checked(_kind)  # from here on: to look at our own would take as long as to make them
 
 
 def profile_named(profile: str | Profile) -> Profile:
