@@ -8,6 +8,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -55,18 +56,37 @@ def test_of_a_deployments_volume_it_is_a_line_of_the_manifest() -> None:
     assert spelled("deploy", "max_size", "SIZE") == "--max-size SIZE"
 
 
-def options_named() -> Iterator[tuple[str, str]]:
+class Call(NamedTuple):
+    """A call in the source."""
+
+    path: Path
+    node: ast.Call
+
+    @property
+    def place(self) -> str:
+        return f"{self.path.name}:{self.node.lineno}"
+
+
+@pytest.fixture(name="calls", scope="module")
+def fixture_calls() -> list[Call]:
+    """All calls in the source."""
+    return [
+        Call(path, node)
+        for path in SOURCES.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+    ]
+
+
+def options_named(calls: list[Call]) -> Iterator[tuple[str, str]]:
     """(place, option) of each error in the source whose option is a plain text."""
-    for path in SOURCES.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-                continue
-            if not node.func.id.endswith(("Error", "Deviation")):
-                continue
+    for call in calls:
+        node = call.node
+        if isinstance(node.func, ast.Name) and node.func.id.endswith(("Error", "Deviation")):
             given = [*node.args[3:4], *(k.value for k in node.keywords if k.arg == "option")]
             for value in given:
                 if isinstance(value, ast.Constant) and value.value:
-                    yield f"{path.name}:{node.lineno}", str(value.value)
+                    yield call.place, str(value.value)
 
 
 LIBRARY_ALONE = {"size"}
@@ -79,43 +99,40 @@ OF_COMMANDS = {
 }
 
 
-def test_only_options_that_there_are_are_named() -> None:
-    found = list(options_named())
+def test_only_options_that_there_are_are_named(calls: list[Call]) -> None:
+    found = list(options_named(calls))
     assert len(found) > 20
     known = {option.name for option in (*ALL, *DISK)} | OF_COMMANDS | LIBRARY_ALONE
     strange = [(place, option) for place, option in found if option.split("=")[0] not in known]
     assert not strange
 
 
-def texts_of_errors() -> Iterator[tuple[str, str]]:
+def texts_of_errors(calls: list[Call]) -> Iterator[tuple[str, str]]:
     """(place, text) of everything that an error of the library may say."""
-    for path in SOURCES.rglob("*.py"):
-        if path.is_relative_to(SOURCES / "cli"):
+    for call in calls:
+        if call.path.is_relative_to(SOURCES / "cli"):
             continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not isinstance(node, ast.Call):
-                continue
-            if ast.unparse(node.func).removesuffix(".of").endswith("Error"):
-                for part in ast.walk(node):
-                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                        yield f"{path.name}:{node.lineno}", part.value
+        if ast.unparse(call.node.func).removesuffix(".of").endswith("Error"):
+            for part in ast.walk(call.node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield call.place, part.value
 
 
-def test_no_error_of_the_library_names_a_flag() -> None:
-    assert not [(place, text) for place, text in texts_of_errors() if FLAG.search(text)]
+def test_no_error_of_the_library_names_a_flag(calls: list[Call]) -> None:
+    assert not [(place, text) for place, text in texts_of_errors(calls) if FLAG.search(text)]
 
 
-def test_every_error_has_its_parts() -> None:
+def test_every_error_has_its_parts(calls: list[Call]) -> None:
     """One text alone would be a path, and no rule."""
     found = []
-    for path in SOURCES.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                kind = getattr(blockpack.errors, node.func.id, None)
-                is_error = isinstance(kind, type) and issubclass(kind, BlockpackError)
-                starred = any(isinstance(each, ast.Starred) for each in node.args)
-                if is_error and not starred and len(node.args) + len(node.keywords) < 2:
-                    found.append(f"{path.name}:{node.lineno}")
+    for call in calls:
+        node = call.node
+        if isinstance(node.func, ast.Name):
+            kind = getattr(blockpack.errors, node.func.id, None)
+            is_error = isinstance(kind, type) and issubclass(kind, BlockpackError)
+            starred = any(isinstance(each, ast.Starred) for each in node.args)
+            if is_error and not starred and len(node.args) + len(node.keywords) < 2:
+                found.append(call.place)
     assert not found
 
 

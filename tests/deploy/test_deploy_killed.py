@@ -19,7 +19,7 @@ from deploy.deployments import contents, names, record
 from deploy.hosts import Host
 from faults.launching import COMMAND, Launched, launched, run, wait_until
 
-KILLS = 16  # the last of which is not cleaned up at once
+KILLS = 10  # the last of which is not cleaned up at once
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 STEP = 1 if THOROUGH else 11

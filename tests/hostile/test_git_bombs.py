@@ -166,10 +166,10 @@ def backwards(count: int) -> tuple[Pack, bytes]:
 
 
 READ: dict[str, Bomb] = {
-    "a chain of deltas": lambda: chain(1200),
-    "a chain of deltas by id": lambda: chain(1200, by_id=True),
-    "deltas before their base": lambda: waiting(1200),
-    "a chain backwards": lambda: backwards(1200),
+    "a chain of deltas": lambda: chain(1050),
+    "a chain of deltas by id": lambda: chain(1050, by_id=True),
+    "deltas before their base": lambda: waiting(500),
+    "a chain backwards": lambda: backwards(1050),
     "a blob of spaces": inflating(BLOB, 20 << 20),
     "a stream of nothing": endless_stream,
 }

@@ -103,7 +103,7 @@ def test_it_is_the_same_bytes_by_any_number_of_processes_and_without_being_writt
 def test_many_processes_write_the_same_bytes_as_one(tmp_path: Path, sector_size: int) -> None:
     """Of an image that is large enough for each to have several pieces of it."""
     (tmp_path / "source").mkdir()
-    for number in range(60):
+    for number in range(30):
         (tmp_path / "source" / str(number)).write_bytes(random.Random(number).randbytes(200_000))
     tree = blockpack.scan(tmp_path / "source")
     layout = blockpack.TarVolume(sector_size=sector_size, free=12345).plan(tree)
