@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -171,6 +172,17 @@ def test_three_hundred_idle_clients_keep_nobody_from_being_served(
                 idle.go()
         with Client(socket) as client:
             assert client.go().read(0, 512)
+
+
+def test_those_who_come_at_once_wait_for_their_turn(site: Path, tmp_path: Path) -> None:
+    """libnbd's connections fail where a Unix socket has no room for who waits (connect(2))."""
+    path = tmp_path / "x.sock"
+    with serving(site, "--format", "tar", "--socket", path), ExitStack() as stack:
+        for _ in range(300):
+            idle = stack.enter_context(socket.socket(socket.AF_UNIX))
+            idle.setblocking(False)
+            idle.connect(str(path))
+        run("nbdinfo", ["--size", uri(path)])
 
 
 def test_a_killed_connection_is_that_alone(site: Path, tmp_path: Path) -> None:

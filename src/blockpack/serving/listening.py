@@ -17,8 +17,6 @@ from ..writing.temporary_names import temporary_name
 PORT = 10809
 """NBD's port (IANA)."""
 
-_BACKLOG = 128
-
 _ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """A name has addresses of a kind that this machine has not, such as IPv6 in a container."""
 
@@ -62,7 +60,7 @@ def unix_socket(path: str) -> Listener:
     before = os.umask(0o177)  # it has its mode from the first moment on
     try:
         listener.bind(temporary)
-        listener.listen(_BACKLOG)
+        listener.listen(socket.SOMAXCONN)  # libnbd and QEMU do not wait for room
         inode = os.lstat(temporary).st_ino
         os.rename(temporary, path)
     except OSError as error:
@@ -134,7 +132,7 @@ def _tcp_socket(family: int, kind: int, protocol: int, where: Any) -> Socket:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(where)
-        listener.listen(_BACKLOG)
+        listener.listen(socket.SOMAXCONN)  # libnbd and QEMU do not wait for room
     except OSError:
         listener.close()
         raise

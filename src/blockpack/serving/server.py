@@ -36,7 +36,7 @@ MOST_CONNECTIONS = 256
 LEAST_IDLE = 1.0
 """Seconds for which a client was silent, at least, that loses its place to another."""
 
-_PAUSE = 0.5
+_PAUSE = 0.1
 """Seconds without new connections after there was no room for one."""
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN)
