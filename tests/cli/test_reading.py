@@ -53,8 +53,23 @@ def test_ls_lists_every_path_on_standard_output(command: Command, image: Path) -
 
 def test_ls_of_a_path_lists_what_is_there(command: Command, image: Path) -> None:
     assert command("ls", image, "pages/deep").lines == LISTING[5:8]
-    assert command("ls", image, "/pages/deep/").lines == LISTING[5:8]
+    for same in ("/pages/deep/", "pages//deep/.", "./pages/../pages/deep"):
+        assert command("ls", image, same).lines == LISTING[5:8]
+    assert sorted(command("ls", image, ".").lines) == LISTING
+    command("ls", image, "..", code=6)
     assert command("ls", image, "video.bin").lines == ["video.bin"]
+
+
+def test_ls_of_a_path_follows_links_on_the_way_as_cat_does(
+    command: Command, source: Path, tmp_path: Path
+) -> None:
+    (source / "link").symlink_to("pages/deep")
+    command("pack", source, tmp_path / "x.tar", "-q")
+    assert command("ls", tmp_path / "x.tar", "link").lines == ["link"]
+    assert command("ls", tmp_path / "x.tar", "link/").lines == LISTING[5:8]
+    for line in LISTING[6:8]:
+        through = line.replace("pages/deep", "link").rstrip("/")
+        assert line in command("ls", tmp_path / "x.tar", through).lines
 
 
 def test_ls_long_shows_mode_size_and_time(command: Command, image: Path) -> None:

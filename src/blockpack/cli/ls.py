@@ -37,7 +37,7 @@ def run(arguments: Namespace) -> int:
     """List what the image holds, in its own order."""
     lost: list[ImageError] = []
     with open_image(arguments.image, key_file=arguments.key_file, report=lost.append) as image:
-        entries = list(_chosen(image, arguments.path.removeprefix("./").strip("/"), lost))
+        entries = list(_chosen(image, arguments.path, lost))
     if arguments.json:
         emit_json({"entries": [_json(entry) for entry in entries]})
     else:
@@ -49,12 +49,16 @@ def run(arguments: Namespace) -> int:
 
 
 def _chosen(image: Image, path: str, lost: list[ImageError]) -> Iterator[ImageEntry]:
-    found = not path
-    for entry in image.walk():
-        if not path or entry.path == path or entry.path.startswith(f"{path}/"):
-            found = True
-            yield entry
-    if not found and not lost:
+    """All entries, or what is at `path`, links on the way followed, and in it."""
+    if not path:
+        yield from image.walk()
+        return
+    top = image.resolve(path, follow_symlinks=False)
+    if top is not None:
+        inside = f"{top.path}/" if top.path else ""
+        entries = image.entries.values()
+        yield from (each for each in entries if each is top or each.path.startswith(inside))
+    elif not lost:
         raise NotInImageError(path, "not in the image")
 
 
