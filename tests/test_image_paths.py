@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources.abc
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,9 @@ def test_errors_are_those_of_pathlib(
         ask(image)
     if isinstance(raised.value, blockpack.ImageError):
         assert getattr(raised.value, "errno", None)
+        assert getattr(raised.value, "filename", None) == raised.value.path
+        again = pickle.loads(pickle.dumps(raised.value))
+        assert str(again) == str(raised.value) and again.remedy == raised.value.remedy
 
 
 def test_neither_depth_nor_width_is_too_much() -> None:

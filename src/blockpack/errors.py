@@ -165,25 +165,39 @@ class Deviation(ImageError):
     """An image is not quite as its format wants it, and all of it can be read nevertheless."""
 
 
-class NotInImageError(ImageError, FileNotFoundError, KeyError):
+class _NotThatError(ImageError, OSError):
+    """What is at a path of an image is not what was asked for, as an operating system tells it."""
+
+    @property
+    def filename(self) -> str:
+        """The path."""
+        return self.path
+
+    @property
+    def strerror(self) -> str:  # type: ignore[override]
+        """The rule."""
+        return self.rule
+
+
+class NotInImageError(_NotThatError, FileNotFoundError, KeyError):
     """An image has no entry of that path."""
 
     errno = errno.ENOENT
 
 
-class NotAFileError(ImageError, IsADirectoryError):
+class NotAFileError(_NotThatError, IsADirectoryError):
     """What is at that path of an image is not a file."""
 
     errno = errno.EISDIR
 
 
-class NotADirectoryInImageError(ImageError, NotADirectoryError):
+class NotADirectoryInImageError(_NotThatError, NotADirectoryError):
     """What is at that path of an image is not a directory."""
 
     errno = errno.ENOTDIR
 
 
-class NotALinkError(ImageError, OSError):
+class NotALinkError(_NotThatError):
     """What is at that path of an image is not a symbolic link."""
 
     errno = errno.EINVAL
