@@ -221,6 +221,14 @@ def test_a_directory_is_no_target(layout: blockpack.Layout, images: Path) -> Non
     assert os.listdir(images / "d") == []
 
 
+@pytest.mark.parametrize("path", ["/dev/sdX", "/dev/./sdX"])
+def test_a_device_that_is_not_there_is_no_file(layout: blockpack.Layout, path: str) -> None:
+    """Else a slip of the pen fills a file system in memory."""
+    with pytest.raises(blockpack.TargetError, match="there is no such device"):
+        blockpack.write(layout, path, allow_device=True)
+    assert not os.path.exists("/dev/sdX")
+
+
 def test_a_missing_directory_is_not_made(layout: blockpack.Layout, images: Path) -> None:
     said = refused(layout, images / "missing" / "x.img")
     assert said == f"{images}/missing/x.img: there is no directory {images}/missing; make it first"

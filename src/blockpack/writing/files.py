@@ -61,6 +61,9 @@ def final_place(name: str) -> tuple[str, str]:
         directory = directory or os.curdir
         if not os.path.isdir(directory):
             raise TargetError(name, f"there is no directory {directory}", "make it first")
+        if re.match("/dev(?!/shm)(/|$)", os.path.realpath(directory)):  # a typing error: /dev/sdX
+            rule = "there is no such device, and no file belongs there"
+            raise TargetError(name, rule, "see which devices there are (lsblk)")
         if not os.access(directory, os.W_OK | os.X_OK):
             is_read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
             code = errno.EROFS if is_read_only else errno.EACCES
