@@ -22,7 +22,7 @@ from faults.launching import COMMAND, Launched, launched, run, wait_until
 KILLS = 10  # the last of which is not cleaned up at once
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
-STEP = 1 if THOROUGH else 11
+STEP = 1 if THOROUGH else 15
 """Of the calls that a run makes, every so manieth is met by a fault."""
 
 AT_EACH_CALL = """

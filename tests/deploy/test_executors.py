@@ -230,12 +230,10 @@ class Cluster:
         return started
 
 
-@pytest.fixture(name="cluster")
-def fixture_cluster(tmp_path: Path) -> Iterator[Cluster]:
-    place = tmp_path / "cluster"
-    place.mkdir()
+@pytest.fixture(name="cluster", scope="module")
+def fixture_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with ExitStack() as stack:
-        yield Cluster(stack, place)
+        yield Cluster(stack, tmp_path_factory.mktemp("cluster"))
 
 
 def test_a_cluster_of_processes_builds_the_same(

@@ -35,9 +35,14 @@ def schema() -> dict[str, Any]:
     return found
 
 
+@cache
+def validator() -> Draft202012Validator:
+    return Draft202012Validator(schema())
+
+
 def valid(text: str) -> bool:
     """Whether the schema accepts the manifest."""
-    return bool(Draft202012Validator(schema()).is_valid(tomllib.loads(text)))
+    return bool(validator().is_valid(tomllib.loads(text)))
 
 
 def sound(text: str) -> bool:
