@@ -26,7 +26,7 @@ def test_submodules_are_errors_or_skipped(bare: GitRepository, tmp_path: Path) -
     assert "skip submodules" in str(raised.value)
     assert paths(git_tree(bare.path, submodules="skip")) == {"a"}
     assert paths(git_tree(bare.path, exclude=["/lib/"])) == {"a"}
-    with pytest.raises(blockpack.UsageError, match="is not 'error' or 'skip'"):
+    with pytest.raises(blockpack.UsageError, match="give 'error' or 'skip'"):
         git_tree(bare.path, submodules="ignore")
     source = f"git:{bare.path}@HEAD"
     assert run(["pack", "-q", source, str(tmp_path / "x.tar")]) == 3
