@@ -258,8 +258,10 @@ def test_solo5_opens_what_nbdfuse_shows_of_a_copy_on_write(
 
 
 def test_an_image_is_served_as_it_is(serve: Serve, tmp_path: Path, image: bytes) -> None:
-    path = tmp_path / "www.img"
-    path.write_bytes(image)
-    socket = serve(path, "--name", "www")
-    words = "compare", "-f", "raw", "-F", "raw", uri(socket, "www"), str(path)
-    assert b"identical" in run("qemu-img", words).stdout
+    """Also one that is encrypted, which looks like chance."""
+    for name, data in (("www", image), ("secret", os.urandom(8192))):
+        path = tmp_path / f"{name}.img"
+        path.write_bytes(data)
+        socket = serve(path, "--name", name)
+        words = "compare", "-f", "raw", "-F", "raw", uri(socket, name), str(path)
+        assert b"identical" in run("qemu-img", words).stdout

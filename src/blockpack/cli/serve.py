@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from ..errors import UsageError
+from ..errors import ImageError, UsageError
 from ..serving.export import Servable
 from ..serving.serve import serve
 from . import flags, hash_trees, packing
@@ -62,7 +62,11 @@ def _servable(arguments: Namespace) -> Servable:
     if arguments.format is None:
         from ..images.open_image import open_image  # as above
 
-        open_image(arguments.source).close()  # it says what is wrong with it
+        try:
+            open_image(arguments.source).close()
+        except ImageError as error:  # it may be encrypted, and is served as it is
+            if not arguments.quiet:
+                say(f"warning: {error.path or arguments.source}: {error.rule}")
         return str(arguments.source)
     hash_trees.files(arguments)
     layout = packing.layout(packing.volume(arguments), arguments)
