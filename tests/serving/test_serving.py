@@ -90,7 +90,9 @@ def test_a_source_that_changed_is_an_error_where_it_is_alone(
     layout = blockpack.FatVolume().plan(blockpack.scan(site))
     places = {place.entry.path: place.offset for place in layout.placements()}
     socket = serve(site, "--format", "fat")
-    (site / "media" / "film").write_bytes(b"shorter")
+    film = site / "media" / "film"
+    planned = film.rename(tmp_path / "film")
+    film.write_bytes(b"shorter")
     changed, sound = places["media/film"], places["page299.html"]
     assert changed is not None and sound is not None
     with Client(socket) as client:
@@ -101,7 +103,9 @@ def test_a_source_that_changed_is_an_error_where_it_is_alone(
         assert str(tmp_path) not in str(raised.value)
         assert client.read(sound, 2093) == (site / "page299.html").read_bytes()
         assert client.read(0, 512)[510:] == b"\x55\xaa"
-    assert str(site / "media" / "film") in (tmp_path / "nbd0.log").read_text()
+        planned.rename(film)
+        assert client.read(changed, 512) == film.read_bytes()[:512], "it is there again"
+    assert str(film) in (tmp_path / "nbd0.log").read_text()
 
 
 def test_a_socket_is_its_owners_alone_and_gone_with_the_server(serve: Serve, site: Path) -> None:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from itertools import accumulate
 from typing import Any
 
-from ..errors import TargetError
+from ..errors import SourceError, TargetError
 from ..model.extent import Extent, FileRange, Stream, StreamStore, Zeros
 from ..planning.layout import Layout
 from ..planning.layout_reader import MOST_OPEN, LayoutReader
@@ -118,7 +118,11 @@ class SharedReader(LayoutReader):
                     part = view[at - position : stop - position]
                 if size > _LARGE:
                     descriptor = self._descriptors.get(path) or self._opened(path)
-                    read_range(part, path, at + shift, size, mtime_ns, descriptor)
+                    try:
+                        read_range(part, path, at + shift, size, mtime_ns, descriptor)
+                    except SourceError:  # what is there next may be what was planned
+                        self._let_go(path)
+                        raise
                 elif size:
                     read_range(part, path, at + shift, size, mtime_ns)
                 elif path == _SPOOL:
@@ -137,10 +141,14 @@ class SharedReader(LayoutReader):
     def _opened(self, path: bytes) -> int:
         """A large file, which stays open for the next read; -1 if it cannot be opened."""
         if len(self._descriptors) == MOST_OPEN:
-            os.close(self._descriptors.pop(next(iter(self._descriptors))))
+            self._let_go(next(iter(self._descriptors)))
         with suppress(OSError):
             self._descriptors[path] = os.open(path, SOURCE_FLAGS)
         return self._descriptors.get(path, -1)
+
+    def _let_go(self, path: bytes) -> None:
+        with suppress(KeyError):
+            os.close(self._descriptors.pop(path))
 
     # Records ----------------------------------------------------------------------------------
 
