@@ -167,7 +167,8 @@ def test_every_exit_code_is_told() -> None:
         for error in vars(errors).values()
         if isinstance(error, type)
         and issubclass(error, errors.BlockpackError)
-        and error not in (errors.BlockpackError, errors.Problems)
+        and error is not errors.BlockpackError
+        and not issubclass(error, errors.Problems)
         and "exit_code" in vars(error)
     ]
     ended = {run.Terminated(number).exit_code for number in (signal.SIGHUP, signal.SIGTERM)}
