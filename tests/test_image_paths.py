@@ -179,13 +179,13 @@ def test_neither_depth_nor_width_is_too_much() -> None:
     tree = blockpack.Tree()
     deep = "/".join(["d"] * 300)
     tree.add(f"{deep}/file", b"deep")
-    for number in range(5_000):
+    for number in range(1_500):
         tree.mkdir(f"wide/{number}")
     with blockpack.open_image(blockpack.TarVolume().plan(tree)) as image:
-        assert sum(1 for _ in image.root.walk()) == 5_302
-        assert sum(1 for _ in image.root.walk(top_down=False)) == 5_302
+        assert sum(1 for _ in image.root.walk()) == 1_802
+        assert sum(1 for _ in image.root.walk(top_down=False)) == 1_802
         assert [str(path) for path in image.root.rglob("file")] == [f"{deep}/file"]
-        assert len(list(image.root.glob("wide/*/"))) == 5_000
+        assert len(list(image.root.glob("wide/*/"))) == 1_500
         pattern = "/".join(["**", "*"] * 50)
         assert len(list((image.root / "wide").glob(pattern))) == 0
-        assert len(list((image.root / "wide").glob("**/" * 500 + "*"))) == 5_000
+        assert len(list((image.root / "wide").glob("**/" * 500 + "*"))) == 1_500

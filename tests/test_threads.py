@@ -25,7 +25,7 @@ VOLUMES: dict[str, blockpack.Volume] = {
     "erofs": blockpack.ErofsVolume(),
 }
 
-FILES = {f"d{n % 5}/{n}": pattern(n * n * 3, n) for n in range(0, 240, 3)}
+FILES = {f"d{n % 5}/{n}": pattern(n * n * 3, n) for n in range(0, 240, 5)}
 
 
 def tree() -> blockpack.Tree:
