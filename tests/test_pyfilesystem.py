@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import tarfile
 import threading
 import unittest
@@ -80,6 +82,16 @@ def test_links_are_what_they_lead_to(tmp_path: Path) -> None:
             assert opened.readbytes(path) == b"abc"
         assert opened.listdir("/way") == ["file"]
         assert set(opened.walk.files("/")) == {"/a/file", "/hard", "/soft", "/way", "/circle"}
+
+
+def test_what_is_no_image_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And none more when the garbage is collected."""
+    ignored: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    with pytest.raises(blockpack.SourceError, match="no such file"):
+        fs.open_fs(f"blockpack://{tmp_path}/none.img")
+    gc.collect()
+    assert not ignored
 
 
 def test_files_are_read_anywhere(opened: Any) -> None:

@@ -46,9 +46,11 @@ class BlockpackFS(FS):
         "virtual": False,
     }
 
+    _closed = True  # until there is an image: the base class closes also what was never opened
+
     def __init__(self, image: Image | str | os.PathLike[str]) -> None:
-        super().__init__()
         self.image = image if isinstance(image, Image) else open_image(image)
+        super().__init__()
 
     def getinfo(self, path: str, namespaces: Collection[str] | None = None) -> Info:
         """What is known of a path; in the namespace ``blockpack`` where its bytes are."""
