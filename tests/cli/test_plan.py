@@ -148,9 +148,13 @@ def test_the_summary_ends_with_what_the_room_is_for(
     assert line in lines
 
 
-def test_what_would_be_smaller_is_smaller(command: Command, source: Path) -> None:
-    given = ("plan", source, "--format", "fat", "--cluster-size", "64K")
-    size = json.loads(command(*given, "--json").out)["size"]
-    lines = [line for line in command(*given).lines if line.startswith("smaller")]
-    least = json.loads(command("plan", source, "--format", "fat", "--json").out)["size"]
+@pytest.mark.parametrize("more", [(), ("--verity",)], ids=["plain", "verity"])
+def test_what_would_be_smaller_is_smaller(
+    command: Command, source: Path, more: tuple[str, ...]
+) -> None:
+    given: list[str | Path] = ["plan", source, "--format", "fat", *more]
+    costly = [*given, "--cluster-size", "64K"]
+    size = json.loads(command(*costly, "--json").out)["size"]
+    lines = [line for line in command(*costly).lines if line.startswith("smaller")]
+    least = json.loads(command(*given, "--json").out)["size"]
     assert lines == [f"smaller           by {size - least:,} bytes without --cluster-size"]

@@ -112,6 +112,15 @@ def sealed(layout: Layout, arguments: Namespace) -> Sealed:
     return found if signer is None else found._replace(signature=signer.sign(found.root_hash))
 
 
+def size(layout: Layout, arguments: Namespace) -> int:
+    """The size of a layout with the tree behind it that is asked for, if one is."""
+    if arguments.verity is None:
+        return layout.size
+    from ..layers.verity.verity import sealed_size  # as above
+
+    return sealed_size(layout)
+
+
 def write_beside(found: Sealed, arguments: Namespace) -> None:
     """Write the tree and the signature that have files of their own."""
     from ..writing.write import write, write_bytes

@@ -121,11 +121,12 @@ def _savings(arguments: Namespace, layout: Layout, tree: Tree) -> Iterator[str]:
     for name, value in smaller.items():
         if value is not None and name not in given:
             tried[f"with {_FLAGS[name]} {value}"] = {name: value}
+    size = hash_trees.size(layout, arguments)
     saved: dict[str, int] = {}
     for how, changes in tried.items():
         with suppress(BlockpackError):  # which says that it is not possible
             other = packing.volume(Namespace(**{**vars(arguments), **changes})).plan(tree)
-            saved[how] = layout.size - other.size
+            saved[how] = size - hash_trees.size(other, arguments)
     for how, count in sorted(saved.items(), key=lambda each: -each[1]):
         if count > 0:
             yield _line("smaller", f"by {count:,} bytes {how}")
