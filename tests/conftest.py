@@ -7,6 +7,7 @@ no minutes on making a failing one smaller; anywhere else it looks further on ea
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -58,3 +59,11 @@ def fixture_forkable(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Machines are booted first: at the end one processor would wait for what the other boots."""
     items.sort(key=lambda item: item.path.parent.name != "vm")
+
+
+def pytest_collection_finish() -> None:
+    """What was collected lives to the end: no search for garbage is to look through it, and
+    processes that are forked share its memory.
+    """
+    gc.collect()
+    gc.freeze()
