@@ -148,6 +148,15 @@ def test_the_summary_ends_with_what_the_room_is_for(
     assert line in lines
 
 
+def test_free_room_is_told_with_a_hash_tree_as_without(command: Command, source: Path) -> None:
+    given: list[str | Path] = ["plan", source, "--format", "fat", "--free", "5M"]
+    free = []
+    for more in ((), ("--verity",)):
+        lines = [line.split() for line in command(*given, *more).lines]
+        free += [words[1] for words in lines if words[0] == "free" and words[2] == "bytes,"]
+    assert len(free) == 2 and free[0] == free[1]
+
+
 @pytest.mark.parametrize("more", [(), ("--verity",)], ids=["plain", "verity"])
 def test_what_would_be_smaller_is_smaller(
     command: Command, source: Path, more: tuple[str, ...]

@@ -116,6 +116,14 @@ def test_ls_json_has_the_targets_of_links(command: Command, linked: Path) -> Non
     assert targets["index.html"] == ("file", None)
 
 
+def test_ls_of_a_hard_link_lists_the_link(command: Command, linked: Path) -> None:
+    for same in ("same.html", "/same.html", "pages/../same.html"):
+        assert command("ls", linked, same).lines == ["same.html"]
+    (entry,) = json.loads(command("ls", linked, "same.html", "--json").out)["entries"]
+    assert (entry["kind"], entry["target"]) == ("hardlink", "index.html")
+    assert command("ls", linked, "way").lines == ["way"]
+
+
 @pytest.mark.parametrize("name", ["video.bin", "empty", "pages/deep/er/Größe.txt", "/index.html"])
 def test_cat_prints_the_files_bytes_and_nothing_else(
     command: Command, image: Path, source: Path, name: str

@@ -85,3 +85,19 @@ def test_names_that_lead_out_are_refused_and_told_together(tmp_path: Path) -> No
         scan(place)
     told = {error.path for error in raised.value.exceptions}  # type: ignore[union-attr]
     assert told == {"../a", "b/../../c", "f//g", "h/./i"}
+
+
+def test_what_only_looks_like_the_end_of_a_zip_is_no_zip(tmp_path: Path) -> None:
+    place = tmp_path / "words"
+    for words in (b"a zip ends with PK\5\6, they say", b"x" * 30 + b"PK\5\6" + bytes(17)):
+        place.write_bytes(words)
+        with pytest.raises(blockpack.SourceError, match="is not a directory, an archive or an"):
+            scan(place)
+
+
+@pytest.mark.parametrize("cut", [1, 30, 200])
+def test_a_zip_that_is_cut_at_its_begin_is_damaged(cut: int, tmp_path: Path) -> None:
+    place = tmp_path / "cut.zip"
+    place.write_bytes(archive()[cut:])
+    with pytest.raises(blockpack.SourceError, match="what it begins with is missing"):
+        scan(place)

@@ -11,7 +11,7 @@ from ..errors import ImageError, NotInImageError, printable, raise_problems
 from ..formats.reader import ImageEntry
 from ..images.image import Image
 from ..images.open_image import open_image
-from ..model.entry import NANOSECONDS
+from ..model.entry import NANOSECONDS, name_of, parent_of
 from . import flags
 from .output import emit, emit_json
 
@@ -53,7 +53,9 @@ def _chosen(image: Image, path: str, lost: list[ImageError]) -> Iterator[ImageEn
     if not path:
         yield from image.walk()
         return
-    top = image.resolve(path, follow_symlinks=False)
+    above = image.resolve(parent_of(path))
+    top = image.entries.get(f"{above.path}/{name_of(path)}".lstrip("/")) if above else None
+    top = top or image.resolve(path, follow_symlinks=False)
     if top is not None:
         inside = f"{top.path}/" if top.path else ""
         entries = image.entries.values()

@@ -14,7 +14,7 @@ from ..images.block_map import BlockMap
 from ..images.contents import placed
 from ..images.space_map import share
 from ..model.entry import File, decode
-from ..model.extent import Extent, FileRange, Stream, Zeros
+from ..model.extent import Extent, FileRange, Stream
 from ..model.tree import Tree
 from ..planning.layout import Layout
 from ..planning.options import VOLUME
@@ -52,13 +52,19 @@ def run(arguments: Namespace) -> int:
     say_left_out([arguments.source], outputs)
     layout = packing.volume(arguments).plan(tree, jobs="auto")
     sealed = hash_trees.sealed(layout, arguments).layout
-    show(sealed, arguments, _savings(arguments, layout, tree))
+    show(sealed, arguments, _savings(arguments, layout, tree), planned=layout)
     return 0
 
 
-def show(layout: Layout, arguments: Namespace, lines: Iterable[str] = (), **more: Any) -> None:
+def show(
+    layout: Layout,
+    arguments: Namespace,
+    lines: Iterable[str] = (),
+    planned: Layout | None = None,
+    **more: Any,
+) -> None:
     """Show a layout, and more `lines`, or with `more` in its JSON; write the block map that was
-    asked for.
+    asked for. The free room is that of what was `planned`, before a hash tree made all of it count.
     """
     if arguments.bmap is not None:
         if own_descriptor(arguments.bmap) == 1:
@@ -72,14 +78,13 @@ def show(layout: Layout, arguments: Namespace, lines: Iterable[str] = (), **more
     emit_facts(layout.format, layout.size, {"sector_size": layout.sector_size, **layout.geometry})
     counts: Counter[str] = Counter()
     lengths: Counter[str] = Counter()
-    free = 0
     for extent in layout.extents:
         counts[extent.kind] += 1
         lengths[extent.kind] += extent.length
-        free += extent.length if isinstance(extent, Zeros) and extent.free else 0
     for kind, count in counts.items():
         noun = "extent" if count == 1 else "extents"
         emit(_line(kind, f"{count:,} {noun}, {lengths[kind]:,} bytes"))
+    free = sum(stop - start for start, stop in (planned or layout).zeros(free=True))
     for line in [*_summary(layout, free), *lines]:
         emit(line)
 

@@ -107,7 +107,7 @@ class InImage(Hierarchy):
     def listing(self, directory: str) -> Iterator[ImageEntry | BlockpackError]:
         """What is in a directory; names that no directory holds are told with all of their path."""
         names = self._image.names
-        for name in names.get(directory, ()):
+        for name in sorted(names.get(directory, ())):
             path = f"{directory}/{name}" if directory else name
             found = self.entry(path)
             if name in ("", ".", ".."):
@@ -261,8 +261,9 @@ def _is_read_once(descriptor: int, name: str, path: bytes | None) -> bool:
 def _reader(data: PositionalReader, name: str, partition: str | None) -> ImageReader:
     """What reads an archive, an image or a partition. Raises `SourceError` if nothing does."""
     format = format_of(data, name)
-    is_zip = ZipReader.recognises(data.read_at(0, 4))
-    is_zip = is_zip or (format is None and ZipReader.recognises_end(data))
+    with reading_errors(name):
+        is_zip = ZipReader.recognises(data.read_at(0, 4))
+        is_zip = is_zip or (format is None and ZipReader.recognises_end(data))
     reader_class = ZipReader if is_zip else format and format.reader_class()
     if reader_class is None:
         rule = "is not a directory, an archive or an image"

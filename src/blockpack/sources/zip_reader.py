@@ -34,7 +34,8 @@ _LOCAL = struct.Struct("<4s22xHH")
 _MAGICS = (b"PK\3\4", b"PK\5\6")
 """What an archive begins with, and one of nothing."""
 
-_LONGEST_END = 22 + 0xFFFF
+_END_SIZE = 22
+_LONGEST_END = _END_SIZE + 0xFFFF
 """Bytes of the end of the central directory, with the longest comment."""
 
 _DOS, _UNIX, _DARWIN = 0, 3, 19
@@ -71,7 +72,10 @@ class ZipReader(ImageReader):
         except SourceError as error:
             raise ImageError("", f"is a damaged zip archive ({error.rule})") from None
         self._opening = threading.Lock()  # the library looks at the position that all share
-        self._members = {_path(info): info for info in self._zip.infolist()}
+        members = self._zip.infolist()
+        if any(info.header_offset < 0 for info in members):
+            raise ImageError("", "is a damaged zip archive (what it begins with is missing)")
+        self._members = {_path(info): info for info in members}
 
     @classmethod
     def recognises(cls, head: bytes) -> bool:
@@ -80,9 +84,15 @@ class ZipReader(ImageReader):
 
     @classmethod
     def recognises_end(cls, data: PositionalReader) -> bool:
-        """By the last record: before the first header there may be a program that unpacks it."""
+        """By the last record, which ends with a comment of which it has the length: before the
+        first header there may be a program that unpacks it.
+        """
         length = min(data.size, _LONGEST_END)
-        return _MAGICS[1] in data.read_at(data.size - length, length)
+        tail = data.read_at(data.size - length, length)
+        begin = tail.rfind(_MAGICS[1])
+        comment = begin + _END_SIZE
+        told = int.from_bytes(tail[comment - 2 : comment], "little")
+        return begin >= 0 and comment + told == length
 
     def info(self) -> Mapping[str, Fact]:
         """The number of entries."""
