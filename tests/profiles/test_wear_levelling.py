@@ -48,7 +48,7 @@ def test_a_given_size_is_that_of_the_partition(size: int, content: int) -> None:
     tree = blockpack.Tree()
     tree.add("content.bin", bytes(content))
     if flash_frame.room(size) < 4096:
-        with pytest.raises(blockpack.UsageError, match="larger size"):
+        with pytest.raises(blockpack.UsageError, match="give size=20480"):
             volume(size=size)
         return
     try:
@@ -136,7 +136,7 @@ def test_places_and_titles_are_those_of_the_partition() -> None:
     [
         ({"profile": "any"}, "profile='fatfs'"),
         ({"profile": "floppy", "sector_size": 512}, "profile='fatfs'"),
-        ({"size": 4096 * 4}, "larger size"),
+        ({"size": 4096 * 4}, "size=20480"),
         ({"size": "1025K", "sector_size": 512}, "size="),
     ],
     ids=str,

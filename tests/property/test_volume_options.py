@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blockpack
-from blockpack import FatVolume, GitVolume, TarVolume, UsageError, Volume, deploy
+from blockpack import ErofsVolume, FatVolume, GitVolume, TarVolume, UsageError, Volume, deploy
 from blockpack.planning.options import taken_by
 
 VOLUMES = (TarVolume, FatVolume, GitVolume)
@@ -56,6 +56,64 @@ def test_a_wrong_value_is_wrong_usage(
         volume_class(**given_options)
     except UsageError as error:
         assert error.rule
+
+
+SIZES = st.sampled_from(
+    (-512, 0, 1, 512, 1000, "1K", 4096, 5000, 9999, 20480, "1440K", "1M", 1 << 70)
+)
+
+
+@pytest.mark.parametrize("volume_class", [FatVolume, ErofsVolume])
+@given(
+    options=st.fixed_dictionaries(
+        {"profile": st.sampled_from(("any", "fatfs", "floppy", "linux-5.10", "uefi"))},
+        optional=dict.fromkeys(("size", "free", "pad", "sector_size"), SIZES),
+    ),
+    more=st.fixed_dictionaries(
+        {}, optional={"wear_levelling": st.just(True), "cluster_size": SIZES, "fats": SIZES}
+    ),
+    block_size=SIZES,
+)
+def test_what_is_advised_is_not_refused(
+    volume_class: type[Volume], options: Any, more: Any, block_size: int | str
+) -> None:
+    """And no remedy ends in nothing."""
+    options |= more if volume_class is FatVolume else {"block_size": block_size}
+    errors = refused(volume_class, options)
+    assert not [error for error in errors if error.remedy.endswith(" ")]
+    advised = dict(error.option.split("=") for error in errors if error.option)
+    advised = {name: value for name, value in advised.items() if name not in ("format", "profile")}
+    known = {name: int(v) if v.isdigit() else v for name, v in advised.items()}
+    again = {error.option.partition("=")[0] for error in refused(volume_class, options | known)}
+    assert not again & advised.keys()
+
+
+def refused(volume_class: type[Volume], options: dict[str, Any]) -> tuple[Any, ...]:
+    """What is wrong with options."""
+    try:
+        volume_class(**options)
+    except UsageError as error:
+        return error.errors
+    return ()
+
+
+@pytest.mark.parametrize(
+    ("make", "rules"),
+    [
+        (lambda: FatVolume(size=-512, wear_levelling=True, profile="fatfs"), ["from 20480 on"]),
+        (lambda: FatVolume(size="1K", wear_levelling=True), ["from 20480 on", "no frame"]),
+        (lambda: ErofsVolume(sector_size=9999), ["the sector size is 512 or 4096"]),
+        (
+            lambda: FatVolume(profile="floppy", free="1M", sector_size=4096, cluster_size=1),
+            ["reads media of", "reads sectors of 512 bytes"],
+        ),
+    ],
+)
+def test_all_that_is_wrong_is_told_and_no_more(make: Any, rules: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        make()
+    for error, rule in zip(caught.value.errors, rules, strict=True):
+        assert rule in error.rule
 
 
 def test_a_tree_takes_the_bytes_that_a_text_asks_for() -> None:

@@ -96,9 +96,8 @@ class Volume(ABC):
             yield UsageError("", rule, option="pad=4096")
         if self.size is not None and self.free is not None:
             yield UsageError("", "give a size or free space, not both")
-        if self.size is not None and (self.size <= 0 or self.size % self.sector_size):
-            rule = f"the size is a multiple of the sector size {self.sector_size}, not {self.size}"
-            yield UsageError("", rule, option=f"size={_whole(self.size, self.sector_size)}")
+        if self.size is not None:
+            yield from self._size_refused(self.size)
         if self.free is not None and self.free < 0:
             yield UsageError("", f"free space is 0 bytes or more, not {self.free}", option="free=0")
         if max(self.size or 0, self.free or 0, self.pad) > MOST:
@@ -106,6 +105,12 @@ class Volume(ABC):
         if abs(self.epoch) > MOST:
             rule = f"no system has the time {self.epoch}, in seconds since 1970"
             yield UsageError("", rule, "give one of today: {option}", f"epoch={EPOCH}")
+
+    def _size_refused(self, size: int) -> Iterator[UsageError]:
+        """Why no image has `size` bytes."""
+        if size <= 0 or size % self.sector_size:
+            rule = f"the size is a multiple of the sector size {self.sector_size}, not {size}"
+            yield UsageError("", rule, option=f"size={_whole(size, self.sector_size)}")
 
     def unread(
         self, option: str, known: Sequence[object], what: str = "{}", *, best: object = None

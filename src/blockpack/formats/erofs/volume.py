@@ -13,6 +13,7 @@ from ...model.tree import Tree
 from ...planning.layout import Layout, LayoutWarning
 from ...planning.options import not_one_of, parse_size
 from ...planning.posix_volume import PosixVolume
+from ...planning.volume import SECTOR_SIZES
 from ...workers.processors import Jobs
 from .plan import ErofsPlan
 from .structures import BLOCK_SIZES
@@ -60,7 +61,7 @@ class ErofsVolume(PosixVolume):
             yield not_one_of("block_size", self.block_size, BLOCK_SIZES)
             return
         yield from self.unread("block_size", self.profile.erofs.block_sizes, "blocks of {} bytes")
-        if self.block_size < self.sector_size:
+        if self.sector_size in SECTOR_SIZES and self.block_size < self.sector_size:
             rule = f"no device of {self.sector_size}-byte sectors has blocks of {self.block_size}"
             yield UsageError("", rule, option=f"block_size={self.sector_size}")
 

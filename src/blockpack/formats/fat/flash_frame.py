@@ -12,6 +12,7 @@ begun with all ones (WL_Flash.cpp, wl_fatfsgen.py of ESP-IDF 5).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import takewhile
 from zlib import crc32
 
@@ -65,14 +66,16 @@ def state_size(size: int) -> int:
 
 
 def room(size: int) -> int:
-    """Bytes for a file system in a partition of `size` bytes; less than 1 if there are none.
-
-    Raises `UsageError` for a size that is not in whole sectors of flash.
-    """
-    if size % SECTOR:
-        rule = f"with wear levelling the size is a multiple of {SECTOR}, not {size}"
-        raise UsageError("", rule, option=f"size={round_up(size, SECTOR)}")
+    """Bytes for a file system in a partition of `size` bytes; less than 1 if there are none."""
     return size - 2 * SECTOR - 2 * state_size(size)
+
+
+def refusals(size: int) -> Iterator[UsageError]:
+    """Why no partition with a frame has `size` bytes."""
+    if size % SECTOR or room(size) < SECTOR:
+        least = partition_size(SECTOR, SECTOR)
+        rule = f"with wear levelling the size is a multiple of {SECTOR} from {least} on, not {size}"
+        yield UsageError("", rule, option=f"size={max(least, round_up(size, SECTOR))}")
 
 
 def partition_size(content: int, unit: int) -> int:

@@ -94,34 +94,45 @@ class FatVolume(Volume):
     def refusals(self) -> Iterator[UsageError]:
         """Which options are wrong, or do not go together, or are nothing for the profile."""
         limits = self.profile.fat
-        who = f"profile {self.profile.name} reads"
         if limits.media and (self.medium not in limits.media or self.free is not None):
             known = ", ".join(f"{medium.size >> 10}K" for medium in limits.media)
-            rule = f"{who} media of {known}, and no other sizes"
-            yield UsageError("", rule, "leave free space out", f"size={limits.media[0].size}")
+            rule = f"profile {self.profile.name} reads media of {known}, and no other sizes"
+            if self.medium not in limits.media:
+                yield UsageError("", rule, option=f"size={limits.media[0].size}")
+            if self.free is not None:
+                yield UsageError("", rule, "leave free space out")
         else:
             yield from super().refusals()
-        if limits.labels and self.label not in limits.labels:
-            rule = f"{who} volumes labelled {' or '.join(limits.labels)}, not {self.label!r}"
-            if self.label_case != limits.label_case == "keep":
-                yield UsageError("", rule, option="label_case=keep")
-            else:
-                yield UsageError("", rule, "leave the label out")
-        sizes = cluster_sizes(self.sector_size, self.medium)
+        yield from self._label_refused()
         if self.sector_size in SECTOR_SIZES:
             yield from self.unread("sector_size", limits.sector_sizes, "sectors of {} bytes")
-            if self.cluster_size is not None and self.cluster_size not in sizes:
-                rule = f"{self.cluster_size} is not a cluster size"
-                yield UsageError("", rule, f"give one of {', '.join(map(str, sizes))}")
+            yield from self._clusters_refused()
         if self.fat_type != "auto":
             yield from self.unread("fat_type", limits.types, "FAT{}", best="auto")
         yield from self.unread("fats", limits.fats, "a FAT count of {}")
         if self.wear_levelling and not limits.wear_levelling:
-            yield UsageError("", f"{who} no frame of wear levelling", option="profile=fatfs")
-        size = self.size if self.wear_levelling else None
-        if size is not None and flash_frame.room(size) < flash_frame.SECTOR:
-            rule = f"{size:,} bytes leave nothing beside the frame of wear levelling"
-            yield UsageError("", rule, "give a larger size")
+            rule = f"profile {self.profile.name} reads no frame of wear levelling"
+            yield UsageError("", rule, option="profile=fatfs")
+
+    def _label_refused(self) -> Iterator[UsageError]:
+        limits = self.profile.fat
+        if limits.labels and self.label not in limits.labels:
+            known = " or ".join(limits.labels)
+            rule = f"profile {self.profile.name} reads volumes labelled {known}, not {self.label!r}"
+            if self.label_case != limits.label_case == "keep":
+                yield UsageError("", rule, option="label_case=keep")
+            else:
+                yield UsageError("", rule, "leave the label out")
+
+    def _clusters_refused(self) -> Iterator[UsageError]:
+        sizes = cluster_sizes(self.sector_size, self.medium)  # none for sectors that it has not
+        if sizes and self.cluster_size not in (None, *sizes):
+            rule = f"{self.cluster_size} is not a cluster size"
+            yield UsageError("", rule, f"give one of {', '.join(map(str, sizes))}")
+
+    def _size_refused(self, size: int) -> Iterator[UsageError]:
+        """Why no image has `size` bytes, with its frame."""
+        return flash_frame.refusals(size) if self.wear_levelling else super()._size_refused(size)
 
     @property
     def medium(self) -> Medium:
