@@ -179,6 +179,17 @@ def test_a_text_file_is_no_target(layout: blockpack.Layout, tmp_path: Path) -> N
     assert (tmp_path / "text").read_bytes() == b""
 
 
+def test_a_file_object_may_have_an_encoding_of_none(layout: blockpack.Layout) -> None:
+    """As click's lazy files do."""
+
+    class Lazy(io.BytesIO):
+        encoding = None
+
+    file = Lazy()
+    blockpack.write(layout, file)
+    assert len(file.getvalue()) == layout.size
+
+
 def closed() -> io.BytesIO:
     file = io.BytesIO(b"content")
     file.close()

@@ -226,7 +226,7 @@ class Streaming(Target):
         """
         name = _name_of(file)
         require_open(file, name)
-        if hasattr(file, "encoding"):
+        if isinstance(file, io.TextIOBase) or getattr(file, "encoding", None) is not None:
             raise UsageError(name, "is a text file", "open it in the mode 'wb'")
         raw = getattr(file, "raw", file)
         if type(raw) is io.FileIO and not raw.seekable():
