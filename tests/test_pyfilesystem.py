@@ -81,6 +81,8 @@ def test_links_are_what_they_lead_to(tmp_path: Path) -> None:
             assert opened.isfile(path) and opened.getsize(path) == 3
             assert opened.readbytes(path) == b"abc"
         assert opened.listdir("/way") == ["file"]
+        links = {path for path in opened.walk.files("/") if opened.getinfo(path, ["link"]).is_link}
+        assert links == {"/soft", "/way", "/circle"}
         assert set(opened.walk.files("/")) == {"/a/file", "/hard", "/soft", "/way", "/circle"}
 
 

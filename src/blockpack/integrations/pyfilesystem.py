@@ -59,7 +59,8 @@ class BlockpackFS(FS):
         if entry is None:
             raise errors.ResourceNotFound(path)
         link = self.image.entries.get(inside, entry)
-        return Info(_facts(basename(path), entry, link.target or None, namespaces or ()))
+        target = link.target if link.kind == "symlink" else None
+        return Info(_facts(basename(path), entry, target, namespaces or ()))
 
     def listdir(self, path: str) -> list[str]:
         """The names in a directory."""
