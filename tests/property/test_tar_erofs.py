@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import blockpack
+from blockpack import UsageError
 from judges import tar_invariants
 from judges.erofs_tools import mounted, require_mounts, seen
 from judges.mirage_tar import MirageTar
@@ -132,6 +133,15 @@ def test_what_the_two_say_differently_is_damage(tmp_path: Path) -> None:
     with blockpack.open_image(bytes(image)) as damaged:
         (problem,) = damaged.verify()
     assert str(problem) == "19: lies elsewhere in the EROFS than in the tar"
+
+
+def test_all_that_is_wrong_with_the_erofs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its remedies, and options that the tar has."""
+    told = UsageError("", "a", "b"), UsageError("", "c", "d: {option}", "block_size=4096")
+    monkeypatch.setattr(blockpack.ErofsVolume, "refusals", lambda _: told)
+    with pytest.raises(UsageError, match=r"^2 problems: ") as raised:
+        blockpack.TarVolume(erofs=True).plan(blockpack.Tree())
+    assert list(map(str, raised.value.errors)) == ["a; b", "c; d: sector_size=4096"]
 
 
 def test_blocks_are_as_the_profile_wants_them() -> None:

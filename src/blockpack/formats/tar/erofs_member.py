@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ...errors import EntryError, ImageError, UsageError
+from ...errors import EntryError, ImageError, UsageError, raise_usage
 from ...model.entry import File
 from ...model.extent import Data
 from ...model.tree import Tree
@@ -123,8 +123,12 @@ def _erofs_volume(volume: TarVolume) -> ErofsVolume:
             mode=volume.mode,
         )
     except UsageError as error:
-        option = error.option.replace("block_size", "sector_size")
-        raise UsageError(error.path, error.rule, option=option) from None
+        told = [each.args for each in error.errors]
+        raise_usage(
+            UsageError(path, rule, remedy, option.replace("block_size", "sector_size"))
+            for path, rule, remedy, option in told
+        )
+        raise  # never: there is one at least
 
 
 def compare(erofs: ErofsReader, members: Iterable[ImageEntry], report: Report) -> None:
