@@ -11,7 +11,6 @@ from attrs import asdict
 
 from ..errors import UsageError, printable
 from ..planning.layout import Layout
-from ..workers.processors import require_jobs
 from ..writing.files import own_descriptor
 from ..writing.progress import Tell
 from ..writing.write import Report, write, write_bytes
@@ -36,8 +35,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def require_writable(arguments: Namespace) -> None:
-    """Raise `UsageError` if the image cannot go where it is to go, or by so many processes."""
-    require_jobs(arguments.jobs)
+    """Raise `UsageError` if the image cannot go where it is to go."""
     to_output = _is_output(arguments.image)
     if arguments.json and (to_output or any(map(_is_output, (arguments.manifest, arguments.bmap)))):
         rule = "JSON is printed, so nothing else can go to standard output"

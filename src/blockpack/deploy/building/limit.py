@@ -30,14 +30,21 @@ def limit_of(max_size: Size | None) -> int | None:
     return limit
 
 
+def built_size(spec: ImageSpec, size: int) -> int:
+    """Bytes of an image, which has `size` bytes before it is encrypted, as it is built.
+
+    Raises `EntryError` for one that is too large to be encrypted.
+    """
+    return size if spec.cipher is None else encrypted_size(size)
+
+
 def require_within(spec: ImageSpec, size: int, max_size: int | None) -> None:
     """Raise `EntryError` unless an image, which has `size` bytes before it is encrypted, has at
-    most `max_size`, or there is no limit; and for one that is too large to be encrypted.
+    most `max_size`, or there is no limit. Raises as `built_size` does, too.
 
     Nothing that is in it is named.
     """
-    if spec.cipher is not None:
-        size = encrypted_size(size)
+    size = built_size(spec, size)
     if max_size is None or size <= max_size:
         return
     has = "is larger" if spec.secret else f"has {size:,} bytes, more"

@@ -27,7 +27,7 @@ from ..secrets.runtime import make_runtime, nearest, remove_empty, require_ram
 from ..source.deployment import Deployment
 from ..source.open_commit import OpenCommit
 from .build_state import KEY_SUFFIX
-from .limit import require_within
+from .limit import built_size, require_within
 from .task import Built, Task, image_record
 
 _KEY_BYTES = 32
@@ -87,7 +87,7 @@ class SecretBuilds:
 
         with in_memory():
             layout = task.spec.plan(opened, epoch=task.epoch)
-        require_within(task.spec, layout.size, None)  # or it is too large to be encrypted
+        built_size(task.spec, layout.size)  # which refuses what is too large to be encrypted
         return SecretPlan(task, layout, plain)
 
     def _home(self, task: Task) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import evolve
 
-from ...errors import UsageError
+from ...errors import ImageError, UsageError
 from ...formats.registry import FORMATS
 from ...planning.options import VOLUME, Option, as_key, key_of, taken_by
 from .consumers import CONSUMERS, defaults
@@ -102,8 +102,8 @@ def require_usable(table: Node, spec: ImageSpec, consumers: Sequence[str]) -> No
             key = key_of(refusal.option.partition("=")[0])
             if key == "pad" and "size" in spec.options:
                 key = "size"
-            refusal.path = ""  # as that of the key says it
-            (table[key] if key else table).complain(f"{consumer}: {refusal.told(as_key)}")
+            told = ImageError("", *refusal.args[1:]).told(as_key)  # the place says of what
+            (table[key] if key else table).complain(f"{consumer}: {told}")
 
 
 def try_out(table: Node, make: Callable[..., object], options: dict[str, Any]) -> None:
