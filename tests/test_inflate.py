@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from blockpack.formats.git import inflate
+from blockpack.reading import inflate
 
 
 @pytest.fixture

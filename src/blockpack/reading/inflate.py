@@ -1,10 +1,10 @@
-"""Inflating at once, and the checksums of packs, by the fastest library that is there.
+"""Inflating at once, and the checksums of packs and archives, by the fastest library that is there.
 
 ISA-L, which comes with ``blockpack[fast]``, takes a third of zlib's time for either, and gives the
 very same bytes: there is but one way to inflate a stream. (It takes a few that are malformed, and
 that zlib refuses, if their checksum is right.) To deflate there are many ways, and so that is left
-to zlib (`deflate`). So is to inflate piece by piece: of a stream whose pieces have bounds, ISA-L
-may have read all and not know yet that this was its end.
+to zlib (`formats.git.deflate`). So is to inflate piece by piece: of a stream whose pieces have
+bounds, ISA-L may have read all and not know yet that this was its end.
 """
 
 from __future__ import annotations

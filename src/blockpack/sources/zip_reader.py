@@ -21,10 +21,10 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 from attrs import evolve
 
 from ..errors import Deviation, ImageError, SourceError
-from ..formats.git.inflate import crc_of
 from ..formats.reader import ImageEntry, ImageReader, Kind, Pieces, Report
 from ..model.entry import EPOCH, NANOSECONDS, decode
 from ..planning.layout import Fact
+from ..reading.inflate import crc_of
 from ..reading.positional import PositionalReader
 from .hierarchy import ForeignFile, foreign_errors
 

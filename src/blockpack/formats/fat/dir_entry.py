@@ -113,8 +113,9 @@ def checksum(name: bytes) -> int:
 
 
 def checksums(data: bytes) -> bytes:
-    """The same of each entry of a directory, were it a short one: of all at once, each in 16 bits
-    of one number.
+    """`checksum` of the first 11 bytes of every entry in `data`: a byte for each.
+
+    All are computed at once, in one large number that has 16 bits for each entry.
     """
     lanes = bytes(2) * (len(data) // SIZE)
     ones = int.from_bytes(b"\1\0" * (len(data) // SIZE), "little")

@@ -20,10 +20,10 @@ from attrs import define, evolve, field, frozen
 from ...model.extent import Data, Extent, FileRange, cut
 from ...planning.runs import Run
 from ...reading.extents import OpenFile
+from ...reading.inflate import adler32, crc32, crc_of
 from ...reading.spool import Spool
 from .blob_packing import PackedBlob
 from .deflate import PIECE, Storing, packed
-from .inflate import adler32, crc32, crc_of
 from .objects import begin_id, object_id
 from .pack_format import BLOB, ZLIB_STORED, adler_trailer, object_header, pack_header, stored_blocks
 

@@ -23,13 +23,13 @@ from ...model.entry import File
 from ...model.extent import FileRange
 from ...model.values import numerous
 from ...reading.extents import open_source, read_extent
+from ...reading.inflate import crc32
 from ...reading.spool import Spool, SpoolWriter
 from ...workers.pool import lost_reader, shared_out
 from ...workers.processors import Jobs
 from ...workers.sharing import jobs_for, stretches
 from . import deflate
 from .deflate import PIECE, Storing, is_worth_it
-from .inflate import crc32
 from .objects import begin_id, object_id
 from .pack_format import BLOB, adler_of, most_packed, object_header, stored_size
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from attrs import define
 
-from .inflate import adler32
+from ...reading.inflate import adler32
 from .pack_format import STORED, ZLIB_STORED, adler_trailer, stored_block, stored_size
 
 Compression = Literal["auto"] | int

@@ -19,6 +19,7 @@ from attrs import evolve, frozen
 from ...errors import ImageError, printable
 from ...model.entry import NANOSECONDS
 from ...planning.layout import Fact
+from ...reading.inflate import crc_of
 from ...reading.positional import PositionalReader
 from ..reader import ImageEntry, ImageReader, Pieces, Report
 from . import container, objects
@@ -26,7 +27,6 @@ from .blob_reader import BlobReader
 from .commit_entries import CommitEntries
 from .index import HEAD_SIZE as INDEX_HEAD
 from .index import PackIndex
-from .inflate import crc_of
 from .objects import OID_SIZES, committed, is_oid, parents
 from .pack_format import COMMIT, HEADER, KINDS, SIGNATURE, VERSION
 from .sequence import PackedObject

@@ -13,10 +13,10 @@ from itertools import chain
 from typing import Self
 
 from ...errors import SourceError, raise_problems
+from ...reading.inflate import crc32
 from ...workers.processors import Jobs
 from .assembly import Assembly
 from .blob_packing import Packer
-from .inflate import crc32
 from .objects import object_id
 from .origin import ObjectSource
 from .pack_format import BLOB, KINDS, OFS_DELTA, object_header, offset_header

@@ -21,13 +21,13 @@ from ...planning.layout import Layout, Placement, round_up
 from ...planning.options import number_or_word, require_choice
 from ...planning.runs import Run, literal, zeros
 from ...planning.volume import Volume
+from ...reading.inflate import crc_of
 from ...workers.processors import Jobs
 from . import tree_objects
 from .assembly import Assembly, Pack
 from .container import DOCTEUR, Container, bundle_header, oneffs_header
 from .deflate import AUTO_LEVEL, Compression
 from .index import pack_index
-from .inflate import crc_of
 from .new_commit import NewCommit
 from .objects import OID_SIZES, ObjectFormat, encode_commit, object_id
 from .pack_format import BLOB, object_header, stored_size

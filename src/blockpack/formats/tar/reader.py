@@ -39,7 +39,8 @@ _TIME = re.compile(rb"(-?)(\d{1,19})(?:\.(\d*))?")
 _MAX_ID = (1 << 32) - 1
 _IDS, _MTIME = slice(100, 124), slice(136, 148)
 _ODD = ("\0\0", "//", "\0/", "\0./", "/./", "\0.\0", "/.\0")
-"""What tells, between names that are set between zeros, that one of them is not a path as it is."""
+"""What occurs in names, each between two NULs, if one of them is not a normal path: if it is empty
+or absolute, or has two slashes in a row, or ``.`` as a part."""
 
 _MOST_NAME = 1 << 16
 _SOME_PIECES = 1 << 16

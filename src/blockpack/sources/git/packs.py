@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from ...formats.git.index import HEAD_SIZE, index_path, is_index
-from ...formats.git.inflate import InflateError, decompress
 from ...formats.git.pack_format import most_packed
+from ...reading.inflate import InflateError, decompress
 from .loose import opened
 
 _PACK = ".pack"
