@@ -255,6 +255,7 @@ def test_wrong_arguments_and_options_are_told_together() -> None:
     options: Any = {
         "types": ({"pad": 1.5, "mtime": "x", "size": "y"}, 3),
         "values": ({"owner": "x", "align": 3, "profile": "nope"}, 3),
+        "both": ({"align": 3, "owner": "x", "epoch": "q"}, 3),
         "combinations": ({"pad": 7, "size": 5, "free": 0}, 3),
     }
     for wrong, count in options.values():

@@ -59,10 +59,10 @@ def _checking(function: Callable[..., Any], annotated: Callable[..., Any]) -> Ca
 
     @wraps(function)
     def called(*given: Any, **named: Any) -> Any:
-        kinds = _kinds(annotated)
+        kinds, converters = _kinds(annotated), _converters(annotated)
         passed = (*zip(names, given, strict=False), *named.items())
-        raise_usage(_refusals((name, each, kinds.get(name, object)) for name, each in passed))
-        raise_usage(_unconverted(annotated, passed))
+        arguments = ((name, each, kinds.get(name, object)) for name, each in passed)
+        raise_usage(_refusals(arguments, converters))
         if makes_tuple:
             given, named = tuple(map(_frozen, given)), {n: _frozen(v) for n, v in named.items()}
         return function(*given, **named)
@@ -84,27 +84,30 @@ def require_fields(value: object) -> None:
     types = made, *map(type, found)
     if types not in _fitting:
         kinds = map(_kinds(made).__getitem__, names)
-        raise_usage(_refusals(zip(names, found, kinds, strict=True)))
+        raise_usage(_refusals(zip(names, found, kinds, strict=True), {}))
         if tuple not in types:  # in which there may be others
             _fitting.add(types)
 
 
-def _refusals(arguments: Iterable[tuple[str, object, Any]]) -> Iterator[UsageError]:
-    """What is wrong with arguments, of each its name, its value and what it has to be."""
+def _refusals(
+    arguments: Iterable[tuple[str, object, Any]], converters: Mapping[str, Callable[[Any], object]]
+) -> Iterator[UsageError]:
+    """What is wrong with arguments, given as (name, value, type), or cannot be converted."""
     for name, value, kind in arguments:
         if type(value) is not kind and not _fits(value, kind):
             yield UsageError(name, f"is {_shown(value)}", f"give {_words(kind)}")
+        elif name in converters and not isinstance(value, Iterator):  # which gives things once only
+            try:
+                converters[name](value)
+            except UsageError as error:
+                yield error
 
 
-def _unconverted(made: Any, arguments: Iterable[tuple[str, object]]) -> Iterator[UsageError]:
-    """What converters say against arguments of a class of attrs."""
-    known = {field.alias: field.converter for field in fields(made)} if has(made) else {}
-    for name, value in arguments:
-        try:
-            if not isinstance(value, Iterator):  # which gives what it has only once
-                (known.get(name) or id)(value)
-        except UsageError as error:
-            yield error
+@cache
+def _converters(target: Any) -> dict[str, Callable[[Any], object]]:
+    """What converts arguments of a class of attrs, by their names."""
+    known = fields(target) if has(target) else ()
+    return {each.alias: each.converter for each in known if each.converter is not None}
 
 
 def _frozen(value: object) -> object:
@@ -126,9 +129,8 @@ def _kinds(target: Any) -> dict[str, Any]:
                 hints |= typing.get_type_hints(typing.get_args(kind)[0], include_extras=True)
         return hints
     hints = typing.get_type_hints(target, include_extras=True)
-    for each in fields(target) if has(target) else ():
-        if each.converter is not None:
-            hints[each.alias] = next(iter(_kinds(each.converter).values()))
+    for name, converter in _converters(target).items():
+        hints[name] = next(iter(_kinds(converter).values()))
     return hints
 
 
