@@ -92,7 +92,7 @@ def require_fields(value: object) -> None:
 def _refusals(
     arguments: Iterable[tuple[str, object, Any]], converters: Mapping[str, Callable[[Any], object]]
 ) -> Iterator[UsageError]:
-    """What is wrong with arguments, given as (name, value, type), or cannot be converted."""
+    """Each (name, value, type) whose value is of another type, or is refused by its converter."""
     for name, value, kind in arguments:
         if type(value) is not kind and not _fits(value, kind):
             yield UsageError(name, f"is {_shown(value)}", f"give {_words(kind)}")

@@ -402,8 +402,8 @@ def holes(descriptor: int, size: int, at: int = 0) -> Iterator[tuple[int, int]]:
 def with_gaps(
     stretches: Iterable[tuple[int, int]], start: int, stop: int
 ) -> Iterator[tuple[int, int, bool]]:
-    """All from `start` to `stop`, in pieces: where each begins, where it ends, and True for one of the
-    `stretches` (which are in order), False for a gap between them.
+    """All from `start` to `stop`, in pieces: (begin, end, True) is one of the `stretches`, which
+    are in order, and (begin, end, False) a gap between them.
     """
     for begin, end in stretches:
         if start < begin:
