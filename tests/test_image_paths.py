@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.resources.abc
 import pickle
 from collections.abc import Callable, Iterator
@@ -173,6 +174,15 @@ def test_errors_are_those_of_pathlib(
         assert getattr(raised.value, "filename", None) == raised.value.path
         again = pickle.loads(pickle.dumps(raised.value))
         assert str(again) == str(raised.value) and again.remedy == raised.value.remedy
+
+
+def test_no_link_is_read_of_a_file(pair: tuple[Path, Any]) -> None:
+    for top in pair:
+        with pytest.raises(OSError) as raised:
+            (top / "run").readlink()
+        assert raised.value.errno == errno.EINVAL
+        assert not isinstance(raised.value, FileNotFoundError)
+    assert isinstance(raised.value, blockpack.ImageError)
 
 
 def test_neither_depth_nor_width_is_too_much() -> None:
