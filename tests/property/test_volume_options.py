@@ -63,22 +63,27 @@ SIZES = st.sampled_from(
 )
 
 
-@pytest.mark.parametrize("volume_class", [FatVolume, ErofsVolume])
-@given(
-    options=st.fixed_dictionaries(
-        {"profile": st.sampled_from(("any", "fatfs", "floppy", "linux-5.10", "uefi"))},
-        optional=dict.fromkeys(("size", "free", "pad", "sector_size"), SIZES),
-    ),
-    more=st.fixed_dictionaries(
-        {}, optional={"wear_levelling": st.just(True), "cluster_size": SIZES, "fats": SIZES}
-    ),
-    block_size=SIZES,
-)
-def test_what_is_advised_is_not_refused(
-    volume_class: type[Volume], options: Any, more: Any, block_size: int | str
-) -> None:
+COMMON = dict.fromkeys(("size", "free", "pad", "sector_size"), SIZES) | {
+    "profile": st.sampled_from(("any", "fatfs", "floppy", "linux-5.10", "uefi"))
+}
+OWN: dict[type[Volume], dict[str, st.SearchStrategy[Any]]] = {
+    TarVolume: {},
+    FatVolume: {"wear_levelling": st.just(True), "cluster_size": SIZES, "fats": SIZES},
+    ErofsVolume: {"block_size": SIZES},
+    GitVolume: {
+        "container": st.sampled_from(("docteur", "bundle", "pack")),
+        "object_format": st.sampled_from(("sha1", "sha256")),
+        "oneffs": st.booleans(),
+        "history": st.booleans(),
+    },
+}
+
+
+@pytest.mark.parametrize("volume_class", OWN)
+@given(data=st.data())
+def test_what_is_advised_is_not_refused(volume_class: type[Volume], data: st.DataObject) -> None:
     """And no remedy ends in nothing."""
-    options |= more if volume_class is FatVolume else {"block_size": block_size}
+    options = data.draw(st.fixed_dictionaries({}, optional=COMMON | OWN[volume_class]))
     errors = refused(volume_class, options)
     assert not [error for error in errors if error.remedy.endswith(" ")]
     advised = dict(error.option.split("=") for error in errors if error.option)

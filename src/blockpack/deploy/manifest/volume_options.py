@@ -102,7 +102,7 @@ def require_usable(table: Node, spec: ImageSpec, consumers: Sequence[str]) -> No
             key = key_of(refusal.option.partition("=")[0])
             if key == "pad" and "size" in spec.options:
                 key = "size"
-            told = ImageError("", *refusal.args[1:]).told(as_key)  # the place says of what
+            told = ImageError("", *refusal.args[1:]).told(as_key)  # the key says of what
             (table[key] if key else table).complain(f"{consumer}: {told}")
 
 

@@ -101,7 +101,9 @@ class GitVolume(Volume):
         if "\0" in (self.message or "") or not _is_text(self.message or ""):
             yield UsageError("", "a commit's message is UTF-8 and holds no NUL", "give another one")
         if self.history and self.container == "pack":
-            yield UsageError("", "a pack for git-kv holds one commit", option="container=bundle")
+            bundle = "" if self.oneffs else "container=bundle"
+            rule = "a pack for git-kv holds one commit"
+            yield UsageError("", rule, "leave the history out", bundle)
 
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
         """The layout of the image of a commit of `tree`. Reads the contents of all files, by
