@@ -174,6 +174,9 @@ def test_errors_are_those_of_pathlib(
         assert getattr(raised.value, "filename", None) == raised.value.path
         again = pickle.loads(pickle.dumps(raised.value))
         assert str(again) == str(raised.value) and again.remedy == raised.value.remedy
+        for name in ("filename", "strerror"):  # as libraries set them that send errors
+            setattr(again, name, getattr(raised.value, name))
+            assert getattr(again, name) == getattr(raised.value, name)
 
 
 def test_no_link_is_read_of_a_file(pair: tuple[Path, Any]) -> None:

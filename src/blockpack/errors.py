@@ -15,6 +15,7 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Self
 
 _REMEDIES = {
@@ -168,15 +169,9 @@ class Deviation(ImageError):
 class _NotThatError(ImageError, OSError):
     """What is at a path of an image is not what was asked for, as an operating system tells it."""
 
-    @property
-    def filename(self) -> str:
-        """The path."""
-        return self.path
-
-    @property
-    def strerror(self) -> str:  # type: ignore[override]
-        """The rule."""
-        return self.rule
+    # Whoever sends errors to other processes (tblib) sets what an operating system's have.
+    filename = property(attrgetter("path"), lambda *_: None, doc="The path.")
+    strerror = property(attrgetter("rule"), lambda *_: None, doc="The rule.")
 
 
 class NotInImageError(_NotThatError, FileNotFoundError, KeyError):

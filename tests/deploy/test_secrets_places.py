@@ -242,7 +242,7 @@ def test_where_holes_cannot_be_told_all_is_overwritten(
         file.write(SECRET)
     write = os.pwrite
     with monkeypatch.context() as patch:
-        patch.delattr(os, "SEEK_DATA")
+        patch.delattr(os, "SEEK_HOLE")
         # A write may be cut short.
         patch.setattr(os, "pwrite", lambda file, data, at: write(file, data[:300_000], at))
         before, after = overwritten(path)

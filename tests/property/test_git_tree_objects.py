@@ -130,7 +130,7 @@ def test_a_directory_is_refused_from_just_where_its_tree_cannot_be_read(
     entry = len(b"100644 012\0") + (20 if object_format == "sha1" else 32)
     for module in ("tree_objects", "store"):
         monkeypatch.setattr(f"blockpack.formats.git.{module}.MOST_META", 900 * entry)
-    monkeypatch.setattr("blockpack.formats.git.tree_objects._LONGEST", 3)
+    monkeypatch.setattr("blockpack.formats.git.tree_objects.MOST_PATH", 12)
     tree = blockpack.Tree()
     for number in range(900):
         tree.add(f"{directory}{number:03}", b"x")

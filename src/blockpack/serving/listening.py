@@ -57,17 +57,20 @@ def unix_socket(path: str) -> Listener:
     _require_free(path)
     listener = Socket(socket.AF_UNIX, socket.SOCK_STREAM)
     temporary = os.path.join(os.path.dirname(path), temporary_name())
+    inode = 0
     before = os.umask(0o177)  # it has its mode from the first moment on
     try:
         listener.bind(temporary)
         listener.listen(socket.SOMAXCONN)  # libnbd and QEMU do not wait for room
         inode = os.lstat(temporary).st_ino
         os.rename(temporary, path)
-    except OSError as error:
-        listener.close()
+    except BaseException as error:  # of a signal as well, which in threads nothing holds
+        Listener(listener, path, inode).close()
         with suppress(OSError):
             os.unlink(temporary)
-        raise _error(path, error) from None
+        if isinstance(error, OSError):
+            raise _error(path, error) from None
+        raise
     finally:
         os.umask(before)
     return Listener(listener, path, inode)
