@@ -354,9 +354,9 @@ def settle(target: int | Name, mode: int | None = None, mtime_ns: int | None = N
     `target` is its descriptor. File systems that have no such mode keep their own.
     """
     if mode is not None:
-        try:
+        try:  # noqa: SIM105 - `suppress` would take as long as the call, for each file of an image
             os.chmod(target, mode)
         except PermissionError:
-            mode = None  # `suppress` would take as long as the call, for each file of an image
+            pass
     if mtime_ns is not None:
         os.utime(target, ns=(mtime_ns, mtime_ns))

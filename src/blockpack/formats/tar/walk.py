@@ -16,6 +16,7 @@ from ...errors import Deviation, ImageError, reading_errors
 from ...model.entry import decode
 from ..reader import ImageReader, Report
 from . import header, sparse
+from .blocks import ZEROS, Blocks
 from .extended import Extended
 from .header import (
     BLOCK,
@@ -24,7 +25,6 @@ from .header import (
     Header,
     Numbers,
     Remembered,
-    Sums,
     is_header,
     padded,
     text,
@@ -46,15 +46,9 @@ _FILES = (header.FILE, b"\0", b"7")
 _DIGITS, _TAIL = slice(124, 135), slice(156, 512)
 _TYPEFLAG, _FILE, _SLASH, _ENDS = 156, ord("0"), ord("/"), b"\0 "
 
-_NEAR = 16 << 10
-"""Bytes from header to header up to which all is read, and above which only headers are."""
-_CHUNK = 1 << 20
-_MOST_SEARCHED = 1 << 30
-"""Bytes that are searched for headers; more would take too long."""
 _MOST_SPARSE = 4 << 20
 """Bytes of blocks with pieces of one sparse file."""
 _MOST_DIGITS = 19
-_ZEROS = bytes(BLOCK)
 
 
 class Stored(NamedTuple):
@@ -120,22 +114,17 @@ class Archive:
     """
 
     def __init__(self, reader: ImageReader, report: Report) -> None:
-        self._data = reader.data
+        self._blocks = Blocks(reader)
         self.size = reader.size
         self.report = report
         self.end = 0
         self.dialect = "v7"
         self.numbers: Numbers = Remembered(header.number)
-        self._sums: Sums = Remembered(header.low_half)
         self._plain_tails: Remembered[bytes, bool] = Remembered(self._is_plain)
         self._magic = b""
         self.searched = False
         """Whether members since were found by a search, and may be those of another archive that
         lies in a content of this one."""
-        self._buffer = b""
-        self._base = 0
-        self._served = 0
-        self._left = _MOST_SEARCHED
         self._overall = Extended()
         self._next: Extended | None = None
 
@@ -146,7 +135,7 @@ class Archive:
     def _members(self) -> Iterator[Stored | PlainFiles]:
         at: int | None = 0
         while at is not None:
-            block = self._block(at)
+            block = self._blocks.at(at)
             if len(block) < BLOCK:
                 break
             # The first one comes by itself, for it may be a file system.
@@ -161,8 +150,8 @@ class Archive:
                     yield files
                     at = files.starts[-1] + padded(files.sizes[-1])
                     continue
-            if not is_header(block, self._sums):
-                if block == _ZEROS:
+            if not is_header(block, self._blocks.sums):
+                if block == ZEROS:
                     break
                 at = self._damaged(at, Header.unpack(block))
                 continue
@@ -183,7 +172,7 @@ class Archive:
     def _plain_files(self, at: int) -> PlainFiles:
         """The plain files from `at` on, as far as headers have been read."""
         files = names, blocks, starts, sizes = PlainFiles([], [], [], [])
-        buffer, base, sums = self._buffer, self._base, self._sums
+        buffer, base, sums = self._blocks.buffer, self._blocks.begin, self._blocks.sums
         last = len(buffer) - BLOCK
         place = at - base
         plain = b""
@@ -215,7 +204,7 @@ class Archive:
             starts.append(start)
             sizes.append(size)
             place += BLOCK + (size + BLOCK - 1 & -BLOCK)
-        self._served += max(len(sizes) - 1, 0)
+        self._blocks.served += max(len(sizes) - 1, 0)
         return files
 
     def _is_plain(self, tail: bytes) -> bool:
@@ -233,36 +222,13 @@ class Archive:
         elif magic[:5] == header.USTAR[:5] and self.dialect == "v7":
             self.dialect = "ustar"
 
-    def _block(self, at: int) -> bytes:
-        """The block at `at`; less at the image's end."""
-        place = at - self._base
-        if not 0 <= place <= len(self._buffer) - BLOCK:
-            near = at - self._base <= _NEAR * (self._served + 1)
-            self._buffer = self._read_at(at, (near and self._data.read_ahead) or BLOCK)
-            self._base = at
-            self._served = place = 0
-        else:
-            self._served += 1
-        return self._buffer[place : place + BLOCK]
-
-    def _read_at(self, at: int, length: int) -> bytes:
-        """`length` bytes at `at`; less at the image's end, and none beyond."""
-        place = at - self._base
-        if 0 <= place <= len(self._buffer) - length:
-            return self._buffer[place : place + length]
-        length = max(min(length, self.size - at), 0)
-        data = self._data.read_at(at, length)
-        if len(data) < length:
-            raise ImageError("", f"the image ends early, at byte {at + len(data):,}")
-        return data
-
     def _ended(self, at: int, block: bytes) -> None:
         """See to what is at `at`, where no header is any more."""
         if at > self.size or any(block):
             rule = f"the image ends at byte {self.size:,}, within a block; it is cut short"
             self.report(ImageError("", rule))
             return
-        rest = self._read_at(at, len(END))
+        rest = self._blocks.read(at, len(END))
         self.end = at + len(rest)
         if len(rest) < len(END) or any(rest):
             self.end = at + len(block)
@@ -297,7 +263,7 @@ class Archive:
         if size > MAX_EXTENDED:
             fault = f"it has {size:,} bytes, too many for any header"
         else:
-            fault = self._extend(fields.typeflag, at, self._read_at(start, size))
+            fault = self._extend(fields.typeflag, at, self._blocks.read(start, size))
         if fault:
             self.report(ImageError("", f"the extended header at byte {at:,}: {fault}"))
             self._coming().damage = _BEHIND_DAMAGE
@@ -361,7 +327,7 @@ class Archive:
 
     def _leads(self, there: int, instead_of: int) -> bool:
         """Whether there is a header at one place, and none at the other."""
-        return self._is_header(there) and not self._is_header(instead_of, or_end=True)
+        return self._blocks.is_header(there) and not self._blocks.is_header(instead_of, or_end=True)
 
     def _sizes(self, fields: Header, said: Extended | None) -> tuple[tuple[int, ...], str]:
         """The sizes of a content that readers find, and what is wrong if they are not one."""
@@ -388,7 +354,7 @@ class Archive:
         fields = [block[sparse.IN_HEADER]]
         more = block[sparse.CONTINUED]
         while more and start + BLOCK <= self.size:
-            following = self._block(start)
+            following = self._blocks.at(start)
             if len(fields) * BLOCK <= _MOST_SPARSE:
                 fields.append(following[sparse.IN_BLOCK])
             more = following[sparse.BLOCK_CONTINUED]
@@ -400,23 +366,16 @@ class Archive:
         rule = f"its content ends at byte {end:,}, and the image at {self.size:,}"
         return f"{rule}; it is cut short or damaged"
 
-    def _is_header(self, at: int, *, or_end: bool = False) -> bool:
-        """Whether a header is at `at`, or the end of the archive."""
-        block = self._block(at) if 0 <= at <= self.size - BLOCK else b""
-        if len(block) < BLOCK:
-            return False
-        return is_header(block, self._sums) or (or_end and block == _ZEROS)
-
     def _found_again(self, start: int, sizes: Iterable[int]) -> int | None:
         """Where reading goes on after a member whose content, from `start` on, may have one of
         these `sizes`, or any; None if that is not to be found.
         """
         places = {start + padded(size) for size in sizes if size >= 0}
-        likely = [place for place in sorted(places) if self._is_header(place, or_end=True)]
+        likely = [place for place in sorted(places) if self._blocks.is_header(place, or_end=True)]
         if len(likely) > 1:
             self.report(ImageError("", f"where it goes on after byte {start:,} is not certain"))
             return None
-        found = self._search(start, likely[0] if likely else self.size)
+        found = self._blocks.search(start, likely[0] if likely else self.size)
         if not likely or (found is not None and self._chain(found, likely[0])):
             self.searched |= not likely
             return found
@@ -426,31 +385,6 @@ class Archive:
         """Whether members end to end lead from a header to `goal`: an archive that lies in a
         content has an end of its own before.
         """
-        while at < goal and self._is_header(at):
-            at += BLOCK + padded(max(self.numbers[Header.unpack(self._block(at)).size] or 0, 0))
+        while at < goal and self._blocks.is_header(at):
+            at += BLOCK + padded(max(self.numbers[Header.unpack(self._blocks.at(at)).size] or 0, 0))
         return at == goal
-
-    def _search(self, start: int, stop: int) -> int | None:
-        """The first header from `start` on and before `stop`, if there is one before two blocks of
-        zeros.
-        """
-        zeros = 0
-        length = BLOCK
-        while start < min(stop, self.size - BLOCK + 1) and self._left > 0:
-            data = self._read_at(start, length)
-            for at in range(0, len(data) - BLOCK + 1, BLOCK):
-                block = data[at : at + BLOCK]
-                if block == _ZEROS:
-                    zeros += 1
-                    if zeros == 2:
-                        return None
-                    continue
-                zeros = 0
-                if start + at >= stop:
-                    return None
-                if is_header(block, self._sums):
-                    return start + at
-            self._left -= length
-            start += length
-            length = min(2 * length, _CHUNK)
-        return None
