@@ -43,6 +43,8 @@ PATHS = (
     "link.txt",
     "dir",
     "x/y",
+    "run/x",
+    "link.txt/x/y",
 )
 
 PURE: dict[str, Callable[[Any], object]] = {
@@ -177,6 +179,32 @@ def test_errors_are_those_of_pathlib(
         for name in ("filename", "strerror"):  # as libraries set them that send errors
             setattr(again, name, getattr(raised.value, name))
             assert getattr(again, name) == getattr(raised.value, name)
+
+
+@pytest.mark.parametrize("at", ["run/x", "run/x/y", "link.txt/x", "dir/two.txt/x"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda path: path.open(),
+        lambda path: path.read_bytes(),
+        lambda path: path.read_text(),
+        lambda path: list(path.iterdir()),
+        lambda path: path.stat(),
+        lambda path: path.lstat(),
+        lambda path: path.readlink(),
+        lambda path: path.resolve(strict=True),
+        lambda path: path.samefile(path),
+    ],
+)
+def test_a_path_through_a_file_is_no_directory_s(
+    pair: tuple[Path, Any], at: str, ask: Callable[[Any], Any]
+) -> None:
+    for top in pair:
+        with pytest.raises(NotADirectoryError) as raised:
+            ask(top / at)
+        assert raised.value.errno == errno.ENOTDIR
+    assert isinstance(raised.value, blockpack.ImageError)
+    assert "is a file, not a directory" in str(raised.value)
 
 
 def test_no_link_is_read_of_a_file(pair: tuple[Path, Any]) -> None:

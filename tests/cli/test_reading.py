@@ -160,6 +160,9 @@ def test_a_path_that_is_not_in_the_image_is_named(
     result = command(*arguments, image, "pages/missing", code=6)
     assert result.messages == ["pages/missing: not in the image"]
     assert result.out == b""
+    result = command(*arguments, image, "index.html/x", code=6)
+    rule = "not in the image: index.html is a file, not a directory"
+    assert result.messages == [f"index.html/x: {rule}"]
 
 
 def test_extract_gives_the_source_back_with_its_times(

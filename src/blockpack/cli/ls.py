@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..errors import ImageError, NotInImageError, printable, raise_problems
+from ..errors import ImageError, NotADirectoryInImageError, NotInImageError, printable, raise_problems
 from ..formats.reader import ImageEntry
 from ..images.image import Image
 from ..images.open_image import open_image
@@ -55,13 +55,15 @@ def _chosen(image: Image, path: str, lost: list[ImageError]) -> Iterator[ImageEn
         return
     above = image.resolve(parent_of(path))
     top = image.entries.get(f"{above.path}/{name_of(path)}".lstrip("/")) if above else None
-    top = top or image.resolve(path, follow_symlinks=False)
-    if top is not None:
-        inside = f"{top.path}/" if top.path else ""
-        entries = image.entries.values()
-        yield from (each for each in entries if each is top or each.path.startswith(inside))
-    elif not lost:
-        raise NotInImageError(path, "not in the image")
+    try:
+        top = top or image.found(path, follow_symlinks=False)
+    except (NotInImageError, NotADirectoryInImageError):
+        if not lost:
+            raise
+        return
+    inside = f"{top.path}/" if top.path else ""
+    entries = image.entries.values()
+    yield from (each for each in entries if each is top or each.path.startswith(inside))
 
 
 def _name(entry: ImageEntry) -> str:

@@ -16,6 +16,7 @@ from ..arguments import checked
 from ..errors import (
     Deviation,
     ImageError,
+    NotADirectoryInImageError,
     NotAFileError,
     NotInImageError,
     raise_problems,
@@ -163,15 +164,18 @@ class Image(Closing):
         at = _text(path)
         found = self.entries.get(at)
         if found is None:
-            lost = f", of which {len(self._problems):,} parts cannot be read"
-            raise NotInImageError(at, f"not in the image{lost if self._problems else ''}")
+            raise self._absent(at)
         return found
+
+    def _absent(self, path: str) -> NotInImageError:
+        lost = f", of which {len(self._problems):,} parts cannot be read"
+        return NotInImageError(path, f"not in the image{lost if self._problems else ''}")
 
     def open(self, path: str | PurePath) -> BinaryIO:
         """The file `path` as a seekable binary file; a link opens what it leads to.
 
-        Raises `NotInImageError` if there is no such file, and `ImageError` if it is none, or
-        cannot be read.
+        Raises `NotInImageError` if there is no such file, `NotADirectoryInImageError` if its path
+        leads through a file, and `ImageError` if it is none, or cannot be read.
         """
         return self.content(path).file()
 
@@ -191,10 +195,7 @@ class Image(Closing):
         at = _text(path)
         entry = self.entries.get(at)
         if entry is None or entry.kind != "file":
-            entry = self.resolve(at)
-        if entry is None:
-            rule = f"is a {self.get(at).kind}, not a file, and leads to nothing in the image"
-            raise NotInImageError(at, rule, "name a file")
+            entry = self.found(at)
         if entry.kind != "file":
             raise NotAFileError(entry.path or "/", f"is a {entry.kind}, not a file", "name a file")
         if entry.damage:
@@ -206,11 +207,20 @@ class Image(Closing):
         return self.reader.content(self.file(path))
 
     def resolve(self, path: str, *, follow_symlinks: bool = True) -> ImageEntry | None:
-        """What is at `path`, links followed inside of the image; None if it leads nowhere.
+        """As `found`; None if the path leads nowhere."""
+        try:
+            return self.found(path, follow_symlinks=follow_symlinks)
+        except (NotInImageError, NotADirectoryInImageError):
+            return None
+
+    def found(self, path: str, *, follow_symlinks: bool = True) -> ImageEntry:
+        """What is at `path`, links followed inside of the image.
 
         Unless it is to `follow_symlinks`, one that `path` ends with is given itself.
 
         A directory that has no entry of its own, and is there by what it holds, is a plain one.
+
+        Raises `NotInImageError`, and `NotADirectoryInImageError` for a path through a file.
         """
         entries = self.entries
         found = entries.get(path)
@@ -228,13 +238,19 @@ class Image(Closing):
             if found is not None and found.kind == "symlink":
                 return None if is_last and not follow_symlinks else found.target
             if here not in names and (found is None or not is_last):
-                raise LeadsNowhereError
+                if found is None:
+                    raise LeadsNowhereError
+                rule = f"not in the image: {here} is a {found.kind}, not a directory"
+                raise NotADirectoryInImageError(path, rule)
             return None
 
         try:
             at = led_to(at, path[len(at) :], target_of)
         except LeadsNowhereError:
-            return None
+            if found is None:
+                raise self._absent(path) from None
+            rule = f"is a {found.kind}, not a file, and leads to nothing in the image"
+            raise NotInImageError(path, rule, "name a file") from None
         if at in entries:
             return entries[at]
         return ImageEntry(path=at, kind="directory", mode=0o755, mtime_ns=EPOCH * NANOSECONDS)

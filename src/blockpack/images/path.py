@@ -141,7 +141,7 @@ class ImagePath:
     def resolve(self, strict: bool = False) -> ImagePath:
         """The path without links and ``..``, as far as it leads; all of it must, if `strict`.
 
-        Raises `NotInImageError`.
+        Raises as `Image.found` does.
         """
         rest: list[str] = []
         for path in (self, *self.parents):
@@ -150,7 +150,7 @@ class ImagePath:
                 whole = posixpath.normpath(posixpath.join("/", found.path, *reversed(rest)))
                 return ImagePath(self._image, whole.lstrip("/"))
             if strict:
-                break
+                self._found()
             rest.append(path.name)
         raise NotInImageError(self._path, "not in the image")
 
@@ -319,11 +319,8 @@ class ImagePath:
         return self._image.resolve(self._path, follow_symlinks=follow_symlinks)
 
     def _found(self, follow_symlinks: bool = True) -> ImageEntry:
-        """What is there. Raises `NotInImageError`."""
-        found = self._entry(follow_symlinks)
-        if found is None:
-            raise NotInImageError(self._path, "not in the image")
-        return found
+        """What is there. Raises as `Image.found` does."""
+        return self._image.found(self._path, follow_symlinks=follow_symlinks)
 
     def _is(self, kind: str, follow_symlinks: bool) -> bool:
         found = self._entry(follow_symlinks)
