@@ -5,7 +5,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import signal
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +56,30 @@ def test_compressed_ones_and_standard_input_are_the_same(
             done = forked(*verb, stdin=cat.stdout if way == "pipe" else file)
         assert done.returncode == 0, done.stderr
     assert image.read_bytes() == rendered(blockpack.TarVolume(), scan(site))
+
+
+@pytest.mark.parametrize("through", ["cat", "gzip -1"])
+def test_what_is_no_archive_is_refused_by_its_begin(through: str, tmp_path: Path) -> None:
+    numbers = ["bash", "-c", f"set -o pipefail; seq 9999999 | {through}"]
+    with subprocess.Popen(numbers, stdout=subprocess.PIPE) as pipe:
+        done = forked("pack", "-", tmp_path / "image", "--format", "tar", stdin=pipe.stdout)
+        assert pipe.stdout is not None
+        pipe.stdout.close()
+    assert done.returncode == 4
+    assert "standard input: is not a directory, an archive or an image" in str(done.stderr)
+    assert pipe.returncode == 128 + signal.SIGPIPE  # so the rest was not read
+
+
+def test_a_zip_behind_a_program_comes_through_a_pipe(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "plain.zip", "w") as made:
+        made.writestr("a", b"content")
+    archive = tmp_path / "program"
+    archive.write_bytes(b"#!/bin/sh\n" * 1000 + (tmp_path / "plain.zip").read_bytes())
+    with subprocess.Popen(["cat", archive], stdout=subprocess.PIPE) as cat:
+        done = forked("pack", "-", tmp_path / "image", "--format", "tar", stdin=cat.stdout)
+    assert done.returncode == 0, done.stderr
+    with blockpack.open_image(tmp_path / "image") as image:
+        assert image.read("a") == b"content"
 
 
 @pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zst"])

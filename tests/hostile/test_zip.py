@@ -14,6 +14,7 @@ import pytest
 import blockpack
 from blockpack import BlockpackError, Problems, scan
 from hostile.ordeal import in_time
+from judges.programs import run
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
@@ -101,3 +102,23 @@ def test_a_zip_that_is_cut_at_its_begin_is_damaged(cut: int, tmp_path: Path) -> 
     place.write_bytes(archive()[cut:])
     with pytest.raises(blockpack.SourceError, match="what it begins with is missing"):
         scan(place)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_name_that_says_utf8_and_is_not_is_the_bytes_that_it_is(
+    method: int, tmp_path: Path
+) -> None:
+    place = tmp_path / "x.zip"
+    with zipfile.ZipFile(place, "w", method) as made:
+        for number, name in enumerate(("über", "naïf", "dir/sound", "grün")):
+            made.writestr(name, b"content" * number)
+    data = place.read_bytes().replace("über".encode(), b"\xe9ber\xff")
+    place.write_bytes(data.replace("naïf".encode(), b"na\xff\xfef"))
+    tree = scan(place)
+    unpacked = tmp_path / "unpacked"
+    run("busybox", ["unzip", "-q", place, "-d", unpacked])
+    for path in ("\udce9ber\udcff", "na\udcff\udcfef", "dir/sound", "grün"):
+        with blockpack.open_image(blockpack.TarVolume().plan(tree)) as image:
+            assert image.read(path) == (unpacked / path).read_bytes()
+    with pytest.raises(Problems, match="2 problems: this tree does not fit a FAT"):
+        blockpack.FatVolume().plan(tree)

@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..errors import ImageError, NotADirectoryInImageError, NotInImageError, printable, raise_problems
+from ..errors import (
+    ImageError,
+    NotADirectoryInImageError,
+    NotInImageError,
+    printable,
+    raise_problems,
+)
 from ..formats.reader import ImageEntry
 from ..images.image import Image
 from ..images.open_image import open_image

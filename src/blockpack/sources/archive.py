@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 import weakref
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 
 from attrs import evolve
 
@@ -44,6 +44,9 @@ from .decompression import is_compressed, spooled
 from .hierarchy import Hierarchy, foreign_errors, scan_hierarchy
 from .options import ScanOptions
 from .zip_reader import ZipReader
+
+_PROGRAMS = (b"\x7fELF", b"MZ", b"#!")
+"""What programs begin with, which zip archives may have before them."""
 
 
 class InImage(Hierarchy):
@@ -236,7 +239,7 @@ def _opened(
     with on_failure(lambda: os.close(descriptor)):
         with reading_errors(name):
             if _is_read_once(descriptor, name, path) or is_compressed(descriptor):
-                spool = spooled(descriptor, name)
+                spool = spooled(descriptor, name, lambda head: _require_archive(head, name))
         if spool is not None:
             os.close(descriptor)
             descriptor, path = os.dup(spool.descriptor), spool.path
@@ -260,20 +263,37 @@ def _is_read_once(descriptor: int, name: str, path: bytes | None) -> bool:
 
 def _reader(data: PositionalReader, name: str, partition: str | None) -> ImageReader:
     """What reads an archive, an image or a partition. Raises `SourceError` if nothing does."""
-    format = format_of(data, name)
-    with reading_errors(name):
-        is_zip = ZipReader.recognises(data.read_at(0, 4))
-        is_zip = is_zip or (format is None and ZipReader.recognises_end(data))
-    reader_class = ZipReader if is_zip else format and format.reader_class()
+    reader_class = _reader_class(data, name)
     if reader_class is None:
-        rule = "is not a directory, an archive or an image"
-        raise SourceError(name, rule, "give a directory, a tar or zip archive, or a plain image")
+        with reading_errors(name):
+            if not ZipReader.recognises_end(data):
+                raise _none(name)
+        reader_class = ZipReader
     try:
         if partition is not None:
             return partition_of(data, name, partition).opened()
         return reader_class(data)
     except ImageError as error:
         raise SourceError(error.path or name, error.rule, error.remedy) from None
+
+
+def _reader_class(data: PositionalReader, name: str) -> Callable[..., ImageReader] | None:
+    """What reads an archive or an image, by how it begins; None if nothing is known to."""
+    format = format_of(data, name)
+    with reading_errors(name):
+        is_zip = ZipReader.recognises(data.read_at(0, 4))
+    return ZipReader if is_zip else format and format.reader_class()
+
+
+def _require_archive(head: bytes, name: str) -> None:
+    """Raise `SourceError` for what begins like no archive, nor like a program that unpacks one."""
+    if not head.startswith(_PROGRAMS) and _reader_class(BytesReader(head), name) is None:
+        raise _none(name)
+
+
+def _none(name: str) -> SourceError:
+    rule = "is not a directory, an archive or an image"
+    return SourceError(name, rule, "give a directory, a tar or zip archive, or a plain image")
 
 
 def _path_of(descriptor: int) -> bytes | None:

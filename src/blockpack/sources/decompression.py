@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from itertools import chain
 from typing import Any, BinaryIO
 
 from ..errors import UsageError
@@ -21,8 +22,11 @@ _FRAME_PIECE = 2 << 10
 """Bytes of zstd that are decompressed at once where it is not said how many come of them: 64 MiB at
 the most."""
 
-_HEAD = 6
+_MAGIC = 6
 """Bytes that tell how a file is compressed."""
+
+HEAD = 4096
+"""Bytes that tell what an archive or an image is."""
 
 
 class _Rewound:
@@ -39,27 +43,26 @@ class _Rewound:
 
 def is_compressed(descriptor: int) -> bool:
     """Whether a file is compressed, by how it begins. Raises `OSError`."""
-    return _unpacker(os.pread(descriptor, _HEAD, 0)) is not None
+    return _unpacker(os.pread(descriptor, _MAGIC, 0)) is not None
 
 
-def spooled(descriptor: int, name: str) -> Spool:
-    """What comes through a pipe or from a file, decompressed if need be.
+def spooled(descriptor: int, name: str, require: Callable[[bytes], object]) -> Spool:
+    """What comes through a pipe or from a file, decompressed if need be; `require` refuses what is
+    no archive by its first bytes, `HEAD` at least: it may have no end.
 
-    Raises `SourceError` if it is damaged, `TargetError` if it cannot be kept, and `UsageError`
-    without a library for it.
+    Raises what that does, `SourceError` if it is damaged, `TargetError` if it cannot be kept, and
+    `UsageError` without a library for it.
     """
     spool = Spool()
-    end = 0
+    begin, end = b"", 0
     with open(descriptor, "rb", closefd=False) as file:
         with foreign_errors(name):
-            head = file.read(_HEAD)
-        unpack = _unpacker(head) or _pieces
-        pieces = unpack(_Rewound(head, file))
-        while True:
-            with foreign_errors(name, "cannot be decompressed"):
-                data = next(pieces, None)
-            if data is None:
-                break
+            magic = file.read(_MAGIC)
+        pieces = _told((_unpacker(magic) or _pieces)(_Rewound(magic, file)), name)
+        while len(begin) < HEAD and (data := next(pieces, None)) is not None:
+            begin += data
+        require(begin)
+        for data in chain([begin], pieces):
             if data.strip(b"\0"):
                 spool.write(data, end)
             end += len(data)
@@ -73,6 +76,12 @@ _Unpack = Callable[[Any], Iterator[bytes]]
 
 def _unpacker(head: bytes) -> _Unpack | None:
     return next((unpack for magic, unpack in _KINDS.items() if head.startswith(magic)), None)
+
+
+def _told(pieces: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """The `pieces`, whose every error is a `SourceError` about `name`."""
+    with foreign_errors(name, "cannot be decompressed"):
+        yield from pieces
 
 
 def _pieces(file: Any) -> Iterator[bytes]:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import stat
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import IO
+from typing import IO, Any, BinaryIO, cast
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from attrs import evolve
@@ -31,8 +31,13 @@ from .hierarchy import ForeignFile, foreign_errors
 _LOCAL = struct.Struct("<4s22xHH")
 """A local file header: magic, and the lengths of the name and the extra fields that follow it."""
 
+_CENTRAL = struct.Struct("<4s24xHHH12x")
+"""One of the central directory: magic, and the lengths of name, extra fields and comment."""
+
 _MAGICS = (b"PK\3\4", b"PK\5\6")
 """What an archive begins with, and one of nothing."""
+
+_CENTRAL_MAGIC = b"PK\1\2"
 
 _END_SIZE = 22
 _LONGEST_END = _END_SIZE + 0xFFFF
@@ -42,6 +47,9 @@ _DOS, _UNIX, _DARWIN = 0, 3, 19
 """Systems that archives are made on."""
 
 _ENCRYPTED, _UTF8 = 1 << 0, 1 << 11
+_WAS_UTF8 = 1 << 15
+"""A flag that is reserved, in the place of the one for UTF-8 (`_NamesAsBytes`)."""
+
 _READ_ONLY = 1
 _KINDS: Mapping[int, Kind] = {
     0: "file",
@@ -68,7 +76,7 @@ class ZipReader(ImageReader):
         super().__init__(data, device=device)
         try:
             with foreign_errors(""):
-                self._zip = ZipFile(data.file())
+                self._zip = ZipFile(cast("IO[bytes]", _NamesAsBytes(data.file())))
         except SourceError as error:
             raise ImageError("", f"is a damaged zip archive ({error.rule})") from None
         self._opening = threading.Lock()  # the library looks at the position that all share
@@ -187,13 +195,48 @@ class _Member(ForeignFile):
     remedy = "make the archive anew"
 
 
+class _NamesAsBytes:
+    """The `file` of an archive for the library, to which no header says that its name is UTF-8.
+
+    It would refuse the whole archive for one that is not; code page 437 has all bytes.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, most: int = -1) -> bytes:
+        """What the file has; the library reads a local header alone, and the directory whole."""
+        data = self._file.read(most)
+        if most == _LOCAL.size and data.startswith(_MAGICS[0]):
+            return _unflagged(bytearray(data), [6])
+        return _unflagged(bytearray(data), _flags(data)) if data[:4] == _CENTRAL_MAGIC else data
+
+
+def _flags(directory: bytes) -> Iterator[int]:
+    """Where the flags of each header of a central directory are."""
+    at = 0
+    while directory[at : at + 4] == _CENTRAL_MAGIC and at + _CENTRAL.size <= len(directory):
+        yield at + 8
+        at += _CENTRAL.size + sum(_CENTRAL.unpack_from(directory, at)[1:])
+
+
+def _unflagged(data: bytearray, flags: Iterable[int]) -> bytes:
+    for at in flags:
+        if data[at + 1] & _UTF8 >> 8:
+            data[at + 1] ^= (_UTF8 | _WAS_UTF8) >> 8
+    return bytes(data)
+
+
 def _path(member: ZipInfo) -> str:
-    """The path of a member; what was made on Unix, and does not say UTF-8, is bytes."""
+    """The path of a member; what was made on Unix, or says UTF-8, is bytes."""
     name = member.filename
-    if not member.flag_bits & _UTF8 and member.create_system == _UNIX:
+    if member.flag_bits & _WAS_UTF8 or member.create_system == _UNIX:
         with suppress(UnicodeEncodeError):
             name = decode(name.encode("cp437"))
-    elif member.create_system == _DOS and "/" not in name:
+    if member.create_system == _DOS and "/" not in name:
         name = name.replace("\\", "/")
     return name.removeprefix("./").strip("/")
 
