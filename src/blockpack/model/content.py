@@ -212,14 +212,5 @@ def on_disk(path: str, at: str) -> File:
         raise SourceError(at, "is not a regular file", "give the path of a file")
     if not os.access(place, os.R_OK):
         raise SourceError(at, "cannot be read: permission denied", "make it readable")
-    return File(
-        path,
-        status.st_size,
-        DISK,
-        place,
-        status.st_mtime_ns,
-        stat.S_IMODE(status.st_mode),
-        status.st_mtime_ns,
-        status.st_uid,
-        status.st_gid,
-    )
+    time, owner = status.st_mtime_ns, (status.st_uid, status.st_gid)
+    return File(path, status.st_size, DISK, place, time, stat.S_IMODE(status.st_mode), time, *owner)

@@ -12,6 +12,7 @@ import stat
 import sys
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import suppress
 
 from attrs import evolve
 
@@ -78,10 +79,9 @@ class InImage(Hierarchy):
     def _read(self) -> Mapping[str, ImageEntry]:
         entries: dict[str, ImageEntry] = {}
         try:
-            with reading_errors(self.name):
+            # Problems are the image's own, too.
+            with suppress(Problems), reading_errors(self.name):
                 entries.update((entry.path, entry) for entry in self._image.walk())
-        except Problems:
-            pass  # they are the image's own, too
         except ImageError as error:
             raise SourceError(error.path or self.name, error.rule, error.remedy) from None
         self.problems += (
@@ -133,19 +133,11 @@ class InImage(Hierarchy):
         """The file, by where it begins if that is all there is to know."""
         pieces = entry.extents
         start = pieces[0][0] if len(pieces) == 1 else None if entry.size else 0
+        key = entry if start is None or self._path is None else self._begin + start
         number = self._inodes.get(entry.path)
-        return File(
-            path,
-            entry.size,
-            self,
-            entry if start is None or self._path is None else self._begin + start,
-            self._stamp,
-            entry.mode,
-            entry.mtime_ns,
-            entry.uid,
-            entry.gid,
-            None if number is None else (self._number, number),
-        )
+        inode = None if number is None else (self._number, number)
+        status = entry.mode, entry.mtime_ns, entry.uid, entry.gid
+        return File(path, entry.size, self, key, self._stamp, *status, inode)
 
     def extent(self, file: File, offset: int) -> Extent:
         """A range of the archive, or a stream."""
@@ -299,10 +291,8 @@ def _none(name: str) -> SourceError:
 def _path_of(descriptor: int) -> bytes | None:
     """A path that leads to an open file."""
     path = b"/proc/self/fd/%d" % descriptor
-    try:
+    with suppress(OSError):
         actual = os.readlink(path)
         if os.path.samestat(os.stat(actual), os.fstat(descriptor)):
             return actual
-        return path
-    except OSError:
-        return path if os.path.exists(path) else None
+    return path if os.path.exists(path) else None

@@ -73,14 +73,10 @@ def _rules(lines: Iterable[str]) -> Iterator[tuple[re.Pattern[str], bool]]:
             if expression is not None and leaves_out is not None:
                 # A name may hold a newline, and pathspec's dots are for any character.
                 yield re.compile(straightened(expression), re.DOTALL), leaves_out
-        except ValueError as error:
-            raise UsageError("", f"invalid exclude pattern {line!r}: {error}", _AS_GIT) from None
-        except re.error as error:
-            rule = f"invalid exclude pattern {line!r}: {error.msg}"
-            raise UsageError("", rule, _AS_GIT) from None
+        except (ValueError, re.error) as error:
+            rule = f"invalid exclude pattern {line!r}: {getattr(error, 'msg', error)}"
+            raise UsageError("", rule, "write it as in a .gitignore") from None
 
-
-_AS_GIT = "write it as in a .gitignore"
 
 _BRACKETS = re.compile(r"\\.|\[[!^]?\]?(?:\[:[a-z]*:\]|\\.|[^]\\])*\]", re.DOTALL)
 """What is escaped; or a bracket expression, in which there may be classes (wildmatch)."""

@@ -71,17 +71,8 @@ class Hierarchy(ABC):
 
     def file(self, path: str, entry: ImageEntry) -> File:
         """The file `entry`, packed as `path`."""
-        return File(
-            path,
-            entry.size,
-            self,
-            entry,
-            entry.mtime_ns,
-            entry.mode,
-            entry.mtime_ns,
-            entry.uid,
-            entry.gid,
-        )
+        status = entry.mode, entry.mtime_ns, entry.uid, entry.gid
+        return File(path, entry.size, self, entry, entry.mtime_ns, *status)
 
     def place(self, directory: str) -> Hashable:
         """What tells whether two paths lead to one directory."""
@@ -215,12 +206,13 @@ class _Walk:
         """`found` as an entry of the tree; None if it is a problem."""
         error: BlockpackError | None = None
         entry: Entry | None = None
+        status = found.mode, found.mtime_ns, found.uid, found.gid
         if found.damage:
             error = SourceError(path, found.damage, "mend or exclude it")
         elif found.kind == "directory":
-            entry = Directory(path, found.mode, found.mtime_ns, found.uid, found.gid)
+            entry = Directory(path, *status)
         elif found.kind == "symlink":
-            entry = Symlink(path, found.target, found.mode, found.mtime_ns, found.uid, found.gid)
+            entry = Symlink(path, found.target, *status)
         elif found.kind == "file":
             entry = self.source.file(path, found)
         else:

@@ -21,11 +21,9 @@ from ..reading.positional import PositionalReader
 from .hierarchy import ForeignFile, Hierarchy, foreign_errors, scan_hierarchy
 from .options import ScanOptions
 
-_NAMESPACES = ("details", "access", "stat", "link", "lstat", "zip", "tar")
-"""What is asked of a filesystem; it answers what it knows."""
-
 _FOLLOWED = ("details", "access", "stat", "zip", "tar")
-"""What is asked of what a link leads to."""
+_NAMESPACES = (*_FOLLOWED, "link", "lstat")
+"""What is asked of what a link leads to, and of all else; a filesystem answers what it knows."""
 
 _FILES = (None, 0, 2)
 """PyFilesystem's numbers for a file, and for a resource of unknown type."""
@@ -44,8 +42,7 @@ class OnFilesystem(Hierarchy):
         """What is at `path`. Raises `SourceError`."""
         with foreign_errors(path, remedy="mend or exclude it"):
             info = self._filesystem.getinfo(path, _NAMESPACES)
-            target = _target(self._filesystem, path, info)
-            return _entry(path, info, target)
+            return _entry(path, info, _target(self._filesystem, path, info))
 
     def listing(self, directory: str) -> Iterator[ImageEntry | BlockpackError]:
         """What is in a directory."""
@@ -107,12 +104,9 @@ def _entry(path: str, info: Any, target: str | None) -> ImageEntry:
         modified = info.get("details", "modified")
         mtime_ns = int((EPOCH if modified is None else modified) * NANOSECONDS)
     access = info.raw.get("access", {})
-    if target is not None:
-        mode = 0o777
-    elif "permissions" in access:
+    mode = 0o777 if target is not None else 0o755 if info.is_dir else 0o644
+    if target is None and "permissions" in access:
         mode = info.permissions.mode
-    else:
-        mode = 0o755 if info.is_dir else 0o644
     return ImageEntry(
         path=path,
         kind=kind,
@@ -146,8 +140,10 @@ def scan_url(url: str, options: ScanOptions) -> Tree:
     Raises `UsageError`, `SourceError` and `Problems`.
     """
     with foreign_errors(url, "cannot be opened"):
+        from fs.path import normpath, relpath
+
         filesystem, inside = _registry().open(_read_only(url), writeable=False)
-        start = _normal(inside or "")
+        start = str(relpath(normpath(inside or ""))).rstrip("/")
     return scan_hierarchy(OnFilesystem(filesystem), options, start=start, name=url)
 
 
@@ -162,17 +158,6 @@ def _read_only(url: str) -> str:
     return f"{place}{bang}{inside}"
 
 
-def _normal(inside: str) -> str:
-    """A path in a filesystem without ``.`` and ``..``. Raises what PyFilesystem does."""
-    from fs.path import normpath, relpath
-
-    found: str = relpath(normpath(inside))
-    return found.rstrip("/")
-
-
 def scan_filesystem(filesystem: Any, options: ScanOptions) -> Tree:
-    """The tree of everything in an open filesystem.
-
-    Raises `Problems` with what cannot be read or packed.
-    """
+    """The tree of everything in a filesystem. Raises `Problems` with what cannot be packed."""
     return scan_hierarchy(OnFilesystem(filesystem), options)

@@ -74,19 +74,12 @@ def scanner_of(source: object) -> Scanner | None:
     """What scans `source`; None if it is of no kind."""
     kind = next((kind for kind in KINDS if kind.takes(source)), None)
     if kind is not None and kind.name in ("path", "url") and isinstance(source, str):
-        return _added(source) or kind.load()
+        scheme = re.match(_SCHEME, source)
+        if scheme is not None and not os.path.lexists(source):
+            for point in entry_points(GROUP).select(name=scheme[0][:-1]):
+                added: Scanner = point.load()
+                return added
     return None if kind is None else kind.load()
-
-
-def _added(source: str) -> Scanner | None:
-    """What another package scans `source` with: one with a scheme that is not a path."""
-    scheme = re.match(_SCHEME, source)
-    if scheme is None or os.path.lexists(source):
-        return None
-    for point in entry_points(GROUP).select(name=scheme[0][:-1]):
-        found: Scanner = point.load()
-        return found
-    return None
 
 
 def place_of(source: str) -> tuple[str, str]:

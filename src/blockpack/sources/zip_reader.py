@@ -155,10 +155,7 @@ class ZipReader(ImageReader):
             return evolve(entry, damage=error.rule)
 
     def _with_content(self, entry: ImageEntry, member: ZipInfo) -> ImageEntry:
-        """`entry` with what its bytes say, or where they are.
-
-        Raises `ImageError` and `SourceError`.
-        """
+        """`entry` with what or where its bytes are. Raises `ImageError` and `SourceError`."""
         if member.flag_bits & _ENCRYPTED and entry.kind in ("file", "symlink"):
             raise ImageError(entry.path, "cannot be read: it is encrypted")
         if entry.kind == "symlink":

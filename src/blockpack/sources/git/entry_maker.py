@@ -41,7 +41,7 @@ class EntryMaker:
 
     def entries(self, found: Sequence[Found]) -> list[Entry]:
         """The entries of all `found`, in that order, as far as there is no problem with them."""
-        files = [*filter(is_file, found)]
+        files = [entry for entry in found if entry.mode not in (TREE, LINK)]
         repository = self.lookup.repository
         packs = Packs.shared(repository.pack_paths())
         blobs = Blobs(repository, packs, [file.oid for file in files], self.jobs)
@@ -119,8 +119,3 @@ class EntryMaker:
         if not self.lookup.reader.alive:
             raise error
         self.problems.append(error)
-
-
-def is_file(entry: Found) -> bool:
-    """Whether an entry has a blob that is the content of a file."""
-    return entry.mode not in (TREE, LINK)

@@ -88,12 +88,11 @@ class LfsStore:
 
     @classmethod
     def of(cls, repository: Repository, revision: str) -> LfsStore:
-        """That of `repository`; `revision` is what to fetch if something is missing there.
-
-        Raises `SourceError`.
-        """
+        """Those of `repository`; what is missing is in `revision`. Raises `SourceError`."""
         common = repository.common_dir
-        own = os.path.join(common, _configured(repository) or "lfs", "objects")
+        done = repository.git("config", "--type=path", "--get", "lfs.storage")
+        configured = os.fsdecode(done.stdout.removesuffix(b"\n"))
+        own = os.path.join(common, configured or "lfs", "objects")
         borrowed = (
             os.path.join(os.path.dirname(directory.rstrip("/")), "lfs", "objects")
             for directory in object_directories(common)
@@ -147,9 +146,3 @@ def _digest(file: BufferedReader, status: os.stat_result) -> str:
     if key not in _digests:
         _digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
     return _digests[key]
-
-
-def _configured(repository: Repository) -> str:
-    """Where the objects are by ``lfs.storage``, relative to the git directory; empty if unset."""
-    done = repository.git("config", "--type=path", "--get", "lfs.storage")
-    return os.fsdecode(done.stdout.removesuffix(b"\n"))

@@ -101,7 +101,10 @@ def pack_paths(common_dir: str) -> list[str]:
     """
     found: list[str] = []
     for directory in object_directories(common_dir):
-        found += _packs_in(os.path.join(directory, "pack"))
+        place = os.path.join(directory, "pack")
+        with suppress(OSError):
+            paths = (os.path.join(place, name) for name in sorted(os.listdir(place)))
+            found += (path for path in paths if path.endswith(_PACK) and _is_indexed(path))
     most = min(MOST_PACKS, _descriptors() // 8)
     if len(found) > most:
         largest = {*sorted(found, key=_size, reverse=True)[:most]}
@@ -117,14 +120,6 @@ def _descriptors() -> int:
         return 8 * MOST_PACKS
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if most == resource.RLIM_INFINITY else most
-
-
-def _packs_in(directory: str) -> Iterator[str]:
-    with suppress(OSError):
-        for name in sorted(os.listdir(directory)):
-            path = os.path.join(directory, name)
-            if name.endswith(_PACK) and _is_indexed(path):
-                yield path
 
 
 def _is_indexed(path: str) -> bool:

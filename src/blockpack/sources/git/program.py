@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
-from typing import IO
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Any, TypeVar
 
 from ...errors import SourceError, reason
+
+_Process = TypeVar("_Process")
 
 OLDEST = (2, 31)
 """The oldest git that does: it tells absolute paths, and knows SHA-256."""
@@ -63,19 +65,10 @@ def start(
 
     Raises `SourceError` about `repository` if there is no git.
     """
-    try:
-        return subprocess.Popen(
-            command,
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            cwd=cwd,
-            env=environment(),
-            process_group=0,  # Ctrl-C is for us, and we end git
-        )
-    except OSError as error:
-        raise _not_started(repository, cwd, error) from None
+    begin: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
+    pipe = subprocess.PIPE
+    how = {"bufsize": 0, "stdin": pipe, "stdout": pipe, "stderr": errors, "env": environment()}
+    return _started(begin, command, cwd, repository, **how)
 
 
 def run(
@@ -90,18 +83,9 @@ def run(
 
     Raises `SourceError` about `repository` if there is no git, or a signal ended it.
     """
-    try:
-        done = subprocess.run(
-            command,
-            input=data,
-            capture_output=True,
-            cwd=cwd,
-            env=environment(more),
-            process_group=0,
-            check=False,
-        )
-    except OSError as error:
-        raise _not_started(repository, cwd, error) from None
+    begin: Callable[..., subprocess.CompletedProcess[bytes]] = subprocess.run
+    how = {"input": data, "capture_output": True, "env": environment(more)}
+    done = _started(begin, command, cwd, repository, **how)
     if done.returncode < 0:
         raise SourceError(repository, ended(done.returncode, done.stderr), "try again")
     return done
@@ -131,7 +115,18 @@ def ended(code: int, errors: bytes) -> str:
     return f"git says: {words}" if words else f"git ended with status {code}"
 
 
-def _not_started(repository: str, cwd: str, error: OSError) -> SourceError:
-    if isinstance(error, FileNotFoundError) and os.path.isdir(cwd):
-        return SourceError(repository, "git is needed, and PATH leads to none", "install git")
-    return SourceError(repository, f"git cannot be started there: {reason(error)}")
+def _started(
+    begin: Callable[..., _Process],
+    command: Sequence[str | bytes],
+    cwd: str,
+    repository: str,
+    **how: Any,
+) -> _Process:
+    try:
+        return begin(command, cwd=cwd, process_group=0, **how)  # Ctrl-C is for us, and we end git
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and os.path.isdir(cwd):
+            rule = "git is needed, and PATH leads to none"
+            raise SourceError(repository, rule, "install git") from None
+        rule = f"git cannot be started there: {reason(error)}"
+        raise SourceError(repository, rule) from None

@@ -173,15 +173,15 @@ class Repository:
         found, kind, data = objects.peeled(bytes.fromhex(oid), read)
         if kind == b"tree":
             return Revision(None, found.hex(), EPOCH)
-        if kind == b"commit":
-            return self._commit(found.hex(), data)
-        raise SourceError(self.path, f"{revision!r} is neither a commit nor a tree")
+        if kind != b"commit":
+            raise SourceError(self.path, f"{revision!r} is neither a commit nor a tree")
+        tree = objects.field(data, b"tree")
+        if tree is None or not objects.is_oid(tree, self.oid_size):
+            raise SourceError(self.path, f"commit {found.hex()} is not a valid commit", self.fsck)
+        return Revision(found.hex(), tree, objects.committed(data))
 
     def _require_head(self) -> None:
-        """Raise `SourceError` if HEAD names a branch that there is not, with those that there are.
-
-        A bare repository that is pushed to may have any.
-        """
+        """Raise `SourceError`: HEAD names a branch that there is not, as may be in a bare one."""
         named = os.fsdecode(self.git("symbolic-ref", "--short", "HEAD").stdout).strip()
         rule = f"its HEAD is the branch {named!r}, which has no commit"
         told = self.git("for-each-ref", "--format=%(refname:short)", "refs/heads").stdout
@@ -190,13 +190,6 @@ class Repository:
             raise SourceError(self.path, rule, "commit something, or push to it")
         known = ", ".join(branches[:_MOST_SHOWN]) + (", …" if branches[_MOST_SHOWN:] else "")
         raise SourceError(self.path, rule, f"name one that has: {known}")
-
-    def _commit(self, oid: str, data: bytes) -> Revision:
-        tree = objects.field(data, b"tree")
-        if tree is None or not objects.is_oid(tree, self.oid_size):
-            rule = f"commit {oid} is not a valid commit"
-            raise SourceError(self.path, rule, self.fsck)
-        return Revision(oid, tree, objects.committed(data))
 
 
 def _refused(path: str, code: int, errors: bytes) -> SourceError:

@@ -103,7 +103,8 @@ class TreeWalk:
                     found = followed
                 if found.mode == TREE and len(levels) > MOST_DEPTH:
                     rule = f"is more than {MOST_DEPTH:,} directories deep"
-                    self.hostile.append(EntryError(_short(found.path), rule, "exclude it"))
+                    shown = found.path if len(found.path) < 200 else f"{found.path[:200]}…"
+                    self.hostile.append(EntryError(shown, rule, "exclude it"))
                     continue
                 yield found
                 if found.mode == TREE:
@@ -252,7 +253,3 @@ def link_target(reader: CatFile, path: str, oid: bytes) -> str:
     if kind != b"blob" or not data or b"\0" in data:
         raise EntryError(path, "is a link with an invalid target", "mend or exclude it")
     return decode(data)
-
-
-def _short(path: str) -> str:
-    return path if len(path) < 200 else f"{path[:200]}…"
