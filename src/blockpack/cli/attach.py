@@ -19,7 +19,6 @@ from .output import binary_output, emit_json, flush_output, picked, say
 _TEMPLATE = "xen"
 """The consumer that has a skeleton to fill in."""
 
-
 EXAMPLE = "blockpack attach /var/lib/www --for qemu"
 
 

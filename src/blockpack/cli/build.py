@@ -10,13 +10,12 @@ from ..deploy.building.build_state import unchanged
 from ..deploy.source.inventory import Inventory
 from ..errors import printable
 from . import flags
-from .output import amount, emit_report, picked, say, say_warnings
+from .output import amount, counted, emit_report, picked, say, say_warnings
 
 if TYPE_CHECKING:
     from ..deploy.building.build import BuildReport
     from ..deploy.host.settings import HostSettings
     from ..deploy.secrets import Secrets
-
 
 EXAMPLE = "blockpack build --out dist"
 
@@ -63,8 +62,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         emit_report(as_json(report), "the images are built")
     elif not arguments.quiet:
-        for line in _summary(report, arguments.out):
-            say(line)
+        _say_summary(report, printable(arguments.out))
     return 0
 
 
@@ -103,19 +101,16 @@ def outcome(report: BuildReport, name: str) -> str:
     return "left"
 
 
-def _summary(report: BuildReport, out: str) -> list[str]:
+def _say_summary(report: BuildReport, out: str) -> None:
     images = {image.name: image for image in report.record.volumes}
-    lines = []
-    for name in report.built:
-        size = images[name].size
-        shown = "" if size is None else f", {amount(size)}"
-        lines.append(f"{printable(out)}/{images[name].file}: built{shown}")
-    lines += (f"{printable(out)}/{name}: removed" for name in report.removed)
+    for image in map(images.__getitem__, report.built):
+        shown = "" if image.size is None else f", {amount(image.size)}"
+        say(f"{out}/{image.file}: built{shown}")
+    for name in report.removed:
+        say(f"{out}/{name}: removed")
     if report.unchanged:
-        lines.append(_unchanged(len(report.unchanged), report.seconds))
-    return lines
+        say(_unchanged(len(report.unchanged), report.seconds))
 
 
 def _unchanged(count: int, seconds: float) -> str:
-    noun = "image" if count == 1 else "images"
-    return f"{count} {noun} unchanged, in {seconds:.2f} s"
+    return f"{counted(count, 'image')} unchanged, in {seconds:.2f} s"

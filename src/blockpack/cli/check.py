@@ -40,8 +40,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         told = [{**asdict(each), "warnings": list(map(str, each.warnings))} for each in checked]
         emit_json({"volumes": told})
-        return 0
-    if arguments.quiet:
+    if arguments.json or arguments.quiet:
         return 0
     for volume in checked:
         title = title_of(volume.name, volume.format)

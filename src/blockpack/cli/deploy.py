@@ -49,7 +49,11 @@ def arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     if not arguments.to:
         raise UsageError("", "--to is empty", "give the directory to deploy to")
-    given = _given(arguments)
+    repository = revision = None
+    if arguments.repository is not None:
+        repository, revision = _address(arguments.repository)
+    own = {name: getattr(arguments, name) for name in _SETTINGS}
+    given = HostSettings(repository=repository, revision=revision, **own)
     saved = HostSettings.of(arguments.to)
     if given.repository not in (None, saved.repository):  # with which the revision goes
         saved = HostSettings(revision="HEAD").over(saved)
@@ -88,15 +92,6 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         emit_report(_json(report), f"generation {report.generation.number} is live")
     return 0
-
-
-def _given(arguments: Namespace) -> HostSettings:
-    """What the command line says; paths are absolute."""
-    repository = revision = None
-    if arguments.repository is not None:
-        repository, revision = _address(arguments.repository)
-    own = {name: getattr(arguments, name) for name in _SETTINGS}
-    return HostSettings(repository=repository, revision=revision, **own)
 
 
 def _address(text: str) -> tuple[str, str | None]:

@@ -77,19 +77,14 @@ def _print(changes: list[Change], sectors: list[tuple[int, int]] | None) -> None
         count = sum(last + 1 - first for first, last in sectors)
         ranges = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in sectors[:_SHOWN])
         more = ", …" if len(sectors) > _SHOWN else ""
-        what = f"1 sector of {_SECTOR} bytes differs"
-        if count > 1:
-            what = f"{count:,} sectors of {_SECTOR} bytes differ"
-        emit(f"{what}: {ranges}{more}")
+        noun, verb = ("sector", "differs") if count == 1 else ("sectors", "differ")
+        emit(f"{count:,} {noun} of {_SECTOR} bytes {verb}: {ranges}{more}")
 
 
 def _json(changes: list[Change], sectors: list[tuple[int, int]] | None) -> dict[str, Any]:
     told = ({name: each for name, each in change._asdict().items() if each} for change in changes)
     found: dict[str, Any] = {"changes": list(told)}
-    if sectors is not None:
-        found["sector_size"] = _SECTOR
-        found["sectors"] = [list(each) for each in sectors]
-    return found
+    return found if sectors is None else {**found, "sector_size": _SECTOR, "sectors": sectors}
 
 
 # Images and sources -------------------------------------------------------------------------------

@@ -21,9 +21,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    keep = arguments.keep
-    if keep is None:
-        keep = HostSettings.of(arguments.root).keep
+    keep = HostSettings.of(arguments.root).keep if arguments.keep is None else arguments.keep
     if keep is None:
         rule = "it is not known how many generations to keep"
         raise UsageError("", rule, "give --keep N, or set keep in ROOT/host.toml")

@@ -66,16 +66,14 @@ def partition_json(partition: OpenPartition) -> dict[str, Any]:
 
 def partition_rows(partitions: Sequence[OpenPartition]) -> Iterator[str]:
     """The table, a partition a line; numbers are aligned to the right."""
-    rows = [_TITLES, *map(_row, partitions)]
+    rows = [_TITLES]
+    for each in partitions:
+        entry = each.entry
+        content = f"{each.content} {printable(each.volume_label)}".strip()
+        names = printable(entry.name), each.type
+        rows.append((str(entry.number), *names, str(entry.start), amount(entry.size), content))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for number, name, type, start, size, content in rows:
         columns = f"{number:>{widths[0]}}", f"{name:<{widths[1]}}", f"{type:<{widths[2]}}"
         places = f"{start:>{widths[3]}}", f"{size:>{widths[4]}}"
         yield "  ".join([*columns, *places, content]).rstrip()
-
-
-def _row(partition: OpenPartition) -> tuple[str, ...]:
-    entry = partition.entry
-    content = f"{partition.content} {printable(partition.volume_label)}".strip()
-    names = printable(entry.name), partition.type
-    return str(entry.number), *names, str(entry.start), amount(entry.size), content

@@ -6,6 +6,7 @@ import os
 import stat
 from argparse import ArgumentParser, Namespace
 from contextlib import suppress
+from functools import partial
 from importlib.resources import files
 
 from ..deploy.file_names import MANIFEST
@@ -36,12 +37,13 @@ def run(arguments: Namespace) -> int:
         raise SourceError(directory, "is not a directory", "give one that is there")
     path = os.path.join(directory, MANIFEST)
     with target_errors(path), Place.open(directory) as place:
-        _require_new(place, path, force=arguments.force)
+        require_new = partial(_require_new, place, path, force=arguments.force)
+        require_new()
         found = starter(directory)
         with replacing(place, MANIFEST, flush=True) as descriptor:
             with open(descriptor, "wb", closefd=False) as file:
                 file.write(found.text.encode())
-            _require_new(place, path, force=arguments.force)
+            require_new()
     for volume in found.manifest.volumes.values():
         secret = ", secret" if volume.secret else ""
         say(f"{printable(path)}: {volume.name}: {volume.format}{secret}")

@@ -24,7 +24,6 @@ from .output import emit, emit_json
 _LETTERS = {"file": "-", "directory": "d", "symlink": "l", "hardlink": "h", "other": "?"}
 _BITS = "rwxrwxrwx"
 
-
 EXAMPLE = "blockpack ls www.img -l"
 
 _AT_ONCE = 1000
@@ -77,9 +76,8 @@ def _name(entry: ImageEntry) -> str:
 
 
 def _long(entry: ImageEntry) -> str:
-    mode = "".join(
-        letter if entry.mode >> (8 - place) & 1 else "-" for place, letter in enumerate(_BITS)
-    )
+    bits = f"{entry.mode & 0o777:09b}"
+    mode = "".join(letter if bit == "1" else "-" for letter, bit in zip(_BITS, bits, strict=True))
     link = f" -> {printable(entry.target)}" if entry.target else ""
     kind = _LETTERS[entry.kind]
     return f"{kind}{mode} {entry.size:>13} {_time(entry.mtime_ns)} {_name(entry)}{link}"

@@ -69,8 +69,10 @@ def run(arguments: Namespace) -> int:
         write_bytes(page(maps).encode("ascii"), arguments.html)
         return 0
     width = min(shutil.get_terminal_size().columns, _WIDEST)
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    colour = sys.stdout is not None and sys.stdout.isatty() and not plain
     for number, each in enumerate(maps):
-        emit("\n".join([""] * bool(number) + list(_drawn(each, width, colour=_has_colour()))))
+        emit("\n".join([""] * bool(number) + list(_drawn(each, width, colour=colour))))
     return 0
 
 
@@ -88,11 +90,6 @@ def _opened(
         raise UsageError("", "a source has no key", "leave --key-file out")
     asked = Namespace(**{**vars(arguments), "source": name})
     return packing.layout(packing.volume(asked), asked, left_out)
-
-
-def _has_colour() -> bool:
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return sys.stdout is not None and sys.stdout.isatty() and not plain
 
 
 def _drawn(space: SpaceMap, width: int, *, colour: bool) -> Iterator[str]:

@@ -137,6 +137,11 @@ def emit_report(value: Any, done: str) -> None:
         raise ReportError("standard output", f"{why}; {done} nevertheless") from None
 
 
+def counted(count: int, noun: str) -> str:
+    """So many of what a noun is for: ``1 file``, ``2 files``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def amount(count: float) -> str:
     """A number of bytes for people: ``12.3 MiB``."""
     power, unit = unit_of(count)

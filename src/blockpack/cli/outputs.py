@@ -28,6 +28,8 @@ from .output import say
 _HEAD = 8192
 """Bytes that tell what a file is: two sectors, which an encrypted one takes, of 4096."""
 
+_MANIFEST = re.compile(rb'{\s*"format": "\w+",\s*"size": \d+,\s*"sector_size"')
+
 
 class Output(NamedTuple):
     """A file that a run writes: where, what it is, and whether an earlier one begins so."""
@@ -47,7 +49,7 @@ def outputs_of(
     is_image = partial(_begins_an_image, format=format, key_file=key_file)
     found: list[tuple[str | None, str, Callable[[bytes], bool]]] = [
         (flags.get("image") if format else None, "an image", is_image),
-        (flags.get("manifest"), "a manifest", _begins_a_manifest),
+        (flags.get("manifest"), "a manifest", lambda head: bool(_MANIFEST.match(head))),
         *((path, "a hash tree", _begins_a_hash_tree) for path in beside),
         (flags.get("bmap"), "a block map", lambda head: b"<bmap version=" in head),
         (flags.get("html"), "a page", lambda head: head.startswith(b"<!DOCTYPE html>")),
@@ -125,10 +127,6 @@ def _check_overwrites(source: str, output: Output) -> None:
             if head and not output.is_earlier(head):
                 rule = "is a file of the source, and would be overwritten"
                 raise UsageError(output.path, rule, "choose another target, or remove it first")
-
-
-def _begins_a_manifest(head: bytes) -> bool:
-    return re.match(rb'{\s*"format": "\w+",\s*"size": \d+,\s*"sector_size"', head) is not None
 
 
 def _begins_a_hash_tree(head: bytes) -> bool:

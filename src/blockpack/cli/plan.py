@@ -21,7 +21,7 @@ from ..planning.options import VOLUME
 from ..writing.files import own_descriptor
 from ..writing.write import write_bytes
 from . import flags, hash_trees, packing
-from .output import emit, emit_facts, emit_json, picked, say_warnings
+from .output import counted, emit, emit_facts, emit_json, picked, say_warnings
 from .outputs import check_outputs, outputs_of, say_left_out
 
 EXAMPLE = "blockpack plan site --format tar"
@@ -82,8 +82,7 @@ def show(
         counts[extent.kind] += 1
         lengths[extent.kind] += extent.length
     for kind, count in counts.items():
-        noun = "extent" if count == 1 else "extents"
-        emit(_line(kind, f"{count:,} {noun}, {lengths[kind]:,} bytes"))
+        emit(_line(kind, f"{counted(count, 'extent')}, {lengths[kind]:,} bytes"))
     free = sum(stop - start for start, stop in (planned or layout).zeros(free=True))
     for line in [*_summary(layout, free), *lines]:
         emit(line)

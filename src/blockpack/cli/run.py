@@ -58,8 +58,7 @@ class Terminated(BaseException):
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
-        self.exit_code = 128 + number
-        """What a shell shows for a process that the signal ended."""
+        self.exit_code = 128 + number  # what a shell shows for a process that the signal ended
 
 
 class _Parser(argparse.ArgumentParser):
@@ -162,7 +161,9 @@ def run(arguments: Sequence[str]) -> int:
         say("there is not enough memory for this")
         return TargetError.exit_code
     except OSError as error:
-        say(f"{_named(error)}{reason(error)}")
+        name = error.filename  # a descriptor's number, if that was all that was known
+        shown = f"{printable(os.fsdecode(name))}: " if name and not isinstance(name, int) else ""
+        say(f"{shown}{reason(error)}")
         return TargetError.exit_code
     except (KeyboardInterrupt, Terminated) as ending:
         return _ended(ending)
@@ -172,12 +173,6 @@ def _ended(ending: BaseException) -> int:
     """Say that a signal ended the run; the exit code."""
     say("terminated" if isinstance(ending, Terminated) else "interrupted")
     return ending.exit_code if isinstance(ending, Terminated) else INTERRUPTED
-
-
-def _named(error: OSError) -> str:
-    """The beginning of an error's message: the name of the file, if it has one."""
-    name = error.filename  # a descriptor's number, if that was all that was known
-    return f"{printable(os.fsdecode(name))}: " if name and not isinstance(name, int) else ""
 
 
 @contextmanager

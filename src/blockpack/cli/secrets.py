@@ -14,10 +14,9 @@ from ..deploy.secrets.history import audit
 from ..errors import TargetError, UsageError, printable
 from ..layers.memory import guarded
 from . import flags
-from .output import emit, say
+from .output import counted, emit, say
 
 STANDARD_INPUT = "-"
-
 
 EXAMPLE = "blockpack secrets encrypt --remove vault/tls.key"
 
@@ -132,10 +131,8 @@ def _rekey(arguments: Namespace) -> None:
     paths = keeper.encrypted_files()
     _say_for_whom(keeper, [os.path.relpath(path) for path in paths])
     keeper.rekey(arguments.identity, paths)
-    count = len(keeper.manifest.recipients)
-    for_whom = f"{count:,} {'recipient' if count == 1 else 'recipients'}"
-    number = f"{len(paths):,} {'file' if len(paths) == 1 else 'files'}"
-    say(f"{number} encrypted again for {for_whom}")
+    for_whom = counted(len(keeper.manifest.recipients), "recipient")
+    say(f"{counted(len(paths), 'file')} encrypted again for {for_whom}")
 
 
 def _audit(arguments: Namespace) -> None:

@@ -44,9 +44,8 @@ def run(arguments: Namespace) -> int:
     found = status(arguments.root)
     if arguments.json:
         emit_json(_json(found))
-        return 0
-    for line in _lines(found):
-        emit(line)
+    else:
+        emit("\n".join(_lines(found)))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from attrs import asdict
@@ -13,7 +14,7 @@ from ..errors import UsageError, printable
 from ..planning.layout import Layout
 from ..writing.files import own_descriptor
 from ..writing.progress import Tell
-from ..writing.write import Report, write, write_bytes
+from ..writing.write import write, write_bytes
 from . import flags
 from .output import amount, binary_output, emit, emit_report, say
 from .progress_bar import progress_bar
@@ -69,28 +70,17 @@ def write_layout(
         if arguments.bmap is not None:
             _write_block_map(layout, arguments.image, arguments.bmap)
     if arguments.json:
-        emit_report({**_json(layout, report), **more}, f"{arguments.image} is written")
+        told = {"geometry": dict(layout.geometry), "warnings": list(map(str, layout.warnings))}
+        values = {"format": layout.format, **asdict(report), **told, **more}
+        emit_report(values, f"{arguments.image} is written")
         return
     if not arguments.quiet:
-        say(_summary(layout, report))
+        cloned = f", {amount(report.cloned)} cloned" if report.cloned else ""
+        size, seconds = amount(report.size), f"{report.seconds:.2f} s"
+        say(f"{printable(report.target)}: {layout.title}, {size} in {seconds}{cloned}")
     for name in ("root_hash", "usr_hash"):  # of hash trees
         if name in layout.geometry:
             (say if _is_output(arguments.image) else emit)(str(layout.geometry[name]))
-
-
-def _json(layout: Layout, report: Report) -> dict[str, Any]:
-    return {
-        "format": layout.format,
-        **asdict(report),
-        "geometry": dict(layout.geometry),
-        "warnings": list(map(str, layout.warnings)),
-    }
-
-
-def _summary(layout: Layout, report: Report) -> str:
-    name, cloned = printable(report.target), report.cloned
-    told = f"{name}: {layout.title}, {amount(report.size)} in {report.seconds:.2f} s"
-    return f"{told}, {amount(cloned)} cloned" if cloned else told
 
 
 def _write_manifest(layout: Layout, path: str, progress: Tell | None) -> None:
@@ -107,9 +97,7 @@ def _write_block_map(layout: Layout, image: str, path: str) -> None:
     """Write the map of what has to be right; its digests are of the image, where that is a file."""
     from ..images.block_map import BlockMap  # slow to import
 
-    if os.path.isfile(image) and own_descriptor(image) is None:
-        with open(image, "rb") as file:
-            found = BlockMap.of(layout, file)
-    else:
-        found = BlockMap.of(layout)
+    is_file = os.path.isfile(image) and own_descriptor(image) is None
+    with open(image, "rb") if is_file else nullcontext() as file:
+        found = BlockMap.of(layout, file)
     write_bytes(found.encoded(), path)
