@@ -77,9 +77,8 @@ def check(
             # Errors of a secret image name it already.
             with noted(errors, "" if spec.secret else spec.title):
                 volume = _checked(deployment, spec, epoch, jobs, limit)
-                told = (
-                    LayoutWarning("", "consumer", text) for name, text in hints if name == spec.name
-                )
+                texts = [text for name, text in hints if name == spec.name]
+                told = (LayoutWarning("", "consumer", text) for text in texts)
                 checked.append(evolve(volume, warnings=(*volume.warnings, *told)))
             meter.advance()
         meter.finish()

@@ -22,9 +22,6 @@ _UNTOLD = re.compile(rb"[\0-\x1f\x7f;|\\=%]|\(.*\)$|[& ]$", re.DOTALL)
 grouped targets, ``a&:``; a space before a colon; and assignments, of which ``a!=command`` runs a
 command."""
 
-_BRACKET = re.compile(rb"\[")
-"""What begins a pattern of Make's that does not match itself."""
-
 _SPLITS = re.compile(rb"[^a-zA-Z0-9+,/_:.~()}{%=@\[\]!\x80-\xff #$-]+")
 """What ends a path for Ninja before 1.12 (some of it also later). It then finds files missing, and
 builds each time; but not if there are such files."""
@@ -43,7 +40,9 @@ def rule(target: str, deployment: Deployment) -> bytes:
     Raises `Problems` with the names that cannot be told; and as `Deployment.inputs` does.
     """
     told = [os.fsencode(target), *dict.fromkeys(deployment.files())]
-    raise_problems("these names cannot be in a depfile", map(_refused, filter(_is_untold, told)))
+    what = "Make and Ninja cannot both read it", "rename it, or give no depfile"
+    untold = (UsageError(os.fsdecode(path), *what) for path in told if _is_untold(path))
+    raise_problems("these names cannot be in a depfile", untold)
     # One line: Make takes the space that a name ends in for one before the end of a line.
     first, *others = map(_escaped, told)
     # And one for each file alone, for Make to go on when it is gone.
@@ -75,7 +74,7 @@ def require_replaceable(path: str) -> None:
 def _is_untold(path: bytes) -> bool:
     return bool(
         _UNTOLD.search(path)
-        or (_BRACKET.search(path) and _matches_others(path))
+        or (b"[" in path and _matches_others(path))
         or (_SPLITS.search(path) and all(map(os.path.lexists, filter(None, _SPLITS.split(path)))))
     )
 
@@ -86,11 +85,6 @@ def _matches_others(path: bytes) -> bool:
 
     found = glob(path)
     return bool(found) and path not in found
-
-
-def _refused(path: bytes) -> UsageError:
-    shown = os.fsdecode(path)
-    return UsageError(shown, "Make and Ninja cannot both read it", "rename it, or give no depfile")
 
 
 def _escaped(path: bytes) -> bytes:

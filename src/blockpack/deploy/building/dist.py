@@ -202,9 +202,7 @@ class Dist:
         return removed
 
     def _is_there(self, file: str, left: Signature) -> bool:
-        """Whether that is a file in the directory, of the contents that were left; a state may say
-        anything.
-        """
+        """Whether a file that a state tells of, which may say anything, is there as it was left."""
         found = signature(os.path.join(self.directory, file)) or ()
         return os.path.basename(file) == file and found[:CONTENTS] == left[:CONTENTS] != ()
 
@@ -213,14 +211,10 @@ class Dist:
 
         What has another name is in use there, and loses this one alone.
         """
-        try:
-            if wiping:
-                self.place.wipe(file)
-            else:
-                self.place.unlink(file)
-        except OSError:
-            return False
-        return True
+        with suppress(OSError):
+            (self.place.wipe if wiping else self.place.unlink)(file)
+            return True
+        return False
 
     # Telling -------------------------------------------------------------------------------------
 

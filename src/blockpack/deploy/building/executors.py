@@ -115,10 +115,9 @@ def outcomes_on(
 
 
 def _not_built(error: Exception) -> TargetError:
-    rule = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return TargetError(
-        "", f"the executor did not build it: {rule}", "fix that, or build without an executor"
-    )
+    why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    rule = f"the executor did not build it: {why}"
+    return TargetError("", rule, "fix that, or build without an executor")
 
 
 def executor_named(name: str) -> AbstractContextManager[Executor]:

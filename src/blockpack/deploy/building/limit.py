@@ -30,21 +30,13 @@ def limit_of(max_size: Size | None) -> int | None:
     return limit
 
 
-def built_size(spec: ImageSpec, size: int) -> int:
-    """Bytes of an image, which has `size` bytes before it is encrypted, as it is built.
-
-    Raises `EntryError` for one that is too large to be encrypted.
-    """
-    return size if spec.cipher is None else encrypted_size(size)
-
-
 def require_within(spec: ImageSpec, size: int, max_size: int | None) -> None:
     """Raise `EntryError` unless an image, which has `size` bytes before it is encrypted, has at
-    most `max_size`, or there is no limit. Raises as `built_size` does, too.
+    most `max_size`, or there is no limit; and for one that is too large to be encrypted.
 
     Nothing that is in it is named.
     """
-    size = built_size(spec, size)
+    size = size if spec.cipher is None else encrypted_size(size)
     if max_size is None or size <= max_size:
         return
     has = "is larger" if spec.secret else f"has {size:,} bytes, more"
@@ -56,7 +48,6 @@ def require_within(spec: ImageSpec, size: int, max_size: int | None) -> None:
 def is_larger(image: ImageRecord, directory: str | os.PathLike[str], max_size: int | None) -> bool:
     """Whether an image in `directory` has more than `max_size` bytes; one that is gone has none."""
     with suppress(OSError):
-        return (
-            max_size is not None and os.stat(os.path.join(directory, image.file)).st_size > max_size
-        )
+        path = os.path.join(directory, image.file)
+        return max_size is not None and os.stat(path).st_size > max_size
     return False

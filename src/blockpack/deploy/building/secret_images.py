@@ -45,8 +45,7 @@ def _is_ours(directory: str | os.PathLike[str], file: str) -> bool:
     with suppress(OSError), Place.open(os.fspath(directory)) as place:
         if not stat.S_ISLNK(place.lstat(file).st_mode):
             return True
-        home = linked_directory(place, file)
-        if home is not None:
+        if home := linked_directory(place, file):
             home.close()
             return True
     return False
@@ -55,26 +54,19 @@ def _is_ours(directory: str | os.PathLike[str], file: str) -> bool:
 def _opens(path: str, key: bytes, sector_size: int) -> bool:
     """Whether an image of such sectors opens with the key."""
     with held(os.open(path, os.O_RDONLY)) as file:
-
-        def read(offset: int, length: int) -> bytes:
-            return os.pread(file, length, offset)
-
-        return sector_size_of(key, read, os.fstat(file).st_size, (sector_size,)) is not None
+        size = os.fstat(file).st_size
+        found = sector_size_of(key, lambda at, n: os.pread(file, n, at), size, (sector_size,))
+        return found is not None
 
 
 def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secrets) -> None:
     """Raise `SecretError` unless the image of a secret volume is sound; all of it is read."""
-    key = None
-    if image.cipher is not None:
-        own = None if image.key is None else os.path.join(directory, image.key)
-        key_file = own or secrets.key_file
-        key = None if key_file is None else read_key(key_file)
+    key_file = os.path.join(directory, image.key) if image.key else secrets.key_file
+    key = None if image.cipher is None or key_file is None else read_key(key_file)
     sound = False
-    try:
-        with guarded(), open_image(os.path.join(directory, image.file), key=key) as opened:
-            sound = _is_ours(directory, image.file) and not opened.verify()
-    except BlockpackError:
-        sound = False
+    path = os.path.join(directory, image.file)
+    with suppress(BlockpackError), guarded(), open_image(path, key=key) as opened:
+        sound = _is_ours(directory, image.file) and not opened.verify()
     if not sound:
         raise SecretError(image.title, "is not what was written", "check the disk")
 

@@ -27,7 +27,7 @@ from ..secrets.runtime import make_runtime, nearest, remove_empty, require_ram
 from ..source.deployment import Deployment
 from ..source.open_commit import OpenCommit
 from .build_state import KEY_SUFFIX
-from .limit import built_size, require_within
+from .limit import require_within
 from .task import Built, Task, image_record
 
 _KEY_BYTES = 32
@@ -35,10 +35,7 @@ _KEY_BYTES = 32
 
 @frozen
 class SecretPlan:
-    """A volume that is ready to be written.
-
-    `plain` of its files were not encrypted where they came from.
-    """
+    """A volume to be written; `plain` of its files were not encrypted where they came from."""
 
     task: Task
     layout: Layout = field(repr=False)
@@ -53,14 +50,11 @@ class SecretBuilds:
 
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
-        self._key: bytes | None = None
-        self._identities: Identities | None = None
         self._runtime: Place | None = None
         self._in_runtime = secrets.runtime is not None
-        if secrets.key_file is not None:
-            self._key = read_key(secrets.key_file)
-        if secrets.identity is not None:
-            self._identities = Identities.read(secrets.identity)
+        key_file, identity = secrets.key_file, secrets.identity
+        self._key = None if key_file is None else read_key(key_file)
+        self._identities = None if identity is None else Identities.read(identity)
 
     def plan(self, task: Task, deployment: Deployment) -> SecretPlan:
         """The volume's image, as it is before it is encrypted. Raises `BlockpackError`."""
@@ -87,7 +81,7 @@ class SecretBuilds:
 
         with in_memory():
             layout = task.spec.plan(opened, epoch=task.epoch)
-        built_size(task.spec, layout.size)  # which refuses what is too large to be encrypted
+        require_within(task.spec, layout.size, None)  # not too large to be encrypted
         return SecretPlan(task, layout, plain)
 
     def _home(self, task: Task) -> str:

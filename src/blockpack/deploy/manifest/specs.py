@@ -27,7 +27,7 @@ from ...sources.options import Submodules, Symlinks
 from ...workers.processors import Jobs
 from .. import exposure
 from ..file_names import DISK
-from ..image_errors import of_image, title_of
+from ..image_errors import noted, title_of
 from .consumers import Device
 
 Value = str | int | bool
@@ -159,9 +159,7 @@ class VolumeSpec(TreeSpec):
     def device(self) -> Device:
         """The image as its consumers see it."""
         volume = volume_of(self.format, **self.options)
-        size = volume.size or volume.pad
-        if self.verity:
-            size = HASH_BLOCK
+        size = HASH_BLOCK if self.verity else volume.size or volume.pad
         return Device(
             name=self.name,
             format=self.format,
@@ -223,9 +221,8 @@ class PartitionSpec:
     def least_size(self) -> int:
         """Bytes that it has at least, whatever is in it."""
         size = self.options.get("size")
-        if isinstance(size, int):
-            return size
-        return 0 if self.content is None else self.content.least_size
+        own = 0 if self.content is None else self.content.least_size
+        return size if isinstance(size, int) else own
 
     def partitions(
         self, layout_of: Callable[[VolumeSpec | FileSpec], Layout | File], jobs: Jobs
@@ -298,14 +295,10 @@ class DiskSpec:
     def facts(self) -> tuple[object, ...]:
         """What the image depends on beside what its trees hold."""
         numbers = {each.key: number for number, each in enumerate(self.trees)}
-        partitions = [
-            (
-                dict(sorted(each.options.items())),
-                each.content and numbers[each.content.key],
-                each.verity,
-            )
-            for each in self.partitions
-        ]
+        partitions = []
+        for each in self.partitions:
+            number = each.content and numbers[each.content.key]
+            partitions.append((dict(sorted(each.options.items())), number, each.verity))
         raws = [(numbers[raw.content.key], raw.offset) for raw in self.raws]
         trees = [each.facts for each in self.trees]
         return self.format, dict(sorted(self.options.items())), partitions, raws, trees
@@ -314,9 +307,7 @@ class DiskSpec:
     def least_size(self) -> int:
         """Bytes that the image has at least, whatever is in it."""
         given = self.options.get("size")
-        if given is not None:
-            return int(given)
-        return sum(each.least_size for each in self.partitions)
+        return sum(each.least_size for each in self.partitions) if given is None else int(given)
 
     def plan(self, tree_of: TreeOf, *, epoch: int, jobs: Jobs = 1) -> Layout:
         """The layout of the image; `epoch` (seconds since 1970) is SOURCE_DATE_EPOCH's.
@@ -328,17 +319,12 @@ class DiskSpec:
 
         def layout_of(spec: VolumeSpec | FileSpec) -> Layout | File:
             if spec.key not in layouts:
-                try:
-                    layouts[spec.key] = spec.plan(tree_of, epoch=epoch, jobs=jobs)
-                except BlockpackError as error:
-                    raise of_image(spec.title, error) from None
+                layouts[spec.key] = spec.plan(tree_of, epoch=epoch, jobs=jobs)
             return layouts[spec.key]
 
         for each in self.trees:
-            try:
+            with noted(errors, each.title):
                 layout_of(each)
-            except BlockpackError as error:
-                errors.append(error)
         raise_problems("this disk cannot be made", errors)
 
         partitions: list[Partition] = []

@@ -109,15 +109,14 @@ class Identities:
 
 def _ssh_identity(name: str, data: bytes) -> Any:
     pyrage = library()
-    locked = False
+    rule, remedy = "cannot be used as an identity", "give an Ed25519 or RSA key of SSH"
     try:
         return pyrage.ssh.Identity.from_buffer(data)
     except pyrage.IdentityError as error:
-        locked = "must be decrypted" in str(error)
-    if locked:
-        rule = "has a passphrase, and blockpack never asks for one"
-        raise UsageError(name, rule, "give an identity without one")
-    raise UsageError(name, "cannot be used as an identity", "give an Ed25519 or RSA key of SSH")
+        if "must be decrypted" in str(error):
+            rule = "has a passphrase, and blockpack never asks for one"
+            remedy = "give an identity without one"
+    raise UsageError(name, rule, remedy)
 
 
 def recipients_of(recipients: Iterable[str], where: str) -> list[Any]:

@@ -27,6 +27,7 @@ from ...errors import (
 from ...layers.memory import guarded
 from ...model.entry import File
 from ...model.extent import FileRange
+from ...reading.ownership import own_uid
 from ...writing import replacement
 from ...writing.place import Place
 from ...writing.targets import target_errors
@@ -174,7 +175,7 @@ def _barrier(directory: str) -> str:
     above = os.stat(os.path.dirname(directory))
     if os.path.ismount(directory):
         return "the top of a file system"
-    if hasattr(os, "geteuid") and above.st_uid != os.geteuid():
+    if above.st_uid != own_uid():
         return "which is in a directory of another user"
     return ""
 

@@ -163,9 +163,8 @@ def _facts(status: os.stat_result) -> tuple[int, ...]:
 
 
 class _Lease:
-    """Tells whether another program has a file open, or is about to (fcntl(2), "Leases").
-
-    Where the system grants no leases, nobody has.
+    """Tells whether another program has a file open, or is about to (fcntl(2), "Leases"); where the
+    system grants no leases, nobody has.
     """
 
     def __init__(self, descriptor: int) -> None:

@@ -54,6 +54,5 @@ class Secrets:
         """
         digest = hashlib.sha256(os.fsencode(os.path.abspath(root))).hexdigest()
         own = f"{deployment[:_LONGEST]}-{digest[:_DIGITS]}"
-        return evolve(
-            self, runtime=os.path.realpath(os.path.join(self.runtime or RUNTIME, own, name))
-        )
+        place = os.path.join(self.runtime or RUNTIME, own, name)
+        return evolve(self, runtime=os.path.realpath(place))

@@ -66,21 +66,16 @@ def _without_names(spec: ImageSpec, error: BlockpackError) -> Problems:
             errors.append(SecretError("", told, remedy or _see(spec)))
             others = [member for member in others if not isinstance(member, kind)]
     if others:
-        errors.append(
-            SecretError(
-                "", "it cannot be packed; details of secrets are never shown", "leave it out"
-            )
-        )
+        rule = "it cannot be packed; details of secrets are never shown"
+        errors.append(SecretError("", rule, "leave it out"))
     return Problems(f"{spec.title}:", errors)
 
 
 def _see(spec: ImageSpec) -> str:
-    """How to see more than is told."""
     commands = []
-    for volume in spec.volumes:
-        if volume.secret:
-            source = " ".join(part.path or "." for part in volume.parts)
-            commands.append(f"'blockpack plan {source} --format {volume.format}'")
+    for volume in (each for each in spec.volumes if each.secret):
+        source = " ".join(part.path or "." for part in volume.parts)
+        commands.append(f"'blockpack plan {source} --format {volume.format}'")
     return f"{' and '.join(commands)} shows details, of the encrypted files"
 
 

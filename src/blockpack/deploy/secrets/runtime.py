@@ -108,9 +108,7 @@ def remove_link(place: Place, name: str) -> None:
 
 
 def remove_empty(directory: str) -> None:
-    """Remove a directory of images in RAM, the deployment's and the one of all, if nothing is in
-    them.
-    """
+    """Remove a directory of images in RAM, the deployment's and that of all, as far as empty."""
     with suppress(OSError):
         for _ in range(3):
             os.rmdir(directory)

@@ -75,10 +75,7 @@ class Deployment(Closing, ABC):
     @property
     @abstractmethod
     def inputs(self) -> Mapping[str, str | None]:
-        """What tells the inputs of each image; None for those where it is unknown.
-
-        No file is read.
-        """
+        """What tells the inputs of each image; None where it is unknown. No file is read."""
 
     def fingerprint(self, spec: ImageSpec, epoch: int) -> str:
         """What tells an image: the same fingerprint is the same image, by any name.

@@ -36,7 +36,6 @@ COARSE_TICK = 2_000_000_000
 """The same on file systems that note whole seconds, or every second one."""
 
 _MARSHAL = 2  # the version that writes equal values alike
-
 _WHAT, _CHANGED = itemgetter(1), itemgetter(7)  # of rows
 
 

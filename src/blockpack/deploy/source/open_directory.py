@@ -85,10 +85,7 @@ class OpenDirectory(Deployment):
                     yield path + b"." if path.endswith(b"/") else path
 
     def _found(self, image: ImageSpec) -> Iterator[Subtree]:
-        """What an image is made of. Raises `SourceError` and `UsageError`."""
-        for spec in image.trees:
-            for part in spec.parts:
-                yield self._subtree(part, spec)
+        return (self._subtree(part, spec) for spec in image.trees for part in spec.parts)
 
     def _subtree(self, part: Part, spec: TreeSpec) -> Subtree:
         """What a part is made of. Raises `SourceError` and `UsageError`."""
