@@ -48,9 +48,6 @@ _DIRECTORY = re.compile(
 )
 """Directories in which everything is private."""
 
-_HARMLESS = "*.pub *.example *.sample *.template *.dist id_*.*"
-"""Names of public files: public keys, and templates."""
-
 _INSIDE: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     (
         "holds a private key",
@@ -78,14 +75,16 @@ _MOST_TOLD = 8
 _PATTERNS = {pattern: what for what, patterns in RULES for pattern in patterns.split()}
 _SUFFIXES = {pattern[1:]: what for pattern, what in _PATTERNS.items() if pattern[:2] == "*."}
 _OTHERS = re.compile("|".join(translate(each) for each in _PATTERNS if each[:2] != "*."))
-_HARMLESS_NAMES = re.compile("|".join(map(translate, _HARMLESS.split())))
+
+_HARMLESS_NAMES = re.compile(
+    "|".join(map(translate, ["*.pub", "*.example", "*.sample", "*.template", "*.dist", "id_*.*"]))
+)
+"""Names of public files: public keys, and templates."""
 
 
 @frozen
 class Exposed:
-    """A file that looks private, what tells so, and the pattern that leaves it out (of a
-    ``.gitignore``).
-    """
+    """A file that looks private, what tells so, and the pattern (gitignore) that leaves it out."""
 
     file: File
     what: str
@@ -96,10 +95,8 @@ def exposed(tree: Tree, *, thorough: bool = False) -> Iterator[Exposed]:
     """The files of `tree` that look private; `thorough` looks into all that are small."""
     by_mode = not _umask() & 0o044
     for entry in tree:
-        if isinstance(entry, File):
-            what = _told(entry, by_mode, thorough)
-            if what:
-                yield Exposed(entry, what, _pattern(entry.path))
+        if isinstance(entry, File) and (what := _told(entry, by_mode, thorough)):
+            yield Exposed(entry, what, _pattern(entry.path))
 
 
 def warnings(tree: Tree) -> Iterator[LayoutWarning]:
@@ -123,17 +120,11 @@ def _told(file: File, by_mode: bool, thorough: bool) -> str:
         what = next(what for pattern, what in _PATTERNS.items() if fnmatchcase(name, pattern))
     if not what and by_mode and not file.mode & 0o077:
         what = "is readable only for its owner"
-    if not what and (thorough or _CANDIDATES.search(name)):
-        what = _told_inside(file)
-    return "" if what and _HARMLESS_NAMES.match(name) else what
-
-
-def _told_inside(file: File) -> str:
-    data = b""
-    if file.size <= _MOST_BYTES:
+    if not what and (thorough or _CANDIDATES.search(name)) and file.size <= _MOST_BYTES:
         with suppress(SourceError):  # whoever packs it is told
             data = file_bytes(file)
-    return next((what for what, inside in _INSIDE if inside.search(data)), "")
+            what = next((what for what, inside in _INSIDE if inside.search(data)), "")
+    return "" if what and _HARMLESS_NAMES.match(name) else what
 
 
 def _pattern(path: str) -> str:

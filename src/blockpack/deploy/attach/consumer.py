@@ -126,7 +126,7 @@ def verity_notes(disk: Disk, tree: HashTreeRecord, device: str) -> Iterator[str]
     yield f'{name}: or by the kernel itself, by dm-mod.create="{name},,,ro,{verity_table(tree)}"'
 
 
-def verity_table(tree: HashTreeRecord, device: str = "DEVICE") -> str:
+def verity_table(tree: HashTreeRecord, device: str = UNKNOWN) -> str:
     """The line of device-mapper's table (the kernel's device-mapper/verity.rst); `device` is one
     that the kernel knows before there is any udev, as /dev/vda.
     """

@@ -81,9 +81,7 @@ def deployed(
         wrong.append(UsageError(str(directory), rule, "give the directory a plain name"))
     if live and not wrong:
         rule = "generations are never written to, because they share images"
-        wrong += [
-            UsageError(name, rule, "copy the image, and attach the copy") for name in writable
-        ]
+        wrong = [UsageError(name, rule, "copy the image, and attach the copy") for name in writable]
     disks: list[Disk] = []
     problems: list[BlockpackError] = []
     for number, image in enumerate(record.volumes):

@@ -156,15 +156,10 @@ class Firecracker(Consumer):
 
     def lines(self) -> Iterator[str]:
         """An object to merge into the configuration file."""
-        drives = [
-            {
-                "drive_id": disk.name,
-                "path_on_host": disk.path,
-                "is_root_device": False,
-                "is_read_only": not disk.writable,
-            }
-            for disk in self.disks
-        ]
+        drives = []
+        for disk in self.disks:
+            how = {"is_root_device": False, "is_read_only": not disk.writable}
+            drives.append({"drive_id": disk.name, "path_on_host": disk.path, **how})
         yield from json.dumps({"drives": drives}, indent=2).splitlines()
 
 

@@ -65,21 +65,13 @@ def _definition(disk: Disk) -> Iterator[str]:
 
 def _key(disk: Disk) -> Iterator[str]:
     """The key as an argument at run time: never in the configuration, nor in the kernel."""
-    name = disk.name
-    if disk.key is None:
-        given = f"--{name}-key=KEY, {key_place(disk)}"
-    else:
-        given = f"--{name}-key=KEY, the text {key_place(disk)}"
-    yield f"(* start the unikernel with {_comment(given)};"
+    name, what = disk.name, "the text " if disk.key is not None else ""
+    given = f"--{name}-key=KEY, {what}{key_place(disk)}"
+    for mark, harmless in (("*)", "* )"), ("(*", "( *"), ('"', "''"), ("{", "(")):
+        given = given.replace(mark, harmless)  # OCaml looks for strings and its end in a comment
+    yield f"(* start the unikernel with {given};"
     yield "   and in unikernel.ml:"
     yield f"     let key_{name} ="
     yield f'       let doc = Cmdliner.Arg.info ~doc:"Key of {name}, in hex." [ "{name}-key" ] in'
     yield "       Cmdliner.Arg.(required & opt (some string) None doc) *)"
     yield f'let key_{name} = Runtime_arg.create ~pos:__POS__ "Unikernel.key_{name}"'
-
-
-def _comment(text: str) -> str:
-    """Text for a comment, where OCaml looks for strings and for the comment's end."""
-    for mark, harmless in (("*)", "* )"), ("(*", "( *"), ('"', "''"), ("{", "(")):
-        text = text.replace(mark, harmless)
-    return text

@@ -33,8 +33,11 @@ def activate(
 
     Raises `ActivationError` and `TargetError`.
     """
-    if before == generation:
-        before = _before_broken_off(root, generation)
+    pending = root.outcomes().pending if before == generation else None
+    if pending is not None and pending.generation == generation.number:
+        # A run has switched to it that broke off then.
+        numbers = {each.number: each for each in root.all()}
+        before = None if pending.before is None else numbers.get(pending.before, before)
     root.switch(generation, why, before, command=command is not None)
     if command is None:
         return
@@ -58,15 +61,6 @@ def activate(
     if again is not None:
         rule += f", and the command for that {again}"
     raise ActivationError(f"generation {generation.number}", rule)
-
-
-def _before_broken_off(root: Root, live: Generation) -> Generation | None:
-    """What was live before what is live now, to which a run has switched that broke off then."""
-    pending = root.outcomes().pending
-    if pending is None or pending.generation != live.number:
-        return live
-    numbers = {each.number: each for each in root.all()}
-    return None if pending.before is None else numbers.get(pending.before, live)
 
 
 def _run(

@@ -168,9 +168,7 @@ def collect(root: str | os.PathLike[str], keep: int) -> tuple[int, ...]:
 
 
 def _is_to_be_activated(place: Root, wanted: Generation, command: str | None) -> bool:
-    """Whether a generation that is there is not live, or the host has yet to be told, or it
-    failed.
-    """
+    """Whether a generation is not live, or the host has yet to be told, or it failed."""
     found = place.outcomes()
     untold = found.pending is not None and command is not None
     return wanted != place.current() or untold or wanted.number in found.failed
@@ -237,16 +235,12 @@ def _is_wanted(
         return False
     if any(is_larger(image, generation.path, max_size) for image in record.volumes):
         return False  # the build refuses it
-    manifest = deployment.manifest
-    epoch = source_date_epoch()
-    wanted = []
-    for name, spec in manifest.images.items():
-        told = deployment.fingerprint(spec, epoch)
-        if not told:
-            return False
-        wanted.append((name, None if spec.secret else told))
+    manifest, epoch = deployment.manifest, source_date_epoch()
+    images = manifest.images.values()
+    told = [deployment.fingerprint(spec, epoch) for spec in images]
+    wanted = [(s.name, None if s.secret else each) for s, each in zip(images, told, strict=True)]
     there = [(image.name, image.fingerprint) for image in record.volumes]
-    same = record.name == manifest.name and there == wanted
+    same = record.name == manifest.name and there == wanted and all(told)
     return same and _is_whole(generation, manifest, secrets)
 
 

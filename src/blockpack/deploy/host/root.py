@@ -119,10 +119,7 @@ class Root(Generations):
         return Generation(number, f"{number:04}-{commit[:12]}", self.root)
 
     def adopt(self, made: str, generation: Generation) -> None:
-        """Make the directory `made` a generation, after it is all on the disk.
-
-        Raises `TargetError`.
-        """
+        """Make `made` a generation, after it is all on the disk. Raises `TargetError`."""
         volumes = BuildRecord.read(made).volumes
         secret = {name for image in volumes if image.secret for name in image.files}
         old = os.path.basename(made)
@@ -166,19 +163,16 @@ class Root(Generations):
                 self._lead_to(generation)
                 self.place.flush()
             except (OSError, TargetError):
-                if why == "undone":
-                    self._lead_back(generation)
-                elif is_noted:
-                    self._lead_back(before)
+                is_undone = why == "undone"
+                if is_undone or is_noted:
+                    with suppress(OSError):
+                        self._lead_to(generation if is_undone else before)
+                        self.place.flush()
+                if is_noted and not is_undone:
                     with suppress(OSError, TargetError):
                         line = _line(before, "undone", generation, False, None)
                         history.append(self.place, line)
                 raise
-
-    def _lead_back(self, generation: Generation | None) -> None:
-        with suppress(OSError):
-            self._lead_to(generation)
-            self.place.flush()
 
     def _lead_to(self, generation: Generation | None) -> None:
         if generation is None:
@@ -211,10 +205,7 @@ class Root(Generations):
     # Removing ------------------------------------------------------------------------------------
 
     def remove(self, generations: Iterable[Generation]) -> None:
-        """Remove generations; one that is only half gone has no name any more.
-
-        Raises `TargetError`.
-        """
+        """Remove generations; one only half gone has no name any more. Raises `TargetError`."""
         for generation in generations:
             gone = f"{NEW}{os.urandom(6).hex()}"
             with self.errors(str(generation.path)), self._directory() as directory:
@@ -227,10 +218,7 @@ class Root(Generations):
                 self._remove(directory, gone, str(generation.path))
 
     def _remove(self, directory: Place, name: str, shown: str = "") -> None:
-        """Remove a directory of images, of which secret ones are wiped.
-
-        Raises `OSError` and `TargetError`.
-        """
+        """Remove a directory of images, wipe secret ones. Raises `OSError` and `TargetError`."""
         path = os.path.join(self.root, DIRECTORY, name)
         try:
             is_directory = stat.S_ISDIR(directory.lstat(name).st_mode)

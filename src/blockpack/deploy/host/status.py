@@ -77,10 +77,7 @@ class Status:
 
 
 def status(root: str | os.PathLike[str]) -> Status:
-    """What there is under `root`.
-
-    Raises `SourceError` if nothing was ever deployed there.
-    """
+    """What there is under `root`. Raises `SourceError` if nothing was ever deployed there."""
     place = Generations.existing(root)
     current, since, outcomes = place.current(), None, place.outcomes()
     with suppress(OSError):

@@ -39,6 +39,7 @@ class Document:
         self.noun = noun
         self._problems: list[ManifestError] = []
         self._left_out = 0
+        self._refused = f"{printable(file)} is not a valid {noun}"
         decoded = self._decoded(text)
         try:
             self._lines = Lines(decoded)
@@ -79,10 +80,6 @@ class Document:
         return f"did you mean '{spellings.get(near, near)}'?" if near else ""
 
     # What is no document at all
-
-    @property
-    def _refused(self) -> str:
-        return f"{printable(self.file)} is not a valid {self.noun}"
 
     def _decoded(self, text: str | bytes) -> str:
         size = len(text)
@@ -182,8 +179,7 @@ class Node:
             self.complain(f"is a list of {what}, not {kind(self.value)}", remedy)
             return []
         if len(self.value) > most:
-            rule = f"{len(self.value):,} are more than the {most:,} that are allowed"
-            self.complain(rule)
+            self.complain(f"{len(self.value):,} are more than the {most:,} that are allowed")
             return []
         return self.items
 
@@ -237,13 +233,9 @@ def dotted(path: Path) -> str:
         if isinstance(part, int):
             shown += f"[{part}]"
         else:
-            shown += f"{'.' if shown else ''}{_key(part)}"
+            key = shortened(part) if _BARE_KEY.fullmatch(part) else f'"{shortened(part)}"'
+            shown += f".{key}" if shown else key
     return shown
-
-
-def _key(name: str) -> str:
-    shown = shortened(name)
-    return shown if _BARE_KEY.fullmatch(name) else f'"{shown}"'
 
 
 def shortened(text: str, most: int = _LONGEST_SHOWN) -> str:

@@ -175,11 +175,9 @@ def _draft(root: Path, source: str, name: str, exclude: tuple[str, ...] = ()) ->
             tree = scan(root / source, exclude=left_out)
     except Problems as problems:
         return f"what cannot be packed ({problems.exceptions[0]})"
-    files = _files(tree)
-    if not files:
-        return ""
-    if _is_code(files):
-        return "source code"
+    files = [entry for entry in tree if isinstance(entry, File)]
+    if not files or _is_code(files):
+        return "source code" if files else ""
     private = list(exposed(tree, thorough=True))
     is_vault = _VAULT.fullmatch(source) or (_KEYS.fullmatch(source) and private)
     if is_vault or len(private) * 2 > len(files):
@@ -227,13 +225,9 @@ def _is_code(files: list[File]) -> bool:
     return code * 2 > len(files) or any(re.fullmatch(_BUILDS, name) for name in at_top)
 
 
-def _files(tree: Tree) -> list[File]:
-    return [entry for entry in tree if isinstance(entry, File)]
-
-
 def _fitting(tree: Tree, notes: list[str]) -> dict[str, object]:
     """The format with its options for `tree`; `notes` gets why MirageOS cannot have it."""
-    is_large = sum(file.size for file in _files(tree)) >= LARGE
+    is_large = sum(entry.size for entry in tree if isinstance(entry, File)) >= LARGE
     aligned: dict[str, Any] = {"align": 4096} if is_large else {}
     try:
         TarVolume(profile="mirage", **aligned).plan(tree)
@@ -256,16 +250,12 @@ def _volume_name(name: str, others: Iterable[Draft]) -> str:
     return found
 
 
-def _deployment_name(root: Path) -> str:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(os.path.realpath(root)).name)
-    name = name.lstrip(".-_")[:63]
-    return name if DEPLOYMENT_NAME.fullmatch(name) else "www"
-
-
 def _text(root: Path, drafts: list[Draft], left_out: Mapping[str, str]) -> str:
     secret = any("secret" in draft.keys for draft in drafts)
     recipients = "recipients = []" if secret else '# recipients = ["age1…"]'
-    parts = [_HEAD.format(name=toml(_deployment_name(root)), recipients=recipients)]
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(os.path.realpath(root)).name).lstrip(".-_")[:63]
+    name = name if DEPLOYMENT_NAME.fullmatch(name) else "www"
+    parts = [_HEAD.format(name=toml(name), recipients=recipients)]
     told: set[str] = set()
     parts += ["\n".join(draft.lines(told)) + "\n" for draft in drafts]
     if left_out:

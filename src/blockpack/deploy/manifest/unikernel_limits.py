@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from .consumers import Device
 
-MIRAGE = "4.11.1"
-"""The newest version of mirage for which the table holds."""
-
-SEEN = "2026-11"
-"""When that was looked at."""
+MIRAGE, SEEN = "4.11.1", "2026-11"
+"""The newest version of mirage for which the table holds, and when that was looked at."""
 
 
 class Limit(NamedTuple):
