@@ -13,7 +13,7 @@ from ..deploy.host.differences import changed
 from ..deploy.host.generations import CURRENT
 from ..deploy.record import BuildRecord
 from ..errors import BlockpackError, UsageError, printable
-from ..formats.reader import ImageEntry, differing
+from ..formats.reader import differing
 from ..formats.registry import format_named
 from ..formats.tar.volume import TarVolume
 from ..images.address import split_address
@@ -115,7 +115,10 @@ def _changes(before: Image, after: Image) -> Iterator[Change]:
         if was is None or is_now is None:
             yield Change(path, "removed" if was else "added" if is_now else "changed")
         else:
-            yield Change(path, "changed", ", ".join(_how(was, is_now, alike)))
+            # Modes, times and owners count only where the formats are alike.
+            names = differing(was, is_now, _TOLD if alike else ANYWHERE)
+            how = (printable(_TOLD[name].format(was, is_now)) for name in names)
+            yield Change(path, "changed", ", ".join(how))
 
 
 _TOLD = {
@@ -127,12 +130,6 @@ _TOLD = {
     "mtime_ns": "time",
 }
 """How it is told that an entry is not the same."""
-
-
-def _how(was: ImageEntry, is_now: ImageEntry, alike: bool) -> Iterator[str]:
-    """What changed about an entry; modes, times and owners only where the formats are `alike`."""
-    for name in differing(was, is_now, _TOLD if alike else ANYWHERE):
-        yield printable(_TOLD[name].format(was, is_now))
 
 
 def _as_image(name: str, like: Image | None) -> Image:

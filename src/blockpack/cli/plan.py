@@ -72,7 +72,14 @@ def show(
             raise UsageError(arguments.bmap, rule, "write it to a file")
         write_bytes(BlockMap.of(layout).encoded(), arguments.bmap)
     if arguments.json:
-        emit_json({**_json(layout), **more})
+        told = {
+            **picked(layout, "format", "size", "sector_size"),
+            "geometry": dict(layout.geometry),
+            "warnings": list(map(str, layout.warnings)),
+            "entries": [placed(placement) for placement in layout.placements()],
+            "extents": [_extent(extent) for extent in layout.extents],
+        }
+        emit_json({**told, **more})
         return
     say_warnings(layout.warnings)
     emit_facts(layout.format, layout.size, {"sector_size": layout.sector_size, **layout.geometry})
@@ -138,16 +145,6 @@ def _savings(arguments: Namespace, layout: Layout, tree: Tree) -> Iterator[str]:
 
 def _line(name: str, text: str) -> str:
     return f"{name:<18}{text}"
-
-
-def _json(layout: Layout) -> dict[str, Any]:
-    return {
-        **picked(layout, "format", "size", "sector_size"),
-        "geometry": dict(layout.geometry),
-        "warnings": list(map(str, layout.warnings)),
-        "entries": [placed(placement) for placement in layout.placements()],
-        "extents": [_extent(extent) for extent in layout.extents],
-    }
 
 
 def _extent(extent: Extent) -> dict[str, Any]:

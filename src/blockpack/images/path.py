@@ -118,10 +118,7 @@ class ImagePath:
         return self
 
     def iterdir(self) -> Iterator[ImagePath]:
-        """The entries of the directory, by name.
-
-        Raises `NotInImageError`, and `NotADirectoryInImageError`.
-        """
+        """The entries by name. Raises `NotInImageError`, and `NotADirectoryInImageError`."""
         found = self._found()
         if found.kind != "directory":
             rule = f"is a {found.kind}, not a directory"

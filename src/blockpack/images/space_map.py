@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from math import inf
+from operator import attrgetter
 from typing import NamedTuple, Self, TypeVar
 
 from attrs import frozen
@@ -108,7 +109,13 @@ class SpaceMap:
     def of_differences(cls, one: PositionalReader, other: PositionalReader) -> Self:
         """In which sectors two images differ; what only the larger has does."""
         size = max(one.size, other.size)
-        return cls._made("differences", "", size, _compared(one, other, size))
+        sectors = differing_sectors(one, other, SECTOR)
+        differing = ((first * SECTOR, min((last + 1) * SECTOR, size)) for first, last in sectors)
+        found = (
+            Stretch(begin, end - begin, "differs" if differs else "same")
+            for begin, end, differs in with_gaps(differing, 0, size)
+        )
+        return cls._made("differences", "", size, found)
 
     @classmethod
     def _made(cls, name: str, format: str, size: int, found: Iterable[Stretch]) -> Self:
@@ -194,16 +201,12 @@ def _mixed(small: list[Stretch], length: int) -> Stretch:
 
 def _joined(found: Iterable[Stretch]) -> Iterator[Stretch]:
     """The same with neighbours of one kind and name as one."""
-    last: Stretch | None = None
-    for stretch in filter(lambda each: each.length, found):
-        if last is not None and last.kind == stretch.kind and last.name == stretch.name:
-            last = last._replace(length=last.length + stretch.length)
-            continue
-        if last is not None:
-            yield last
-        last = stretch
-    if last is not None:
-        yield last
+    at = 0
+    some = (each for each in found if each.length)
+    for (kind, name), alike in groupby(some, key=attrgetter("kind", "name")):
+        length = sum(each.length for each in alike)
+        yield Stretch(at, length, kind, name)
+        at += length
 
 
 def _cut(
@@ -358,10 +361,3 @@ def _holed(whole: Stretch, descriptor: int, begin: int) -> Iterator[Stretch]:
     ):
         kind = "hole" if is_hole else whole.kind
         yield whole._replace(offset=whole.offset + start - begin, length=end - start, kind=kind)
-
-
-def _compared(one: PositionalReader, other: PositionalReader, size: int) -> Iterator[Stretch]:
-    sectors = differing_sectors(one, other, SECTOR)
-    differing = ((first * SECTOR, min((last + 1) * SECTOR, size)) for first, last in sectors)
-    for begin, end, differs in with_gaps(differing, 0, size):
-        yield Stretch(begin, end - begin, "differs" if differs else "same")

@@ -47,7 +47,10 @@ class BlockpackFileSystem(AbstractFileSystem):  # type: ignore[misc]
         elif target_protocol in (None, "file") and not target_options:
             self.image = open_image(fo, key_file=key_file)
         else:
-            self.image = _remote(str(fo), target_protocol, target_options, key_file)
+            protocol = {} if target_protocol is None else {"protocol": target_protocol}
+            filesystem, path = url_to_fs(str(fo), **{**(target_options or {}), **protocol})
+            reader = RemoteReader(filesystem, path, str(fo))
+            self.image = open_image(reader.file(owned=True), key_file=key_file)
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -121,14 +124,3 @@ class BlockpackFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """When a file was last changed."""
         info = self.info(path)
         return datetime.fromtimestamp(info.get("mtime", 0), UTC)
-
-
-def _remote(
-    url: str, protocol: str | None, options: dict[str, Any] | None, key_file: str | None
-) -> Image:
-    given = dict(options or {})
-    if protocol is not None:
-        given["protocol"] = protocol
-    filesystem, path = url_to_fs(url, **given)
-    reader = RemoteReader(filesystem, path, url)
-    return open_image(reader.file(owned=True), key_file=key_file)

@@ -31,10 +31,7 @@ _TYPES = {
 
 
 class BlockpackFS(FS):
-    """What is in an open image, or in the one at a path or URL.
-
-    Raises as `open_image` does.
-    """
+    """What is in an open image, or in the one at a path or URL. Raises as `open_image` does."""
 
     _meta = {  # noqa: RUF012 - as in the base class
         "case_insensitive": False,
@@ -88,17 +85,11 @@ class BlockpackFS(FS):
         except BlockpackError as error:
             raise errors.ResourceError(path, exc=error, msg=str(error)) from error
 
-    def makedir(self, path: str, permissions: Any = None, recreate: bool = False) -> Any:
-        """Refused."""
+    def _refuse(self, path: str, *_: Any, **__: Any) -> Any:
         raise errors.ResourceReadOnly(path)
 
-    def remove(self, path: str) -> None:
-        """Refused."""
-        raise errors.ResourceReadOnly(path)
-
-    def removedir(self, path: str) -> None:
-        """Refused."""
-        raise errors.ResourceReadOnly(path)
+    makedir: Any = _refuse
+    remove = removedir = _refuse
 
     def setinfo(self, path: str, info: Any) -> None:
         """Refused."""

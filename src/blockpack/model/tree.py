@@ -178,10 +178,7 @@ class Tree:
 
     @checked
     def remove(self, path: str | PurePath) -> None:
-        """Remove the entry `path`, a directory with everything in it.
-
-        Raises `KeyError` if there is none.
-        """
+        """Remove `path`, a directory with everything in it. Raises `KeyError` if there is none."""
         at = text_of(path)
         pending = [self._children.get(parent_of(at), {}).pop(at)]
         self.origin = self._inodes = None

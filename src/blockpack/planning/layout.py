@@ -43,9 +43,8 @@ class LayoutWarning(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        return (
-            printable(f"{self.path}: {self.text}" if self.path else self.text) + f" [{self.code}]"
-        )
+        where = f"{self.path}: " if self.path else ""
+        return f"{printable(where + self.text)} [{self.code}]"
 
 
 class Placement(NamedTuple):

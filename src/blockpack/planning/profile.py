@@ -34,8 +34,7 @@ Some = Annotated[tuple[_Item, ...], _require_some, "a tuple of one or more that 
 """One or more."""
 
 Names = Literal["unicode", "bmp", "cp437", "ascii"]
-"""The characters in a long name: all of Unicode, those of one UTF-16 unit, those of code page 437,
-or ASCII."""
+"""Characters of long names: all of Unicode, those of one UTF-16 unit, code page 437, or ASCII."""
 
 LabelCase = Literal["upper", "keep"]
 """Whether a label is in capitals, as FAT has it, or as it was given."""

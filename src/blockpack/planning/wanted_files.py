@@ -81,9 +81,7 @@ class WantedFiles:
             self.warnings.append(LayoutWarning(path, "missing-file", text))
 
     def _check_content(self, file: File, wanted: WantedFile) -> None:
-        """Note what is wrong with a file. Raises `EntryError`, and `SourceError` if it cannot be
-        read.
-        """
+        """Note what is wrong. Raises `EntryError`, and `SourceError` if it cannot be read."""
         syntax: str = wanted.syntax
         if file.size > MOST_PARSED:
             text = f"is not checked, for it has {file.size:,} bytes"
