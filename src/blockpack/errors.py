@@ -298,12 +298,12 @@ def reason(error: OSError) -> str:
 
 
 @contextmanager
-def reading_errors(path: str) -> Iterator[None]:
+def reading_errors(path: str, *, remedy: str = "") -> Iterator[None]:
     """Turn an operating system's error while reading `path` into a `SourceError`."""
     try:
         yield
     except OSError as error:
-        raise SourceError.of(path, "cannot be read", error) from None
+        raise SourceError.of(path, "cannot be read", error, remedy) from None
 
 
 def printable(text: str) -> str:

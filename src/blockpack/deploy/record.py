@@ -20,7 +20,14 @@ from typing import Any, NamedTuple, Self
 from attrs import asdict, field, frozen
 
 from .. import __version__
-from ..errors import BlockpackError, ImageError, SourceError, raise_problems, reason
+from ..errors import (
+    BlockpackError,
+    ImageError,
+    SourceError,
+    raise_problems,
+    reading_errors,
+    reason,
+)
 from ..layers.verity.hash_tree import ALGORITHMS, BLOCK_SIZES
 from ..planning.volume import MOST
 from ..reading.ownership import open_trusted
@@ -213,13 +220,9 @@ class BuildRecord:
 
 def _parsed(path: Path) -> Mapping[str, Any]:
     """The values in the file `path`, of a schema that is known here."""
-    name = str(path)
-    try:
-        with open(open_trusted(path, SourceError), "rb") as file:
-            text = file.read(_MOST)
-    except OSError as error:
-        remedy = "give a directory that blockpack has built or deployed to"
-        raise SourceError.of(str(path), "cannot be read", error, remedy) from None
+    name, remedy = str(path), "give a directory that blockpack has built or deployed to"
+    with reading_errors(name, remedy=remedy), open(open_trusted(path, SourceError), "rb") as file:
+        text = file.read(_MOST)
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):

@@ -46,20 +46,28 @@ def optional_size(size: Size | None) -> int | None:
 class Option(NamedTuple):
     """One option.
 
-    `name` is that of the volume's attribute, `metavar` stands for a value, `help` says what it does
-    in a few words, and `words` are the choices. `default` is the value that a tree's option has if
-    it is not given; a volume's own is for its class to say. `spelling` is how it is written, where
-    that is not its name.
+    `name` is that of the volume's attribute, `metavar` stands for a value, `meaning` says what it
+    does in a few words, and `words` are the choices. `default` is the value that a tree's option
+    has if it is not given; a volume's own, mostly the first word, is for its class to say.
+    `spelling` is how it is written, where that is not its name.
     """
 
     # A tuple, and no class of attrs: those take longer to make than to parse a command line.
     name: str
     kind: Kind
     metavar: str | None
-    help: str
+    meaning: str
     words: str = ""
     default: str | None = None
     spelling: str | None = None
+
+    @property
+    def help(self) -> str:
+        """What it does; with the words and the default, where the meaning ends in a colon."""
+        if self.meaning[-1] != ":":
+            return self.meaning
+        *others, last = self.choices
+        return f"{self.meaning} {', '.join(others)} or {last} ({self.default or self.choices[0]})"
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -89,45 +97,29 @@ COMMON = (
     Option("size", "size", "N", "size of the image (K, M, G)"),
     Option("free", "size", "N", "free space to leave (K, M, G)"),
     Option("pad", "size", "N", "make the size a multiple of N (4096)"),
-    Option(
-        "mtime", "choice", "T", "times of entries: fixed, keep or clamp (fixed)", "fixed keep clamp"
-    ),
+    Option("mtime", "choice", "T", "times of entries:", "fixed keep clamp"),
 )
 """What every format takes."""
 
 TREE = (
     Option("exclude", "patterns", "PATTERN", "leave files out, as in .gitignore; repeatable"),
-    Option(
-        "symlinks",
-        "choice",
-        "HOW",
-        "symbolic links: error, follow, keep or skip (keep)",
-        "error follow keep skip",
-        default="keep",
-    ),
-    Option(
-        "submodules",
-        "choice",
-        "HOW",
-        "submodules of a git source: error or skip (error)",
-        "error skip",
-        default="error",
-    ),
+    Option("symlinks", "choice", "HOW", "symbolic links:", "error follow keep skip", "keep"),
+    Option("submodules", "choice", "HOW", "submodules of a git source:", "error skip", "error"),
 )
 """What makes a tree of a source, whatever the format."""
 
 SOME = (
     Option("label", "text", "L", "label of a FAT or EROFS: 11 characters, 15 bytes"),
     Option("owner", "text", "0:0|keep", "owner of all entries (0:0)"),
-    Option("mode", "choice", "M", "permission bits: normal or keep (normal)", "normal keep"),
+    Option("mode", "choice", "M", "permission bits:", "normal keep"),
 )
 """What several formats take, and not all."""
 
 FAT = (
-    Option("label_case", "choice", "C", "case of the label: upper or keep (upper)", "upper keep"),
+    Option("label_case", "choice", "C", "case of the label:", "upper keep"),
     Option("fat_type", "choice", "T", "12, 16, 32 or auto: by content (auto)", "auto 12 16 32"),
     Option("cluster_size", "size", "N", "bytes of a cluster, 512 to 64K (by content)"),
-    Option("fats", "choice", "N", "number of allocation tables: 2 or 1 (2)", "2 1"),
+    Option("fats", "choice", "N", "number of allocation tables:", "2 1"),
     Option("wear_levelling", "flag", None, "frame it for flash, as ESP-IDF does"),
 )
 
@@ -152,23 +144,15 @@ TAR = (
 
 EROFS = (
     Option("block_size", "size", "N", "bytes of a block: 4096, 2048, 1024 or 512 (4096)"),
-    Option(
-        "inline", "choice", "I", "ends of files by their inodes: auto or off (auto)", "auto off"
-    ),
+    Option("inline", "choice", "I", "ends of files by their inodes:", "auto off"),
 )
 
 GIT = (
-    Option(
-        "container",
-        "choice",
-        "C",
-        "around the pack: docteur, bundle or pack (docteur)",
-        "docteur bundle pack",
-    ),
+    Option("container", "choice", "C", "around the pack:", "docteur bundle pack"),
     Option(
         "compression", "choice", "N", "level from 0 (none) to 9 (auto)", "auto 0 1 2 3 4 5 6 7 8 9"
     ),
-    Option("object_format", "choice", "H", "hash of ids: sha1 or sha256 (sha1)", "sha1 sha256"),
+    Option("object_format", "choice", "H", "hash of ids:", "sha1 sha256"),
     Option("message", "text", "TEXT", "message of the commit"),
     Option("author", "text", "WHO", "author of the commit, 'NAME <EMAIL>'"),
     Option("branch", "text", "NAME", "branch that points to the commit (main)"),

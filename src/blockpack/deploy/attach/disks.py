@@ -53,6 +53,10 @@ class Deployed:
     problems: tuple[BlockpackError, ...] = ()
 
 
+_SAME = "name", "format", "profile", "sector_size", "container", "secret", "cipher", "verity"
+"""What is told of a disk as its record has it."""
+
+
 def deployed(
     place: str | os.PathLike[str], writable: Collection[str] = (), only: Collection[str] = ()
 ) -> Deployed:
@@ -99,17 +103,10 @@ def _disk(directory: Path, number: int, image: ImageRecord, writable: bool) -> D
     if image.secret and image.cipher is None and path.is_symlink():
         remedy = "secrets in RAM are gone when the host restarts: deploy again"
     return Disk(
-        name=image.name,
-        format=image.format,
-        profile=image.profile,
-        sector_size=image.sector_size,
+        **{name: getattr(image, name) for name in _SAME},
         size=image.size_in(directory, remedy, SourceError),
-        container=image.container,
-        secret=image.secret,
-        cipher=image.cipher,
         writable=writable,
         number=number,
         path=str(path),
         key=None if image.key is None else str(directory / image.key),
-        verity=image.verity,
     )

@@ -16,7 +16,14 @@ from posixpath import basename
 
 from attrs import field, frozen
 
-from ...errors import BlockpackError, SourceError, UsageError, printable, raise_problems
+from ...errors import (
+    BlockpackError,
+    SourceError,
+    UsageError,
+    printable,
+    raise_problems,
+    reading_errors,
+)
 from .consumer import Consumer
 from .disks import Deployed
 from .machines import escaped
@@ -115,12 +122,10 @@ def _value(
 
 
 def _read(path: Path) -> str:
+    name, remedy = str(path), "mirage configure -t xen writes one"
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with reading_errors(name, remedy=remedy), open(path, encoding="utf-8", newline="") as file:
             return file.read(_MOST)
-    except OSError as error:
-        remedy = "mirage configure -t xen writes one"
-        raise SourceError.of(str(path), "cannot be read", error, remedy) from None
     except UnicodeDecodeError:
         remedy = "give the skeleton that mirage wrote"
-        raise SourceError(str(path), "is not text in UTF-8", remedy) from None
+        raise SourceError(name, "is not text in UTF-8", remedy) from None

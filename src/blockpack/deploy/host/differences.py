@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from ...errors import ImageError, SourceError
+from ...errors import ImageError, SourceError, reading_errors
 from ...reading.ownership import open_trusted
 from ..record import ImageRecord
 from .generations import Generation
+
+_TOLD = ("sha256", "target")
 
 Change = Literal["added", "removed", "changed"]
 """What became of a volume, or of a file in one."""
@@ -73,16 +75,11 @@ def _files(
 
 def _entries(generation: Generation, placements: str) -> Mapping[str, tuple[Any, ...]]:
     """What each entry of an image holds, by its path, as its placements tell."""
-    path = generation.path / placements
+    path = str(generation.path / placements)
     try:
-        with open(open_trusted(path, SourceError), "rb") as file:
+        with reading_errors(path), open(open_trusted(path, SourceError), "rb") as file:
             entries = json.load(file)["entries"]
-        return {
-            entry["path"]: (entry["kind"], entry.get("sha256"), entry.get("target"))
-            for entry in entries
-        }
-    except OSError as error:
-        raise SourceError.of(str(path), "cannot be read", error) from None
+        return {each["path"]: (each["kind"], *map(each.get, _TOLD)) for each in entries}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         rule = "is not a list of placements: it is damaged"
-        raise ImageError(str(path), rule, "deploy again") from None
+        raise ImageError(path, rule, "deploy again") from None

@@ -16,23 +16,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from attrs import field, frozen
 
 from ...arguments import checked
-from ...planning.options import TREE, VOLUME, keys, require_choice
+from ...planning.options import TREE, VOLUME, as_key, keys, require_choice
 from ..file_names import MANIFEST
 from ..record import VOLUME_NAME
 from .consumers import CONSUMERS, hints
 from .disk_tables import DISK_KEYS, MOST_PARTITIONS, disk, in_disks, partitions_of
 from .document import Document, Node, kind, nearest, shown
 from .line_numbers import Path
-from .specs import DiskSpec, ImageSpec, VolumeSpec
+from .specs import DiskSpec, ImageSpec, VolumeSpec, volume_of
 from .tree_tables import exclude, parts
-from .volume_options import (
-    cipher_refused,
-    consumers_of,
-    format_of,
-    option_of,
-    require_usable,
-    with_defaults,
-)
+from .volume_options import consumers_of, format_of, option_of, require_usable, with_defaults
 
 CIPHERS = ("aes-ccm",)
 """How volumes can be encrypted."""
@@ -244,8 +237,9 @@ def _volume(
     options = with_defaults(table, format, consumers, of_disk)
     if format is None:
         return None
-    if cipher is not None and (refused := cipher_refused(format, options)) is not None:
-        table["cipher"].complain(refused)
+    refused = None if cipher is None else volume_of(format, **options).layer_refused
+    if refused is not None:
+        table["cipher"].complain(refused.told(as_key))
     return VolumeSpec(
         name=name,
         parts=tree_parts,

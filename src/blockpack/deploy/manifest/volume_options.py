@@ -116,12 +116,6 @@ def try_out(table: Node, make: Callable[..., object], options: dict[str, Any]) -
             return
 
 
-def cipher_refused(format: str, options: Mapping[str, Value]) -> str | None:
-    """Why nobody would read such images if they are encrypted; None if somebody does."""
-    error = volume_of(format, **options).layer_refused
-    return None if error is None else error.told(as_key)
-
-
 def _refused(make: Callable[..., object], options: Mapping[str, Any]) -> str | None:
     """Why `make` refuses `options`; None if it does not."""
     try:

@@ -25,7 +25,6 @@ from ...errors import (
     reading_errors,
 )
 from ...layers.memory import guarded
-from ...model.entry import File
 from ...model.extent import FileRange
 from ...reading.ownership import own_uid
 from ...writing import replacement
@@ -158,7 +157,10 @@ class Keeper:
         for spec in self.manifest.volumes.values():
             if spec.secret:
                 with noted(errors, spec.title):
-                    for path in map(_path, encrypted_files(deployment.tree(spec)).values()):
+                    for file in encrypted_files(deployment.tree(spec)).values():
+                        extent = file.extent()
+                        assert isinstance(extent, FileRange)
+                        path = os.fsdecode(extent.path)
                         found.setdefault(os.path.realpath(path), path)  # a volume may follow links
         raise_problems(_NOT_ANEW, errors)
         return sorted(found.values())
@@ -178,13 +180,6 @@ def _barrier(directory: str) -> str:
     if above.st_uid != own_uid():
         return "which is in a directory of another user"
     return ""
-
-
-def _path(file: File) -> str:
-    """Where a file of a directory's tree is."""
-    extent = file.extent()
-    assert isinstance(extent, FileRange)
-    return os.fsdecode(extent.path)
 
 
 def _opened(file: HeldFile, identities: Identities) -> bytes:

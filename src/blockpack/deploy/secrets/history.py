@@ -7,8 +7,9 @@ of the manifest of any of the commits. So it costs next to nothing where nothing
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
+from functools import cache
 
 from attrs import frozen
 
@@ -74,12 +75,20 @@ def audit(path: str, revisions: Sequence[str], manifests_of: Sequence[str] = ())
     known = _commits(repository, [*revisions, *manifests_of])
     parts = _parts(repository, known)
     found: Counter[tuple[str, str]] = Counter()
-    is_clear = _clear(repository)
+    reader = CatFile(repository)
+
+    @cache
+    def is_clear(oid: str) -> bool:
+        with suppress(SourceError):  # it is larger
+            data = reader.object(oid, oid, _MOST_OPENED)[1]
+            return not is_closed(data) and not data.startswith(_LFS)
+        return False
+
     paths = {part.path for part in parts}
     for commit, file, oid in _changes(repository, known[: len(revisions)], paths):
         for part in parts:
             name = part.name_of(file)
-            if name is not None and (not has_suffix(name) or is_clear(file, oid)):
+            if name is not None and (not has_suffix(name) or is_clear(oid)):
                 found[commit, part.volume] += 1
                 break
     raise_problems("secrets are in the history in clear", _errors(found))
@@ -137,22 +146,6 @@ def _changes(
         mode, oid = facts[parents], facts[2 * parents + 1]
         if MODES.get(mode.encode()) in (FILE, EXECUTABLE):
             yield commit, path, oid
-
-
-def _clear(repository: Repository) -> Callable[[str, str], bool]:
-    """Tells whether a file is in clear by its bytes; each blob is looked into once."""
-    reader = CatFile(repository)
-    known: dict[str, bool] = {}
-
-    def is_clear(path: str, oid: str) -> bool:
-        if oid not in known:
-            known[oid] = False
-            with suppress(SourceError):  # it is larger
-                data = reader.object(oid, path, _MOST_OPENED)[1]
-                known[oid] = not is_closed(data) and not data.startswith(_LFS)
-        return known[oid]
-
-    return is_clear
 
 
 def _errors(found: Counter[tuple[str, str]]) -> Iterator[BlockpackError]:

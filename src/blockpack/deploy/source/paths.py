@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 
-from ...errors import SourceError, UsageError
+from ...errors import SourceError, UsageError, reading_errors
 from ...reading.ownership import open_trusted
 from ..file_names import MANIFEST, MOST_BYTES
 
@@ -21,15 +22,13 @@ def manifest_text(directory: str) -> bytes:
     name = os.path.join(directory, MANIFEST)
     if not os.path.isdir(directory):
         raise SourceError(directory, "is not a directory", "give the directory of a deployment")
-    try:
-        with open(open_trusted(name, SourceError), "rb") as file:
-            return file.read(MOST_BYTES + 1)  # of one that is too long, enough to tell
-    except FileNotFoundError:
-        raise SourceError(directory, f"has no {MANIFEST}", NO_MANIFEST) from None
-    except OSError as error:
-        raise SourceError.of(
-            name, "cannot be read", error, "give the directory of a deployment"
-        ) from None
+    with (
+        reading_errors(name, remedy="give the directory of a deployment"),
+        suppress(FileNotFoundError),
+        open(open_trusted(name, SourceError), "rb") as file,
+    ):
+        return file.read(MOST_BYTES + 1)  # of one that is too long, enough to tell
+    raise SourceError(directory, f"has no {MANIFEST}", NO_MANIFEST)
 
 
 def inside(root: str, path: str | os.PathLike[str]) -> str | None:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from selectors import EVENT_READ, DefaultSelector
 from typing import IO, TYPE_CHECKING, cast
 
-from ...errors import SourceError, reason
+from ...errors import BlockpackError, SourceError, reason
 from ...formats.git.origin import Facts
 from ...reading.lifetime import on_failure
 from .program import ended, start
@@ -185,6 +185,12 @@ class CatFile:
     def _complaints(self) -> bytes:
         """What git complained of so far, which may go on: its place in the file is left alone."""
         return os.pread(self._errors.fileno(), _CHUNK, 0)
+
+    def report(self, error: BlockpackError, problems: list[BlockpackError]) -> None:
+        """Add an error to the problems, unless git has ended with it: then it is raised."""
+        if not self.alive:
+            raise error
+        problems.append(error)
 
     def close(self) -> None:
         """Leave git to whoever asks next, or end it."""

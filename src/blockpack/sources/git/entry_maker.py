@@ -101,7 +101,7 @@ class EntryMaker:
                 self._lfs_store = lfs.LfsStore.of(self.lookup.repository, self.lookup.named)
             found = self._lfs_store.find(pointer, entry.path)
         except (EntryError, SourceError) as error:
-            self._note(error)
+            self.lookup.reader.report(error, self.problems)
             return None
         return evolve(file, size=found.size, store=DISK, key=found.path, stamp=found.mtime_ns)
 
@@ -111,11 +111,5 @@ class EntryMaker:
             target = link_target(self.lookup.reader, entry.path, entry.oid)
             return Symlink(entry.path, target, mtime_ns=time)
         except (EntryError, SourceError) as error:
-            self._note(error)
+            self.lookup.reader.report(error, self.problems)
             return None
-
-    def _note(self, error: BlockpackError) -> None:
-        """A problem to be told with all others, unless it is the end of git."""
-        if not self.lookup.reader.alive:
-            raise error
-        self.problems.append(error)

@@ -8,6 +8,7 @@ never on this machine.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from attrs import define, field
 
@@ -199,11 +200,7 @@ class TreeWalk:
                 raise leads_into_itself(link.path)
             return followed
 
-        def report(error: BlockpackError) -> None:
-            if not self.reader.alive:
-                raise error
-            self.problems.append(error)
-
+        report = partial(self.reader.report, problems=self.problems)
         return instead_of_link(link.path, self.options.symlinks, follow, report)
 
     def _follow(self, link: Found) -> Found:
