@@ -169,9 +169,8 @@ class ImageRecord:
 
 @frozen(kw_only=True)
 class BuildRecord:
-    """A build: the deployment's name, what it was made of, and its images in the manifest's order.
-
-    `version` is that of the blockpack that built it.
+    """A build: the deployment's name, what it was made of, its images in the manifest's order, and
+    the `version` of blockpack.
     """
 
     name: str
@@ -186,10 +185,8 @@ class BuildRecord:
 
     @classmethod
     def read(cls, directory: str | os.PathLike[str]) -> Self:
-        """The record in `directory`.
-
-        Raises `SourceError` if there is none, or it is another user's, and `ImageError` or
-        `Problems` if it is damaged or of another version.
+        """The record in `directory`. Raises `SourceError` if there is none, or it is another
+        user's, and `ImageError` or `Problems` if it is damaged or of another version.
         """
         path = Path(directory) / RECORD
         values = _parsed(path)

@@ -60,11 +60,8 @@ _SAME = "name", "format", "profile", "sector_size", "container", "secret", "ciph
 def deployed(
     place: str | os.PathLike[str], writable: Collection[str] = (), only: Collection[str] = ()
 ) -> Deployed:
-    """The disks at `place`, a build or a deployment; those named in `writable` to be written to.
-    With `only`, those that are named there.
-
-    Raises `Problems` with all that is wrong with what is asked, or the errors of
-    `BuildRecord.read`.
+    """The disks at `place`, a build or a deployment; those in `writable` to be written to, and
+    `only` those, if any are named. Raises `Problems`, and as `BuildRecord.read`.
     """
     directory = Path(os.path.abspath(place))
     live = os.path.lexists(directory / CURRENT)

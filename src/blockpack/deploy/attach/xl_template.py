@@ -41,9 +41,8 @@ _MOST = 1 << 20
 
 @frozen
 class Settings:
-    """What the host knows: the path of the kernel, memory in MiB, bridges by the network's name.
-
-    The bridge under the name ``""`` is for networks without one of their own.
+    """What the host knows: the path of the kernel, memory in MiB, bridges by the network's name;
+    that of ``""`` is for all others.
     """
 
     kernel: str | None = None

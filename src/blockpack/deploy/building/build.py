@@ -297,9 +297,8 @@ class _Build:
         return made
 
     def _make_secrets(self, specs: Sequence[ImageSpec], errors: list[BlockpackError]) -> None:
-        """Plan secret volumes, then make them; adds what keeps some of them from being made.
-
-        Raises `Problems`, with the `errors` of the other volumes, if any cannot be planned.
+        """Plan secret volumes, then make them; adds what is wrong. Raises `Problems` if any volume,
+        also one of the others, cannot be planned.
         """
         self.secrets.require_key_elsewhere(self.dist.directory)
         staging = self.dist.staging(secret=True)

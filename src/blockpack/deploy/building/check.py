@@ -34,10 +34,7 @@ UNSEEN = LayoutWarning("", "secret", "not opened by check")
 
 @frozen(kw_only=True)
 class CheckedVolume:
-    """An image that can be built, of a volume or a disk.
-
-    `size` is in bytes, and None for one that is secret.
-    """
+    """An image that can be built, of a volume or a disk; `size` in bytes, None for a secret one."""
 
     name: str
     format: str

@@ -35,9 +35,8 @@ _LONGEST_TARGET = 16 << 10
 
 
 def rule(target: str, deployment: Deployment) -> bytes:
-    """The rule by which `target` is made of the manifest and the parts of the volumes.
-
-    Raises `Problems` with the names that cannot be told; and as `Deployment.inputs` does.
+    """The rule by which `target` is made of the manifest and the volumes' parts. Raises `Problems`
+    with the names that cannot be told; and as `Deployment.inputs` does.
     """
     told = [os.fsencode(target), *dict.fromkeys(deployment.files())]
     what = "Make and Ninja cannot both read it", "rename it, or give no depfile"

@@ -33,9 +33,8 @@ from .sharing import digest_of
 
 @contextmanager
 def held(directory: str) -> Iterator[Place]:
-    """Keep other runs out of the directory, which is ours, and made if there is none.
-
-    What a run that was killed left there is removed. Raises `TargetError`.
+    """Keep other runs out of the directory, which is ours, made if there is none, and rid of what a
+    killed run left. Raises `TargetError`.
     """
     try:
         place = Place.own(directory, make=0o755)
@@ -91,10 +90,8 @@ class Dist:
                 self.records[name], self.states[name] = image, known
 
     def _kept(self, image: ImageRecord) -> VolumeState | None:
-        """The state of an image that is as it was built.
-
-        Machines give their images another owner (libvirt does), which shows as writing would: then
-        its digest tells.
+        """The state of an image that is as it was built. Machines give their images another owner
+        (libvirt does), which shows as writing would: then its digest tells.
         """
         known = self.state.volumes.get(image.name)
         if known is None or known.is_whole(self.directory):
@@ -135,10 +132,8 @@ class Dist:
     # Giving names --------------------------------------------------------------------------------
 
     def staging(self, *, secret: bool = False) -> str:
-        """A new directory for what is not yet whole, which nobody else can enter; what is left
-        there is removed at the end.
-
-        Raises `TargetError`.
+        """A new directory that nobody else can enter, for what is not yet whole; removed at the
+        end. Raises `TargetError`.
         """
         try:
             with self.place.make(temporary_name(secret=secret)) as made:
@@ -174,9 +169,8 @@ class Dist:
         self.states.pop(name, None)
 
     def _put(self, name: str, staging: Place, secret: bool, wiping: bool) -> Signature:
-        """Give a file its name, and if it is not secret, let others read it; its signature.
-
-        What had the name is wiped where that is asked for.
+        """Give a file its name, and if it is not secret, let others read it; its signature. What
+        had the name is wiped where that is asked for.
         """
         path = os.path.join(self.directory, name)
         with target_errors(path):
@@ -207,9 +201,7 @@ class Dist:
         return os.path.basename(file) == file and found[:CONTENTS] == left[:CONTENTS] != ()
 
     def _remove(self, file: str, *, wiping: bool) -> bool:
-        """Remove a file, and wipe it where that is asked for; False if that cannot be done.
-
-        What has another name is in use there, and loses this one alone.
+        """Remove a file, or wipe it, unless it has another name, too; False if that cannot be done.
         """
         with suppress(OSError):
             (self.place.wipe if wiping else self.place.unlink)(file)
@@ -219,9 +211,8 @@ class Dist:
     # Telling -------------------------------------------------------------------------------------
 
     def write(self, record: BuildRecord, state: State) -> BuildRecord:
-        """Write the record and the state, as far as they tell anything new; the one that is there.
-
-        Raises `TargetError`.
+        """Write the record and the state if they tell anything new; the former. Raises
+        `TargetError`.
         """
         old = self.record
         if not state.key and not self.changed:
@@ -237,9 +228,8 @@ class Dist:
             replace(self.place, name, data, flush=False, mode=0o644)
 
     def date(self, begun: int) -> None:
-        """Date the record to what was looked at from `begun` (nanoseconds since 1970) on.
-
-        Make compares times. Raises `TargetError`.
+        """Date the record to what was looked at from `begun` (nanoseconds since 1970) on, for Make
+        compares times. Raises `TargetError`.
         """
         before = begun - TICK // 2
         try:

@@ -44,7 +44,6 @@ Planned = Sequence[tuple[Task, Layout]]
 
 def outcomes(planned: Planned, jobs: Jobs, meter: Meter) -> Iterator[Outcome]:
     """Make all images by up to `jobs` processes of this machine; `meter` counts as in `make`.
-
     Raises `TargetError` if a process came to an end by itself.
     """
     most = processors(jobs)

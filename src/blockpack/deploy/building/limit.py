@@ -19,9 +19,7 @@ from ..record import ImageRecord
 
 
 def limit_of(max_size: Size | None) -> int | None:
-    """A limit in bytes, of a number or a text such as ``2G``; None if there is none.
-
-    Raises `UsageError` for an invalid limit.
+    """A limit in bytes, of a number or a text such as ``2G``, if there is one. Raises `UsageError`.
     """
     limit = optional_size(max_size)
     if limit is not None and limit < 1:

@@ -23,9 +23,8 @@ from ..secrets.runtime import linked_directory, remove_link
 def serves(
     image: ImageRecord, directory: str | os.PathLike[str], spec: ImageSpec, secrets: Secrets
 ) -> bool:
-    """Whether the image of a secret volume in `directory` is there, and is what `spec` wants.
-
-    Its contents are not compared. With a key file, that is what it must open with.
+    """Whether the image of a secret volume is there, and is what `spec` wants, unread; and opens
+    with the key file, if there is one.
     """
     path = os.path.join(directory, image.file)
     if (image.secret, image.cipher) != (spec.secret, spec.cipher) or not os.path.isfile(path):
@@ -38,9 +37,8 @@ def serves(
 
 
 def _is_ours(directory: str | os.PathLike[str], file: str) -> bool:
-    """Whether an image is there, or where a deploy put it into RAM if it is a link.
-
-    When the host is started again, somebody else may have made what the link leads to.
+    """Whether an image is there, or where a deploy put it into RAM if it is a link: after a restart
+    of the host somebody else may have made what it leads to.
     """
     with suppress(OSError), Place.open(os.fspath(directory)) as place:
         if not stat.S_ISLNK(place.lstat(file).st_mode):

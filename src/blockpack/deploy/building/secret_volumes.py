@@ -43,9 +43,8 @@ class SecretPlan:
 
 
 class SecretBuilds:
-    """Plans and makes secret volumes in this process, whose memory is guarded meanwhile.
-
-    Raises `UsageError` and `SourceError` for the identities and the key.
+    """Plans and makes secret volumes in this process, whose memory is guarded meanwhile. Raises
+    `UsageError` and `SourceError` for the identities and the key.
     """
 
     def __init__(self, secrets: Secrets) -> None:

@@ -41,10 +41,8 @@ def earlier_images(directories: Iterable[Path]) -> Earlier:
 
 def share(image: ImageRecord, home: Path, name: str, into: str, meter: Meter) -> ImageRecord | None:
     """Put the files of an image in `home` into a directory, without copying their blocks; what it
-    is there, as that of the volume `name`.
-
-    `meter` counts the bytes that are compared. None if that cannot be done, or the image is not as
-    it was built, or cannot be read.
+    is there, as that of the volume `name`. `meter` counts the bytes that are compared. None if that
+    cannot be done, or the image is not as it was built, or cannot be read.
     """
     placements = None if image.placements is None else name + PLACEMENTS
     shared = evolve(image, name=name, file=name + IMAGE, placements=placements)

@@ -61,9 +61,8 @@ class Refused:
 
 
 def plan(task: Task, deployment: Deployment) -> Layout:
-    """The layout of the image. Raises `BlockpackError` with all that cannot be packed.
-
-    Raises `EntryError` if it is larger than is allowed.
+    """The layout of the image. Raises `BlockpackError` with all that cannot be packed, and
+    `EntryError` if it is larger than is allowed.
     """
     layout = task.spec.plan(deployment.tree, epoch=task.epoch, jobs=task.jobs)
     require_within(task.spec, layout.size, task.max_size)
@@ -71,9 +70,8 @@ def plan(task: Task, deployment: Deployment) -> Layout:
 
 
 def make(task: Task, layout: Layout, meter: Meter) -> Built:
-    """Write the image and its placements. Raises `SourceError` and `TargetError`.
-
-    All of the image is written, and then read for its digests: `meter` counts both.
+    """Write the image and its placements; all of it is written, and then read for its digests:
+    `meter` counts both. Raises `SourceError` and `TargetError`.
     """
     spec = task.spec
     names = spec.name + IMAGE, spec.name + PLACEMENTS

@@ -41,9 +41,8 @@ class VolumeChange:
 
 
 def differences(old: Generation, new: Generation) -> Iterator[VolumeChange]:
-    """How the volumes of `new` differ from those of `old`, file by file.
-
-    Raises `SourceError`, `ImageError` and `Problems` for a generation that is damaged.
+    """How the volumes of `new` differ from those of `old`, file by file. Raises `SourceError`,
+    `ImageError` and `Problems` for a generation that is damaged.
     """
     before = {image.name: image for image in old.record().volumes}
     after = {image.name: image for image in new.record().volumes}

@@ -162,10 +162,9 @@ class Generations:
         return max((each for each in older if each.number in able), default=None)
 
     def outdated(self, keep: int) -> list[Generation]:
-        """All generations but the newest `keep` that passed, the live one, and one way back: if the
-        history tells of none, as when it was lost, the newest older one that did not fail.
-
-        Raises `UsageError`.
+        """All but the newest `keep` that passed, the live one, and one way back: if the history, as
+        when it was lost, tells of none, the newest older one that did not fail. Raises
+        `UsageError`.
         """
         if keep < 1:
             raise UsageError("", f"at least 1 generation is kept, not {keep}", option="keep=1")

@@ -118,9 +118,8 @@ def _number(event: Mapping[str, Any], key: str) -> int | None:
 
 
 def read(root: Place) -> Iterator[dict[str, Any]]:
-    """Every line of the history in `root`; what a crash has torn is passed over.
-
-    Raises `OSError`, and `TargetError` if the file is another user's.
+    """Every line of the history in `root`; what a crash has torn is passed over. Raises `OSError`,
+    and `TargetError` if the file is another user's.
     """
     try:
         descriptor = root.open_file(HISTORY)

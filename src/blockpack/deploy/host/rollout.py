@@ -156,9 +156,7 @@ def rollback(
 
 def collect(root: str | os.PathLike[str], keep: int) -> tuple[int, ...]:
     """Remove all generations but the newest `keep` that passed, the live one, and one to go back
-    to; the numbers of what is gone.
-
-    Raises `UsageError`, `SourceError` and `TargetError`.
+    to; the numbers of what is gone. Raises `UsageError`, `SourceError` and `TargetError`.
     """
     Generations.existing(root)
     with Root.held(root) as place:
@@ -203,9 +201,8 @@ def _thinned(place: Root, keep: int) -> tuple[tuple[int, ...], str | None]:
 def _held(
     live: Generation, deployment: OpenCommit, secrets: Secrets, opened: ExitStack
 ) -> Generation | OpenCommit:
-    """What somebody rolled back to, or what it is to be made of if it is not whole.
-
-    Its commit, which may be in the repository no more, is asked only for what is secret.
+    """What somebody rolled back to, or what it is to be made of if it is not whole. Its commit,
+    which may be gone, is asked only for what is secret.
     """
     if _is_whole(live, None, secrets):
         return live
@@ -245,9 +242,8 @@ def _is_wanted(
 
 
 def _is_whole(generation: Generation, manifest: Manifest | None, secrets: Secrets) -> bool:
-    """Whether all images of a generation are there; secret ones go with the machine's RAM.
-
-    Without the manifest, which tells what those are to be, it is not if it has any.
+    """Whether all images of a generation are there; secret ones go with the machine's RAM, and
+    without the manifest, which tells what those are to be, none counts.
     """
     try:
         record = require_whole(generation)

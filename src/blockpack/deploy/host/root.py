@@ -51,10 +51,8 @@ class Root(Generations):
     @classmethod
     @contextmanager
     def held(cls, path: str | os.PathLike[str]) -> Iterator[Self]:
-        """Keep other runs out, and remove what one that was killed left unfinished.
-
-        The root is made if it is not there. Raises `TargetError` if there is another run, or if
-        somebody else may write there.
+        """Keep other runs out of the root, make it if need be, and remove what a killed run left.
+        Raises `TargetError` if there is another run, or if somebody else may write there.
         """
         name = Generations(path).root
         busy = TargetError(name, "another run is at work there", "wait for it")
@@ -189,9 +187,8 @@ class Root(Generations):
             raise
 
     def passed(self, generation: Generation) -> None:
-        """Take down that the host's command was run for a generation, and did not fail.
-
-        If that cannot be written, it is as if the run had been broken off: the host is told again.
+        """Take down that the host's command was run for a generation, and did not fail. If that
+        cannot be written, the host is told again, as after a run that broke off.
         """
         with suppress(OSError, TargetError):
             history.append(self.place, {"generation": generation.number, "outcome": "passed"})

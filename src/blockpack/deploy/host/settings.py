@@ -30,10 +30,8 @@ def _absolute(path: str | None) -> str | None:
 
 @frozen(kw_only=True)
 class HostSettings:
-    """How a host deploys; None is what was not said.
-
-    `repository`, `identity`, `key_file` and `runtime_dir` are paths, which become absolute.
-    `max_size` is in bytes.
+    """How a host deploys; None is what was not said. `repository`, `identity`, `key_file` and
+    `runtime_dir` are paths, which become absolute; `max_size` is in bytes.
     """
 
     repository: str | None = field(default=None, converter=_absolute)
@@ -48,10 +46,8 @@ class HostSettings:
 
     @classmethod
     def of(cls, root: str | os.PathLike[str]) -> Self:
-        """What the file under `root` says; nothing where there is none.
-
-        Raises `Problems` with all that is wrong with it, `TargetError` if another user could have
-        written it, and if it cannot be read.
+        """What the file under `root` says, if there is one. Raises `Problems` with all that is
+        wrong with it, `TargetError` if it cannot be read, or another user could have written it.
         """
         path = os.path.join(require_path(root), FILE)
         with target_errors(path, os.fspath(root)):

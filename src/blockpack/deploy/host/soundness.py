@@ -22,9 +22,8 @@ _AGAIN = "deploy again"
 
 
 def require_sound(image: ImageRecord, directory: str, meter: Meter) -> None:
-    """Raise `ImageError` unless a new image in `directory` is what was built, and sound in itself.
-
-    Raises `SourceError` if it cannot be read.
+    """Raise `ImageError` unless a new image in `directory` is what was built, and sound in itself;
+    `SourceError` if it cannot be read.
     """
     path = os.path.join(directory, image.file)
     if digest_of(path, meter) != image.sha256:
@@ -44,9 +43,8 @@ def require_whole(generation: Generation) -> BuildRecord:
 
 
 def damage(generation: Generation, tell: Tell | None = None) -> BlockpackError | None:
-    """What is wrong with a generation, all of whose images are read; None if nothing is.
-
-    What is encrypted with a key that is elsewhere is not opened.
+    """What is wrong with a generation, if anything is: all is read, but what is encrypted with a
+    key that is elsewhere is not opened.
     """
     try:
         volumes = require_whole(generation).volumes

@@ -29,9 +29,8 @@ _LONGEST_SHOWN = 60
 
 class Document:
     """A manifest, or another file of that kind (`noun`), whose values are below its `top`. Problems
-    are collected; `finish` raises them.
-
-    Raises `Problems` if the text is too large, not UTF-8, or no TOML.
+    are collected; `finish` raises them. Raises `Problems` for a text that is too large, not UTF-8,
+    or no TOML.
     """
 
     def __init__(self, text: str | bytes, file: str, noun: str = "manifest") -> None:
@@ -108,9 +107,8 @@ class Document:
 
 @frozen(eq=False)
 class Node:
-    """A value of a document, which is None if it is not there, and its path.
-
-    What asks for a type notes a value of another one as a problem, and gives None or nothing.
+    """A value of a document, None if it is not there, and its path. What asks for a type notes a
+    value of another one as a problem, and gives None or nothing.
     """
 
     document: Document

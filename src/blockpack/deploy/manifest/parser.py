@@ -89,10 +89,9 @@ class Manifest:
     def parse(
         cls, text: str | bytes, file: str = MANIFEST, consumers: Sequence[str] = ()
     ) -> Manifest:
-        """The manifest that `text` is; `file` is its name in messages. It is for `consumers`, if
-        there are any, whatever it says itself.
-
-        Raises `Problems` with a `ManifestError` for everything that is wrong with it.
+        """The manifest that `text` is, of the name `file`; for `consumers`, if there are any,
+        whatever it says. Raises `Problems` with a `ManifestError` for everything that is wrong with
+        it.
         """
         for consumer in consumers:
             require_choice("consumer", consumer, tuple(CONSUMERS))

@@ -173,9 +173,8 @@ class VolumeSpec(TreeSpec):
 
 
 def volume_of(format: str, /, **options: Any) -> Volume:
-    """The volume with such options, independent of SOURCE_DATE_EPOCH unless `epoch` is among them.
-
-    Raises `UsageError`.
+    """The volume of such options, independent of SOURCE_DATE_EPOCH but for `epoch`. Raises
+    `UsageError`.
     """
     return FORMATS[format].volume_class()(**{"epoch": EPOCH, **options})
 
@@ -250,9 +249,8 @@ class RawSpec:
 
 @frozen(kw_only=True)
 class DiskSpec:
-    """One ``[disks.NAME]`` table; `options` are the arguments of `Disk` that it gives.
-
-    It is secret as a whole if a volume in it is, and lies on a disk only if all those may.
+    """One ``[disks.NAME]`` table; `options` are the arguments of `Disk` that it gives. It is secret
+    as a whole if a volume in it is, and lies on a disk only if all those may.
     """
 
     name: str

@@ -107,10 +107,8 @@ class Starter:
 
 
 def starter(directory: str | os.PathLike[str]) -> Starter:
-    """The starter for `directory`.
-
-    Raises `UsageError` if there is nothing to pack, and `SourceError` or `OSError` if it cannot
-    be read.
+    """The starter for `directory`. Raises `UsageError` if there is nothing to pack, and
+    `SourceError` or `OSError` if it cannot be read.
     """
     root = Path(directory)
     entries = _entries(root)

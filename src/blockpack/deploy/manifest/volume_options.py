@@ -126,10 +126,8 @@ def _refused(make: Callable[..., object], options: Mapping[str, Any]) -> str | N
 
 
 def _culprit(make: Callable[..., object], options: Mapping[str, Any], rule: str) -> str:
-    """The one of `options` that breaks `rule`.
-
-    That is one which is refused by itself, or else the last without which the rule is kept; none if
-    it is broken by giving none.
+    """The one of `options` that breaks `rule`: one that is refused by itself, or else the last
+    without which the rule is kept; none if it is broken by giving none.
     """
     names = list(options)
     if _refused(make, {}) == rule:

@@ -61,9 +61,8 @@ class Identities:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Identities:
-        """The identities in the file at `path`: of age, one a line, or one of SSH.
-
-        Lines that are empty or begin with ``#`` do not count.
+        """The identities in the file at `path`: of age, one a line but for those that are empty or
+        begin with ``#``, or one of SSH.
 
         Raises `SourceError` if it cannot be read, and `UsageError` if others than its owner may
         read or write it, and for what is not an identity.
@@ -120,9 +119,8 @@ def _ssh_identity(name: str, data: bytes) -> Any:
 
 
 def recipients_of(recipients: Iterable[str], where: str) -> list[Any]:
-    """The recipients, as the library has them; `where` they are told is for messages.
-
-    Raises `Problems` for invalid ones, and `SecretError` if there are none.
+    """The recipients, as the library has them; `where` they are told is for messages. Raises
+    `Problems` for invalid ones, and `SecretError` if there are none.
     """
     pyrage = library()
     found = []

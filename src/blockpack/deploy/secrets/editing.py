@@ -30,9 +30,8 @@ _TRIES = 8
 @contextmanager
 def edited(data: bytes, name: str, editor: str) -> Iterator[str]:
     """The path of a file in RAM with `data` in it, called `name`, once `editor` is through with it.
-
-    Raises `SecretError` if there is no RAM file system, or the file cannot be removed; and
-    `UsageError` if the editor fails.
+    Raises `SecretError` if it cannot be in RAM, or be removed; and `UsageError` if the editor
+    fails.
     """
     above, directory = _ram_directory()
     with above, directory:
@@ -81,9 +80,7 @@ def keep_in_ram(closed: bytes, name: str) -> str:
 
 
 def _ram_directory() -> tuple[Place, Place]:
-    """A new directory on a RAM file system, its owner's alone and locked, and the one it is in.
-
-    Raises `SecretError`.
+    """A new directory in RAM, its owner's alone and locked, and that above. Raises `SecretError`.
     """
     for path in _ram_places():
         for _ in range(_TRIES):
@@ -109,9 +106,8 @@ def _ram_places() -> Iterator[str]:
 
 
 def _made_in(above: Place) -> Place | None:
-    """A new directory in a place, locked; None if there can be none, or somebody was faster.
-
-    Between its making and its locking it looks like one that was left.
+    """A new directory in a place, locked; None if there can be none, or if somebody was faster, for
+    before it is locked it looks like one that was left.
     """
     name = f"{_NAME}{os.urandom(8).hex()}"
     directory = above.make(name)
@@ -135,10 +131,7 @@ def _lock(directory: Place) -> bool:
 
 
 def _remove(above: Place, directory: Place) -> None:
-    """Wipe all that is in a directory, whatever its path leads to by now, and remove it.
-
-    Raises `SecretError`.
-    """
+    """Wipe and remove a directory, whatever its path leads to by now. Raises `SecretError`."""
     directory.remove(directory.names(), wipe=True)
     try:
         above.rmdir(os.path.basename(directory.path))

@@ -56,10 +56,8 @@ class Keeper:
 
     @classmethod
     def at_hand(cls, directory: str | os.PathLike[str]) -> Keeper:
-        """The deployment that `directory` is, or is in.
-
-        It is looked for no further up than the repository's top, and neither in a directory of
-        another owner nor on another file system: what is there may be anybody's.
+        """The deployment that `directory` is, or is in: no further up than the repository's top,
+        and not in another owner's directory or file system: what is there may be anybody's.
 
         Raises `SourceError` and `Problems`.
         """
@@ -82,9 +80,8 @@ class Keeper:
     def encrypt(
         self, data: bytes, target: str | os.PathLike[str], *, replace: bool = False
     ) -> None:
-        """Encrypt `data` into the file `target`, and see it to the disk.
-
-        Raises `TargetError` if there is something already, and with `replace` for a link.
+        """Encrypt `data` into the file `target`, and see it to the disk. Raises `TargetError` if
+        there is something already, and with `replace` for a link.
         """
         path = os.fspath(target)
         closed = encrypted(data, self._recipients())
@@ -99,11 +96,9 @@ class Keeper:
             replacement.replace(place, name, closed, flush=True)
 
     def edit(self, path: str | os.PathLike[str], identity: str, editor: str) -> bool:
-        """Have `editor` (a command) edit an encrypted file; False if nothing was changed.
-
-        What it edits is on a RAM file system. Raises `SecretError` if there is none, `UsageError`
-        if the editor fails, `TargetError` if somebody else changed the file meanwhile, and as the
-        other methods do.
+        """Have `editor` (a command) edit an encrypted file; False if nothing was changed. Raises
+        `SecretError` if there is no RAM file system, `UsageError` if the editor fails,
+        `TargetError` if somebody else changed the file meanwhile, and as the other methods do.
         """
         recipients = self._recipients()
         with guarded(), HeldFile.reading(path) as file:
@@ -146,10 +141,8 @@ class Keeper:
                     raise Problems(told, [error]) from None
 
     def encrypted_files(self) -> list[str]:
-        """Where the encrypted files are that secret volumes are made of, each once.
-
-        Those are what a build would open. Raises `Problems` if there is no telling, for a volume
-        cannot be packed.
+        """Where the encrypted files are that a build would open for secret volumes, each once.
+        Raises `Problems` if there is no telling, for a volume cannot be packed.
         """
         deployment = OpenDirectory(self.path)
         found: dict[str, str] = {}

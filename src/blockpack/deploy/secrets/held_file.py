@@ -32,9 +32,8 @@ MOST_BYTES = 256 << 20
 
 @frozen
 class HeldFile:
-    """The file `name` in the directory `place`, with the bytes and the status that it had.
-
-    `path` is how it was found, for messages.
+    """The file `name` in the directory `place`, with the bytes and the status that it had; `path`
+    is how it was found, for messages.
     """
 
     path: str
@@ -109,10 +108,9 @@ class HeldFile:
         return kind if kind in ELSEWHERE else ""
 
     def _take_name(self, lease: _Lease) -> None:
-        """Remove the name, if nobody has the file open, or is about to.
-
-        Who looks the name up from then on finds nothing; who did so before waits for the lease, and
-        that shows only while there is a way back.
+        """Remove the name, if nobody has the file open, or is about to. Who looks it up from then
+        on finds nothing; who did so before waits for the lease, which shows only while there is a
+        way back.
         """
         lease.require_alone(self.path)
         hidden = temporary_name(secret=True)  # so a later run wipes what a killed one leaves

@@ -64,9 +64,8 @@ class _Part:
 
 
 def audit(path: str, revisions: Sequence[str], manifests_of: Sequence[str] = ()) -> None:
-    """See to it that none of these commits of the repository at `path` has a secret in clear.
-
-    What is secret is said by their manifests, and by those of the revisions `manifests_of`.
+    """See to it that none of these commits of the repository at `path` has a secret in clear, by
+    their manifests, and by those of the revisions `manifests_of`.
 
     Raises `Problems` with the commits in which a file of a secret volume is not encrypted, and
     `SourceError` for a revision that is not there.

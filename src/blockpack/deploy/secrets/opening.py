@@ -50,10 +50,9 @@ class SecretStore:
 def open_tree(
     tree: Tree, spec: TreeSpec, identities: Identities | None, *, committed: bool
 ) -> tuple[Tree, int]:
-    """The tree with its encrypted files decrypted, and the number of others.
-
-    Of what is `committed` there may be no others. Raises `Problems`, and `SecretError` if two files
-    would have one name.
+    """The tree with its encrypted files decrypted, and the number of others, which what is
+    `committed` must not have. Raises `Problems`, and `SecretError` if two files would have one
+    name.
     """
     closed, plain = _parted(tree)
     errors: list[BlockpackError] = []
@@ -66,10 +65,8 @@ def open_tree(
 
 
 def require_encrypted(deployment: Deployment, spec: VolumeSpec) -> None:
-    """Raise `SecretError` if files that are committed are not encrypted, by their names or by what
-    they begin with; none is opened.
-
-    Raises `BlockpackError` also if there is no such tree.
+    """Raise `SecretError` if committed files are not encrypted, by their names or by how they
+    begin; none is opened. Raises `BlockpackError` also if there is no such tree.
     """
 
     def look() -> None:
@@ -91,9 +88,8 @@ def of_its(count: int) -> str:
 
 
 def encrypted_files(tree: Tree) -> dict[str, File]:
-    """The files of a secret volume that are decrypted when it is built, by their paths.
-
-    Those are the ones with the suffix, and other names (hard links) of the same files.
+    """The files of a secret volume that a build decrypts, by their paths: those with the suffix,
+    and other names (hard links) of the same files.
     """
     files = [entry for entry in tree if isinstance(entry, File)]
     inodes = {file.inode for file in files if has_suffix(file.path)} - {None}
@@ -145,9 +141,8 @@ def _damaged(count: int) -> Iterator[SecretError]:
 
 
 def _opened(tree: Tree, contents: Mapping[str, bytes]) -> Tree:
-    """The tree with what encrypted files hold in their place, and links that lead there.
-
-    Raises `SecretError` if there is something else of their names.
+    """The tree with what encrypted files hold in their place, and links that lead there. Raises
+    `SecretError` if there is something else of their names.
     """
     store = SecretStore([*contents.values()])
     numbers: dict[object, int] = {}

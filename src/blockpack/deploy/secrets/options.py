@@ -48,9 +48,8 @@ class Secrets:
             raise UsageError(self.key_file, rule, "keep it elsewhere")
 
     def for_generation(self, deployment: str, root: str, name: str) -> Self:
-        """The same for the generation `name` under `root`, whose images in the clear go into RAM.
-
-        Another root of the same deployment has another directory there.
+        """The same for the generation `name` under `root`, whose images in the clear go into RAM,
+        where each root of a deployment has a directory of its own.
         """
         digest = hashlib.sha256(os.fsencode(os.path.abspath(root))).hexdigest()
         own = f"{deployment[:_LONGEST]}-{digest[:_DIGITS]}"

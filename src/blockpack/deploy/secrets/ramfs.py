@@ -20,7 +20,6 @@ ELSEWHERE = ("btrfs", "zfs", "bcachefs", "f2fs", "nilfs2")
 
 def file_system(place: str | bytes | os.PathLike[str] | int) -> str:
     """The type of the file system on which a path or an open file is; ``unknown`` if none is told.
-
     Raises `OSError` if there is no such file.
     """
     if not isinstance(place, int):

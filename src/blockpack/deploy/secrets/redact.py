@@ -25,10 +25,9 @@ _TOLD = SecretError, PartError
 
 
 def redacted(spec: ImageSpec, work: Callable[[], _T], *passed: type[BlockpackError]) -> _T:
-    """What `work` returns; whatever it raises becomes an error that tells nothing of the volume.
-
-    Errors of the kinds `passed` name only the image. This is not a context manager: that would
-    keep what was raised as the context of the new error.
+    """What `work` returns; whatever it raises becomes an error that tells nothing of the volume,
+    but for the kinds `passed`, which name only the image. (A context manager would keep what was
+    raised as the context of the new error.)
     """
     told: BlockpackError
     kinds: tuple[type[BlockpackError], ...] = (SecretError, *passed)

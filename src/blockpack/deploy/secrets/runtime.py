@@ -48,9 +48,8 @@ def nearest(path: str) -> str:
 
 
 def make_runtime(path: str) -> Place:
-    """A new directory for images in RAM, its owner's alone, or one that was empty.
-
-    Raises `SecretError` if it cannot be had, also if somebody else has made what is above it.
+    """A new or empty directory for images in RAM, its owner's alone. Raises `SecretError` if it
+    cannot be had, also if somebody else has made what is above it.
     """
     above, name = os.path.split(path)
     base, deployment = os.path.split(above)
@@ -77,10 +76,9 @@ def make_runtime(path: str) -> Place:
 
 
 def linked_directory(place: Place, name: str) -> Place | None:
-    """The directory that the link `name` leads into, if a deploy made it for images in RAM; None if
-    anybody else may have meant anything else by the link.
-
-    Its images have their links' names, and nobody but our user can enter it.
+    """The directory, ours alone, that the link `name` leads into, if a deploy made it for images in
+    RAM, which have their links' names; None if anybody else may have meant anything else by the
+    link.
     """
     home, image = os.path.split(place.readlink(name))
     if image != name or not GENERATION.fullmatch(os.path.basename(home)):

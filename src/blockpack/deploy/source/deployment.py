@@ -47,9 +47,8 @@ class Deployment(Closing, ABC):
         self.inventory = inventory or Inventory(jobs)
 
     def leave_out(self, path: str | os.PathLike[str]) -> None:
-        """Take what is at `path` for no part of it, if that is in it: not in a commit.
-
-        Raises `UsageError` if nothing would be left.
+        """Take what is at `path` for no part of it, if it is in there: not in a commit. Raises
+        `UsageError` if nothing would be left.
         """
 
     @abstractmethod
