@@ -121,10 +121,7 @@ def parse(text: str) -> Described:
 
 
 def _source(text: str) -> tuple[str, str, str]:
-    """Source, format and profile of ``SOURCE:FORMAT:PROFILE``, of which the last two may lack.
-
-    A source has colons of its own, so the format is looked for from the end.
-    """
+    """Source, which has colons of its own, format and profile of ``SOURCE[:FORMAT[:PROFILE]]``."""
     known = (*FormatNames(), IMAGE)
     head, _, last = text.rpartition(":")
     if head and last in known:

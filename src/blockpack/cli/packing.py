@@ -74,10 +74,9 @@ def volume(
     leaving_out: Iterable[str] = (),
     told: Mapping[str, str | bool] | None = None,
 ) -> Volume:
-    """The volume that the arguments ask for, without some of the options. Raises `UsageError`.
-
-    Those that are `told` by an image stand in for some that are left out. Without `format` and
-    ``--format`` the image's suffix tells the format, or a profile that reads one alone.
+    """The volume that the arguments ask for. Options that are `told` by an image stand in for some
+    that are left out; without `format` and ``--format`` the image's suffix tells the format, or a
+    profile that reads one alone. Raises `UsageError`.
     """
     volume_class = _format(arguments, format).volume_class()
     taken = taken_by(volume_class)

@@ -93,9 +93,7 @@ class _Parser(argparse.ArgumentParser):
                 self.error(f"unrecognized arguments: {word}{meant(option, known)}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Refuse a value that is not among the choices, and offer the nearest one.
-
-        A method of argparse's own, which has no public way to change its message.
+        """Offer the nearest choice for a value that is none; argparse has no public way to do so.
         """
         try:
             super()._check_value(action, value)

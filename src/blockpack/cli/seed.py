@@ -40,10 +40,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def _add_meta_data(tree: Tree, arguments: Namespace) -> None:
-    """Add meta-data if the source has none.
-
-    Its instance-id follows from all else that cloud-init reads: by another one it sees that there
-    is something new to do.
+    """Add meta-data if the source has none. Its instance-id follows from all else that cloud-init
+    reads: by another one it sees that there is something new to do.
     """
     names = {"instance-id": arguments.instance_id, "local-hostname": arguments.hostname}
     found = {wanted.path: matching(wanted, tree) for wanted in _PROFILE.files}

@@ -75,10 +75,8 @@ class BlockMap:
 
     @classmethod
     def of(cls, layout: Layout, image: BinaryIO | None = None) -> Self:
-        """The map of a layout. What has to be right is read of `image`, the layout as it was
-        written; without one every source is read once more.
-
-        Raises `SourceError` if one has changed.
+        """The map of a layout, read of `image`, the layout as it was written; without one every
+        source is read once more. Raises `SourceError` if one has changed.
         """
         found = []
         with LayoutReader(layout.runs) if image is None else reader_of(image) as data:

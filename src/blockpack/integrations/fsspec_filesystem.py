@@ -57,10 +57,7 @@ class BlockpackFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return str(super()._strip_protocol(path)).strip("/")
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
-        """What is at a path, or at the end of the link there.
-
-        `extents` are where its bytes lie in the image, (offset, length).
-        """
+        """What is at a path, or where a link leads; `extents` are (offset, length) in the image."""
         path = self._strip_protocol(path)
         return self._facts(path, self.image.resolve(path) or self.image.get(path))
 

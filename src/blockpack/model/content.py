@@ -157,11 +157,9 @@ class _Shared:
 
 
 def file_of(path: str, content: Content, size: int | None) -> File:
-    """The file `path` with `content`.
-
-    `size` (bytes) is needed for a callable, and must be right for all else.
-
-    Raises `UsageError` for a wrong type or size, and `SourceError` for what cannot be read.
+    """The file `path` with `content`; `size` (bytes) is needed for a callable, and must be right
+    for all else. Raises `UsageError` for a wrong type or size, and `SourceError` for what cannot be
+    read.
     """
     if callable(content):
         if size is None:

@@ -32,11 +32,9 @@ SMALL = 64 << 10
 
 
 class LayoutReader(PositionalReader):
-    """The image of a layout's runs, read at any position by any thread.
-
-    `forkable` is the layout's own. `most_kept` are bytes of metadata.
-
-    Reading raises `SourceError` if a source is missing or has changed.
+    """The image of a layout's runs, read at any position by any thread. `forkable` is the layout's
+    own, `most_kept` are bytes of metadata. Reading raises `SourceError` if a source is missing or
+    has changed.
     """
 
     def __init__(

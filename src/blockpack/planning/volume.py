@@ -34,10 +34,7 @@ PADDING = 4096
 
 
 def source_date_epoch() -> int:
-    """SOURCE_DATE_EPOCH of the environment in seconds since 1970; 1980-01-01 if it is unset.
-
-    Raises `UsageError` if it is not a whole number.
-    """
+    """SOURCE_DATE_EPOCH in seconds since 1970; 1980-01-01 if it is unset. Raises `UsageError`."""
     text = os.environ.get("SOURCE_DATE_EPOCH") or str(EPOCH)
     try:
         return int(text)

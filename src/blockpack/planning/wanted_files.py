@@ -120,10 +120,7 @@ def _missing(path: str, rule: str, wanted: WantedFile) -> EntryError:
 
 
 def _keys(syntax: str, data: bytes) -> set[str] | None:
-    """The keys of the mapping in `data`; None if that is something else.
-
-    Raises `ValueError` for what is not in that syntax.
-    """
+    """The keys of the mapping in `data`, if it is one. Raises `ValueError` for another syntax."""
     if syntax == "json":
         import json  # late, as all that few images need
 

@@ -51,10 +51,8 @@ _PROGRAMS = (b"\x7fELF", b"MZ", b"#!")
 
 
 class InImage(Hierarchy):
-    """What is in an image or archive, which `name` is for messages.
-
-    `path` is the file on disk that its reader reads, if it reads one. The key of a file that lies
-    there in one piece is where it begins.
+    """What is in an image or archive, called `name` in messages. `path` is the file on disk that
+    its reader reads, if it reads one. The key of a file in one piece there is where it begins.
     """
 
     def __init__(self, image: Image, name: str, path: bytes | None, owner: object = None) -> None:
@@ -186,10 +184,9 @@ class _Content(ReaderThrough):
 
 
 def scan_file(source: str | bytes, options: ScanOptions, start: str = "", name: str = "") -> Tree:
-    """The tree of what is below `start` in the archive or image `source`, called `name`; or of a
-    partition of a disk (``card.img#2``).
-
-    Raises `SourceError` if it is none or cannot be read, and `Problems` with what cannot be packed.
+    """The tree of what is below `start` in the archive, image or partition (``card.img#2``)
+    `source`, called `name`. Raises `SourceError` if it cannot be read, and `Problems` with what
+    cannot be packed.
     """
     name = name or decode(os.fsencode(source))
     place, partition = split_address(os.fsdecode(source))

@@ -130,10 +130,7 @@ def opens(url: str) -> bool:
 
 
 def scan_url(url: str, options: ScanOptions) -> Tree:
-    """The tree of what is at `url`; of a file, if it is one.
-
-    Raises `SourceError` if it cannot be opened, and `Problems` with what cannot be packed.
-    """
+    """The tree of what is at `url`, also of a file. Raises `SourceError` and `Problems`."""
     from fsspec.core import url_to_fs
 
     with foreign_errors(url, "cannot be opened"):

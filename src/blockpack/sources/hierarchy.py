@@ -25,10 +25,7 @@ from .symlinks import instead_of_link, leads_into_itself
 
 @contextmanager
 def foreign_errors(path: str, rule: str = "cannot be read", remedy: str = "") -> Iterator[None]:
-    """Turn what a library raises about `path` into a `SourceError`.
-
-    That may be anything: they take a damaged archive for a sound one.
-    """
+    """Turn what a library raises, which may be anything, into a `SourceError` about `path`."""
     try:
         yield
     except (Problems, MemoryError):
@@ -43,9 +40,8 @@ def foreign_errors(path: str, rule: str = "cannot be read", remedy: str = "") ->
 
 
 class Hierarchy(ABC):
-    """A source that is listed directory by directory; the store of its files.
-
-    A file's key is its `ImageEntry`, unless the source knows better.
+    """A source that is listed by directories, and stores its files: by their entries, or as it
+    likes.
     """
 
     forkable: bool = False
@@ -56,9 +52,8 @@ class Hierarchy(ABC):
 
     @abstractmethod
     def listing(self, directory: str) -> Iterable[ImageEntry | BlockpackError]:
-        """What is in a directory (the root is the empty path), and what is wrong there.
-
-        Raises `SourceError` if it cannot be listed.
+        """What is in a directory (the root is empty), and what is wrong there. Raises
+        `SourceError`.
         """
 
     @abstractmethod
@@ -99,11 +94,9 @@ def scan_hierarchy(
     start: str = "",
     name: str = "",
 ) -> Tree:
-    """The tree of what is below `start` in `source`, in which `problems` were found before.
-
-    Where that is a file, it is the only one in the tree, by its own name. `name` is the source's,
-    for messages. Raises `SourceError` if nothing is there, and `Problems` with all that cannot be
-    read or packed and is not excluded.
+    """The tree of what is below `start` in `source`, in which `problems` were found before; a file
+    alone goes by its own name. `name` is the source's, for messages. Raises `SourceError` if
+    nothing is there, and `Problems` with all that cannot be packed and is not excluded.
     """
     walk = _Walk(source, options)
     top = walk.top(start, name)

@@ -135,10 +135,7 @@ def _registry() -> Any:
 
 
 def scan_url(url: str, options: ScanOptions) -> Tree:
-    """The tree of what is at `url`, or of a part of it (``mem://!/docs``).
-
-    Raises `UsageError`, `SourceError` and `Problems`.
-    """
+    """The tree of what is at `url` (``mem://!/docs``). Raises `SourceError` and `Problems`."""
     with foreign_errors(url, "cannot be opened"):
         from fs.path import normpath, relpath
 

@@ -87,10 +87,8 @@ class Deployment(Closing, ABC):
         return "" if inputs is None else digest_of((__version__, epoch, *spec.facts, inputs))
 
     def tree(self, spec: TreeSpec) -> Tree:
-        """The parts of a tree, joined; the one place where trees are made.
-
-        What is encrypted in a secret one still is (`secrets` decrypts it). Raises `Problems`
-        with all that cannot be packed.
+        """The parts of a tree, joined, as all trees are made; what is encrypted still is (`secrets`
+        decrypts it). Raises `Problems` with all that cannot be packed.
         """
         tree = Tree()
         problems: list[BlockpackError] = []

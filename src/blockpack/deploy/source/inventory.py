@@ -97,9 +97,8 @@ class Inventory:
         return None if None in digests else digest_of(digests)
 
     def locations(self, subtree: Subtree) -> Iterator[bytes]:
-        """Where all is that is in a subtree; that of a directory ends in a slash.
-
-        Links that lead nowhere are left out. Raises `SourceError`.
+        """Where all is that is in a subtree, but for links that lead nowhere; that of a directory
+        ends in a slash. Raises `SourceError`.
         """
         stock = self.of(subtree)
         if stock.digest is None:

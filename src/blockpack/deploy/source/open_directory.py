@@ -22,10 +22,7 @@ from .paths import inside, left_out_of, manifest_text, place_of
 
 
 class OpenDirectory(Deployment):
-    """A deployment in the directory `path`.
-
-    `left_out` are paths in it that are no part of it. Raises `SourceError`.
-    """
+    """A deployment in the directory `path` but for the paths `left_out`. Raises `SourceError`."""
 
     def __init__(
         self,

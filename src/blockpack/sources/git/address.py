@@ -26,9 +26,7 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The parts of the address `text`.
-
-        Raises `UsageError` if it is none, `SourceError` if no part of it is a directory.
+        """The parts of an address. Raises `UsageError`, and `SourceError` if it names no directory.
         """
         rest = text.removeprefix(SCHEME)
         if rest.startswith("//"):

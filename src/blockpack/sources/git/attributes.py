@@ -52,9 +52,8 @@ def own_attributes(repository: Repository) -> bytes:
 
 
 def any_asked(lookup: Lookup, files: Listing) -> bool:
-    """Whether any of the `files`, or the repository's own, sets an attribute that matters here.
-
-    A macro that sets one names it as well. Raises `SourceError`.
+    """Whether any of the `files`, or the repository's own, names an attribute that matters here, as
+    macros do that set one. Raises `SourceError`.
     """
     texts = [own_attributes(lookup.repository)]
     for path, (_, oid) in files.items():
@@ -63,9 +62,8 @@ def any_asked(lookup: Lookup, files: Listing) -> bool:
 
 
 def attributes(repository: Repository, files: Listing, paths: Iterable[str]) -> Attributes:
-    """What the ``.gitattributes`` in `files` (by path: mode, object id) say about `paths`.
-
-    Paths are those in the repository; a directory's ends in a slash. Raises `SourceError`.
+    """What the ``.gitattributes`` in `files` (by path: mode, object id) say about `paths`, which
+    end in a slash for directories. Raises `SourceError`.
     """
     import tempfile  # most repositories have no attributes
 

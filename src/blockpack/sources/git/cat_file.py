@@ -86,9 +86,8 @@ class CatFile:
         return not self._requests.closed
 
     def ask(self, oid: str, path: str) -> tuple[bytes, int]:
-        """Begin with the object `oid`, that of `path`: its kind, and its size in bytes.
-
-        These bytes are to be read next. Raises `SourceError` if it is missing, or git failed.
+        """The kind of the object `oid`, that of `path`, and its size in bytes, which are to be read
+        next. Raises `SourceError` if it is missing, or git failed.
         """
         if not self.alive:  # it was slow once, or is another process's
             self.close()
@@ -97,10 +96,8 @@ class CatFile:
         return self._told(oid, path)
 
     def facts(self, asked: Mapping[bytes, str]) -> Iterator[tuple[bytes, Facts | SourceError]]:
-        """The id, raw, of each object that is `asked` for; its kind and size, or what is wrong.
-
-        `asked` has for each id the path that messages are about. It is one without contents. Raises
-        `SourceError`.
+        """The id, raw, of each object that is `asked` for, with the path for messages; its kind and
+        size, or what is wrong. Is one without contents. Raises `SourceError`.
         """
         left = [*asked.items()]
         while left:
@@ -150,9 +147,8 @@ class CatFile:
         self._is_idle = True
 
     def object(self, oid: str, path: str, most: int) -> tuple[bytes, bytes]:
-        """The kind and the bytes of an object, which are no more than `most`.
-
-        Raises `SourceError` if there are more or it is missing, or git failed.
+        """The kind and the bytes of an object. Raises `SourceError` if there are more than `most`,
+        or it is missing, or git failed.
         """
         kind, size = self.ask(oid, path)
         if size > most:

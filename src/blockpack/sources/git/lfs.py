@@ -50,10 +50,9 @@ class Pointer:
 
     @classmethod
     def parse(cls, data: bytes, path: str) -> Pointer | None:
-        """The pointer in the blob `data` of the file `path`; None if it is none.
-
-        Raises `SourceError` for one whose content was changed by an extension, and for what is
-        meant for a pointer and cannot be read.
+        """The pointer in the blob `data` of the file `path`, if it is one. Raises `SourceError` for
+        one whose content was changed by an extension, and for what is meant for a pointer and
+        cannot be read.
         """
         lines = [line.strip() for line in data.strip().splitlines()]
         pairs = [line.split(None, 1) for line in lines if line]

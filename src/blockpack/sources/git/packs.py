@@ -81,9 +81,8 @@ class Packs:
         return data if len(data) == size else None
 
     def _read_on(self, number: int, offset: int, most: int) -> memoryview:
-        """Bytes of pack `number` from `offset` on, `most` or more if there are so many.
-
-        Blobs mostly lie there in the order of the tree, so more is read if one follows another.
+        """Bytes of pack `number` from `offset` on, `most` or more, as blobs mostly lie in tree
+        order.
         """
         last, start, data = self._read
         follows = last == number and 0 <= offset - start <= len(data)

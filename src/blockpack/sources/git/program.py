@@ -61,9 +61,8 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 def start(
     command: Sequence[str | bytes], cwd: str, repository: str, errors: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """Start git with pipes to and from it; its complaints go to the file `errors`.
-
-    Raises `SourceError` about `repository` if there is no git.
+    """Start git with pipes to and from it; its complaints go to the file `errors`. Raises
+    `SourceError` about `repository` if there is no git.
     """
     begin: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
     pipe = subprocess.PIPE

@@ -162,9 +162,8 @@ class Repository:
         ]
 
     def peeled(self, oid: str, revision: str, reader: CatFile) -> Revision:
-        """The commit or tree that the object `oid` is, or is a tag of; `revision` names it.
-
-        Raises `SourceError` if it is neither.
+        """What the object `oid`, which `revision` names, is or tags. Raises `SourceError` for a
+        blob.
         """
 
         def read(each: bytes) -> tuple[bytes, bytes]:

@@ -22,21 +22,14 @@ from .trees import Found, TreeWalk
 
 
 def scan(source: str, options: ScanOptions) -> Tree:
-    """The tree of the address `source`, ``git:REPO[@REV[:SUBDIR]]``.
-
-    Raises `UsageError` for what is none, `SourceError`, and `Problems` with all that cannot be
-    packed.
-    """
+    """The tree of the address `source`. Raises `UsageError`, `SourceError` and `Problems`."""
     path, revision, subdir = Address.parse(source)
     with Lookup.of(path, revision) as lookup:
         return revision_tree(lookup, subdir, options)
 
 
 def revision_tree(lookup: Lookup, subdir: str, options: ScanOptions) -> Tree:
-    """The tree of the directory `subdir` of a revision.
-
-    Raises `SourceError`, and `Problems` with all that cannot be packed.
-    """
+    """The tree of the directory `subdir` of a revision. Raises `SourceError` and `Problems`."""
     subdir = "/".join(part for part in subdir.split("/") if part not in ("", "."))
     top = _directory(lookup, subdir)
     walk = TreeWalk(lookup.repository, lookup.reader, top.oid, options)
@@ -87,10 +80,7 @@ def _attributes(
 
 
 def _exported(found: list[Found], ignored: frozenset[str]) -> list[Found]:
-    """`found` without what is in `ignored`, and without directories that are empty then.
-
-    Git knows no empty directories: in what it checks out or archives there are none.
-    """
+    """`found` without what is `ignored` and directories that are empty then: git knows none."""
     if ignored:
         found = [entry for entry in found if not _is_under(entry.path, ignored)]
     kept: list[Found] = []

@@ -81,9 +81,8 @@ class TreeWalk:
         self._trees = TreeReader(self._tree_bytes, self.top, size, MOST_ENTRIES)
 
     def entries(self) -> Iterator[Found]:
-        """What there is to pack, in the order of a tree.
-
-        Raises `EntryError` if there is no end to it, and `SourceError`.
+        """What there is to pack, in the order of a tree. Raises `SourceError`; `EntryError` if
+        endless.
         """
         try:
             yield from self._walk()
