@@ -93,8 +93,7 @@ class _Parser(argparse.ArgumentParser):
                 self.error(f"unrecognized arguments: {word}{meant(option, known)}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Offer the nearest choice for a value that is none; argparse has no public way to do so.
-        """
+        """Offer the nearest choice for one that is none; argparse has no public way to do so."""
         try:
             super()._check_value(action, value)
         except argparse.ArgumentError as error:

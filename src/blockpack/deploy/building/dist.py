@@ -201,8 +201,7 @@ class Dist:
         return os.path.basename(file) == file and found[:CONTENTS] == left[:CONTENTS] != ()
 
     def _remove(self, file: str, *, wiping: bool) -> bool:
-        """Remove a file, or wipe it, unless it has another name, too; False if that cannot be done.
-        """
+        """Remove a file, or wipe it unless it has another name; False if that cannot be done."""
         with suppress(OSError):
             (self.place.wipe if wiping else self.place.unlink)(file)
             return True

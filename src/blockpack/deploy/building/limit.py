@@ -19,8 +19,7 @@ from ..record import ImageRecord
 
 
 def limit_of(max_size: Size | None) -> int | None:
-    """A limit in bytes, of a number or a text such as ``2G``, if there is one. Raises `UsageError`.
-    """
+    """A limit in bytes, if there is one, of a text such as ``2G``, too. Raises `UsageError`."""
     limit = optional_size(max_size)
     if limit is not None and limit < 1:
         rule = f"the largest image has 1 byte or more, not {limit}"

@@ -80,8 +80,7 @@ def keep_in_ram(closed: bytes, name: str) -> str:
 
 
 def _ram_directory() -> tuple[Place, Place]:
-    """A new directory in RAM, its owner's alone and locked, and that above. Raises `SecretError`.
-    """
+    """A new directory in RAM, its owner's alone, locked, and that above. Raises `SecretError`."""
     for path in _ram_places():
         for _ in range(_TRIES):
             with suppress(OSError, TargetError):

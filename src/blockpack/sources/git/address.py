@@ -26,8 +26,7 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The parts of an address. Raises `UsageError`, and `SourceError` if it names no directory.
-        """
+        """The parts of an address. Raises `UsageError`, and `SourceError` if nothing is there."""
         rest = text.removeprefix(SCHEME)
         if rest.startswith("//"):
             rule = "only a repository on this machine is a source"

@@ -162,9 +162,7 @@ class Repository:
         ]
 
     def peeled(self, oid: str, revision: str, reader: CatFile) -> Revision:
-        """What the object `oid`, which `revision` names, is or tags. Raises `SourceError` for a
-        blob.
-        """
+        """The commit or tree that `oid`, named `revision`, is or tags. Raises `SourceError`."""
 
         def read(each: bytes) -> tuple[bytes, bytes]:
             return reader.object(each.hex(), revision, objects.MOST_BYTES)
