@@ -7,11 +7,12 @@ time, for nearly all files lie in one piece.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, compress
-from operator import ne
+from operator import xor
 
 from . import table
 from .table import FIRST_CLUSTER
@@ -44,8 +45,11 @@ class _Chunk:
         self.entries = entries
         first, stop = start + 1, start + 1 + len(entries)
         self.ends = array("I")
-        if entries != table.consecutive(first, len(entries)):
-            breaks = map(ne, entries, range(first, stop))
+        neighbours = table.consecutive(first, len(entries))
+        if entries != neighbours:
+            # All at once, as two long numbers.
+            pair = (int.from_bytes(each, sys.byteorder) for each in (entries, neighbours))
+            breaks = array("I", xor(*pair).to_bytes(4 * len(entries), sys.byteorder))
             self.ends.extend(compress(range(first, stop), breaks))
         self._taken = taken  # a bit for each
 

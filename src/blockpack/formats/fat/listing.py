@@ -9,6 +9,7 @@ from __future__ import annotations
 import calendar
 import re
 from functools import lru_cache
+from itertools import compress
 from typing import NamedTuple
 
 from ...errors import Deviation, ImageError
@@ -22,6 +23,9 @@ _ORDERS = {
     count: bytes([count | dir_entry.LAST_LONG, *range(count - 1, 0, -1)]) for count in range(1, 21)
 }
 """The first bytes of a long name's entries by their number; 20 hold 255 UTF-16 units."""
+
+_IS_SHORT = bytes(kind & 0x3F != dir_entry.LONG_NAME for kind in range(256))
+"""Whether an entry is no long name's, by its attributes."""
 
 _NO_NAMES = ("", ".", "..")
 _DOTS = (dir_entry.DOT, dir_entry.DOTDOT)
@@ -105,7 +109,7 @@ def read(data: bytes, path: str, wide: bool, report: Report) -> Listing:
     def deviates(name: str, rule: str) -> None:
         report(Deviation(f"{path}/{name}" if path else name, rule))
 
-    for index in [at for at, kind in enumerate(kinds) if kind & 0x3F != dir_entry.LONG_NAME]:
+    for index in compress(range(len(kinds)), kinds.translate(_IS_SHORT)):
         # All entries between are of long names.
         orders = firsts[before + 1 : index]
         before = index
