@@ -23,7 +23,7 @@ import blockpack
 from blockpack.cli import main
 from blockpack.images.extract import extract
 from blockpack.images.image import Image
-from blockpack.planning.volume import MOST
+from blockpack.model.limits import MOST
 
 SECONDS = 10.0
 """Far more than anything here takes on a slow machine; what grows with the square takes longer."""

@@ -13,10 +13,8 @@ from ..planning.layout import Layout
 from ..planning.options import COMMON, OWN, SOME, TREE, VOLUME, Option, parse_size, taken_by
 from ..planning.profile import PROFILES
 from ..planning.volume import Volume
-from ..sources.scan import scan
 from ..workers.processors import Jobs
 from . import flags
-from .outputs import leave_out
 
 
 def _names() -> str:
@@ -115,6 +113,10 @@ def layout(volume: Volume, arguments: Namespace, left_out: Iterable[str] = ()) -
 
 def tree(arguments: Namespace, left_out: Iterable[str] = ()) -> Tree:
     """The source's tree, without the files `left_out`, and with what the command adds to it."""
+    # Late, for who verifies an image alone needs neither.
+    from ..sources.scan import scan
+    from .outputs import leave_out
+
     jobs: Jobs = getattr(arguments, "jobs", "auto")
     found: Tree = scan(
         arguments.source,

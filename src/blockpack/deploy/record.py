@@ -29,7 +29,7 @@ from ..errors import (
     reason,
 )
 from ..layers.verity.hash_tree import ALGORITHMS, BLOCK_SIZES
-from ..planning.volume import MOST
+from ..model.limits import MOST
 from ..reading.ownership import open_trusted
 from .file_names import RECORD
 from .image_errors import title_of

@@ -15,7 +15,7 @@ from attrs import define, field
 from ..errors import BlockpackError, ImageError, SourceError, TargetError
 from ..formats.reader import ImageEntry
 from ..model.entry import encode, name_of, parent_of
-from ..planning.volume import MOST
+from ..model.limits import MOST
 from ..reading.recent import Recent
 from ..reading.window import AHEAD, Window
 from ..workers.sharing import Advance

@@ -14,10 +14,10 @@ from ..formats.fat.flash_frame import unframed
 from ..formats.reader import ImageReader, Report
 from ..formats.registry import Format, formats
 from ..layers.disk.record import DISK, begins_a_disk
+from ..model.limits import MOST
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
 from ..planning.options import Size, optional_size
-from ..planning.volume import MOST
 from ..reading.lifetime import on_failure
 from ..reading.positional import (
     BytesReader,

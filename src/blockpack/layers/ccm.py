@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 from ..errors import EntryError, UsageError
 from ..model.content import Opened
 from ..model.extent import Extent, Stream
+from ..model.limits import MOST, SECTOR_SIZES
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
 from ..planning.options import Size, parse_size
 from ..planning.runs import Run
-from ..planning.volume import MOST, SECTOR_SIZES
 from ..reading.positional import PositionalFile, ReaderThrough
 
 if TYPE_CHECKING:

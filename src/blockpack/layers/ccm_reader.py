@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..errors import ImageError, reading_errors
+from ..model.limits import SECTOR_SIZES
 from ..planning.layout import Fact
-from ..planning.volume import SECTOR_SIZES
 from ..reading.positional import PositionalReader, ReaderThrough
 from ..workers.sharing import Advance, ignore
 from .ccm import AT_ONCE, CIPHER, NONCE, TAG, aes_ccm, require_sector_size

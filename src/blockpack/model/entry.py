@@ -21,6 +21,7 @@ from attrs import field
 
 from ..errors import EntryError, UsageError, require_path
 from .extent import Data, Extent
+from .limits import MOST
 from .path_bytes import decode as decode
 from .path_bytes import encode as encode
 from .values import numerous, shortened
@@ -158,7 +159,7 @@ def check_entry(entry: Entry) -> EntryError | None:
     if isinstance(entry, Symlink) and (error := check_target(entry.path, entry.target)):
         return error
     if isinstance(entry, File):
-        if not 0 <= entry.size < 1 << 63:
+        if not 0 <= entry.size <= MOST:
             return EntryError(entry.path, f"no file has {entry.size:,} bytes", "give its size")
         if isinstance(entry.key, bytes) and entry.store is MEMORY and len(entry.key) != entry.size:
             rule = f"has {len(entry.key):,} bytes, and size says {entry.size:,}"
@@ -166,7 +167,7 @@ def check_entry(entry: Entry) -> EntryError | None:
     if not 0 <= entry.mode <= 0o7777:
         rule = f"its mode {entry.mode:#o} is more than permission bits"
         return EntryError(entry.path, rule, "give the low twelve bits")
-    if abs(entry.mtime_ns) // NANOSECONDS >= 1 << 63:
+    if abs(entry.mtime_ns) // NANOSECONDS > MOST:
         return EntryError(entry.path, "no machine has such a time", "give another")
     if not (0 <= entry.uid < 1 << 32 and 0 <= entry.gid < 1 << 32):
         return EntryError(entry.path, "an owner's number has 32 bits", "give another")

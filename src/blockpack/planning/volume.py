@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from ..errors import BlockpackError, EntryError, UsageError, raise_problems, raise_usage
 from ..model.entry import EPOCH, NANOSECONDS, Entry
+from ..model.limits import MOST, PADDING, SECTOR_SIZES
 from ..model.tree import Tree
 from ..workers.processors import Jobs
 from .layout import Layout, round_up
@@ -22,15 +23,6 @@ from .profile import PROFILES, Profile, profile_named
 
 Mtime = Literal["fixed", "keep", "clamp"]
 """Times in the image: all alike, the sources' own, or the sources' own but none later."""
-
-MOST = (1 << 63) - 1
-"""The largest offset (bytes) and the latest time (seconds since 1970) that systems have."""
-
-SECTOR_SIZES = (512, 4096)
-"""The sectors (bytes) that devices have."""
-
-PADDING = 4096
-"""Images are a multiple of this many bytes: what every block layer accepts."""
 
 
 def source_date_epoch() -> int:

@@ -14,8 +14,8 @@ from typing import Any
 from ...errors import UsageError
 from ...layers.disk.disk import Disk, Partition, Raw
 from ...layers.disk.gpt import NAME_UNITS
+from ...model.limits import SECTOR_SIZES
 from ...planning.options import DISK, PARTITION, Option, keys, parse_size
-from ...planning.volume import SECTOR_SIZES
 from ..record import VOLUME_NAME
 from .consumers import defaults
 from .document import Node, shown

@@ -14,9 +14,9 @@ from attrs import define, field
 
 from ...errors import EntryError
 from ...model.entry import NANOSECONDS, Directory, Entry, File, Symlink, encode
+from ...model.limits import MOST
 from ...model.tree import Tree
 from ...planning.ids import guid
-from ...planning.volume import MOST
 from .directory import DOT, DOTDOT, size_of
 from .structures import COMPACT, EXTENDED, NAME_MAX, SYMLINK_MAX
 

@@ -9,11 +9,11 @@ from attrs import field, frozen
 
 from ...arguments import checked
 from ...errors import UsageError
+from ...model.limits import SECTOR_SIZES
 from ...model.tree import Tree
 from ...planning.layout import Layout, LayoutWarning
 from ...planning.options import not_one_of, parse_size
 from ...planning.posix_volume import PosixVolume
-from ...planning.volume import SECTOR_SIZES
 from ...workers.processors import Jobs
 from .plan import ErofsPlan
 from .structures import BLOCK_SIZES

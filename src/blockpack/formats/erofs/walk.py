@@ -16,7 +16,7 @@ from attrs import define, evolve
 
 from ...errors import Deviation, ImageError
 from ...model.entry import NANOSECONDS, decode
-from ...planning.volume import MOST
+from ...model.limits import MOST
 from ..reader import MAX_PATH, ImageEntry, Pieces, Report, too_long
 from . import structures as disk
 from .inodes import Inode, Inodes

@@ -10,11 +10,12 @@ from attrs import evolve, field, frozen
 from ...arguments import checked
 from ...errors import BlockpackError, EntryError, Problems, UsageError, problems, raise_problems
 from ...model.entry import name_of
+from ...model.limits import SECTOR_SIZES
 from ...model.tree import Tree
 from ...planning.layout import Layout, LayoutWarning
 from ...planning.options import number_or_word, optional_size, parse_size
 from ...planning.profile import FIXED_DISK, LabelCase, Medium
-from ...planning.volume import SECTOR_SIZES, Volume
+from ...planning.volume import Volume
 from ...planning.wanted_files import WantedFiles, matching
 from ...workers.processors import Jobs
 from . import boot_sector, flash_frame, names

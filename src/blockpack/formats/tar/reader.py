@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from ...errors import Deviation, ImageError
 from ...model.entry import NANOSECONDS, decode
+from ...model.limits import MOST
 from ...planning.layout import Fact
-from ...planning.volume import MOST
 from ..reader import ImageEntry, ImageReader, Kind, Pieces, Report
 from . import header, sparse
 from .extended import Extended

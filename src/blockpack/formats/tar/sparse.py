@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ...planning.volume import MOST
+from ...model.limits import MOST
 from ..reader import Pieces
 from .extended import Extended
 from .header import BLOCK, number, padded

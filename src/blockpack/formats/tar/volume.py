@@ -20,13 +20,13 @@ from ...arguments import checked
 from ...errors import EntryError, UsageError
 from ...model.entry import Entry, File
 from ...model.extent import Data, Extent
+from ...model.limits import MOST
 from ...model.tree import Tree
 from ...planning.layout import CLONE_BLOCK, WORTH_CLONING, Layout, LayoutWarning, Placement
 from ...planning.options import parse_size
 from ...planning.posix_volume import EXECUTABLE, PLAIN, PosixVolume
 from ...planning.profile import TarLimits
 from ...planning.runs import Part, Run, literal, zeros
-from ...planning.volume import MOST
 from ...workers.processors import Jobs
 from . import header
 from .header import BLOCK, file_headers

@@ -12,9 +12,9 @@ from ...arguments import checked, require_fields
 from ...errors import UsageError, printable
 from ...model.content import Content
 from ...model.entry import File
+from ...model.limits import MOST, PADDING, SECTOR_SIZES
 from ...planning.layout import Layout, round_up
 from ...planning.options import Size, optional_size, parse_size, require_choice
-from ...planning.volume import MOST, PADDING, SECTOR_SIZES
 from . import gpt, mbr
 from .disk_plan import REST, DiskPlan
 from .partition_types import PartitionType, implied_type, parse_type

@@ -22,9 +22,9 @@ from ...errors import BlockpackError, EntryError, UsageError, raise_problems
 from ...formats.registry import FORMATS
 from ...model.content import Content, file_of, on_disk
 from ...model.entry import Directory, File
+from ...model.limits import MOST, PADDING
 from ...planning.layout import Fact, Layout, LayoutWarning, Placement, round_up
 from ...planning.runs import Run, zeros
-from ...planning.volume import MOST, PADDING
 from ..ccm import CIPHER
 from ..verity.hash_tree import FORMAT
 from . import gpt, mbr

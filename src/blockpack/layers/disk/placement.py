@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from ...model.limits import PADDING
 from ...planning.layout import round_up
 from ...planning.runs import Run
-from ...planning.volume import PADDING
 
 
 class Piece(NamedTuple):

@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 
 from ...errors import ImageError, reading_errors
 from ...formats.reader import ImageReader, Report
-from ...planning.volume import SECTOR_SIZES
+from ...model.limits import SECTOR_SIZES
 from . import gpt, mbr
 from .record import Fields, entries_of, is_used
 from .table import PartitionTable, TableEntry

@@ -18,9 +18,9 @@ from attrs import frozen
 
 from ...errors import EntryError, ImageError
 from ...formats.structure import Structure
+from ...model.limits import MOST
 from ...planning.ids import dashed
 from ...planning.layout import Fact, round_up
-from ...planning.volume import MOST
 
 FORMAT = "verity"
 """The format of a hash tree that is an image of its own."""
