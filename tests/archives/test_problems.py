@@ -78,6 +78,20 @@ def test_everything_that_cannot_be_packed_is_told_at_once(tmp_path: Path) -> Non
     assert "hard: links to" in str(raised.value)
 
 
+def test_a_hard_link_to_what_lies_below_no_directory_is_not_wrong_too(tmp_path: Path) -> None:
+    members = [
+        ("s", tarfile.SYMTYPE, "d"),
+        ("s/x", FILE, ""),
+        ("hl", HARD, "s/x"),
+        ("hl2", HARD, "hl"),
+    ]
+    archive = tar_of(tmp_path / "a.tar", *members)
+    with pytest.raises(Problems) as raised:
+        scan(archive)
+    assert [error.path for error in raised.value.errors] == ["s"]
+    assert {entry.path for entry in scan(archive, exclude=["s"])} == {"hl", "hl2"}
+
+
 def test_a_part_of_an_archive_has_nothing_to_do_with_the_rest(tmp_path: Path) -> None:
     archive = tar_of(
         tmp_path / "a.tar",

@@ -135,7 +135,7 @@ def test_a_server_without_ranges_is_asked_once(
 def test_what_is_not_there_or_not_known_is_told(command: Command) -> None:
     told = command("ls", "http://you:secret@127.0.0.1:1/www.img", code=4).err
     assert "secret" not in told and "http://127.0.0.1:1/www.img: " in told
-    assert "cannot be read" in command("ls", "http://127.0.0.1:1/www.img", code=4).err
+    assert "cannot be reached" in command("ls", "http://127.0.0.1:1/www.img", code=4).err
     assert "gopher" in command("ls", "gopher://host/www.img", code=2).err
 
 

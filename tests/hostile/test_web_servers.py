@@ -194,8 +194,8 @@ HONEST: dict[str, Lie] = {
 }
 
 LIES: dict[str, tuple[Lie, str]] = {
-    "cut": (cut, "cannot be read|and no more"),
-    "cut whole": (cut_whole, "cannot be read|and no more"),
+    "cut": (cut, "cannot be read|does not answer as HTTP says|and no more"),
+    "cut whole": (cut_whole, "cannot be read|does not answer as HTTP says|and no more"),
     "shorter": (shorter, "were asked for"),
     "endless": (endless, "has no size"),
     "too much": (vast, "knows no ranges, and sends all"),
@@ -212,10 +212,13 @@ LIES: dict[str, tuple[Lie, str]] = {
     "not there": (status(404), "says 404"),
     "forbidden": (status(403), "says 403"),
     "failing": (status(500), "says 500"),
-    "not modified": (status(304), "says 304|cannot be read"),
+    "not modified": (status(304), "says 304|does not answer as HTTP says"),
     "no such range": (status(416), "says 416"),
-    "a loop": (astray("/www.img"), "cannot be read"),
-    "to a file": (astray("file:///etc/passwd"), "cannot be read"),
+    "a loop": (astray("/www.img"), "again, as in a circle; give the URL where the file is"),
+    "to a file": (astray("file:///etc/passwd"), "leads to one that is none: file:///etc/passwd;"),
+    "to no URL": (astray("http://[::1"), "leads to one that is none: "),
+    "to nobody": (astray("http://127.0.0.1:1/"), "cannot be reached: connection refused; see whe"),
+    "no numbers": (headers(Content_Length="abc"), "does not answer as HTTP says: "),
     "another tag": (from_second(headers(ETag='"2"')), "changed while it was read"),
     "no tag": (from_second(headers(ETag=None)), "changed while it was read"),
     "another time": (
@@ -301,8 +304,13 @@ def test_what_is_no_http_is_told() -> None:
     def lie(answer: Answer, _: int) -> None:
         raise ConnectionAbortedError
 
-    with served(lie) as server, pytest.raises(blockpack.SourceError, match="cannot be read"):
-        read_all(server.url)
+    with served(lie) as server:
+        told = "the server ended the connection; try again"
+        with pytest.raises(blockpack.SourceError, match=told):
+            read_all(server.url)
+        secure = server.url.replace("http", "https", 1)
+        with pytest.raises(blockpack.SourceError, match=r"is not secure: .*; see whether the URL"):
+            read_all(secure)
 
 
 @given(after=st.integers(0, 12), validators=st.sampled_from(["ETag", "Last-Modified", "both"]))

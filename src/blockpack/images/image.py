@@ -224,6 +224,8 @@ class Image(Closing):
         """
         entries = self.entries
         found = entries.get(path)
+        if found is not None and found.kind == "hardlink":  # to an entry, whatever is on its path
+            found = entries.get(found.target, found)
         if found is not None and found.kind not in ("symlink", "hardlink"):
             return found
         names, at = self.names, parent_of(path)

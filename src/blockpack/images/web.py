@@ -10,7 +10,9 @@ Imported by `remote` alone, where a URL is one of these: aiohttp and fsspec are 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+from ssl import SSLError
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -27,6 +29,46 @@ SLOWEST = 4 << 10
 
 MOST_WHOLE = 1 << 30
 """Bytes that are fetched of a server that knows no ranges."""
+
+_RedirectError = getattr(aiohttp, "RedirectClientError", aiohttp.InvalidURL)  # new in 3.10
+
+_FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
+    (
+        (aiohttp.ClientSSLError,),
+        "the connection to the server is not secure: {reason}",
+        "see whether the URL begins with https rightly, and the server has a certificate",
+    ),
+    (
+        (aiohttp.ClientConnectorError,),
+        "the server cannot be reached: {reason}",
+        "see whether the name and the port are right, and the server runs",
+    ),
+    (
+        (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError),
+        "the server ended the connection",
+        "try again",
+    ),
+    (
+        (aiohttp.TooManyRedirects,),
+        "the server leads on again and again, as in a circle",
+        "give the URL where the file is",
+    ),
+    (
+        (
+            aiohttp.InvalidURL,
+            ValueError,
+            getattr(aiohttp, "RedirectClientError", aiohttp.InvalidURL),
+        ),
+        "it is not a web address, or the server leads to one that is none: {reason}",
+        "give the URL where the file is",
+    ),
+    (
+        (aiohttp.ClientError,),
+        "the server does not answer as HTTP says: {reason}",
+        "see whether the port is a web server's",
+    ),
+)
+"""What is told of the library's errors, and what to do; the first row that one is of."""
 
 _PIECE = 1 << 20
 
@@ -62,7 +104,11 @@ class WebFile:
         """The bytes from `start` to `end`, or to where the file ends."""
         data: bytes = b""
         if self._whole is None:
-            data = sync(self._filesystem.loop, self._asked, start, end)
+            try:
+                data = sync(self._filesystem.loop, self._asked, start, end)
+            except (aiohttp.ClientError, ValueError) as error:
+                row = next(row for row in _FAILURES if isinstance(error, row[0]))
+                raise self._error(row[1].format(reason=_reason(error)), row[2]) from error
         if self._whole is not None:
             assert self._version is not None
             data = b"".join(self._whole.read(start, min(end, self._version.size) - start))
@@ -146,3 +192,15 @@ class WebFile:
 
     def _error(self, rule: str, remedy: str = "download it first") -> SourceError:
         return SourceError(self._name, rule, remedy)
+
+
+def _reason(error: Exception) -> str:
+    """What is the matter, in few words, as the system or the library has them."""
+    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
+    number = getattr(inner, "errno", None) or 0
+    if number > 0 and not isinstance(inner, SSLError):  # whose numbers are its own
+        return os.strerror(number).lower()
+    names = ("verify_message", "reason", "strerror", "message")
+    text = next(filter(None, (getattr(inner, name, "") for name in names)), str(inner))
+    text = " ".join(text.replace("_", " ").split())[:100]
+    return text.lower() if text.isupper() else text
