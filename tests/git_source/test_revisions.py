@@ -187,6 +187,26 @@ COMMITTERS = [
     b"committer A",
     b"committer",
     b"nobody A <a@b> 1500000000 +0000",
+    b"committer A <a@b>\t\r1500000000\r",
+    b"committer A <a@b> " + b"0" * 5000 + b"9",
+    b"committer A <a@b> 12,345",
+    b"committer A <a@b> -0",
+]
+AUTHOR, COMMITTER = b"author A <a@b> 7 +0000", b"committer A <a@b> 1500000000 +0000"
+HEADERS = [
+    b"\n".join(lines)
+    for lines in (
+        *((AUTHOR, committer) for committer in COMMITTERS),
+        (COMMITTER,),
+        (COMMITTER, AUTHOR),
+        (AUTHOR, AUTHOR, COMMITTER),
+        (b"encoding x", AUTHOR, COMMITTER),
+        (AUTHOR, b"encoding x", COMMITTER),
+        (b"", AUTHOR, COMMITTER),
+        (b"author", COMMITTER),
+        (b"author\0s", COMMITTER),
+        (AUTHOR + b"\r", COMMITTER + b"\r"),
+    )
 ]
 
 READ_ANEW = {
@@ -198,16 +218,16 @@ READ_ANEW = {
 """Those whose times git reads otherwise since 2.41: as it did, and as it and blockpack do."""
 
 
-@pytest.mark.parametrize("committer", [*COMMITTERS, *READ_ANEW])
+@pytest.mark.parametrize("headers", [*HEADERS, *(AUTHOR + b"\n" + line for line in READ_ANEW)])
 def test_a_commit_has_the_time_that_git_archive_gives_it(
-    bare: GitRepository, committer: bytes
+    bare: GitRepository, headers: bytes
 ) -> None:
     tree = bare.raw_tree(("100644", b"a", bare.blob(b"a")))
-    lines = (f"tree {tree}".encode(), b"author A <a@b> 7 +0000", committer, b"", b"text\n")
+    lines = (f"tree {tree}".encode(), headers, b"", b"text\n")
     commit = bare.raw_object("commit", b"\n".join(lines))
     with tarfile.open(fileobj=io.BytesIO(bare.archive(commit))) as archive:
         told = archive.getmember("a").mtime
-    before, time = READ_ANEW.get(committer, (told, told))
+    before, time = READ_ANEW.get(headers.removeprefix(AUTHOR + b"\n"), (told, told))
     assert told in (before, time)
     assert git_tree(bare.path, commit)["a"].mtime_ns == time * 10**9
     kept = blockpack.GitVolume(container="bundle", mtime="keep").plan(git_tree(bare.path, commit))

@@ -41,7 +41,10 @@ MODES = {
 MOST_BYTES = 1 << 30
 """A tree, commit or tag that is larger (bytes) is not taken for one."""
 
-_COMMITTER = re.compile(rb"^author[^\n]*\ncommitter[^\n]*>[ \t\r]*([0-9]{1,4300})[^\n>]*\n", re.M)
+_COMMITTER = re.compile(
+    rb"tree [0-9a-f]+\n(?:parent [0-9a-f]+\n)*"
+    rb"author[^\n]*\ncommitter[^\n]*>[ \t\r]*(-?)0*([0-9]{1,21})[^\n>]*\n"
+)
 
 _PARENT = re.compile(rb"^parent ((?:[0-9a-f]{2}){20,32})$", re.M)
 
@@ -129,11 +132,13 @@ def committed(data: bytes) -> int:
     """When a commit was committed, in seconds since 1970, as far as git itself can tell.
 
     Git reads the number after the last ``>`` of the committer, who comes right after the author,
-    and nothing behind it: no zone, or an odd one, does not matter. What has no such number has the
-    time 0. (commit.c, ``parse_commit_date``, as of git 2.41)
+    as this does after the parents, and nothing behind it: no zone, or an odd one, does not matter.
+    What has no such number has the time 0; a negative one is a very large one.
+    (commit.c, ``parse_commit_date``, as of git 2.41)
     """
-    found = _COMMITTER.search(data.partition(b"\n\n")[0] + b"\n")
-    return min(int(found[1]), _LATEST) if found else 0
+    found = _COMMITTER.match(data)
+    number = int(found[2]) if found else 0
+    return _LATEST if found and found[1] and number else min(number, _LATEST)
 
 
 def parents(data: bytes) -> list[bytes]:
