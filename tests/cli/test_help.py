@@ -71,6 +71,18 @@ def test_what_is_near_to_nothing_is_just_refused(command: Command) -> None:
     assert line == "unrecognized arguments: --zzz; see 'blockpack pack --help'"
 
 
+def test_all_that_is_wrong_with_a_command_line_is_told_at_once(command: Command) -> None:
+    words = ("pack", "s", "--size", "x", "--format", "tarr", "--jobs", "0")
+    head, *lines = command(*words, code=2).messages
+    assert head == "4 problems: wrong arguments or options"
+    told = ("argument --size: 'x'", "argument --format: ", "argument --jobs: '0'", "the following")
+    assert len(lines) == 4
+    assert all(line.strip().startswith(start) for line, start in zip(lines, told, strict=True))
+    assert lines[-1].endswith("required: IMAGE; see 'blockpack pack --help'")
+    _, *lines = command("pack", "s", "x.tar", "--formt", "tar", "--zzz=1", code=2).messages
+    assert ["--formt; did you" in lines[0], "--zzz=1; see" in lines[1]] == [True, True]
+
+
 def test_words_that_begin_with_dashes_may_be_paths(command: Command) -> None:
     (line,) = command("info", "--", "--formt", code=4).messages
     assert line.startswith("--formt: cannot be read")

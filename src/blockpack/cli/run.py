@@ -11,11 +11,20 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import takewhile
 from types import FrameType
 from typing import Any, NoReturn
 
 from .. import __version__
-from ..errors import BlockpackError, TargetError, UsageError, printable, reason, require_path
+from ..errors import (
+    BlockpackError,
+    TargetError,
+    UsageError,
+    printable,
+    raise_usage,
+    reason,
+    require_path,
+)
 from .output import discard_output, emit, flush_output, say, say_error
 
 COMMANDS = {
@@ -62,12 +71,35 @@ class Terminated(BaseException):
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors look like all others, and say what may have been meant."""
+    """A parser whose errors look like all others, come together, and say what may be meant."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self._wrong: list[str] = []
 
     def error(self, message: str) -> NoReturn:
-        """Print the message and a hint, and exit with 2."""
-        say(f"{message}; see '{self.prog} --help'")
-        raise SystemExit(UsageError.exit_code)
+        """Raise `UsageError` with the message and a hint, or `WrongUsage` with what was found
+        before as well.
+        """
+        wrong = [UsageError("", each) for each in self._wrong]
+        raise_usage([*wrong, UsageError("", message, f"see '{self.prog} --help'")])
+        raise AssertionError
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, but for errors."""
+        parsed = super().parse_known_args(args, namespace)
+        if self._wrong:
+            self.error(self._wrong.pop())
+        return parsed
+
+    def _get_values(self, action: argparse.Action, words: list[str]) -> Any:
+        """Go on to the next argument where one has a wrong value; argparse ends at the first."""
+        try:
+            return super()._get_values(action, words)
+        except argparse.ArgumentError as error:
+            if isinstance(action, argparse._SubParsersAction):  # without which nothing is known
+                raise
+            self._wrong.append(str(error))
 
     def format_help(self) -> str:
         """The help without empty lines between groups: it is to fit a screen."""
@@ -84,13 +116,13 @@ class _Parser(argparse.ArgumentParser):
     def require_known(self, words: Sequence[str]) -> None:
         """Refuse options that there are not, before argparse takes what follows for theirs."""
         known = _options(self)
-        for word in words:
-            if word == "--":
-                return
+        for word in takewhile("--".__ne__, words):
             option = word.partition("=")[0]
             is_option = option.startswith("--") and " " not in word
             if is_option and not any(flag.startswith(option) for flag in known):
-                self.error(f"unrecognized arguments: {word}{meant(option, known)}")
+                self._wrong.append(f"unrecognized arguments: {word}{meant(option, known)}")
+        if self._wrong:
+            self.error(self._wrong.pop())
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Offer the nearest choice for one that is none; argparse has no public way to do so."""
