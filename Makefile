@@ -71,7 +71,7 @@ typed:
 	$(BIN)/mypy
 
 tested:
-	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(BIN)/python -m pytest -n 2 --dist worksteal
+	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(BIN)/python -m pytest -n 3 --dist worksteal
 
 test-vm:
 	@scripts/install-debian $(TEST_PACKAGES)

@@ -153,13 +153,26 @@ def is_unix_name(name: str) -> bool:
     return name not in ("", ".", "..") and len(os.fsencode(name)) <= 255 and not at_root
 
 
+_LONG = st.integers(90, 255).map(lambda length: "n" * length)
+_ODD = (" ", "-rf", "...", "a\nb", "%s", "~", "\x7f", "=", "a\\b", "é", "e\u0301")
+
 unix_names = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), max_size=20),
     st.binary(min_size=1, max_size=20)
     .map(os.fsdecode)
     .filter(lambda name: not {"/", "\0"} & {*name}),
-    st.integers(90, 255).map(lambda length: "n" * length),
-    st.sampled_from((" ", "-rf", "...", "a\nb", "%s", "~", "\x7f", "=", "a\\b", "é", "e\u0301")),
+    _LONG,
+    st.sampled_from(_ODD),
+).filter(is_unix_name)
+
+# Printable ones, made so rather than chosen from all: most of those would be thrown away.
+_PRINTABLE = st.characters(
+    exclude_categories=["C", "Z"], include_characters=" ", exclude_characters="/"
+)
+utf8_names = st.one_of(
+    st.text(_PRINTABLE, min_size=1, max_size=20),
+    _LONG,
+    st.sampled_from([name for name in _ODD if name.isprintable()]),
 ).filter(is_unix_name)
 
 # Names that git holds --------------------------------------------------------------------------
@@ -172,8 +185,6 @@ def is_far_from_git(name: str) -> bool:
 
 
 git_names = unix_names.filter(is_far_from_git)
-
-utf8_names = unix_names.filter(lambda name: name.isprintable())
 
 # Trees -----------------------------------------------------------------------------------------
 

@@ -62,8 +62,15 @@ while read -r module; do
     insmod "/modules/$module" || poweroff -f
 done </modules/order
 for block in /sys/block/vd*; do
-    ln -s "/dev/${block##*/}" "/disks/$(cat "$block/serial")"
+    read -r name <"$block/serial"
+    ln -s "/dev/${block##*/}" "/disks/$name"
 done
+# The kernel finds namespaces in its own time, and since 6.12 in any order.
+while read -r number; do
+    until [ -e "/sys/block/nvme0n$number/nsid" ]; do sleep 0.1; done
+    read -r namespace <"/sys/block/nvme0n$number/nsid"
+    ln -s "/dev/nvme0n$number" "/namespaces/$namespace"
+done </numbers
 cd /results
 sh /script >output 2>errors
 echo $? >status
@@ -76,7 +83,7 @@ poweroff -f
 class Disk(NamedTuple):
     """An image as a read-only disk of the machine: ``/disks/NAME``.
 
-    `name` has at most 20 characters. `sector_size` is the logical block's, in bytes.
+    `sector_size` is the logical block's, in bytes.
     """
 
     name: str
@@ -112,7 +119,8 @@ class Machine(NamedTuple):
         with status 0 and wrote nothing to standard error. `scratch` is a directory for the
         machine's own files, among them the kernel's ``console.log``.
         """
-        return self._seen([*self._kernel(script, scratch), *arguments], disks, scratch)
+        names = [disk.name for disk in disks]
+        return self._seen([*self._kernel(script, scratch, names), *arguments], disks, scratch)
 
     def run_from(self, firmware: Path, arguments: Sequence[str], scratch: Path) -> dict[str, bytes]:
         """The same for what the `firmware` starts from a disk that QEMU gets by `arguments`: the
@@ -156,20 +164,25 @@ class Machine(NamedTuple):
         assert found, f"the machine gave no results:\n{said}{_tail(console)}"
         return found
 
-    def _kernel(self, script: str, scratch: Path) -> list[str]:
+    def _kernel(self, script: str, scratch: Path, names: Sequence[str]) -> list[str]:
         """QEMU's arguments to start the kernel by itself."""
         initrd = scratch / "initrd"
-        initrd.write_bytes(self.initrd(script))
+        initrd.write_bytes(self.initrd(script, names))
         kernel = str(self.kernel / "vmlinuz")
         return ["-kernel", kernel, "-initrd", str(initrd), "-append", OPTIONS]
 
-    def initrd(self, script: str) -> bytes:
-        """The initial RAM disk that runs `script`."""
-        return b"".join(_cpio(self._nodes(script)))
+    def initrd(self, script: str, names: Sequence[str] = ()) -> bytes:
+        """The initial RAM disk that runs `script`, with the `names` of the controller's disks."""
+        return b"".join(_cpio(self._nodes(script, names)))
 
-    def _nodes(self, script: str) -> Iterator[_Node]:
-        for directory in ("bin", "dev", "disks", "mnt", "modules", "proc", "results", "sys"):
+    def _nodes(self, script: str, names: Sequence[str]) -> Iterator[_Node]:
+        own = ("bin", "disks", "mnt", "modules", "namespaces", "results")
+        for directory in (*own, "dev", "proc", "sys"):
             yield _Node(directory, 0o040755)
+        for number, name in enumerate(names, start=1):
+            yield _Node(f"disks/{name}", 0o120777, f"/namespaces/{number}".encode())
+        numbers = "".join(f"{number}\n" for number in range(1, len(names) + 1))
+        yield _Node("numbers", 0o100644, numbers.encode())
         # The kernel opens it for the first process, before anything is mounted.
         yield _Node("dev/console", 0o020600, device=(5, 1))
         yield _Node("bin/busybox", 0o100755, self.busybox.read_bytes())
@@ -236,19 +249,18 @@ def _hardware(disks: Sequence[Disk], results: Path, console: Path) -> Iterator[s
     """QEMU's arguments for all but what is booted."""
     yield from ("-m", str(MEMORY), "-no-reboot", "-nodefaults", "-no-user-config")
     yield from ("-display", "none", "-serial", f"file:{console}")
-    yield from _disk(Disk("results", results), "off")
-    for number, disk in enumerate(disks):
-        # A PCI bus has 32 slots, of eight functions each; QEMU takes the first for what has none.
-        address = f",multifunction=on,addr={31 - number // 8:#x}.{number % 8}"
-        yield from _disk(disk, "on", address)
+    yield from _drive(Disk("results", results), "off", "virtio-blk-pci,serial=results")
+    # On one controller: kernels under TCG take a quarter of a second for each PCI device.
+    yield from ("-device", "nvme,id=disks,serial=disks")
+    for number, disk in enumerate(disks, start=1):
+        yield from _drive(disk, "on", f"nvme-ns,bus=disks,nsid={number}")
 
 
-def _disk(disk: Disk, read_only: str, address: str = "") -> Iterator[str]:
+def _drive(disk: Disk, read_only: str, device: str) -> Iterator[str]:
     name, size = disk.name, disk.sector_size
     backend = f"if=none,id={name},format=raw,readonly={read_only},file={_quoted(disk.image)}"
     blocks = f"logical_block_size={size},physical_block_size={size}"
-    yield from ("-drive", backend)
-    yield from ("-device", f"virtio-blk-pci,drive={name},serial={name},{blocks}{address}")
+    yield from ("-drive", backend, "-device", f"{device},drive={name},{blocks}")
 
 
 def _quoted(path: Path) -> str:
