@@ -17,11 +17,6 @@ from ..workers.processors import Jobs
 from . import flags
 
 
-def _names() -> str:
-    *names, last = FORMATS
-    return f"{', '.join(names)} or {last}"
-
-
 class FormatNames(Iterable[str]):
     """The names of all formats; other packages are asked where none of ours is meant."""
 
@@ -38,9 +33,9 @@ def add_options(parser: ArgumentParser, default_format: str = "") -> None:
     `default_format` says which format is taken without ``--format``.
     """
     image = parser.add_argument_group("image")
-    image.add_argument(
-        "--format", metavar="F", choices=FormatNames(), help=f"{_names()}{default_format}"
-    )
+    *names, last = FORMATS
+    what = f"{', '.join(names)} or {last}{default_format}"
+    image.add_argument("--format", metavar="F", choices=FormatNames(), help=what)
     for title, options in {"image": (*COMMON, *SOME), "source": TREE, **OWN}.items():
         group = image if title == "image" else parser.add_argument_group(title)
         for option in options:

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import takewhile
@@ -211,9 +211,15 @@ def _termination() -> Iterator[None]:
     def terminate(number: int, _frame: FrameType | None) -> NoReturn:
         raise Terminated(number)
 
+    def unraised(lost: sys.UnraisableHookArgs) -> None:
+        # Python drops what is raised while a weak reference calls back, as they do in each import.
+        # A signal that comes then ends the process; the next run tidies up, as after a kill.
+        if isinstance(lost.exc_value, KeyboardInterrupt | Terminated):
+            os._exit(_ended(lost.exc_value))
+        hook(lost)
+
     before: dict[int, Any] = {}
-    hook = sys.unraisablehook
-    sys.unraisablehook = partial(_unraised, hook)
+    hook, sys.unraisablehook = sys.unraisablehook, unraised
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -229,15 +235,6 @@ def _termination() -> Iterator[None]:
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _unraised(hook: Callable[[Any], object], lost: sys.UnraisableHookArgs) -> None:
-    """End the process for a signal that came where Python drops what is raised: while a weak
-    reference calls back, as they do in each import. The next run tidies up, as after a kill.
-    """
-    if isinstance(lost.exc_value, KeyboardInterrupt | Terminated):
-        os._exit(_ended(lost.exc_value))
-    hook(lost)
 
 
 def _parser(words: Sequence[str]) -> tuple[_Parser, Any]:

@@ -68,16 +68,12 @@ class ImagePath:
         if name.startswith("_"):
             raise AttributeError(name)
         found = getattr(PurePosixPath(self._path), name)
-        return self._with_image(found) if callable(found) else self._own(found)
 
-    def _with_image(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """A method of a pure path, whose results are in this image."""
-
-        def called(*words: Any, **options: Any) -> Any:
+        def called(*words: Any, **options: Any) -> Any:  # a method, whose results are in this image
             plain = (each._path if isinstance(each, ImagePath) else each for each in words)
-            return self._own(method(*plain, **options))
+            return self._own(found(*plain, **options))
 
-        return called
+        return called if callable(found) else self._own(found)
 
     def _own(self, value: Any) -> Any:
         from pathlib import PurePath

@@ -124,7 +124,10 @@ class Tree:
 
     def put(self, entry: Entry) -> None:
         """Add an entry as it is. Raises as `add` does, and `UsageError` for other types."""
-        _require_entry(entry)
+        if not isinstance(entry, File | Directory | Symlink):
+            what = f"{entry!r} is not an entry"
+            raise UsageError("", what, "give a File, a Directory or a Symlink")
+        require_fields(entry)
         if error := check_entry(entry):
             raise error
         missing = [each for each in _above(entry.path) if each.path not in self._children]
@@ -255,13 +258,6 @@ class Tree:
         if _facts(there) != _facts(file):
             rule = f"has the inode of {there.path}, and is another file"
             raise EntryError(file.path, rule, "give it none")
-
-
-def _require_entry(entry: object) -> None:
-    """Raise `UsageError` unless it is an entry whose fields are of their types."""
-    if not isinstance(entry, File | Directory | Symlink):
-        raise UsageError("", f"{entry!r} is not an entry", "give a File, a Directory or a Symlink")
-    require_fields(entry)
 
 
 def _above(path: str) -> Iterator[Directory]:

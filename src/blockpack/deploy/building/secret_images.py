@@ -33,7 +33,10 @@ def serves(
         return _is_ours(directory, image.file) and (spec.allow_persistent or is_ram(path))
     if secrets.key_file is None:
         return True  # its own key may have been taken to where it is needed
-    return _opens(path, read_key(secrets.key_file), image.sector_size)
+    key = read_key(secrets.key_file)
+    with held(os.open(path, os.O_RDONLY)) as file:
+        size, sectors = os.fstat(file).st_size, (image.sector_size,)
+        return sector_size_of(key, lambda at, n: os.pread(file, n, at), size, sectors) is not None
 
 
 def _is_ours(directory: str | os.PathLike[str], file: str) -> bool:
@@ -47,14 +50,6 @@ def _is_ours(directory: str | os.PathLike[str], file: str) -> bool:
             home.close()
             return True
     return False
-
-
-def _opens(path: str, key: bytes, sector_size: int) -> bool:
-    """Whether an image of such sectors opens with the key."""
-    with held(os.open(path, os.O_RDONLY)) as file:
-        size = os.fstat(file).st_size
-        found = sector_size_of(key, lambda at, n: os.pread(file, n, at), size, (sector_size,))
-        return found is not None
 
 
 def verify(image: ImageRecord, directory: str | os.PathLike[str], secrets: Secrets) -> None:
@@ -76,7 +71,10 @@ def retire(place: Place) -> None:
     what nobody else may read; but nothing that has another name, and is still in use there. Links
     are followed only to what a deploy put there. Raises `OSError`.
     """
-    secret = _secret_files(place)
+    secret = None
+    with suppress(BlockpackError):
+        volumes = BuildRecord.read(os.fsdecode(place.path)).volumes
+        secret = {name for image in volumes if image.secret for name in image.files}
     retire_staged(place)
     for name in place.names():
         status = place.lstat(name)
@@ -96,12 +94,3 @@ def retire_staged(place: Place) -> None:
                 if stat.S_ISLNK(staged.lstat(each).st_mode):
                     remove_link(staged, each)
     place.tidy()
-
-
-def _secret_files(place: Place) -> frozenset[str] | None:
-    """The files of secret images by the record in the directory, or None."""
-    try:
-        record = BuildRecord.read(os.fsdecode(place.path))
-    except BlockpackError:
-        return None
-    return frozenset(name for image in record.volumes if image.secret for name in image.files)

@@ -121,17 +121,12 @@ def _contents(
         errors.append(SecretError("", f"{rule}, which are held in memory", "make several volumes"))
         return []
     found = [identities.open(file_bytes(file)) for file in files.values()]
-    errors += _still_closed(found, identities)
-    return [data for data in found if not isinstance(data, Closed)]
-
-
-def _still_closed(found: Sequence[bytes | Closed], identities: Identities) -> Iterator[SecretError]:
-    others = found.count(Closed.OTHERS)
-    if others:
+    if others := found.count(Closed.OTHERS):
         rule = f"{of_its(others)} encrypted for others"
         rule += f", and no identity in {identities.name} opens them"
-        yield SecretError("", rule, "run 'blockpack secrets rekey'", "identity=FILE")
-    yield from _damaged(found.count(Closed.DAMAGED))
+        errors.append(SecretError("", rule, "run 'blockpack secrets rekey'", "identity=FILE"))
+    errors += _damaged(found.count(Closed.DAMAGED))
+    return [data for data in found if not isinstance(data, Closed)]
 
 
 def _damaged(count: int) -> Iterator[SecretError]:

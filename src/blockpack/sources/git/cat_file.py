@@ -172,7 +172,8 @@ class CatFile:
             errors = self._complaints()
             short = "it is shorter than it claims to be"
             how = ended(code, errors) if code or errors else short
-            if unfetched(errors) is not None:
+            # Before 2.45 git gives up for a missing object that it is not let fetch.
+            if re.search(rb"could not fetch [0-9a-f]+ from promisor remote", errors):
                 self.close()
                 return missing(self._repository, oid, path)
         self.close()
@@ -238,12 +239,6 @@ def end(repository: Repository) -> None:
     for left in _left.pop(repository.git_dir, {}).values():
         for reader in left:
             reader.close()
-
-
-def unfetched(errors: bytes) -> str | None:
-    """The object that git found missing and was not let fetch; before 2.45 it gives up then."""
-    found = re.search(rb"could not fetch ([0-9a-f]+) from promisor remote", errors)
-    return found[1].decode("ascii") if found else None
 
 
 def missing(repository: Repository, oid: str, path: str, errors: bytes = b"") -> SourceError:
