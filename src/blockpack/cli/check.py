@@ -8,7 +8,6 @@ from attrs import asdict
 
 from ..deploy.building.check import check
 from ..deploy.host.settings import HostSettings
-from ..deploy.image_errors import title_of
 from ..deploy.manifest.consumers import CONSUMERS
 from . import flags
 from .output import amount, emit, emit_json, say_warnings
@@ -43,8 +42,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json or arguments.quiet:
         return 0
     for volume in checked:
-        title = title_of(volume.name, volume.format)
-        say_warnings(f"{title}: {warning}" for warning in volume.warnings)
+        say_warnings(f"{volume.title}: {warning}" for warning in volume.warnings)
     for volume in checked:
         size = "secret" if volume.size is None else amount(volume.size)
         emit(f"{volume.name:<16} {volume.format:<4} {size:>12}")

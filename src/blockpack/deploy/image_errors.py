@@ -13,13 +13,22 @@ _UNNAMED = re.compile(r"(?:(?<=/)|^)\.(?:blockpack|new)-[^/]*/")
 """A directory for what has not got its name yet, in a path."""
 
 
-def title_of(name: str, format: str) -> str:
-    """What messages call an image."""
-    return f"disk {name}" if format == DISK else f"volume {name}"
+class Titled:
+    """An image by its name and format, built or not."""
+
+    __slots__ = ()
+
+    name: str
+    format: str
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"disk {self.name}" if self.format == DISK else f"volume {self.name}"
 
 
 def of_image(title: str, error: BlockpackError) -> Problems:
-    """An error with what it is about: `title_of` an image."""
+    """An error with what it is about: the title of an image."""
     if isinstance(error, Problems):
         members = [each for each in error.exceptions if isinstance(each, BlockpackError)]
         return Problems(f"{title}: {error.message}", members)

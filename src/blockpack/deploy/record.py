@@ -32,7 +32,7 @@ from ..layers.verity.hash_tree import ALGORITHMS, BLOCK_SIZES
 from ..model.limits import MOST
 from ..reading.ownership import open_trusted
 from .file_names import RECORD
-from .image_errors import title_of
+from .image_errors import Titled
 
 SCHEMA = 1
 """The version of the record's schema; a reader refuses those that it does not know."""
@@ -93,7 +93,7 @@ class HashTreeRecord:
 
 
 @frozen(kw_only=True)
-class ImageRecord:
+class ImageRecord(Titled):
     """One image, of a volume or a disk.
 
     `file` and `key` (the file with the key that the image is encrypted with, if the build made
@@ -124,11 +124,6 @@ class ImageRecord:
         # No command may ever have these at hand, to print by mistake.
         if self.secret and any(getattr(self, name) is not None for name in _CONTENTS):
             raise ValueError("a record tells nothing of a secret volume's contents")
-
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return title_of(self.name, self.format)
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -144,14 +144,13 @@ class _Build:
     epoch: int = field(factory=source_date_epoch, init=False)
 
     def run(self, depfile: str | None) -> BuildReport:
-        text = None
-        if depfile is not None:
-            require_replaceable(depfile)
-            text = rule(self.dist.record_file, self.deployment)
+        if depfile is None:
+            return self._build()
+        require_replaceable(depfile)
+        text = rule(self.dist.record_file, self.deployment)
         report = self._build()
-        if depfile is not None and text is not None:
-            write(depfile, text)
-            self.dist.date(self.deployment.inventory.begun)
+        write(depfile, text)
+        self.dist.date(self.deployment.inventory.begun)
         return report
 
     @cached_property

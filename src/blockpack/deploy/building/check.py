@@ -18,7 +18,7 @@ from ...planning.options import Size
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs
 from ...writing.progress import Meter, Progress
-from ..image_errors import noted
+from ..image_errors import Titled, noted
 from ..manifest.parser import Manifest
 from ..manifest.specs import ImageSpec
 from ..secrets.opening import require_encrypted
@@ -33,7 +33,7 @@ UNSEEN = LayoutWarning("", "secret", "not opened by check")
 
 
 @frozen(kw_only=True)
-class CheckedVolume:
+class CheckedVolume(Titled):
     """An image that can be built, of a volume or a disk; `size` in bytes, None for a secret one."""
 
     name: str

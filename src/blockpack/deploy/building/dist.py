@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Container, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from attrs import define, field
 
@@ -40,19 +40,15 @@ def held(directory: str) -> Iterator[Place]:
         place = Place.own(directory, make=0o755)
     except OSError as error:
         raise TargetError(directory, reason(error), "give a directory to build into") from None
-    busy = TargetError(
-        directory, "another run is building there", "wait for it, or build elsewhere"
-    )
-    with place:
-        try:
-            with locked(place, busy):
-                _tidy(place)
-                try:
-                    yield place
-                finally:
-                    _tidy(place)
-        finally:
-            place.forsake()
+    rule = "another run is building there"
+    busy = TargetError(directory, rule, "wait for it, or build elsewhere")
+    with ExitStack() as stack:
+        stack.enter_context(place)
+        stack.callback(place.forsake)
+        stack.enter_context(locked(place, busy))
+        _tidy(place)
+        stack.callback(_tidy, place)
+        yield place
 
 
 def _tidy(place: Place) -> None:

@@ -27,7 +27,7 @@ from ...sources.options import Submodules, Symlinks
 from ...workers.processors import Jobs
 from .. import exposure
 from ..file_names import DISK
-from ..image_errors import noted, title_of
+from ..image_errors import Titled, noted
 from .consumers import Device
 
 Value = str | int | bool
@@ -70,7 +70,7 @@ TreeOf = Callable[[TreeSpec], "Tree"]
 
 
 @frozen(kw_only=True)
-class VolumeSpec(TreeSpec):
+class VolumeSpec(TreeSpec, Titled):
     """One ``[volumes.NAME]`` table.
 
     `options` are the keyword arguments of the format's volume class that the manifest gives, or
@@ -85,11 +85,6 @@ class VolumeSpec(TreeSpec):
     allow_persistent: bool = False
     verity: bool = False
     image: bool = True
-
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return title_of(self.name, self.format)
 
     @property
     def key(self) -> object:
@@ -248,7 +243,7 @@ class RawSpec:
 
 
 @frozen(kw_only=True)
-class DiskSpec:
+class DiskSpec(Titled):
     """One ``[disks.NAME]`` table; `options` are the arguments of `Disk` that it gives. It is secret
     as a whole if a volume in it is, and lies on a disk only if all those may.
     """
@@ -258,14 +253,9 @@ class DiskSpec:
     raws: tuple[RawSpec, ...] = ()
     options: Mapping[str, Any] = field(factory=dict)
 
-    format: ClassVar[str] = DISK
+    format: ClassVar[str] = DISK  # type: ignore[misc]  # of all others one
     profile: ClassVar[str] = "any"
     cipher: ClassVar[None] = None
-
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return title_of(self.name, self.format)
 
     @property
     def trees(self) -> tuple[VolumeSpec | FileSpec, ...]:
