@@ -49,7 +49,6 @@ def run(arguments: Namespace) -> int:
 
 
 def _print(arguments: Namespace, consumer: Consumer) -> None:
-    """Print the lines for what can be used, with warnings before them."""
     lines, warnings = list(consumer.lines()), list(consumer.warnings())
     if arguments.template is not None:
         networks = dict(map(network, arguments.network))

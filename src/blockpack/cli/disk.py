@@ -142,7 +142,6 @@ def _raw(text: str) -> Raw:
 def _partitions(
     described: Iterable[Described], arguments: Namespace, left_out: list[str]
 ) -> list[Partition]:
-    """All partitions. Raises `Problems` with what is wrong with any of them."""
     found: list[Partition] = []
     errors: list[BlockpackError] = []
     for each in described:

@@ -79,7 +79,6 @@ def run(arguments: Namespace) -> int:
 def _opened(
     name: str, arguments: Namespace, left_out: list[str], stack: ExitStack
 ) -> Layout | Image:
-    """The image of that name, or the plan of the source."""
     if arguments.format is None and not os.path.isdir(name) and not name.startswith(SCHEME):
         image = stack.enter_context(open_image(name, key_file=arguments.key_file))
         if image.problems:

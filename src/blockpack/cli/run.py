@@ -199,7 +199,6 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _ended(ending: BaseException) -> int:
-    """Say that a signal ended the run; the exit code."""
     say("terminated" if isinstance(ending, Terminated) else "interrupted")
     return ending.exit_code if isinstance(ending, Terminated) else INTERRUPTED
 

@@ -103,7 +103,6 @@ def _standard_input() -> bytes:
 
 
 def _targets(arguments: Namespace) -> dict[str, str]:
-    """Where each file goes. Raises `UsageError`."""
     if (arguments.output is not None) != (STANDARD_INPUT in arguments.files):
         rule = "--output and '-' (standard input) go together"
         raise UsageError("", rule, "give both or neither")
@@ -151,7 +150,6 @@ def _say_for_whom(keeper: Keeper, files: list[str]) -> None:
 
 
 def _keeper(arguments: Namespace, directory: str) -> Keeper:
-    """The deployment that is named, or that `directory` is in."""
     if arguments.deployment is not None:
         return Keeper.at(arguments.deployment)
     return Keeper.at_hand(directory or os.curdir)

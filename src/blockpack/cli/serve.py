@@ -44,7 +44,6 @@ def run(arguments: Namespace) -> int:
 
 @contextmanager
 def _exports(arguments: Namespace) -> Iterator[Mapping[str, Servable]]:
-    """What is to be served, by name: one source, or the volumes of a deployment."""
     if arguments.format is None:
         from ..deploy.attach.exports import exports, is_deployment  # which a source has no use for
 

@@ -152,7 +152,6 @@ class ImageRecord(Titled):
         return size
 
     def _values(self) -> dict[str, Any]:
-        """The record as JSON values."""
         values = asdict(self)
         left_out = set(_CONTENTS) if self.secret else set()
         left_out.update(name for name in ("container", "verity") if values[name] is None)

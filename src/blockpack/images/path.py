@@ -312,7 +312,6 @@ class ImagePath:
         return self._image.resolve(self._path, follow_symlinks=follow_symlinks)
 
     def _found(self, follow_symlinks: bool = True) -> ImageEntry:
-        """What is there. Raises as `Image.found` does."""
         return self._image.found(self._path, follow_symlinks=follow_symlinks)
 
     def _is(self, kind: str, follow_symlinks: bool) -> bool:

@@ -261,7 +261,6 @@ class Tree:
 
 
 def _above(path: str) -> Iterator[Directory]:
-    """The directories above `path`."""
     while path := parent_of(path):
         yield Directory(path)
 

@@ -127,7 +127,6 @@ class LayoutReader(PositionalReader):
 
 
 def _is_item(data: Data, run: Run) -> bool:
-    """Whether `data` is all of an item of `run`."""
     item = bisect_right(run.offsets, data.offset) - 1
     ends = run.offsets[item], run.offsets[min(item + 1, len(run))]
     return ends == (data.offset, data.offset + data.length)

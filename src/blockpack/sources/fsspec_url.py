@@ -76,7 +76,6 @@ class OnFsspec(Hierarchy):
 
 
 def _entry(path: str, facts: Mapping[str, Any]) -> ImageEntry:
-    """What a filesystem tells of `path`, as an entry."""
     kind: Kind = _KINDS.get(str(facts.get("type")), "other")
     target = facts.get("destination") or facts.get("target") or ""
     if facts.get("islink") and target:

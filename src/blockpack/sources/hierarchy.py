@@ -117,7 +117,6 @@ def _is_below(inside: str, path: str, name: str) -> bool:
 
 
 def _is_excluded(path: str, excluded: Callable[[str, bool], bool]) -> bool:
-    """Whether a path or a directory above it is left out."""
     parts = path.split("/")
     above = ("/".join(parts[:end]) for end in range(1, len(parts)))
     return excluded(path, False) or any(excluded(directory, True) for directory in above)

@@ -95,7 +95,6 @@ def deployed(
 
 
 def _disk(directory: Path, number: int, image: ImageRecord, writable: bool) -> Disk:
-    """The disk for an image, if that is as it was built. Raises `BlockpackError`."""
     path, remedy = directory / image.file, "build or deploy again"
     if image.secret and image.cipher is None and path.is_symlink():
         remedy = "secrets in RAM are gone when the host restarts: deploy again"

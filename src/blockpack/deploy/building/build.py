@@ -127,8 +127,6 @@ def build(
 
 @define(slots=False)
 class _Build:
-    """One run."""
-
     deployment: Deployment
     dist: Dist
     only: tuple[str, ...]
@@ -269,7 +267,6 @@ class _Build:
         return planned
 
     def _made_here(self, planned: Sequence[tuple[Task, Layout]]) -> Made:
-        """What comes of tasks in processes of this machine, as it comes."""
         if planned:
             # All is written, and then read for the digests.
             meter = Meter("building", 2 * sum(layout.size for _, layout in planned), self.progress)
@@ -332,7 +329,6 @@ class _Build:
     # Afterwards ----------------------------------------------------------------------------------
 
     def _write(self, *, complete: bool) -> BuildRecord:
-        """Write what is there into the record and the state."""
         opened = self.deployment
         record = BuildRecord(
             name=opened.manifest.name,

@@ -150,7 +150,6 @@ def _dask(address: str) -> Iterator[Executor]:
 
 
 def _called(name: str) -> Executor:
-    """What the function `name` returns."""
     from concurrent.futures import Executor
     from importlib import import_module
 

@@ -237,7 +237,6 @@ def _line(
     command: bool,
     reason: str | None,
 ) -> dict[str, Any]:
-    """What the history is told of a switch."""
     values = {
         "generation": None if generation is None else generation.number,
         "commit": None if generation is None else generation.commit,

@@ -106,7 +106,6 @@ def _partition(table: Node, volumes: Mapping[str, VolumeSpec | None]) -> Partiti
 
 
 def _volume_in(node: Node, volumes: Mapping[str, VolumeSpec | None]) -> VolumeSpec | None:
-    """The volume that a partition has, if that is sound."""
     name = node.text()
     if name is None:
         return None
@@ -131,7 +130,6 @@ def _raw(table: Node) -> RawSpec | None:
 
 
 def _file(node: Node) -> FileSpec | None:
-    """The file that the key ``path`` names."""
     found = tree_path(node)
     if found == "":
         node.complain("is not a file", "name a file in the tree")
@@ -139,7 +137,6 @@ def _file(node: Node) -> FileSpec | None:
 
 
 def _sector_size(table: Mapping[str, Any]) -> int | None:
-    """The sector size that a disk's table gives, if it is one."""
     with suppress(UsageError):
         size = parse_size(table.get("sector-size", ""))
         return size if size in SECTOR_SIZES else None

@@ -121,7 +121,6 @@ class Node:
         return str(self.path[-1])
 
     def __getitem__(self, key: str) -> Node:
-        """The value of a key of the table that this is."""
         return Node(self.document, (*self.path, key), self.value.get(key))
 
     def __contains__(self, key: str) -> bool:

@@ -96,9 +96,8 @@ def _ram_directory() -> tuple[Place, Place]:
 
 def _ram_places() -> Iterator[str]:
     """The directories in RAM that there are, the most private one first."""
-    own = os.environ.get("XDG_RUNTIME_DIR")
-    places = [own] if own else []
-    for place in (*places, f"/run/user/{os.getuid()}", "/dev/shm"):
+    places = os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{os.getuid()}", "/dev/shm"
+    for place in filter(None, places):
         with suppress(OSError):
             if is_ram(place):
                 yield place
@@ -153,7 +152,6 @@ def wipe_left() -> None:
 
 
 def _wipe_if_left(above: Place, name: str) -> None:
-    """Wipe a directory of that name if a run left it that was killed."""
     with above.inside(name).require_own(private=True) as directory:
         if directory.status.st_uid == os.geteuid() and _lock(directory):
             _remove(above, directory)

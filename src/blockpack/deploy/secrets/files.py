@@ -176,7 +176,6 @@ def _barrier(directory: str) -> str:
 
 
 def _opened(file: HeldFile, identities: Identities) -> bytes:
-    """What is in an encrypted file. Raises `SecretError`."""
     found = identities.open(file.data)
     if not isinstance(found, Closed):
         return found

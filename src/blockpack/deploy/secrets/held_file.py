@@ -150,7 +150,6 @@ class HeldFile:
 def _open(
     place: Place, name: str, shown: str, error: type[BlockpackError], flags: int = os.O_RDONLY
 ) -> int:
-    """The descriptor of a regular file, whosever it is."""
     held = place.descriptor
     return open_trusted(name, error, shown=shown, dir_fd=held, flags=flags, of_anybody=True)
 

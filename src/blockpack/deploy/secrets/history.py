@@ -94,7 +94,6 @@ def audit(path: str, revisions: Sequence[str], manifests_of: Sequence[str] = ())
 
 
 def _commits(repository: Repository, revisions: Sequence[str]) -> list[str]:
-    """The ids of the commits that `revisions` name. Raises `SourceError`."""
     asked = "".join(f"{revision}^{{commit}}\n" for revision in revisions)
     told = _git(repository, asked, "cat-file", "--batch-check=%(objectname)").splitlines()
     for revision, line in zip(revisions, told, strict=True):
@@ -168,7 +167,6 @@ def _errors(found: Counter[tuple[str, str]]) -> Iterator[BlockpackError]:
 
 
 def _git(repository: Repository, asked: str, *command: str | bytes) -> str:
-    """What git answers. Raises `SourceError`."""
     done = repository.git(*command, data=encode(asked))
     if done.returncode:
         rule = f"its commits cannot be read: {ended(done.returncode, done.stderr)}"

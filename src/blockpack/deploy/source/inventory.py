@@ -126,7 +126,6 @@ class Inventory:
 
 
 def _taken(subtree: Subtree, jobs: Jobs) -> Stock:
-    """What is in a subtree now."""
     location, dated, left_out, exclude, symlinks = subtree
     try:
         if not location.endswith("/"):

@@ -85,7 +85,6 @@ class OpenDirectory(Deployment):
         return (self._subtree(part, spec) for spec in image.trees for part in spec.parts)
 
     def _subtree(self, part: Part, spec: TreeSpec) -> Subtree:
-        """What a part is made of. Raises `SourceError` and `UsageError`."""
         place = place_of(self.root, part.path)
         if not place.endswith("/"):
             return Subtree(place)

@@ -82,7 +82,6 @@ class Places(NamedTuple):
 
     @classmethod
     def _found(cls, oids: Sequence[bytes], lookups: Sequence[_Lookup], loose: LooseBlobs) -> Self:
-        """Those of some blobs."""
         places = cls.unknown(len(oids))
         packs, offsets, sizes = places
         pread = os.pread

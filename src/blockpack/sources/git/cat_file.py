@@ -255,7 +255,6 @@ def missing(repository: Repository, oid: str, path: str, errors: bytes = b"") ->
 
 
 def _widen(pipe: IO[bytes]) -> None:
-    """Give a pipe more room, where that is possible."""
     with suppress(ImportError, OSError):  # only Linux has it, and it may be too much for a user
         from fcntl import F_SETPIPE_SZ, fcntl
 

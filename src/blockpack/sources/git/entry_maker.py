@@ -106,7 +106,6 @@ class EntryMaker:
         return evolve(file, size=found.size, store=DISK, key=found.path, stamp=found.mtime_ns)
 
     def _link(self, entry: Found, time: int) -> Entry | None:
-        """A link; None for a problem."""
         try:
             target = link_target(self.lookup.reader, entry.path, entry.oid)
             return Symlink(entry.path, target, mtime_ns=time)

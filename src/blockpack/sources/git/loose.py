@@ -81,7 +81,6 @@ def opened(path: str) -> int:
 
 
 def _size(data: bytes) -> int | None:
-    """The size that the header of a blob tells."""
     head, end, _ = data.partition(b"\0")
     kind, _, size = head.partition(b" ")
     return int(size) if end and kind == b"blob" and size.isdigit() else None

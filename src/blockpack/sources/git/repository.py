@@ -190,7 +190,6 @@ class Repository:
 
 
 def _refused(path: str, code: int, errors: bytes) -> SourceError:
-    """The error for a directory that git takes for no repository of ours."""
     if b"safe.directory" in errors:
         trust = f"git config --global --add safe.directory {shlex.quote(os.path.realpath(path))}"
         return SourceError(path, "belongs to another user", f"if you trust its owner: {trust}")
