@@ -124,14 +124,7 @@ FAT = (
 )
 
 TAR = (
-    Option(
-        "dialect",
-        "choice",
-        "D",
-        "long names by pax, ustar or gnu rules (pax)",
-        "pax ustar gnu",
-        spelling="tar-dialect",
-    ),
+    Option("dialect", "choice", "D", "rules for long names:", "pax ustar gnu", None, "tar-dialect"),
     Option(
         "align",
         "size or word",
