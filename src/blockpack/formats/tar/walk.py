@@ -42,6 +42,8 @@ META = (*_RECORDS, header.GNU_LONG_NAME, header.GNU_LONG_LINK, _LABEL, _SOLARIS_
 _WITHOUT_CONTENT = (header.HARDLINK, header.SYMLINK, header.DIRECTORY, b"3", b"4", b"6")
 _NAMES_OF_EXTENDED = (b"@LongLink", b"PaxHeader")
 _BEHIND_DAMAGE = "the extended header before it is damaged"
+_STRETCH = 4096
+"""Plain files that are told at once, at most."""
 _FILES = (header.FILE, b"\0", b"7")
 _DIGITS, _TAIL = slice(124, 135), slice(156, 512)
 _TYPEFLAG, _FILE, _SLASH, _ENDS = 156, ord("0"), ord("/"), b"\0 "
@@ -170,14 +172,22 @@ class Archive:
             self.report(ImageError("", "the archive ends after an extended header"))
 
     def _plain_files(self, at: int) -> PlainFiles:
-        """The plain files from `at` on, as far as headers have been read."""
+        """The plain files from `at` on, or the first of them."""
         files = names, blocks, starts, sizes = PlainFiles([], [], [], [])
         buffer, base, sums = self._blocks.buffer, self._blocks.begin, self._blocks.sums
-        last = len(buffer) - BLOCK
         place = at - base
         plain = b""
-        while place <= last:  # there may be a million, so this calls little
+        served = 0
+        while len(sizes) < _STRETCH:  # there may be a million, so this calls little
             block = buffer[place : place + BLOCK]
+            if len(block) < BLOCK:
+                self._blocks.served += len(sizes) - served
+                served = len(sizes)
+                block = self._blocks.at(base + place)
+                if len(block) < BLOCK:
+                    break
+                place += base - self._blocks.begin
+                buffer, base = self._blocks.buffer, self._blocks.begin
             tail, digits = block[_TAIL], block[_DIGITS]
             if tail != plain and not self._plain_tails[tail]:
                 break
@@ -204,7 +214,7 @@ class Archive:
             starts.append(start)
             sizes.append(size)
             place += BLOCK + (size + BLOCK - 1 & -BLOCK)
-        self._blocks.served += max(len(sizes) - 1, 0)
+        self._blocks.served += len(sizes) - served
         return files
 
     def _is_plain(self, tail: bytes) -> bool:
