@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import blockpack
 from archives.making import FILE, HARD, LINK, content, tar_of
-from blockpack import Directory, File, Problems, Symlink, scan
+from blockpack import Directory, File, Problems, SourceError, Symlink, scan
 from judges.programs import run
 
 
@@ -119,3 +122,29 @@ def test_an_encrypted_zip_is_refused_by_name(site: Path, tmp_path: Path) -> None
     told = str(raised.value)
     assert "index.html: cannot be read: it is encrypted" in told
     assert "bin/up: cannot be read: it is encrypted" in told
+
+
+def by_bsdtar(site: Path, image: Path) -> None:
+    run("bsdtar", ["-C", site, "--format=iso9660", "-cf", image, "."])
+
+
+def by_mkfs_btrfs(site: Path, image: Path) -> None:
+    os.truncate(image, 128 << 20)
+    run("mkfs.btrfs", ["-q", "-r", site, image])
+
+
+@pytest.mark.parametrize("make", [by_bsdtar, by_mkfs_btrfs])
+def test_what_only_begins_with_zeros_is_no_archive_of_nothing(
+    make: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "a").write_bytes(b"a")
+    image = tmp_path / "image"
+    image.touch()
+    make(tmp_path / "site", image)
+    with pytest.raises(SourceError, match="is not a directory, an archive or an image"):
+        scan(image)
+    with pytest.raises(blockpack.ImageError, match="not a tar archive"):
+        blockpack.open_image(image)
+    image.write_bytes(bytes(1 << 20))
+    assert len(scan(image)) == 0

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from ..layers.disk.reader import DiskReader, OpenPartition
     from ..layers.verity.reader import VerityReader
 
+_BLANK = 128 << 10
+"""Bytes from the begin of an image in which ISO 9660, btrfs and others have something, behind zeros
+that alone are a tar of nothing."""
+
 _ROOT_HASH = re.compile("(?:[0-9A-Fa-f]{8}){5,16}").fullmatch
 
 ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Layout
@@ -249,6 +253,8 @@ def format_of(data: PositionalReader, name: str) -> Format | None:
     """The format of an image by its first bytes, if any, or `DISK`. Raises `SourceError`."""
     with reading_errors(name):
         head = data.read_at(0, 4096)
+        if not any(head) and any(data.read_at(0, _BLANK)):
+            return None
     return DISK if begins_a_disk(head) else registry.format_of(head, formats())
 
 
