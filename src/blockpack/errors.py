@@ -15,8 +15,9 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import UnsupportedOperation
 from operator import attrgetter
-from typing import Self
+from typing import Any, Self
 
 _REMEDIES = {
     errno.ENOSPC: "free some space, or choose another place",
@@ -29,6 +30,8 @@ _REMEDIES = {
     errno.EIO: "check the disk",
     errno.EPIPE: "let the reader read to the end",
     errno.EMFILE: "raise the limit of open files ('ulimit -n')",
+    errno.EBADF: "leave it open for this",
+    errno.ELOOP: "mend the links, or choose another place",
 }
 
 Spelling = Callable[[str, str], str]
@@ -292,8 +295,29 @@ def require_open(file: object, name: str) -> None:
         raise UsageError(name, "is a closed file object", "leave it open until the work is done")
 
 
+def bytes_of(file: Any, most: int, path: str) -> bytes:
+    """What `file` reads, `most` bytes of it. Raises `UsageError` for what is no binary file."""
+    data: object = file.read(most)
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise UsageError(path, f"read() gives {type(data).__name__}", "open it in the mode 'rb'")
+    found = bytes(data)  # a view may have a length of its own
+    if len(found) > most:
+        rule = f"read() gives {len(found):,} bytes, and {most:,} were asked for"
+        raise UsageError(path, rule, "give a binary file")
+    return found
+
+
+def size_of(file: Any) -> int:
+    """The length in bytes of a file object that seeks; some, as `mmap`, do not say where to."""
+    end = file.seek(0, os.SEEK_END)
+    size: int = file.tell() if end is None else end
+    return size
+
+
 def reason(error: OSError) -> str:
     """What the operating system says is wrong, as the end of a sentence."""
+    if isinstance(error, UnsupportedOperation):
+        return f"its file object cannot do that ({error})"
     return (error.strerror or str(error)).lower()
 
 

@@ -7,6 +7,7 @@ import fcntl
 import gzip
 import io
 import lzma
+import mmap
 import os
 import resource
 import threading
@@ -210,3 +211,44 @@ def test_a_file_object_that_is_closed_is_an_error(layout: blockpack.Layout) -> N
     content.close()
     with pytest.raises(blockpack.UsageError, match=r"^a: is a closed file object"):
         blockpack.write(blockpack.TarVolume().plan(tree), io.BytesIO())
+
+
+class Greedy(io.BytesIO):
+    """It gives more than it is asked for."""
+
+    def read(self, most: int | None = -1, /) -> bytes:
+        return super().read() if most else b""
+
+
+def test_what_reads_no_bytes_is_no_image(layout: blockpack.Layout, tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    blockpack.write(layout, path)
+    files: tuple[Any, ...] = (io.StringIO("text"), path.open("r"), Greedy(path.read_bytes()))
+    for file in files:
+        with file, pytest.raises(blockpack.UsageError, match=r"read\(\) gives .*; "):
+            blockpack.open_image(file)
+
+
+def test_a_file_object_that_does_not_tell_where_it_seeks_to_is_read(
+    layout: blockpack.Layout, tmp_path: Path
+) -> None:
+    path = tmp_path / "image"
+    blockpack.write(layout, path)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+        image: Any = mapped
+        assert blockpack.open_image(image).read("small") == b"small"
+        tree = blockpack.Tree()
+        tree.add("image", image)
+        assert tree["image"].size == path.stat().st_size  # type: ignore[union-attr]
+
+
+def test_what_a_file_object_cannot_do_is_told(layout: blockpack.Layout, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    for end, mode in ((reading, "rb"), (writing, "wb")):
+        with os.fdopen(end, mode) as file, pytest.raises(blockpack.SourceError) as raised:
+            blockpack.Tree().add("a", file)
+        assert "cannot be read: its file object cannot do that (" in str(raised.value)
+    (tmp_path / "target").touch()
+    told = r"its file object cannot do that \(write"
+    with (tmp_path / "target").open("rb") as file, pytest.raises(blockpack.TargetError, match=told):
+        blockpack.write(layout, file)

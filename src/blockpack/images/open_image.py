@@ -97,13 +97,13 @@ def _data(source: ImageSource) -> tuple[PositionalReader, str, str | None]:
     if isinstance(source, bytes | bytearray | memoryview):
         return BytesReader(source), "the image", None
     if not isinstance(source, str | os.PathLike):
-        if not hasattr(source, "seek"):
+        if not hasattr(source, "seek") or not hasattr(source, "read"):
             rule = f"{type(source).__name__} is not an image"
             raise UsageError("", rule, "give a path, bytes, a binary file or a layout")
         name = str(getattr(source, "name", "the image"))
         require_open(source, name)
         with reading_errors(name):
-            return reader_of(source), name, None
+            return reader_of(source, name), name, None
     name = require_path(source)
     data, partition = open_at(name)
     return data, name, partition

@@ -16,7 +16,7 @@ from typing import IO, ClassVar, Literal, Protocol
 
 from attrs import frozen
 
-from ..errors import SourceError, UsageError, reading_errors, require_open
+from ..errors import SourceError, UsageError, bytes_of, reading_errors, require_open, size_of
 from .entry import MEMORY, File, location
 from .extent import Extent, FileRange, Readable, Stream
 
@@ -121,18 +121,7 @@ class _Guarded:
         self.close = file.close
 
     def read(self, most: int, /) -> bytes:
-        return _bytes_of(self._file, most, self._path)
-
-
-def _bytes_of(file: Readable | SeekingFile, most: int, path: str) -> bytes:
-    data: object = file.read(most)
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise UsageError(path, f"read() gives {type(data).__name__}", "open it in the mode 'rb'")
-    found = bytes(data)  # a view may have a length of its own
-    if len(found) > most:
-        rule = f"read() gives {len(found):,} bytes, and {most:,} were asked for"
-        raise UsageError(path, rule, "give a binary file")
-    return found
+        return bytes_of(self._file, most, self._path)
 
 
 class _Shared:
@@ -148,7 +137,7 @@ class _Shared:
         with self._lock:
             require_open(self._file, self._path)
             self._file.seek(self._position)
-            data = _bytes_of(self._file, most, self._path)
+            data = bytes_of(self._file, most, self._path)
         self._position += len(data)
         return data
 
@@ -182,8 +171,8 @@ def _measured(path: str, content: object) -> File:
         lock = threading.Lock()
         require_open(content, path)
         with reading_errors(path):
-            size = content.seek(0, os.SEEK_END)
-            _bytes_of(content, 0, path)
+            size = size_of(content)
+            bytes_of(content, 0, path)
         return File(path, size, Opened(lambda: _Shared(content, path, lock)), None)
     if hasattr(content, "open"):
         opened = _Called(lambda: content.open("rb"))

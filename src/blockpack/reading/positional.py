@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, cast
 
-from ..errors import ImageError, SourceError, reading_errors
+from ..errors import ImageError, SourceError, bytes_of, reading_errors, size_of
 from .lifetime import Closing
 
 READ_AHEAD = 128 << 10
@@ -275,16 +275,18 @@ class SeekingReader(PositionalReader):
 
     read_ahead = 256 << 10
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
+        self._name = name
         self._lock = threading.Lock()
-        super().__init__(file.seek(0, os.SEEK_END))
+        bytes_of(file, 0, name)
+        super().__init__(size_of(file))
 
     def pread(self, view: memoryview, position: int) -> int:
         """By `seek` and `read`."""
         with self._lock:
             self._file.seek(position)
-            data = self._file.read(len(view))
+            data = bytes_of(self._file, len(view), self._name)
         view[: len(data)] = data
         return len(data)
 
@@ -357,8 +359,9 @@ class ReopenedReader(PositionalReader):
             self._file.close()
 
 
-def reader_of(file: BinaryIO) -> PositionalReader:
-    """A reader of what is in an open binary file, which stays the caller's to close.
+def reader_of(file: BinaryIO, name: str = "the image") -> PositionalReader:
+    """A reader of what is in an open binary file, which stays the caller's to close; `name` is for
+    messages.
 
     Past the object goes only what is plainly a descriptor's file, for others may do something to
     the bytes (decompress, decrypt).
@@ -368,7 +371,7 @@ def reader_of(file: BinaryIO) -> PositionalReader:
         return raw.reader
     if type(raw) is io.FileIO and raw.seekable():
         return DescriptorReader(_of_its_own(raw.fileno()))
-    return SeekingReader(file)
+    return SeekingReader(file, name)
 
 
 def _of_its_own(descriptor: int) -> int:
