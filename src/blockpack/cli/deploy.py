@@ -8,8 +8,9 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from ..deploy.host.rollout import DeployReport, deploy
-from ..deploy.host.settings import HostSettings, key
+from ..deploy.host.settings import HostSettings
 from ..errors import BlockpackError, UsageError, printable
+from ..planning.options import key_of
 from ..sources.git.address import Address
 from . import build as built
 from . import flags
@@ -110,7 +111,7 @@ def _command(arguments: Namespace, given: HostSettings) -> str:
     words += ["--to", os.path.abspath(arguments.to)]
     for name in _SETTINGS:
         if (value := getattr(given, name)) is not None:
-            words += [f"--{key(name)}", str(value)]
+            words += [f"--{key_of(name)}", str(value)]
     if arguments.executor is not None:
         words += ["--executor", arguments.executor]
     if arguments.save:

@@ -6,10 +6,8 @@ values, where PyYAML is installed (``blockpack[seed]``).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Self
-
-from attrs import define, field
 
 from ..errors import BlockpackError, EntryError
 from ..model.entry import Directory, File, name_of
@@ -51,68 +49,54 @@ def matching(wanted: WantedFile, tree: Tree) -> list[File]:
     ]
 
 
-@define
-class WantedFiles:
-    """What speaks against a tree, because of the files that a profile's reader looks for."""
-
-    problems: list[BlockpackError] = field(factory=list)
-    warnings: list[LayoutWarning] = field(factory=list)
-
-    @classmethod
-    def in_tree(cls, profile: Profile, tree: Tree) -> Self:
-        """What `tree` lacks for the reader of `profile`, and what that would not understand."""
-        found = cls()
-        for wanted in profile.files:
-            found._look_for(wanted, tree)
-        return found
-
-    def _look_for(self, wanted: WantedFile, tree: Tree) -> None:
+def lacking(profile: Profile, tree: Tree) -> Iterator[BlockpackError | LayoutWarning]:
+    """What `tree` lacks for the reader of `profile`, and what that would not understand."""
+    for wanted in profile.files:
         files = matching(wanted, tree)
         for file in files if wanted.syntax != "any" else ():
             try:
-                self._check_content(file, wanted)
+                yield from _wrong_in(file, wanted)
             except BlockpackError as error:
-                self.problems.append(error)
+                yield error
         if not files and wanted.presence == "required":
-            self.problems.append(_missing(wanted.path, "is missing", wanted))
+            yield _missing(wanted.path, "is missing", wanted)
         elif not files and wanted.presence == "expected":
             path = wanted.path.replace("|", " or ")
-            text = f"is missing; {wanted.purpose}"
-            self.warnings.append(LayoutWarning(path, "missing-file", text))
+            yield LayoutWarning(path, "missing-file", f"is missing; {wanted.purpose}")
 
-    def _check_content(self, file: File, wanted: WantedFile) -> None:
-        """Note what is wrong. Raises `EntryError`, and `SourceError` if it cannot be read."""
-        syntax: str = wanted.syntax
-        if file.size > MOST_PARSED:
-            text = f"is not checked, for it has {file.size:,} bytes"
-            self.warnings.append(LayoutWarning(file.path, "unchecked", text))
+
+def _wrong_in(file: File, wanted: WantedFile) -> Iterator[EntryError | LayoutWarning]:
+    """What is wrong. Raises `EntryError`, and `SourceError` if it cannot be read."""
+    syntax: str = wanted.syntax
+    if file.size > MOST_PARSED:
+        text = f"is not checked, for it has {file.size:,} bytes"
+        yield LayoutWarning(file.path, "unchecked", text)
+        return
+    data = file_bytes(file)
+    if syntax == "user-data":
+        if data and not (data.startswith(_USER_DATA) or b"mime-version:" in data.lower()):
+            text = "begins with neither #cloud-config nor #!, so cloud-init ignores it"
+            yield LayoutWarning(file.path, "user-data", text)
+        if not data.startswith(b"#cloud-config") or data.startswith(_OTHER_CONFIGS):
             return
-        data = file_bytes(file)
-        if syntax == "user-data":
-            if data and not (data.startswith(_USER_DATA) or b"mime-version:" in data.lower()):
-                text = "begins with neither #cloud-config nor #!, so cloud-init ignores it"
-                self.warnings.append(LayoutWarning(file.path, "user-data", text))
-            if not data.startswith(b"#cloud-config") or data.startswith(_OTHER_CONFIGS):
-                return
-            syntax = "yaml"
-        try:
-            keys = _keys(syntax, data)
-        except ImportError:
-            text = 'its YAML is not checked; pip install "blockpack[seed]" sees to that'
-            self.warnings.append(LayoutWarning(file.path, "unchecked", text))
-            return
-        except RecursionError:
-            raise EntryError(file.path, "is nested too deeply", "write it flatter") from None
-        except ValueError as error:
-            rule = f"is not valid {syntax.upper()}: {error}"
-            raise EntryError(file.path, rule, "correct it") from None
-        if keys is None and (syntax == "yaml" or wanted.required_keys):
-            raise EntryError(file.path, "is not a mapping of keys to values", "correct it")
-        for key in sorted({*wanted.required_keys} - (keys or set())):
-            self.problems.append(_missing(file.path, f"has no {key}", wanted))
-        for key in sorted({*wanted.expected_keys} - (keys or set())):
-            text = f"has no {key}; {wanted.purpose}"
-            self.warnings.append(LayoutWarning(file.path, "missing-key", text))
+        syntax = "yaml"
+    try:
+        keys = _keys(syntax, data)
+    except ImportError:
+        text = 'its YAML is not checked; pip install "blockpack[seed]" sees to that'
+        yield LayoutWarning(file.path, "unchecked", text)
+        return
+    except RecursionError:
+        raise EntryError(file.path, "is nested too deeply", "write it flatter") from None
+    except ValueError as error:
+        rule = f"is not valid {syntax.upper()}: {error}"
+        raise EntryError(file.path, rule, "correct it") from None
+    if keys is None and (syntax == "yaml" or wanted.required_keys):
+        raise EntryError(file.path, "is not a mapping of keys to values", "correct it")
+    for key in sorted({*wanted.required_keys} - (keys or set())):
+        yield _missing(file.path, f"has no {key}", wanted)
+    for key in sorted({*wanted.expected_keys} - (keys or set())):
+        yield LayoutWarning(file.path, "missing-key", f"has no {key}; {wanted.purpose}")
 
 
 def _missing(path: str, rule: str, wanted: WantedFile) -> EntryError:

@@ -13,6 +13,7 @@ from typing import Any, Self
 from attrs import asdict, evolve, field, fields, frozen
 
 from ...errors import TargetError, UsageError, require_path
+from ...planning.options import key_of
 from ...reading.ownership import require_unshared
 from ...workers.processors import Jobs
 from ...writing.place import Place
@@ -68,9 +69,9 @@ class HostSettings:
         top = document.top
         top.require_known(KEYS)
         found = {
-            each.name: _READERS.get(each.name, _text)(top[key(each.name)])
+            each.name: _READERS.get(each.name, _text)(top[key_of(each.name)])
             for each in fields(cls)
-            if key(each.name) in top
+            if key_of(each.name) in top
         }
         if "revision" in top and "repository" not in top:
             top["revision"].complain("belongs to a repository", "set repository, too")
@@ -92,7 +93,7 @@ class HostSettings:
 
     def text(self) -> str:
         """The file's text. Raises `UsageError` for a path that is not UTF-8."""
-        text = "".join(f"{key(name)} = {toml(value)}\n" for name, value in self._said().items())
+        text = "".join(f"{key_of(name)} = {toml(value)}\n" for name, value in self._said().items())
         try:
             text.encode()
         except UnicodeEncodeError:
@@ -101,12 +102,7 @@ class HostSettings:
         return text
 
 
-def key(name: str) -> str:
-    """How a setting is spelled in the file, and as an option of the command."""
-    return name.replace("_", "-")
-
-
-KEYS = tuple(key(each.name) for each in fields(HostSettings))
+KEYS = tuple(key_of(each.name) for each in fields(HostSettings))
 """All keys of the file."""
 
 _MOST_COUNT = (1 << 31) - 1

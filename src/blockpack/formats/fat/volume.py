@@ -16,7 +16,7 @@ from ...planning.layout import Layout, LayoutWarning
 from ...planning.options import number_or_word, optional_size, parse_size
 from ...planning.profile import FIXED_DISK, LabelCase, Medium
 from ...planning.volume import Volume
-from ...planning.wanted_files import WantedFiles, matching
+from ...planning.wanted_files import lacking, matching
 from ...workers.processors import Jobs
 from . import boot_sector, flash_frame, names
 from .geometry import choose, cluster_sizes
@@ -150,8 +150,8 @@ class FatVolume(Volume):
         if self.wear_levelling:
             return self._framed(tree)
         survey = Survey.of(self, tree, label_entry=self.has_label_entry)
-        wanted = WantedFiles.in_tree(self.profile, tree)
-        found = [*survey.problems, *wanted.problems]
+        lacks = list(lacking(self.profile, tree))
+        found = [*survey.problems, *(each for each in lacks if isinstance(each, BlockpackError))]
         refused = "this tree does not fit a FAT file system"
         if self.profile.files:
             refused += f" for profile {self.profile.name}"
@@ -160,7 +160,8 @@ class FatVolume(Volume):
         except EntryError as error:
             raise problems(refused, [*found, error]) from None
         raise_problems(refused, found)
-        survey.warnings += [*wanted.warnings, *self._doubts(geometry.bits, tree)]
+        survey.warnings += (each for each in lacks if isinstance(each, LayoutWarning))
+        survey.warnings += self._doubts(geometry.bits, tree)
         return FatPlan(self, survey, geometry).layout(tree.forkable)
 
     def _framed(self, tree: Tree) -> Layout:
