@@ -10,7 +10,7 @@ from typing import Any
 from ..deploy.attach import consumer_for
 from ..deploy.attach.consumer import Consumer
 from ..deploy.attach.disks import Disk, deployed
-from ..deploy.attach.xl_template import Settings, filled_in, network
+from ..deploy.attach.xl_template import filled_in, network
 from ..deploy.manifest.consumers import CONSUMERS
 from ..errors import UsageError, raise_problems
 from . import flags
@@ -51,15 +51,18 @@ def run(arguments: Namespace) -> int:
 def _print(arguments: Namespace, consumer: Consumer) -> None:
     lines, warnings = list(consumer.lines()), list(consumer.warnings())
     if arguments.template is not None:
-        networks = dict(map(network, arguments.network))
-        settings = Settings(arguments.kernel, arguments.memory, networks)
-        text, more = filled_in(Path(arguments.template), consumer, settings)
+        told = {
+            "KERNEL": arguments.kernel and os.path.abspath(arguments.kernel),
+            "MEMORY": arguments.memory and str(arguments.memory),
+        }
+        bridges = dict(map(network, arguments.network))
+        text, more = filled_in(Path(arguments.template), consumer, told, bridges)
         lines, warnings = text.splitlines(), [*warnings, *more]
     if arguments.json:
         emit_json(_json(arguments, consumer, lines, warnings))
         return
-    for told in (*(f"warning: {warning}" for warning in warnings), *consumer.notes()):
-        say(told)
+    for note in (*(f"warning: {warning}" for warning in warnings), *consumer.notes()):
+        say(note)
     for line in lines:  # the paths in it are bytes, which come out as they went in
         binary_output().write(os.fsencode(line) + b"\n")
 

@@ -38,11 +38,6 @@ class SourceKind(NamedTuple):
     takes: Callable[[object], bool]
     scanner: str
 
-    def load(self) -> Scanner:
-        """What scans sources of this kind."""
-        found: Scanner = load(self.scanner, __package__)
-        return found
-
 
 def _is_git(source: object) -> bool:
     return isinstance(source, str) and source.startswith("git:")
@@ -79,7 +74,8 @@ def scanner_of(source: object) -> Scanner | None:
             for point in entry_points(GROUP).select(name=scheme[0][:-1]):
                 added: Scanner = point.load()
                 return added
-    return None if kind is None else kind.load()
+    found: Scanner | None = None if kind is None else load(kind.scanner, __package__)
+    return found
 
 
 def place_of(source: str) -> tuple[str, str]:

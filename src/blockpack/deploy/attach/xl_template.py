@@ -8,13 +8,10 @@ in a string, but for the memory. Disks are ``access=rw`` there, and become ``acc
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from posixpath import basename
-
-from attrs import field, frozen
 
 from ...errors import (
     BlockpackError,
@@ -39,15 +36,9 @@ _MOST = 1 << 20
 """Bytes of a skeleton: far more than any has."""
 
 
-@frozen
-class Settings:
-    """What the host knows: the path of the kernel, memory in MiB, bridges by the network's name;
-    that of ``""`` is for all others.
-    """
-
-    kernel: str | None = None
-    memory: int | None = None
-    networks: Mapping[str, str] = field(factory=dict)
+Told = Mapping[str, str | None]
+"""What only the host knows, by placeholders: KERNEL, MEMORY; or bridges by their networks' names,
+that of ``""`` for all others."""
 
 
 def network(text: str) -> tuple[str, str]:
@@ -59,7 +50,7 @@ def network(text: str) -> tuple[str, str]:
     return name, bridge
 
 
-def filled_in(path: Path, consumer: Consumer, settings: Settings) -> tuple[str, list[str]]:
+def filled_in(path: Path, consumer: Consumer, told: Told, bridges: Told) -> tuple[str, list[str]]:
     """The skeleton at `path` for what is deployed, and warnings.
 
     Raises `SourceError` if it cannot be read, and `Problems` with every placeholder that nothing
@@ -67,6 +58,7 @@ def filled_in(path: Path, consumer: Consumer, settings: Settings) -> tuple[str, 
     """
     raise_problems("xen cannot use all of these images", consumer.problems)
     deployed = consumer.deployed
+    told = {"NAME": deployed.name, **told}
     # ``block_of_file NAME`` may have a volume's name, or its file's.
     names = [(name, disk) for disk in deployed.disks for name in (disk.name, basename(disk.path))]
     disks, used = dict(names), set[str]()
@@ -78,7 +70,8 @@ def filled_in(path: Path, consumer: Consumer, settings: Settings) -> tuple[str, 
         if disk is not None:
             used.add(disk.name)
             access = access and ("rw" if disk.writable else "ro")
-        value, *why = (disk.path,) if disk is not None else _value(kind, name, deployed, settings)
+        found = (disk.path,) if disk is not None else _value(kind, name, deployed, told, bridges)
+        value, *why = found
         if value is None:
             placeholder = f"@{kind}@" if name is None else f"@{kind}:{printable(name)}@"
             problems.append(UsageError(placeholder, *why))
@@ -98,7 +91,7 @@ def filled_in(path: Path, consumer: Consumer, settings: Settings) -> tuple[str, 
 
 
 def _value(
-    kind: str, name: str | None, deployed: Deployed, settings: Settings
+    kind: str, name: str | None, deployed: Deployed, told: Told, bridges: Told
 ) -> tuple[str | None, str, str, str]:
     """What a placeholder but a disk's stands for, if that is known; and the rule, the remedy and
     the option to tell if it is not.
@@ -107,16 +100,11 @@ def _value(
         known = ", ".join(disk.name for disk in deployed.disks)
         return None, "there is no such volume", f"there are {known}", ""
     if kind == "NETWORK" and name is not None:
-        bridge = settings.networks.get(name, settings.networks.get(""))
+        bridge = bridges.get(name, bridges.get(""))
         return bridge, "no bridge is given", "", f"network={name}=BRIDGE"
-    values = {
-        "NAME": deployed.name,
-        "KERNEL": os.path.abspath(settings.kernel) if settings.kernel else None,
-        "MEMORY": str(settings.memory) if settings.memory else None,
-    }
-    if kind in values and name is None:
+    if kind in told and name is None:
         option = f"{kind.lower()}={'N' if kind == 'MEMORY' else 'FILE'}"
-        return values[kind], "is not given", "", option
+        return told[kind], "is not given", "", option
     return None, "is not a placeholder of MirageOS' skeletons", "check its name", ""
 
 
