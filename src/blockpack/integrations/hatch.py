@@ -12,7 +12,7 @@ Only hatchling imports this module, by the entry point ``blockpack`` of its grou
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -23,7 +23,6 @@ from hatchling.plugin import hookimpl
 
 from ..deploy.building.build import build
 from ..deploy.manifest.document import nearest
-from ..deploy.manifest.parser import Manifest
 from ..deploy.source.open_deployment import open_deployment
 from ..errors import BlockpackError, UsageError, raise_problems
 
@@ -118,7 +117,12 @@ class BlockpackBuildHook(BuildHookInterface[BuilderConfig]):
             self._temporary = TemporaryDirectory(prefix="blockpack-")
             directory = self._temporary.name
         with open_deployment(os.path.join(self.root, options.directory)) as deployment:
-            _require_no_secrets(deployment.manifest, options.only)
+            errors = [
+                UsageError(spec.title, "is secret", "name the others in 'only'")
+                for spec in deployment.manifest.images.values()
+                if spec.secret and spec.name in (options.only or [spec.name])
+            ]
+            raise_problems("secrets do not belong into wheels", errors)  # which are for all
             report = build(deployment, directory, only=options.only)
         for told in report.told():
             self.app.display_warning(f"blockpack: {told}")
@@ -128,17 +132,6 @@ class BlockpackBuildHook(BuildHookInterface[BuilderConfig]):
             for image in report.record.volumes
             if image.name in (options.only or [image.name])
         }
-
-
-def _require_no_secrets(manifest: Manifest, only: Collection[str]) -> None:
-    """Raise `Problems` if a volume that is wanted is secret: a wheel is for everyone."""
-    secret = {name: spec for name, spec in manifest.images.items() if spec.secret}
-    errors = [
-        UsageError(spec.title, "is secret", "name the others in 'only'")
-        for name, spec in secret.items()
-        if name in (only or secret)
-    ]
-    raise_problems("secrets do not belong into wheels", errors)
 
 
 @hookimpl

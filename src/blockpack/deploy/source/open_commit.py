@@ -93,14 +93,14 @@ class OpenCommit(Deployment):
 
     def _facts(self, part: Part, spec: TreeSpec, with_attributes: bool) -> tuple[object, ...]:
         """What tells one part; its path only as far as that matters."""
-        found = self._found(part, spec)
+        found = self._found(part)
         above = sorted((path, oid.hex()) for path, (_, oid) in found.attributes.items())
         name = part.path if above or with_attributes else ""
         if found.mode != TREE:
             name = name or os.path.basename(part.path)
         return f"{found.mode:o}", found.oid.hex(), above, name
 
-    def _found(self, part: Part, spec: TreeSpec) -> FoundObject:
+    def _found(self, part: Part) -> FoundObject:
         found = self._opened.find(part.path)
         if found is None:
             remedy = "commit it; git keeps no empty directories: add a file"
@@ -109,7 +109,7 @@ class OpenCommit(Deployment):
         return found
 
     def _join(self, tree: Tree, part: Part, spec: TreeSpec) -> None:
-        found = self._found(part, spec)
+        found = self._found(part)
         if found.mode == TREE:
             tree.join(part.at, revision_tree(self._opened, part.path, self._options(spec)))
             return

@@ -67,18 +67,15 @@ class Lookup(Closing):
             if found.mode != TREE:
                 what = _KINDS.get(found.mode, "a file")
                 raise SourceError(above, f"is {what}, and should be a directory")
-            listing, attributes = self._directory(above, found.oid)
+            if above not in self._directories:
+                walk = TreeWalk(self.repository, self.reader, found.oid)
+                self._directories[above] = walk.listing(above), walk.attribute_files
+            listing, attributes = self._directories[above]
             if name not in listing:
                 return None
             found = FoundObject(*listing[name], {**found.attributes, **attributes})
             above = f"{above}/{name}" if above else name
         return found
-
-    def _directory(self, path: str, oid: bytes) -> tuple[Listing, Listing]:
-        if path not in self._directories:
-            walk = TreeWalk(self.repository, self.reader, oid)
-            self._directories[path] = walk.listing(path), walk.attribute_files
-        return self._directories[path]
 
     def read(self, found: FoundObject, path: str, most: int) -> bytes:
         """The bytes of a file, which are no more than `most`. Raises `SourceError`."""

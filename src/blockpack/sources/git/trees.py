@@ -214,7 +214,11 @@ class TreeWalk:
             if mode == SUBMODULE:
                 rule = "is a link into a submodule"
                 raise EntryError(link.path, rule, "exclude it", "symlinks=skip")
-            return self._target(link.path, oid) if mode == LINK else None
+            if mode != LINK:
+                return None
+            if oid not in self._targets:
+                self._targets[oid] = link_target(self.reader, link.path, oid)
+            return self._targets[oid]
 
         try:
             at = led_to(parent_of(link.real), link.real.rpartition("/")[2], target_of)
@@ -224,12 +228,6 @@ class TreeWalk:
             rule = "is a link that leads in a circle"
             raise SourceError(link.path, rule, "mend or exclude it", "symlinks=keep") from None
         return Found(link.path, *self._at(at), at)
-
-    def _target(self, path: str, oid: bytes) -> str:
-        """What a link says that was met on the way from the one at `path`."""
-        if oid not in self._targets:
-            self._targets[oid] = link_target(self.reader, path, oid)
-        return self._targets[oid]
 
     def _listing_at(self, real: str) -> Listing:
         """The entries of a directory that there is."""
