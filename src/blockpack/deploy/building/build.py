@@ -27,6 +27,7 @@ from ...planning.options import Size
 from ...planning.volume import source_date_epoch
 from ...workers.processors import Jobs, require_jobs
 from ...writing.progress import Meter, Progress
+from ...writing.write import write_bytes
 from ..image_errors import final_names, noted, of_image
 from ..manifest.specs import ImageSpec
 from ..record import BuildRecord
@@ -36,7 +37,7 @@ from ..source.open_commit import OpenCommit
 from ..source.open_deployment import open_deployment
 from ..source.open_directory import OpenDirectory
 from .build_state import State, key_of
-from .depfile import require_replaceable, rule, write
+from .depfile import require_replaceable, rule
 from .dist import Dist, held
 from .executors import executor_named, outcomes, outcomes_on
 from .limit import is_larger, limit_of
@@ -147,7 +148,8 @@ class _Build:
         require_replaceable(depfile)
         text = rule(self.dist.record_file, self.deployment)
         report = self._build()
-        write(depfile, text)
+        require_replaceable(depfile)
+        write_bytes(text, depfile)
         self.dist.date(self.deployment.inventory.begun)
         return report
 

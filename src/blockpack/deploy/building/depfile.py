@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
+from glob import glob
 
 from ...errors import TargetError, UsageError, raise_problems, reading_errors
-from ...writing.write import require_target, write_bytes
+from ...writing.write import require_target
 from ..file_names import RECORD
 from ..source.deployment import Deployment
 
@@ -49,12 +50,6 @@ def rule(target: str, deployment: Deployment) -> bytes:
     return first + b": " + b" ".join(others) + b"\n" + alone
 
 
-def write(path: str, text: bytes) -> None:
-    """Write the depfile `path`, whole or not at all. Raises an error as `require_replaceable`."""
-    require_replaceable(path)
-    write_bytes(text, path)
-
-
 def require_replaceable(path: str) -> None:
     """Raise `UsageError` if at `path` is anything but an earlier depfile, such as a source, a key
     or an image; `TargetError` if no file can be there, `SourceError` if it cannot be read.
@@ -71,19 +66,12 @@ def require_replaceable(path: str) -> None:
 
 
 def _is_untold(path: bytes) -> bool:
+    others = glob(path) if b"[" in path else []  # what Make takes such a path for
     return bool(
         _UNTOLD.search(path)
-        or (b"[" in path and _matches_others(path))
+        or (others and path not in others)
         or (_SPLITS.search(path) and all(map(os.path.lexists, filter(None, _SPLITS.split(path)))))
     )
-
-
-def _matches_others(path: bytes) -> bool:
-    """Whether Make, taking `path` for a pattern, would find other files than itself."""
-    from glob import glob
-
-    found = glob(path)
-    return bool(found) and path not in found
 
 
 def _escaped(path: bytes) -> bytes:

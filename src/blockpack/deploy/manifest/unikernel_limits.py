@@ -91,11 +91,6 @@ def limits(consumers: Collection[str], devices: Sequence[Device]) -> Iterator[tu
             known = is_mirage or limit.beside in consumers
             around = {*others, *own, *consumers, ""}
             if known and limit.device in own and limit.beside in around:
-                yield device.name, told(limit)
-
-
-def told(limit: Limit) -> str:
-    """A row as a sentence."""
-    beside = f" with {limit.beside}" if limit.beside else ""
-    rule = f"{limit.device}{beside} cannot be built or used with mirage {MIRAGE}"
-    return f"{rule}: {limit.why} ({SEEN}); use {limit.instead}"
+                what = f"{limit.device} with {limit.beside}" if limit.beside else limit.device
+                rule = f"{what} cannot be built or used with mirage {MIRAGE}"
+                yield device.name, f"{rule}: {limit.why} ({SEEN}); use {limit.instead}"

@@ -31,7 +31,13 @@ def scan(source: str, options: ScanOptions) -> Tree:
 def revision_tree(lookup: Lookup, subdir: str, options: ScanOptions) -> Tree:
     """The tree of the directory `subdir` of a revision. Raises `SourceError` and `Problems`."""
     subdir = "/".join(part for part in subdir.split("/") if part not in ("", "."))
-    top = _directory(lookup, subdir)
+    if subdir and (unsound := check_path(subdir)):
+        raise unsound
+    top = lookup.find(subdir)
+    if top is None or top.mode != TREE:
+        what = "there is no such directory" if top is None else "is not a directory"
+        rule = f"{what} in {lookup.revision.commit or lookup.revision.tree}"
+        raise SourceError(subdir, rule, "give another SUBDIR")
     walk = TreeWalk(lookup.repository, lookup.reader, top.oid, options)
     found = list(walk.entries())
     told = _attributes(lookup, walk, found, f"{subdir}/" if subdir else "", top)
@@ -43,19 +49,6 @@ def revision_tree(lookup: Lookup, subdir: str, options: ScanOptions) -> Tree:
     listings = groupby(entries, lambda entry: parent_of(entry.path))
     origin = Origin(lookup.repository, lookup.revision.commit, top.oid.hex())
     return Tree.of((list(listing) for _, listing in listings), origin)
-
-
-def _directory(lookup: Lookup, subdir: str) -> FoundObject:
-    """The directory `subdir` of a revision. Raises `EntryError` and `SourceError`."""
-    unsound = check_path(subdir) if subdir else None
-    if unsound is not None:
-        raise unsound
-    found = lookup.find(subdir)
-    if found is None or found.mode != TREE:
-        what = "there is no such directory" if found is None else "is not a directory"
-        rule = f"{what} in {lookup.revision.commit or lookup.revision.tree}"
-        raise SourceError(subdir, rule, "give another SUBDIR")
-    return found
 
 
 def _attributes(
