@@ -157,10 +157,7 @@ class ImagePath:
         return there._image is self._image and there._found().path == self._found().path
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        """Its mode, size, owner and time, as `os.stat` gives them; there is no inode.
-
-        Raises `NotInImageError`.
-        """
+        """Its mode, size, owner and time as in `os.stat`; no inode. Raises `NotInImageError`."""
         found = self._found(follow_symlinks)
         mode = found.mode | _TYPES.get(found.kind, 0)
         size = len(encode(found.target)) if found.kind == "symlink" else found.size

@@ -121,10 +121,7 @@ MEMORY = Memory()
 
 
 def location(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> bytes:
-    """The bytes of a path on this machine, as it was given.
-
-    Raises `UsageError` for what is not a path, such as a NUL or a lone surrogate in it.
-    """
+    """The bytes of a path on this machine, as it was given. Raises `UsageError` if it is none."""
     return os.fsencode(require_path(path))
 
 

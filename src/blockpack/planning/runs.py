@@ -99,10 +99,7 @@ class Run:
 
 @frozen(eq=False)
 class Extents:
-    """The extents of a layout: an iterable that can be begun again, and anywhere.
-
-    Two are equal if all their extents are.
-    """
+    """The extents of a layout: to be begun again, and anywhere; equal if all their extents are."""
 
     _runs: tuple[Run, ...]
 
@@ -140,10 +137,7 @@ class Extents:
 
 
 def zeros(start: int, end: int, *, free: bool = False) -> Run:
-    """A run of zero bytes from `start` to `end`; without an item if that is nothing.
-
-    What is `free` may be anything.
-    """
+    """Zero bytes from `start` to `end`, anything if `free`; no item if there are none."""
     return Run.of(Zeros(start, end - start, free)) if end > start else Run.of()
 
 

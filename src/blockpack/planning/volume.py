@@ -151,10 +151,7 @@ class Volume(ABC):
         return size
 
     def image_size(self, needed: int) -> int:
-        """The image's length for `needed` bytes, by `size`, `free` and `pad`.
-
-        Raises `EntryError` if `size` is less than that, and for what no system has.
-        """
+        """The length for `needed` bytes, by `size`, `free` and `pad`. Raises `EntryError`."""
         if self.size is None:
             size = round_up(needed + (self.free or 0), self.pad)
             if size > MOST:

@@ -44,7 +44,7 @@ def rule(target: str, deployment: Deployment) -> bytes:
     untold = (UsageError(os.fsdecode(path), *what) for path in told if _is_untold(path))
     raise_problems("these names cannot be in a depfile", untold)
     # One line: Make takes the space that a name ends in for one before the end of a line.
-    first, *others = map(_escaped, told)
+    first, *others = (re.sub(rb"([ #:])", rb"\\\1", path.replace(b"$", b"$$")) for path in told)
     # And one for each file alone, for Make to go on when it is gone.
     alone = b"".join(other + b":\n" for other in others)
     return first + b": " + b" ".join(others) + b"\n" + alone
@@ -72,8 +72,3 @@ def _is_untold(path: bytes) -> bool:
         or (others and path not in others)
         or (_SPLITS.search(path) and all(map(os.path.lexists, filter(None, _SPLITS.split(path)))))
     )
-
-
-def _escaped(path: bytes) -> bytes:
-    path = path.replace(b"$", b"$$")
-    return re.sub(rb"([ #:])", rb"\\\1", path)
