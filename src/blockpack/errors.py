@@ -34,6 +34,13 @@ _REMEDIES = {
     errno.ELOOP: "mend the links, or choose another place",
 }
 
+_NUMBERS = {
+    FileNotFoundError: errno.ENOENT,
+    PermissionError: errno.EACCES,
+    NotADirectoryError: errno.ENOTDIR,
+    IsADirectoryError: errno.EISDIR,
+}
+
 Spelling = Callable[[str, str], str]
 """How an option is written, of its name in the library and its value (empty for a flag)."""
 
@@ -318,6 +325,8 @@ def reason(error: OSError) -> str:
     """What the operating system says is wrong, as the end of a sentence."""
     if isinstance(error, UnsupportedOperation):
         return f"its file object cannot do that ({error})"
+    if error.strerror is None and type(error) in _NUMBERS:  # a library's, which has a name at most
+        return os.strerror(_NUMBERS[type(error)]).lower()
     return (error.strerror or str(error)).lower()
 
 

@@ -256,6 +256,14 @@ def test_a_lie_is_an_error(lie: Lie, told: str) -> None:
         assert server.sent <= 16 << 20
 
 
+@pytest.mark.parametrize("lie", ["a loop", "to a file", "to nobody", "not there", "failing"])
+def test_a_source_is_refused_in_the_same_words(lie: str) -> None:
+    with served(LIES[lie][0]) as server:
+        with pytest.raises(blockpack.SourceError, match=LIES[lie][1]) as raised:
+            blockpack.scan(server.url)
+        assert raised.value.path == server.url
+
+
 def test_an_absurd_size_is_read_no_further_than_its_tables() -> None:
     with served(huge) as server:
         with pytest.raises(blockpack.BlockpackError):

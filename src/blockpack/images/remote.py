@@ -14,7 +14,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BlockpackError, SourceError, UsageError
+from ..errors import BlockpackError, SourceError, UsageError, reason
 from ..reading.positional import PositionalReader
 from ..reading.recent import Recent
 
@@ -121,18 +121,24 @@ class RemoteReader(PositionalReader):
         except BlockpackError:
             raise
         except Exception as error:  # whatever a filesystem's library raises
-            told = (str(error) or type(error).__name__).splitlines()[0][:200]  # some show all data
+            told = reason(error) if isinstance(error, OSError) else str(error)
+            told = (told or type(error).__name__).splitlines()[0][:200]  # some show all data
             raise SourceError(self._name, f"cannot be read: {told}") from error
 
 
 def _opened(filesystem: Any, path: str, name: str) -> _FsspecFile | WebFile:
     """The file at `path`, on the web or elsewhere."""
-    web = sys.modules.get("fsspec.implementations.http")  # which its filesystems come from
-    if web is None or not isinstance(filesystem, web.HTTPFileSystem):
+    if not is_web(filesystem):
         return _FsspecFile(filesystem, path, name)
     from .web import WebFile
 
     return WebFile(filesystem, path, name, PAGE)
+
+
+def is_web(filesystem: Any) -> bool:
+    """Whether a filesystem of fsspec's is of web servers."""
+    web = sys.modules.get("fsspec.implementations.http")  # which they come from
+    return web is not None and isinstance(filesystem, web.HTTPFileSystem)
 
 
 def is_url(name: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import BlockpackError, EntryError, SourceError
 from ..formats.reader import ImageEntry, Kind
+from ..images.remote import RemoteReader, is_web
 from ..model.entry import EPOCH, NANOSECONDS
 from ..model.tree import Tree
 from ..reading.positional import PositionalReader
@@ -134,7 +135,13 @@ def scan_url(url: str, options: ScanOptions) -> Tree:
 
     with foreign_errors(url, "cannot be opened"):
         filesystem, root = url_to_fs(url)
-        info = filesystem.info(root) if root.strip("/") else {"type": "directory"}
+    try:
+        with foreign_errors(url, "cannot be opened"):
+            info = filesystem.info(root) if root.strip("/") else {"type": "directory"}
+    except SourceError:
+        if is_web(filesystem):
+            RemoteReader(filesystem, root, url)  # which says why
+        raise
     if info["type"] == "directory":
         return scan_hierarchy(OnFsspec(filesystem, root), options)
     above, _, name = root.rstrip("/").rpartition("/")
