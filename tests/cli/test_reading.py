@@ -165,6 +165,20 @@ def test_a_path_that_is_not_in_the_image_is_named(
     assert result.messages == [f"index.html/x: {rule}"]
 
 
+def test_extract_counts_its_entries_and_names_a_directory_that_is_missing(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "file").write_bytes(b"x")
+    image = tmp_path / "one.tar"
+    command("pack", tmp_path / "one", image)
+    assert command("extract", image, tmp_path / "out").messages == [f"{tmp_path}/out: 1 entry"]
+    for above in ("missing", "one.tar"):
+        out = tmp_path / above / "out"
+        rule = f"there is no directory {tmp_path / above}; make it first"
+        assert command("extract", image, out, code=5).messages == [f"{out}: {rule}"]
+
+
 def test_extract_gives_the_source_back_with_its_times(
     command: Command, image: Path, source: Path, tmp_path: Path
 ) -> None:

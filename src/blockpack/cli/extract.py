@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from ..images.extract import extract
 from ..images.open_image import open_image
 from . import flags
-from .output import say
+from .output import counted, say
 from .progress_bar import progress_bar
 
 EXAMPLE = "blockpack extract www.img out"
@@ -26,5 +26,5 @@ def run(arguments: Namespace) -> int:
     ):
         count = extract(image, arguments.directory, jobs="auto", progress=progress)
     if not arguments.quiet:
-        say(f"{arguments.directory}: {count:,} entries")
+        say(f"{arguments.directory}: {counted(count, 'entry')}")
     return 0

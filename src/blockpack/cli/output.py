@@ -138,8 +138,8 @@ def emit_report(value: Any, done: str) -> None:
 
 
 def counted(count: int, noun: str) -> str:
-    """So many of what a noun is for: ``1 file``, ``2 files``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """So many of what a noun is for: ``1 file``, ``2 files``, ``3 entries``."""
+    return f"{count:,} {noun if count == 1 else re.sub('y$', 'ie', noun) + 's'}"
 
 
 def amount(count: float) -> str:

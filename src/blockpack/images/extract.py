@@ -22,6 +22,7 @@ from ..model.entry import encode, parent_of
 from ..workers.pool import lost_process, shared_out
 from ..workers.processors import Jobs
 from ..workers.sharing import SharedCount, jobs_for, stretches
+from ..writing.files import require_directory
 from ..writing.place import Place, settle
 from ..writing.progress import Meter, Tell
 from ..writing.targets import target_errors
@@ -94,7 +95,9 @@ def _target(path: str, names: Iterable[str]) -> Iterator[Place]:
     with target_errors(name):
         if os.path.islink(path) or (there and not os.path.isdir(path)):
             raise TargetError(name, *_TAKEN)
-        above = Place.open(path if there else os.path.dirname(path) or os.curdir)
+        at = path if there else os.path.dirname(path) or os.curdir
+        require_directory(at, name)
+        above = Place.open(at)
     with above:
         temporary = temporary_name()
         with target_errors(name):

@@ -59,8 +59,7 @@ def final_place(name: str) -> tuple[str, str]:
     with target_errors(name):
         directory, last = os.path.split(_final(name))
         directory = directory or os.curdir
-        if not os.path.isdir(directory):
-            raise TargetError(name, f"there is no directory {directory}", "make it first")
+        require_directory(directory, name)
         if re.match("/dev(?!/shm)(/|$)", os.path.realpath(directory)):  # a typing error: /dev/sdX
             rule = "there is no such device, and no file belongs there"
             raise TargetError(name, rule, "see which devices there are (lsblk)")
@@ -69,6 +68,12 @@ def final_place(name: str) -> tuple[str, str]:
             code = errno.EROFS if is_read_only else errno.EACCES
             raise OSError(code, os.strerror(code))
         return directory, last
+
+
+def require_directory(directory: str, name: str) -> None:
+    """Raise `TargetError` if there is no directory that `name` is to be made in."""
+    if not os.path.isdir(directory):
+        raise TargetError(name, f"there is no directory {directory}", "make it first")
 
 
 def _final(path: str) -> str:
