@@ -122,3 +122,26 @@ def test_a_name_that_says_utf8_and_is_not_is_the_bytes_that_it_is(
             assert image.read(path) == (unpacked / path).read_bytes()
     with pytest.raises(Problems, match="2 problems: this tree does not fit a FAT"):
         blockpack.FatVolume().plan(tree)
+
+
+def test_bytes_that_are_those_of_many_files_are_read_for_none(tmp_path: Path) -> None:
+    place = tmp_path / "x.zip"
+    with zipfile.ZipFile(place, "w") as made:
+        made.writestr("honest", b"honest")
+        made.writestr("00000", bytes(5_000_000))
+    data = place.read_bytes()
+    end = data.rindex(b"PK\5\6")
+    begin = data.rindex(b"PK\1\2")
+    count = 2_000
+    header = data[begin:end]
+    directory = b"".join(header[:46] + b"%05d" % n + header[51:] for n in range(count))
+    record = bytearray(data[end:])
+    struct.pack_into("<HH", record, 8, count + 1, count + 1)
+    first = data.index(b"PK\1\2")
+    directory = data[first:begin] + directory
+    struct.pack_into("<I", record, 12, len(directory))
+    place.write_bytes(data[:first] + directory + record)
+    with in_time(), pytest.raises(Problems, match="2,000 problems") as raised:
+        scan(place)
+    assert all("another file's, too" in error.rule for error in raised.value.errors)
+    assert [entry.path for entry in scan(place, exclude=["0*"])] == ["honest"]

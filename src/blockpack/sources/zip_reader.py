@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import IO, Any, BinaryIO, cast
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
@@ -84,6 +85,7 @@ class ZipReader(ImageReader):
         if any(info.header_offset < 0 for info in members):
             raise ImageError("", "is a damaged zip archive (what it begins with is missing)")
         self._members = {_path(info): info for info in members}
+        self._overlapping = set(_overlapping(members))
 
     @classmethod
     def recognises(cls, head: bytes) -> bool:
@@ -156,6 +158,8 @@ class ZipReader(ImageReader):
 
     def _with_content(self, entry: ImageEntry, member: ZipInfo) -> ImageEntry:
         """`entry` with what or where its bytes are. Raises `ImageError` and `SourceError`."""
+        if member.header_offset in self._overlapping and entry.size:
+            raise ImageError(entry.path, "cannot be read: its bytes are another file's, too")
         if member.flag_bits & _ENCRYPTED and entry.kind in ("file", "symlink"):
             raise ImageError(entry.path, "cannot be read: it is encrypted")
         if entry.kind == "symlink":
@@ -225,6 +229,16 @@ def _unflagged(data: bytearray, flags: Iterable[int]) -> bytes:
         if data[at + 1] & _UTF8 >> 8:
             data[at + 1] ^= (_UTF8 | _WAS_UTF8) >> 8
     return bytes(data)
+
+
+def _overlapping(members: Iterable[ZipInfo]) -> Iterator[int]:
+    """Where members begin that go on behind the begin of the next one.
+
+    A few bytes would be those of many files, and take long to read.
+    """
+    for member, after in pairwise(sorted(members, key=lambda member: member.header_offset)):
+        if member.header_offset + _LOCAL.size + member.compress_size > after.header_offset:
+            yield member.header_offset
 
 
 def _path(member: ZipInfo) -> str:
