@@ -28,7 +28,7 @@ from .output import say
 _HEAD = 8192
 """Bytes that tell what a file is: two sectors, which an encrypted one takes, of 4096."""
 
-_MANIFEST = re.compile(rb'{\s*"format": "\w+",\s*"size": \d+,\s*"sector_size"')
+_MANIFEST = rb'{\s*"format": "\w+",\s*"size": \d+,\s*"sector_size"'
 
 
 class Output(NamedTuple):
@@ -49,7 +49,7 @@ def outputs_of(
     is_image = partial(_begins_an_image, format=format, key_file=key_file)
     found: list[tuple[str | None, str, Callable[[bytes], bool]]] = [
         (flags.get("image") if format else None, "an image", is_image),
-        (flags.get("manifest"), "a manifest", lambda head: bool(_MANIFEST.match(head))),
+        (flags.get("manifest"), "a manifest", lambda head: bool(re.match(_MANIFEST, head))),
         *((path, "a hash tree", _begins_a_hash_tree) for path in beside),
         (flags.get("bmap"), "a block map", lambda head: b"<bmap version=" in head),
         (flags.get("html"), "a page", lambda head: head.startswith(b"<!DOCTYPE html>")),
