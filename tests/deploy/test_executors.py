@@ -154,7 +154,9 @@ def no_descriptors(*_: object) -> NoReturn:
 
 
 @pytest.mark.parametrize(
-    ("name", "instead"), [("of", no_descriptors), ("start", lambda *_: 0)], ids=["pipe", "process"]
+    ("name", "instead"),
+    [("__init__", no_descriptors), ("start", lambda *_: 0)],
+    ids=["pipe", "process"],
 )
 def test_without_another_process_this_one_builds(
     deployment: Path,

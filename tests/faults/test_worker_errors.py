@@ -186,7 +186,7 @@ os.fork = noted
 
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever ends is not there any more
 try:
-    with WorkerPool.of(2, BlockpackError) as pool:
+    with WorkerPool(2, BlockpackError) as pool:
         pool.start(1, lambda send: None)
         while True:
             try:
@@ -260,7 +260,7 @@ def work(send):
     for message in (b"", b"bytes", "text"):
         send(message)
 
-with WorkerPool.of(1, BlockpackError) as pool:
+with WorkerPool(1, BlockpackError) as pool:
     pool.start(1, work)
     print(list(pool.messages()))
 """

@@ -80,7 +80,7 @@ def test_the_origin_is_kept_until_the_tree_is_changed(repository: GitRepository)
     assert isinstance(tree.origin, Origin)
     assert tree.origin.commit == commit
     assert tree.origin.tree == repository.oid("HEAD^{tree}")
-    assert tree.origin.object_format == ("sha256" if len(commit) == 64 else "sha1")
+    assert tree.origin.repository.object_format == ("sha256" if len(commit) == 64 else "sha1")
     assert Path(tree.origin.repository.path).is_dir()
     part = git_tree(repository.path, "main", "media")
     assert isinstance(part.origin, Origin) and part.origin.tree == repository.oid("HEAD:media")

@@ -119,10 +119,8 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: Size | None = None) -> L
         rule = f"the image is planned for sectors of {layout.sector_size} bytes, not of {size}"
         raise UsageError("", rule, option=f"sector_size={size}")
     if layout.size % size:
-        rule = (
-            f"only whole sectors of {size} bytes are encrypted, and the image has {layout.size:,}"
-        )
-        raise UsageError("", f"{rule} bytes", option=f"pad={size}")
+        rule = f"only whole sectors of {size} bytes are encrypted, and the image has"
+        raise UsageError("", f"{rule} {layout.size:,} bytes", option=f"pad={size}")
     physical = encrypted_size(layout.size)
     chance = os.urandom(NONCE), os.urandom(32)
 
@@ -171,9 +169,7 @@ def _runs(size: int, image: Opened) -> tuple[Run, ...]:
 
 
 class _Sealer:
-    """Encrypts sectors (of `sector_size` bytes) of a layout, with a first nonce and an additional
-    key that are random, and its own.
-    """
+    """Encrypts sectors of `sector_size` bytes, with a random nonce and key of the layout's own."""
 
     def __init__(
         self, key: bytes, sector_size: int, first_nonce: bytes, additional_key: bytes
@@ -208,10 +204,7 @@ class _Sealer:
 
 
 class EncryptedReader(ReaderThrough):
-    """The encrypted image of a layout, read at any position; it is computed as it is read.
-
-    Reading raises `SourceError` if a source is missing or has changed.
-    """
+    """The encrypted image of a layout, computed as it is read. Reading raises `SourceError`."""
 
     def __init__(self, layout: Layout, sealer: _Sealer) -> None:
         super().__init__(LayoutReader(layout.runs), 2 * layout.size)

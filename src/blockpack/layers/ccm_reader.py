@@ -43,10 +43,8 @@ def sector_size_of(
     size: int,
     candidates: Iterable[int] = SECTOR_SIZES,
 ) -> int | None:
-    """With which of the sector sizes an image of `size` bytes decrypts; None for none.
-
-    ``read(offset, length)`` gives bytes of it. The first, the middle and the last sector are tried,
-    for any may be damaged.
+    """With which of the sector sizes an image of `size` bytes decrypts; None for none. It is read
+    by ``read(offset, length)``: the first, middle and last sector, for any may be damaged.
     """
     for sector_size in candidates:
         opener = Opener(key, sector_size)
@@ -59,10 +57,7 @@ def sector_size_of(
 
 
 class DecryptedReader(ReaderThrough):
-    """The image in an encrypted file, read at any position.
-
-    Reading raises `ImageError` where a sector does not decrypt.
-    """
+    """The image in an encrypted file. Reading raises `ImageError` where it does not decrypt."""
 
     def __init__(
         self, encrypted: PositionalReader, opener: Opener, sectors: int, *, device: bool
@@ -99,10 +94,7 @@ class DecryptedReader(ReaderThrough):
         return self._sectors * 2 * self._opener.sector_size
 
     def damaged(self, advance: Advance = ignore) -> Iterator[ImageError]:
-        """What does not decrypt, one for each stretch; all of the image is read.
-
-        `advance` counts the bytes that were.
-        """
+        """What does not decrypt, one for each stretch; `advance` counts the bytes, all of them."""
         numbers = (number for number, data in self._everything(advance) if data is None)
         damaged = stretches(numbers)
         if self._device:  # which goes on behind what was written to it
@@ -145,9 +137,8 @@ def decrypted(
     device: bool,
 ) -> DecryptedReader:
     """The image that is `encrypted`, with sectors of the given size, or of the one that is found.
-
-    `device` tells that what is read may go on behind the image.
-    Raises `UsageError` for what is not a key, and `ImageError` if the key is not that of the image.
+    What is read of a `device` may go on behind the image. Raises `UsageError` for what is not a
+    key, and `ImageError` if the key is not that of the image.
     """
     aes_ccm(key)  # fail now for a bad key or a missing library
     if sector_size is not None:

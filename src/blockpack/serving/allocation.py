@@ -10,10 +10,8 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from typing import Self
 
 from ..planning.runs import WORTHWHILE
-from ..reading.positional import holes
 from .protocol import HOLE_AND_ZERO
 
 _LONGEST = (1 << 32) - WORTHWHILE
@@ -40,12 +38,6 @@ class Allocation:
         self._check = check
         self._boundaries = array("Q", _joined(stretches))
 
-    @classmethod
-    def of_file(cls, descriptor: int, size: int, begin: int, check: Callable[[], object]) -> Self:
-        """The holes of an open file from byte `begin` on; none where they are not told."""
-        found = holes(descriptor, begin + size, begin)
-        return cls(size, ((start - begin, stop - begin) for start, stop in found), check)
-
     def is_zero(self, offset: int, length: int) -> bool:
         """Whether a stretch is known to be all zeros."""
         number = bisect_right(self._boundaries, offset)
@@ -55,9 +47,7 @@ class Allocation:
         return zero
 
     def descriptors(self, offset: int, length: int, most: int) -> bytes:
-        """The descriptors of `length` bytes from `offset` on; of their first part, if it takes
-        more than `most`.
-        """
+        """Up to `most` descriptors of `length` bytes from `offset` on, or of their first part."""
         self._check()
         parts: list[bytes] = []
         number = bisect_right(self._boundaries, offset)

@@ -8,7 +8,8 @@ from typing import NamedTuple, Self
 from ..errors import ImageError, SourceError, UsageError, require_path
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
-from ..reading.positional import DescriptorReader, PositionalReader, open_for_reading
+from ..reading.lifetime import on_failure
+from ..reading.positional import DescriptorReader, PositionalReader, holes, open_for_reading
 from .allocation import Allocation
 from .seekable import seekable
 from .shared import SharedReader
@@ -18,9 +19,8 @@ Servable = Layout | str | os.PathLike[str]
 
 
 class Export(NamedTuple):
-    """A block device to be served: `name` is what clients ask for, empty for the default.
-
-    `sector_size` (bytes) is what clients had best read in multiples of.
+    """A block device: `name` is what clients ask for, empty for the default; `sector_size` (bytes)
+    is what they had best read in multiples of.
     """
 
     name: str
@@ -57,15 +57,13 @@ class Export(NamedTuple):
             raise UsageError(path, "is in no file of this machine", "fetch it first")
         file = _Image(open_for_reading(place, path), path)
         image: PositionalReader = file
-        try:
+        with on_failure(file.close):
             if partition is not None:
                 image = partition_of(file, path, partition).data
             _, begin = image.in_file() or (file, 0)
-            check = file.require_unchanged
-            allocation = Allocation.of_file(file.descriptor, image.size, begin, check)
-        except BaseException:
-            file.close()
-            raise
+            found = holes(file.descriptor, begin + image.size, begin)
+            zeros = ((start - begin, stop - begin) for start, stop in found)
+            allocation = Allocation(image.size, zeros, file.require_unchanged)
         return cls(name, image, allocation, 512, "an image")
 
     @property

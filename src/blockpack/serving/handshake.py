@@ -24,9 +24,8 @@ _MOST_OPTIONS = 128
 
 
 class Agreed(NamedTuple):
-    """What a handshake came to: the export, and what else both sides know.
-
-    `context` is the number of `protocol.ALLOCATION` in replies; None if it was not asked for.
+    """What a handshake came to. `context` is the number of `protocol.ALLOCATION` in replies; None
+    if it was not asked for.
     """
 
     export: Export
@@ -36,11 +35,6 @@ class Agreed(NamedTuple):
 
 class _Refused(Exception):
     """An option is refused: the type of the reply, and why."""
-
-    def __init__(self, kind: int, why: str) -> None:
-        super().__init__(why)
-        self.kind = kind
-        self.why = why
 
 
 class Handshake:
@@ -56,7 +50,7 @@ class Handshake:
 
     def agree(self) -> Agreed | None:
         """What both sides agree on; None if the client only had a look. Raises `Gone`."""
-        self.wire.by(time.monotonic() + DEADLINE)
+        self.wire.deadline = time.monotonic() + DEADLINE
         self.wire.send(protocol.GREETING)
         (flags,) = struct.unpack(">I", self.wire.receive(4))
         if flags & ~(protocol.FIXED_NEWSTYLE | protocol.NO_ZEROES):
@@ -95,7 +89,8 @@ class Handshake:
             else:
                 raise _Refused(protocol.ERR_UNSUP, "this server has no such option")
         except _Refused as refused:
-            self._reply(option, refused.kind, refused.why.encode("utf-8"))
+            kind, why = refused.args
+            self._reply(option, kind, why.encode("utf-8"))
         return None
 
     def _reply(self, option: int, kind: int, data: bytes = b"") -> None:
@@ -133,19 +128,19 @@ class Handshake:
         for _ in range(fields.number(">H")):
             fields.number(">H")  # all is told, whatever was asked for
         fields.require_end()
-        info = struct.pack(">H", protocol.INFO_EXPORT) + self._size_and_flags(export)
-        self._reply(option, protocol.INFO_REPLY, info)
-        text = export.description.encode("utf-8")
-        info = struct.pack(">H", protocol.INFO_DESCRIPTION) + text
-        self._reply(option, protocol.INFO_REPLY, info)
         sizes = 1, max(export.sector_size, 4096), protocol.MOST_BYTES
-        info = struct.pack(">HIII", protocol.INFO_BLOCK_SIZE, *sizes)
-        self._reply(option, protocol.INFO_REPLY, info)
+        for kind, info in (
+            (protocol.INFO_EXPORT, self._size_and_flags(export)),
+            (protocol.INFO_DESCRIPTION, export.description.encode("utf-8")),
+            (protocol.INFO_BLOCK_SIZE, struct.pack(">III", *sizes)),
+        ):
+            self._reply(option, protocol.INFO_REPLY, struct.pack(">H", kind) + info)
         self._reply(option, protocol.ACK)
         return self._agreed(export) if option == protocol.GO else None
 
     def _meta_context(self, option: int, data: bytes) -> None:
-        if option == protocol.SET_META_CONTEXT:
+        setting = option == protocol.SET_META_CONTEXT
+        if setting:
             self.allocation_of = None  # whatever becomes of this, the last choice is void
         if not self.structured:
             raise _Refused(protocol.ERR_INVALID, "ask for structured replies first")
@@ -153,16 +148,12 @@ class Handshake:
         export = self._known(fields.string())
         queries = [fields.string() for _ in range(fields.number(">I"))]
         fields.require_end()
-        setting = option == protocol.SET_META_CONTEXT
-        wanted = protocol.ALLOCATION in queries
-        if not setting:
-            wanted |= not queries or b"base:" in queries
-        if wanted:
-            number = _ALLOCATION_ID if setting else 0
-            reply = struct.pack(">I", number) + protocol.ALLOCATION
+        all_known = not setting and (not queries or b"base:" in queries)
+        if all_known or protocol.ALLOCATION in queries:
+            reply = struct.pack(">I", _ALLOCATION_ID if setting else 0) + protocol.ALLOCATION
             self._reply(option, protocol.META_CONTEXT, reply)
-        if wanted and setting:
-            self.allocation_of = export
+            if setting:
+                self.allocation_of = export
         self._reply(option, protocol.ACK)
 
     # What they have in common -----------------------------------------------------------------
@@ -180,7 +171,7 @@ class Handshake:
         return struct.pack(">QH", export.size, flags)
 
     def _agreed(self, export: Export) -> Agreed:
-        self.wire.by(None)
+        self.wire.deadline = None
         context = _ALLOCATION_ID if self.allocation_of is export else None
         return Agreed(export, self.structured, context)
 

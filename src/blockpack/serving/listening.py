@@ -50,9 +50,8 @@ class Listener(NamedTuple):
 
 
 def unix_socket(path: str) -> Listener:
-    """A socket at `path`, which this user alone may connect to. One that nobody serves is replaced.
-
-    It gets its name once it takes clients. Raises `TargetError`.
+    """A socket at `path`, which this user alone may connect to, and gets its name once it takes
+    clients. One that nobody serves is replaced. Raises `TargetError`.
     """
     _require_free(path)
     listener = Socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -102,9 +101,8 @@ def _error(path: str, error: OSError) -> TargetError:
 
 
 def tcp_sockets(address: str) -> list[Listener]:
-    """Sockets on ``HOST:PORT``, ``HOST``, or ``:PORT`` (of this machine alone).
-
-    Raises `UsageError` and `TargetError`.
+    """Sockets on ``HOST:PORT``, ``HOST``, or ``:PORT`` (of this machine alone). Raises `UsageError`
+    and `TargetError`.
     """
     host, port = _host_and_port(address)
     try:
@@ -156,9 +154,8 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 
 def passed_sockets() -> list[Listener]:
-    """The sockets that systemd opened for this process (sd_listen_fds(3)); none without it.
-
-    Raises `UsageError` for what is not a socket that listens.
+    """The sockets that systemd opened for this process (sd_listen_fds(3)); none without it. Raises
+    `UsageError` for what is not a socket that listens.
     """
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []

@@ -50,13 +50,9 @@ def serve(
             if not listeners:
                 rule, remedy = "clients need a way in", "give the path of a socket, or an address"
                 raise UsageError("", rule, remedy, "socket=PATH")
-            server = Server(opened, listeners, log or _silent, forking=forking)
+            server = Server(opened, listeners, log or (lambda _: None), forking=forking)
             stack.enter_context(server)
             addresses = () if ready is None else server.addresses()
         if ready is not None:
             ready(addresses)
         server.serve()
-
-
-def _silent(_: str) -> None:
-    pass

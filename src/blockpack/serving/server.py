@@ -17,12 +17,12 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 from ..errors import UsageError
-from ..reading.lifetime import held, on_failure
+from ..reading.lifetime import Closing, held, on_failure
 from ..workers.pool import ENDING, signals_held
 from . import protocol
 from .export import Export
@@ -77,11 +77,9 @@ class _Thread(NamedTuple):
             self.socket.shutdown(socket.SHUT_RDWR if now else socket.SHUT_RD)
 
 
-class Server:
-    """Serves `exports` on `listeners`, which are its own from now on; a context manager.
-
-    `log` hears what goes wrong with a source, once of each. `forking` gives connections processes
-    of their own, not threads.
+class Server(Closing):
+    """Serves `exports` on `listeners`, which are its own from now on. `log` hears what goes wrong
+    with a source, once of each. `forking` gives connections processes of their own, not threads.
     """
 
     def __init__(
@@ -92,9 +90,7 @@ class Server:
         *,
         forking: bool,
     ) -> None:
-        self._exports: Mapping[bytes, Export] = {
-            export.name.encode("utf-8"): export for export in exports
-        }
+        self._exports = {export.name.encode("utf-8"): export for export in exports}
         if not self._exports:
             raise UsageError("", "there is nothing to serve")
         self._listeners = list(listeners)
@@ -134,10 +130,8 @@ class Server:
             gc.unfreeze()
 
     def _rehearse(self) -> None:
-        """Answer a client of our own, before there are others.
-
-        CPython adapts code to what it does while it first runs. What is adapted already is memory
-        that processes share.
+        """Answer a client of our own, before there are others: what CPython has adapted by then to
+        what it does is memory that processes share.
         """
         client, connection = socket.socketpair()
         with client, connection:
@@ -185,9 +179,7 @@ class Server:
         return [*self._processes.values(), *self._threads]
 
     def _place(self) -> int | None:
-        """A place that is free. If there is none, who was silent longest loses his; then, and while
-        all are busy, None.
-        """
+        """A place that is free; None if there is none, and who was silent longest loses his."""
         connections = self._connections
         free = set(range(MOST_CONNECTIONS)).difference(each.place for each in connections)
         now = time.monotonic()
@@ -298,9 +290,3 @@ class Server:
                 if not isinstance(key.fileobj, socket.socket):
                     self._hear(key.fd)
         self._selector.close()
-
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -239,8 +239,8 @@ class SharedReader(LayoutReader):
         return words
 
     def _record(self, extents: list[Extent], end: int, metadata: bytearray) -> bytes:
-        """The record of an item, nothing if it cannot have one. Its metadata is put to that
-        which follows the `end` of the spool.
+        """The record of an item, nothing if it cannot have one. Its metadata is put to that which
+        follows the `end` of the spool.
         """
         values: list[_Values] = []
         try:

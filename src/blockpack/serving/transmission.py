@@ -54,9 +54,8 @@ class Transmission:
         self._log = log
 
     def answer(self) -> bool:
-        """Answer the requests that have come; False if the client takes its leave. Raises `Gone`.
-
-        Several come at once where a client does not wait for each reply.
+        """Answer the requests that have come, several where a client does not wait for replies;
+        False if it takes its leave. Raises `Gone`.
         """
         requests = protocol.REQUEST.iter_unpack(self._wire.messages(protocol.REQUEST.size))
         for head, cookie, offset, length in requests:
@@ -79,8 +78,7 @@ class Transmission:
 
     def _answer(self, flags: int, command: int, cookie: int, offset: int, length: int) -> None:
         """Answer any request but one to leave."""
-        refusal = self._refusal(command, flags, offset, length)
-        if refusal is not None:
+        if refusal := self._refusal(command, flags, offset, length):
             self._fail(cookie, *refusal)
         elif command == protocol.READ and length > MOST_AT_ONCE:
             self._read_much(cookie, offset, length)

@@ -63,7 +63,8 @@ class Wire:
         self._taken = 0
         self.replies = memoryview(mmap.mmap(-1, _TOGETHER + _HEAD + MOST_AT_ONCE))
         self.unsent = 0
-        self._deadline: float | None = None
+        self.deadline: float | None = None
+        """By when (`time.monotonic`) all that follows is to be done, if by any time."""
         self._waiting = False
         self._ending = False
 
@@ -72,10 +73,6 @@ class Wire:
         self._ending = True
         if self._waiting:
             raise Gone("the server ends")
-
-    def by(self, deadline: float | None) -> None:
-        """Have all that follows be done by `deadline` (`time.monotonic`); None ends that."""
-        self._deadline = deadline
 
     def receive(self, count: int) -> bytes:
         """The next `count` bytes."""
@@ -137,7 +134,7 @@ class Wire:
         """What the client sent since."""
         if self.unsent:
             self.flush()
-        self._waiting = idle or self._deadline is not None
+        self._waiting = idle or self.deadline is not None
         try:
             if self._waiting and self._ending:
                 raise Gone("the server ends")
@@ -147,7 +144,7 @@ class Wire:
         finally:
             self._waiting = False
         self._clock[0] = now = time.monotonic()
-        if self._deadline is not None and now > self._deadline:
+        if self.deadline is not None and now > self.deadline:
             raise Gone("the handshake took too long")
         if not data:
             raise Gone("the client closed the connection")
@@ -164,7 +161,7 @@ class Wire:
             waited += _TICK
             if waited >= PATIENCE and not idle:
                 raise Gone("the client takes too long")
-            if self._deadline is not None and time.monotonic() > self._deadline:
+            if self.deadline is not None and time.monotonic() > self.deadline:
                 raise Gone("the handshake took too long")
             if self._server not in (None, os.getppid()):
                 raise Gone("the server is no more")

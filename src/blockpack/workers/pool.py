@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, cast
 from ..errors import BlockpackError, SourceError, TargetError
 
 if TYPE_CHECKING:
-    from selectors import BaseSelector
-
     from .sharing import SharedCount
 
 MOST_NUMBERS = 1024
@@ -54,31 +52,24 @@ def lost_reader(of: str) -> Lost:
 
 
 class WorkerPool:
-    """Workers that do the same work together; a context manager that ends them."""
+    """Workers that share out the numbers below `count`, `MOST_NUMBERS` at most; a context manager
+    that ends them. Raises `OSError` if there are too few descriptors left.
+    """
 
-    def __init__(self, lost: Lost, numbers: int, selector: BaseSelector) -> None:
-        self._lost = lost
-        self._numbers = numbers
-        self._selector = selector
-        self._workers: dict[int, Worker] = {}
-
-    @classmethod
-    def of(cls, count: int, lost: Lost) -> Self:
-        """A pool that shares out the numbers below `count`, `MOST_NUMBERS` at most.
-
-        Raises `OSError` if there are too few descriptors left.
-        """
+    def __init__(self, count: int, lost: Lost) -> None:
         import pickle  # noqa: F401 - here, and not where a worker is out of descriptors
         from selectors import DefaultSelector
 
         if count > MOST_NUMBERS:
             raise ValueError(f"{count} numbers do not fit a pipe")
-        numbers, fill = os.pipe()
+        self._lost = lost
+        self._workers: dict[int, Worker] = {}
+        self._numbers, fill = os.pipe()
         try:
             os.write(fill, b"".join(map(_NUMBER.pack, range(count))))
-            return cls(lost, numbers, DefaultSelector())
+            self._selector = DefaultSelector()
         except BaseException:
-            os.close(numbers)
+            os.close(self._numbers)
             raise
         finally:
             os.close(fill)
@@ -103,9 +94,8 @@ class WorkerPool:
             yield _NUMBER.unpack(number)[0]
 
     def messages(self, *, wait: bool = True) -> Iterator[object]:
-        """What the workers send, until all have ended; without `wait`, what is there by now.
-
-        Raises what the first worker that failed raised.
+        """What the workers send, until all have ended; without `wait`, what is there by now. Raises
+        what the first worker that failed raised.
         """
         while self._workers and (ready := self._selector.select(None if wait else 0)):
             for key, _ in ready:
@@ -143,7 +133,7 @@ def shared_out(
     """
     jobs = min(jobs, count)
     try:
-        pool = WorkerPool.of(count, lost) if jobs > 1 else None
+        pool = WorkerPool(count, lost) if jobs > 1 else None
     except OSError:  # too few descriptors left
         pool = None
     if pool is None:
@@ -187,10 +177,9 @@ class Worker:
 
     @classmethod
     def start(cls, work: Callable[[Send], None], others: Iterable[int] = ()) -> Self:
-        """Fork a process that does `work`; an error in it is its last message.
-
-        It lets go of its own and the `others`' ends of the pipes that this process reads, or it
-        would not notice when nobody reads them any more. Raises `OSError`.
+        """Fork a process that does `work`; an error in it is its last message. It lets go of its
+        own and the `others`' ends of the pipes that this process reads, or it would not notice when
+        nobody reads them any more. Raises `OSError`.
         """
         results, report = os.pipe()
         try:
@@ -255,9 +244,7 @@ class Worker:
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Keep back the signals that end a process, between two things that belong together: as a
-    worker's birth and its being known, for it could not be ended.
-    """
+    """Keep back the signals that end a process, between two things that belong together."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield

@@ -29,7 +29,6 @@ Jobs = Annotated[int | Literal["auto"], require_jobs, _JOBS]
 
 def processors(jobs: Jobs) -> int:
     """How many processes may work at once: `jobs`, or one a processor; 1 where none may fork.
-
     Raises `UsageError` as `require_jobs` does.
     """
     require_jobs(jobs)
@@ -46,10 +45,7 @@ def may_fork() -> bool:
 
 
 def _has_threads() -> bool:
-    """Whether this process has threads, be they Python's or a library's own.
-
-    Such a process must not fork: a lock that one of them holds would stay locked.
-    """
+    """Whether there are threads, Python's or a library's: a lock that one holds would stay so."""
     try:
         return len(os.listdir("/proc/self/task")) > 1
     except OSError:  # no Linux: Python's own are known

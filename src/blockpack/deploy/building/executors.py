@@ -51,7 +51,7 @@ def outcomes(planned: Planned, jobs: Jobs, meter: Meter) -> Iterator[Outcome]:
     pool = None
     if workers > 1:
         with suppress(OSError):  # too few descriptors left
-            pool = WorkerPool.of(len(planned), _LOST)
+            pool = WorkerPool(len(planned), _LOST)
     if pool is None:
         yield from (_made(planned, number, jobs, meter) for number in range(len(planned)))
         return

@@ -21,7 +21,7 @@ Name = tuple[bytes, int, int]
 def size_of(names: Sequence[bytes], block_size: int) -> int:
     """Bytes of a directory with these names, all of them, in the order of bytes."""
     *full, (start, stop) = _blocks(list(map(len, names)), block_size)
-    return len(full) * block_size + _length(names[start:stop])
+    return len(full) * block_size + sum(DIRENT.size + len(name) for name in names[start:stop])
 
 
 def packed(names: Sequence[Name], block_size: int) -> bytes:
@@ -40,10 +40,6 @@ def _blocks(lengths: Sequence[int], block_size: int) -> Iterator[tuple[int, int]
             yield start, number
             start, used = number, DIRENT.size + length
     yield start, len(lengths)
-
-
-def _length(names: Sequence[bytes]) -> int:
-    return DIRENT.size * len(names) + sum(map(len, names))
 
 
 def _block(block: Sequence[Name]) -> bytes:

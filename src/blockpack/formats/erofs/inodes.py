@@ -75,7 +75,9 @@ class Inodes:
         self._time = superblock["build_time"], superblock["build_time_nsec"]
         """That of compact inodes: seconds and nanoseconds."""
         self._most_chunks = _SOME_CHUNKS + reader.size // 4
-        self._near = lru_cache(maxsize=_MOST_KEPT)(self._read_near)
+        self._near = lru_cache(maxsize=_MOST_KEPT)(
+            lambda offset: reader.read_at(offset, min(_NEAR, reader.size - offset))
+        )
 
     def read(self, nid: int) -> Inode:
         """The inode of that number. Raises `ImageError`."""
@@ -85,7 +87,7 @@ class Inodes:
         data = self._metadata(at, disk.COMPACT.size)
         form = data[0] | data[1] << 8
         layout = form >> disk.LAYOUT_SHIFT & disk.LAYOUT_MASK
-        if form & ~(disk.FORMAT_MASK | _LINKS_OF_ONE) or layout not in disk.LAYOUTS:
+        if form & ~(disk.FORMAT_MASK | _LINKS_OF_ONE) or layout > disk.CHUNK_BASED:
             raise ImageError("", f"its inode {nid:,} has the unknown format {form:#06x}")
         if form & disk.VERSION_MASK == disk.EXTENDED_VERSION:
             data = self._metadata(at, disk.EXTENDED.size)
@@ -191,6 +193,3 @@ class Inodes:
         if skip + length > _NEAR or offset + length > self._reader.size:
             return self._reader.read_at(offset, length)
         return self._near(offset - skip)[skip : skip + length]
-
-    def _read_near(self, offset: int) -> bytes:
-        return self._reader.read_at(offset, min(_NEAR, self._reader.size - offset))

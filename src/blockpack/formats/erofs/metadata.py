@@ -92,9 +92,7 @@ class Metadata:
                 head += round_up(size, SLOT)
 
     def _as_they_lie(self, blocks: int) -> array[int]:
-        """All inodes in the order of their places: sorted by block, for each block was filled from
-        its beginning, and in the order of the tree.
-        """
+        """All inodes as they lie: by block, for each was filled in the order of the tree."""
         widths, in_block = self.survey.widths, self._block_size // SLOT
         starts = array("I", bytes(4 * (blocks + 1)))
         for nid, width in zip(self.nids, widths, strict=True):

@@ -25,9 +25,7 @@ class Slots:
         """A bit for each number of slots that some block has free."""
 
     def place(self, size: int) -> int:
-        """The slot of `size` bytes in one block; if that is more than one has, in blocks of their
-        own.
-        """
+        """The slot of `size` bytes in one block; of more than one has, in blocks of their own."""
         slots = -(-size // SLOT)
         fitting = self._rooms >> slots
         if fitting:

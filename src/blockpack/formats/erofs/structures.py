@@ -139,15 +139,8 @@ FLAT_INLINE = 2
 """The same, but the last, not full, block's bytes are right behind the inode and its attributes."""
 COMPRESSED_COMPACT = 3
 CHUNK_BASED = 4
-"""The content is in chunks, whose addresses are behind the inode; `address` tells of them."""
-
-LAYOUTS = {
-    FLAT_PLAIN: "flat",
-    COMPRESSED_FULL: "compressed",
-    FLAT_INLINE: "flat with an inline tail",
-    COMPRESSED_COMPACT: "compressed",
-    CHUNK_BASED: "in chunks",
-}
+"""The content is in chunks, whose addresses are behind the inode; `address` tells of them. It is
+the last layout that there is."""
 
 # `address` of a file in chunks: its lower half is the format of these.
 CHUNK_BITS_MASK = 0x1F
@@ -192,13 +185,6 @@ def xattr_size(icount: int) -> int:
     return XATTR_HEADER + XATTR_UNIT * (icount - 1) if icount else 0
 
 
-def crc32c(data: bytes | memoryview, crc: int = 0xFFFFFFFF) -> int:
-    """The CRC-32C (Castagnoli) of `data` as the superblock has it: from ones, and not inverted."""
-    for byte in data:
-        crc = crc >> 8 ^ _CRC32C[(crc ^ byte) & 0xFF]
-    return crc
-
-
 def _crc32c_table() -> list[int]:
     table = []
     for value in range(256):
@@ -212,10 +198,11 @@ _CRC32C = _crc32c_table()
 
 
 def checksum(data: bytes, block_size: int) -> int:
-    """The superblock's checksum; `data` is the image's bytes from the superblock on.
-
-    It covers one block, or what of one is behind byte 1024, with `checksum` itself as zeros
-    (erofs_superblock_csum_verify, fs/erofs/super.c).
+    """The superblock's checksum; `data` is the image's bytes from there on. It covers one block, or
+    what of one is behind byte 1024, with itself as zeros (erofs_superblock_csum_verify).
     """
     length = block_size - SUPERBLOCK_OFFSET if block_size > SUPERBLOCK_OFFSET else block_size
-    return crc32c(data[:4] + bytes(4) + data[8:length])
+    crc = 0xFFFFFFFF  # of CRC-32C (Castagnoli), which is not inverted here
+    for byte in data[:4] + bytes(4) + data[8:length]:
+        crc = crc >> 8 ^ _CRC32C[(crc ^ byte) & 0xFF]
+    return crc

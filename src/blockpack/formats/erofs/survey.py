@@ -94,7 +94,12 @@ class Survey:
     def _end_directory(self, number: int, names: list[bytes], end: int) -> None:
         self._digest.update(b"\0".join([*names, b""]))
         if names and max(map(len, names)) > NAME_MAX:
-            self._refuse_names(number, names)
+            child = number + 1
+            for name in names:
+                if len(name) > NAME_MAX:
+                    rule = f"its name has {len(name):,} bytes, and {NAME_MAX} are the most"
+                    self.problems.append(EntryError(self.entries[child].path, rule, "rename it"))
+                child = self.ends[child]
         self.ends[number] = end
         links = len(names) + 2  # at most: what a directory has is looked at when it is written
         names += DOT, DOTDOT
@@ -102,14 +107,6 @@ class Survey:
         # All of it behind its inode, or none: what has blocks would be made twice.
         size = size_of(names, self.volume.block_size)
         self._measure(number, size, size, links)
-
-    def _refuse_names(self, number: int, names: list[bytes]) -> None:
-        child = number + 1
-        for name in names:
-            if len(name) > NAME_MAX:
-                rule = f"its name has {len(name):,} bytes, and {NAME_MAX} are the most"
-                self.problems.append(EntryError(self.entries[child].path, rule, "rename it"))
-            child = self.ends[child]
 
     def _measure_others(self) -> None:
         """Measure files and symbolic links."""
@@ -134,7 +131,13 @@ class Survey:
                     self.first[number] = first
                     self.links[first] = self.links.get(first, 1) + 1
             elif type(entry) is Symlink:
-                self._measure_symlink(number, entry)
+                target = encode(entry.target)
+                self._digest.update(target)
+                if len(target) > SYMLINK_MAX:
+                    rule = f"its target has {len(target):,} bytes, and Linux reads {SYMLINK_MAX:,}"
+                    self.problems.append(EntryError(entry.path, rule, "give it a shorter one"))
+                # Linux takes one that is not in one block from blocks alone (erofs_fill_symlink).
+                self._measure(number, len(target), len(target))
         for number, links in self.links.items():
             self._measure_file(number, self.sizes[number], links)
 
@@ -145,15 +148,6 @@ class Survey:
             size = 0
         tail = size % self.volume.block_size if size < self.volume.inline_below else 0
         self._measure(number, size, tail, links)
-
-    def _measure_symlink(self, number: int, entry: Symlink) -> None:
-        target = encode(entry.target)
-        self._digest.update(target)
-        if len(target) > SYMLINK_MAX:
-            rule = f"its target has {len(target):,} bytes, and Linux reads {SYMLINK_MAX:,}"
-            self.problems.append(EntryError(entry.path, rule, "give it a shorter one"))
-        # Linux takes a target that is not in one block from blocks alone (erofs_fill_symlink).
-        self._measure(number, len(target), len(target))
 
     def _measure(self, number: int, size: int, tail: int, links: int = 1) -> None:
         """Note the size of an inode, and that its `tail` is behind it if one block has room."""

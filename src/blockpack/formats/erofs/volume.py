@@ -71,9 +71,8 @@ class ErofsVolume(PosixVolume):
         return INLINE_BELOW if self.inline == "auto" else 0
 
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
-        """The layout of the file system that holds `tree`; no file is opened.
-
-        Raises `Problems` with all that EROFS or the profile cannot hold.
+        """The layout of the file system that holds `tree`; no file is opened. Raises `Problems`
+        with all that EROFS or the profile cannot hold.
         """
         return ErofsPlan(Survey.of(self, tree)).layout(tree.forkable)
 

@@ -70,9 +70,8 @@ class Walk:
         self._directories_left = reader.size
 
     def entries(self) -> Iterator[ImageEntry]:
-        """The entries below the root directory, each directory before what it holds.
-
-        Raises `ImageError` if that cannot be read.
+        """The entries below the root directory, each directory before what it holds. Raises
+        `ImageError` if that cannot be read.
         """
         try:
             root = self._inodes.read(self._root)
@@ -203,10 +202,13 @@ class Walk:
             self._report(ImageError(where, error.rule, error.remedy))
         names = [slot.name for slot in slots]
         if any(map(ge, names, names[1:])):
-            self._deviates(
-                where, "its names are not in order, so that Linux does not find them all"
-            )
-            slots = self._once(where, slots)
+            rule = "its names are not in order, so that Linux does not find them all"
+            self._deviates(where, rule)
+            first: dict[bytes, _Slot] = {}
+            for slot in slots:
+                if first.setdefault(slot.name, slot) is not slot:
+                    self._report(ImageError(where, f"holds {decode(slot.name)} twice"))
+            slots = list(first.values())
         dots = {slot.name: slot.nid for slot in slots if slot.name in _DOTS}
         types = {slot.file_type for slot in slots if slot.name in _DOTS}
         if not types <= {disk.DIRECTORY, disk.UNKNOWN}:
@@ -235,14 +237,6 @@ class Walk:
                 return
             yield _Slot(nid, file_type, data[begin:end])
             start = end
-
-    def _once(self, where: str, slots: list[_Slot]) -> list[_Slot]:
-        """The first of each name."""
-        found: dict[bytes, _Slot] = {}
-        for slot in slots:
-            if found.setdefault(slot.name, slot) is not slot:
-                self._report(ImageError(where, f"holds {decode(slot.name)} twice"))
-        return list(found.values())
 
     def _is_entry(self, where: str, slot: _Slot) -> bool:
         """Whether it is none of the two that every directory has, and has a valid name."""

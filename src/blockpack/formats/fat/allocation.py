@@ -34,8 +34,7 @@ last of them (0 if there is none), and why it cannot be followed further (empty 
 
 class _Chunk:
     """A stretch of the table from the cluster `start` on, and which of its clusters were followed.
-
-    `ends` are the clusters that come right after a run of neighbours, each leading to the next.
+    `ends` come right after a run of neighbours, each leading to the next.
     """
 
     __slots__ = ("_taken", "ends", "entries", "start")
@@ -77,9 +76,8 @@ class _Chunk:
 
 
 class Allocation:
-    """The table of an image for one walk through it, and the clusters that have been followed.
-
-    `offset` is where the table begins, in bytes of what `read_at` reads.
+    """The table of an image, at `offset` of what `read_at` reads, for one walk through it; and the
+    clusters that have been followed.
     """
 
     def __init__(

@@ -142,9 +142,8 @@ class BootSector:
 
     @classmethod
     def unpack(cls, sector: bytes) -> BootSector:
-        """The fields of a boot sector of at least 512 bytes; whether they can be is not checked.
-
-        `bits` is 32 or 16, by the form of the sector: the cluster count tells 12 from 16.
+        """The fields of a boot sector of at least 512 bytes, unchecked. `bits` is 32 or 16, by the
+        form of the sector: the cluster count tells 12 from 16.
         """
         values = _BOOT_16.unpack(sector)
         wide = values["sectors_per_fat_16"] == 0
@@ -177,9 +176,7 @@ class BootSector:
 
     @property
     def is_usual(self) -> bool:
-        """Whether these counts are so much like those of a FAT file system that they cannot be
-        anything else by chance.
-        """
+        """Whether these counts are too much like those of a FAT to be anything else by chance."""
         return self.number_of_fats <= 4 and (self.media == 0xF0 or self.media >= MEDIA_FIXED)
 
 

@@ -79,9 +79,7 @@ def pack_entry(
     size: int = 0,
     case: int = 0,
 ) -> bytes:
-    """A short entry. `name` has 11 bytes, `stamp` is `fat_time`'s, `size` is in bytes, `case` are
-    the bits for lower case.
-    """
+    """A short entry. `name` has 11 bytes, `stamp` is `fat_time`'s, `case` are `names.case_bits`."""
     date, clock = stamp
     return ENTRY.pack_all(
         name,
@@ -113,9 +111,8 @@ def checksum(name: bytes) -> int:
 
 
 def checksums(data: bytes) -> bytes:
-    """`checksum` of the first 11 bytes of every entry in `data`: a byte for each.
-
-    All are computed at once, in one large number that has 16 bits for each entry.
+    """`checksum` of the first 11 bytes of every entry in `data`, a byte for each: all at once, in
+    one large number that has 16 bits for each entry.
     """
     lanes = bytes(2) * (len(data) // SIZE)
     ones = int.from_bytes(b"\1\0" * (len(data) // SIZE), "little")

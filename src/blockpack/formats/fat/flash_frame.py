@@ -88,8 +88,7 @@ def partition_size(content: int, unit: int) -> int:
 
 
 def framed(layout: Layout, size: int, device_id: int) -> Layout:
-    """The layout of a partition of `size` bytes that has `layout` in it. `device_id` has 32 bits.
-
+    """The layout of a partition of `size` bytes that has `layout` in it; `device_id` has 32 bits.
     Raises `EntryError` if that is more than the configuration can tell.
     """
     if size >= _LARGEST:
@@ -138,10 +137,7 @@ def _with_crc(data: bytes) -> bytes:
 
 
 class UnframedReader(ReaderThrough):
-    """What is in the frame, wherever its sectors have come to lie.
-
-    `place` is the dummy sector's, and `moves` is how often it has been everywhere.
-    """
+    """What is in the frame; `place` is the dummy sector's, which was everywhere `moves` times."""
 
     def __init__(self, data: PositionalReader, place: int, moves: int) -> None:
         super().__init__(data, room(data.size))

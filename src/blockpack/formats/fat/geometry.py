@@ -130,10 +130,7 @@ def cluster_sizes(sector_size: int, medium: Medium) -> list[int]:
 
 
 def choose(survey: Survey) -> Geometry:
-    """The best geometry that holds what was surveyed, as its volume's options have it.
-
-    Raises `EntryError` if there is none.
-    """
+    """The best geometry for what was surveyed, by its volume's options. Raises `EntryError`."""
     _check_size(survey)
     reasons = []
     for rank in _ranked(survey):
@@ -224,14 +221,12 @@ def _ranked(survey: Survey) -> Iterator[list[tuple[int, int]]]:
         size = volume.size
         advised = (cluster for most, cluster in _FAT32_CLUSTERS if size <= most)
         usual = {12: PREFERRED, 16: PREFERRED, 32: next(advised, LARGEST_PREFERRED)}
-        rank: dict[int, int] = {
-            bits: number for number, bits in enumerate(preferred, -len(preferred))
-        }
+        rank: dict[int, int] = {bits: n for n, bits in enumerate(preferred, -len(preferred))}
 
         def order(pair: tuple[int, int]) -> tuple[int, bool, int]:
             """The usual cluster size before smaller ones, and those before larger ones."""
-            bits, size = pair
-            return rank.get(bits, 0), size > usual[bits], abs(size - usual[bits])
+            bits, cluster = pair
+            return rank.get(bits, 0), cluster > usual[bits], abs(cluster - usual[bits])
 
         yield from ([pair] for pair in sorted(pairs, key=order))
         return
@@ -242,14 +237,11 @@ def _ranked(survey: Survey) -> Iterator[list[tuple[int, int]]]:
             yield [pair for pair in filled if not pair[1] % ALIGNMENT]
         yield filled
     if survey.clonable:
-        yield [pair for pair in usual_pairs if _is_for_clones(survey, *pair)]
+        # Files can be cloned, and no type needs clusters that nothing is in.
+        aligned = [pair for pair in usual_pairs if not pair[1] % ALIGNMENT]
+        yield [pair for pair in aligned if pair[0] == 12 or _is_filled(survey, *pair)]
     yield usual_pairs
     yield pairs
-
-
-def _is_for_clones(survey: Survey, bits: int, cluster_size: int) -> bool:
-    """Whether files can be cloned, and no type needs clusters that nothing is in."""
-    return not cluster_size % ALIGNMENT and (bits == 12 or _is_filled(survey, bits, cluster_size))
 
 
 def _is_filled(survey: Survey, bits: int, cluster_size: int) -> bool:
@@ -313,9 +305,8 @@ def _fit_size(
     needed: int,
     lay_out: Callable[[int], Geometry],
 ) -> Geometry | str:
-    """The geometry that takes `size` bytes, or what speaks against it.
-
-    What is no whole cluster, or one too many for the type, goes to the reserved area.
+    """The geometry that takes `size` bytes, or what speaks against it. What is no whole cluster, or
+    one too many for the type, goes to the reserved area.
     """
     fitting = bisect_right(range(size // cluster_size), size, key=lambda n: lay_out(n).size) - 1
     if fitting > MOST[bits] + 3 * MARGIN:  # more than lies between two types

@@ -89,9 +89,8 @@ class Listing(NamedTuple):
 
 
 def read(data: bytes, path: str, wide: bool, report: Report) -> Listing:
-    """The entries in the clusters of the directory `path`.
-
-    Clusters have 32 bits if `wide`, else 16: then the bytes of the upper half have another meaning.
+    """The entries in the clusters of the directory `path`. Clusters have 32 bits if `wide`, else
+    16: then the bytes of the upper half have another meaning.
     """
     end = data[::SIZE].find(dir_entry.END)
     if end >= 0:
@@ -173,9 +172,7 @@ def _in_use(orders: bytes) -> int:
 
 
 def _last_beginning(orders: bytes) -> int:
-    """Where the last long name begins in entries with these first bytes: at the end if all were
-    deleted, and at the start if there is no beginning.
-    """
+    """Where the last long name begins; at the end if all were deleted, else at the start."""
     if not _in_use(orders):
         return len(orders)
     for at in range(len(orders) - 1, 0, -1):

@@ -180,9 +180,8 @@ class ShortNames:
         self._digits: dict[tuple[str, str], int] = {}
 
     def of(self, name: str) -> bytes:
-        """The 11 bytes of the short name of `name`, one of the directory's, padded with spaces.
-
-        To be asked once a name, for numbers are given out in the order of asking.
+        """The 11 bytes of the short name of `name`, one of the directory's. To be asked once each,
+        for numbers are given out in the order of asking.
         """
         return self._own.get(name) or self._numbered(name)
 

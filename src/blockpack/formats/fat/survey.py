@@ -142,9 +142,8 @@ class Survey:
             where = "a directory" if entry else "the root directory"
             most = dir_entry.MAX_ENTRIES
             rule = f"{where} takes {entries:,} entries of 32 bytes, and FAT has {most:,}"
-            self.problems.append(
-                EntryError(directory.path, rule, "spread it over several directories")
-            )
+            remedy = "spread it over several directories"
+            self.problems.append(EntryError(directory.path, rule, remedy))
         directory.entries = entries
         self.directories.append(directory)
         self.files += [child for child in children if type(child) is File]
@@ -176,12 +175,11 @@ class Survey:
                 if child.size >= noteworthy:
                     self._check_size(child, limits)
             elif type(child) is Symlink:
-                rule = "is a symbolic link, and FAT has none"
-                self.problems.append(
-                    EntryError(
-                        child.path, rule, "follow or skip links: {option}", "symlinks=follow"
-                    )
+                rule, remedy = (
+                    "is a symbolic link, and FAT has none",
+                    "follow or skip links: {option}",
                 )
+                self.problems.append(EntryError(child.path, rule, remedy, "symlinks=follow"))
             if not fixed and not dir_entry.has_time(self.volume.seconds(child)):
                 rule = "its time is outside 1980 to 2107, all that FAT can show"
                 self.problems.append(EntryError(child.path, rule, "touch it", "mtime=fixed"))

@@ -37,10 +37,8 @@ def table_bytes(bits: int, clusters: int) -> int:
 
 @frozen
 class Chains:
-    """Chains that lie end to end from cluster 2 on.
-
-    `firsts` has each chain's first cluster, in order, and at its end the first free cluster. A
-    chain of nothing begins where the next one does.
+    """Chains that lie end to end from cluster 2 on. `firsts` has each one's first cluster, and then
+    the first free cluster; a chain of nothing begins where the next one does.
     """
 
     bits: int
@@ -71,10 +69,7 @@ class Chains:
         return found
 
     def pack(self, start: int, stop: int) -> bytes:
-        """The table's entries `start` up to, not including, `stop` as bytes.
-
-        FAT12 packs pairs, so there `start` is even.
-        """
+        """The same as bytes. FAT12 packs pairs, so there `start` is even."""
         entries = self.entries(start, stop)
         if self.bits == 12:
             return pack_12(entries)
@@ -85,10 +80,7 @@ class Chains:
 
 
 def consecutive(first: int, count: int) -> array[int]:
-    """The numbers from `first` on, `count` of them.
-
-    All at once, as one long number of 32-bit digits: 0, 1, 2, … and `first` in each of them.
-    """
+    """`count` numbers from `first` on: at once, as one long number of 32-bit digits."""
     if sys.byteorder == "big" or not count:
         return array("I", range(first, first + count))
     steps, ones = _digits(count)

@@ -104,32 +104,24 @@ class FatVolume(Volume):
                 yield UsageError("", rule, "leave free space out")
         else:
             yield from super().refusals()
-        yield from self._label_refused()
+        if limits.labels and self.label not in limits.labels:
+            known = " or ".join(limits.labels)
+            rule = f"profile {self.profile.name} reads volumes labelled {known}, not {self.label!r}"
+            keeps = self.label_case != limits.label_case == "keep"
+            remedy, option = ("", "label_case=keep") if keeps else ("leave the label out", "")
+            yield UsageError("", rule, remedy, option)
         if self.sector_size in SECTOR_SIZES:
             yield from self.unread("sector_size", limits.sector_sizes, "sectors of {} bytes")
-            yield from self._clusters_refused()
+            sizes = cluster_sizes(self.sector_size, self.medium)  # none for sectors it has not
+            if sizes and self.cluster_size not in (None, *sizes):
+                rule = f"{self.cluster_size} is not a cluster size"
+                yield UsageError("", rule, f"give one of {', '.join(map(str, sizes))}")
         if self.fat_type != "auto":
             yield from self.unread("fat_type", limits.types, "FAT{}", best="auto")
         yield from self.unread("fats", limits.fats, "a FAT count of {}")
         if self.wear_levelling and not limits.wear_levelling:
             rule = f"profile {self.profile.name} reads no frame of wear levelling"
             yield UsageError("", rule, option="profile=fatfs")
-
-    def _label_refused(self) -> Iterator[UsageError]:
-        limits = self.profile.fat
-        if limits.labels and self.label not in limits.labels:
-            known = " or ".join(limits.labels)
-            rule = f"profile {self.profile.name} reads volumes labelled {known}, not {self.label!r}"
-            if self.label_case != limits.label_case == "keep":
-                yield UsageError("", rule, option="label_case=keep")
-            else:
-                yield UsageError("", rule, "leave the label out")
-
-    def _clusters_refused(self) -> Iterator[UsageError]:
-        sizes = cluster_sizes(self.sector_size, self.medium)  # none for sectors that it has not
-        if sizes and self.cluster_size not in (None, *sizes):
-            rule = f"{self.cluster_size} is not a cluster size"
-            yield UsageError("", rule, f"give one of {', '.join(map(str, sizes))}")
 
     def _size_refused(self, size: int) -> Iterator[UsageError]:
         """Why no image has `size` bytes, with its frame."""
@@ -143,9 +135,7 @@ class FatVolume(Volume):
 
     def plan(self, tree: Tree, *, jobs: Jobs = 1) -> Layout:
         """The layout of the file system that holds `tree`; of its files only those are opened that
-        the profile's reader has to understand.
-
-        Raises `Problems` with all that FAT or the profile cannot hold.
+        the profile's reader has to understand. Raises `Problems` with all that cannot be held.
         """
         if self.wear_levelling:
             return self._framed(tree)
@@ -171,9 +161,7 @@ class FatVolume(Volume):
         try:
             layout = inner.plan(tree)
         except Problems as group:
-            raise Problems(
-                group.args[0], [self._with_frame(error) for error in group.errors]
-            ) from None
+            raise Problems(group.args[0], list(map(self._with_frame, group.errors))) from None
         size = self.size or flash_frame.partition_size(layout.size, self.pad)
         serial = str(layout.geometry["serial"]).replace("-", "")
         return flash_frame.framed(layout, size, int(serial, 16))
@@ -189,12 +177,10 @@ class FatVolume(Volume):
     def _doubts(self, bits: int, tree: Tree) -> Iterator[LayoutWarning]:
         """What some of the profile's readers have against this type of FAT."""
         limits = self.profile.fat
-        doubtful = {*limits.doubtful_types}
-        if bits not in doubtful:
+        if bits not in limits.doubtful_types:
             return
-        better = " or ".join(
-            f"FAT{each}" for each in limits.types if each not in limits.doubtful_types
-        )
+        sound = (f"FAT{each}" for each in limits.types if each not in limits.doubtful_types)
+        better = " or ".join(sound)
         text = f"some of the profile's readers have trouble with FAT{bits}; {better} suits better"
         yield LayoutWarning("", "doubtful-type", text)
         for file in (file for each in self.profile.files for file in matching(each, tree)):

@@ -170,9 +170,7 @@ class Walk:
         return inside
 
     def _told_apart(self, found: list[ImageEntry], shared: list[int]) -> list[ImageEntry]:
-        """The entries, files damaged that have clusters to which another chain led, too: nobody
-        knows whose these are.
-        """
+        """The entries, with files damaged that have clusters to which another chain led, too."""
         offsets = sorted(map(self._geometry.offset_of, shared))
         for index, entry in enumerate(found):
             for offset, length in entry.extents:

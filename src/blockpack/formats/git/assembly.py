@@ -111,20 +111,14 @@ class Assembly:
         self._add(pack_header(self.count))
 
     def add_packed(self, oid: bytes, crc: int, store: ObjectFile, start: int, length: int) -> None:
-        """Add an object that is packed already: `length` bytes of `store` from `start` on.
-
-        Raises `SourceError`.
-        """
+        """Add a packed object: `length` bytes of `store` from `start` on. Raises `SourceError`."""
         self._note(oid, crc)
         self._grow(oid, crc, store, start, length)
 
     def add_delta(
         self, oid: bytes, head: bytes, store: ObjectFile, start: int, length: int, crc: int
     ) -> None:
-        """Add a delta: another `head`, and `length` bytes of `store` whose CRC-32 is `crc`.
-
-        Raises `SourceError`.
-        """
+        """Add a delta: another `head`, and bytes of `store`, of CRC-32 `crc`. As `add_packed`."""
         self._note(oid, crc_of(chain([head], store.read(start, length))))
         self._add(head)
         self._grow(oid, crc, store, start, length)
@@ -150,8 +144,11 @@ class Assembly:
         self._note(blob.oid, blob.crc)
         self.settle()
         self._begin(blob)
-        for piece in _stored_pieces(blob):
-            self._checksum.update(piece)
+        storing = Storing(blob.file.size, blob.adler)
+        self._checksum.update(object_header(BLOB, blob.file.size))
+        for view in _pieces(blob):
+            self._checksum.update(storing.frame(view))
+        self._checksum.update(storing.flush())
         self.size += blob.length
 
     def add_deferred(self, blob: PackedBlob) -> bytes:
@@ -220,15 +217,6 @@ class Assembly:
                 crc = 0
             crc = crc32(view[at:], crc)
             left -= len(view) - at
-
-
-def _stored_pieces(blob: PackedBlob) -> Iterator[bytes]:
-    """The packed bytes of a blob that is stored from its file. Raises `SourceError`."""
-    storing = Storing(blob.file.size, blob.adler)
-    yield object_header(BLOB, blob.file.size)
-    for view in _pieces(blob):
-        yield storing.frame(view)
-    yield storing.flush()
 
 
 def _pieces(blob: PackedBlob) -> Iterator[memoryview]:

@@ -13,9 +13,8 @@ from .store import Inflating, PackStore
 
 
 class BlobReader(PositionalReader):
-    """The blob at `offset` of a pack, which is the file `entry`. Raises `ImageError`.
-
-    To go back in it is to inflate it from its begin again, unless it is a delta, and in memory.
+    """The blob at `offset` of a pack, which is the file `entry`. To go back in it is to inflate it
+    from its begin again, unless it is a delta, and in memory. Raises `ImageError`.
     """
 
     def __init__(self, store: PackStore, offset: int, entry: ImageEntry) -> None:

@@ -41,9 +41,8 @@ _ENTRY_KINDS: dict[int, Kind] = {
 
 @define
 class CommitEntries:
-    """The entries of the tree `root`, all with the time `mtime_ns`; one walk through them.
-
-    `blobs` gets where the blob of each file begins in the pack, by path.
+    """The entries of the tree `root`, all with the time `mtime_ns`; one walk through them. `blobs`
+    gets where the blob of each file begins in the pack, by path.
     """
 
     store: PackStore
@@ -102,18 +101,14 @@ class CommitEntries:
             return iter(())
         if not is_in_order(found):
             self.report(Deviation(path, "the entries of its tree are out of order"))
-        if len({name for _, name, _ in found}) < len(found):
-            return iter(self._single(found, path))
-        return iter(found)
-
-    def _single(self, found: list[RawEntry], path: str) -> list[RawEntry]:
-        """Those of `found` whose name is there once: of others, readers choose as they like."""
+        if len({name for _, name, _ in found}) == len(found):
+            return iter(found)
         counts = Counter(name for _, name, _ in found)
         for name, count in counts.items():
-            if count > 1:
+            if count > 1:  # readers choose as they like
                 at = f"{path}/{decode(name)}" if path else decode(name)
                 self.report(ImageError(at, f"is there {count:,} times"))
-        return [child for child in found if counts[child[1]] == 1]
+        return (child for child in found if counts[child[1]] == 1)
 
     def _entry(self, path: str, kind: Kind, mode: int, oid: bytes) -> ImageEntry | None:
         """The entry; None for a link that leads nobody knows where."""

@@ -171,29 +171,27 @@ class PackIndex:
         """Whether it is in order, and its checksum right."""
 
 
-class IndexLookup:
+class IndexLookup(_Parts):
     """An index to look up so many objects in. Raises `ValueError` if it is none of version 2."""
 
     def __init__(self, data: mmap.mmap, oid_size: int, asked: int) -> None:
-        self._data = data
-        self._oid_size = oid_size
-        self._parts = parts = _Parts(data, oid_size)
+        super().__init__(data, oid_size)
         self._place: Callable[[bytes], int | None] = self._find
-        if 16 * asked >= parts.count:  # no few of very many
-            self._place = dict(zip(parts.oids(), parts.small(), strict=True)).get
+        if 16 * asked >= self.count:  # no few of very many
+            self._place = dict(zip(self.oids(), self.small(), strict=True)).get
 
     def offset(self, oid: bytes) -> int | None:
         """Where the object `oid` (raw) begins in the pack, in bytes; None if it is not there."""
         offset = self._place(oid)
         if offset is None or offset < _LARGE:
             return offset
-        at = self._parts.large_at + 8 * (offset - _LARGE)
+        at = self.large_at + 8 * (offset - _LARGE)
         found = int.from_bytes(self._data[at : at + 8])
         return found if found < _TOO_LARGE else None
 
     def _find(self, oid: bytes) -> int | None:
         """Where one object begins, as it stands there."""
-        fanout, data, size = self._parts.fanout, self._data, self._oid_size
+        fanout, data, size = self.fanout, self._data, self._oid_size
 
         def at_place(place: int) -> bytes:
             at = HEAD_SIZE + size * place
@@ -203,5 +201,5 @@ class IndexLookup:
         place = begin + bisect_left(range(begin, end), oid, key=at_place)
         if place == end or at_place(place) != oid:
             return None
-        at = self._parts.small_at + 4 * place
+        at = self.small_at + 4 * place
         return int.from_bytes(data[at : at + 4])

@@ -41,19 +41,14 @@ class KeptCommit:
 
     @classmethod
     def of(cls, volume: GitVolume, tree: Tree, jobs: Jobs) -> KeptCommit | None:
-        """The commit that `tree` is, entry by entry; None if it is none, or not any more.
-
-        Raises `SourceError`.
-        """
+        """The commit that `tree` is, entry by entry; None if it is none. Raises `SourceError`."""
         origin, object_format = tree.origin, volume.object_format
         if not isinstance(origin, Origin) or origin.commit is None:
             return None
-        if origin.object_format != object_format:
-            return None
-        ids = _ids(tree, object_format)
+        repository = origin.repository
+        ids = _ids(tree, object_format) if repository.object_format == object_format else None
         if ids is None:
             return None
-        repository = origin.repository
         commit = bytes.fromhex(origin.commit)
         ((_, data),) = repository.objects({commit: origin.commit})
         *below, root = tree_objects.trees(tree, ids, volume)
@@ -63,8 +58,7 @@ class KeptCommit:
         oids = frozenset((commit, root, *below, *paths))
         if volume.history:
             oids = repository.reachable(origin.commit)
-        has_parents = b"\nparent " in data.partition(b"\n\n")[0]
-        return cls(repository, commit, oids, paths, has_parents, volume.anew, jobs)
+        return cls(repository, commit, oids, paths, bool(objects.parents(data)), volume.anew, jobs)
 
     @property
     def count(self) -> int:
@@ -72,11 +66,7 @@ class KeptCommit:
         return len(self.oids)
 
     def add_to(self, assembly: Assembly) -> bytes:
-        """Add all objects to `assembly`, the commit as the last one, and tell its id (raw).
-
-        Raises `Problems` and `SourceError`, and `TargetError` if the temporary file cannot be
-        written.
-        """
+        """As `NewCommit.add_to`."""
         with RepositoryObjects(
             self.repository, assembly, self.paths, self.jobs, anew=self.anew
         ) as taken:

@@ -7,14 +7,10 @@ are left to it (`repository_objects`). What is read last, large files that no ot
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
-
-from attrs import define, field
 
 from ...model.entry import File, Symlink, encode
 from ...model.tree import Tree
-from ...reading.spool import Spool
 from ...workers.processors import Jobs
 from . import tree_objects
 from .assembly import Assembly
@@ -27,36 +23,40 @@ if TYPE_CHECKING:
     from .volume import GitVolume
 
 
-@define
 class NewCommit:
-    """A commit of `tree`, whose contents are packed and wait to be added."""
+    """A commit of `tree`, whose contents are packed and wait to be added.
 
-    volume: GitVolume
-    tree: Tree
-    _jobs: Jobs
-    _spool: Spool
-    _ids: dict[str, bytes] = field(factory=dict, init=False)
-    """The id of each file and link that is known, by path."""
-    _blobs: set[bytes] = field(factory=set, init=False)
-    """All these ids. Each blob is in one of the following, the first time that it is met."""
-    _taken: dict[ObjectSource, dict[bytes, str]] = field(factory=dict, init=False)
-    """Blobs that repositories have: paths by id."""
-    _packed: list[PackedBlob] = field(factory=list, init=False)
-    _targets: list[bytes] = field(factory=list, init=False)
-    """The targets of links."""
-    _deferred: list[PackedBlob] = field(factory=list, init=False)
-    """Blobs that all differ, and from all others; their ids are not known yet."""
+    Reads all files. Raises `SourceError` and `TargetError`.
+    """
 
-    @classmethod
-    def of(cls, volume: GitVolume, tree: Tree, jobs: Jobs) -> NewCommit:
-        """The commit of `tree`, whose files are read. Raises `SourceError` and `TargetError`."""
+    def __init__(self, volume: GitVolume, tree: Tree, jobs: Jobs) -> None:
+        self.volume = volume
+        self.tree = tree
+        self._jobs = jobs if tree.forkable else 1
+        self._ids: dict[str, bytes] = {}
+        """The id of each file and link that is known, by path."""
+        self._blobs: set[bytes] = set()
+        """All these ids. Each blob is in one of the following, the first time that it is met."""
+        self._taken: dict[ObjectSource, dict[bytes, str]] = {}
+        """Blobs that repositories have: paths by id."""
+        self._packed: list[PackedBlob] = []
+        self._targets: list[bytes] = []
+        """The targets of links."""
+        self._deferred: list[PackedBlob] = []
+        """Blobs that all differ, and from all others; their ids are not known yet."""
         files = [entry for entry in tree if isinstance(entry, File)]
         packer = Packer.of(files, volume.level, volume.object_format)
-        jobs = jobs if tree.forkable else 1
-        commit = cls(volume, tree, jobs, packer.spool)
-        commit._note_packed(packer.pack(files if volume.anew else commit._take(files), jobs))
-        commit._note_targets()
-        return commit
+        self._spool = packer.spool
+        for blob in packer.pack(files if volume.anew else self._take(files), self._jobs):
+            if not blob.oid:
+                self._deferred.append(blob)
+            elif self._is_new(blob.file.path, blob.oid):
+                self._packed.append(blob)
+        for entry in tree:
+            if isinstance(entry, Symlink):
+                target = encode(entry.target)
+                if self._is_new(entry.path, object_id(BLOB, target, volume.object_format)):
+                    self._targets.append(target)
 
     @property
     def count(self) -> int:
@@ -67,9 +67,8 @@ class NewCommit:
         return len(self._blobs) + len(self._deferred) + len(self._trees(assumed)) + 1
 
     def add_to(self, assembly: Assembly) -> bytes:
-        """Add all objects to `assembly`, the commit as the last one, and tell its id (raw).
-
-        Raises `Problems`, `SourceError` and `TargetError`.
+        """Add all objects to `assembly`, the commit last; its id, raw. Raises `Problems`,
+        `SourceError` and `TargetError`.
         """
         for repository, paths in self._taken.items():
             from .repository_objects import RepositoryObjects  # what reads repositories is slow
@@ -95,20 +94,6 @@ class NewCommit:
             elif self._is_new(file.path, oid := store.raw_oid(file.key)):
                 self._taken.setdefault(store.repository, {})[oid] = file.path
         return others
-
-    def _note_packed(self, blobs: Iterable[PackedBlob]) -> None:
-        for blob in blobs:
-            if not blob.oid:
-                self._deferred.append(blob)
-            elif self._is_new(blob.file.path, blob.oid):
-                self._packed.append(blob)
-
-    def _note_targets(self) -> None:
-        for entry in self.tree:
-            if isinstance(entry, Symlink):
-                target = encode(entry.target)
-                if self._is_new(entry.path, object_id(BLOB, target, self.volume.object_format)):
-                    self._targets.append(target)
 
     def _is_new(self, path: str, oid: bytes) -> bool:
         """Note the blob of a file or a link; whether it is the first of that id."""

@@ -32,28 +32,19 @@ class ObjectSource(Protocol):
         """``sha1`` or ``sha256``."""
 
     @property
-    def oid_size(self) -> int:
-        """Bytes of an object id."""
-
-    @property
     def fsck(self) -> str:
         """What to do about an object that is damaged."""
 
     def objects(self, asked: Mapping[bytes, str]) -> Iterator[tuple[bytes, bytes]]:
-        """The kind and the bytes of each object that is `asked` for, one after another.
-
-        `asked` has for each id the path that messages are about. None has more than
-        `objects.MOST_BYTES`. Raises `SourceError`.
+        """The kind and the bytes, `objects.MOST_BYTES` at most, of each object `asked` for, in
+        order; with each id is the path that messages are about. Raises `SourceError`.
         """
 
     def pack_paths(self) -> list[str]:
         """Its packs, and those that it borrows from, in a fixed order; each has an index."""
 
     def facts(self, asked: Mapping[bytes, str]) -> Iterator[tuple[bytes, Facts | SourceError]]:
-        """The id, raw, of each object that is `asked` for, and what it is or what is wrong.
-
-        `asked` has for each id the path that messages are about. Raises `SourceError`.
-        """
+        """The id, raw, of each object `asked` for, as above, and what it is or what is wrong."""
 
     def reachable(self, commit: str) -> frozenset[bytes]:
         """The ids of a commit, all before it, and all that they hold. Raises `SourceError`."""
@@ -96,8 +87,3 @@ class Origin:
     repository: ObjectSource
     commit: str | None
     tree: str
-
-    @property
-    def object_format(self) -> str:
-        """``sha1`` or ``sha256``."""
-        return self.repository.object_format

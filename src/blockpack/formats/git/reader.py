@@ -51,7 +51,6 @@ class _Objects:
     """
 
     store: PackStore
-    object_format: str
     commits: tuple[bytes, ...] = ()
     problems: tuple[ImageError, ...] = ()
     index: PackIndex | None = None
@@ -106,7 +105,7 @@ class GitReader(ImageReader):
 
     def options(self) -> Mapping[str, str | bool]:
         """The hash, which a commit needs to keep its id, and a container that takes any."""
-        return {"object_format": self._objects.object_format, "container": "pack"}
+        return {"object_format": self._objects.store.object_format, "container": "pack"}
 
     def _pack_bytes(self, offset: int, length: int) -> bytes:
         """Bytes of the pack and of what pads it; less than `length` at the end."""
@@ -126,7 +125,7 @@ class GitReader(ImageReader):
         index = self._index()
         if index is not None:
             offsets = dict(zip(index.oids, index.offsets, strict=True))
-            return _Objects(self._store(object_format, offsets), object_format, index=index)
+            return _Objects(self._store(object_format, offsets), index=index)
         found = self._read_through(object_format)
         if self._framing.container != "pack":
             return found
@@ -155,13 +154,13 @@ class GitReader(ImageReader):
         """The objects where they are found."""
         store = self._store(object_format)
         problems: list[ImageError] = []
-        found = read_through(store, self._count, object_format, problems.append)
+        found = read_through(store, self._count, problems.append)
         commits = tuple(each.oid for each in found if each.kind == COMMIT)
-        return _Objects(store, object_format, commits, tuple(problems))
+        return _Objects(store, commits, tuple(problems))
 
     def _store(self, object_format: str, offsets: dict[bytes, int] | None = None) -> PackStore:
-        oid_size = OID_SIZES[object_format]
-        return PackStore(self._pack_bytes, self._pack_size - oid_size, oid_size, offsets or {})
+        end = self._pack_size - OID_SIZES[object_format]
+        return PackStore(self._pack_bytes, end, object_format, offsets or {})
 
     def _commit(self) -> tuple[bytes, bytes]:
         """The id (raw) and the bytes of the commit that is meant. Raises `ImageError`."""
@@ -234,15 +233,13 @@ class GitReader(ImageReader):
     def verify(self, report: Report) -> Iterator[ImageEntry]:
         """Every id, every checksum, and what pads; and then the entries."""
         known = self._objects
-        oid_size = OID_SIZES[known.object_format]
+        object_format, oid_size = known.store.object_format, known.store.oid_size
         # What was read through is told of by the entries, and nobody is told twice.
         again = (lambda _: None) if known.index is None else report
-        sequence = read_through(  # the store goes with what it keeps
-            self._store(known.object_format), self._count, known.object_format, again
-        )
-        found = {each.oid: each for each in sequence}
+        store = self._store(object_format)  # which goes with what it keeps
+        found = {each.oid: each for each in read_through(store, self._count, again)}
         end = max((each.end for each in found.values()), default=HEADER.size)
-        digest = hashlib.new(known.object_format)
+        digest = hashlib.new(object_format)
         for data in self._chunks(0, end):
             digest.update(data)
         checksum = self._pack_bytes(end, oid_size)

@@ -19,6 +19,7 @@ from ...model.extent import FileRange
 from ...model.values import numerous
 from ...reading.extents import OpenFile
 from .index import PackIndex, index_path
+from .objects import OID_SIZES
 from .origin import ObjectSource
 from .store import ObjectHeader, PackStore
 
@@ -62,9 +63,9 @@ class PackFile:
         self.index = index
         name = os.fsencode(path)
         self._source = OpenFile.of(FileRange(0, 0, name, status.st_size, status.st_mtime_ns))
-        end = status.st_size - repository.oid_size
+        end = status.st_size - OID_SIZES[repository.object_format]
         self._ends = dict(pairwise((*sorted(index.offsets), end)))
-        self.store = PackStore(self._bytes, end, repository.oid_size)
+        self.store = PackStore(self._bytes, end, repository.object_format)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -99,17 +100,12 @@ class PackFile:
         here.sort(key=index.offsets.__getitem__)
         for place in here:
             oid, start = index.oids[place], index.offsets[place]
-            base = self._base(oid, start)
+            base = self.header(oid, start).base
+            if isinstance(base, int):
+                if base not in self.oids:
+                    raise self.damaged(oid)
+                base = self.oids[base]
             yield Packed(self, oid, start, self._ends[start], index.crcs[place], base)
-
-    def _base(self, oid: bytes, offset: int) -> bytes | None:
-        """The id of the base of what begins at `offset`; None if that is no delta."""
-        base = self.header(oid, offset).base
-        if not isinstance(base, int):
-            return base
-        if base not in self.oids:
-            raise self.damaged(oid)
-        return self.oids[base]
 
     def damaged(self, oid: bytes) -> SourceError:
         """The error for an object that is not what the index says."""

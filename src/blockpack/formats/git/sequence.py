@@ -27,9 +27,7 @@ class PackedObject:
     end: int
 
 
-def objects(
-    store: PackStore, count: int, object_format: str, report: Report
-) -> Iterator[PackedObject]:
+def objects(store: PackStore, count: int, report: Report) -> Iterator[PackedObject]:
     """The `count` objects of a pack, in its order but for deltas that had to wait.
 
     `store.offsets` gets to know each of them. What is damaged is left out and reported; if nothing
@@ -43,7 +41,7 @@ def objects(
         try:
             header = store.header(begin)
             inflating = Inflating(store, header)
-            oid = _id(inflating, object_format)
+            oid = _id(inflating, store.object_format)
             at = inflating.end
         except ImageError as error:
             _tell(report, error)
@@ -61,14 +59,14 @@ def objects(
         ):
             waiting.setdefault(base, []).append((header, at))
             unresolved.add(begin)
-        elif found := _resolved(store, header, at, object_format, report):
+        elif found := _resolved(store, header, at, report):
             yield found
         else:
             unresolved.add(begin)
     ready: list[int | bytes] = [base for base in waiting if base in store.offsets]
     while ready:
         for header, end in waiting.pop(ready.pop(), ()):
-            if found := _resolved(store, header, end, object_format, report):
+            if found := _resolved(store, header, end, report):
                 yield found
                 ready += [base for base in (found.oid, found.offset) if base in waiting]
     if waiting:
@@ -90,7 +88,7 @@ def _id(inflating: Inflating, object_format: str) -> bytes | None:
 
 
 def _resolved(
-    store: PackStore, header: ObjectHeader, end: int, object_format: str, report: Report
+    store: PackStore, header: ObjectHeader, end: int, report: Report
 ) -> PackedObject | None:
     """The delta whose base is known; None if it is damaged."""
     try:
@@ -99,7 +97,7 @@ def _resolved(
         _tell(report, error)
         return None
     assert data is not None
-    oid = object_id(kind, data, object_format)
+    oid = object_id(kind, data, store.object_format)
     return _noted(store, PackedObject(oid, kind, header.offset, end))
 
 

@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 
 from ...errors import ImageError
 from ...reading.recent import Recent
+from .objects import OID_SIZES
 from .pack_format import BLOB, KINDS, OFS_DELTA, REF_DELTA, type_and_size
 
 MOST_DELTA = 64 << 20
@@ -60,7 +61,7 @@ class PackStore:
     read_at: ReadAt
     end: int
     """Where its objects end, and its checksum begins."""
-    oid_size: int
+    object_format: str
     offsets: dict[bytes, int] = field(factory=dict)
     _resolved: Recent[int, tuple[int, bytes]] = field(
         factory=lambda: Recent(_MOST_KEPT, lambda found: len(found[1])), init=False
@@ -70,6 +71,11 @@ class PackStore:
     _paid: set[int] = field(factory=set, init=False)
     """Deltas whose work was counted: to read one again costs nothing."""
     _lock: threading.RLock = field(factory=threading.RLock, init=False)
+
+    @property
+    def oid_size(self) -> int:
+        """Bytes of an object id."""
+        return OID_SIZES[self.object_format]
 
     def header(self, offset: int) -> ObjectHeader:
         """The header of the object at `offset`. Raises `ImageError`."""
@@ -93,10 +99,7 @@ class PackStore:
         return ObjectHeader(offset, kind, size, offset + at, base)
 
     def end_of_damaged(self, offset: int) -> int | None:
-        """Where the object at `offset` ends though its bytes are wrong; None if nothing tells.
-
-        If its stream can be followed to its end, only its checksum told of the damage.
-        """
+        """Where the object at `offset` ends though its checksum is wrong; None if nothing tells."""
         try:
             header = self.header(offset)
         except ImageError:
@@ -147,7 +150,9 @@ class PackStore:
             if len(deltas) == MOST_CHAIN:
                 raise ImageError("", "there are too many deltas on top of one another")
             deltas.append(header)
-            header = self.header(self._base(header))
+            base = header.base
+            assert base is not None
+            header = self.header(self.offset_of(base) if isinstance(base, bytes) else base)
             known = self._resolved.get(header.offset)
         kind, data = known or (header.kind, self._piece(header))
         for delta in reversed(deltas):
@@ -176,10 +181,7 @@ class PackStore:
         return _delta_size(start, at)[0]
 
     def meta(self, oid: bytes) -> tuple[int, bytes]:
-        """The type and the bytes of a tree, a commit or a tag.
-
-        Raises `ImageError` if it is not there, or another.
-        """
+        """The type and the bytes of a tree, a commit or a tag. Raises `ImageError` for another."""
         header = self.header(self.offset_of(oid))
         kind, data = self.resolved(header)
         if kind == BLOB:
@@ -208,12 +210,6 @@ class PackStore:
             return self.offsets[oid]
         except KeyError:
             raise ImageError("", f"object {oid.hex()} is not in the image") from None
-
-    def _base(self, header: ObjectHeader) -> int:
-        if isinstance(header.base, bytes):
-            return self.offset_of(header.base)
-        assert header.base is not None
-        return header.base
 
 
 class Inflating:
@@ -261,10 +257,7 @@ class Inflating:
 
 
 def apply_delta(base: bytes, delta: bytes) -> bytes:
-    """What `delta` makes of `base` (gitformat-pack(5), "Deltified representation").
-
-    Raises `ImageError`.
-    """
+    """What `delta` makes of `base` ("Deltified representation"). Raises `ImageError`."""
     base_size, at = _delta_size(delta, 0)
     size, at = _delta_size(delta, at)
     if base_size != len(base) or size > MOST_DELTA:

@@ -95,10 +95,7 @@ def warnings(tree: Tree, limits: GitLimits) -> Iterator[LayoutWarning]:
 
 
 def trees(tree: Tree, blobs: Mapping[str, bytes], volume: GitVolume) -> dict[bytes, bytes]:
-    """The bytes of each tree object by its id, the root's last.
-
-    `blobs` has the id of each file and link by its path.
-    """
+    """The bytes of each tree by its id, the root's last; `blobs` are ids of others by path."""
     found: dict[bytes, bytes] = {}
     ids, limits = dict(blobs), volume.profile.git
     for path, children in reversed(list(tree.directories())):

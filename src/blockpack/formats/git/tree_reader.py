@@ -10,7 +10,7 @@ it is refused before its entries are made.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 from attrs import define, field
@@ -72,15 +72,11 @@ class TreeReader:
         much = self._entries > MOST_FREE or self._characters > _WORTH_MEASURING
         if again and much and not self._measured:
             self._measured = True
-            self._require(*self._measure())
-        self._require(self._entries, self._characters)
+            self.require(*self._measure())
+        self.require(self._entries, self._characters)
         return found
 
-    def require(self, entries: int) -> None:
-        """Raise `EndlessTreesError` if a walk that reads trees once has met that many entries."""
-        self._require(entries, 0)
-
-    def _require(self, entries: int, characters: int) -> None:
+    def require(self, entries: int, characters: int = 0) -> None:
         """Raise `EndlessTreesError` if so many entries, with so long paths, are too many."""
         if entries > self.most:
             raise EndlessTreesError(f"its trees have more than {self.most:,} entries")
@@ -102,9 +98,8 @@ class TreeReader:
         return tree_entries(data, self.oid_size)
 
     def _measure(self) -> tuple[int, int]:
-        """How many entries all trees come to, and how many characters their paths have.
-
-        Each tree is read once. Raises `EndlessTreesError` if one is in itself.
+        """How many entries all trees come to, each read once, and how many characters their paths
+        have. Raises `EndlessTreesError` if one is in itself.
         """
         totals: dict[bytes, tuple[int, int]] = {}
         opened: dict[bytes, _Tree] = {}
@@ -120,7 +115,12 @@ class TreeReader:
                 continue
             pending.pop()
             if oid in opened:
-                totals[oid] = opened.pop(oid).total(totals)
+                entries, characters, below = opened.pop(oid)
+                for child, name in below:
+                    more, longer = totals[child]
+                    entries += more
+                    characters += longer + more * (name + 1)
+                totals[oid] = entries, characters
         return totals[self.root]
 
     def _tree(self, oid: bytes) -> _Tree:
@@ -141,15 +141,6 @@ class _Tree(NamedTuple):
     entries: int
     characters: int
     below: list[tuple[bytes, int]]
-
-    def total(self, totals: Mapping[bytes, tuple[int, int]]) -> tuple[int, int]:
-        """Its entries and the characters of their paths, with all below."""
-        entries, characters = self.entries, self.characters
-        for oid, name in self.below:
-            more, longer = totals[oid]
-            entries += more
-            characters += longer + more * (name + 1)
-        return entries, characters
 
 
 def _characters(entries: list[RawEntry]) -> int:

@@ -120,7 +120,7 @@ class GitVolume(Volume):
         except EntryError as error:
             found.append(error)
         raise_problems(refused, found)
-        pack, commit = self._packed(kept or NewCommit.of(self, tree, jobs))
+        pack, commit = self._packed(kept or NewCommit(self, tree, jobs))
         runs, end = self._runs(pack, commit)
         size = self.size_for(end, (), refused)
         entries = tuple(tree)  # as they are now: whoever has the tree may change it
@@ -197,9 +197,8 @@ class GitVolume(Volume):
         return encode_commit(oid, self.author or AUTHOR, seconds, self.message or MESSAGE)
 
     def _fill(self, assembly: Assembly, before: int) -> None:
-        """Add a blob that nothing refers to, so that a bundle ends with a sector.
-
-        `before` is the length of its header. The blob is stored, so that its size is its content's.
+        """Add a blob, stored, that nothing refers to: so a bundle, whose header has `before` bytes,
+        ends with a sector.
         """
         end = before + assembly.size + OID_SIZES[self.object_format]
         for size in _filler_sizes(-end % self.pad, self.pad):
@@ -262,10 +261,7 @@ def _is_text(text: str) -> bool:
 
 
 def _is_branch(branch: str) -> bool:
-    """Whether git takes a branch of that name (git-check-ref-format(1)).
-
-    Each part of it becomes the name of a file, with ``.lock`` while it is written.
-    """
+    """Whether git takes a branch of that name (git-check-ref-format(1)), as files, too."""
     parts = branch.split("/")
     return (
         branch.isprintable()

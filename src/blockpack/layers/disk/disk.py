@@ -149,9 +149,8 @@ def planned(plan: Plan, options: Mapping[str, Any], *, fills: bool) -> Partition
 @checked
 @frozen
 class Raw:
-    """Bytes at `offset` of a disk, beside all partitions, such as a board's boot loader.
-
-    `content` is the path of a file, bytes, or a file of a tree. Raises `UsageError`.
+    """Bytes at `offset` of a disk, beside all partitions, such as a board's boot loader. `content`
+    is the path of a file, bytes, or a file of a tree. Raises `UsageError`.
     """
 
     content: Content | str | File
@@ -217,9 +216,8 @@ class Disk:
             raise UsageError("", f"{rule}, not {size}", option=f"{name}={best}")
 
     def plan(self) -> Layout:
-        """The layout of the disk; no file is opened.
-
-        Raises `Problems` with all that does not fit, overlaps, or has no place in the table.
+        """The layout of the disk; no file is opened. Raises `Problems` with all that does not fit,
+        overlaps, or has no place in the table.
         """
         plan = DiskPlan(self)
         if not any(each.is_filled for each in self.partitions):

@@ -70,10 +70,7 @@ def image_layout(content: Content | str | File, name: str, sector_size: int) -> 
 
 
 class DiskPlan:
-    """Places everything, makes the table, and the extents of it all.
-
-    Raises `Problems`.
-    """
+    """Places everything, makes the table, and the extents of it all. Raises `Problems`."""
 
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
@@ -123,9 +120,7 @@ class DiskPlan:
     # What there is.
 
     def _shown(self) -> list[int]:
-        """The numbers of the partitions in the MBR: in a hybrid table those that say so, or the
-        first one.
-        """
+        """The numbers of the partitions in the MBR; of a hybrid those that say so, or the first."""
         numbered = list(enumerate(self.disk.partitions, 1))
         if self.disk.table == "hybrid":
             return [number for number, each in numbered if SHOWN in each.flags] or [1]
@@ -144,9 +139,7 @@ class DiskPlan:
                 yield Piece(raw.offset, raw.offset + image.size, name, runs)
 
     def _image(self, content: Layout | Content | str | File | None, name: str) -> Layout | None:
-        """The layout of bytes that are taken as they are; None if there are none, or that is a
-        problem.
-        """
+        """The layout of bytes that are taken as they are; None if there are none, or a problem."""
         if content is None or isinstance(content, Layout):
             return content
         try:
@@ -308,7 +301,7 @@ class DiskPlan:
         return evolve(
             self.empty,
             size=size,
-            entries=(self._entry(number) for number in range(1, len(disk.partitions) + 1)),
+            entries=tuple(map(self._entry, range(1, len(disk.partitions) + 1))),
             first_usable=first_usable,
             end_usable=size - self.back_size,
         )
@@ -383,12 +376,12 @@ class DiskPlan:
             for each in content.warnings:
                 yield each._replace(path=f"{label}/{each.path}" if each.path else label)
             partition = self.disk.partitions[entry.number - 1]
-            is_grown = not _is_to_fill(content.format) or "grow-fs" in partition.flags
+            known = FORMATS.get(content.format)
+            fills = known.volume_class().fills if known else content.format == IMAGE
+            is_grown = not fills or "grow-fs" in partition.flags
             if entry.size - content.size >= max(content.size, _ROOM) and not is_grown:
-                text = (
-                    f"what is in it takes {content.size:,} of the partition's {entry.size:,} bytes"
-                )
-                yield LayoutWarning(label, "room", f"{text}, and nothing grows it by itself")
+                text = f"what is in it takes {content.size:,} of the partition's {entry.size:,}"
+                yield LayoutWarning(label, "room", f"{text} bytes, and nothing grows it by itself")
 
     def _placements(self) -> Iterator[Placement]:
         """Each entry of each partition, below the partition's label."""
@@ -413,11 +406,6 @@ def _partition_runs(entry: TableEntry, content: Layout | None) -> Iterator[Run]:
         yield from _moved(content, entry.start)
         # docteur reads an image of git objects to the end of its device.
         yield zeros(entry.start + content.size, entry.end, free=content.format != "git")
-
-
-def _is_to_fill(format: str) -> bool:
-    """Whether an image of that format should be as large as its partition."""
-    return format == IMAGE or (format in FORMATS and FORMATS[format].volume_class().fills)
 
 
 def _is_secret(content: Layout | None) -> TypeGuard[Layout]:

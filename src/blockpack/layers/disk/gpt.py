@@ -109,8 +109,8 @@ def pack_entries(table: PartitionTable) -> bytes:
 
 
 def pack_header(table: PartitionTable, entries: bytes, *, backup: bool = False) -> bytes:
-    """The header's sector; `entries` is the whole array. The backup is the disk's last sector, and
-    its array lies right before it.
+    """The header's sector; `entries` is the whole array. The backup is the disk's last sector,
+    right behind its array.
     """
     sector = table.sector_size
     last = table.size // sector - 1

@@ -29,7 +29,7 @@ def with_ids(
         digest.update(f"{piece.start} {piece.end}\n".encode())
     if table.kind == "mbr":
         return evolve(table, id=table.id or f"0x{digest.hexdigest()[:8]}")
-    entries = (
+    entries = tuple(
         evolve(entry, id=entry.id or guid(digest.copy(), f"partition {entry.number}"))
         for entry in table.entries
     )

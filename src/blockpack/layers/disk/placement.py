@@ -14,9 +14,7 @@ from ...planning.runs import Run
 
 
 class Piece(NamedTuple):
-    """What has the bytes of a disk from `start` up to, not including, `end`; `name` is for
-    messages, `runs` makes its extents.
-    """
+    """Bytes `start` to `end` of a disk; `name` is for messages, `runs` makes its extents."""
 
     start: int
     end: int
@@ -28,9 +26,7 @@ class Piece(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A partition that is to be placed: its size, or the least one if it takes the `rest`, and its
-    offset, if that is given.
-    """
+    """A partition to be placed: its size, the least one if it takes the `rest`, and its offset."""
 
     size: int
     offset: int | None = None

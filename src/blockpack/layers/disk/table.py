@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import frozen
 
 from ...model.entry import check_path
 from ...planning.layout import Fact
@@ -57,10 +57,6 @@ class TableEntry:
         return self.type in map(mbr.type_text, mbr.EXTENDED)
 
 
-def _entries(entries: Iterable[TableEntry]) -> tuple[TableEntry, ...]:
-    return tuple(entries)
-
-
 @frozen(kw_only=True)
 class PartitionTable:
     """A disk's table. Sizes and offsets are in bytes.
@@ -74,7 +70,7 @@ class PartitionTable:
     sector_size: int
     size: int
     id: str
-    entries: tuple[TableEntry, ...] = field(converter=_entries)
+    entries: tuple[TableEntry, ...]
     capacity: int = 0
     entries_at: int = 0
     first_usable: int = 0
@@ -96,11 +92,9 @@ def labels(entries: Sequence[TableEntry]) -> list[str]:
     of a path, and else its number.
     """
     named = Counter(entry.name for entry in entries)
-    return [
-        entry.name if named[entry.name] == 1 and _is_label(entry.name) else str(entry.number)
-        for entry in entries
-    ]
 
+    def is_label(name: str) -> bool:
+        unique = named[name] == 1 and not name.isdigit()
+        return unique and check_path(name) is None and "/" not in name
 
-def _is_label(name: str) -> bool:
-    return check_path(name) is None and "/" not in name and not name.isdigit()
+    return [each.name if is_label(each.name) else str(each.number) for each in entries]

@@ -95,7 +95,7 @@ def _read_mbr(
             entries.append(evolve(logical, number=number))
     disk_id = f"0x{record['disk_id']:08x}"
     return PartitionTable(
-        kind="mbr", sector_size=sector_size, size=disk.size, id=disk_id, entries=entries
+        kind="mbr", sector_size=sector_size, size=disk.size, id=disk_id, entries=tuple(entries)
     )
 
 
@@ -156,9 +156,7 @@ def _logical(
 
 @frozen
 class _Copy:
-    """One of the two copies of a GPT, in sector `lba`: what is wrong with it, if anything; its
-    header, if that is whole; and its array of entries.
-    """
+    """A copy of a GPT, in sector `lba`: its damage, its header if whole, its array of entries."""
 
     lba: int
     sector_size: int
@@ -260,7 +258,7 @@ def _read_gpt(copy: _Copy, mirrored: list[tuple[int, Fields]]) -> PartitionTable
         sector_size=sector_size,
         size=(max(header["my_lba"], header["alternate_lba"]) + 1) * sector_size,
         id=gpt.guid_text(header["disk_guid"]),
-        entries=entries,
+        entries=tuple(entries),
         capacity=header["entry_count"],
         entries_at=header["entries_lba"] * sector_size,
         first_usable=header["first_usable_lba"] * sector_size,

@@ -60,7 +60,6 @@ def hashed(
     tree: HashTree, data: PositionalReader, jobs: Jobs, advance: Advance
 ) -> tuple[Spool, bytes]:
     """The tree of `data` from its superblock on, and the root hash; `advance` counts the data.
-
     Raises `SourceError` if a source is missing or has changed, and `TargetError` for want of room.
     """
     spool = Spool()

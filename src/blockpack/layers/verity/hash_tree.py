@@ -112,17 +112,18 @@ class HashTree:
         """All levels, the lowest first."""
         counts = level_blocks(self.data_blocks, self.hash_block_size // self.slot)
         found = []
-        at = round_up(self.offset + SUPERBLOCK.size, self.hash_block_size) - self.offset
-        for count in reversed(counts):
-            found.append(Level(at, count))
-            at += count * self.hash_block_size
-        return tuple(reversed(found))
+        end = self.size
+        for count in counts:
+            end -= count * self.hash_block_size
+            found.append(Level(end, count))
+        return tuple(found)
 
     @property
     def size(self) -> int:
         """Bytes from the superblock to the end of the tree."""
         start = round_up(self.offset + SUPERBLOCK.size, self.hash_block_size) - self.offset
-        return start + self.hash_block_size * sum(level.blocks for level in self.levels)
+        counts = level_blocks(self.data_blocks, self.hash_block_size // self.slot)
+        return start + self.hash_block_size * sum(counts)
 
     def digests(self, blocks: memoryview, size: int) -> bytes:
         """The digests of blocks of `size` bytes, in their slots."""
@@ -156,9 +157,7 @@ class HashTree:
 
     @classmethod
     def parse(cls, superblock: bytes, offset: int) -> Self:
-        """The tree of a superblock at byte `offset`. Raises `ImageError` for what is none, and for
-        a tree that is not read here.
-        """
+        """The tree of a superblock at byte `offset`. Raises `ImageError` for what is not read."""
         if len(superblock) < SUPERBLOCK.size or not superblock.startswith(MAGIC):
             rule = f"there is no hash tree of dm-verity at byte {offset:,}"
             raise ImageError("", rule, "give the byte where it begins: {option}", "hash_offset=N")
@@ -177,15 +176,10 @@ class HashTree:
         if not 1 <= fields["data_blocks"] <= most or fields["salt_size"] > MOST_SALT:
             rule = f"the superblock of the hash tree at byte {offset:,} is damaged"
             raise ImageError("", rule, "copy it again")
-        return cls(
-            data_blocks=fields["data_blocks"],
-            data_block_size=fields["data_block_size"],
-            hash_block_size=fields["hash_block_size"],
-            algorithm=algorithm,
-            salt=fields["salt"][: fields["salt_size"]],
-            uuid=fields["uuid"],
-            offset=offset,
-        )
+        alike = "data_blocks", "data_block_size", "hash_block_size", "uuid"
+        salt = fields["salt"][: fields["salt_size"]]
+        taken = {name: fields[name] for name in alike}
+        return cls(algorithm=algorithm, salt=salt, offset=offset, **taken)
 
     def facts(self, root_hash: str) -> dict[str, Fact]:
         """What a kernel is told of it, as facts by name."""

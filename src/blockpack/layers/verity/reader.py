@@ -118,9 +118,7 @@ class VerityReader(PartReader):
             lost += wrong
 
     def _level(self, depth: int) -> tuple[PositionalReader, int, int]:
-        """What reads the blocks that are hashed `depth` levels above the data (0: the data itself),
-        their size in bytes, and how many there are.
-        """
+        """What reads the blocks `depth` levels above the data, their size in bytes, and number."""
         tree = self._tree
         if depth == 0:
             return self, tree.data_block_size, tree.data_blocks
@@ -131,9 +129,7 @@ class VerityReader(PartReader):
     def _wrong(
         self, depth: int, lost: Sequence[tuple[int, int]], advance: Advance
     ) -> Iterator[int]:
-        """The numbers of blocks that have another hash than the level above them says; but for
-        those that are `lost`.
-        """
+        """The blocks with another hash than the level above them says, but for those `lost`."""
         from .digests import digests  # as above
 
         tree = self._tree
@@ -166,8 +162,8 @@ class VerityReader(PartReader):
 
 
 def tree_at(hashes: PositionalReader, offset: int, name: str = "the hash tree") -> HashTree:
-    """The tree whose superblock is at byte `offset` of what messages call `name`. Raises
-    `ImageError` if there is none, or not all of it.
+    """The tree at byte `offset` of what messages call `name`. Raises `ImageError` without all of
+    it.
     """
     try:
         with reading_errors(name):
