@@ -22,10 +22,8 @@ MOST_DESCRIPTORS = 4096
 
 
 class Allocation:
-    """The stretches of an export of `size` bytes by turns: data, zeros, data, …
-
-    Boundary *i* is where the *i*-th change is: zeros begin at the even ones and end at the odd.
-    `check` is called before anything is told; it raises an error if the map is out of date.
+    """The stretches of an export of `size` bytes by turns: data, zeros, data, … Zeros begin at even
+    boundaries, and end at odd ones. `check` raises an error if the map is out of date.
     """
 
     def __init__(

@@ -32,9 +32,8 @@ class Export(NamedTuple):
     @classmethod
     def of(cls, name: str, source: Servable, *, forking: bool = False) -> Self:
         """The export of a layout, or of the image at a path; for forked processes if `forking`.
-
-        Raises `SourceError` if it cannot be read, `TargetError` if there is no room for temporary
-        files, and `UsageError` if it is nothing to serve.
+        Raises `SourceError` if it cannot be read, `TargetError` without room, `UsageError` for
+        nothing to serve.
         """
         if not name.isprintable() or len(name.encode("utf-8")) > 255:
             rule = "the name of an export has at most 255 bytes, all of them printable"

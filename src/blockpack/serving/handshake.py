@@ -78,10 +78,13 @@ class Handshake:
                 self.wire.skip(length)
                 raise _Refused(protocol.ERR_TOO_BIG, "there is too much of it")
             data = self.wire.receive(length)
-            if option == protocol.LIST:
-                self._list(data)
-            elif option == protocol.STRUCTURED_REPLY:
-                self._structured_reply(data)
+            if option in (protocol.LIST, protocol.STRUCTURED_REPLY):
+                if data:
+                    raise _Refused(protocol.ERR_INVALID, "this option takes no data")
+                for name in self.exports if option == protocol.LIST else ():
+                    self._reply(option, protocol.SERVER, protocol.counted(name))
+                self.structured |= option == protocol.STRUCTURED_REPLY
+                self._reply(option, protocol.ACK)
             elif option in (protocol.INFO, protocol.GO):
                 return self._info(option, data)
             elif option in (protocol.LIST_META_CONTEXT, protocol.SET_META_CONTEXT):
@@ -108,19 +111,6 @@ class Handshake:
         tail = bytes(124) if self.zeros_wanted else b""
         self.wire.send(self._size_and_flags(export) + tail)
         return self._agreed(export)
-
-    def _list(self, data: bytes) -> None:
-        if data:
-            raise _Refused(protocol.ERR_INVALID, "to list takes no data")
-        for name in self.exports:
-            self._reply(protocol.LIST, protocol.SERVER, protocol.counted(name))
-        self._reply(protocol.LIST, protocol.ACK)
-
-    def _structured_reply(self, data: bytes) -> None:
-        if data:
-            raise _Refused(protocol.ERR_INVALID, "structured replies take no data")
-        self.structured = True
-        self._reply(protocol.STRUCTURED_REPLY, protocol.ACK)
 
     def _info(self, option: int, data: bytes) -> Agreed | None:
         fields = _Fields(data)

@@ -162,17 +162,16 @@ def passed_sockets() -> list[Listener]:
     count = os.environ.get("LISTEN_FDS", "")
     if not count.isdecimal():
         raise UsageError(count, "LISTEN_FDS is not a number of sockets")
-    return [_passed(_FIRST_PASSED + number) for number in range(int(count))]
-
-
-def _passed(descriptor: int) -> Listener:
-    try:
-        passed = Socket(fileno=descriptor)
-        listening = passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-    except OSError:
-        listening = 0
-    if not listening:
-        rule = f"descriptor {descriptor}, which systemd passed, is not a socket that listens"
-        raise UsageError("", rule, "set Accept=no and ListenStream= in the socket's unit")
-    passed.set_inheritable(False)
-    return Listener(passed)
+    found = []
+    for descriptor in range(_FIRST_PASSED, _FIRST_PASSED + int(count)):
+        try:
+            passed = Socket(fileno=descriptor)
+            listening = passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        except OSError:
+            listening = 0
+        if not listening:
+            rule = f"descriptor {descriptor}, which systemd passed, is not a socket that listens"
+            raise UsageError("", rule, "set Accept=no and ListenStream= in the socket's unit")
+        passed.set_inheritable(False)
+        found.append(Listener(passed))
+    return found

@@ -169,7 +169,10 @@ class Server(Closing):
                 if self._forking:
                     self._fork(connection, place)
                 else:
-                    self._start_thread(connection.dup(), place)
+                    own = connection.dup()
+                    thread = threading.Thread(target=self._converse, args=(own, place), daemon=True)
+                    thread.start()
+                    self._threads.append(_Thread(place, thread, own))
             except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
                 self._log(f"a connection was refused: {error}")
                 self._note_exhausted(error)
@@ -198,11 +201,6 @@ class Server(Closing):
         if not isinstance(error, OSError) or error.errno in _EXHAUSTED:
             self._pausing = True
 
-    def _start_thread(self, connection: socket.socket, place: int) -> None:
-        thread = threading.Thread(target=self._converse, args=(connection, place), daemon=True)
-        thread.start()
-        self._threads.append(_Thread(place, thread, connection))
-
     def _converse(self, connection: socket.socket, place: int) -> None:
         """All that a client asks for, until one of the two leaves; in a thread."""
         with connection:
@@ -225,8 +223,6 @@ class Server(Closing):
             self._selector.register(news, selectors.EVENT_READ)
 
     def _child(self, connection: socket.socket, place: int, telling: int) -> NoReturn:
-        """One connection, from here to the end of the process."""
-
         def tell(about: str, text: str) -> None:
             line = f"{hash(about or text)} {text}".encode("utf-8", "replace")
             with suppress(OSError):  # the server is no more

@@ -66,10 +66,8 @@ _SPOOL = b"spool"
 
 
 class SharedReader(LayoutReader):
-    """The image of `layout`, for processes that are forked from this one.
-
-    Raises `TargetError` if there is no room for a temporary file; reading raises `SourceError` as a
-    `LayoutReader` does.
+    """The image of `layout`, for processes forked from this one. Raises `TargetError` without room
+    for a temporary file; reading raises `SourceError` as a `LayoutReader` does.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -239,8 +237,8 @@ class SharedReader(LayoutReader):
         return words
 
     def _record(self, extents: list[Extent], end: int, metadata: bytearray) -> bytes:
-        """The record of an item, nothing if it cannot have one. Its metadata is put to that which
-        follows the `end` of the spool.
+        """The record of an item, if it can have one; its metadata goes behind the `end` of the
+        spool.
         """
         values: list[_Values] = []
         try:

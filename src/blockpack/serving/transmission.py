@@ -122,8 +122,8 @@ class Transmission:
         return None
 
     def _read(self, cookie: int, offset: int, length: int, *, last: bool = True) -> bool:
-        """Answer with what one message has room for, the `last` chunk or another; whether it can be
-        read. Nearly all of a server's time goes by in here, so nothing is called without need.
+        """Answer with one message, the `last` chunk or another; whether it can be read. Nearly all
+        of a server's time goes by in here, so nothing is called without need.
         """
         wire = self._wire
         begin = wire.unsent
@@ -147,7 +147,6 @@ class Transmission:
         return True
 
     def _read_much(self, cookie: int, offset: int, length: int) -> None:
-        """Answer with what takes several messages."""
         wire, end = self._wire, offset + length
         pieces = [(at, min(MOST_AT_ONCE, end - at)) for at in range(offset, end, MOST_AT_ONCE)]
         if self._structured:
@@ -172,7 +171,6 @@ class Transmission:
     def _fail_to_read(
         self, cookie: int, error: BlockpackError, at: int, count: int, *, within_reply: bool = False
     ) -> None:
-        """Tell the host what it was, and the client that it was."""
         self._log(error.path, f"bytes {at:,} to {at + count:,} cannot be read: {error}")
         if within_reply:
             raise Gone("a source changed within a reply")

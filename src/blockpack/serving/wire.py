@@ -40,11 +40,9 @@ class Gone(Exception):
 
 
 class Wire:
-    """A connected socket; raises `Gone` when there is no use in going on.
-
-    That is so, too, when the process `server` is not this one's parent any more. `clock` is one
-    number, which others may see: when bytes last passed (`time.monotonic`). What is to be sent is
-    put into `replies`, from byte `unsent` on: there is always room for one more message.
+    """A connected socket; raises `Gone` when there is no use in going on, or this process is no
+    child of `server` any more. `clock` tells others when bytes last passed (`time.monotonic`). What
+    is to be sent is put into `replies`, from byte `unsent` on: there is room for one more message.
     """
 
     def __init__(
@@ -131,7 +129,6 @@ class Wire:
         return len(self._received) - self._taken
 
     def _more(self, *, idle: bool = False) -> bytes:
-        """What the client sent since."""
         if self.unsent:
             self.flush()
         self._waiting = idle or self.deadline is not None
@@ -153,8 +150,8 @@ class Wire:
     def _again(
         self, call: Callable[[_A], _R], argument: _A, error: OSError, *, idle: bool = False
     ) -> _R:
-        """Repeat a call on the socket that gave an `error`, until the client sends or takes
-        something; what the call gives then. Raises `Gone`, at once for any error but to be waiting.
+        """Repeat a call on the socket until the client sends or takes something; what the call
+        gives then. Raises `Gone`, at once for any `error` but to be waiting.
         """
         waited = 0
         while isinstance(error, BlockingIOError):

@@ -125,11 +125,9 @@ def shared_out(
     lost: Lost,
     done: SharedCount | None = None,
 ) -> Iterator[tuple[int, Result]]:
-    """Each number below `count` and what `work` makes of it, by `jobs` processes, in no order.
-
-    This process is one of them, and the only one where no others can be had. `count` is
-    `MOST_NUMBERS` at most; for `lost` see `Lost`. What is `done` is counted for all of them.
-    Raises what `work` raises, that of others as soon as this one counts.
+    """Each number below `count`, `MOST_NUMBERS` at most, and what `work` makes of it, by `jobs`
+    processes, in no order. This one is among them, and alone where no others can be had. What is
+    `done` is counted for all. Raises what `work` raises, that of others as soon as this one counts.
     """
     jobs = min(jobs, count)
     try:

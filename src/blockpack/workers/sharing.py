@@ -56,11 +56,9 @@ def stretches(entries: Sequence[AnySized], jobs: int) -> list[list[AnySized]]:
 
 
 class SharedCount:
-    """Counts what is done by several processes that share some work.
-
-    `tell` hears at once of what this one does, and then this one listens to the others: if one of
-    them failed, it does not go on. What another one did is `untold` until that gives a result
-    (`shared_out`).
+    """Counts what several processes do together. `tell` hears at once of what this one does, and
+    then this one listens to the others: if one failed, it does not go on. What another one did is
+    `untold` until that gives a result (`shared_out`).
     """
 
     def __init__(self, tell: Advance) -> None:
@@ -88,10 +86,9 @@ class SharedCount:
 
 
 def jobs_for(items: int, jobs: Jobs, more: int = 0) -> int:
-    """How many processes are to work on as many `items`: `jobs`, or as many as pay; 1 is this one.
-
-    `more` is what they take besides being opened, in bytes copied in the same time. One
-    large file is one piece of work; it is the many small ones that can be shared.
+    """How many processes are to work on `items`: `jobs`, or as many as pay; 1 is this one. `more`
+    is what they take besides being opened, in bytes copied in the same time. One large file is one
+    piece.
     """
     if jobs == "auto" and items * ITEM_COST + more < WORTHWHILE:
         return 1

@@ -26,16 +26,7 @@ from ...planning.runs import Run, zeros
 from . import structures
 from .directory import DOT, DOTDOT, Name, packed
 from .slots import Slots
-from .structures import (
-    COMPACT,
-    EXTENDED,
-    FLAT_INLINE,
-    FLAT_PLAIN,
-    LAYOUT_SHIFT,
-    SLOT,
-    SUPERBLOCK,
-    SUPERBLOCK_OFFSET,
-)
+from .structures import COMPACT, EXTENDED, FLAT_INLINE, FLAT_PLAIN, SLOT, SUPERBLOCK
 from .survey import Survey
 
 _KINDS = {kind: (bits, file_type) for bits, (kind, file_type) in structures.KINDS.items()}
@@ -45,18 +36,16 @@ _64_BITS = (1 << 64) - 1
 
 
 class Metadata:
-    """Gives every inode of a survey its place, and makes the extents of all metadata.
-
-    It lies at the image's start. `nids` are the numbers of inodes, `addresses` the blocks at which
-    contents begin, both by the numbers of entries; those of files are to be filled in before
-    extents are made. `end` is the image's byte behind it, on a block.
+    """Gives every inode of a survey its place, and makes the extents of all metadata, which begins
+    the image and ends at byte `end`. By the numbers of entries, `nids` are those of inodes,
+    `addresses` the blocks of contents: of files, to be filled in before extents are made.
     """
 
     def __init__(self, survey: Survey) -> None:
         self.survey = survey
         self.uuid = survey.uuid().lower()
         self._block_size = survey.volume.block_size
-        head = SUPERBLOCK_OFFSET // self._block_size + 1
+        head = structures.SUPERBLOCK_OFFSET // self._block_size + 1
         self._head_end = head * self._block_size
         slots = Slots(self._block_size, head)
         self.nids = array("Q")
@@ -80,7 +69,7 @@ class Metadata:
     def _place_inodes(self, slots: Slots) -> None:
         """Find the number of each inode; a further name of a file has the first one's."""
         survey, place, add = self.survey, slots.place, self.nids.append
-        head = SUPERBLOCK_OFFSET + SUPERBLOCK.size
+        head = structures.SUPERBLOCK_OFFSET + SUPERBLOCK.size
         for entry, width, inline in zip(survey.entries, survey.widths, survey.inline, strict=True):
             size = width + inline
             if not width:
@@ -131,7 +120,7 @@ class Metadata:
     def head(self, blocks: int) -> bytes:
         """The superblock, and what is behind it in its block, in an image of so many `blocks`."""
         volume = self.survey.volume
-        at = SUPERBLOCK_OFFSET + SUPERBLOCK.size
+        at = structures.SUPERBLOCK_OFFSET + SUPERBLOCK.size
         inodes = bytearray(self._head_end - at)
         for number in self._head:
             inode = self._inode(number) + self._behind(number)
@@ -168,7 +157,6 @@ class Metadata:
             yield whole if tail == entry.size else cut(whole, entry.size - tail, tail, offset)
 
     def _contents(self, start: int, stop: int) -> Iterator[Extent]:
-        """Directories and targets that are in blocks, from `start` up to, not including, `stop`."""
         for number in self._in_blocks[start:stop]:
             content = self._content(number)
             padded = content.ljust(round_up(len(content), self._block_size), b"\0")
@@ -179,7 +167,6 @@ class Metadata:
         return self._content(number) if self.survey.inline[number] else b""
 
     def _content(self, number: int) -> bytes:
-        """A directory's names, or a link's target."""
         entry = self.survey.entries[number]
         if type(entry) is Symlink:
             return encode(entry.target)
@@ -192,13 +179,11 @@ class Metadata:
         ]
         for child in self._children(number):
             entry = survey.entries[child]
-            name = entry.path[start:].encode("utf-8", "surrogateescape")
-            names.append((name, nids[child], _KINDS[entry.kind][1]))
+            names.append((encode(entry.path[start:]), nids[child], _KINDS[entry.kind][1]))
         names.sort()
         return packed(names, self._block_size)
 
     def _children(self, number: int) -> Iterator[int]:
-        """The numbers of what is in a directory."""
         ends = self.survey.ends
         child, end = number + 1, ends[number]
         while child < end:
@@ -212,9 +197,8 @@ class Metadata:
         mode = _KINDS[entry.kind][0] | volume.mode_of(entry)
         links = survey.links.get(number, 1)
         if type(entry) is Directory:
-            links = 2 + sum(
-                type(survey.entries[child]) is Directory for child in self._children(number)
-            )
+            below = map(survey.entries.__getitem__, self._children(number))
+            links = 2 + sum(type(each) is Directory for each in below)
         size, address = survey.sizes[number], self.addresses[number]
         owner = volume.owner_of(entry)
         if survey.widths[number] == COMPACT.size:
@@ -222,7 +206,7 @@ class Metadata:
             return before + _pack_middle(size, 0, address, number + 1) + behind
         seconds, nanoseconds = divmod(volume.nanoseconds(entry), NANOSECONDS)
         return EXTENDED.pack(
-            format=layout << LAYOUT_SHIFT | structures.EXTENDED_VERSION,
+            format=layout << structures.LAYOUT_SHIFT | structures.EXTENDED_VERSION,
             mode=mode,
             size=size,
             address=address,
@@ -242,7 +226,7 @@ _pack_middle = struct.Struct("<4I").pack
 def _compact(layout: int, mode: int, links: int, owner: tuple[int, int]) -> tuple[bytes, bytes]:
     """A compact inode before and behind its size, address and number: of most it is the same."""
     packed = COMPACT.pack(
-        format=layout << LAYOUT_SHIFT | structures.COMPACT_VERSION,
+        format=layout << structures.LAYOUT_SHIFT | structures.COMPACT_VERSION,
         mode=mode,
         nlink=links,
         uid=owner[0],

@@ -89,7 +89,6 @@ class ErofsPlan:
         )
 
     def _contents(self, start: int, stop: int) -> Iterator[Part]:
-        """The files from `start` up to, not including, `stop`, but for their tails."""
         survey = self.survey
         for index in range(start, stop):
             number = self._files[index]

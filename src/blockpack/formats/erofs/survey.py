@@ -109,7 +109,6 @@ class Survey:
         self._measure(number, size, size, links)
 
     def _measure_others(self) -> None:
-        """Measure files and symbolic links."""
         volume = self.volume
         block_size, inline_below = volume.block_size, volume.inline_below
         is_usual = volume.mtime == "fixed" and volume.owner != "keep" and self._is_compact(0, 0, 1)

@@ -37,8 +37,6 @@ directory's path is in the paths of all below it."""
 
 
 class _Slot(NamedTuple):
-    """What a directory says of an entry."""
-
     nid: int
     file_type: int
     name: bytes

@@ -81,19 +81,9 @@ def pack_entry(
 ) -> bytes:
     """A short entry. `name` has 11 bytes, `stamp` is `fat_time`'s, `case` are `names.case_bits`."""
     date, clock = stamp
+    high, low = cluster >> 16, cluster & 0xFFFF
     return ENTRY.pack_all(
-        name,
-        attributes,
-        case,
-        0,
-        clock,
-        date,
-        date,
-        cluster >> 16,
-        clock,
-        date,
-        cluster & 0xFFFF,
-        size,
+        name, attributes, case, 0, clock, date, date, high, clock, date, low, size
     )
 
 

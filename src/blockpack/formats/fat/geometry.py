@@ -131,7 +131,11 @@ def cluster_sizes(sector_size: int, medium: Medium) -> list[int]:
 
 def choose(survey: Survey) -> Geometry:
     """The best geometry for what was surveyed, by its volume's options. Raises `EntryError`."""
-    _check_size(survey)
+    size = survey.volume.size
+    if size is not None and size < FEWEST_SECTORS * survey.volume.sector_size:
+        rule = f"a FAT of {size:,} bytes has fewer than the {FEWEST_SECTORS} sectors"
+        option = f"size={_freely_chosen(survey).size}"
+        raise EntryError("", f"{rule} that FatFs mounts", "give a larger size", option)
     reasons = []
     for rank in _ranked(survey):
         found: list[Geometry] = []
@@ -146,7 +150,13 @@ def choose(survey: Survey) -> Geometry:
                 reasons.append(fitting)
         if found:
             return min(found, key=lambda one: (len(survey.miscounted(one.cluster_size)), one.size))
-    _require_room(survey)
+    if (
+        size is not None
+        and not survey.limits.media
+        and (room := _freely_chosen(survey).size) > size
+    ):
+        rule = f"{room:,} bytes are needed, {room - size:,} more than the size"
+        raise EntryError("", rule, "pack less", f"size={room}")
     remedy, option = _remedy(survey)
     raise EntryError("", reasons[-1], remedy, option)
 
@@ -162,24 +172,6 @@ def reason(survey: Survey) -> str:
     if survey.clonable:
         return "the smallest image whose large files can be cloned"
     return "the smallest image"
-
-
-def _check_size(survey: Survey) -> None:
-    least = FEWEST_SECTORS * survey.volume.sector_size
-    if survey.volume.size is not None and survey.volume.size < least:
-        rule = f"a FAT of {survey.volume.size:,} bytes has fewer than the {FEWEST_SECTORS} sectors"
-        size = _freely_chosen(survey).size
-        raise EntryError("", f"{rule} that FatFs mounts", "give a larger size", f"size={size}")
-
-
-def _require_room(survey: Survey) -> None:
-    """Raise `EntryError` if the size that is asked for is less than what would be chosen."""
-    if survey.volume.size is None or survey.limits.media:
-        return
-    chosen = _freely_chosen(survey).size
-    if chosen > survey.volume.size:
-        rule = f"{chosen:,} bytes are needed, {chosen - survey.volume.size:,} more than the size"
-        raise EntryError("", rule, "pack less", f"size={chosen}")
 
 
 def _freely_chosen(survey: Survey) -> Geometry:
@@ -209,9 +201,7 @@ def _larger_medium(survey: Survey) -> str:
 
 
 def _ranked(survey: Survey) -> Iterator[list[tuple[int, int]]]:
-    """Types and cluster sizes, in the order of preference; among those together, small clusters
-    first, the smallest image wins.
-    """
+    """Types and cluster sizes by preference; of those together the smallest image wins."""
     volume, preferred = survey.volume, survey.limits.preferred_types
     sizes = cluster_sizes(volume.sector_size, volume.medium)
     if volume.cluster_size is not None:

@@ -59,8 +59,8 @@ class _Texts:
         self._aligned = len(self._text) == LONG_UNITS * self._count  # without surrogate pairs
 
     def name(self, index: int, orders: bytes) -> str | None:
-        """The name in the long-name entries right before `index`, which have the first bytes
-        `orders`; None if it is not that of the entry there.
+        """The name in the entries right before `index`, with the first bytes `orders`; None if
+        damaged.
         """
         count = len(orders)
         checks = self._checksums[index : index + 1] * count

@@ -64,9 +64,7 @@ def is_device(name: str) -> bool:
 
 
 def case_bits(name: str) -> int:
-    """The bits of a short entry that say which halves of `name` are in lower case (NT); 0 if its
-    short name is another, or they cannot say so.
-    """
+    """The bits of a short entry that tell lower case (NT); 0 if its short name is another."""
     if not name.isascii() or not is_short(name.upper()):
         return 0
     halves = dict(zip((LOWER_BASE, LOWER_EXTENSION), _split(name), strict=True))
@@ -161,10 +159,8 @@ def _is_cp437(name: str) -> bool:
 
 
 class ShortNames:
-    """Gives out the short names of one directory, each once.
-
-    `names` are all names of the directory. One that is a short name but for case has that one
-    for itself: were it given to another, a reader that knows no case would open the wrong file.
+    """Gives out the short names of one directory, each once. One of its `names` that is a short
+    name but for case has that for itself: or a reader that knows no case would open the wrong file.
     """
 
     def __init__(self, names: Iterable[str]) -> None:

@@ -92,10 +92,8 @@ class FatPlan:
 
     def _warnings(self) -> Iterator[LayoutWarning]:
         if self.volume.label and not self.volume.profile.fat.label_entry:
-            text = (
-                "the label is only in the boot sector, for the profile's reader; fsck.fat complains"
-            )
-            yield LayoutWarning("", "boot-sector-label", text)
+            text = "the label is only in the boot sector, for the profile's reader"
+            yield LayoutWarning("", "boot-sector-label", f"{text}; fsck.fat complains")
         for file in self.survey.miscounted(self.geometry.cluster_size):
             rule = "has a last cluster that ends at 4 GiB, where fsck.fat miscounts"
             yield LayoutWarning(file.path, "fsck-miscounts", f"{rule} and would cut the file")
@@ -154,23 +152,19 @@ class FatPlan:
         def items(start: int, stop: int) -> Iterator[Extent]:
             for item in range(start, stop):
                 first = item * in_item
-                yield Data(
-                    offset + item * _TABLE_ITEM,
-                    self.chains.pack(first, min(first + in_item, entries)),
-                )
+                packed = self.chains.pack(first, min(first + in_item, entries))
+                yield Data(offset + item * _TABLE_ITEM, packed)
 
         table = Run([*(offset + start for start in starts), offset + used], items, dense=True)
         return table, zeros(offset + used, offset + self.geometry.fat_size)
 
     def _tables(self, start: int, stop: int) -> Iterator[Extent]:
-        """The directories from `start` up to, not including, `stop`."""
         for index in range(start, stop):
             first, end = self._directory_offsets[index : index + 2]
             data = self._entries(self.directories[index])
             yield Data(first, data.ljust(end - first, b"\0"))
 
     def _entries(self, directory: PlannedDirectory) -> bytes:
-        """A directory's entries."""
         limits = self.volume.profile.fat
         packed = list(self._heading(directory))
         file = directory.first_file
@@ -196,12 +190,9 @@ class FatPlan:
         """What a directory begins with: the label in the root, ``.`` and ``..`` elsewhere."""
         if directory.entry is not None:
             stamp = self._stamp(directory.entry)
-            for name, path in (
-                (dir_entry.DOT, directory.path),
-                (dir_entry.DOTDOT, parent_of(directory.path)),
-            ):
-                cluster = self.cluster_of[path]
-                yield dir_entry.pack_entry(name, dir_entry.DIRECTORY, stamp, cluster)
+            dots = {dir_entry.DOT: directory.path, dir_entry.DOTDOT: parent_of(directory.path)}
+            for name, path in dots.items():
+                yield dir_entry.pack_entry(name, dir_entry.DIRECTORY, stamp, self.cluster_of[path])
         elif self.volume.has_label_entry:
             stamp = dir_entry.fat_time(self.volume.epoch)
             yield dir_entry.pack_entry(self.volume.padded_label, dir_entry.VOLUME_ID, stamp)
@@ -210,7 +201,6 @@ class FatPlan:
         return self._fixed or dir_entry.fat_time(self.volume.seconds(entry))
 
     def _contents(self, start: int, stop: int) -> Iterator[Part]:
-        """The files from `start` up to, not including, `stop`."""
         cluster_size = self.geometry.cluster_size
         for index in range(start, stop):
             file = self.survey.files[index]

@@ -186,7 +186,6 @@ def _unmarked(sector: bytes) -> str:
 
 
 def _geometry(boot: BootSector) -> Geometry:
-    """Where everything lies."""
     geometry = Geometry(
         bits=boot.bits,
         sector_size=boot.bytes_per_sector,

@@ -93,7 +93,6 @@ class Walk:
         return self.allocation.follow_all(firsts, counts)
 
     def _contents(self, path: str, cluster: int, size: int) -> tuple[Pieces, str]:
-        """Where the bytes of a file lie, or what keeps them from being read."""
         if not size:
             if cluster:
                 self._report(Deviation(path, "is empty and has a cluster"))
@@ -143,7 +142,6 @@ class Walk:
         return tuple(pieces)
 
     def _directory(self, path: str, cluster: int, parent: int = 0) -> Listing:
-        """What the directory at `cluster` holds."""
         where = path or listing.ROOT
         most = max(1, dir_entry.MAX_ENTRIES * dir_entry.SIZE // self._geometry.cluster_size)
         data = b""

@@ -54,10 +54,9 @@ Item = bytes | PackedRun | PackedBlob
 
 @frozen(eq=False)
 class Pack:
-    """A pack of `size` bytes, whose end is `checksum` (raw).
-
-    `oids` (raw), `crcs` and `offsets` (from its first byte) are those of its objects, in order.
-    `items` and where each of them `starts` (from the first byte, too) are what it is made of.
+    """A pack of `size` bytes, whose end is `checksum` (raw). `oids` (raw), `crcs` and `offsets` are
+    those of its objects, in order; `items`, with their `starts`, are what it is made of. Both count
+    from its first byte.
     """
 
     size: int
@@ -124,9 +123,8 @@ class Assembly:
         self._grow(oid, crc, store, start, length)
 
     def _grow(self, oid: bytes, crc: int, store: ObjectFile, start: int, length: int) -> None:
-        """Add to the last stretch what follows it in its store; anything else begins a new one.
-
-        It is an item once it grows no more (`settle`): there may be a million objects in it.
+        """Add to the last stretch what follows it in its store; anything else begins a new one. It
+        is an item once it grows no more (`settle`): there may be a million objects in it.
         """
         if store is not self._store or start != self._to or start - self._from >= STRETCH:
             self.settle()
@@ -180,7 +178,6 @@ class Assembly:
         )
 
     def _note(self, oid: bytes, crc: int) -> None:
-        """Note the object that begins here."""
         self.oids.append(oid)
         self._crcs.append(crc)
         self._offsets.append(self.size)
@@ -232,9 +229,8 @@ def _pieces(blob: PackedBlob) -> Iterator[memoryview]:
 
 
 def _read_deferred(blob: PackedBlob, checksum: Any, object_format: str) -> PackedBlob:
-    """Read a blob, going on with the pack's checksum; the same with all that was not known.
-
-    Hashing is most of the work, and there are two hashes to make: each has a thread of its own.
+    """Read a blob, going on with the pack's checksum; the same with all that was not known. Hashing
+    is most of the work, so each of the two hashes has a thread of its own.
     """
     from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -268,7 +264,6 @@ def _read_deferred(blob: PackedBlob, checksum: Any, object_format: str) -> Packe
 
 
 def _stored_extents(blob: PackedBlob, offset: int) -> Iterator[Extent]:
-    """The extents of a blob that is stored from its file."""
     file = blob.file
     whole = file.extent()
     before = object_header(BLOB, file.size) + ZLIB_STORED

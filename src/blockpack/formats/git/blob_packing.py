@@ -45,11 +45,9 @@ _Fact = tuple[bytes, int, int, int | None, int]
 
 @numerous
 class PackedBlob:
-    """A file's content in a pack: `length` bytes there, header and zlib stream.
-
-    They are in the spool from `start` on, or, if that is None, stored from `file` itself. `oid` is
-    raw, `crc` the CRC-32 of those bytes, `adler` the Adler-32 of the content. A blob without an
-    `oid` is deferred: nothing of that is known yet.
+    """A file's content in a pack: `length` bytes, which are in the spool from `start` on, or, if
+    that is None, stored from `file` itself. `oid` is raw, `crc` the CRC-32 of those bytes, `adler`
+    the Adler-32 of the content. Without an `oid` it is deferred: nothing of that is known yet.
     """
 
     file: File

@@ -49,7 +49,6 @@ class BlobReader(PositionalReader):
         self._start = self.size
 
     def _piece_at(self, position: int) -> bytes:
-        """Some bytes from `position` on."""
         if position < self._start:
             self._pieces = iter(Inflating(self._store, self._header))
             self._piece, self._start = b"", 0

@@ -125,15 +125,7 @@ class CommitEntries:
             self.report(ImageError(path, damage))
             if kind == "symlink":
                 return None
-        return ImageEntry(
-            path=path,
-            kind=kind,
-            size=size,
-            mode=mode,
-            mtime_ns=self.mtime_ns,
-            target=target,
-            damage=damage,
-        )
+        return ImageEntry(path, kind, size, mode, self.mtime_ns, target=target, damage=damage)
 
     def _target(self, oid: bytes) -> str:
         store = self.store

@@ -56,11 +56,9 @@ def oneffs_header(size: int, crc: int, sector_size: int) -> bytes:
 
 @frozen
 class Framing:
-    """Where a pack is in an image, at byte `pack_offset`, and what the container says of it.
-
-    `references` has ids, raw, by name: ``HEAD`` and others, none where nothing refers to a commit.
-    `index_offset` is the byte at which the pack's index begins, in a docteur image. A bundle that
-    is `incomplete` is for those alone who have the objects that it is without.
+    """Where a pack is in an image, and what the container says of it: `references`, ids (raw) by
+    name; in a docteur image the byte of the pack's index. An `incomplete` bundle is for those alone
+    who have the objects that it is without.
     """
 
     container: Container

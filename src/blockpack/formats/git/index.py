@@ -60,11 +60,7 @@ def pack_index(
     pack_checksum: bytes,
     object_format: str,
 ) -> bytes:
-    """The index of a pack.
-
-    `ids` (raw), `checksums` (CRC-32) and `offsets` (bytes from the pack's first) are those of its
-    objects, in any order.
-    """
+    """The index of a pack, by the ids (raw), CRC-32s and offsets of its objects, in any order."""
     order = sorted(range(len(ids)), key=ids.__getitem__)
     places = array("Q", map(offsets.__getitem__, order))
     large = array("Q", [offset for offset in places if offset >= _LARGE])

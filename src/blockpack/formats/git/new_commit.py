@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 
 class NewCommit:
-    """A commit of `tree`, whose contents are packed and wait to be added.
-
-    Reads all files. Raises `SourceError` and `TargetError`.
+    """A commit of `tree`, whose contents are read and packed, and wait to be added. Raises
+    `SourceError` and `TargetError`.
     """
 
     def __init__(self, volume: GitVolume, tree: Tree, jobs: Jobs) -> None:

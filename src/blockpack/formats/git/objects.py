@@ -129,12 +129,10 @@ def peeled(oid: bytes, read: Callable[[bytes], tuple[bytes, bytes]]) -> tuple[by
 
 
 def committed(data: bytes) -> int:
-    """When a commit was committed, in seconds since 1970, as far as git itself can tell.
-
-    Git reads the number after the last ``>`` of the committer, who comes right after the author,
-    as this does after the parents, and nothing behind it: no zone, or an odd one, does not matter.
-    What has no such number has the time 0; a negative one is a very large one.
-    (commit.c, ``parse_commit_date``, as of git 2.41)
+    """When a commit was committed, in seconds since 1970, as git reads it (commit.c,
+    ``parse_commit_date``, as of git 2.41): the number after the last ``>`` of the committer, who
+    comes right after the author and the parents, whatever is behind it. What has none has the time
+    0; a negative one is a very large one.
     """
     found = _COMMITTER.match(data)
     number = int(found[2]) if found else 0

@@ -79,9 +79,8 @@ class BlobStore(WholeStore, ABC):
 
 @frozen
 class Origin:
-    """Where a tree came from: the directory with the id `tree` in a commit of a repository.
-
-    `commit` is None if a tree was named. Ids are in hexadecimal digits.
+    """Where a tree came from: the directory with the id `tree` in a commit of a repository, None if
+    a tree was named. Ids are in hexadecimal digits.
     """
 
     repository: ObjectSource

@@ -45,9 +45,8 @@ _MOST_SHOWN = 5
 
 @frozen
 class _Objects:
-    """The objects of a pack: where they are, the commits among them, and what is damaged.
-
-    An index does not tell what is a commit; then there are none.
+    """The objects of a pack: where they are, the commits among them (an index does not tell these),
+    and what is damaged.
     """
 
     store: PackStore
@@ -151,7 +150,6 @@ class GitReader(ImageReader):
             raise ImageError("", f"{error}") from None
 
     def _read_through(self, object_format: str) -> _Objects:
-        """The objects where they are found."""
         store = self._store(object_format)
         problems: list[ImageError] = []
         found = read_through(store, self._count, problems.append)
@@ -298,12 +296,10 @@ class GitReader(ImageReader):
             report(ImageError("", "the OneFFS' size or CRC-32 is not that of its pack"))
 
     def _chunks(self, start: int, end: int) -> Iterator[bytes]:
-        """The pack's bytes `start` to `end`."""
         at = self._framing.pack_offset
         return self.pieces(at + start, at + end)
 
 
 def _shown(names: Collection[str]) -> str:
-    """Some names for a message."""
     more = ", …" if len(names) > _MOST_SHOWN else ""
     return ", ".join(map(printable, islice(names, _MOST_SHOWN))) + more

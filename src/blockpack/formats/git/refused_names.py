@@ -41,10 +41,9 @@ def refused(name: bytes) -> str | None:
 
 
 def are_plain(names: Collection[bytes]) -> bool:
-    """Whether nothing can be wrong with any of `names`, as with those of nearly all trees.
-
-    It takes a fraction of what it takes to ask for each whether it is `refused`: so packing a
-    commit takes no longer than ``git archive``.
+    """Whether nothing can be wrong with any of `names`, as with nearly all. It takes a fraction of
+    asking for each whether it is `refused`: so packing a commit takes no longer than ``git
+    archive``.
     """
     joined = b"/".join(names)
     return (
@@ -69,7 +68,6 @@ def _is_git_directory(name: str) -> bool:
 
 
 def _on_hfs(name: str) -> str:
-    """The name as HFS+ may see it."""
     return _HFS_END.split(name, maxsplit=1)[0].translate(_IGNORED).lower()
 
 

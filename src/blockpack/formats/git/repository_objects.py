@@ -27,9 +27,7 @@ _TYPES = {kind: number for number, kind in KINDS.items()}
 
 class RepositoryObjects:
     """Adds objects of `repository` to `assembly`; a context manager, for packs are open meanwhile.
-
-    `paths` has those of files and links by their ids, for messages. With `anew` nothing is taken
-    over as it is.
+    `paths` are for messages, by ids. With `anew` nothing is taken over as it is.
     """
 
     def __init__(
@@ -136,9 +134,8 @@ class RepositoryObjects:
             self._assembly.add_object(_TYPES[kind], data)
 
     def _require(self, oid: bytes, made: bytes) -> None:
-        """Raise `SourceError` if an object has another id than it is to be found by.
-
-        Git does not look whether a loose object is what its name says.
+        """Raise `SourceError` if an object has another id than it is found by, which git does not
+        look at.
         """
         if made != oid:
             rule = f"object {oid.hex()} is damaged: its bytes make {made.hex()}"

@@ -28,9 +28,8 @@ _PIECE = 1 << 20
 
 @numerous
 class Packed:
-    """An object as a pack has it: the bytes from `start` up to, not including, `end`.
-
-    `crc` is their CRC-32, `base` the id of a delta's base. Ids are raw.
+    """An object as a pack has it: the bytes `start` to `end`, their CRC-32, the id of its base if
+    it is a delta. Ids are raw.
     """
 
     pack: PackFile
@@ -42,10 +41,7 @@ class Packed:
 
 
 class PackFile:
-    """The pack at `path` of a repository, open to be read; beside it is its index.
-
-    Raises `SourceError` if one of them cannot be read, or the index is damaged.
-    """
+    """A pack of a repository, open, with its index. Raises `SourceError` if one is damaged."""
 
     def __init__(self, path: str, repository: ObjectSource) -> None:
         self.path = path

@@ -28,10 +28,9 @@ class PackedObject:
 
 
 def objects(store: PackStore, count: int, report: Report) -> Iterator[PackedObject]:
-    """The `count` objects of a pack, in its order but for deltas that had to wait.
-
-    `store.offsets` gets to know each of them. What is damaged is left out and reported; if nothing
-    tells where it ends, so is all that follows.
+    """The `count` objects of a pack, in its order but for deltas that had to wait; `store.offsets`
+    gets to know them. What is damaged is reported, and so is all that follows if nothing tells its
+    end.
     """
     waiting: dict[int | bytes, list[tuple[ObjectHeader, int]]] = {}  # by what they wait for
     unresolved: set[int] = set()

@@ -42,9 +42,8 @@ ReadAt = Callable[[int, int], bytes]
 
 @frozen
 class ObjectHeader:
-    """What stands before an object's zlib stream, which begins at `data` (bytes, in the pack).
-
-    `size` is that of what the stream inflates to. `base` is the offset or the id of a delta's base.
+    """What stands before an object's zlib stream, which begins at `data` (bytes, in the pack) and
+    inflates to `size`. `base` is the offset or the id of a delta's base.
     """
 
     offset: int
@@ -123,11 +122,8 @@ class PackStore:
     def whole(self, header: ObjectHeader, most: int) -> bytes:
         """What the object's stream inflates to, `most` bytes at most. Raises `ImageError`."""
         if header.size > most:
-            raise ImageError(
-                "",
-                f"the object at byte {header.offset:,} of the pack has {header.size:,} bytes, "
-                f"and {most:,} are the most that are read at once",
-            )
+            rule = f"the object at byte {header.offset:,} of the pack has {header.size:,} bytes"
+            raise ImageError("", f"{rule}, and {most:,} are the most that are read at once")
         return b"".join(Inflating(self, header))
 
     def resolved(self, header: ObjectHeader) -> tuple[int, bytes | None]:
@@ -213,9 +209,8 @@ class PackStore:
 
 
 class Inflating:
-    """The inflated bytes of one object, in pieces; of the right size once all are read.
-
-    `end` is where the next object begins then. Reading raises `ImageError`.
+    """The inflated bytes of one object, in pieces; of the right size once all are read, and `end`
+    is where the next object begins then. Reading raises `ImageError`.
     """
 
     def __init__(self, store: PackStore, header: ObjectHeader) -> None:

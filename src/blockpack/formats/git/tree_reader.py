@@ -40,11 +40,9 @@ class EndlessTreesError(ValueError):
 
 @define
 class TreeReader:
-    """Reads trees by their ids, those of one walk that begins at `root`.
-
-    `read` gives the bytes of a tree by its id and the path that messages are about; it raises
-    `BlockpackError` or `ValueError` if it cannot. No more than `most` entries are read, and no more
-    than `most_bytes` of different trees.
+    """Reads trees of one walk that begins at `root`. `read` gives the bytes of a tree by its id and
+    the path for messages, or raises `BlockpackError` or `ValueError`. No more than `most` entries
+    are read, and `most_bytes` of different trees.
     """
 
     read: Callable[[bytes, str], bytes]
@@ -60,10 +58,9 @@ class TreeReader:
     _measured: bool = field(default=False, init=False)
 
     def entries(self, oid: bytes, path: str) -> list[RawEntry]:
-        """The entries of the tree `oid`, which is the directory `path`.
-
-        Raises `EndlessTreesError` if all trees together are too much, `ValueError` if this one is
-        not valid, and `BlockpackError` if it cannot be read.
+        """The entries of the tree `oid`, which is the directory `path`. Raises `EndlessTreesError`
+        for too much of all trees, `ValueError` for an invalid one, `BlockpackError` if it cannot be
+        read.
         """
         again = oid in self._read_oids
         found = self._parsed(oid, path)
@@ -88,7 +85,6 @@ class TreeReader:
             raise EndlessTreesError(rule)
 
     def _parsed(self, oid: bytes, path: str) -> list[RawEntry]:
-        """The entries of a tree."""
         data = self.read(oid, path)
         if oid not in self._read_oids:
             self._read_oids.add(oid)
@@ -144,5 +140,4 @@ class _Tree(NamedTuple):
 
 
 def _characters(entries: list[RawEntry]) -> int:
-    """The characters of all names."""
     return sum([len(name) for _, name, _ in entries])

@@ -156,7 +156,6 @@ class GitVolume(Volume):
         return AUTO_LEVEL if self.compression == "auto" else self.compression
 
     def _packed(self, source: KeptCommit | NewCommit) -> tuple[Pack, bytes]:
-        """The pack of the image, and the id of its commit."""
         in_bundle = self.container == "bundle"
         assembly = Assembly(source.count + in_bundle, self.level, self.object_format)
         commit = source.add_to(assembly)
@@ -232,7 +231,6 @@ class GitVolume(Volume):
 
 
 def _crc(pack: Pack) -> int:
-    """The CRC-32 of a pack's bytes."""
     with Layout(format="pack", runs=(pack.run(0),), sector_size=1).open() as file:
         return crc_of(iter(lambda: file.read(1 << 20), b""))
 

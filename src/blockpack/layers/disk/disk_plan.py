@@ -106,14 +106,12 @@ class DiskPlan:
 
     @property
     def _hash_trees(self) -> Iterator[Layout]:
-        """What is in partitions with hash trees."""
         return (each for each in self.contents if each is not None and each.format == FORMAT)
 
     def _raise(self) -> None:
         raise_problems("this disk cannot be made", self._problems)
 
     def _name(self, number: int) -> str:
-        """What messages call a partition."""
         name = self.disk.partitions[number - 1].name
         return f"partition {number}" + (f" ({name})" if name else "")
 
@@ -175,7 +173,6 @@ class DiskPlan:
             yield UsageError("", "two partitions boot", f"give one the flag {BOOT}")
 
     def _against_ids(self) -> Iterator[UsageError]:
-        """Which partitions have the ids of others."""
         hashes = [str(each.geometry["root_hash"]) for each in self._hash_trees]
         of_hashes = {half for root_hash in hashes for half in root_hash_ids(root_hash)}
         first: dict[str, int] = {}
@@ -282,8 +279,8 @@ class DiskPlan:
         return max([*ends, first_usable + self.disk.sector_size]) + self.back_size
 
     def _first_usable(self) -> int:
-        """From where on partitions may lie: behind all raw pieces before the first of them, for who
-        adds another one must not write over those.
+        """From where on partitions may lie: behind all raw pieces that are before the first of
+        them.
         """
         first = min((place.start for place in self.places), default=None)
         fronts = [piece.end for piece in self.raws if first is None or piece.start < first]
@@ -399,7 +396,6 @@ def _moved(content: Layout, by: int) -> Iterator[Run]:
 
 
 def _partition_runs(entry: TableEntry, content: Layout | None) -> Iterator[Run]:
-    """The extents of a partition, to its end."""
     if content is None:
         yield from _nothing(entry.start, entry.end, entry.start + LEAST_ZEROS)
     else:
@@ -409,7 +405,6 @@ def _partition_runs(entry: TableEntry, content: Layout | None) -> Iterator[Run]:
 
 
 def _is_secret(content: Layout | None) -> TypeGuard[Layout]:
-    """Whether a content is encrypted."""
     return content is not None and content.format == CIPHER
 
 

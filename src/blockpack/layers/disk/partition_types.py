@@ -99,9 +99,7 @@ def type_name(type: str) -> str:
 
 
 def parse_type(type: str | int | PartitionType) -> PartitionType | None:
-    """A type as it is given: by its name, as a GUID, or as a byte of an MBR (a number, or
-    ``0x0c``); None for what is none of these.
-    """
+    """A type by its name, as a GUID, or as a byte of an MBR (a number, or ``0x0c``); or None."""
     if isinstance(type, PartitionType):
         return type
     if isinstance(type, str):
@@ -118,7 +116,5 @@ def parse_type(type: str | int | PartitionType) -> PartitionType | None:
 
 
 def implied_type(name: str, title: str) -> str:
-    """The type of a partition that gives none: its `name` if that is one, that of a FAT by the
-    `title` of the layout in it, and else ``linux``.
-    """
+    """The type if none is given: `name` if that is one, a FAT's by the `title`, else ``linux``."""
     return name if name in TYPES else _OF_FATS.get(title, "linux")

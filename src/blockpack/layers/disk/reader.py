@@ -52,11 +52,9 @@ _SIGNATURES = (
 
 @frozen(eq=False)
 class OpenPartition:
-    """A partition of a disk that is open.
-
-    `entry` is what the table has of it, `label` what it is called in paths, `data` its bytes.
-    `content` names what is in it, by a format's name if that has a reader; it is empty for what is
-    not known. `reader` reads it, and `damage` is what keeps it from being read, if anything.
+    """A partition of a disk: what the table has of it, its label in paths, its bytes. `content` is
+    the format of what is in it, or another name, empty if it is not known. `reader` reads it, and
+    `damage` is what keeps it from being read.
     """
 
     entry: TableEntry
@@ -279,7 +277,6 @@ class DiskReader(ImageReader):
 
 
 def _moved(pieces: Pieces, by: int) -> Pieces:
-    """The same pieces, `by` bytes further on."""
     return tuple([(at if at is None else at + by, length) for at, length in pieces])
 
 

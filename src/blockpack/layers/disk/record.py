@@ -19,10 +19,9 @@ DISK = Format("disk", "", f"{__package__}.reader:DiskReader")
 
 
 def begins_a_disk(head: bytes) -> bool:
-    """Whether a disk with a partition table begins with `head`.
-
-    A file system's boot sector has the signature of a record, too. Where this has its table, that
-    has text, nothing, or (mkfs.fat's) a partition that begins at the boot sector itself.
+    """Whether a disk with a partition table begins with `head`. Where a boot sector with the same
+    signature would have its table, it has text, nothing, or (mkfs.fat's) a partition that begins at
+    the boot sector itself.
     """
     if len(head) < mbr.SIZE:
         return False

@@ -46,11 +46,9 @@ def _some(disk: ImageReader, at: int, length: int) -> bytes:
 def read_table(
     disk: ImageReader, report: Report, is_known: Callable[[int], bool]
 ) -> PartitionTable:
-    """The table of the `disk`.
-
-    `report` is told of what is lost. `is_known` tells whether something known begins at a byte: an
-    MBR does not say how large its sectors are. Raises `ImageError` if there is a GPT that is
-    damaged in both copies, and no MBR beside it.
+    """The table of the `disk`; `report` is told of what is lost. `is_known` tells whether something
+    known begins at a byte: an MBR does not say how large its sectors are. Raises `ImageError` for a
+    GPT that is damaged in both copies, without an MBR beside it.
     """
     head = _some(disk, 0, mbr.SIZE + len(gpt.SIGNATURE))
     record = mbr.RECORD.unpack(head)
@@ -293,7 +291,6 @@ def _stray(table: PartitionTable) -> Iterator[str]:
 
 
 def _record_deviations(table: PartitionTable, used: list[Fields]) -> Iterator[str]:
-    """What is wrong with the record before a GPT."""
     sector_size = table.sector_size
     behind = table.size // sector_size - 1
     guard = next((each for each in used if each["type"] == mbr.PROTECTIVE), None)
@@ -312,7 +309,6 @@ def _record_deviations(table: PartitionTable, used: list[Fields]) -> Iterator[st
 
 
 def _copy_deviations(disk: ImageReader, table: PartitionTable) -> Iterator[str]:
-    """What is wrong with the two copies of a GPT."""
     first = _copy(disk, 1, table.sector_size)
     backup = _backup(disk, first)
     last = disk.size // table.sector_size - 1
@@ -336,7 +332,6 @@ def _copy_deviations(disk: ImageReader, table: PartitionTable) -> Iterator[str]:
 
 
 def _entry_deviations(table: PartitionTable) -> Iterator[str]:
-    """What is wrong with the entries of a GPT, each for itself."""
     ids = Counter(entry.id for entry in table.entries)
     for entry in table.entries:
         if not table.first_usable <= entry.start <= entry.end <= table.end_usable:

@@ -30,10 +30,9 @@ _SEVERAL = "do not have the hashes that the tree has of them: these or those are
 
 
 class VerityReader(PartReader):
-    """The data that a `tree` is of, which are the begin of `whole`; the tree is read from `hashes`.
-
-    `root_hash` is what its root ought to be, if that is known. `name` is what messages call the
-    image. Raises `ImageError` for one that is shorter, and `UsageError` for what is no root hash.
+    """The data that a `tree`, read from `hashes`, is of: the begin of `whole`. `root_hash` is what
+    its root ought to be, if known; `name` is for messages. Raises `ImageError` for a shorter image,
+    and `UsageError` for what is no root hash.
     """
 
     def __init__(
@@ -78,9 +77,8 @@ class VerityReader(PartReader):
 
     def damaged(self, advance: Advance = ignore) -> Iterator[ImageError]:
         """Blocks that do not have the hash that the tree has of them, and what is wrong with the
-        tree itself, from its root down; `advance` counts the bytes of data that were read.
-
-        What is below a damaged block of the tree cannot be checked, and is not told of.
+        tree, from its root down; `advance` counts the bytes of data. What is below a damaged block
+        of the tree cannot be checked.
         """
         with reading_errors("the image"):
             yield from self._damaged(advance)
@@ -147,7 +145,6 @@ class VerityReader(PartReader):
             advance(len(found) // slot * size)
 
     def _where(self, depth: int, first: int, last: int) -> str:
-        """Where blocks are, for messages."""
         _, size, _ = self._level(depth)
         start = self._tree.offset + self._tree.levels[depth - 1].start if depth else 0
         what = "the hash tree's block" if depth else "block"

@@ -21,9 +21,7 @@ _BLOCK = 4096  # of which the signature of a partition is a multiple
 
 @checked
 class Signer:
-    """Signs with a `key` and its `certificate`, both PEM. Raises `UsageError` if they are not, or
-    no pair, and without the library.
-    """
+    """Signs with a `key` and its `certificate` (PEM). Raises `UsageError` if they are no pair."""
 
     def __init__(self, key: bytes, certificate: bytes) -> None:
         try:
