@@ -43,14 +43,11 @@ class Export(NamedTuple):
             allocation = Allocation(layout.size, layout.zeros())
             reader = SharedReader(layout) if forking else LayoutReader(layout.runs)
             return cls(name, reader, allocation, layout.sector_size, layout.title)
-        return cls._of_image(name, require_path(source))
-
-    @classmethod
-    def _of_image(cls, name: str, path: str) -> Self:
         from ..images.address import split_address  # layouts have no use for it, and begin sooner
         from ..images.open_image import partition_of
         from ..images.remote import is_url
 
+        path = require_path(source)
         place, partition = split_address(path)
         if is_url(place):
             raise UsageError(path, "is in no file of this machine", "fetch it first")

@@ -9,7 +9,7 @@ import socket
 import stat
 from contextlib import suppress
 from socket import socket as Socket
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..errors import TargetError, UsageError
 from ..writing.temporary_names import temporary_name
@@ -111,33 +111,21 @@ def tcp_sockets(address: str) -> list[Listener]:
         raise TargetError(address, f"is not an address: {error.strerror or error}") from None
     listeners: list[Listener] = []
     try:
-        for family, kind, protocol, _, where in dict.fromkeys(found):
+        for family, *_, where in dict.fromkeys(found):
             try:
-                listeners.append(Listener(_tcp_socket(family, kind, protocol, where)))
+                opened = socket.create_server(where, family=family, backlog=socket.SOMAXCONN)
+                listeners.append(Listener(opened))  # with room in it, as above
             except OSError as error:
                 if error.errno not in _ABSENT or len(found) == 1:
                     raise
         if not listeners:
-            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+            raise OSError(errno.EADDRNOTAVAIL, "")
     except OSError as error:
         for each in listeners:
             each.close()
-        raise TargetError.of(address, "cannot be listened on", error) from None
+        plain = OSError(error.errno, os.strerror(error.errno or 0))  # without the place it is at
+        raise TargetError.of(address, "cannot be listened on", plain) from None
     return listeners
-
-
-def _tcp_socket(family: int, kind: int, protocol: int, where: Any) -> Socket:
-    listener = Socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(where)
-        listener.listen(socket.SOMAXCONN)  # libnbd and QEMU do not wait for room
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -206,7 +206,8 @@ def _ranked(survey: Survey) -> Iterator[list[tuple[int, int]]]:
     sizes = cluster_sizes(volume.sector_size, volume.medium)
     if volume.cluster_size is not None:
         sizes = [volume.cluster_size]
-    pairs = [(bits, size) for size in sizes for bits in survey.types]
+    types = survey.limits.types if volume.fat_type == "auto" else (volume.fat_type,)
+    pairs = [(bits, size) for size in sizes for bits in types]
     if volume.size is not None:  # all are alike, so the first that is filled will do
         size = volume.size
         advised = (cluster for most, cluster in _FAT32_CLUSTERS if size <= most)

@@ -6,8 +6,8 @@ checksum they have. Else the short name does, and nothing is lost but the long o
 
 from __future__ import annotations
 
-import calendar
 import re
+from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import compress
 from typing import NamedTuple
@@ -201,14 +201,9 @@ def _mtime_ns(date: int, clock: int) -> int | None:
     """FAT's date and time in nanoseconds since 1970; None if they are no such."""
     if not date and not clock:  # of a system that has no clock
         return dir_entry.FIRST_TIME * NANOSECONDS
-    year, month, day = 1980 + (date >> 9), date >> 5 & 15, date & 31
-    hour, minute, second = clock >> 11, clock >> 5 & 63, (clock & 31) * 2
-    if not (
-        1 <= month <= 12
-        and 1 <= day <= calendar.monthrange(year, month)[1]
-        and hour < 24
-        and minute < 60
-        and second < 60
-    ):
+    day = 1980 + (date >> 9), date >> 5 & 15, date & 31
+    try:
+        moment = datetime(*day, clock >> 11, clock >> 5 & 63, (clock & 31) * 2, tzinfo=UTC)
+    except ValueError:
         return None
-    return calendar.timegm((year, month, day, hour, minute, second)) * NANOSECONDS
+    return int(moment.timestamp()) * NANOSECONDS

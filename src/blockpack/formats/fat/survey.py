@@ -101,12 +101,6 @@ class Survey:
         return self.volume.profile.fat
 
     @property
-    def types(self) -> tuple[int, ...]:
-        """The types that it may be, by their bits."""
-        given = self.volume.fat_type
-        return self.limits.types if given == "auto" else (given,)
-
-    @property
     def root_entries(self) -> int:
         """32-byte entries that the root directory needs."""
         return self.directories[0].entries
