@@ -13,7 +13,7 @@ from typing import BinaryIO
 import pytest
 
 import blockpack
-from blockpack.layers.ccm_reader import DecryptedReader, Opener, decrypted
+from blockpack.layers.ccm_reader import DecryptedReader, decrypted
 from blockpack.reading.positional import BytesReader
 from hostile.ordeal import in_memory, in_time
 from judges import ccm
@@ -200,9 +200,7 @@ def test_what_a_device_has_behind_the_image_is_no_damage(size: int, more: int) -
     assert list(layer.damaged()) == []
     assert layer.file().read(len(plain(size))) == plain(size)
     data[0] ^= 1
-    (damage,) = DecryptedReader(
-        BytesReader(data), Opener(KEY, size), layer.size // size, device=True
-    ).damaged()
+    (damage,) = DecryptedReader(BytesReader(data), KEY, size, device=True).damaged()
     assert str(damage).startswith("sector 0 does not decrypt")
 
 

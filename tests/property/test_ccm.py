@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blockpack
-from blockpack.layers.ccm import ITEM, _Sealer
+from blockpack.layers.ccm import ITEM, EncryptedReader
 from blockpack.layers.ccm_reader import decrypted
 from blockpack.model.content import Opened
 from blockpack.reading.positional import BytesReader
@@ -275,14 +275,14 @@ def test_reading_at_the_end_encrypts_nothing_of_what_is_before(
     tree.add("file", bytes(40 * ITEM))
     encrypted = blockpack.encrypt(blockpack.TarVolume().plan(tree), KEY)
     sealed = 0
-    really_seal = _Sealer.seal
+    really_seal = EncryptedReader.seal
 
-    def seal(self: _Sealer, data: bytes, sector: int) -> bytes:
+    def seal(self: EncryptedReader, data: bytes, sector: int) -> bytes:
         nonlocal sealed
         sealed += len(data)
         return really_seal(self, data, sector)
 
-    monkeypatch.setattr(_Sealer, "seal", seal)
+    monkeypatch.setattr(EncryptedReader, "seal", seal)
     with encrypted.open() as file:
         for offset in (-10, -(30 * ITEM), -(20 * ITEM)):
             file.seek(offset, os.SEEK_END)

@@ -126,7 +126,7 @@ def encrypt(layout: Layout, key: bytes, *, sector_size: Size | None = None) -> L
 
     def opening() -> PositionalFile:
         """All of it; any position can be read at once."""
-        return PositionalFile(EncryptedReader(layout, _Sealer(key, size, *chance)), owned=True)
+        return PositionalFile(EncryptedReader(layout, key, size, *chance), owned=True)
 
     claims = iter([True])  # there is one
 
@@ -168,26 +168,31 @@ def _runs(size: int, image: Opened) -> tuple[Run, ...]:
     return tuple(Run(offsets, make(offsets)) for offsets in runs)
 
 
-class _Sealer:
-    """Encrypts sectors of `sector_size` bytes, with a random nonce and key of the layout's own."""
+class EncryptedReader(ReaderThrough):
+    """The encrypted image of a layout, computed as it is read; nonce and additional key are random,
+    and its own. Reading raises `SourceError`.
+    """
 
     def __init__(
-        self, key: bytes, sector_size: int, first_nonce: bytes, additional_key: bytes
+        self, layout: Layout, key: bytes, sector_size: int, first_nonce: bytes, additional: bytes
     ) -> None:
-        self.sector_size = sector_size
+        super().__init__(LayoutReader(layout.runs), 2 * layout.size)
+        self._sector_size = sector_size
         self._encrypt = aes_ccm(key).encrypt
         self._first_nonce = int.from_bytes(first_nonce)
         from cryptography.hazmat.primitives.ciphers import Cipher
         from cryptography.hazmat.primitives.ciphers.algorithms import AES
         from cryptography.hazmat.primitives.ciphers.modes import CTR
 
-        self._random = Cipher(AES(additional_key), CTR(bytes(_BLOCK))).encryptor()
+        self._random = Cipher(AES(additional), CTR(bytes(_BLOCK))).encryptor()
 
     def seal(self, data: bytes, sector: int) -> bytes:
         """The physical sectors of `data`: logical ones, of which the first has that number."""
-        size = self.sector_size
+        size = self._sector_size
         encrypt = self._encrypt
-        additional_data = self._additional_data(sector, len(data))
+        # Bytes that nobody can tell from random ones, as many as those of the sectors.
+        self._random.reset_nonce((sector * size // _BLOCK).to_bytes(_BLOCK))
+        additional_data = self._random.update(bytes(len(data)))
         parts: list[bytes] = []
         for at in range(0, len(data), size):
             nonce = ((self._first_nonce + sector) % _NONCES).to_bytes(NONCE)
@@ -196,26 +201,12 @@ class _Sealer:
             sector += 1
         return b"".join(parts)
 
-    def _additional_data(self, sector: int, length: int) -> bytes:
-        """Bytes that nobody can tell from random ones, as many as those of the sectors."""
-        counter = sector * self.sector_size // _BLOCK
-        self._random.reset_nonce(counter.to_bytes(_BLOCK))
-        return self._random.update(bytes(length))
-
-
-class EncryptedReader(ReaderThrough):
-    """The encrypted image of a layout, computed as it is read. Reading raises `SourceError`."""
-
-    def __init__(self, layout: Layout, sealer: _Sealer) -> None:
-        super().__init__(LayoutReader(layout.runs), 2 * layout.size)
-        self._sealer = sealer
-
     def pread(self, view: memoryview, position: int) -> int:
         """Fill `view`, or a first part of it, from `position` on; the number of bytes."""
-        size = self._sealer.sector_size
+        size = self._sector_size
         sector, skip = divmod(position, 2 * size)
         count = -(-min(skip + len(view), AT_ONCE) // (2 * size))
-        sealed = self._sealer.seal(self._whole.read_at(sector * size, count * size), sector)
+        sealed = self.seal(self._whole.read_at(sector * size, count * size), sector)
         piece = sealed[skip : skip + len(view)]
         view[: len(piece)] = piece
         return len(piece)

@@ -17,24 +17,20 @@ from .ccm import AT_ONCE, CIPHER, NONCE, TAG, aes_ccm, require_sector_size
 from .damage import stretches, told
 
 
-class Opener:
-    """Decrypts sectors under one key, with one size (bytes)."""
+def opener(key: bytes, sector_size: int) -> Callable[[memoryview], bytes | None]:
+    """What gives the logical sector in two physical ones; None if it does not decrypt."""
+    decrypt = aes_ccm(key).decrypt
+    from cryptography.exceptions import InvalidTag
 
-    def __init__(self, key: bytes, sector_size: int) -> None:
-        self.sector_size = sector_size
-        self._decrypt = aes_ccm(key).decrypt
-        from cryptography.exceptions import InvalidTag
-
-        self._invalid = InvalidTag
-
-    def open(self, physical: memoryview) -> bytes | None:
-        """The logical sector in two physical ones; None if it does not decrypt."""
-        end = self.sector_size + TAG
+    def opened(physical: memoryview) -> bytes | None:
+        end = sector_size + TAG
         nonce, additional = physical[end : end + NONCE], physical[end + NONCE :]
         try:
-            return self._decrypt(nonce, physical[:end], additional)
-        except self._invalid:
+            return decrypt(nonce, physical[:end], additional)
+        except InvalidTag:
             return None
+
+    return opened
 
 
 def sector_size_of(
@@ -47,11 +43,11 @@ def sector_size_of(
     by ``read(offset, length)``: the first, middle and last sector, for any may be damaged.
     """
     for sector_size in candidates:
-        opener = Opener(key, sector_size)
+        opened = opener(key, sector_size)
         step = 2 * sector_size
         sectors = size // step
         for sector in sorted({0, sectors // 2, sectors - 1}) if sectors else ():
-            if opener.open(memoryview(read(sector * step, step))) is not None:
+            if opened(memoryview(read(sector * step, step))) is not None:
                 return sector_size
     return None
 
@@ -60,21 +56,22 @@ class DecryptedReader(ReaderThrough):
     """The image in an encrypted file. Reading raises `ImageError` where it does not decrypt."""
 
     def __init__(
-        self, encrypted: PositionalReader, opener: Opener, sectors: int, *, device: bool
+        self, encrypted: PositionalReader, key: bytes, sector_size: int, *, device: bool
     ) -> None:
-        super().__init__(encrypted, sectors * opener.sector_size)
+        self._sectors = encrypted.size // (2 * sector_size)
+        super().__init__(encrypted, self._sectors * sector_size)
         self.read_ahead = 0  # each byte is decrypted
-        self._opener = opener
-        self._sectors = sectors
+        self._sector_size = sector_size
+        self._opened = opener(key, sector_size)
         self._device = device
 
     def info(self) -> Mapping[str, Fact]:
         """How the image is encrypted, as facts by name."""
-        return {"cipher": CIPHER, "cipher_sector": self._opener.sector_size}
+        return {"cipher": CIPHER, "cipher_sector": self._sector_size}
 
     def pread(self, view: memoryview, position: int) -> int:
         """Fill `view`, or a first part of it, from `position` on; the number of bytes."""
-        size = self._opener.sector_size
+        size = self._sector_size
         first, skip = divmod(position, size)
         opened = self._open(first, -(-(skip + len(view)) // size))
         sound = []
@@ -91,7 +88,7 @@ class DecryptedReader(ReaderThrough):
     @property
     def checked_size(self) -> int:
         """Bytes that `damaged` reads: all sectors, as they are encrypted."""
-        return self._sectors * 2 * self._opener.sector_size
+        return self._sectors * 2 * self._sector_size
 
     def damaged(self, advance: Advance = ignore) -> Iterator[ImageError]:
         """What does not decrypt, one for each stretch; `advance` counts the bytes, all of them."""
@@ -102,7 +99,7 @@ class DecryptedReader(ReaderThrough):
         return told(damaged, self._damage, "sectors that do not decrypt")
 
     def _everything(self, advance: Advance) -> Iterator[tuple[int, bytes | None]]:
-        sector = 2 * self._opener.sector_size
+        sector = 2 * self._sector_size
         step = AT_ONCE // sector
         for first in range(0, self._sectors, step):
             yield from enumerate(self._open(first, step), first)
@@ -110,17 +107,17 @@ class DecryptedReader(ReaderThrough):
 
     def _open(self, first: int, count: int) -> Iterator[bytes | None]:
         """Sectors from number `first` on, as many as there are up to `count` and `AT_ONCE`."""
-        step = 2 * self._opener.sector_size
+        step = 2 * self._sector_size
         length = min(count, self._sectors - first, AT_ONCE // step) * step
         with reading_errors("the encrypted image"):
             data = memoryview(self._whole.read_at(first * step, length))
         if len(data) != length:
             rule = f"the encrypted image ends early, at byte {first * step + len(data):,}"
             raise ImageError("", rule, "copy it again")
-        return (self._opener.open(data[at : at + step]) for at in range(0, length, step))
+        return (self._opened(data[at : at + step]) for at in range(0, length, step))
 
     def _damage(self, first: int, last: int) -> ImageError:
-        step = 2 * self._opener.sector_size
+        step = 2 * self._sector_size
         where = f"bytes {first * step:,} to {(last + 1) * step - 1:,} of the encrypted image"
         if first == last:
             return ImageError("", f"sector {first:,} does not decrypt ({where}): it is damaged")
@@ -155,5 +152,4 @@ def decrypted(
     if size % (2 * found) and not device:
         rule = f"has {size:,} bytes, and encrypted sectors take {2 * found:,} each"
         raise ImageError(name, f"{rule}: it is cut short or damaged", "copy it again")
-    sectors = size // (2 * found)
-    return DecryptedReader(encrypted, Opener(key, found), sectors, device=device)
+    return DecryptedReader(encrypted, key, found, device=device)

@@ -252,7 +252,11 @@ class GitReader(ImageReader):
         elif len(found) == self._count:
             self.end = self._framing.pack_offset + end + oid_size
         if self._framing.oneffs:
-            self._verify_oneffs(end + oid_size, report)
+            told = container.ONEFFS.unpack(self._head)
+            size, crc = told["length"], told["data_crc"]
+            told_of = self._chunks(0, min(size, self._pack_size))
+            if size != end + oid_size or crc_of(told_of) != crc:
+                report(ImageError("", "the OneFFS' size or CRC-32 is not that of its pack"))
         sound = {each.offset for each in found.values()}
         for entry in self.entries(report):
             if entry.kind == "file" and not entry.damage and self._blobs[entry.path] not in sound:
@@ -288,12 +292,6 @@ class GitReader(ImageReader):
         """Behind the index. A pack without one is to be read through, which `verify` does."""
         index, at = self._objects.index, self._framing.index_offset
         return self.size if index is None or at is None else at + index.end
-
-    def _verify_oneffs(self, pack_size: int, report: Report) -> None:
-        told = container.ONEFFS.unpack(self._head)
-        size, crc = told["length"], told["data_crc"]
-        if size != pack_size or crc_of(self._chunks(0, min(size, self._pack_size))) != crc:
-            report(ImageError("", "the OneFFS' size or CRC-32 is not that of its pack"))
 
     def _chunks(self, start: int, end: int) -> Iterator[bytes]:
         at = self._framing.pack_offset

@@ -114,7 +114,11 @@ class RepositoryObjects:
         if blobs:
             self._pack_blobs(blobs)
         if others:
-            self._pack_others(others)
+            asked = {oid: self._path(oid) for oid in others}
+            for oid, (kind, data) in zip(others, self._repository.objects(asked), strict=True):
+                self._require(oid, object_id(_TYPES[kind], data, self._assembly.object_format))
+                self._note(oid)
+                self._assembly.add_object(_TYPES[kind], data)
 
     def _pack_blobs(self, sizes: Mapping[bytes, int]) -> None:
         """Add blobs, by several processes and in pieces, through the spool."""
@@ -124,14 +128,6 @@ class RepositoryObjects:
             self._require(oid, blob.oid)
             self._note(oid)
             self._assembly.add_blob(blob, packer.spool)
-
-    def _pack_others(self, oids: Iterable[bytes]) -> None:
-        """Add trees, commits and tags, each of which is in memory for a moment."""
-        asked = {oid: self._path(oid) for oid in oids}
-        for oid, (kind, data) in zip(oids, self._repository.objects(asked), strict=True):
-            self._require(oid, object_id(_TYPES[kind], data, self._assembly.object_format))
-            self._note(oid)
-            self._assembly.add_object(_TYPES[kind], data)
 
     def _require(self, oid: bytes, made: bytes) -> None:
         """Raise `SourceError` if an object has another id than it is found by, which git does not

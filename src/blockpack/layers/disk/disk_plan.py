@@ -48,6 +48,8 @@ LEAST_ZEROS = 1 << 20
 was there before.
 """
 
+_REFUSED = "this disk cannot be made"
+
 _ROOM = 1 << 20
 """Bytes behind a file system that are not worth a warning."""
 
@@ -97,19 +99,16 @@ class DiskPlan:
         self._problems += self._against_all()
         for number, each in enumerate(zip(disk.partitions, self.contents, strict=True), 1):
             self._problems += self._against(number, *each)
-        self._raise()
+        raise_problems(_REFUSED, self._problems)
         self.places = self._places()
         table = self._table()
         self._problems += self._against_places(table)
-        self._raise()
+        raise_problems(_REFUSED, self._problems)
         self.table = with_ids(table, self.contents, self.raws)
 
     @property
     def _hash_trees(self) -> Iterator[Layout]:
         return (each for each in self.contents if each is not None and each.format == FORMAT)
-
-    def _raise(self) -> None:
-        raise_problems("this disk cannot be made", self._problems)
 
     def _name(self, number: int) -> str:
         name = self.disk.partitions[number - 1].name

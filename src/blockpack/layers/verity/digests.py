@@ -14,7 +14,7 @@ from ...reading.spool import Spool
 from ...workers.pool import MOST_NUMBERS, lost_process, shared_out
 from ...workers.processors import Jobs
 from ...workers.sharing import Advance, SharedCount, ignore, jobs_for
-from .hash_tree import HashTree, Level
+from .hash_tree import HashTree
 
 PIECE = 2 << 20
 """Bytes that are read at once."""
@@ -65,13 +65,12 @@ def hashed(
     spool = Spool()
     spool.truncate(tree.size)
     spool.write(tree.superblock(), 0)
-    reader, block_size, blocks = data, tree.data_block_size, tree.data_blocks
-    for level in tree.levels:
-        _hash(tree, reader, block_size, blocks, spool, level, jobs, advance)
-        block_size, blocks = tree.hash_block_size, level.blocks
-        reader = PartReader(opened(spool), level.start, blocks * block_size)
+    reader, depth = data, 0
+    for depth, level in enumerate(tree.levels, 1):
+        _hash(tree, reader, depth, spool, jobs, advance)
+        reader = PartReader(opened(spool), level.start, level.blocks * tree.hash_block_size)
         advance = ignore  # higher levels are a hundredth of the work
-    ((_, root),) = digests(tree, reader, block_size, 0, 1)
+    ((_, root),) = digests(tree, reader, tree.level(depth)[1], 0, 1)
     return spool, root[: tree.digest_size]
 
 
@@ -81,16 +80,10 @@ def opened(spool: Spool) -> DescriptorReader:
 
 
 def _hash(
-    tree: HashTree,
-    reader: PositionalReader,
-    block_size: int,
-    blocks: int,
-    spool: Spool,
-    level: Level,
-    jobs: Jobs,
-    advance: Advance,
+    tree: HashTree, reader: PositionalReader, depth: int, spool: Spool, jobs: Jobs, advance: Advance
 ) -> None:
-    """Write a level of the tree: the digests of the blocks below it."""
+    """Write a level of the tree: the digests of the blocks below it, which `reader` reads."""
+    (_, block_size, blocks), start_of_level = tree.level(depth - 1), tree.level(depth)[0]
     step = max(-(-blocks // MOST_NUMBERS), _LEAST // block_size)
     stretches = -(-blocks // step)
     more = blocks * block_size * _COST
@@ -101,7 +94,7 @@ def _hash(
     def work(number: int) -> None:
         start, stop = number * step, min((number + 1) * step, blocks)
         for first, found in digests(tree, reader, block_size, start, stop, buffer):
-            spool.write(found, level.start + first * tree.slot)
+            spool.write(found, start_of_level + first * tree.slot)
             done.count(len(found) // tree.slot * block_size)
 
     for _ in shared_out(stretches, count, work, _LOST, done):

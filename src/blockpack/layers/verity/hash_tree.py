@@ -118,6 +118,13 @@ class HashTree:
             found.append(Level(end, count))
         return tuple(found)
 
+    def level(self, depth: int) -> tuple[int, int, int]:
+        """Where the blocks `depth` levels above the data (0) begin; their size, and number."""
+        if depth == 0:
+            return 0, self.data_block_size, self.data_blocks
+        start, blocks = self.levels[depth - 1]
+        return start, self.hash_block_size, blocks
+
     @property
     def size(self) -> int:
         """Bytes from the superblock to the end of the tree."""

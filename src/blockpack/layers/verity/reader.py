@@ -117,12 +117,10 @@ class VerityReader(PartReader):
 
     def _level(self, depth: int) -> tuple[PositionalReader, int, int]:
         """What reads the blocks `depth` levels above the data, their size in bytes, and number."""
-        tree = self._tree
+        start, size, blocks = self._tree.level(depth)
         if depth == 0:
-            return self, tree.data_block_size, tree.data_blocks
-        start, blocks = tree.levels[depth - 1]
-        size = tree.hash_block_size
-        return PartReader(self._hashes, tree.offset + start, blocks * size), size, blocks
+            return self, size, blocks
+        return PartReader(self._hashes, self._tree.offset + start, blocks * size), size, blocks
 
     def _wrong(
         self, depth: int, lost: Sequence[tuple[int, int]], advance: Advance
@@ -145,8 +143,8 @@ class VerityReader(PartReader):
             advance(len(found) // slot * size)
 
     def _where(self, depth: int, first: int, last: int) -> str:
-        _, size, _ = self._level(depth)
-        start = self._tree.offset + self._tree.levels[depth - 1].start if depth else 0
+        start, size, _ = self._tree.level(depth)
+        start += self._tree.offset if depth else 0
         what = "the hash tree's block" if depth else "block"
         numbers = f"{what} {first:,}" if first == last else f"{what}s {first:,} to {last:,}"
         where = f"bytes {start + first * size:,} to {start + (last + 1) * size - 1:,}"
