@@ -108,7 +108,7 @@ class CommitEntries:
             if count > 1:  # readers choose as they like
                 at = f"{path}/{decode(name)}" if path else decode(name)
                 self.report(ImageError(at, f"is there {count:,} times"))
-        return (child for child in found if counts[child[1]] == 1)
+        return iter([child for child in found if counts[child[1]] == 1])
 
     def _entry(self, path: str, kind: Kind, mode: int, oid: bytes) -> ImageEntry | None:
         """The entry; None for a link that leads nobody knows where."""

@@ -234,8 +234,8 @@ class GitReader(ImageReader):
         object_format, oid_size = known.store.object_format, known.store.oid_size
         # What was read through is told of by the entries, and nobody is told twice.
         again = (lambda _: None) if known.index is None else report
-        store = self._store(object_format)  # which goes with what it keeps
-        found = {each.oid: each for each in read_through(store, self._count, again)}
+        sequence = read_through(self._store(object_format), self._count, again)
+        found = {each.oid: each for each in sequence}  # the store goes, with what it keeps
         end = max((each.end for each in found.values()), default=HEADER.size)
         digest = hashlib.new(object_format)
         for data in self._chunks(0, end):
