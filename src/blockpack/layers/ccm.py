@@ -169,9 +169,7 @@ def _runs(size: int, image: Opened) -> tuple[Run, ...]:
 
 
 class EncryptedReader(ReaderThrough):
-    """The encrypted image of a layout, computed as it is read; nonce and additional key are random,
-    and its own. Reading raises `SourceError`.
-    """
+    """The encrypted image of a layout, computed as it is read, which raises `SourceError`."""
 
     def __init__(
         self, layout: Layout, key: bytes, sector_size: int, first_nonce: bytes, additional: bytes

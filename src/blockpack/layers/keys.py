@@ -43,9 +43,7 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_private(path: str | os.PathLike[str], most: int) -> bytes:
-    """Up to `most` bytes of a file that opens secrets. All such are read here, and so it is here
-    that dumps of memory are turned off. Raises as `read_key` does.
-    """
+    """Up to `most` bytes of a key or identity; no memory is dumped from then on. As `read_key`."""
     name = printable(require_path(path))
     with reading_errors(name), held(open_trusted(path, UsageError, follow=True)) as descriptor:
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)

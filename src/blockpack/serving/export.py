@@ -19,9 +19,7 @@ Servable = Layout | str | os.PathLike[str]
 
 
 class Export(NamedTuple):
-    """A block device: `name` is what clients ask for, empty for the default; `sector_size` (bytes)
-    is what they had best read in multiples of.
-    """
+    """A block device by its name, empty for the default; best read by multiples of a sector."""
 
     name: str
     reader: PositionalReader

@@ -24,9 +24,7 @@ _MOST_OPTIONS = 128
 
 
 class Agreed(NamedTuple):
-    """What a handshake came to. `context` is the number of `protocol.ALLOCATION` in replies; None
-    if it was not asked for.
-    """
+    """What a handshake came to; `context` is the number of `protocol.ALLOCATION`, if asked for."""
 
     export: Export
     structured: bool

@@ -130,9 +130,7 @@ class Server(Closing):
             gc.unfreeze()
 
     def _rehearse(self) -> None:
-        """Answer a client of our own, before there are others: what CPython has adapted by then to
-        what it does is memory that processes share.
-        """
+        """Answer a client of our own: what CPython has adapted before it forks is shared by all."""
         client, connection = socket.socketpair()
         with client, connection:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)

@@ -67,7 +67,7 @@ _SPOOL = b"spool"
 
 class SharedReader(LayoutReader):
     """The image of `layout`, for processes forked from this one. Raises `TargetError` without room
-    for a temporary file; reading raises `SourceError` as a `LayoutReader` does.
+    for a temporary file; reading raises `SourceError`.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -237,9 +237,7 @@ class SharedReader(LayoutReader):
         return words
 
     def _record(self, extents: list[Extent], end: int, metadata: bytearray) -> bytes:
-        """The record of an item, if it can have one; its metadata goes behind the `end` of the
-        spool.
-        """
+        """The record of an item, if it can have one; its metadata goes behind the spool's `end`."""
         values: list[_Values] = []
         try:
             for extent in extents:

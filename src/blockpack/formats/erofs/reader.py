@@ -92,15 +92,13 @@ class ErofsReader(ImageReader):
     @property
     def end(self) -> int:
         """Behind the last of its blocks, whose number may have 48 bits, as addresses have."""
-        high: int = self.superblock["root_nid"] if self._wide_root else 0
-        blocks: int = self.superblock["blocks"]
-        return (high << 32 | blocks) * self.block_size
+        high = self.superblock["root_nid"] if self._wide_root else 0
+        return int(high << 32 | self.superblock["blocks"]) * self.block_size
 
     @property
     def root(self) -> int:
         """The number of the root directory."""
-        nid: int = self._wide_root or self.superblock["root_nid"]
-        return nid
+        return self._wide_root or int(self.superblock["root_nid"])
 
     @property
     def _wide_root(self) -> int:

@@ -68,8 +68,8 @@ class Walk:
         self._directories_left = reader.size
 
     def entries(self) -> Iterator[ImageEntry]:
-        """The entries below the root directory, each directory before what it holds. Raises
-        `ImageError` if that cannot be read.
+        """The entries, each directory before what it holds. Raises `ImageError` if the root is
+        damaged.
         """
         try:
             root = self._inodes.read(self._root)

@@ -76,9 +76,7 @@ class _Chunk:
 
 
 class Allocation:
-    """The table of an image, at `offset` of what `read_at` reads, for one walk through it; and the
-    clusters that have been followed.
-    """
+    """The table at `offset` of what `read_at` reads, and the clusters that a walk has followed."""
 
     def __init__(
         self, read_at: Callable[[int, int], bytes], offset: int, bits: int, clusters: int
@@ -104,8 +102,8 @@ class Allocation:
             yield entries if number else entries[FIRST_CLUSTER:]
 
     def follow_all(self, firsts: Sequence[int], counts: Sequence[int]) -> bool:
-        """Follow chains that lie end to end, each in one piece of so many clusters, as those of a
-        directory's files mostly do. False if they do not: then none was followed.
+        """Follow chains of one piece each, end to end; False if they are not: then none was
+        followed.
         """
         start = firsts[0]
         stop = start + sum(counts)

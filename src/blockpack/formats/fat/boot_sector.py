@@ -142,9 +142,7 @@ class BootSector:
 
     @classmethod
     def unpack(cls, sector: bytes) -> BootSector:
-        """The fields of a boot sector of at least 512 bytes, unchecked. `bits` is 32 or 16, by the
-        form of the sector: the cluster count tells 12 from 16.
-        """
+        """The fields of at least 512 bytes, unchecked; `bits` is 32 or 16, for clusters tell 12."""
         values = _BOOT_16.unpack(sector)
         wide = values["sectors_per_fat_16"] == 0
         if wide:

@@ -101,9 +101,7 @@ def checksum(name: bytes) -> int:
 
 
 def checksums(data: bytes) -> bytes:
-    """`checksum` of the first 11 bytes of every entry in `data`, a byte for each: all at once, in
-    one large number that has 16 bits for each entry.
-    """
+    """`checksum` of each entry's first 11 bytes, at once: in one number of 16 bits for each."""
     lanes = bytes(2) * (len(data) // SIZE)
     ones = int.from_bytes(b"\1\0" * (len(data) // SIZE), "little")
     total = 0

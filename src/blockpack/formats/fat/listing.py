@@ -59,9 +59,7 @@ class _Texts:
         self._aligned = len(self._text) == LONG_UNITS * self._count  # without surrogate pairs
 
     def name(self, index: int, orders: bytes) -> str | None:
-        """The name in the entries right before `index`, with the first bytes `orders`; None if
-        damaged.
-        """
+        """The name in the entries before `index`, of first bytes `orders`; None if damaged."""
         count = len(orders)
         checks = self._checksums[index : index + 1] * count
         if orders != _ORDERS.get(count) or self._checks[index - count : index] != checks:
@@ -89,9 +87,7 @@ class Listing(NamedTuple):
 
 
 def read(data: bytes, path: str, wide: bool, report: Report) -> Listing:
-    """The entries in the clusters of the directory `path`. Clusters have 32 bits if `wide`, else
-    16: then the bytes of the upper half have another meaning.
-    """
+    """The entries of the directory `path`. Clusters have 32 bits if `wide`, else only 16 count."""
     end = data[::SIZE].find(dir_entry.END)
     if end >= 0:
         data = data[: end * SIZE]

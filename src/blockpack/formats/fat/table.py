@@ -37,9 +37,7 @@ def table_bytes(bits: int, clusters: int) -> int:
 
 @frozen
 class Chains:
-    """Chains that lie end to end from cluster 2 on. `firsts` has each one's first cluster, and then
-    the first free cluster; a chain of nothing begins where the next one does.
-    """
+    """Chains end to end from cluster 2 on, by the first cluster of each, and the first free one."""
 
     bits: int
     firsts: Sequence[int]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -52,52 +52,25 @@ Item = bytes | PackedRun | PackedBlob
 """What a pack is made of: bytes, packed objects that are somewhere, a blob stored from its file."""
 
 
-@frozen(eq=False)
-class Pack:
-    """A pack of `size` bytes, whose end is `checksum` (raw). `oids` (raw), `crcs` and `offsets` are
-    those of its objects, in order; `items`, with their `starts`, are what it is made of. Both count
-    from its first byte.
-    """
-
-    size: int
-    checksum: bytes
-    oids: Sequence[bytes]
-    crcs: Sequence[int]
-    offsets: Sequence[int]
-    items: Sequence[Item]
-    starts: Sequence[int]
-
-    def run(self, offset: int) -> Run:
-        """Its bytes at `offset` of an image."""
-
-        def make(start: int, stop: int) -> Iterator[Extent]:
-            for item, at in zip(self.items[start:stop], self.starts[start:stop], strict=True):
-                if isinstance(item, bytes):
-                    yield Data(offset + at, item)
-                elif isinstance(item, PackedRun):
-                    yield item.store.extent(offset + at, item.length, item.start)
-                else:
-                    yield from _stored_extents(item, offset + at)
-
-        starts = array("Q", [*(offset + start for start in self.starts), offset + self.size])
-        return Run(starts, make, dense=True)
-
-
 @define
 class Assembly:
-    """A pack in the making, to which `count` objects are added in order."""
+    """A pack, to which `count` objects are added in order until it is to `finish`."""
 
     count: int
     level: int
     object_format: str
     oids: list[bytes] = field(factory=list, init=False)
+    """The ids of its objects, raw."""
+    crcs: array[int] = field(factory=lambda: array("I"), init=False)
+    offsets: array[int] = field(factory=lambda: array("Q"), init=False)
+    """Where these begin, in bytes from its first."""
     size: int = field(default=0, init=False)
     """The bytes so far."""
-    _crcs: array[int] = field(factory=lambda: array("I"), init=False)
-    _offsets: array[int] = field(factory=lambda: array("Q"), init=False)
+    checksum: bytes = field(default=b"", init=False)
+    """Its end, once it is finished."""
     _items: list[Item] = field(factory=list, init=False)
     _starts: array[int] = field(factory=lambda: array("Q"), init=False)
-    _checksum: Any = field(init=False)
+    _digest: Any = field(init=False)
     _store: ObjectFile | None = field(default=None, init=False)
     """Where the stretch is that is last and may grow, if one is; see `_grow`."""
     _from: int = field(default=0, init=False)
@@ -106,7 +79,7 @@ class Assembly:
     """Id, CRC-32 and length of the objects in that stretch."""
 
     def __attrs_post_init__(self) -> None:
-        self._checksum = hashlib.new(self.object_format, usedforsecurity=False)
+        self._digest = hashlib.new(self.object_format, usedforsecurity=False)
         self._add(pack_header(self.count))
 
     def add_packed(self, oid: bytes, crc: int, store: ObjectFile, start: int, length: int) -> None:
@@ -143,16 +116,16 @@ class Assembly:
         self.settle()
         self._begin(blob)
         storing = Storing(blob.file.size, blob.adler)
-        self._checksum.update(object_header(BLOB, blob.file.size))
+        self._digest.update(object_header(BLOB, blob.file.size))
         for view in _pieces(blob):
-            self._checksum.update(storing.frame(view))
-        self._checksum.update(storing.flush())
+            self._digest.update(storing.frame(view))
+        self._digest.update(storing.flush())
         self.size += blob.length
 
     def add_deferred(self, blob: PackedBlob) -> bytes:
         """Add a blob that is yet to read; its id, raw. Raises `SourceError`."""
         self.settle()
-        known = _read_deferred(blob, self._checksum, self.object_format)
+        known = _read_deferred(blob, self._digest, self.object_format)
         self._note(known.oid, known.crc)
         self._begin(known)
         self.size += known.length
@@ -167,20 +140,32 @@ class Assembly:
         self._add(whole)
         return oid
 
-    def finish(self) -> Pack:
-        """The pack."""
+    def finish(self) -> None:
+        """Add the checksum of it all. Raises `SourceError`."""
         assert len(self.oids) == self.count
         self.settle()
-        checksum: bytes = self._checksum.digest()
-        self._add(checksum)
-        return Pack(
-            self.size, checksum, self.oids, self._crcs, self._offsets, self._items, self._starts
-        )
+        self.checksum = self._digest.digest()
+        self._add(self.checksum)
+
+    def run(self, offset: int) -> Run:
+        """Its bytes at `offset` of an image, once it is finished."""
+        items, starts = self._items, self._starts
+
+        def make(start: int, stop: int) -> Iterator[Extent]:
+            for item, at in zip(items[start:stop], starts[start:stop], strict=True):
+                if isinstance(item, bytes):
+                    yield Data(offset + at, item)
+                elif isinstance(item, PackedRun):
+                    yield item.store.extent(offset + at, item.length, item.start)
+                else:
+                    yield from _stored_extents(item, offset + at)
+
+        return Run(array("Q", [*map(offset.__add__, starts), offset + self.size]), make, dense=True)
 
     def _note(self, oid: bytes, crc: int) -> None:
         self.oids.append(oid)
-        self._crcs.append(crc)
-        self._offsets.append(self.size)
+        self.crcs.append(crc)
+        self.offsets.append(self.size)
 
     def _begin(self, item: Item) -> None:
         self._starts.append(self.size)
@@ -189,7 +174,7 @@ class Assembly:
     def _add(self, data: bytes) -> None:
         self.settle()
         self._begin(data)
-        self._checksum.update(data)
+        self._digest.update(data)
         self.size += len(data)
 
     def settle(self) -> None:
@@ -203,7 +188,7 @@ class Assembly:
         oid, expected, left = next(objects)
         crc = 0
         for data in store.read(stretch.start, stretch.length):
-            self._checksum.update(data)
+            self._digest.update(data)
             view = memoryview(data)
             at = 0
             while at + left <= len(view):

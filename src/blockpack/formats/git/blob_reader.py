@@ -13,9 +13,7 @@ from .store import Inflating, PackStore
 
 
 class BlobReader(PositionalReader):
-    """The blob at `offset` of a pack, which is the file `entry`. To go back in it is to inflate it
-    from its begin again, unless it is a delta, and in memory. Raises `ImageError`.
-    """
+    """The file `entry`, a blob. To go back in it is to inflate it again, unless it is a delta."""
 
     def __init__(self, store: PackStore, offset: int, entry: ImageEntry) -> None:
         super().__init__(entry.size)

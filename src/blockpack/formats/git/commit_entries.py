@@ -41,8 +41,8 @@ _ENTRY_KINDS: dict[int, Kind] = {
 
 @define
 class CommitEntries:
-    """The entries of the tree `root`, all with the time `mtime_ns`; one walk through them. `blobs`
-    gets where the blob of each file begins in the pack, by path.
+    """The entries below `root`, of one time, in one walk; `blobs` gets where files begin in the
+    pack.
     """
 
     store: PackStore

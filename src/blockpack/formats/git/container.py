@@ -83,11 +83,8 @@ _BUNDLE = re.compile(
 _PACK = pack_format.SIGNATURE + pack_format.VERSION.to_bytes(4)
 
 
-def is_framed(head: bytes) -> bool:
-    """Whether an image that begins with `head` says that it is a pack in one of the containers."""
-    if re.match(rb"# v[23] git bundle\n", head):
-        return True
-    return framing(head) is not None
+is_bundle = re.compile(rb"# v[23] git bundle\n").match
+"""Whether an image begins as a bundle, however much its header has."""
 
 
 def framing(head: bytes) -> Framing | None:

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
 @frozen
 class KeptCommit:
-    """A commit (its id, raw), and the ids of all objects that are to be in its pack; `paths` has
-    those of its files and links by their ids, for messages.
-    """
+    """A commit (its id, raw), the ids of all that is to be in its pack, and paths for messages."""
 
     repository: ObjectSource
     oid: bytes

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 
 class NewCommit:
-    """A commit of `tree`, whose contents are read and packed, and wait to be added. Raises
-    `SourceError` and `TargetError`.
-    """
+    """A commit of `tree`, whose contents wait to be added. Raises `SourceError`, `TargetError`."""
 
     def __init__(self, volume: GitVolume, tree: Tree, jobs: Jobs) -> None:
         self.volume = volume
@@ -66,9 +64,7 @@ class NewCommit:
         return len(self._blobs) + len(self._deferred) + len(self._trees(assumed)) + 1
 
     def add_to(self, assembly: Assembly) -> bytes:
-        """Add all objects to `assembly`, the commit last; its id, raw. Raises `Problems`,
-        `SourceError` and `TargetError`.
-        """
+        """Add all objects, the commit last; its id, raw. Raises `Problems` and as above."""
         for repository, paths in self._taken.items():
             from .repository_objects import RepositoryObjects  # what reads repositories is slow
 

@@ -116,8 +116,8 @@ def field(data: bytes, key: bytes) -> str | None:
 
 
 def peeled(oid: bytes, read: Callable[[bytes], tuple[bytes, bytes]]) -> tuple[bytes, bytes, bytes]:
-    """The id, the kind and the bytes of an object, or if it is a tag of what that leads to, through
-    tags of tags; `read` gives the latter two by an id. It is a tag still where that leads nowhere.
+    """The id, the kind and the bytes of an object, or of what a tag leads to, through tags of tags;
+    `read` gives the latter two by an id. It is a tag still where that leads nowhere.
     """
     for _ in range(_MOST_TAGS):
         kind, data = read(oid)

@@ -79,8 +79,8 @@ class BlobStore(WholeStore, ABC):
 
 @frozen
 class Origin:
-    """Where a tree came from: the directory with the id `tree` in a commit of a repository, None if
-    a tree was named. Ids are in hexadecimal digits.
+    """Where a tree came from: a directory of a repository, by its id, and the commit, if one was
+    named.
     """
 
     repository: ObjectSource

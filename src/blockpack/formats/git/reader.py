@@ -45,9 +45,7 @@ _MOST_SHOWN = 5
 
 @frozen
 class _Objects:
-    """The objects of a pack: where they are, the commits among them (an index does not tell these),
-    and what is damaged.
-    """
+    """Where the objects of a pack are, commits (an index tells none), and what is damaged."""
 
     store: PackStore
     commits: tuple[bytes, ...] = ()
@@ -64,7 +62,7 @@ class GitReader(ImageReader):
     @classmethod
     def recognises(cls, head: bytes) -> bool:
         """By the signature of a bundle, a pack, a pack in a OneFFS or after a docteur header."""
-        return container.is_framed(head)
+        return bool(container.is_bundle(head) or container.framing(head))
 
     def __init__(self, data: PositionalReader, *, device: bool = False) -> None:
         super().__init__(data, device=device)

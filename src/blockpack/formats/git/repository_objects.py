@@ -130,9 +130,7 @@ class RepositoryObjects:
             self._assembly.add_blob(blob, packer.spool)
 
     def _require(self, oid: bytes, made: bytes) -> None:
-        """Raise `SourceError` if an object has another id than it is found by, which git does not
-        look at.
-        """
+        """Raise `SourceError` for another id than an object is found by: git does not look."""
         if made != oid:
             rule = f"object {oid.hex()} is damaged: its bytes make {made.hex()}"
             raise SourceError(self._path(oid), rule, self._repository.fsck)

@@ -209,8 +209,8 @@ class PackStore:
 
 
 class Inflating:
-    """The inflated bytes of one object, in pieces; of the right size once all are read, and `end`
-    is where the next object begins then. Reading raises `ImageError`.
+    """The inflated bytes of one object, in pieces; then `end` is the next one's. Raises
+    `ImageError`.
     """
 
     def __init__(self, store: PackStore, header: ObjectHeader) -> None:

@@ -24,7 +24,7 @@ from ...planning.volume import Volume
 from ...reading.inflate import crc_of
 from ...workers.processors import Jobs
 from . import tree_objects
-from .assembly import Assembly, Pack
+from .assembly import Assembly
 from .container import DOCTEUR, Container, bundle_header, oneffs_header
 from .deflate import AUTO_LEVEL, Compression
 from .index import pack_index
@@ -155,13 +155,14 @@ class GitVolume(Volume):
         """The level of deflating, 0 to 9."""
         return AUTO_LEVEL if self.compression == "auto" else self.compression
 
-    def _packed(self, source: KeptCommit | NewCommit) -> tuple[Pack, bytes]:
+    def _packed(self, source: KeptCommit | NewCommit) -> tuple[Assembly, bytes]:
         in_bundle = self.container == "bundle"
         assembly = Assembly(source.count + in_bundle, self.level, self.object_format)
         commit = source.add_to(assembly)
         if in_bundle:
             self._fill(assembly, len(bundle_header(commit, self.branch, self.object_format)))
-        return assembly.finish(), commit
+        assembly.finish()
+        return assembly, commit
 
     @property
     def anew(self) -> bool:
@@ -187,8 +188,8 @@ class GitVolume(Volume):
         return kept
 
     def encoded_commit(self, tree: Tree, oid: bytes) -> bytes:
-        """The bytes of a new commit, whose tree has the id `oid` (raw). Its time is that of the
-        newest entry, as the `mtime` rule shows it.
+        """The bytes of a new commit of the tree `oid` (raw), by the `mtime` rule as old as the
+        newest.
         """
         times = (self.seconds(entry) for entry in tree if not isinstance(entry, Directory))
         newest = max(times, default=self.epoch) if self.mtime != "fixed" else self.epoch
@@ -196,9 +197,7 @@ class GitVolume(Volume):
         return encode_commit(oid, self.author or AUTHOR, seconds, self.message or MESSAGE)
 
     def _fill(self, assembly: Assembly, before: int) -> None:
-        """Add a blob, stored, that nothing refers to: so a bundle, whose header has `before` bytes,
-        ends with a sector.
-        """
+        """Add a blob that nothing refers to: so a bundle, of that header, ends with a sector."""
         end = before + assembly.size + OID_SIZES[self.object_format]
         for size in _filler_sizes(-end % self.pad, self.pad):
             filler = (FILLER * (size // len(FILLER) + 1))[:size]
@@ -206,7 +205,7 @@ class GitVolume(Volume):
                 assembly.add_object(BLOB, filler, level=0)
                 return
 
-    def _runs(self, pack: Pack, commit: bytes) -> tuple[list[Run], int]:
+    def _runs(self, pack: Assembly, commit: bytes) -> tuple[list[Run], int]:
         """The runs of the container, and where they end."""
         if self.container == "docteur":
             offset = DOCTEUR.size
@@ -225,14 +224,11 @@ class GitVolume(Volume):
         if self.container == "bundle":
             header = bundle_header(commit, self.branch, self.object_format)
         elif self.oneffs:
-            header = oneffs_header(pack.size, _crc(pack), self.sector_size)
+            with Layout(format="pack", runs=(pack.run(0),), sector_size=1).open() as file:
+                crc = crc_of(iter(lambda: file.read(1 << 20), b""))
+            header = oneffs_header(pack.size, crc, self.sector_size)
         runs = [literal(0, header)] if header else []
         return [*runs, pack.run(len(header))], len(header) + pack.size
-
-
-def _crc(pack: Pack) -> int:
-    with Layout(format="pack", runs=(pack.run(0),), sector_size=1).open() as file:
-        return crc_of(iter(lambda: file.read(1 << 20), b""))
 
 
 def _filler_sizes(missing: int, pad: int) -> Iterator[int]:

@@ -130,9 +130,9 @@ Plan = Callable[[int | None], Layout | Content | str | File | None]
 
 
 def planned(plan: Plan, options: Mapping[str, Any], *, fills: bool) -> Partition:
-    """The partition of what `plan` gives, with `options` as arguments; if there is no type among
-    them, of the one that its name or content implies. `fills` tells that the content is to be as
-    large as the partition. Raises `BlockpackError`.
+    """The partition of what `plan` gives, with `options` as arguments, and the type that its name
+    or content implies if none is among them. `fills` has the content be as large as the partition.
+    Raises `BlockpackError`.
     """
 
     def partition(size: int | None) -> Partition:
@@ -216,9 +216,7 @@ class Disk:
             raise UsageError("", f"{rule}, not {size}", option=f"{name}={best}")
 
     def plan(self) -> Layout:
-        """The layout of the disk; no file is opened. Raises `Problems` with all that does not fit,
-        overlaps, or has no place in the table.
-        """
+        """The layout of the disk; no file is opened. Raises `Problems` with all that is wrong."""
         plan = DiskPlan(self)
         if not any(each.is_filled for each in self.partitions):
             return plan.layout()

@@ -278,9 +278,7 @@ class DiskPlan:
         return max([*ends, first_usable + self.disk.sector_size]) + self.back_size
 
     def _first_usable(self) -> int:
-        """From where on partitions may lie: behind all raw pieces that are before the first of
-        them.
-        """
+        """From where on partitions may lie: behind all raw pieces before the first of them."""
         first = min((place.start for place in self.places), default=None)
         fronts = [piece.end for piece in self.raws if first is None or piece.start < first]
         front = max([*fronts, self.front_end])

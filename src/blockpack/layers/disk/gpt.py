@@ -109,9 +109,7 @@ def pack_entries(table: PartitionTable) -> bytes:
 
 
 def pack_header(table: PartitionTable, entries: bytes, *, backup: bool = False) -> bytes:
-    """The header's sector; `entries` is the whole array. The backup is the disk's last sector,
-    right behind its array.
-    """
+    """The header's sector, by the whole array; the backup is the last, right behind its array."""
     sector = table.sector_size
     last = table.size // sector - 1
     backup_entries = table.size - sector - entries_size(table.capacity, sector)

@@ -64,8 +64,8 @@ def placed(
     wanted: Sequence[Wanted], obstacles: Sequence[Piece], begin: int, end: int, align: int
 ) -> list[Place]:
     """Where partitions lie from byte `begin` on: each at the first multiple of `align` behind the
-    one before that has no obstacle in it. What takes the rest goes on to `end`, or to a partition
-    that has its own place; partitions between lie at the end of that room.
+    one before without an obstacle. What takes the rest goes on to `end`, or to a partition that has
+    its own place; partitions between lie at the end of that room.
     """
     rest = next((number for number, each in enumerate(wanted) if each.rest), None)
     if rest is None:

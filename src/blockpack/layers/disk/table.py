@@ -88,9 +88,7 @@ class PartitionTable:
 
 
 def labels(entries: Sequence[TableEntry]) -> list[str]:
-    """What each partition is called in paths: its name, if no other has it and it can be one part
-    of a path, and else its number.
-    """
+    """What partitions are called in paths: their names, if alone and parts of one, or numbers."""
     named = Counter(entry.name for entry in entries)
 
     def is_label(name: str) -> bool:

@@ -36,9 +36,9 @@ def digests(
     stop: int,
     buffer: bytearray | None = None,
 ) -> Iterator[tuple[int, bytes]]:
-    """The digests of blocks `start` to `stop`, in their slots, many at a time: the number of the
-    first, and those. What is not there of the last block is zeros. The `buffer` of `PIECE` bytes is
-    for who asks often: a new one costs its pages.
+    """The digests of blocks `start` to `stop`, in their slots, many at a time, with the number of
+    the first. What is not there of the last block is zeros. The `buffer` of `PIECE` bytes is for
+    who asks often: a new one costs its pages.
     """
     buffer = bytearray(PIECE) if buffer is None else buffer
     step = PIECE // block_size

@@ -157,9 +157,7 @@ class VerityReader(PartReader):
 
 
 def tree_at(hashes: PositionalReader, offset: int, name: str = "the hash tree") -> HashTree:
-    """The tree at byte `offset` of what messages call `name`. Raises `ImageError` without all of
-    it.
-    """
+    """The tree at byte `offset` of what is called `name`. Raises `ImageError` without all of it."""
     try:
         with reading_errors(name):
             found = HashTree.parse(hashes.read_at(offset, SUPERBLOCK.size), offset)
