@@ -39,9 +39,7 @@ def sector_size_of(
     size: int,
     candidates: Iterable[int] = SECTOR_SIZES,
 ) -> int | None:
-    """With which of the sector sizes an image of `size` bytes decrypts; None for none. It is read
-    by ``read(offset, length)``: the first, middle and last sector, for any may be damaged.
-    """
+    """With which sector size an image decrypts: its first, middle or last sector; None for none."""
     for sector_size in candidates:
         opened = opener(key, sector_size)
         step = 2 * sector_size

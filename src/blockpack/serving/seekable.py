@@ -26,9 +26,7 @@ _Places = dict[Stream, int]
 
 
 def seekable(layout: Layout) -> Layout:
-    """The same image, with nothing large in it that has to be read from its beginning. Raises
-    `SourceError` if a source cannot be read, and `TargetError` if there is no room.
-    """
+    """The same image without large streams. Raises `SourceError`, and `TargetError` for no room."""
     large = {
         _whole(extent)
         for run in layout.runs

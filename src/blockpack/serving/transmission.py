@@ -54,9 +54,7 @@ class Transmission:
         self._log = log
 
     def answer(self) -> bool:
-        """Answer the requests that have come, several where a client does not wait for replies;
-        False if it takes its leave. Raises `Gone`.
-        """
+        """Answer all requests that have come; False if the client takes its leave, or `Gone`."""
         requests = protocol.REQUEST.iter_unpack(self._wire.messages(protocol.REQUEST.size))
         for head, cookie, offset, length in requests:
             if head == _PLAIN_READ and 0 < length <= MOST_AT_ONCE and offset + length <= self._size:

@@ -94,7 +94,7 @@ class WorkerPool:
             yield _NUMBER.unpack(number)[0]
 
     def messages(self, *, wait: bool = True) -> Iterator[object]:
-        """What the workers send, until all end, or without `wait` by now; raises what one raised."""
+        """What workers send, until all end, or without `wait` by now; raises what one raised."""
         while self._workers and (ready := self._selector.select(None if wait else 0)):
             for key, _ in ready:
                 message = self._workers[key.fd].receive()

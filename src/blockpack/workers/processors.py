@@ -28,9 +28,7 @@ Jobs = Annotated[int | Literal["auto"], require_jobs, _JOBS]
 
 
 def processors(jobs: Jobs) -> int:
-    """How many processes may work at once: `jobs`, or one a processor; 1 where none may fork.
-    Raises `UsageError` as `require_jobs` does.
-    """
+    """How many processes may work at once; 1 where none may fork. Raises as `require_jobs`."""
     require_jobs(jobs)
     if jobs == 1 or not may_fork():
         return 1

@@ -176,9 +176,7 @@ class ShortNames:
         self._digits: dict[tuple[str, str], int] = {}
 
     def of(self, name: str) -> bytes:
-        """The 11 bytes of the short name of `name`, one of the directory's. To be asked once each,
-        for numbers are given out in the order of asking.
-        """
+        """The 11 bytes of a name's short name; numbers are given out in the order of asking."""
         return self._own.get(name) or self._numbered(name)
 
     def _numbered(self, name: str) -> bytes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from ...arguments import checked
 from ...errors import BlockpackError, EntryError, Problems, UsageError, problems, raise_problems
@@ -14,7 +14,7 @@ from ...model.limits import SECTOR_SIZES
 from ...model.tree import Tree
 from ...planning.layout import Layout, LayoutWarning
 from ...planning.options import number_or_word, optional_size, parse_size
-from ...planning.profile import FIXED_DISK, LabelCase, Medium
+from ...planning.profile import FIXED_DISK, FatLimits, LabelCase, Medium
 from ...planning.volume import Volume
 from ...planning.wanted_files import lacking, matching
 from ...workers.processors import Jobs
@@ -32,6 +32,11 @@ def _label(label: str) -> str:
         wanted = 'printable ASCII characters, none of "*+,./:;<=>?[\\]|, no space at either end'
         raise UsageError("", f"invalid label {label!r}", f"give 1 to 11 {wanted}")
     return label
+
+
+def _by(choose: Callable[[FatLimits], Any]) -> Any:
+    """The default that the limits of the volume's profile give."""
+    return Factory(lambda volume: choose(volume.profile.fat), takes_self=True)
 
 
 @checked
@@ -60,32 +65,19 @@ class FatVolume(Volume):
 
     wear_levelling: bool = False
     sector_size: int = field(converter=parse_size)
-    size: int | None = field(converter=optional_size)
-    label: str = field(converter=_label)
-    label_case: LabelCase = field()
+    size: int | None = field(
+        default=_by(lambda fat: next((medium.size for medium in fat.media), None)),
+        converter=optional_size,
+    )
+    label: str = field(default=_by(lambda fat: next(iter(fat.labels), "")), converter=_label)
+    label_case: LabelCase = field(default=_by(lambda fat: fat.label_case))
     fat_type: FatType = field(default="auto", converter=number_or_word)
     cluster_size: int | None = field(default=None, converter=optional_size)
-    fats: int = field(converter=number_or_word)
+    fats: int = field(default=_by(lambda fat: fat.fats[0]), converter=number_or_word)
 
     @sector_size.default
     def _profile_sector_size(self) -> int:
         return flash_frame.SECTOR if self.wear_levelling else self.profile.fat.sector_size
-
-    @size.default
-    def _usual_medium(self) -> int | None:
-        return next((medium.size for medium in self.profile.fat.media), None)
-
-    @label.default
-    def _usual_label(self) -> str:
-        return next(iter(self.profile.fat.labels), "")
-
-    @label_case.default
-    def _profile_label_case(self) -> LabelCase:
-        return self.profile.fat.label_case
-
-    @fats.default
-    def _profile_fats(self) -> int:
-        return self.profile.fat.fats[0]
 
     def __attrs_post_init__(self) -> None:
         if self.label_case == "upper":

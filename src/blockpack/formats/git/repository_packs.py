@@ -28,9 +28,7 @@ _PIECE = 1 << 20
 
 @numerous
 class Packed:
-    """An object as a pack has it: the bytes `start` to `end`, their CRC-32, the id of its base if
-    it is a delta. Ids are raw.
-    """
+    """An object as a pack has it: the bytes `start` to `end`, their CRC-32, a delta's base."""
 
     pack: PackFile
     oid: bytes

@@ -198,9 +198,7 @@ class DiskReader(ImageReader):
         return self._format(PartReader(self.data, at, self.size)) is not None
 
     def partition(self, wanted: str, disk: str = "") -> OpenPartition:
-        """The partition of that number or name; `disk` is what messages call the disk. Raises
-        `NotInImageError`, which lists those that are there.
-        """
+        """The partition of that number or name of a `disk`. Raises `NotInImageError`, with all."""
         entries = self.table.entries
         found = [each for each in entries if str(each.number) == wanted]
         found = found or [each for each in entries if each.name == wanted]

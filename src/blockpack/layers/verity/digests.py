@@ -59,9 +59,7 @@ def digests(
 def hashed(
     tree: HashTree, data: PositionalReader, jobs: Jobs, advance: Advance
 ) -> tuple[Spool, bytes]:
-    """The tree of `data` from its superblock on, and the root hash; `advance` counts the data.
-    Raises `SourceError` if a source is missing or has changed, and `TargetError` for want of room.
-    """
+    """The tree of `data` and its root hash. Raises `SourceError`, and `TargetError` for no room."""
     spool = Spool()
     spool.truncate(tree.size)
     spool.write(tree.superblock(), 0)
