@@ -188,8 +188,7 @@ class GitVolume(Volume):
         return kept
 
     def encoded_commit(self, tree: Tree, oid: bytes) -> bytes:
-        """The bytes of a new commit of the tree `oid` (raw), of the newest time that `mtime` shows.
-        """
+        """The bytes of a commit of the tree `oid` (raw), of the newest time that `mtime` shows."""
         times = (self.seconds(entry) for entry in tree if not isinstance(entry, Directory))
         newest = max(times, default=self.epoch) if self.mtime != "fixed" else self.epoch
         seconds = max(newest, 0)  # git has none before
