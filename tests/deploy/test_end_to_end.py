@@ -11,6 +11,8 @@ import subprocess
 from hashlib import sha256
 from pathlib import Path
 
+import pytest
+
 from cli.running import process
 from deploy.pushing import Host
 from faults.mounts import file_system
@@ -31,9 +33,12 @@ find . -type f -exec sha256sum {} + >/results/media
 """What the machine does: digests of all files on both devices."""
 
 
-def generate_media(deployment: Path) -> None:
-    """Make the film, which the repository of examples is too small for."""
-    subprocess.run([EXAMPLES / "generate-media", deployment / "media/beam.avi"], check=True)
+@pytest.fixture(name="film", scope="module")
+def fixture_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The film, which the repository of examples is too small for."""
+    film = tmp_path_factory.mktemp("film") / "beam.avi"
+    subprocess.run([EXAMPLES / "generate-media", film], check=True)
+    return film
 
 
 def have_fat(deployment: Path) -> None:
@@ -105,7 +110,7 @@ def space(path: Path) -> set[int]:
     return set(map(int, rows))
 
 
-def test_a_site_is_pushed_deployed_attached_and_rolled_back(tmp_path: Path) -> None:
+def test_a_site_is_pushed_deployed_attached_and_rolled_back(tmp_path: Path, film: Path) -> None:
     machine = require_machine()
     host = Host.at(tmp_path / "host")
     root, clone = host.root, host.clone
@@ -115,7 +120,7 @@ def test_a_site_is_pushed_deployed_attached_and_rolled_back(tmp_path: Path) -> N
 
     # A first push.
     shutil.copytree(EXAMPLES / "deployment", clone.path, dirs_exist_ok=True)
-    generate_media(clone.path)
+    shutil.copy(film, clone.path / "media")
     have_fat(clone.path)
     first = commit_all(clone, "The light, and its film")
     pushed = host.push()
@@ -181,11 +186,11 @@ def test_a_site_is_pushed_deployed_attached_and_rolled_back(tmp_path: Path) -> N
     assert not [name for name in os.listdir(root / "generations") if name.startswith(".")]
 
 
-def test_a_film_is_stored_once_where_blocks_can_be_shared(tmp_path: Path) -> None:
+def test_a_film_is_stored_once_where_blocks_can_be_shared(tmp_path: Path, film: Path) -> None:
     with file_system("btrfs", tmp_path, 512 << 20) as mount:
         host = Host.at(mount)
         shutil.copytree(EXAMPLES / "deployment", host.clone.path, dirs_exist_ok=True)
-        generate_media(host.clone.path)
+        shutil.copy(film, host.clone.path / "media")
         for text in ("first", "second"):
             (host.clone.path / "site/index.html").write_text(text)
             commit_all(host.clone, text)
