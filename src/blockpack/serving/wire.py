@@ -150,8 +150,8 @@ class Wire:
     def _again(
         self, call: Callable[[_A], _R], argument: _A, error: OSError, *, idle: bool = False
     ) -> _R:
-        """Repeat a call on the socket until the client sends or takes something; what the call
-        gives then. Raises `Gone`, at once for any `error` but to be waiting.
+        """Repeat a call that would block until it does not. Raises `Gone`, for other errors at
+        once.
         """
         waited = 0
         while isinstance(error, BlockingIOError):

@@ -33,9 +33,7 @@ last of them (0 if there is none), and why it cannot be followed further (empty 
 
 
 class _Chunk:
-    """A stretch of the table from the cluster `start` on, and which of its clusters were followed.
-    `ends` come right after a run of neighbours, each leading to the next.
-    """
+    """A stretch of the table from `start` on, what is followed of it, and the `ends` of runs."""
 
     __slots__ = ("_taken", "ends", "entries", "start")
 

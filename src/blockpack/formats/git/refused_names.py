@@ -41,10 +41,7 @@ def refused(name: bytes) -> str | None:
 
 
 def are_plain(names: Collection[bytes]) -> bool:
-    """Whether nothing can be wrong with any of `names`, as with nearly all. It takes a fraction of
-    asking for each whether it is `refused`: so packing a commit takes no longer than ``git
-    archive``.
-    """
+    """Whether none of `names` can be wrong, as usual: a fraction of the time of asking for each."""
     joined = b"/".join(names)
     return (
         joined.isascii()

@@ -58,10 +58,7 @@ class TreeReader:
     _measured: bool = field(default=False, init=False)
 
     def entries(self, oid: bytes, path: str) -> list[RawEntry]:
-        """The entries of the tree `oid`, which is the directory `path`. Raises `EndlessTreesError`
-        for too much of all trees, `ValueError` for an invalid one, `BlockpackError` if it cannot be
-        read.
-        """
+        """The entries of tree `oid`, at `path`. Raises `EndlessTreesError`, and as `read` does."""
         again = oid in self._read_oids
         found = self._parsed(oid, path)
         self._entries += len(found)

@@ -48,9 +48,8 @@ def verity_partitions(
     if content is None:
         raise UsageError("", "a partition without content has no hash tree", "leave verity out")
     if partition.id is not None:
-        raise UsageError(
-            "", "the id of a partition with a hash tree is its root hash's", "give none"
-        )
+        rule = "the id of a partition with a hash tree is its root hash's"
+        raise UsageError("", rule, "give none")
     if partition.is_filled:
         rule = "what takes the rest of a disk has no hash tree before its size is known"
         raise UsageError("", rule, "give it a size")
