@@ -7,6 +7,7 @@ import random
 import stat
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,30 @@ def test_bytes_that_are_those_of_many_files_are_read_for_none(tmp_path: Path) ->
         scan(place)
     assert all("another file's, too" in error.rule for error in raised.value.errors)
     assert [entry.path for entry in scan(place, exclude=["0*"])] == ["honest"]
+
+
+@pytest.mark.parametrize("system", [0, 3])
+def test_a_name_in_a_field_of_its_own_is_taken_if_it_is_of_that_entry(
+    system: int, tmp_path: Path
+) -> None:
+    """As bsdtar does (APPNOTE 4.6.9), in all versions of Python."""
+    place = tmp_path / "x.zip"
+    fields = {"caf_": "café", "na_ve": "naïve", "other": "öther"}
+
+    def make(fields: dict[str, str]) -> None:
+        with zipfile.ZipFile(place, "w") as made:
+            for name, told in fields.items():
+                checked = name if name != "other" else "another"
+                data = struct.pack("<BI", 1, zlib.crc32(checked.encode()))
+                data += told.encode("utf-8", "surrogateescape")
+                info = zipfile.ZipInfo(name)
+                info.create_system = system
+                info.extra = struct.pack("<HH", 0x7075, len(data)) + data
+                made.writestr(info, b"content")
+
+    make(fields)
+    found = {entry.path for entry in scan(place)}
+    listed = run("bsdtar", ["-tf", place]).stdout.decode().split()
+    assert found == {"café", "naïve", "other"} == set(listed)
+    make(fields | {"empty": "", "no utf-8": "\udcff"})
+    assert {entry.path for entry in scan(place)} == found | {"empty", "\udcff"}

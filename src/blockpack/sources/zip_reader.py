@@ -13,7 +13,6 @@ import stat
 import struct
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import IO, Any, BinaryIO, cast
@@ -25,7 +24,7 @@ from ..errors import Deviation, ImageError, SourceError
 from ..formats.reader import ImageEntry, ImageReader, Kind, Pieces, Report
 from ..model.entry import EPOCH, NANOSECONDS, decode
 from ..planning.layout import Fact
-from ..reading.inflate import crc_of
+from ..reading.inflate import crc32, crc_of
 from ..reading.positional import PositionalReader
 from .hierarchy import ForeignFile, foreign_errors
 
@@ -61,6 +60,7 @@ _KINDS: Mapping[int, Kind] = {
 _MOST_TARGET = 1 << 16
 """The longest target of a link that is read, in bytes."""
 
+_UNICODE_PATH, _WAS_UNICODE_PATH = 0x7075, 0x7070  # the latter as `_WAS_UTF8`
 _TIMESTAMP, _OLD_UNIX, _NTFS, _OWNER = 0x5455, 0x5855, 0x000A, 0x7875
 """The numbers of extra fields."""
 
@@ -211,24 +211,36 @@ class _NamesAsBytes:
     def read(self, most: int = -1) -> bytes:
         """What the file has; the library reads a local header alone, and the directory whole."""
         data = self._file.read(most)
-        if most == _LOCAL.size and data.startswith(_MAGICS[0]):
-            return _unflagged(bytearray(data), [6])
-        return _unflagged(bytearray(data), _flags(data)) if data[:4] == _CENTRAL_MAGIC else data
+        is_local = most == _LOCAL.size and data.startswith(_MAGICS[0])
+        if not is_local and not data.startswith(_CENTRAL_MAGIC):
+            return data
+        changed = bytearray(data)
+        if is_local:
+            _unflag(changed, 6)
+        else:
+            _unflag_all(changed)
+        return bytes(changed)
 
 
-def _flags(directory: bytes) -> Iterator[int]:
-    """Where the flags of each header of a central directory are."""
+def _unflag_all(directory: bytearray) -> None:
+    """Have the headers of a central directory say nothing of UTF-8, nor have fields with it."""
     at = 0
-    while directory[at : at + 4] == _CENTRAL_MAGIC and at + _CENTRAL.size <= len(directory):
-        yield at + 8
-        at += _CENTRAL.size + sum(_CENTRAL.unpack_from(directory, at)[1:])
+    while directory.startswith(_CENTRAL_MAGIC, at) and at + _CENTRAL.size <= len(directory):
+        _unflag(directory, at + 8)
+        _, name, extra, comment = _CENTRAL.unpack_from(directory, at)
+        field = at + _CENTRAL.size + name
+        at = field + extra
+        while field + 4 <= min(at, len(directory)):
+            number, length = struct.unpack_from("<HH", directory, field)
+            if number == _UNICODE_PATH:
+                struct.pack_into("<H", directory, field, _WAS_UNICODE_PATH)
+            field += 4 + length
+        at += comment
 
 
-def _unflagged(data: bytearray, flags: Iterable[int]) -> bytes:
-    for at in flags:
-        if data[at + 1] & _UTF8 >> 8:
-            data[at + 1] ^= (_UTF8 | _WAS_UTF8) >> 8
-    return bytes(data)
+def _unflag(data: bytearray, at: int) -> None:
+    if data[at + 1] & _UTF8 >> 8:
+        data[at + 1] ^= (_UTF8 | _WAS_UTF8) >> 8
 
 
 def _overlapping(members: Iterable[ZipInfo]) -> Iterator[int]:
@@ -242,11 +254,17 @@ def _overlapping(members: Iterable[ZipInfo]) -> Iterator[int]:
 
 
 def _path(member: ZipInfo) -> str:
-    """The path of a member; what was made on Unix, or says UTF-8, is bytes."""
-    name = member.filename
-    if member.flag_bits & _WAS_UTF8 or member.create_system == _UNIX:
-        with suppress(UnicodeEncodeError):
-            name = decode(name.encode("cp437"))
+    """The path of a member: as Unicode, if it has it so; what was made on Unix, or says UTF-8, is
+    bytes.
+    """
+    name = member.orig_filename  # of which the library itself changes things, each version others
+    raw = name.encode("cp437")
+    field = dict(_extra_fields(member.extra)).get(_WAS_UNICODE_PATH, b"")
+    if field[:5] == b"\1" + crc32(raw).to_bytes(4, "little") and field[5:]:
+        name = decode(field[5:])
+    elif member.flag_bits & _WAS_UTF8 or member.create_system == _UNIX:
+        name = decode(raw)
+    name = name.partition("\0")[0]
     if member.create_system == _DOS and "/" not in name:
         name = name.replace("\\", "/")
     return name.removeprefix("./").strip("/")
