@@ -84,14 +84,7 @@ def forked(
         outputs, writer = os.pipe()
         errors, complaining = os.pipe()
         streams = (stdin or nothing).fileno(), writer if stdout is None else stdout, complaining
-        with suppress(ImportError, IndexError):  # for those that are forked after it, too
-            import_module(f"blockpack.cli.{arguments[0]}")
-        with warnings.catch_warnings():
-            # Python 3.12 warns of threads, such as pytest-xdist's. This one holds no lock.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            child = os.fork()
-        if not child:
-            _become([*map(str, arguments)], streams, env, umask)
+        child = begun(arguments, streams, env, umask)
     os.close(writer)
     os.close(complaining)
     try:
@@ -103,6 +96,24 @@ def forked(
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     require_valid_output(arguments, said[0])
     return subprocess.CompletedProcess(arguments, code, *said)
+
+
+def begun(
+    arguments: Sequence[Argument],
+    streams: Sequence[int],
+    env: Mapping[str, str] | None = None,
+    umask: int = -1,
+) -> int:
+    """Begin to run the command as a process that is forked from this one; its id."""
+    with suppress(ImportError, IndexError):  # for those that are forked after it, too
+        import_module(f"blockpack.cli.{arguments[0]}")
+    with warnings.catch_warnings():
+        # Python 3.12 warns of threads, such as pytest-xdist's. This one holds no lock.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        _become([*map(str, arguments)], streams, env, umask)
+    return child
 
 
 def _become(
