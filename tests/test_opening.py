@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import subprocess
@@ -85,3 +86,17 @@ def test_signed_bytes_that_add_up_to_nothing_are_no_header() -> None:
     header = bytes.fromhex("1f1f000000000000119cf9ee83da802ccd58")
     with pytest.raises(blockpack.ImageError, match="its index is to begin"):
         blockpack.open_image(header.ljust(1024, b"\0"))
+
+
+def test_what_is_wrong_with_an_image_as_a_whole_names_it(tmp_path: Path) -> None:
+    """Whether it is found when the image is opened, or later."""
+    objects = b"PACK" + (2).to_bytes(4, "big") + bytes(4)
+    pack = objects + hashlib.sha1(objects).digest()
+    bundle = b"# v2 git bundle\n-" + b"1" * 40 + b"\n" + b"2" * 40 + b" refs/heads/main\n\n" + pack
+    path = tmp_path / "image"
+    for data, rule in ((pack, "its pack holds no commit"), (bundle, "it is a bundle without some")):
+        path.write_bytes(data)
+        for ask in (list, lambda image: image.info(), lambda image: image.read("a")):
+            with pytest.raises(blockpack.ImageError, match=rule) as raised:
+                ask(blockpack.open_image(path))
+            assert raised.value.path == str(path)

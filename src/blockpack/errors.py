@@ -339,6 +339,17 @@ def reading_errors(path: str, *, remedy: str = "") -> Iterator[None]:
         raise SourceError.of(path, "cannot be read", error, remedy) from None
 
 
+@contextmanager
+def named(image: str) -> Iterator[None]:
+    """Have what is wrong with an image as a whole tell which image that is, if that is known."""
+    try:
+        yield
+    except ImageError as error:
+        if error.path or not image:
+            raise
+        raise type(error)(image, *error.args[1:]) from None
+
+
 def printable(text: str) -> str:
     """`text` with everything escaped that a terminal or a log could trip over.
 

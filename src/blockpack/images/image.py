@@ -19,6 +19,7 @@ from ..errors import (
     NotADirectoryInImageError,
     NotAFileError,
     NotInImageError,
+    named,
     raise_problems,
 )
 from ..formats.reader import ImageEntry, ImageReader, Report
@@ -55,8 +56,10 @@ class Image(Closing):
         *,
         layer: DecryptedReader | VerityReader | None = None,
         report: Report | None = None,
+        name: str = "",
     ) -> None:
         self.reader = reader
+        self._name = name
         self.layer = layer
         """What decrypts the image, or has the hash tree behind it; None without either."""
         self._report = report
@@ -97,14 +100,16 @@ class Image(Closing):
 
     def info(self) -> Mapping[str, Fact]:
         """The format's own facts by name, as the image states them. Raises `ImageError`."""
-        return self.reader.info()
+        with named(self._name):
+            return self.reader.info()
 
     def options(self) -> Mapping[str, str | bool]:
         """The volume's options that the image tells, and a plan takes to be like it.
 
         Raises `ImageError`.
         """
-        return self.reader.options()
+        with named(self._name):
+            return self.reader.options()
 
     def verify(self, *, progress: Tell | None = None) -> list[ImageError]:
         """Everything that is wrong with the structure; empty for a sound image.
@@ -301,7 +306,8 @@ class Image(Closing):
         with self._lock:
             if self._entries is None:
                 problems: list[ImageError] = []
-                found = {entry.path: entry for entry in self.reader.entries(problems.append)}
+                with named(self._name):
+                    found = {entry.path: entry for entry in self.reader.entries(problems.append)}
                 self._problems = [each for each in problems if not isinstance(each, Deviation)]
                 self._entries = found
                 for problem in self._problems if self._report is not None else ():

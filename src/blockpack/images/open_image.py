@@ -8,7 +8,15 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from ..errors import ImageError, SourceError, UsageError, reading_errors, require_open, require_path
+from ..errors import (
+    ImageError,
+    SourceError,
+    UsageError,
+    named,
+    reading_errors,
+    require_open,
+    require_path,
+)
 from ..formats import registry
 from ..formats.fat.flash_frame import unframed
 from ..formats.reader import ImageReader, Report
@@ -202,8 +210,10 @@ def _opened(
     if key is None:
         tree = verity.layer(data, name, device)
         if tree is not None:
-            return Image(recognised(tree, name), layer=tree, report=report)
-        return Image(of_partition or recognised(data, name, device=device), report=report)
+            return Image(recognised(tree, name), layer=tree, report=report, name=name)
+        return Image(
+            of_partition or recognised(data, name, device=device), report=report, name=name
+        )
     if any(each is not None for each in verity):
         rule = "an encrypted image has no hash tree: its sectors are authenticated"
         raise UsageError(name, rule, "give its key, or what is known of a tree")
@@ -219,8 +229,10 @@ def _opened(
         of_part = f", or name what is encrypted: {name}#NUMBER" if plain is DISK else ""
         raise ImageError(name, rule, f"give no key{of_part}") from None
     if partition is not None:
-        return Image(partition_of(layer, name, partition).opened(), layer=layer, report=report)
-    return Image(recognised(layer, name, device=device), layer=layer, report=report)
+        return Image(
+            partition_of(layer, name, partition).opened(), layer=layer, report=report, name=name
+        )
+    return Image(recognised(layer, name, device=device), layer=layer, report=report, name=name)
 
 
 def partition_of(data: PositionalReader, name: str, wanted: str) -> OpenPartition:
@@ -246,7 +258,8 @@ def recognised(data: PositionalReader, name: str, *, device: bool = False) -> Im
         sectors = data.size and not data.size % (2 * 512)  # as encrypted ones are
         remedy = "if it is encrypted, give its key: {option}" if sectors else ""
         raise ImageError(name, rule, remedy, "key_file=FILE" if sectors else "")
-    return format.reader_class()(data, device=device)
+    with named(name):
+        return format.reader_class()(data, device=device)
 
 
 def format_of(data: PositionalReader, name: str) -> Format | None:
