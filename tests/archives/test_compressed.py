@@ -70,11 +70,16 @@ def test_what_is_no_archive_is_refused_by_its_begin(through: str, tmp_path: Path
     assert pipe.returncode == 128 + signal.SIGPIPE  # so the rest was not read
 
 
-def test_a_zip_behind_a_program_comes_through_a_pipe(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "before",
+    [b"#!/bin/sh\n" * 1000, b"\xcf\xfa\xed\xfe" * 3000, b"PK00"],
+    ids=["sh", "macho", "mark"],
+)
+def test_a_zip_behind_a_program_comes_through_a_pipe(before: bytes, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "plain.zip", "w") as made:
         made.writestr("a", b"content")
     archive = tmp_path / "program"
-    archive.write_bytes(b"#!/bin/sh\n" * 1000 + (tmp_path / "plain.zip").read_bytes())
+    archive.write_bytes(before + (tmp_path / "plain.zip").read_bytes())
     with subprocess.Popen(["cat", archive], stdout=subprocess.PIPE) as cat:
         done = forked("pack", "-", tmp_path / "image", "--format", "tar", stdin=cat.stdout)
     assert done.returncode == 0, done.stderr

@@ -46,8 +46,10 @@ from .hierarchy import Hierarchy, foreign_errors, scan_hierarchy
 from .options import ScanOptions
 from .zip_reader import ZipReader
 
-_PROGRAMS = (b"\x7fELF", b"MZ", b"#!")
-"""What programs begin with, which zip archives may have before them."""
+_MACH_O = (b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+_BEFORE_ZIP = (b"\x7fELF", b"MZ", b"#!", *_MACH_O, b"PK00", b"PK\7\b")
+"""How programs begin that zip archives may have before them, or the mark of one that was to be
+split (APPNOTE, 8.5)."""
 
 
 class InImage(Hierarchy):
@@ -275,8 +277,8 @@ def _reader_class(data: PositionalReader, name: str) -> Callable[..., ImageReade
 
 
 def _require_archive(head: bytes, name: str) -> None:
-    """Raise `SourceError` for what begins like no archive, nor like a program that unpacks one."""
-    if not head.startswith(_PROGRAMS) and _reader_class(BytesReader(head), name) is None:
+    """Raise `SourceError` for what begins like no archive, nor like what one may be behind."""
+    if not head.startswith(_BEFORE_ZIP) and _reader_class(BytesReader(head), name) is None:
         raise _none(name)
 
 
