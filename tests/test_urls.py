@@ -175,6 +175,17 @@ def test_a_url_that_leads_nowhere_is_a_source_error_that_names_it(url: str, memo
     assert raised.value.rule == "cannot be opened: no such file or directory"
 
 
+def test_what_a_library_says_of_a_url_in_a_sentence_is_told(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def info(*_: Any, **__: Any) -> None:
+        raise PermissionError("The provided token has expired.")  # as s3fs does
+
+    monkeypatch.setattr(type(memory), "info", info)
+    with pytest.raises(SourceError, match=r"cannot be opened: the provided token has expired\."):
+        scan("memory://site")
+
+
 def test_local_links_are_kept_by_fsspec(tmp_path: Path) -> None:
     pytest.importorskip("fsspec")
     (tmp_path / "file").write_bytes(b"x")

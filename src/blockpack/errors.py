@@ -325,9 +325,11 @@ def reason(error: OSError) -> str:
     """What the operating system says is wrong, as the end of a sentence."""
     if isinstance(error, UnsupportedOperation):
         return f"its file object cannot do that ({error})"
-    if error.strerror is None and type(error) in _NUMBERS:  # a library's, which has a name at most
-        return os.strerror(_NUMBERS[type(error)]).lower()
-    return (error.strerror or str(error)).lower()
+    text = error.strerror or str(error)
+    is_name = " " not in text or "/" in text  # and no sentence, as libraries have either
+    if error.strerror is None and type(error) in _NUMBERS and is_name:
+        text = os.strerror(_NUMBERS[type(error)])
+    return text.lower()
 
 
 @contextmanager

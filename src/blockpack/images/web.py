@@ -54,11 +54,7 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
         "give the URL where the file is",
     ),
     (
-        (
-            aiohttp.InvalidURL,
-            ValueError,
-            getattr(aiohttp, "RedirectClientError", aiohttp.InvalidURL),
-        ),
+        (aiohttp.InvalidURL, ValueError, _RedirectError),
         "it is not a web address, or the server leads to one that is none: {reason}",
         "give the URL where the file is",
     ),
