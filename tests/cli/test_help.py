@@ -81,6 +81,9 @@ def test_all_that_is_wrong_with_a_command_line_is_told_at_once(command: Command)
     assert lines[-1].endswith("required: IMAGE; see 'blockpack pack --help'")
     _, *lines = command("pack", "s", "x.tar", "--formt", "tar", "--zzz=1", code=2).messages
     assert ["--formt; did you" in lines[0], "--zzz=1; see" in lines[1]] == [True, True]
+    unknown = ("pack", "s", "x.tar", "--format", "tarr", "-z", "another")
+    _, *lines = command(*unknown, code=2).messages
+    assert ["--format: invalid" in lines[0], ": -z another; see" in lines[1]] == [True, True]
 
 
 def test_words_that_begin_with_dashes_may_be_paths(command: Command) -> None:

@@ -87,10 +87,12 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, but for errors."""
-        parsed = super().parse_known_args(args, namespace)
+        parsed, unknown = super().parse_known_args(args, namespace)
         if self._wrong:
+            if unknown:
+                self._wrong.append(f"unrecognized arguments: {' '.join(unknown)}")
             self.error(self._wrong.pop())
-        return parsed
+        return parsed, unknown
 
     def _get_values(self, action: argparse.Action, words: list[str]) -> Any:
         """Go on to the next argument where one has a wrong value; argparse ends at the first."""
