@@ -130,6 +130,9 @@ def _become(
             os.environ.update(env)
         if umask >= 0:
             os.umask(umask)
+        if "pyarrow" in sys.modules:  # it ends what is forked from here: its pipe is closed
+            words = python(*arguments)
+            os.execve(words[0], words, environment(env))
         usual = sys.__stdout__
         assert usual is not None
         sys.stdin = os.fdopen(0, closefd=False)
