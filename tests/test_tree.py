@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blockpack
-from blockpack import Directory, File, Tree, scan
+from blockpack import Directory, File, NotInTreeError, Tree, scan
 from blockpack.sources import directory
 from blockpack.sources.options import ScanOptions, Symlinks
 
@@ -110,8 +110,14 @@ def test_removing_a_directory_removes_what_it_holds() -> None:
     assert paths(tree) == ["e"]
     tree.add("a/f", b"")
     assert paths(tree) == ["a", "a/f", "e"]
-    with pytest.raises(KeyError):
-        tree.remove("nothing")
+    asked: list[Callable[[str], object]] = [tree.remove, tree.__getitem__, tree.children]
+    for each in asked:
+        with pytest.raises(KeyError) as raised:
+            each("nothing")
+        error = raised.value
+        assert isinstance(error, NotInTreeError)
+        assert (error.path, error.remedy) == ("nothing", "add it first")
+        assert str(error).startswith("nothing: is ")
 
 
 def test_depth_is_not_limited_by_the_interpreter() -> None:

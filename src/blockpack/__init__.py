@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .errors import ImageError as ImageError
     from .errors import ManifestError as ManifestError
     from .errors import NotInImageError as NotInImageError
+    from .errors import NotInTreeError as NotInTreeError
     from .errors import Problems as Problems
     from .errors import SecretError as SecretError
     from .errors import SourceError as SourceError
@@ -93,6 +94,7 @@ _HOMES = {
         "ImageError",
         "ManifestError",
         "NotInImageError",
+        "NotInTreeError",
         "Problems",
         "SecretError",
         "SourceError",

@@ -154,6 +154,10 @@ class EntryError(BlockpackError):
     exit_code = 3
 
 
+class NotInTreeError(EntryError, KeyError):
+    """A tree has no entry of that path."""
+
+
 class SourceError(BlockpackError):
     """A source is missing, unreadable, or changed since it was planned."""
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self, cast
 from attrs import define, evolve, field
 
 from ..arguments import checked, require_fields
-from ..errors import EntryError, UsageError
+from ..errors import EntryError, NotInTreeError, UsageError
 from .content import Content, file_of
 from .entry import (
     EPOCH,
@@ -181,9 +181,9 @@ class Tree:
 
     @checked
     def remove(self, path: str | PurePath) -> None:
-        """Remove `path`, a directory with everything in it. Raises `KeyError` if there is none."""
-        at = text_of(path)
-        pending = [self._children.get(parent_of(at), {}).pop(at)]
+        """Remove `path`, a directory with everything in it. Raises `NotInTreeError`."""
+        entry = self[path]
+        pending = [self._children[parent_of(entry.path)].pop(entry.path)]
         self.origin = self._inodes = None
         while pending:
             entry = pending.pop()
@@ -198,7 +198,7 @@ class Tree:
     def __getitem__(self, path: str | PurePath) -> Entry:
         entry = self.get(path)
         if entry is None:
-            raise KeyError(path)
+            raise NotInTreeError(text_of(path), "is not in the tree", "add it first")
         return entry
 
     def __contains__(self, path: object) -> bool:
@@ -227,10 +227,12 @@ class Tree:
     def children(self, path: str = "") -> list[Entry]:
         """What the directory `path` holds, sorted by name; the root is the empty path.
 
-        Raises `KeyError` if there is no such directory.
+        Raises `NotInTreeError` if there is no such directory.
         """
+        children = self._children.get(path)
+        if children is None:
+            raise NotInTreeError(path, "is no directory of the tree", "add it first")
         # The keys' own order is the order of names, since siblings share what is before it.
-        children = self._children[path]
         return list(map(children.__getitem__, sorted(children)))
 
     def directories(self) -> Iterator[tuple[str, list[Entry]]]:
