@@ -125,6 +125,20 @@ def test_a_name_that_says_utf8_and_is_not_is_the_bytes_that_it_is(
         blockpack.FatVolume().plan(tree)
 
 
+def test_what_is_wrong_with_a_file_names_it_as_it_is(tmp_path: Path) -> None:
+    place = tmp_path / "x.zip"
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("grün", b"content")
+    data = place.read_bytes()
+    place.write_bytes(data.replace("grün".encode(), "grÜn".encode(), 1))
+    with pytest.raises(Problems, match="grün: cannot be read: its two headers differ"):
+        scan(place)
+    crc = zlib.crc32(b"content").to_bytes(4, "little")
+    place.write_bytes(data.replace(crc, bytes(4)))
+    with pytest.raises(BlockpackError, match="grün: cannot be read: Bad CRC-32 for file 'grün'"):
+        blockpack.TarVolume().plan(scan(place)).open().read()
+
+
 def test_bytes_that_are_those_of_many_files_are_read_for_none(tmp_path: Path) -> None:
     place = tmp_path / "x.zip"
     with zipfile.ZipFile(place, "w") as made:

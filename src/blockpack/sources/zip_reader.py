@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import IO, Any, BinaryIO, cast
-from zipfile import ZIP_STORED, ZipFile, ZipInfo
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from attrs import evolve
 
@@ -38,6 +38,8 @@ _MAGICS = (b"PK\3\4", b"PK\5\6")
 """What an archive begins with, and one of nothing."""
 
 _CENTRAL_MAGIC = b"PK\1\2"
+
+_HEADERS = "cannot be read: its two headers differ, or it is cut short"
 
 _END_SIZE = 22
 _LONGEST_END = _END_SIZE + 0xFFFF
@@ -123,12 +125,19 @@ class ZipReader(ImageReader):
         if entry.extents:
             return super().content(entry)
         member = self._members[entry.path]
+        return _Member(lambda: self._opened(entry.path, member), entry.size, entry.path)
 
-        def opened() -> IO[bytes]:
+    def _opened(self, path: str, member: ZipInfo) -> IO[bytes]:
+        """What is decompressed. The library has names in code page 437, and would tell those."""
+        try:
             with self._opening:
-                return self._zip.open(member)
-
-        return _Member(opened, entry.size, entry.path)
+                found = cast("Any", self._zip.open(member))
+        except BadZipFile as error:
+            if str(error).startswith("File name in directory"):
+                raise ImageError(path, _HEADERS) from None
+            raise
+        found.name = path
+        return cast("IO[bytes]", found)
 
     def _entry(self, path: str, member: ZipInfo, report: Report) -> ImageEntry:
         unix = member.external_attr >> 16 if member.create_system in (_UNIX, _DARWIN) else 0
@@ -168,14 +177,14 @@ class ZipReader(ImageReader):
             if member.compress_type == ZIP_STORED:
                 return evolve(entry, extents=self._stored(entry.path, member))
             with foreign_errors(entry.path):
-                self._zip.open(member).close()  # tells of unknown methods
+                self._opened(entry.path, member).close()  # tells of unknown methods
         return entry
 
     def _target(self, path: str, member: ZipInfo) -> bytes:
         if member.file_size > _MOST_TARGET:
             raise ImageError(path, f"is a link with a target of {member.file_size:,} bytes")
-        with foreign_errors(path):
-            return self._zip.read(member)
+        with foreign_errors(path), self._opened(path, member) as file:
+            return file.read()
 
     def _stored(self, path: str, member: ZipInfo) -> Pieces:
         """Where the bytes of a stored file lie; they are as their checksum says."""
@@ -184,7 +193,7 @@ class ZipReader(ImageReader):
         start = member.header_offset + _LOCAL.size + name + extra
         size = member.file_size
         if magic != _MAGICS[0] or member.compress_size != size or start + size > self.size:
-            raise ImageError(path, "cannot be read: its two headers differ, or it is cut short")
+            raise ImageError(path, _HEADERS)
         if crc_of(self.pieces(start, start + size)) != member.CRC:
             raise ImageError(path, "cannot be read: Bad CRC-32")
         return ((start, size),) if size else ()
