@@ -131,8 +131,9 @@ def test_what_is_wrong_with_a_file_names_it_as_it_is(tmp_path: Path) -> None:
         made.writestr("grün", b"content")
     data = place.read_bytes()
     place.write_bytes(data.replace("grün".encode(), "grÜn".encode(), 1))
-    with pytest.raises(Problems, match="grün: cannot be read: its two headers differ"):
+    with pytest.raises(Problems) as raised:
         scan(place)
+    assert str(raised.value.exceptions[0]).startswith("grün: cannot be read: its two headers")
     crc = zlib.crc32(b"content").to_bytes(4, "little")
     place.write_bytes(data.replace(crc, bytes(4)))
     with pytest.raises(BlockpackError, match="grün: cannot be read: Bad CRC-32 for file 'grün'"):
