@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 import blockpack
+from blockpack.workers.pool import signals_held
 from judges.programs import require
 from serving.client import BLOCK_STATUS, EIO, Client
 from serving.servers import Serve, serving, uri
@@ -184,6 +186,31 @@ def test_a_signal_leaves_no_socket_behind(tmp_path: Path, monkeypatch: pytest.Mo
     finally:
         signal.signal(signal.SIGTERM, before)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_signal_that_a_thread_lets_through_waits_as_well() -> None:
+    class Ended(BaseException):
+        pass
+
+    def end(*_: object) -> None:
+        raise Ended
+
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    before = signal.signal(signal.SIGTERM, end)
+    steps = 0
+    try:
+        with pytest.raises(Ended), signals_held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(100_000):
+                steps += 1
+        assert signal.getsignal(signal.SIGTERM) is end
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        done.set()
+        thread.join()
+    assert steps == 100_000
 
 
 def test_whoever_started_it_may_ignore_the_end_of_its_children(site: Path, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, cast
 from ..errors import BlockpackError, SourceError, TargetError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from .sharing import SharedCount
 
 MOST_NUMBERS = 1024
@@ -240,12 +242,38 @@ class Worker:
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Keep back the signals that end a process, between two things that belong together."""
+    """Keep back the signals that end a process, between two things that belong together.
+
+    Other threads may let them through, and then Python raises here what it makes of them: that is
+    kept back, too.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    usual = {number: signal.getsignal(number) for number in ENDING}
+    came: list[int] = []
+    over = False
+
+    def came_by_thread(number: int, frame: FrameType | None) -> None:
+        handler = usual[number]
+        if over and callable(handler):
+            handler(number, frame)
+        else:
+            came.append(number)
+
     try:
+        with suppress(ValueError):  # in another thread than the first, nothing is raised
+            for number in filter(lambda number: callable(usual[number]), ENDING):
+                signal.signal(number, came_by_thread)
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        over = True
+        try:
+            for number, handler in usual.items():
+                if signal.getsignal(number) is came_by_thread:
+                    signal.signal(number, handler)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number in came:
+            signal.raise_signal(number)
 
 
 class _ParentGone(Exception):
