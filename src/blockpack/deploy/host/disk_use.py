@@ -10,7 +10,6 @@ import stat
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from fcntl import ioctl
 from pathlib import Path
 
 _FIEMAP = 0xC020660B  # FS_IOC_FIEMAP
@@ -38,7 +37,7 @@ def _pieces(path: Path) -> dict[Piece, int]:
     if not stat.S_ISREG(status.st_mode):
         return {}
     size = status.st_blocks * 512
-    with suppress(OSError), open(path, "rb", buffering=0) as file:
+    with suppress(ImportError, OSError), open(path, "rb", buffering=0) as file:
         extents = list(_extents(file.fileno()))
         rest = size - sum(length for _, length in extents)
         # What is compressed, or not on the disk yet, shows there as something else.
@@ -50,6 +49,8 @@ def _pieces(path: Path) -> dict[Piece, int]:
 
 def _extents(descriptor: int) -> Iterator[tuple[int, int]]:
     """Where the extents of a file lie, and how long they are. Raises `OSError`."""
+    from fcntl import ioctl  # not on Windows
+
     start, flags = 0, 0
     while not flags & _LAST:
         request = bytearray(_REQUEST.size + _ROOM * _EXTENT.size)

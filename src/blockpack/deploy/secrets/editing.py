@@ -15,7 +15,6 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from fcntl import LOCK_EX, LOCK_NB, flock
 
 from ...errors import SecretError, TargetError, UsageError, reason
 from ...writing.place import Place
@@ -121,6 +120,8 @@ def _made_in(above: Place) -> Place | None:
 
 def _lock(directory: Place) -> bool:
     """Lock a directory until all have closed it who have it from here; False if others have."""
+    from fcntl import LOCK_EX, LOCK_NB, flock
+
     with suppress(OSError):
         flock(directory.descriptor, LOCK_EX | LOCK_NB)
         return True

@@ -12,8 +12,6 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EAGAIN
-from fcntl import F_GETLEASE, F_SETLEASE, F_SETSIG, F_WRLCK, fcntl
-from signal import SIGURG
 from typing import Self
 
 from attrs import evolve, field, frozen
@@ -169,16 +167,24 @@ class _Lease:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._is_held = self._is_refused = False
-        try:
-            fcntl(descriptor, F_SETSIG, SIGURG)  # is ignored; the usual one would end us
-            fcntl(descriptor, F_SETLEASE, F_WRLCK)
-            self._is_held = True
-        except OSError as error:
-            self._is_refused = error.errno == EAGAIN
+        with suppress(ImportError, AttributeError):
+            from fcntl import F_SETLEASE, F_SETSIG, F_WRLCK, fcntl
+            from signal import SIGURG
+
+            try:
+                fcntl(descriptor, F_SETSIG, SIGURG)  # is ignored; the usual one would end us
+                fcntl(descriptor, F_SETLEASE, F_WRLCK)
+                self._is_held = True
+            except OSError as error:
+                self._is_refused = error.errno == EAGAIN
 
     def require_alone(self, path: str) -> None:
         """Raise `TargetError` if somebody had it open then, or has waited since to open it."""
-        is_lost = self._is_held and fcntl(self._descriptor, F_GETLEASE) != F_WRLCK
-        if self._is_refused or is_lost:
+        is_shared = self._is_refused
+        if self._is_held:
+            from fcntl import F_GETLEASE, F_WRLCK, fcntl
+
+            is_shared = fcntl(self._descriptor, F_GETLEASE) != F_WRLCK
+        if is_shared:
             rule = "is open in another program, and stays as it is"
             raise TargetError(path, rule, "check it, and try again")

@@ -23,7 +23,8 @@ def file_system(place: str | bytes | os.PathLike[str] | int) -> str:
     Raises `OSError` if there is no such file.
     """
     if not isinstance(place, int):
-        with held(os.open(place, os.O_PATH | os.O_CLOEXEC)) as descriptor:
+        flags = getattr(os, "O_PATH", 0) | getattr(os, "O_CLOEXEC", 0)
+        with held(os.open(place, flags)) as descriptor:
             return file_system(descriptor)
     try:
         with open(f"/proc/self/fdinfo/{place}", encoding="ascii") as facts:
@@ -31,7 +32,7 @@ def file_system(place: str | bytes | os.PathLike[str] | int) -> str:
         with open("/proc/self/mountinfo", encoding="ascii", errors="surrogateescape") as mounts:
             number = mount[1] if mount else "none"
             found = re.search(rf"^{number} .*? - (\S+)", mounts.read(), re.M)
-    except OSError:  # /proc is not there
+    except OSError:  # not Linux, or /proc is not there
         found = None
     return found[1] if found else "unknown"
 
