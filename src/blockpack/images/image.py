@@ -256,8 +256,8 @@ class Image(Closing):
         except LeadsNowhereError:
             if found is None:
                 raise self._absent(path) from None
-            rule = f"is a {found.kind}, not a file, and leads to nothing in the image"
-            raise NotInImageError(path, rule, "name a file") from None
+            rule = f"is a {found.kind} that leads to nothing in the image"
+            raise NotInImageError(path, rule, "name something else") from None
         if at in entries:
             return entries[at]
         return ImageEntry(path=at, kind="directory", mode=0o755, mtime_ns=EPOCH * NANOSECONDS)

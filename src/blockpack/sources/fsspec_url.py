@@ -140,7 +140,7 @@ def scan_url(url: str, options: ScanOptions) -> Tree:
             info = filesystem.info(root) if root.strip("/") else {"type": "directory"}
     except SourceError:
         if is_web(filesystem):
-            RemoteReader(filesystem, root, url)  # which says why
+            RemoteReader(filesystem, root, url).close()  # to open it says why
         raise
     if info["type"] == "directory":
         return scan_hierarchy(OnFsspec(filesystem, root), options)

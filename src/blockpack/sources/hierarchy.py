@@ -40,9 +40,7 @@ def foreign_errors(path: str, rule: str = "cannot be read", remedy: str = "") ->
 
 
 class Hierarchy(ABC):
-    """A source that is listed by directories, and stores its files: by their entries, or as it
-    likes.
-    """
+    """A source that is listed by directories, and the store of its files."""
 
     forkable: bool = False
 
