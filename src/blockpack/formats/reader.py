@@ -102,7 +102,7 @@ class ImageReader(ABC):
     @classmethod
     @abstractmethod
     def recognises(cls, head: bytes) -> bool:
-        """Whether an image that begins with `head` (up to 4096 bytes) is of this format."""
+        """Whether an image that begins with `head` (4096 bytes; more of zeros) is of the format."""
 
     @abstractmethod
     def entries(self, report: Report) -> Iterator[ImageEntry]:

@@ -20,7 +20,8 @@ from attrs import frozen
 from ..errors import ImageError
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
-from ..reading.positional import PositionalReader, reader_of, with_gaps
+from ..reading.gaps import with_gaps
+from ..reading.positional import PositionalReader, reader_of
 
 BLOCK = 4096
 """Bytes of a block."""

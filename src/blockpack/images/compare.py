@@ -17,7 +17,8 @@ from attrs import frozen
 from ..errors import ImageError, printable
 from ..formats.reader import ImageEntry, differing
 from ..planning.layout import Layout
-from ..reading.positional import BytesReader, PositionalReader, holes, with_gaps
+from ..reading.gaps import holes, with_gaps
+from ..reading.positional import BytesReader, PositionalReader
 from ..reading.window import AHEAD, Window
 from ..workers.pool import lost_process, shared_out
 from ..workers.processors import Jobs

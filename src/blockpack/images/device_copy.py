@@ -13,12 +13,12 @@ from ..errors import ImageError, TargetError, UsageError, reading_errors
 from ..model.extent import Extent, FileRange, Zeros
 from ..planning.layout import Layout
 from ..planning.runs import Run
+from ..reading.gaps import with_gaps
 from ..reading.positional import (
     DescriptorReader,
     PartReader,
     PositionalReader,
     open_for_reading,
-    with_gaps,
 )
 from ..writing.files import own_descriptor
 from ..writing.progress import Tell

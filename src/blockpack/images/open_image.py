@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from ..layers.verity.reader import VerityReader
 
 _BLANK = 128 << 10
-"""Bytes from the begin of an image in which ISO 9660, btrfs and others have something, behind zeros
-that alone are a tar of nothing."""
+"""Bytes that tell of an image that begins with zeros: ISO 9660, btrfs and others have something in
+them, a tar of nothing has not."""
 
 _ROOT_HASH = re.compile("(?:[0-9A-Fa-f]{8}){5,16}").fullmatch
 
@@ -266,8 +266,8 @@ def format_of(data: PositionalReader, name: str) -> Format | None:
     """The format of an image by its first bytes, if any, or `DISK`. Raises `SourceError`."""
     with reading_errors(name):
         head = data.read_at(0, 4096)
-        if not any(head) and any(data.read_at(0, _BLANK)):
-            return None
+        if not any(head):
+            head = data.read_at(0, _BLANK)
     return DISK if begins_a_disk(head) else registry.format_of(head, formats())
 
 

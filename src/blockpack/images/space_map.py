@@ -25,8 +25,9 @@ from ..formats.reader import ImageReader
 from ..model.entry import File
 from ..model.extent import Data, Extent, FileRange, Zeros
 from ..planning.layout import CLONE_BLOCK, Layout
+from ..reading.gaps import holes, with_gaps
 from ..reading.lifetime import held
-from ..reading.positional import PositionalReader, holes, open_for_reading, with_gaps
+from ..reading.positional import PositionalReader, open_for_reading
 from .image import Image
 from .open_image import open_image
 from .sectors import differing_sectors

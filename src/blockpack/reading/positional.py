@@ -13,7 +13,7 @@ import os
 import stat
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, cast
 
 from ..errors import ImageError, SourceError, bytes_of, reading_errors, size_of
@@ -380,39 +380,3 @@ def _of_its_own(descriptor: int) -> int:
         return os.open(f"/proc/self/fd/{descriptor}", READ_ONLY)
     except OSError:
         return os.dup(descriptor)
-
-
-def holes(descriptor: int, size: int, at: int = 0) -> Iterator[tuple[int, int]]:
-    """Where a file has holes from byte `at` to `size`, as begins and ends (lseek(2), SEEK_HOLE);
-    none where the file system does not tell them.
-    """
-    while at < size and hasattr(os, "SEEK_HOLE"):
-        try:
-            hole = os.lseek(descriptor, at, os.SEEK_HOLE)
-            if hole >= size:
-                return
-            try:
-                at = os.lseek(descriptor, hole, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno != errno.ENXIO:
-                    return
-                at = size
-        except OSError:
-            return
-        yield hole, min(at, size)
-
-
-def with_gaps(
-    stretches: Iterable[tuple[int, int]], start: int, stop: int
-) -> Iterator[tuple[int, int, bool]]:
-    """All from `start` to `stop`, in pieces: (begin, end, True) is one of the `stretches`, which
-    are in order, and (begin, end, False) a gap between them.
-    """
-    for begin, end in stretches:
-        if start < begin:
-            yield start, begin, False
-        if begin < end:
-            yield begin, end, True
-        start = end
-    if start < stop:
-        yield start, stop, False

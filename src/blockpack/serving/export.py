@@ -8,8 +8,9 @@ from typing import NamedTuple, Self
 from ..errors import ImageError, SourceError, UsageError, require_path
 from ..planning.layout import Layout
 from ..planning.layout_reader import LayoutReader
+from ..reading.gaps import holes
 from ..reading.lifetime import on_failure
-from ..reading.positional import DescriptorReader, PositionalReader, holes, open_for_reading
+from ..reading.positional import DescriptorReader, PositionalReader, open_for_reading
 from .allocation import Allocation
 from .seekable import seekable
 from .shared import SharedReader

@@ -20,7 +20,8 @@ from attrs import define
 
 from ..errors import TargetError, UsageError, require_open
 from ..reading.extents import OpenFile
-from ..reading.positional import DescriptorReader, PositionalReader, holes, with_gaps
+from ..reading.gaps import holes, with_gaps
+from ..reading.positional import DescriptorReader, PositionalReader
 from ..workers.sharing import Advance
 from .clone import Cloner
 

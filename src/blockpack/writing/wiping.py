@@ -11,9 +11,9 @@ import os
 import stat
 
 from ..errors import TargetError
+from ..reading.gaps import holes, with_gaps
 from ..reading.lifetime import held
 from ..reading.ownership import open_trusted
-from ..reading.positional import holes, with_gaps
 
 _ZEROS = bytes(1 << 20)
 
