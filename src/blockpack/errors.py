@@ -346,7 +346,7 @@ def reading_errors(path: str, *, remedy: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def named(image: str) -> Iterator[None]:
+def image_errors(image: str) -> Iterator[None]:
     """Have what is wrong with an image as a whole tell which image that is, if that is known."""
     try:
         yield

@@ -19,7 +19,7 @@ from ..errors import (
     NotADirectoryInImageError,
     NotAFileError,
     NotInImageError,
-    named,
+    image_errors,
     raise_problems,
 )
 from ..formats.reader import ImageEntry, ImageReader, Report
@@ -100,7 +100,7 @@ class Image(Closing):
 
     def info(self) -> Mapping[str, Fact]:
         """The format's own facts by name, as the image states them. Raises `ImageError`."""
-        with named(self._name):
+        with image_errors(self._name):
             return self.reader.info()
 
     def options(self) -> Mapping[str, str | bool]:
@@ -108,7 +108,7 @@ class Image(Closing):
 
         Raises `ImageError`.
         """
-        with named(self._name):
+        with image_errors(self._name):
             return self.reader.options()
 
     def verify(self, *, progress: Tell | None = None) -> list[ImageError]:
@@ -306,7 +306,7 @@ class Image(Closing):
         with self._lock:
             if self._entries is None:
                 problems: list[ImageError] = []
-                with named(self._name):
+                with image_errors(self._name):
                     found = {entry.path: entry for entry in self.reader.entries(problems.append)}
                 self._problems = [each for each in problems if not isinstance(each, Deviation)]
                 self._entries = found

@@ -6,13 +6,14 @@ import os
 import re
 import stat
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from ..errors import (
     ImageError,
     SourceError,
     UsageError,
-    named,
+    image_errors,
     reading_errors,
     require_open,
     require_path,
@@ -200,6 +201,7 @@ def _opened(
     report: Report | None,
     verity: Verity,
 ) -> Image:
+    image = partial(Image, report=report, name=name)
     device = _is_device(data)
     of_partition: ImageReader | None = None
     if partition is not None and (key is None or format_of(data, name) is DISK):
@@ -210,10 +212,8 @@ def _opened(
     if key is None:
         tree = verity.layer(data, name, device)
         if tree is not None:
-            return Image(recognised(tree, name), layer=tree, report=report, name=name)
-        return Image(
-            of_partition or recognised(data, name, device=device), report=report, name=name
-        )
+            return image(recognised(tree, name), layer=tree)
+        return image(of_partition or recognised(data, name, device=device))
     if any(each is not None for each in verity):
         rule = "an encrypted image has no hash tree: its sectors are authenticated"
         raise UsageError(name, rule, "give its key, or what is known of a tree")
@@ -229,10 +229,8 @@ def _opened(
         of_part = f", or name what is encrypted: {name}#NUMBER" if plain is DISK else ""
         raise ImageError(name, rule, f"give no key{of_part}") from None
     if partition is not None:
-        return Image(
-            partition_of(layer, name, partition).opened(), layer=layer, report=report, name=name
-        )
-    return Image(recognised(layer, name, device=device), layer=layer, report=report, name=name)
+        return image(partition_of(layer, name, partition).opened(), layer=layer)
+    return image(recognised(layer, name, device=device), layer=layer)
 
 
 def partition_of(data: PositionalReader, name: str, wanted: str) -> OpenPartition:
@@ -258,7 +256,7 @@ def recognised(data: PositionalReader, name: str, *, device: bool = False) -> Im
         sectors = data.size and not data.size % (2 * 512)  # as encrypted ones are
         remedy = "if it is encrypted, give its key: {option}" if sectors else ""
         raise ImageError(name, rule, remedy, "key_file=FILE" if sectors else "")
-    with named(name):
+    with image_errors(name):
         return format.reader_class()(data, device=device)
 
 
